@@ -1,0 +1,3 @@
+//! `ferroswitch`, the switch.
+
+fn main() {}
