@@ -1,0 +1,141 @@
+//! How a leg is opened and what it is told about its peer.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use crate::codec::Codec;
+use crate::leg::LegId;
+
+/// What it takes to open an RTP leg.
+#[derive(Debug, Clone)]
+pub struct RtpSpec {
+    /// Local address to bind; the port comes from the engine's range.
+    pub local_ip: IpAddr,
+    /// A leg of the same call: the new one is put on the same worker.
+    pub near: Option<LegId>,
+    /// Whether to bind the odd port for RTCP as well.
+    pub rtcp: bool,
+}
+
+impl RtpSpec {
+    /// A leg on `local_ip` with an RTCP port.
+    pub fn new(local_ip: IpAddr) -> Self {
+        Self { local_ip, near: None, rtcp: true }
+    }
+}
+
+/// What it takes to open two legs wired to each other in memory.
+#[derive(Debug, Clone)]
+pub struct PairSpec {
+    /// Codec spoken between the two (linear costs least).
+    pub codec: Codec,
+    /// Milliseconds of audio per frame.
+    pub ptime: u32,
+    /// A leg of the same call: the pair is put on the same worker.
+    pub near: Option<LegId>,
+}
+
+impl Default for PairSpec {
+    fn default() -> Self {
+        Self { codec: Codec::L16_8K, ptime: 20, near: None }
+    }
+}
+
+/// Which way media flows, as negotiated (RFC 3264), seen from this side.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Direction {
+    /// Both ways.
+    #[default]
+    SendRecv,
+    /// We send, the peer is silent.
+    SendOnly,
+    /// We listen and send nothing.
+    RecvOnly,
+    /// Neither.
+    Inactive,
+}
+
+impl Direction {
+    /// Whether we may send.
+    pub fn sends(self) -> bool {
+        matches!(self, Self::SendRecv | Self::SendOnly)
+    }
+
+    /// Whether we expect to receive.
+    pub fn receives(self) -> bool {
+        matches!(self, Self::SendRecv | Self::RecvOnly)
+    }
+}
+
+/// Everything offer and answer decided about an RTP leg. Set again at each re-negotiation; the
+/// outgoing SSRC, sequence numbers and timestamps carry on across it.
+#[derive(Debug, Clone)]
+pub struct RtpParams {
+    /// Where to send RTP; `None` while the peer's address is not known yet.
+    pub remote: Option<SocketAddr>,
+    /// Where to send RTCP; `None` = the port after `remote`'s.
+    pub remote_rtcp: Option<SocketAddr>,
+    /// RTCP shares the RTP port (RFC 5761).
+    pub rtcp_mux: bool,
+    /// Codec of both directions.
+    pub codec: Codec,
+    /// Payload type we send.
+    pub send_pt: u8,
+    /// Payload type we expect.
+    pub recv_pt: u8,
+    /// Milliseconds of audio per packet we send.
+    pub ptime: u32,
+    /// telephone-event payload type we send (RFC 4733); `None` = the peer takes none.
+    pub te_send: Option<u8>,
+    /// telephone-event payload type we accept.
+    pub te_recv: Option<u8>,
+    /// Comfort noise payload type (RFC 3389), 13 when negotiated.
+    pub cn_pt: Option<u8>,
+    /// Learn the peer's real address from where its packets come from ("auto-adjust"): after ten
+    /// packets from another source among the first ones, that source is the peer.
+    pub symmetric: bool,
+    /// Which way media flows.
+    pub direction: Direction,
+    /// Report [`crate::LegEvent::MediaTimeout`] after this long without RTP.
+    pub media_timeout: Option<Duration>,
+    /// The same while [`crate::Leg::hold`] is on.
+    pub hold_timeout: Option<Duration>,
+    /// Interval of RTCP reports; `None` = none are sent.
+    pub rtcp_interval: Option<Duration>,
+    /// SSRC to send with; `None` keeps the one chosen when the leg was opened.
+    pub ssrc: Option<u32>,
+    /// CNAME of RTCP source descriptions.
+    pub cname: String,
+    /// Pause between two digits sent, in milliseconds (the profile's `rtp-digit-delay`).
+    pub digit_delay_ms: u32,
+    /// Hold received audio in a jitter buffer of this many milliseconds before it is bridged
+    /// (`jitterbuffer_msec`). `None` = bridges forward on arrival.
+    pub jitter_ms: Option<u32>,
+}
+
+impl RtpParams {
+    /// Two-way media in `codec` on payload type `pt`, 20 ms packets, address learning on.
+    pub fn new(codec: Codec, pt: u8) -> Self {
+        Self {
+            remote: None,
+            remote_rtcp: None,
+            rtcp_mux: false,
+            codec,
+            send_pt: pt,
+            recv_pt: pt,
+            ptime: 20,
+            te_send: None,
+            te_recv: None,
+            cn_pt: None,
+            symmetric: true,
+            direction: Direction::SendRecv,
+            media_timeout: None,
+            hold_timeout: None,
+            rtcp_interval: None,
+            ssrc: None,
+            cname: String::new(),
+            digit_delay_ms: 40,
+            jitter_ms: None,
+        }
+    }
+}
