@@ -1,0 +1,164 @@
+//! Problems found in a configuration, with the place, a snippet and a hint.
+
+use std::fmt;
+
+use crate::{Place, Sources};
+
+/// How bad it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Severity {
+    /// Worth knowing; nothing is wrong.
+    Info,
+    /// Accepted, but probably not what was meant.
+    Warning,
+    /// Refused, or does not do what it says.
+    Error,
+}
+
+impl Severity {
+    /// The word used in text and JSON output.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Info => "info",
+            Self::Warning => "warning",
+            Self::Error => "error",
+        }
+    }
+}
+
+impl fmt::Display for Severity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// One problem.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Diagnostic {
+    /// How bad it is.
+    pub severity: Severity,
+    /// A stable short name, such as `xml-unclosed-tag`.
+    pub code: &'static str,
+    /// One sentence, no full stop.
+    pub message: String,
+    /// Where it is.
+    pub place: Option<Place>,
+    /// What to do about it.
+    pub hint: Option<String>,
+    /// Other places that explain it, each with a word about what is there.
+    pub related: Vec<(Place, String)>,
+}
+
+impl Diagnostic {
+    /// A problem of the given severity.
+    pub fn new(
+        severity: Severity,
+        code: &'static str,
+        message: impl Into<String>,
+        place: Option<Place>,
+    ) -> Self {
+        Self { severity, code, message: message.into(), place, hint: None, related: Vec::new() }
+    }
+
+    /// An error.
+    pub fn error(code: &'static str, message: impl Into<String>, place: Option<Place>) -> Self {
+        Self::new(Severity::Error, code, message, place)
+    }
+
+    /// A warning.
+    pub fn warning(code: &'static str, message: impl Into<String>, place: Option<Place>) -> Self {
+        Self::new(Severity::Warning, code, message, place)
+    }
+
+    /// A remark.
+    pub fn info(code: &'static str, message: impl Into<String>, place: Option<Place>) -> Self {
+        Self::new(Severity::Info, code, message, place)
+    }
+
+    /// The same with a hint.
+    #[must_use]
+    pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// The same with one more related place.
+    #[must_use]
+    pub fn with_related(mut self, place: Place, what: impl Into<String>) -> Self {
+        self.related.push((place, what.into()));
+        self
+    }
+
+    /// The problem as text: message, place, the line with a caret under the column, hint.
+    pub fn render(&self, sources: &Sources) -> String {
+        let mut out = format!("{}[{}]: {}\n", self.severity, self.code, self.message);
+        if let Some(place) = &self.place {
+            snippet(&mut out, place, sources);
+        }
+        for (place, what) in &self.related {
+            out.push_str(&format!("  note: {what}: {place}\n"));
+        }
+        if let Some(hint) = &self.hint {
+            out.push_str(&format!("  hint: {hint}\n"));
+        }
+        out
+    }
+
+    /// The problem as one JSON object.
+    pub fn to_json(&self) -> serde_json::Value {
+        let place =
+            |p: &Place| serde_json::json!({"file": &*p.file, "line": p.line, "column": p.column});
+        let related: Vec<_> = self
+            .related
+            .iter()
+            .map(|(p, what)| serde_json::json!({"place": place(p), "what": what}))
+            .collect();
+        serde_json::json!({
+            "severity": self.severity.as_str(),
+            "code": self.code,
+            "message": self.message,
+            "place": self.place.as_ref().map(place),
+            "hint": self.hint,
+            "related": related,
+        })
+    }
+}
+
+/// One line: `file:line:column: severity: message`.
+impl fmt::Display for Diagnostic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(place) = &self.place {
+            write!(f, "{place}: ")?;
+        }
+        write!(f, "{}: {} [{}]", self.severity, self.message, self.code)
+    }
+}
+
+/// Longest line shown whole; longer ones are cut around the column.
+const SNIPPET_WIDTH: usize = 120;
+
+fn snippet(out: &mut String, place: &Place, sources: &Sources) {
+    out.push_str(&format!("  --> {place}\n"));
+    let Some(line) = sources.line(&place.file, place.line) else { return };
+    let column = usize::try_from(place.column).unwrap_or(0).saturating_sub(1);
+    let column = floor_boundary(line, column);
+    let start =
+        if column > SNIPPET_WIDTH { floor_boundary(line, column - SNIPPET_WIDTH / 2) } else { 0 };
+    let end = floor_boundary(line, start.saturating_add(SNIPPET_WIDTH));
+    let shown = line.get(start..end).unwrap_or_default().replace('\t', " ");
+    let number = place.line.to_string();
+    let gutter = " ".repeat(number.len());
+    out.push_str(&format!(" {gutter} |\n {number} | {}\n", shown.trim_end()));
+    if place.column > 0 {
+        let before = line.get(start..column).map_or(0, |s| s.chars().count());
+        out.push_str(&format!(" {gutter} | {}^\n", " ".repeat(before)));
+    }
+}
+
+fn floor_boundary(text: &str, at: usize) -> usize {
+    let mut at = at.min(text.len());
+    while !text.is_char_boundary(at) {
+        at -= 1;
+    }
+    at
+}

@@ -1,0 +1,3 @@
+//! The line-based preprocessor.
+
+pub(crate) mod segments;
