@@ -1,0 +1,185 @@
+//! The encodings of the three event formats, byte by byte.
+
+/// Bytes sent as they are; every other byte becomes `%XX`.
+const LITERAL: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut b = 0x21;
+    while b < 0x7f {
+        table[b] = true;
+        b += 1;
+    }
+    let unsafe_bytes = b"\"#%&+:;<=>?@[\\]^`{|}";
+    let mut i = 0;
+    while i < unsafe_bytes.len() {
+        table[unsafe_bytes[i] as usize] = false;
+        i += 1;
+    }
+    table
+};
+
+/// Printed for a header whose value has become empty.
+const UNDEFINED: &[u8] = b"_undef_";
+
+const HEX_UPPER: &[u8; 16] = b"0123456789ABCDEF";
+const HEX_LOWER: &[u8; 16] = b"0123456789abcdef";
+
+/// Appends `text` in the URL encoding of plain and XML events.
+///
+/// A `%` already followed by two upper-case hex digits is passed through: the reference never
+/// encodes twice, and clients compare.
+pub(super) fn url(out: &mut Vec<u8>, text: &[u8]) {
+    let mut rest = text;
+    while let Some(at) = rest.iter().position(|&b| !LITERAL[b as usize]) {
+        let (plain, tail) = rest.split_at(at);
+        out.extend_from_slice(plain);
+        match tail {
+            [b'%', a, b, ..] if is_upper_hex(*a) && is_upper_hex(*b) => out.push(b'%'),
+            [byte, ..] => out.extend_from_slice(&[
+                b'%',
+                HEX_UPPER[usize::from(byte >> 4)],
+                HEX_UPPER[usize::from(byte & 15)],
+            ]),
+            [] => {}
+        }
+        rest = tail.get(1..).unwrap_or_default();
+    }
+    out.extend_from_slice(rest);
+}
+
+const fn is_upper_hex(b: u8) -> bool {
+    b.is_ascii_digit() || matches!(b, b'A'..=b'F')
+}
+
+/// Undoes [`url`]: `%XX` in either case becomes the byte, anything else stays.
+pub fn url_decode(text: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((&first, tail)) = rest.split_first() {
+        let pair = match (first, tail) {
+            (b'%', [a, b, ..]) => hex(*a).zip(hex(*b)),
+            _ => None,
+        };
+        match pair {
+            Some((high, low)) => {
+                out.push(high << 4 | low);
+                rest = tail.get(2..).unwrap_or_default();
+            }
+            None => {
+                out.push(first);
+                rest = tail;
+            }
+        }
+    }
+    out
+}
+
+fn hex(b: u8) -> Option<u8> {
+    char::from(b).to_digit(16).and_then(|d| u8::try_from(d).ok())
+}
+
+/// Appends `name: encoded\n`.
+pub(super) fn plain_line(out: &mut Vec<u8>, name: &str, value: &str) {
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b": ");
+    if value.is_empty() {
+        out.extend_from_slice(UNDEFINED);
+    } else {
+        url(out, value.as_bytes());
+    }
+    out.push(b'\n');
+}
+
+/// Appends a JSON string with its quotes.
+pub(super) fn json(out: &mut Vec<u8>, text: &[u8]) {
+    out.push(b'"');
+    let mut rest = text;
+    while let Some(at) = rest.iter().position(|&b| b < 0x20 || b == b'"' || b == b'\\') {
+        let (plain, tail) = rest.split_at(at);
+        out.extend_from_slice(plain);
+        if let Some(&b) = tail.first() {
+            match b {
+                b'"' => out.extend_from_slice(b"\\\""),
+                b'\\' => out.extend_from_slice(b"\\\\"),
+                0x08 => out.extend_from_slice(b"\\b"),
+                0x0c => out.extend_from_slice(b"\\f"),
+                b'\n' => out.extend_from_slice(b"\\n"),
+                b'\r' => out.extend_from_slice(b"\\r"),
+                b'\t' => out.extend_from_slice(b"\\t"),
+                _ => {
+                    out.extend_from_slice(b"\\u00");
+                    out.extend_from_slice(&[
+                        HEX_LOWER[usize::from(b >> 4)],
+                        HEX_LOWER[usize::from(b & 15)],
+                    ]);
+                }
+            }
+        }
+        rest = tail.get(1..).unwrap_or_default();
+    }
+    out.extend_from_slice(rest);
+    out.push(b'"');
+}
+
+/// Appends `text` escaped as XML character data; code points beyond ASCII become `&#xHEX;`.
+pub(super) fn xml_text(out: &mut Vec<u8>, text: &str) {
+    for c in text.chars() {
+        match c {
+            '&' => out.extend_from_slice(b"&amp;"),
+            '<' => out.extend_from_slice(b"&lt;"),
+            '>' => out.extend_from_slice(b"&gt;"),
+            '\r' => out.extend_from_slice(b"&#xD;"),
+            c if c.is_ascii() => out.push(c as u8),
+            c => out.extend_from_slice(format!("&#x{:X};", u32::from(c)).as_bytes()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn encoded(text: &str) -> String {
+        let mut out = Vec::new();
+        url(&mut out, text.as_bytes());
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn url_encoding_matches_the_reference_table() {
+        for (raw, wire) in [
+            ("+OK\n", "%2BOK%0A"),
+            ("::1", "%3A%3A1"),
+            ("Tue, 05 Mar 2024 10:11:12 GMT", "Tue,%2005%20Mar%202024%2010%3A11%3A12%20GMT"),
+            (
+                "sip:1000@10.0.0.1:5060;transport=udp",
+                "sip%3A1000%4010.0.0.1%3A5060%3Btransport%3Dudp",
+            ),
+            ("é", "%C3%A9"),
+            ("50%", "50%25"),
+            ("a%41b", "a%41b"),
+            ("a%e9b", "a%25e9b"),
+            ("%4", "%254"),
+            ("", ""),
+            ("!$'()*,-./_~", "!$'()*,-./_~"),
+            ("\"#&<>?[\\]^`{|}\x7f", "%22%23%26%3C%3E%3F%5B%5C%5D%5E%60%7B%7C%7D%7F"),
+        ] {
+            assert_eq!(encoded(raw), wire, "{raw:?}");
+        }
+    }
+
+    #[test]
+    fn decoding_leaves_malformed_escapes_alone() {
+        assert_eq!(url_decode(b"a%20b%3a%"), b"a b:%");
+        assert_eq!(url_decode(b"%zz%4"), b"%zz%4");
+    }
+
+    #[test]
+    fn json_escapes_only_what_it_must() {
+        let mut out = Vec::new();
+        json(&mut out, "a\"b\\c/\u{8}\u{c}\n\r\t\u{1}é\u{7f}".as_bytes());
+        assert_eq!(
+            String::from_utf8(out).unwrap(),
+            "\"a\\\"b\\\\c/\\b\\f\\n\\r\\t\\u0001é\u{7f}\""
+        );
+    }
+}

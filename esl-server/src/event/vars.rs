@@ -1,0 +1,238 @@
+//! Channel variables and profile fields: an ordered map that events share instead of copying.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+
+use super::encode;
+use super::value::{Value, split_index};
+
+/// An ordered map from name to [`Value`], looked up in any case, each name once.
+///
+/// Assigning a name again moves it to the end, so the order is that of the last assignment, as in
+/// the reference. Meant to be held as `Arc<Vars>`: an event takes the snapshot, the channel goes on
+/// with [`Arc::make_mut`]. A copy costs one reference count per entry, and an entry renders its
+/// line once however many events carry it.
+#[derive(Clone, Default)]
+pub struct Vars(Vec<Slot>);
+
+#[derive(Clone)]
+struct Slot {
+    /// Hash of the lower-cased name: a lookup scans these and touches an entry only on a match.
+    hash: u32,
+    entry: Arc<Entry>,
+}
+
+struct Entry {
+    name: Cow<'static, str>,
+    value: Value,
+    plain: OnceLock<Box<[u8]>>,
+}
+
+impl Vars {
+    /// No variables.
+    pub const fn new() -> Self {
+        Self(Vec::new())
+    }
+
+    /// Assigns a variable; an empty value deletes it. `name[3]` assigns one element, a value
+    /// starting `ARRAY::` makes an array.
+    pub fn set(&mut self, name: impl Into<Cow<'static, str>>, value: impl Into<Value>) {
+        let (name, value) = (name.into(), value.into());
+        if value.is_empty() {
+            self.remove(&name);
+            return;
+        }
+        if let (base, Some(index)) = split_index(&name) {
+            let base = base.to_owned();
+            self.alter(base, |old| old.set_item(index, &value.text()));
+            return;
+        }
+        self.remove(&name);
+        self.append(name, value);
+    }
+
+    /// Adds an element at the end of a variable; a missing one is created with that text.
+    pub fn push(&mut self, name: impl Into<Cow<'static, str>>, item: &str) {
+        let name = name.into();
+        if self.find(&name).is_none() {
+            return self.set(name, item);
+        }
+        self.alter(name, |old| old.push(item));
+    }
+
+    /// Adds an element in front of a variable; a missing one is created with that text.
+    pub fn unshift(&mut self, name: impl Into<Cow<'static, str>>, item: &str) {
+        let name = name.into();
+        if self.find(&name).is_none() {
+            return self.set(name, item);
+        }
+        self.alter(name, |old| old.unshift(item));
+    }
+
+    /// The text form of a variable.
+    pub fn get(&self, name: &str) -> Option<Cow<'_, str>> {
+        if let Some(value) = self.value(name) {
+            return Some(value.text());
+        }
+        let (base, index) = split_index(name);
+        Some(Cow::Borrowed(self.value(base)?.items().get(index?)?))
+    }
+
+    /// A variable with its array structure.
+    pub fn value(&self, name: &str) -> Option<&Value> {
+        self.find(name).map(|at| &self.0[at].entry.value)
+    }
+
+    /// Deletes a variable; true when it was there.
+    pub fn remove(&mut self, name: &str) -> bool {
+        match self.find(name) {
+            Some(at) => {
+                self.0.remove(at);
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Names and values in order of last assignment.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Value)> {
+        self.0.iter().map(|slot| (slot.entry.name.as_ref(), &slot.entry.value))
+    }
+
+    /// How many variables there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Each entry's line of a plain event, `name: encoded value\n`, rendered once per entry.
+    pub(crate) fn plain_lines(&self) -> impl Iterator<Item = &[u8]> {
+        self.0.iter().map(|slot| slot.entry.plain())
+    }
+
+    fn find(&self, name: &str) -> Option<usize> {
+        let hash = hash(name);
+        self.0
+            .iter()
+            .position(|slot| slot.hash == hash && slot.entry.name.eq_ignore_ascii_case(name))
+    }
+
+    fn append(&mut self, name: Cow<'static, str>, value: Value) {
+        self.0.push(Slot {
+            hash: hash(&name),
+            entry: Arc::new(Entry { name, value, plain: OnceLock::new() }),
+        });
+    }
+
+    /// Changes a value where it stands; element operations do not move a variable.
+    fn alter(&mut self, name: impl Into<Cow<'static, str>>, change: impl FnOnce(&mut Value)) {
+        let name = name.into();
+        match self.find(&name) {
+            Some(at) => {
+                let old = &self.0[at].entry;
+                let mut value = old.value.clone();
+                change(&mut value);
+                let name = old.name.clone();
+                self.0[at].entry = Arc::new(Entry { name, value, plain: OnceLock::new() });
+            }
+            None => {
+                let mut value = Value::Array(Vec::new());
+                change(&mut value);
+                if !value.is_empty() {
+                    self.append(name, value);
+                }
+            }
+        }
+    }
+}
+
+impl Entry {
+    fn plain(&self) -> &[u8] {
+        self.plain.get_or_init(|| {
+            let mut line = Vec::with_capacity(self.name.len() + 64);
+            encode::plain_line(&mut line, &self.name, &self.value.text());
+            line.into_boxed_slice()
+        })
+    }
+}
+
+/// FNV-1a over the lower-cased bytes.
+fn hash(name: &str) -> u32 {
+    name.bytes()
+        .fold(0x811c_9dc5, |h, b| (h ^ u32::from(b.to_ascii_lowercase())).wrapping_mul(0x0100_0193))
+}
+
+impl fmt::Debug for Vars {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.iter()).finish()
+    }
+}
+
+impl PartialEq for Vars {
+    fn eq(&self, other: &Self) -> bool {
+        self.iter().eq(other.iter())
+    }
+}
+
+impl<N: Into<Cow<'static, str>>, V: Into<Value>> FromIterator<(N, V)> for Vars {
+    fn from_iter<I: IntoIterator<Item = (N, V)>>(pairs: I) -> Self {
+        let mut vars = Self::new();
+        for (name, value) in pairs {
+            vars.set(name, value);
+        }
+        vars
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(vars: &Vars) -> Vec<&str> {
+        vars.iter().map(|(name, _)| name).collect()
+    }
+
+    #[test]
+    fn a_new_value_moves_the_variable_to_the_end_and_an_empty_one_deletes_it() {
+        let mut vars: Vars = [("a", "1"), ("b", "2")].into_iter().collect();
+        vars.set("A", "3");
+        assert_eq!(names(&vars), ["b", "A"]);
+        assert_eq!(vars.get("a").as_deref(), Some("3"));
+        vars.set("B", "");
+        assert_eq!(names(&vars), ["A"]);
+    }
+
+    #[test]
+    fn a_snapshot_does_not_see_later_changes() {
+        let mut live = Arc::new([("a", "1")].into_iter().collect::<Vars>());
+        let snapshot = Arc::clone(&live);
+        Arc::make_mut(&mut live).set("a", "2");
+        assert_eq!(snapshot.get("a").as_deref(), Some("1"));
+        assert_eq!(live.get("a").as_deref(), Some("2"));
+    }
+
+    #[test]
+    fn array_operations_keep_the_place_and_elements_can_be_read() {
+        let mut vars: Vars = [("x", "a"), ("y", "b")].into_iter().collect();
+        vars.push("x", "c");
+        vars.unshift("x", "z");
+        vars.set("x[1]", "A");
+        assert_eq!(names(&vars), ["x", "y"]);
+        assert_eq!(vars.get("x").as_deref(), Some("ARRAY::z|:A|:c"));
+        assert_eq!(vars.get("x[2]").as_deref(), Some("c"));
+        assert_eq!(vars.get("x[3]"), None);
+    }
+
+    #[test]
+    fn a_changed_entry_renders_anew() {
+        let mut vars: Vars = [("x", "a b")].into_iter().collect();
+        assert_eq!(vars.plain_lines().next(), Some(&b"x: a%20b\n"[..]));
+        vars.push("x", "c");
+        assert_eq!(vars.plain_lines().next(), Some(&b"x: ARRAY%3A%3Aa%20b%7C%3Ac\n"[..]));
+    }
+}
