@@ -1,0 +1,289 @@
+"""A small SIP phone over UDP for tests that need media: calls, answers, registers, hangs up.
+
+It is a test tool, not a stack: loopback loses nothing, so it never retransmits.
+"""
+import hashlib
+import queue
+import re
+import secrets
+import socket
+import threading
+import time
+
+from .rtp import Rtp
+
+TIMEOUT = 10
+
+
+class Packet:
+    """A request or response; header names in lower case, in order."""
+
+    def __init__(self, raw):
+        head, _, self.body = raw.decode("utf-8", "replace").partition("\r\n\r\n")
+        self.start, *lines = re.sub(r"\r\n[ \t]+", " ", head).split("\r\n")
+        self.headers = [(n.strip().lower(), v.strip()) for n, _, v in (line.partition(":") for line in lines)]
+        self.status = int(self.start.split()[1]) if self.start.startswith("SIP/2.0 ") else 0
+        self.method = self["cseq"].split()[-1] if self.status else self.start.split()[0]
+
+    def all(self, name):
+        return [v for n, v in self.headers if n == name]
+
+    def __getitem__(self, name):
+        return next(iter(self.all(name)), "")
+
+    def media(self):
+        """(address, port) the audio of the body goes to."""
+        ip = re.search(r"^c=IN IP4 (\S+)", self.body, re.M)
+        port = re.search(r"^m=audio (\d+)", self.body, re.M)
+        return (ip[1], int(port[1])) if ip and port else None
+
+
+def authorization(challenge, user, password, method, uri):
+    """Value of the header that answers a digest challenge (MD5, with or without qop)."""
+    given = {k.lower(): v.strip('"') for k, v in re.findall(r'(\w+)=("[^"]*"|[^,\s]+)', challenge)}
+    md5 = lambda *parts: hashlib.md5(":".join(parts).encode()).hexdigest()  # noqa: E731
+    one, two = md5(user, given["realm"], password), md5(method, uri)
+    fields = f'username="{user}", realm="{given["realm"]}", nonce="{given["nonce"]}", uri="{uri}", algorithm=MD5'
+    if "qop" not in given:
+        return f'Digest {fields}, response="{md5(one, given["nonce"], two)}"'
+    cnonce = secrets.token_hex(4)
+    response = md5(one, given["nonce"], "00000001", cnonce, "auth", two)
+    return f'Digest {fields}, response="{response}", qop=auth, nc=00000001, cnonce="{cnonce}"'
+
+
+def uri_of(value):
+    found = re.search(r"<([^>]*)>", value)
+    return found[1] if found else value.split(";")[0]
+
+
+class Phone:
+    """One UDP port on `ip`. `server` is where its requests go."""
+
+    def __init__(self, server, user="phone", password=None, domain=None, ip="127.0.0.1", port=0):
+        self.server, self.user, self.password = server, user, password
+        self.domain = domain or server[0]
+        self.sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.sock.bind((ip, port))
+        self.sock.settimeout(0.1)
+        self.ip, self.port = self.sock.getsockname()
+        self.open = True
+        self.inbox, self.incoming, self.calls = {}, queue.Queue(), []
+        self.reader = threading.Thread(target=self._read, daemon=True)
+        self.reader.start()
+
+    @property
+    def contact(self):
+        return f"<sip:{self.user}@{self.ip}:{self.port}>"
+
+    def close(self):
+        for call in self.calls:
+            call.rtp.close()
+        self.open = False
+        self.reader.join(1)
+        self.sock.close()
+
+    # ---- packets
+
+    def _read(self):
+        while self.open:
+            try:
+                data, source = self.sock.recvfrom(65535)
+            except (TimeoutError, socket.timeout):
+                continue
+            except OSError:
+                return
+            if not data.strip():
+                continue
+            packet = Packet(data)
+            packet.source = source
+            box = self.inbox.get(packet["call-id"])
+            if box is not None:
+                box.put(packet)
+            elif packet.method == "INVITE" and not packet.status:
+                call = Call(self, packet["call-id"], invite=packet)
+                self.incoming.put(call)
+            elif not packet.status and packet.method != "ACK":
+                self.reply(packet, 200 if packet.method in ("OPTIONS", "NOTIFY") else 481, "Whatever")
+
+    def send(self, text, to=None):
+        self.sock.sendto(text.encode(), to or self.server)
+
+    def reply(self, request, status, reason, extra=(), body="", tag="", kind="application/sdp"):
+        lines = [f"SIP/2.0 {status} {reason}"]
+        lines += [f"Via: {v}" for v in request.all("via")] + [f"Record-Route: {v}" for v in request.all("record-route")]
+        to = request["to"] + (f";tag={tag}" if tag and ";tag=" not in request["to"] else "")
+        lines += [f"From: {request['from']}", f"To: {to}", f"Call-ID: {request['call-id']}", f"CSeq: {request['cseq']}"]
+        lines += [f"Contact: {self.contact}", *extra] + ([f"Content-Type: {kind}"] if body else [])
+        self.send("\r\n".join([*lines, f"Content-Length: {len(body)}", "", body]), request.source)
+
+    def request(self, method, uri, call_id, cseq, from_, to, extra=(), body="", branch=None, to_address=None):
+        branch = branch or "z9hG4bK" + secrets.token_hex(6)
+        lines = [f"{method} {uri} SIP/2.0", f"Via: SIP/2.0/UDP {self.ip}:{self.port};rport;branch={branch}", f"From: {from_}", f"To: {to}",
+                 f"Call-ID: {call_id}", f"CSeq: {cseq} {method}", f"Contact: {self.contact}", "Max-Forwards: 70",
+                 "User-Agent: switch-test", *extra] + (["Content-Type: application/sdp"] if body else [])
+        self.send("\r\n".join([*lines, f"Content-Length: {len(body)}", "", body]), to_address)
+        return branch
+
+    # ---- outside a call
+
+    def ask(self, method, uri, extra=(), body=""):
+        """One request outside a dialog, its final response; answers one challenge."""
+        call_id, tag = secrets.token_hex(8), secrets.token_hex(4)
+        box = self.inbox[call_id] = queue.Queue()
+        me = f"<sip:{self.user}@{self.domain}>"
+        for cseq in (1, 2):
+            self.request(method, uri, call_id, cseq, f"{me};tag={tag}", me if method == "REGISTER" else f"<{uri}>", extra, body)
+            while (answer := box.get(timeout=TIMEOUT)).status < 200:
+                pass
+            if answer.status not in (401, 407) or self.password is None or cseq == 2:
+                return answer
+            name = "WWW-Authenticate" if answer.status == 401 else "Proxy-Authenticate"
+            value = authorization(answer[name.lower()], self.user, self.password, method, uri)
+            extra = [*extra, f"{'Authorization' if answer.status == 401 else 'Proxy-Authorization'}: {value}"]
+
+    def register(self, expires=300):
+        return self.ask("REGISTER", f"sip:{self.domain}", [f"Expires: {expires}"])
+
+    # ---- calls
+
+    def invite(self, number, extra=(), sdp=None):
+        """Starts a call and returns at once."""
+        call = Call(self, secrets.token_hex(8))
+        call.start(f"sip:{number}@{self.domain}" if "@" not in number else number, extra, sdp)
+        return call
+
+    def accept(self, timeout=TIMEOUT):
+        """The next call coming in, not answered yet."""
+        try:
+            return self.incoming.get(timeout=timeout)
+        except queue.Empty:
+            raise AssertionError(f"no call arrived in {timeout} s") from None
+
+
+class Call:
+    """A dialog with one audio stream; `rtp` starts when the far end's address is known."""
+
+    def __init__(self, phone, call_id, invite=None):
+        self.phone, self.call_id, self.request = phone, call_id, invite
+        self.rtp, self.tag, self.cseq = Rtp(phone.ip), secrets.token_hex(4), 0
+        self.box = phone.inbox[call_id] = queue.Queue()
+        self.seen, self.ended, self.target = [], False, None
+        phone.calls.append(self)
+        if invite:
+            self.local, self.remote = invite["to"] + f";tag={self.tag}", invite["from"]
+            self.target, self.address = uri_of(invite["contact"]), invite.source
+
+    def sdp(self, direction="sendrecv"):
+        return "\r\n".join(["v=0", f"o=- 1 1 IN IP4 {self.rtp.ip}", "s=-", f"c=IN IP4 {self.rtp.ip}", "t=0 0",
+                            f"m=audio {self.rtp.port} RTP/AVP 0 8 101", "a=rtpmap:0 PCMU/8000", "a=rtpmap:8 PCMA/8000",
+                            "a=rtpmap:101 telephone-event/8000", "a=fmtp:101 0-16", "a=ptime:20", f"a={direction}", ""])
+
+    # ---- calling
+
+    def start(self, uri, extra=(), sdp=None):
+        self.uri, self.extra, self.offer = uri, list(extra), self.sdp() if sdp is None else sdp
+        self.local = f"<sip:{self.phone.user}@{self.phone.domain}>;tag={self.tag}"
+        self.remote, self.address = f"<{uri}>", self.phone.server
+        self._invite()
+
+    def _invite(self):
+        self.cseq += 1
+        self.branch = self.phone.request("INVITE", self.uri, self.call_id, self.cseq, self.local, self.remote, self.extra, self.offer)
+
+    def _ack(self, answer):
+        if answer.status < 300:
+            self.phone.request("ACK", self.target, self.call_id, self.cseq, self.local, self.remote, to_address=self.address)
+        else:
+            self.phone.request("ACK", self.uri, self.call_id, self.cseq, self.local, answer["to"], branch=self.branch)
+
+    def _handle(self, packet):
+        """Default manners for whatever arrives."""
+        self.seen.append(packet)
+        if packet.status:
+            if packet.method != "INVITE":
+                return
+            if packet.body and (where := packet.media()):
+                self.rtp.start(where)
+            if packet.status >= 200:
+                if packet.status < 300:
+                    self.remote, self.target = packet["to"], uri_of(packet["contact"])
+                self._ack(packet)
+            if packet.status in (401, 407) and self.phone.password and self.cseq == 1:
+                kind, ask = ("Authorization", "www-authenticate") if packet.status == 401 else ("Proxy-Authorization", "proxy-authenticate")
+                self.extra.append(f"{kind}: " + authorization(packet[ask], self.phone.user, self.phone.password, "INVITE", self.uri))
+                self._invite()
+                self.seen.pop()
+        elif packet.method == "BYE":
+            self.ended = True
+            self.phone.reply(packet, 200, "OK")
+        elif packet.method == "CANCEL":
+            self.ended = True
+            self.phone.reply(packet, 200, "OK")
+            self.phone.reply(self.request, 487, "Request Terminated", tag=self.tag)
+        elif packet.method == "INVITE":
+            if (where := packet.media()):
+                self.rtp.start(where)
+            self.phone.reply(packet, 200, "OK", body=self.sdp(), tag=self.tag)
+        elif packet.method == "ACK" and packet.media():
+            self.rtp.start(packet.media())
+        elif packet.method != "ACK":
+            self.phone.reply(packet, 200, "OK")
+
+    def until(self, done, what, timeout=TIMEOUT):
+        """Handles what arrives until `done(packet)`; looks at what was handled before first."""
+        for packet in self.seen:
+            if done(packet):
+                return packet
+        until = time.monotonic() + timeout
+        while True:
+            try:
+                packet = self.box.get(timeout=max(0.001, until - time.monotonic()))
+            except queue.Empty:
+                raise AssertionError(f"no {what} in {timeout} s; seen: {[p.start for p in self.seen]}") from None
+            self._handle(packet)
+            if packet in self.seen and done(packet):
+                return packet
+
+    def wait(self, status, timeout=TIMEOUT):
+        """The response with that status; another final one is a failure."""
+        packet = self.until(lambda p: p.method == "INVITE" and (p.status == status or p.status >= 200), f"{status}", timeout)
+        assert packet.status == status, f"expected {status}, got {packet.start}"
+        return packet
+
+    def cancel(self):
+        self.phone.request("CANCEL", self.uri, self.call_id, self.cseq, self.local, self.remote, branch=self.branch)
+
+    # ---- called
+
+    def ring(self):
+        self.phone.reply(self.request, 180, "Ringing", tag=self.tag)
+
+    def progress(self):
+        self._hear_offer()
+        self.phone.reply(self.request, 183, "Session Progress", body=self.sdp(), tag=self.tag)
+
+    def answer(self):
+        """200 with our address, then the ACK."""
+        self._hear_offer()
+        self.phone.reply(self.request, 200, "OK", body=self.sdp(), tag=self.tag)
+        return self.until(lambda p: p.method == "ACK", "ACK")
+
+    def _hear_offer(self):
+        if (where := self.request.media()):
+            self.rtp.start(where)
+
+    def reject(self, status, reason="No"):
+        self.phone.reply(self.request, status, reason, tag=self.tag)
+        return self.until(lambda p: p.method == "ACK", "ACK")
+
+    # ---- both
+
+    def hangup(self):
+        self.cseq += 1
+        self.phone.request("BYE", self.target, self.call_id, self.cseq, self.local, self.remote, to_address=self.address)
+        self.until(lambda p: p.method == "BYE" and p.status, "answer to BYE")
+        self.ended = True
+
+    def wait_end(self, timeout=TIMEOUT):
+        """Until the far end hangs up (or cancels)."""
+        return self.until(lambda p: p.method in ("BYE", "CANCEL") and not p.status, "BYE", timeout)

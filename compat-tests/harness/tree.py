@@ -1,0 +1,60 @@
+"""Configuration folders for one run: copies with the ports of one block, everything else as it came."""
+import re
+import shutil
+
+from .switch import ROOT, SHARED
+
+TREES = SHARED / "conf-trees"
+
+# What stands where in a block of ports.
+ESL, OPEN, AUTH, EXTERNAL, INTERNAL, CARRIER, APP, HTTP = 0, 1, 2, 3, 4, 50, 60, 61
+
+
+def patch(path, rules):
+    """Replace each pattern exactly once; a pattern that is not found is a change of the tree we did not see."""
+    text = path.read_text()
+    for pattern, replacement in rules.items():
+        text, count = re.subn(pattern, replacement, text)
+        if count != 1:
+            raise ValueError(f"{path}: {pattern} found {count} times")
+    path.write_text(text)
+
+
+def small(block, where):
+    """The tree in compat-tests/conf."""
+    conf = where / "conf"
+    shutil.copytree(ROOT / "compat-tests/conf", conf)
+    own = {"esl_port": block[ESL], "open_port": block[OPEN], "auth_port": block[AUTH], "carrier_port": block[CARRIER],
+           "app_port": block[APP], "rtp_first": block.rtp[0], "rtp_last": block.rtp[1]}
+    patch(conf / "vars.xml", {rf'"{name}=\d+"': f'"{name}={port}"' for name, port in own.items()})
+    return conf
+
+
+def vanilla(block, where, overlay=None):
+    """FreeSWITCH's sample tree on loopback. `overlay` names a folder of conf-trees laid over it."""
+    conf = where / "conf"
+    shutil.copytree(TREES / "vanilla", conf)
+    if overlay:
+        shutil.copytree(TREES / overlay, conf, dirs_exist_ok=True)
+    for path in [conf, *conf.rglob("*")]:
+        path.chmod(0o755 if path.is_dir() else 0o644)
+    patch(conf / "vars.xml", {
+        r'(?=  <X-PRE-PROCESS cmd="set" data="default_password)': '  <X-PRE-PROCESS cmd="set" data="local_ip_v4=127.0.0.1"/>\n',
+        r'cmd="stun-set" data="external_rtp_ip=[^"]*"': 'cmd="set" data="external_rtp_ip=127.0.0.1"',
+        r'cmd="stun-set" data="external_sip_ip=[^"]*"': 'cmd="set" data="external_sip_ip=127.0.0.1"',
+        r'internal_sip_port=5060': f'internal_sip_port={block[INTERNAL]}',
+        r'internal_tls_port=5061': f'internal_tls_port={block[10]}',
+        r'external_sip_port=5080': f'external_sip_port={block[EXTERNAL]}',
+        r'external_tls_port=5081': f'external_tls_port={block[11]}'})
+    patch(conf / "autoload_configs/event_socket.conf.xml", {
+        r'name="listen-port" value="8021"': f'name="listen-port" value="{block[ESL]}"',
+        r'name="listen-ip" value="::"': 'name="listen-ip" value="127.0.0.1"'})
+    patch(conf / "autoload_configs/switch.conf.xml", {
+        r'<!-- <param name="rtp-start-port" value="16384"/> -->': f'<param name="rtp-start-port" value="{block.rtp[0]}"/>',
+        r'<!-- <param name="rtp-end-port" value="32768"/> -->': f'<param name="rtp-end-port" value="{block.rtp[1]}"/>'})
+    patch(conf / "sip_profiles/internal.xml", {
+        r'name="ws-binding"  value=":5066"': f'name="ws-binding"  value=":{block[12]}"',
+        r'name="wss-binding" value=":7443"': f'name="wss-binding" value=":{block[13]}"'})
+    for name in ("internal-ipv6", "external-ipv6"):          # not every machine has an address of that kind
+        (conf / f"sip_profiles/{name}.xml").unlink()
+    return conf
