@@ -19,9 +19,13 @@ pub mod dtmf;
 pub mod engine;
 pub mod error;
 pub mod event;
+pub mod jitter;
+pub mod latch;
 pub mod leg;
 pub mod params;
 pub mod record;
+pub mod rtcp;
+pub mod rtp;
 pub mod source;
 pub mod stats;
 

@@ -1,5 +1,8 @@
 //! Digits: their names, their spelling in commands, and how they travel.
 
+pub mod receive;
+pub mod send;
+
 use std::fmt;
 
 /// One key of a telephone: `0`-`9`, `*`, `#`, `A`-`D`, or `F` (hook flash).
@@ -72,7 +75,7 @@ pub const MAX_DURATION: u32 = 192_000;
 /// Duration used when none is given, in 8 kHz units.
 pub const DEFAULT_DURATION: u32 = 2000;
 /// Most steps one digit string may have.
-pub const MAX_STEPS: usize = 512;
+pub const MAX_STEPS: usize = 128;
 
 /// Reads a digit string as `send_dtmf` and `uuid_send_dtmf` take it: `1234#`, `12@150` (150 ms
 /// each), `1@100+2@200`, with `w` = half a second and `W` = one second of pause. Characters that
