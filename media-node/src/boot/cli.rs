@@ -1,0 +1,542 @@
+//! The command line: FreeSWITCH's single-dash flags, translated and parsed.
+//!
+//! Init scripts, container entrypoints and habits pass `-nc -nf -conf DIR -log DIR ...`. Long options
+//! behind one dash are not what `clap` reads, so a first pass rewrites them to `--nc --conf DIR`, sets
+//! aside the flags that mean nothing here, and leaves the rest to `clap`, which also writes `--help`.
+//! Nothing after a subcommand's name is touched.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+
+use super::sounds::SoundsArgs;
+
+/// Exit status of a command line that is wrong in the way the reference also refuses with 255.
+pub const EXIT_REFUSED: u8 = 255;
+
+/// Environment variable whose words are appended to the command line, as the reference does.
+pub const OPTIONS_ENV: &str = "FREESWITCH_OPTS";
+
+/// What the command line asks for.
+#[derive(Debug, Clone)]
+pub enum Invocation {
+    /// Run the switch.
+    Run(Box<Options>),
+    /// `-stop`: end the switch whose pid file is found with these options.
+    Stop(Box<Options>),
+    /// `-version`.
+    Version,
+    /// `sounds ...`: generate prompts.
+    Sounds(SoundsArgs, Box<Options>),
+    /// `cli ...`: the arguments of `fs_cli`, untouched.
+    Cli(Vec<OsString>),
+}
+
+/// A command line that cannot be used: what to print and how to exit.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("{message}")]
+pub struct UsageError {
+    /// Ready to print, without a trailing newline.
+    pub message: String,
+    /// Exit status.
+    pub exit: u8,
+    /// `--help` and the like: print on standard output.
+    pub to_stdout: bool,
+}
+
+/// Everything the switch may be told on its command line.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Options {
+    /// Run in the background; returns once the switch is ready (or says why it is not)
+    #[arg(long = "nc", help_heading = "Running")]
+    pub background: bool,
+    /// The same as -nc: wait until the switch is ready
+    #[arg(long = "ncwait", help_heading = "Running")]
+    pub background_wait: bool,
+    /// Log to the console (the default in the foreground)
+    #[arg(long = "c", help_heading = "Running")]
+    pub console: bool,
+    /// Never fork: stay in the foreground even with -nc
+    #[arg(long = "nf", help_heading = "Running")]
+    pub no_fork: bool,
+    /// On SIGTERM, wait up to this long for calls to end before hanging them up
+    #[arg(long, value_name = "SECONDS", help_heading = "Running")]
+    drain: Option<u64>,
+    /// On SIGTERM, wait for all calls to end, however long that takes
+    #[arg(long = "elegant-term", help_heading = "Running")]
+    pub elegant_term: bool,
+    /// Change to this user once the ports are bound
+    #[arg(short = 'u', long = "user", value_name = "USER", help_heading = "Running")]
+    pub user: Option<String>,
+    /// Change to this group once the ports are bound
+    #[arg(short = 'g', long = "group", value_name = "GROUP", help_heading = "Running")]
+    pub group: Option<String>,
+    /// Allow core dumps
+    #[arg(long = "core", help_heading = "Running")]
+    pub core_dumps: bool,
+    /// Keep registrations, channels and calls in memory only
+    #[arg(long = "nosql", help_heading = "Running")]
+    pub no_sql: bool,
+
+    /// Log level of the console until console.conf is read: console alert crit err warning notice
+    /// info debug, or 0-7
+    #[arg(long = "loglevel", value_name = "LEVEL", help_heading = "Logging")]
+    pub log_level: Option<String>,
+    /// Write console lines as JSON objects, one per line
+    #[arg(long = "log-json", help_heading = "Logging")]
+    pub log_json: bool,
+
+    /// Directories given on the command line.
+    #[command(flatten)]
+    pub dirs: DirOptions,
+
+    /// Flags that were accepted and have no meaning here, as they were written.
+    #[arg(skip)]
+    pub ignored: Vec<String>,
+}
+
+/// Directories given on the command line; what is absent comes from the layout (see `dirs`).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
+#[allow(missing_docs, reason = "each field is the option of the same name")]
+pub struct DirOptions {
+    /// Parent of every directory that is not given by itself
+    #[arg(long, value_name = "DIR", help_heading = "Directories")]
+    pub base: Option<PathBuf>,
+    /// Configuration: where freeswitch.xml is
+    #[arg(long, value_name = "DIR", help_heading = "Directories")]
+    pub conf: Option<PathBuf>,
+    /// Name of the root configuration file
+    #[arg(long, value_name = "FILE", help_heading = "Directories")]
+    pub cfgname: Option<String>,
+    /// Log files
+    #[arg(long, value_name = "DIR", help_heading = "Directories")]
+    pub log: Option<PathBuf>,
+    /// Databases
+    #[arg(long, value_name = "DIR", help_heading = "Directories")]
+    pub db: Option<PathBuf>,
+    /// Pid file (default with -log: the log directory)
+    #[arg(long, value_name = "DIR", help_heading = "Directories")]
+    pub run: Option<PathBuf>,
+    /// Prompts and music
+    #[arg(long, value_name = "DIR", help_heading = "Directories")]
+    pub sounds: Option<PathBuf>,
+    /// Recordings
+    #[arg(long, value_name = "DIR", help_heading = "Directories")]
+    pub recordings: Option<PathBuf>,
+    /// Voicemail and other stored files
+    #[arg(long, value_name = "DIR", help_heading = "Directories")]
+    pub storage: Option<PathBuf>,
+    /// Files fetched over HTTP
+    #[arg(long, value_name = "DIR", help_heading = "Directories")]
+    pub cache: Option<PathBuf>,
+    /// Certificates and keys
+    #[arg(long, value_name = "DIR", help_heading = "Directories")]
+    pub certs: Option<PathBuf>,
+    /// Scripts
+    #[arg(long, value_name = "DIR", help_heading = "Directories")]
+    pub scripts: Option<PathBuf>,
+    /// Temporary files
+    #[arg(long, value_name = "DIR", help_heading = "Directories")]
+    pub temp: Option<PathBuf>,
+    /// Value of $${mod_dir}; modules are compiled in
+    #[arg(long = "mod", value_name = "DIR", help_heading = "Directories")]
+    pub modules: Option<PathBuf>,
+    /// Value of $${htdocs_dir}
+    #[arg(long, value_name = "DIR", help_heading = "Directories")]
+    pub htdocs: Option<PathBuf>,
+    /// Value of $${grammar_dir}
+    #[arg(long, value_name = "DIR", help_heading = "Directories")]
+    pub grammar: Option<PathBuf>,
+}
+
+impl Options {
+    /// Reads a whole command line, program name first, and the value of `FREESWITCH_OPTS`.
+    ///
+    /// # Errors
+    /// A message to print and the exit status: 255 for a directory flag without its directory (as the
+    /// reference), 1 for anything unknown, 0 for `--help`.
+    pub fn parse(
+        argv: impl IntoIterator<Item = OsString>,
+        env_options: Option<&str>,
+    ) -> Result<Invocation, UsageError> {
+        let translated = translate(argv, env_options)?;
+        let command = CommandLine::command().after_help(AFTER_HELP);
+        let parsed = command
+            .try_get_matches_from(translated.argv)
+            .and_then(|matches| CommandLine::from_arg_matches(&matches))
+            .map_err(usage_error)?;
+        let mut options = parsed.options;
+        options.ignored = translated.ignored;
+        let options = Box::new(options);
+        Ok(match parsed.command {
+            Some(Verb::Sounds(args)) => Invocation::Sounds(args, options),
+            Some(Verb::Cli { args }) => Invocation::Cli(args),
+            None if parsed.version => Invocation::Version,
+            None if parsed.stop => Invocation::Stop(options),
+            None => Invocation::Run(options),
+        })
+    }
+
+    /// Whether to leave the terminal: `-nc` or `-ncwait`, unless `-nf` or `-c` says otherwise.
+    pub fn detach(&self) -> bool {
+        (self.background || self.background_wait) && !self.no_fork && !self.console
+    }
+
+    /// How long a graceful end may wait for running calls; `None` hangs them up at once.
+    pub fn drain(&self) -> Option<Duration> {
+        if self.elegant_term {
+            return Some(Duration::MAX);
+        }
+        self.drain.map(Duration::from_secs)
+    }
+}
+
+#[derive(Debug, Parser)]
+#[command(
+    name = "ferroswitch",
+    about = "A telephone switch that takes FreeSWITCH's place",
+    long_about = "A telephone switch that takes FreeSWITCH's place: the same configuration files, the same \
+                  Event Socket, the same commands.\n\n\
+                  Without arguments it runs in the foreground with the configuration it finds: \
+                  /etc/ferroswitch, /etc/freeswitch, /usr/local/freeswitch, or ./conf. Every option is \
+                  accepted with one dash as well as two: -conf DIR, --conf DIR.",
+    disable_version_flag = true
+)]
+struct CommandLine {
+    #[command(flatten)]
+    options: Options,
+    /// Stop the running switch (found by its pid file) and wait until it has ended
+    #[arg(long, help_heading = "Other")]
+    stop: bool,
+    /// Print the version
+    #[arg(short = 'V', long, help_heading = "Other")]
+    version: bool,
+    #[command(subcommand)]
+    command: Option<Verb>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Generate the standard English prompts with a speech synthesiser
+    Sounds(SoundsArgs),
+    /// The command line client (the same as fs_cli)
+    #[command(disable_help_flag = true)]
+    Cli {
+        /// Arguments of fs_cli
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<OsString>,
+    },
+}
+
+const SUBCOMMANDS: &[&str] = &["sounds", "cli", "help"];
+
+const AFTER_HELP: &str = "\
+Accepted for FreeSWITCH's sake, without effect:
+  -nonat -nonatmap -nocal -nort -vg -rp -hp -lp -np -waste -heavy-timer -reincarnate
+  -reincarnate-reexec -no-auto-stack -syslog
+The words of the environment variable FREESWITCH_OPTS are appended to the command line.
+
+First steps:
+  ferroswitch                     run with the configuration found, log on the terminal
+  fs_cli -x status                ask the running switch how it is
+  ferroswitch sounds              make the prompts (needs espeak-ng)
+  ferroswitch -nc; ferroswitch -stop
+                                  run in the background; stop it";
+
+/// Long options without a value, as they follow the dash.
+const FLAGS: &[&str] = &[
+    "nc",
+    "ncwait",
+    "c",
+    "nf",
+    "nosql",
+    "core",
+    "elegant-term",
+    "stop",
+    "version",
+    "help",
+    "log-json",
+];
+
+/// Long options that take the next word.
+const VALUED: &[&str] = &[
+    "base",
+    "conf",
+    "cfgname",
+    "log",
+    "db",
+    "run",
+    "mod",
+    "htdocs",
+    "scripts",
+    "temp",
+    "grammar",
+    "certs",
+    "recordings",
+    "storage",
+    "cache",
+    "sounds",
+    "user",
+    "group",
+    "u",
+    "g",
+    "drain",
+    "loglevel",
+];
+
+/// Accepted, without effect.
+const MEANINGLESS: &[&str] = &[
+    "nonat",
+    "nonatmap",
+    "nocal",
+    "nort",
+    "vg",
+    "rp",
+    "hp",
+    "lp",
+    "np",
+    "waste",
+    "heavy-timer",
+    "reincarnate",
+    "reincarnate-reexec",
+    "no-auto-stack",
+    "syslog",
+];
+
+struct Translated {
+    argv: Vec<OsString>,
+    ignored: Vec<String>,
+}
+
+fn translate(
+    argv: impl IntoIterator<Item = OsString>,
+    env_options: Option<&str>,
+) -> Result<Translated, UsageError> {
+    let mut words = argv.into_iter();
+    let mut out = Translated {
+        argv: vec![words.next().unwrap_or_else(|| "ferroswitch".into())],
+        ignored: Vec::new(),
+    };
+    let env_words = env_options.unwrap_or_default().split_ascii_whitespace();
+    // A subcommand swallows what follows it, so the environment's words must come before.
+    let own: Vec<OsString> = words.collect();
+    let verb_at = own
+        .iter()
+        .position(|word| word.to_str().is_some_and(|w| SUBCOMMANDS.contains(&w)))
+        .filter(|&at| !takes_value(at.checked_sub(1).and_then(|before| own.get(before))));
+    let (before, verb) = own.split_at(verb_at.unwrap_or(own.len()));
+    let mut words = before.iter().cloned().chain(env_words.map(OsString::from)).peekable();
+    while let Some(word) = words.next() {
+        match word.to_str().and_then(long_name) {
+            Some(name) if MEANINGLESS.contains(&name) => out.ignored.push(format!("-{name}")),
+            Some("?" | "h") => out.argv.push("--help".into()),
+            Some(name) if FLAGS.contains(&name) => out.argv.push(format!("--{name}").into()),
+            Some(name) if VALUED.contains(&name) => {
+                let value = words
+                    .next_if(|next| !next.to_string_lossy().starts_with('-'))
+                    .ok_or_else(|| missing_value(name))?;
+                let dashes = if name.len() == 1 { "-" } else { "--" };
+                out.argv.push(format!("{dashes}{name}").into());
+                out.argv.push(value);
+            }
+            _ => out.argv.push(word),
+        }
+    }
+    out.argv.extend(verb.iter().cloned());
+    Ok(out)
+}
+
+/// `-conf` and `--conf` alike; `--conf=DIR` is left to clap.
+fn long_name(word: &str) -> Option<&str> {
+    let name = word.strip_prefix("--").or_else(|| word.strip_prefix('-'))?;
+    (!name.is_empty()).then_some(name)
+}
+
+fn takes_value(word: Option<&OsString>) -> bool {
+    word.and_then(|w| w.to_str()).and_then(long_name).is_some_and(|name| VALUED.contains(&name))
+}
+
+fn missing_value(name: &str) -> UsageError {
+    UsageError {
+        message: format!("When using -{name} you must say what: ferroswitch -{name} VALUE"),
+        exit: EXIT_REFUSED,
+        to_stdout: false,
+    }
+}
+
+fn usage_error(error: clap::Error) -> UsageError {
+    let help = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+    UsageError {
+        message: error.render().to_string().trim_end().to_owned(),
+        exit: u8::from(!help),
+        to_stdout: help,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> Result<Invocation, UsageError> {
+        parse_env(line, None)
+    }
+
+    fn parse_env(line: &str, env: Option<&str>) -> Result<Invocation, UsageError> {
+        Options::parse(line.split_ascii_whitespace().map(OsString::from), env)
+    }
+
+    fn run(line: &str) -> Options {
+        match parse(line) {
+            Ok(Invocation::Run(options)) => *options,
+            other => panic!("{line}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn clap_definition_is_consistent() {
+        CommandLine::command().debug_assert();
+    }
+
+    #[test]
+    fn every_flag_of_init_scripts_is_accepted() {
+        let line = "ferroswitch -nc -nf -nonat -np -rp -lp -hp -u freeswitch -g daemon -conf /c -log /l \
+                    -db /d -run /r -mod /m -scripts /s -temp /t -sounds /snd -recordings /rec -storage /st \
+                    -cache /ca -certs /ce -base /b -htdocs /h -grammar /gr -waste -core -reincarnate \
+                    -syslog -vg -nosql -heavy-timer -nocal";
+        let options = run(line);
+        assert_eq!(options.user.as_deref(), Some("freeswitch"));
+        assert_eq!(options.group.as_deref(), Some("daemon"));
+        assert!(options.no_sql && options.core_dumps && options.background && !options.detach());
+        let path = |text: &str| Some(PathBuf::from(text));
+        assert_eq!(
+            options.dirs,
+            DirOptions {
+                base: path("/b"),
+                conf: path("/c"),
+                cfgname: None,
+                log: path("/l"),
+                db: path("/d"),
+                run: path("/r"),
+                sounds: path("/snd"),
+                recordings: path("/rec"),
+                storage: path("/st"),
+                cache: path("/ca"),
+                certs: path("/ce"),
+                scripts: path("/s"),
+                temp: path("/t"),
+                modules: path("/m"),
+                htdocs: path("/h"),
+                grammar: path("/gr"),
+            }
+        );
+        assert_eq!(
+            options.ignored,
+            [
+                "-nonat",
+                "-np",
+                "-rp",
+                "-lp",
+                "-hp",
+                "-waste",
+                "-reincarnate",
+                "-syslog",
+                "-vg",
+                "-heavy-timer",
+                "-nocal"
+            ]
+        );
+    }
+
+    #[test]
+    fn one_dash_and_two_mean_the_same() {
+        assert_eq!(run("f -conf /x -nc").dirs, run("f --conf /x --nc").dirs);
+        assert_eq!(run("f --conf=/x").dirs.conf, Some("/x".into()));
+    }
+
+    #[test]
+    fn background_only_when_nothing_forbids_it() {
+        assert!(!run("f").detach());
+        assert!(!run("f -c").detach());
+        assert!(run("f -nc").detach());
+        assert!(run("f -ncwait").detach());
+        assert!(!run("f -nc -nf").detach());
+        assert!(!run("f -nc -c").detach());
+    }
+
+    #[test]
+    fn directory_flag_without_directory_exits_255() {
+        for line in ["f -conf", "f -conf -log /l", "f -u -nc"] {
+            let error = parse(line).expect_err(line);
+            assert_eq!(error.exit, EXIT_REFUSED, "{line}");
+            assert!(error.message.contains(line.split(' ').nth(1).unwrap_or("?")));
+        }
+    }
+
+    #[test]
+    fn unknown_flag_is_named_and_exits_1() {
+        let error = parse("f --frobnicate").expect_err("unknown flag");
+        assert_eq!((error.exit, error.to_stdout), (1, false));
+        assert!(error.message.contains("--frobnicate"), "{}", error.message);
+        assert_eq!(parse("f -frobnicate").expect_err("unknown flag").exit, 1);
+    }
+
+    #[test]
+    fn help_teaches_on_standard_output() {
+        for line in ["f -help", "f --help", "f -h", "f -?"] {
+            let help = parse(line).expect_err(line);
+            assert_eq!((help.exit, help.to_stdout), (0, true), "{line}");
+            for word in ["--conf", "sounds", "fs_cli -x status", "-heavy-timer"] {
+                assert!(help.message.contains(word), "{line} lacks {word}");
+            }
+        }
+    }
+
+    #[test]
+    fn stop_and_version_are_not_runs() {
+        assert!(
+            matches!(parse("f -stop -run /r"), Ok(Invocation::Stop(o)) if o.dirs.run == Some("/r".into()))
+        );
+        assert!(matches!(parse("f -version"), Ok(Invocation::Version)));
+        assert!(matches!(parse("f --version"), Ok(Invocation::Version)));
+        assert!(matches!(parse("f -V"), Ok(Invocation::Version)));
+    }
+
+    #[test]
+    fn environment_options_come_after_the_command_line() {
+        match parse_env("f -conf /a", Some("  -nc -log /b ")) {
+            Ok(Invocation::Run(o)) => {
+                assert!(o.background);
+                assert_eq!(o.dirs.log, Some("/b".into()));
+            }
+            other => panic!("{other:?}"),
+        }
+        assert!(
+            matches!(parse_env("f cli -x status", Some("-nc")), Ok(Invocation::Cli(a)) if a == ["-x", "status"])
+        );
+    }
+
+    #[test]
+    fn subcommand_arguments_are_left_alone() {
+        assert!(
+            matches!(parse("f cli -H host -P 8021 -x status"), Ok(Invocation::Cli(a)) if a.len() == 6)
+        );
+        match parse("f -sounds sounds sounds --list") {
+            Ok(Invocation::Sounds(args, options)) => {
+                assert!(args.list);
+                assert_eq!(options.dirs.sounds, Some("sounds".into()));
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn drain_is_bounded_unless_elegant() {
+        assert_eq!(run("f").drain(), None);
+        assert_eq!(run("f --drain 30").drain(), Some(Duration::from_secs(30)));
+        assert_eq!(run("f -drain 30").drain(), Some(Duration::from_secs(30)));
+        assert_eq!(run("f -elegant-term").drain(), Some(Duration::MAX));
+    }
+}

@@ -1,0 +1,284 @@
+//! From `exec` to a running switch, and back: command line, directories, logging, limits, signals.
+//!
+//! What it is not: it knows neither calls nor configuration. [`main`] prepares a [`Context`] and hands
+//! it to the switch's own `run`; nothing here does anything slow (no DNS, no network), because the
+//! switch has to answer within a tenth of a second.
+
+pub mod cli;
+pub mod daemon;
+pub mod dirs;
+pub mod limits;
+pub mod log;
+pub mod pidfile;
+#[cfg(test)]
+mod scratch;
+pub mod secret;
+pub mod signals;
+pub mod sounds;
+pub mod version;
+
+use std::future::Future;
+use std::io::Write;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+use std::{env, io};
+
+use esl_server::log::LogHub;
+
+pub use self::cli::{Invocation, Options};
+pub use self::daemon::Ready;
+pub use self::dirs::Dirs;
+pub use self::limits::{Identity, IdentityError};
+pub use self::log::{LogControl, LogSettings};
+pub use self::signals::{Request, Signals};
+
+/// How long `-stop` waits beyond the drain time of the switch it stops.
+const STOP_PATIENCE: Duration = Duration::from_secs(60);
+
+/// Everything the switch is given to start with.
+#[derive(Debug)]
+pub struct Context {
+    /// Where everything is.
+    pub dirs: Dirs,
+    /// The command line.
+    pub options: Options,
+    /// Global variables that exist before any file is read, in order.
+    pub globals: Vec<(String, String)>,
+    /// Where `log` subscribers read.
+    pub log_hub: Arc<LogHub>,
+    /// Levels, files and rotation of the log.
+    pub log: LogControl,
+    /// Requests from outside to end or to rotate.
+    pub signals: Signals,
+    /// To be taken once the ports are bound: drops root's privileges if `-u` or `-g` says so.
+    pub identity: Identity,
+    /// To be announced once the Event Socket answers.
+    pub ready: Ready,
+}
+
+/// Why the switch cannot start, or cannot go on.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct Fatal {
+    message: String,
+    exit: u8,
+}
+
+impl Fatal {
+    /// Ends with status 1.
+    pub fn new(message: impl Into<String>) -> Self {
+        Self { message: message.into(), exit: 1 }
+    }
+
+    /// A configuration that cannot be used at all: the reference's words and its status 255.
+    pub fn config(error: impl std::fmt::Display) -> Self {
+        Self { message: format!("Cannot Initialize [{error}]"), exit: cli::EXIT_REFUSED }
+    }
+}
+
+/// The whole program: reads the command line and does what it says, with `run` as the switch.
+pub fn main<F, R>(run: F) -> ExitCode
+where
+    F: FnOnce(Context) -> R,
+    R: Future<Output = Result<(), Fatal>>,
+{
+    let env_options = env::var(cli::OPTIONS_ENV).ok();
+    let invocation = match Options::parse(env::args_os(), env_options.as_deref()) {
+        Ok(invocation) => invocation,
+        Err(usage) if usage.to_stdout => {
+            print(&format!("{}\n", usage.message));
+            return ExitCode::from(usage.exit);
+        }
+        Err(usage) => return complain(&usage, usage.exit),
+    };
+    match invocation {
+        Invocation::Run(options) => start(*options, run),
+        Invocation::Stop(options) => stop(&options),
+        Invocation::Sounds(args, options) => sounds::command(&args, &options.dirs),
+        Invocation::Cli(_) => complain(&"use fs_cli", 1),
+        Invocation::Version => {
+            print(&version::text());
+            ExitCode::SUCCESS
+        }
+    }
+}
+
+fn start<F, R>(options: Options, run: F) -> ExitCode
+where
+    F: FnOnce(Context) -> R,
+    R: Future<Output = Result<(), Fatal>>,
+{
+    if options.detach() && !daemon::is_detached() {
+        return daemon::launch()
+            .unwrap_or_else(|error| complain(&format!("Cannot go to the background: {error}"), 1));
+    }
+    match run_here(options, run) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(fatal) => complain(&fatal, fatal.exit),
+    }
+}
+
+fn run_here<F, R>(options: Options, run: F) -> Result<(), Fatal>
+where
+    F: FnOnce(Context) -> R,
+    R: Future<Output = Result<(), Fatal>>,
+{
+    if daemon::is_detached() {
+        daemon::leave_session();
+    }
+    let identity = Identity::find(options.user.as_deref(), options.group.as_deref())
+        .map_err(|error| Fatal::new(error.to_string()))?;
+    let mut dirs = Dirs::resolve(&options.dirs)
+        .map_err(|error| Fatal::new(format!("The working directory is gone: {error}")))?;
+    if !dirs.root_path().exists() {
+        return Err(no_configuration(&dirs));
+    }
+    let notes = dirs.prepare(&options.dirs, &Dirs::user_state());
+    let log_hub = LogHub::new();
+    let log = log::start(Arc::clone(&log_hub), early_log(&options)?)
+        .map_err(|error| Fatal::new(format!("Cannot start logging: {error}")))?;
+    let pid_file = pidfile::PidFile::take(&dirs.run_dir);
+    if let Err(running @ pidfile::PidFileError::Running { .. }) = &pid_file {
+        return Err(Fatal::new(running.to_string()));
+    }
+    say_beginnings(&options, &dirs, &notes);
+    if let Err(error) = &pid_file {
+        tracing::warn!("{error}; -stop will not find this switch");
+    }
+    limit_resources(&options);
+    let globals = globals(&dirs);
+    own_state(&dirs, &identity);
+    let ended = runtime()?.block_on(async {
+        let signals = Signals::catch()
+            .map_err(|error| Fatal::new(format!("Cannot catch signals: {error}")))?;
+        let (log_hub, log, ready) = (Arc::clone(&log_hub), log.clone(), Ready::new());
+        run(Context { dirs, options, globals, log_hub, log, signals, identity, ready }).await
+    });
+    log.flush();
+    drop(pid_file);
+    ended
+}
+
+fn no_configuration(dirs: &Dirs) -> Fatal {
+    Fatal::config(format!(
+        "Cannot Open log directory or XML Root!] [no {} in {}, and neither in /etc/ferroswitch, \
+         /etc/freeswitch, /usr/local/freeswitch; say where with -conf DIR",
+        dirs.root_file,
+        dirs.conf_dir.display()
+    ))
+}
+
+fn early_log(options: &Options) -> Result<LogSettings, Fatal> {
+    let level = match options.log_level.as_deref() {
+        None => None,
+        Some(word) => Some(log::parse_level(word).ok_or_else(|| {
+            Fatal::new(format!("-loglevel {word}: not a level; say debug, info, notice, ..."))
+        })?),
+    };
+    let mut early = LogSettings::early(level, options.log_json);
+    if daemon::is_detached() {
+        // Standard output is the line to the parent that waits.
+        early.console = None;
+    }
+    Ok(early)
+}
+
+fn say_beginnings(options: &Options, dirs: &Dirs, notes: &[String]) {
+    crate::log_notice!(
+        "Ferroswitch {} ({}) starting with {}",
+        version::OWN,
+        version::COMPATIBLE_SHORT,
+        dirs.root_path().display()
+    );
+    for note in notes {
+        tracing::warn!("{note}");
+    }
+    if !options.ignored.is_empty() {
+        tracing::debug!("Options without effect here: {}", options.ignored.join(" "));
+    }
+}
+
+fn limit_resources(options: &Options) {
+    match limits::raise_open_files() {
+        Ok(limit) => {
+            if let Some(warning) = limits::open_files_warning(limit) {
+                tracing::warn!("{warning}");
+            }
+        }
+        Err(error) => tracing::warn!("The limit on open files is unknown: {error}"),
+    }
+    if options.core_dumps
+        && let Err(error) = limits::core_dumps(true)
+    {
+        tracing::warn!("Core dumps are not fully allowed: {error}");
+    }
+}
+
+/// The directories, and the password this installation made for itself.
+fn globals(dirs: &Dirs) -> Vec<(String, String)> {
+    let mut globals: Vec<(String, String)> =
+        dirs.globals().into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+    match secret::installation_password(&dirs.db_dir) {
+        Ok(made) => {
+            if made.fresh {
+                crate::log_notice!(
+                    "Made a password for $${{generated_password}}; it is in {}",
+                    made.path.display()
+                );
+            }
+            globals.push((secret::PASSWORD_VARIABLE.to_owned(), made.password));
+        }
+        Err(error) => tracing::error!(
+            "No password can be kept in {}: {error}; users with $${{generated_password}} cannot \
+             register",
+            dirs.db_dir.display()
+        ),
+    }
+    globals
+}
+
+/// Gives the state directories to the user the switch will run as.
+fn own_state(dirs: &Dirs, identity: &Identity) {
+    let Some((uid, gid)) = identity.owner() else { return };
+    let state = [&dirs.log_dir, &dirs.run_dir, &dirs.db_dir, &dirs.recordings_dir];
+    let more = [&dirs.storage_dir, &dirs.cache_dir];
+    let password = dirs.db_dir.join(secret::PASSWORD_FILE);
+    for path in state.into_iter().chain(more).chain([&password]) {
+        if let Err(error) = std::os::unix::fs::chown(path, uid, gid) {
+            tracing::warn!("{}: cannot be given to the user of -u: {error}", path.display());
+        }
+    }
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime, Fatal> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_name("switch")
+        .build()
+        .map_err(|error| Fatal::new(format!("Cannot start the runtime: {error}")))
+}
+
+fn stop(options: &Options) -> ExitCode {
+    let mut dirs = match Dirs::resolve(&options.dirs) {
+        Ok(dirs) => dirs,
+        Err(error) => return complain(&error, cli::EXIT_REFUSED),
+    };
+    // The same fallbacks as the switch that is to be stopped.
+    dirs.prepare(&options.dirs, &Dirs::user_state());
+    let patience = options.drain().unwrap_or_default().saturating_add(STOP_PATIENCE);
+    match pidfile::stop(&dirs.run_dir, patience, |pid| eprintln!("Killing: {pid}")) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => complain(&error, cli::EXIT_REFUSED),
+    }
+}
+
+/// Prints to standard output; a reader that went away is not an error.
+fn print(text: &str) {
+    let _ = io::stdout().write_all(text.as_bytes());
+}
+
+fn complain(error: &dyn std::fmt::Display, exit: u8) -> ExitCode {
+    let _ = writeln!(io::stderr(), "{error}");
+    ExitCode::from(exit)
+}
