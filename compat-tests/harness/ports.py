@@ -10,7 +10,7 @@ import tempfile
 import time
 
 FIRST, LAST, SIZE = 10000, 32000, 500
-FIXED = 120                     # ports of a block that must be free now; the rest is an RTP range
+FIXED = 160                     # ports of a block that must be free now; the rest is an RTP range
 
 
 class Block:
