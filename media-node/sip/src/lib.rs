@@ -1,1 +1,17 @@
-//! SIP.
+//! SIP for Ferroswitch.
+//!
+//! [`message`], [`uri`], [`sdp`] and [`digest`] read and write; [`endpoint`] is the user agent core
+//! as state machines that know neither socket nor clock; [`stack`] is the thin tokio edge around it.
+
+#![forbid(unsafe_code)]
+
+pub mod digest;
+pub mod endpoint;
+pub mod message;
+pub mod sdp;
+pub mod stack;
+mod token;
+pub mod transport;
+pub mod uri;
+
+pub use token::nonce;

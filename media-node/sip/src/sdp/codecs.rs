@@ -1,0 +1,131 @@
+//! Codec preference lists, `PCMU@8000h@20i,PCMA`, and the static payload types of RFC 3551.
+
+use std::fmt;
+
+/// One entry of a codec list: `NAME[@RATEh][@PTIMEi][@BITRATEb][@Nc]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CodecPref {
+    /// IANA name as written.
+    pub name: String,
+    /// Clock rate, Hz; the codec's own when `None`.
+    pub rate: Option<u32>,
+    /// Packet time, ms; 20 when `None`.
+    pub ptime: Option<u32>,
+    /// Bit rate, bit/s.
+    pub bitrate: Option<u32>,
+    /// Channels.
+    pub channels: Option<u8>,
+}
+
+impl CodecPref {
+    /// A codec with nothing else said.
+    pub fn named(name: &str) -> Self {
+        Self { name: name.to_owned(), rate: None, ptime: None, bitrate: None, channels: None }
+    }
+
+    /// Reads one entry; parts that mean nothing are skipped, as the reference does. `None` when there
+    /// is no name.
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut parts = text.trim().split('@');
+        let name = parts.next().map(str::trim).filter(|n| !n.is_empty())?;
+        // `module.CODEC` names a codec of one module; the module is of no concern here.
+        let name = name.rsplit('.').next().unwrap_or(name);
+        let mut out = Self::named(name);
+        for part in parts {
+            let Some((last, letter)) = part.char_indices().last() else { continue };
+            let number = part.get(..last).and_then(|n| n.parse::<u32>().ok()).filter(|n| *n > 0);
+            match (letter, number) {
+                ('h' | 'k', Some(rate)) => out.rate = Some(rate),
+                ('i', Some(ptime)) => out.ptime = Some(ptime),
+                ('b', Some(bitrate)) => out.bitrate = Some(bitrate),
+                ('c', Some(channels)) => out.channels = u8::try_from(channels).ok(),
+                _ => {}
+            }
+        }
+        Some(out)
+    }
+
+    /// Clock rate: the one given, else that of the static payload type, else 8000 Hz.
+    pub fn clock_rate(&self) -> u32 {
+        self.rate.unwrap_or_else(|| match self.name.to_ascii_lowercase().as_str() {
+            "opus" => 48_000,
+            _ => 8000,
+        })
+    }
+
+    /// Packet time, ms.
+    pub fn packet_time(&self) -> u32 {
+        self.ptime.unwrap_or(20)
+    }
+}
+
+impl fmt::Display for CodecPref {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name)?;
+        for (number, letter) in [(self.rate, 'h'), (self.ptime, 'i'), (self.bitrate, 'b')] {
+            if let Some(number) = number {
+                write!(f, "@{number}{letter}")?;
+            }
+        }
+        match self.channels {
+            Some(channels) if channels > 1 => write!(f, "@{channels}c"),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Reads a comma list. A codec appears once per name, rate and packet time.
+pub fn parse_codec_list(text: &str) -> Vec<CodecPref> {
+    let mut out: Vec<CodecPref> = Vec::new();
+    for pref in text.split([',', ':']).filter_map(CodecPref::parse) {
+        if !out.contains(&pref) {
+            out.push(pref);
+        }
+    }
+    out
+}
+
+/// Name, clock rate and channels of a static audio payload type.
+pub fn static_codec(payload_type: u8) -> Option<(&'static str, u32, u8)> {
+    Some(match payload_type {
+        0 => ("PCMU", 8000, 1),
+        3 => ("GSM", 8000, 1),
+        4 => ("G723", 8000, 1),
+        5 => ("DVI4", 8000, 1),
+        6 => ("DVI4", 16000, 1),
+        7 => ("LPC", 8000, 1),
+        8 => ("PCMA", 8000, 1),
+        9 => ("G722", 8000, 1),
+        10 => ("L16", 44100, 2),
+        11 => ("L16", 44100, 1),
+        13 => ("CN", 8000, 1),
+        15 => ("G728", 8000, 1),
+        18 => ("G729", 8000, 1),
+        _ => return None,
+    })
+}
+
+/// The static payload type of a codec.
+pub(super) fn static_payload_type(name: &str, rate: u32) -> Option<u8> {
+    (0..=18).find(|pt| static_codec(*pt).is_some_and(|(n, r, c)| n.eq_ignore_ascii_case(name) && r == rate && c == 1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_are_read_as_the_reference_reads_them() {
+        let list = parse_codec_list("PCMU@8000h@20i, opus@48000h@20i@2c,PCMA,G729@nonsense,PCMA,");
+        let texts: Vec<_> = list.iter().map(ToString::to_string).collect();
+        assert_eq!(texts, ["PCMU@8000h@20i", "opus@48000h@20i@2c", "PCMA", "G729"]);
+        assert_eq!(list.iter().map(CodecPref::clock_rate).collect::<Vec<_>>(), [8000, 48000, 8000, 8000]);
+    }
+
+    #[test]
+    fn static_types_go_both_ways() {
+        assert_eq!(static_payload_type("pcma", 8000), Some(8));
+        assert_eq!(static_payload_type("L16", 8000), None);
+        assert_eq!(static_codec(18), Some(("G729", 8000, 1)));
+    }
+}

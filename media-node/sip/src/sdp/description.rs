@@ -1,0 +1,343 @@
+//! Reading and writing descriptions. Reading is tolerant: unknown lines are kept, order is kept.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+
+use thiserror::Error;
+
+/// Largest description read, bytes.
+pub const MAX_SDP: usize = 32 * 1024;
+/// Most media lines; the reference stops caring long before.
+const MAX_MEDIA: usize = 32;
+/// Most lines in all.
+const MAX_LINES: usize = 2000;
+
+/// Why a text is not a session description.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[allow(missing_docs)]
+pub enum SdpError {
+    #[error("longer than {MAX_SDP} bytes, {MAX_LINES} lines or {MAX_MEDIA} media")]
+    TooLarge,
+    #[error("does not begin with v=0")]
+    NoVersion,
+    #[error("malformed line {0}")]
+    Line(usize),
+}
+
+/// `o=`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub struct Origin {
+    pub username: String,
+    pub session_id: String,
+    pub version: String,
+    /// `IN IP4 ...` as text, without checking.
+    pub address: Connection,
+}
+
+/// `c=`, and the address in `o=`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Connection {
+    /// `IP4` or `IP6`, as written.
+    pub family: String,
+    /// The address or name, without `/ttl`.
+    pub address: String,
+}
+
+impl Connection {
+    /// For an address.
+    pub fn of(ip: IpAddr) -> Self {
+        Self { family: if ip.is_ipv4() { "IP4" } else { "IP6" }.into(), address: ip.to_string() }
+    }
+
+    /// The address when it is one.
+    pub fn ip(&self) -> Option<IpAddr> {
+        self.address.parse().ok()
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let mut words = text.split_ascii_whitespace();
+        let (_net, family, address) = (words.next()?, words.next()?, words.next()?);
+        let address = address.split('/').next().unwrap_or(address);
+        Some(Self { family: family.to_owned(), address: address.to_owned() })
+    }
+}
+
+impl fmt::Display for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "IN {} {}", self.family, self.address)
+    }
+}
+
+/// `a=name[:value]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub struct Attribute {
+    pub name: String,
+    pub value: Option<String>,
+}
+
+impl Attribute {
+    /// `a=name`.
+    pub fn flag(name: &str) -> Self {
+        Self { name: name.to_owned(), value: None }
+    }
+
+    /// `a=name:value`.
+    pub fn new(name: &str, value: impl Into<String>) -> Self {
+        Self { name: name.to_owned(), value: Some(value.into()) }
+    }
+
+    fn parse(text: &str) -> Self {
+        match text.split_once(':') {
+            Some((name, value)) => Self::new(name, value),
+            None => Self::flag(text),
+        }
+    }
+}
+
+impl fmt::Display for Attribute {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.value {
+            Some(value) => write!(f, "a={}:{value}", self.name),
+            None => write!(f, "a={}", self.name),
+        }
+    }
+}
+
+/// `a=rtpmap`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub struct RtpMap {
+    pub payload_type: u8,
+    pub name: String,
+    pub rate: u32,
+    pub channels: u8,
+}
+
+impl RtpMap {
+    fn parse(value: &str) -> Option<Self> {
+        let (payload_type, codec) = value.trim().split_once(' ')?;
+        let mut parts = codec.trim().split('/');
+        Some(Self {
+            payload_type: payload_type.parse().ok().filter(|pt| *pt < 128)?,
+            name: parts.next().filter(|n| !n.is_empty())?.to_owned(),
+            rate: parts.next()?.trim().parse().ok()?,
+            channels: parts.next().and_then(|c| c.trim().parse().ok()).unwrap_or(1),
+        })
+    }
+}
+
+/// One `m=` section.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MediaLine {
+    /// `audio`, `video`, `image`...
+    pub kind: String,
+    /// Port; 0 refuses or ends the stream.
+    pub port: u16,
+    /// `RTP/AVP` and the like.
+    pub proto: String,
+    /// Formats in order of preference, as written.
+    pub formats: Vec<String>,
+    /// `c=` of this section.
+    pub connection: Option<Connection>,
+    /// Other lines than `c=` and `a=` (`i=`, `b=`, `k=`), with their letter.
+    pub other: Vec<(char, String)>,
+    /// `a=` lines in order.
+    pub attributes: Vec<Attribute>,
+}
+
+impl MediaLine {
+    /// A section without attributes.
+    pub fn new(kind: &str, port: u16, proto: &str, formats: Vec<String>) -> Self {
+        Self {
+            kind: kind.to_owned(),
+            port,
+            proto: proto.to_owned(),
+            formats,
+            connection: None,
+            other: Vec::new(),
+            attributes: Vec::new(),
+        }
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let mut words = text.split_ascii_whitespace();
+        let (kind, port, proto) = (words.next()?, words.next()?, words.next()?);
+        let port = port.split('/').next()?.parse().ok()?;
+        Some(Self::new(kind, port, proto, words.map(str::to_owned).collect()))
+    }
+
+    /// Value of the first attribute of this name; `Some("")` for a flag.
+    pub fn attribute(&self, name: &str) -> Option<&str> {
+        find(&self.attributes, name)
+    }
+
+    /// All `rtpmap` lines that can be read.
+    pub fn rtpmaps(&self) -> impl Iterator<Item = RtpMap> {
+        self.attributes
+            .iter()
+            .filter(|a| a.name.eq_ignore_ascii_case("rtpmap"))
+            .filter_map(|a| RtpMap::parse(a.value.as_deref()?))
+    }
+
+    /// `fmtp` of a payload type.
+    pub fn fmtp(&self, payload_type: u8) -> Option<&str> {
+        self.attributes.iter().filter(|a| a.name.eq_ignore_ascii_case("fmtp")).find_map(|a| {
+            let (pt, rest) = a.value.as_deref()?.trim().split_once(' ')?;
+            (pt.parse() == Ok(payload_type)).then(|| rest.trim())
+        })
+    }
+}
+
+fn find<'a>(attributes: &'a [Attribute], name: &str) -> Option<&'a str> {
+    attributes.iter().find(|a| a.name.eq_ignore_ascii_case(name)).map(|a| a.value.as_deref().unwrap_or(""))
+}
+
+/// A whole description.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionDescription {
+    /// `o=`.
+    pub origin: Origin,
+    /// `s=`.
+    pub name: String,
+    /// Session-level `c=`.
+    pub connection: Option<Connection>,
+    /// `t=` as text, usually `0 0`.
+    pub time: String,
+    /// Other session lines (`i=`, `b=`, `u=`...), with their letter.
+    pub other: Vec<(char, String)>,
+    /// Session-level `a=` lines.
+    pub attributes: Vec<Attribute>,
+    /// `m=` sections.
+    pub media: Vec<MediaLine>,
+}
+
+impl SessionDescription {
+    /// Reads a description. Lines without meaning here are kept or skipped; only a missing `v=0`, an
+    /// unreadable `o=`, `c=` or `m=`, or excessive size are errors.
+    pub fn parse(text: &str) -> Result<Self, SdpError> {
+        if text.len() > MAX_SDP || text.lines().count() > MAX_LINES {
+            return Err(SdpError::TooLarge);
+        }
+        let mut lines = text.lines().enumerate().filter(|(_, l)| !l.trim().is_empty());
+        if lines.next().is_none_or(|(_, l)| l.trim_end() != "v=0") {
+            return Err(SdpError::NoVersion);
+        }
+        let origin = Origin {
+            username: "-".into(),
+            session_id: "0".into(),
+            version: "0".into(),
+            address: Connection { family: "IP4".into(), address: "0.0.0.0".into() },
+        };
+        let mut out = Self {
+            origin,
+            name: "-".into(),
+            connection: None,
+            time: "0 0".into(),
+            other: Vec::new(),
+            attributes: Vec::new(),
+            media: Vec::new(),
+        };
+        for (index, line) in lines {
+            out.line(line.trim_end()).ok_or(SdpError::Line(index + 1))?;
+            if out.media.len() > MAX_MEDIA {
+                return Err(SdpError::TooLarge);
+            }
+        }
+        Ok(out)
+    }
+
+    fn line(&mut self, line: &str) -> Option<()> {
+        let (letter, value) = line.split_once('=')?;
+        let mut letters = letter.chars();
+        let (letter, None) = (letters.next()?, letters.next()) else { return None };
+        if letter == 'm' {
+            self.media.push(MediaLine::parse(value)?);
+            return Some(());
+        }
+        if let Some(media) = self.media.last_mut() {
+            match letter {
+                'a' => media.attributes.push(Attribute::parse(value)),
+                'c' => media.connection = Some(Connection::parse(value)?),
+                letter => media.other.push((letter, value.to_owned())),
+            }
+            return Some(());
+        }
+        match letter {
+            'a' => self.attributes.push(Attribute::parse(value)),
+            'c' => self.connection = Some(Connection::parse(value)?),
+            'o' => self.origin = parse_origin(value)?,
+            's' => self.name = value.to_owned(),
+            't' => self.time = value.to_owned(),
+            letter => self.other.push((letter, value.to_owned())),
+        }
+        Some(())
+    }
+
+    /// The section's own or the session's connection address.
+    pub fn address_of(&self, media: &MediaLine) -> Option<IpAddr> {
+        media.connection.as_ref().or(self.connection.as_ref())?.ip()
+    }
+
+    /// Where RTP for this section goes; `None` when port is 0 or the address a name.
+    pub fn rtp_address(&self, media: &MediaLine) -> Option<SocketAddr> {
+        (media.port != 0).then(|| self.address_of(media).map(|ip| SocketAddr::new(ip, media.port)))?
+    }
+
+    /// Session-level attribute.
+    pub fn attribute(&self, name: &str) -> Option<&str> {
+        find(&self.attributes, name)
+    }
+}
+
+fn parse_origin(value: &str) -> Option<Origin> {
+    let mut words = value.split_ascii_whitespace();
+    Some(Origin {
+        username: words.next()?.to_owned(),
+        session_id: words.next()?.to_owned(),
+        version: words.next()?.to_owned(),
+        address: Connection::parse(&words.collect::<Vec<_>>().join(" "))?,
+    })
+}
+
+impl fmt::Display for SessionDescription {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Origin { username, session_id, version, address } = &self.origin;
+        write!(f, "v=0\r\no={username} {session_id} {version} {address}\r\ns={}\r\n", self.name)?;
+        if let Some(connection) = &self.connection {
+            write!(f, "c={connection}\r\n")?;
+        }
+        for (letter, value) in &self.other {
+            write!(f, "{letter}={value}\r\n")?;
+        }
+        write!(f, "t={}\r\n", self.time)?;
+        for attribute in &self.attributes {
+            write!(f, "{attribute}\r\n")?;
+        }
+        for media in &self.media {
+            write!(f, "{media}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for MediaLine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "m={} {} {}", self.kind, self.port, self.proto)?;
+        for format in &self.formats {
+            write!(f, " {format}")?;
+        }
+        f.write_str("\r\n")?;
+        if let Some(connection) = &self.connection {
+            write!(f, "c={connection}\r\n")?;
+        }
+        for (letter, value) in &self.other {
+            write!(f, "{letter}={value}\r\n")?;
+        }
+        for attribute in &self.attributes {
+            write!(f, "{attribute}\r\n")?;
+        }
+        Ok(())
+    }
+}

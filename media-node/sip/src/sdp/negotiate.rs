@@ -1,0 +1,465 @@
+//! Offer and answer for one audio stream, in the reference's line order.
+
+use std::net::{IpAddr, SocketAddr};
+
+use thiserror::Error;
+
+use super::codecs::{CodecPref, static_codec, static_payload_type};
+use super::description::{Attribute, Connection, MediaLine, Origin, SessionDescription};
+
+/// First dynamic payload type of our offers.
+const FIRST_DYNAMIC: u8 = 102;
+
+/// Which way audio flows, from the describing side's view.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[allow(missing_docs)]
+pub enum MediaDirection {
+    #[default]
+    SendRecv,
+    SendOnly,
+    RecvOnly,
+    Inactive,
+}
+
+impl MediaDirection {
+    /// The attribute name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::SendRecv => "sendrecv",
+            Self::SendOnly => "sendonly",
+            Self::RecvOnly => "recvonly",
+            Self::Inactive => "inactive",
+        }
+    }
+
+    /// What the answerer says to this offer.
+    pub fn answer(self) -> Self {
+        match self {
+            Self::SendOnly => Self::RecvOnly,
+            Self::RecvOnly => Self::SendOnly,
+            other => other,
+        }
+    }
+
+    /// True when the describing side does not want to hear us: a call on hold.
+    pub fn is_hold(self) -> bool {
+        matches!(self, Self::SendOnly | Self::Inactive)
+    }
+
+    /// The direction of a section; that of the session when it says nothing.
+    pub fn of(description: &SessionDescription, media: &MediaLine) -> Self {
+        [Self::SendRecv, Self::SendOnly, Self::RecvOnly, Self::Inactive]
+            .into_iter()
+            .find(|d| media.attribute(d.as_str()).is_some())
+            .or_else(|| {
+                [Self::SendOnly, Self::RecvOnly, Self::Inactive]
+                    .into_iter()
+                    .find(|d| description.attribute(d.as_str()).is_some())
+            })
+            .unwrap_or_default()
+    }
+}
+
+/// How a codec is chosen (`inbound-codec-negotiation`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Mode {
+    /// The offerer's order.
+    #[default]
+    Generous,
+    /// Our order.
+    Greedy,
+    /// Our order, packet time and rate differences ignored.
+    Scrooge,
+}
+
+impl Mode {
+    /// Reads the parameter's value; anything unknown is generous.
+    pub fn parse(text: &str) -> Self {
+        match text.to_ascii_lowercase().as_str() {
+            "greedy" => Self::Greedy,
+            "scrooge" => Self::Scrooge,
+            _ => Self::Generous,
+        }
+    }
+}
+
+/// Our side of the audio.
+#[derive(Clone, Debug)]
+pub struct LocalAudio {
+    /// `o=` and `s=` name.
+    pub username: String,
+    /// Session id of `o=`.
+    pub session_id: u64,
+    /// Version of `o=`; the caller adds one for every new description.
+    pub version: u64,
+    /// Address peers send to.
+    pub address: IpAddr,
+    /// RTP port.
+    pub port: u16,
+    /// Codecs in order.
+    pub codecs: Vec<CodecPref>,
+    /// Payload type of telephone-event in our offers; `None`: no DTMF in RTP.
+    pub telephone_event: Option<u8>,
+    /// Offer comfort noise (payload type 13).
+    pub comfort_noise: bool,
+    /// Our direction in an offer.
+    pub direction: MediaDirection,
+    /// Write `a=rtcp:` with this port.
+    pub rtcp_port: Option<u16>,
+    /// Offer or accept `a=rtcp-mux`.
+    pub rtcp_mux: bool,
+    /// Extra `a=` lines before `a=ptime` (`rtp_append_audio_sdp`), without `a=`.
+    pub append: Vec<String>,
+}
+
+impl LocalAudio {
+    fn description(&self, media: Vec<MediaLine>) -> SessionDescription {
+        let connection = Connection::of(self.address);
+        SessionDescription {
+            origin: Origin {
+                username: self.username.clone(),
+                session_id: self.session_id.to_string(),
+                version: self.version.to_string(),
+                address: connection.clone(),
+            },
+            name: self.username.clone(),
+            connection: Some(connection),
+            time: "0 0".into(),
+            other: Vec::new(),
+            attributes: Vec::new(),
+            media,
+        }
+    }
+}
+
+/// What both sides agreed on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NegotiatedAudio {
+    /// Index of the audio section used.
+    pub media_index: usize,
+    /// The codec.
+    pub codec: Choice,
+    /// Payload type for telephone-event, both directions; `None` when one side lacks it.
+    pub telephone_event: Option<u8>,
+    /// Payload type for comfort noise.
+    pub comfort_noise: Option<u8>,
+    /// Where to send RTP. `None` when the peer gave port 0 or a name.
+    pub remote: Option<SocketAddr>,
+    /// Where to send RTCP.
+    pub remote_rtcp: Option<SocketAddr>,
+    /// RTP and RTCP share a port.
+    pub rtcp_mux: bool,
+    /// The peer's direction.
+    pub remote_direction: MediaDirection,
+    /// The peer holds: direction says so, or its address is 0.0.0.0.
+    pub hold: bool,
+}
+
+/// A codec with its payload type.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Choice {
+    /// Payload type we send and receive.
+    pub payload_type: u8,
+    /// IANA name, as the peer spells it when it named it.
+    pub name: String,
+    /// RTP clock rate, Hz.
+    pub rate: u32,
+    /// Channels.
+    pub channels: u8,
+    /// Packet time, ms.
+    pub ptime: u32,
+    /// Peer's `fmtp`.
+    pub fmtp: Option<String>,
+}
+
+/// Why there is no agreement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum NegotiationError {
+    /// No audio section with a usable profile.
+    #[error("no usable audio section")]
+    NoAudio,
+    /// No codec in common: 488.
+    #[error("no codec in common")]
+    NoCodec,
+}
+
+/// Writes our offer.
+pub fn offer_audio(local: &LocalAudio) -> SessionDescription {
+    let mut next = FIRST_DYNAMIC;
+    let mut codecs = Vec::new();
+    for pref in &local.codecs {
+        let rate = pref.clock_rate();
+        let payload_type = static_payload_type(&pref.name, rate).unwrap_or_else(|| {
+            let payload_type = next;
+            next = next.saturating_add(1).min(127);
+            payload_type
+        });
+        codecs.push(Choice {
+            payload_type,
+            name: pref.name.clone(),
+            rate,
+            channels: pref.channels.unwrap_or(1),
+            ptime: pref.packet_time(),
+            fmtp: None,
+        });
+    }
+    // The reference writes one section per packet time; the first one's is by far the usual case.
+    let ptime = codecs.first().map_or(20, |c| c.ptime);
+    codecs.retain(|c| c.ptime == ptime);
+    let comfort = local.comfort_noise.then_some(13);
+    let media = section(local, &codecs, local.telephone_event, comfort, local.direction, "RTP/AVP");
+    local.description(vec![media])
+}
+
+/// Answers an offer: the agreement, and the description to send.
+pub fn answer_audio(
+    offer: &SessionDescription,
+    local: &LocalAudio,
+    mode: Mode,
+) -> Result<(NegotiatedAudio, SessionDescription), NegotiationError> {
+    let agreed = agree(offer, local, mode)?;
+    let mut media = Vec::new();
+    for (index, theirs) in offer.media.iter().enumerate() {
+        media.push(if index == agreed.media_index {
+            let direction = agreed.remote_direction.answer();
+            section(
+                local,
+                std::slice::from_ref(&agreed.codec),
+                agreed.telephone_event,
+                agreed.comfort_noise,
+                direction,
+                &theirs.proto,
+            )
+        } else {
+            // A stream we do not take is refused with port 0 (RFC 3264 §6); 19 is the reference's.
+            MediaLine::new(&theirs.kind, 0, &theirs.proto, vec!["19".into()])
+        });
+    }
+    Ok((agreed, local.description(media)))
+}
+
+/// Finds what an offer, or an answer to ours, and our codecs have in common.
+pub fn agree(
+    theirs: &SessionDescription,
+    local: &LocalAudio,
+    mode: Mode,
+) -> Result<NegotiatedAudio, NegotiationError> {
+    let usable = |m: &&MediaLine| m.kind == "audio" && m.port != 0 && matches!(m.proto.as_str(), "RTP/AVP" | "RTP/AVPF");
+    if !theirs.media.iter().any(|m| usable(&m)) {
+        return Err(NegotiationError::NoAudio);
+    }
+    let (media_index, media, codec) = theirs
+        .media
+        .iter()
+        .enumerate()
+        .filter(|(_, m)| usable(m))
+        .find_map(|(index, media)| Some((index, media, choose(media, local, mode)?)))
+        .ok_or(NegotiationError::NoCodec)?;
+    let remote = theirs.rtp_address(media);
+    let remote_direction = MediaDirection::of(theirs, media);
+    let rtcp_mux = local.rtcp_mux && media.attribute("rtcp-mux").is_some();
+    Ok(NegotiatedAudio {
+        media_index,
+        telephone_event: local.telephone_event.and_then(|_| telephone_event(media, codec.rate)),
+        comfort_noise: local.comfort_noise.then(|| comfort_noise(media)).flatten(),
+        codec,
+        remote_rtcp: if rtcp_mux { remote } else { rtcp_address(media, remote) },
+        remote,
+        rtcp_mux,
+        hold: remote_direction.is_hold() || remote.is_some_and(|a| a.ip().is_unspecified()),
+        remote_direction,
+    })
+}
+
+/// The codecs of a section in the peer's order.
+fn offered(media: &MediaLine) -> Vec<Choice> {
+    let ptime = media.attribute("ptime").and_then(|p| p.trim().parse().ok()).filter(|p| (1..=200).contains(p));
+    let maps: Vec<_> = media.rtpmaps().collect();
+    let mut out = Vec::new();
+    for payload_type in media.formats.iter().filter_map(|f| f.parse::<u8>().ok()).filter(|pt| *pt < 128) {
+        let map = maps.iter().find(|m| m.payload_type == payload_type);
+        let (name, rate, channels) = match (map, static_codec(payload_type)) {
+            (Some(map), _) => (map.name.clone(), map.rate, map.channels),
+            (None, Some((name, rate, channels))) => (name.to_owned(), rate, channels),
+            (None, None) => continue,
+        };
+        let fmtp = media.fmtp(payload_type).map(str::to_owned);
+        out.push(Choice { payload_type, name, rate, channels, ptime: ptime.unwrap_or(20), fmtp });
+    }
+    out
+}
+
+fn choose(media: &MediaLine, local: &LocalAudio, mode: Mode) -> Option<Choice> {
+    let offered = offered(media);
+    let alike = |theirs: &Choice, ours: &CodecPref| {
+        theirs.name.eq_ignore_ascii_case(&ours.name)
+            && (mode == Mode::Scrooge || theirs.rate == ours.clock_rate())
+            && ours.channels.unwrap_or(theirs.channels) == theirs.channels
+    };
+    match mode {
+        Mode::Generous => offered.iter().find(|theirs| local.codecs.iter().any(|ours| alike(theirs, ours))).cloned(),
+        Mode::Greedy | Mode::Scrooge => {
+            local.codecs.iter().find_map(|ours| offered.iter().find(|theirs| alike(theirs, ours)).cloned())
+        }
+    }
+}
+
+/// The payload type of telephone-event with the codec's clock; any other one when there is none.
+fn telephone_event(media: &MediaLine, rate: u32) -> Option<u8> {
+    let mut any = None;
+    for map in media.rtpmaps().filter(|m| m.name.eq_ignore_ascii_case("telephone-event")) {
+        if map.rate == rate {
+            return Some(map.payload_type);
+        }
+        any = any.or(Some(map.payload_type));
+    }
+    any
+}
+
+fn comfort_noise(media: &MediaLine) -> Option<u8> {
+    let named = media.rtpmaps().find(|m| m.name.eq_ignore_ascii_case("CN")).map(|m| m.payload_type);
+    named.or_else(|| media.formats.iter().any(|f| f == "13").then_some(13))
+}
+
+/// `a=rtcp:port [IN IP4 address]` (RFC 3605), else the next port.
+fn rtcp_address(media: &MediaLine, rtp: Option<SocketAddr>) -> Option<SocketAddr> {
+    let rtp = rtp?;
+    let Some(value) = media.attribute("rtcp") else {
+        return Some(SocketAddr::new(rtp.ip(), rtp.port().checked_add(1)?));
+    };
+    let mut words = value.split_ascii_whitespace();
+    let port = words.next()?.parse().ok()?;
+    let ip = words.nth(2).and_then(|a| a.parse().ok()).unwrap_or(rtp.ip());
+    Some(SocketAddr::new(ip, port))
+}
+
+/// One audio section, lines in the reference's order.
+fn section(
+    local: &LocalAudio,
+    codecs: &[Choice],
+    telephone_event: Option<u8>,
+    comfort_noise: Option<u8>,
+    direction: MediaDirection,
+    proto: &str,
+) -> MediaLine {
+    let formats = codecs.iter().map(|c| c.payload_type).chain(telephone_event).chain(comfort_noise);
+    let mut media = MediaLine::new("audio", local.port, proto, formats.map(|pt| pt.to_string()).collect());
+    let lines = &mut media.attributes;
+    for Choice { payload_type, name, rate, channels, fmtp, .. } in codecs {
+        let channels = if *channels > 1 { format!("/{channels}") } else { String::new() };
+        lines.push(Attribute::new("rtpmap", format!("{payload_type} {name}/{rate}{channels}")));
+        if let Some(fmtp) = fmtp {
+            lines.push(Attribute::new("fmtp", format!("{payload_type} {fmtp}")));
+        }
+    }
+    let clock = 8000;
+    if let Some(pt) = telephone_event {
+        lines.push(Attribute::new("rtpmap", format!("{pt} telephone-event/{clock}")));
+        lines.push(Attribute::new("fmtp", format!("{pt} 0-15")));
+    }
+    if local.rtcp_mux {
+        lines.push(Attribute::flag("rtcp-mux"));
+    }
+    if let Some(port) = local.rtcp_port {
+        lines.push(Attribute::new("rtcp", format!("{port} {}", Connection::of(local.address))));
+    }
+    if let Some(pt) = comfort_noise {
+        lines.push(Attribute::new("rtpmap", format!("{pt} CN/{clock}")));
+    }
+    lines.extend(local.append.iter().map(|line| match line.split_once(':') {
+        Some((name, value)) => Attribute::new(name, value),
+        None => Attribute::flag(line),
+    }));
+    if direction != MediaDirection::SendRecv {
+        lines.push(Attribute::flag(direction.as_str()));
+    }
+    let ptime = codecs.first().map_or(20, |c| c.ptime);
+    lines.push(Attribute::new("ptime", ptime.to_string()));
+    media
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn local() -> LocalAudio {
+        LocalAudio {
+            username: "FreeSWITCH".into(),
+            session_id: 10,
+            version: 11,
+            address: "127.0.0.1".parse().unwrap(),
+            port: 27120,
+            codecs: crate::sdp::parse_codec_list("PCMU,PCMA"),
+            telephone_event: Some(101),
+            comfort_noise: true,
+            direction: MediaDirection::SendRecv,
+            rtcp_port: None,
+            rtcp_mux: false,
+            append: Vec::new(),
+        }
+    }
+
+    fn offer(lines: &str) -> SessionDescription {
+        let text = format!("v=0\r\no=x 1 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\n{lines}");
+        SessionDescription::parse(&text).unwrap()
+    }
+
+    #[test]
+    fn the_offer_is_the_recorded_one() {
+        let expected = "v=0\r\no=FreeSWITCH 10 11 IN IP4 127.0.0.1\r\ns=FreeSWITCH\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n\
+            m=audio 27120 RTP/AVP 0 8 101 13\r\na=rtpmap:0 PCMU/8000\r\na=rtpmap:8 PCMA/8000\r\n\
+            a=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-15\r\na=rtpmap:13 CN/8000\r\na=ptime:20\r\n";
+        assert_eq!(offer_audio(&local()).to_string(), expected);
+    }
+
+    #[test]
+    fn a_held_call_is_answered_recvonly_before_ptime() {
+        let theirs = offer(
+            "m=audio 4000 RTP/AVP 8 0 96\r\na=rtpmap:96 telephone-event/8000\r\na=sendonly\r\na=ptime:30\r\n\
+             m=video 5000 RTP/AVP 99\r\n",
+        );
+        let (agreed, answer) = answer_audio(&theirs, &local(), Mode::Generous).unwrap();
+        assert!(agreed.hold);
+        assert_eq!((agreed.codec.payload_type, agreed.codec.ptime), (8, 30));
+        assert_eq!(agreed.telephone_event, Some(96));
+        assert_eq!(agreed.remote, Some("192.0.2.1:4000".parse().unwrap()));
+        assert_eq!(agreed.remote_rtcp, Some("192.0.2.1:4001".parse().unwrap()));
+        let text = answer.to_string();
+        assert!(text.ends_with(
+            "m=audio 27120 RTP/AVP 8 96\r\na=rtpmap:8 PCMA/8000\r\na=rtpmap:96 telephone-event/8000\r\n\
+             a=fmtp:96 0-15\r\na=recvonly\r\na=ptime:30\r\nm=video 0 RTP/AVP 19\r\n"
+        ), "{text}");
+    }
+
+    #[test]
+    fn greedy_takes_our_order_and_nothing_in_common_is_an_error() {
+        let theirs = offer("m=audio 4000 RTP/AVP 8 0\r\n");
+        assert_eq!(agree(&theirs, &local(), Mode::Greedy).unwrap().codec.payload_type, 0);
+        assert_eq!(agree(&theirs, &local(), Mode::Generous).unwrap().codec.payload_type, 8);
+        let g729 = offer("m=audio 4000 RTP/AVP 18\r\n");
+        assert_eq!(agree(&g729, &local(), Mode::Generous), Err(NegotiationError::NoCodec));
+        assert_eq!(agree(&offer(""), &local(), Mode::Generous), Err(NegotiationError::NoAudio));
+    }
+
+    #[test]
+    fn an_unspecified_address_holds() {
+        let theirs = offer("m=audio 4000 RTP/AVP 0\r\nc=IN IP4 0.0.0.0\r\n");
+        assert!(agree(&theirs, &local(), Mode::Generous).unwrap().hold);
+    }
+
+    #[test]
+    fn rtcp_follows_its_attribute_or_the_mux() {
+        let theirs = offer("m=audio 4000 RTP/AVP 0\r\na=rtcp:4009 IN IP4 192.0.2.9\r\na=rtcp-mux\r\n");
+        let agreed = agree(&theirs, &local(), Mode::Generous).unwrap();
+        assert_eq!((agreed.rtcp_mux, agreed.remote_rtcp), (false, Some("192.0.2.9:4009".parse().unwrap())));
+        let mux = LocalAudio { rtcp_mux: true, ..local() };
+        let agreed = agree(&theirs, &mux, Mode::Generous).unwrap();
+        assert_eq!((agreed.rtcp_mux, agreed.remote_rtcp), (true, agreed.remote));
+    }
+
+    #[test]
+    fn descriptions_round_trip() {
+        let text = offer_audio(&local()).to_string();
+        assert_eq!(SessionDescription::parse(&text).unwrap().to_string(), text);
+    }
+}

@@ -1,0 +1,47 @@
+//! What handles ask of the stack's task.
+
+use tokio::sync::{mpsc, oneshot};
+
+use crate::endpoint::{
+    Body, DialogEvent, DialogId, InviteSpec, OutOfDialog, Reply, RequestError, RequestId,
+};
+use crate::message::{Headers, Method, Response};
+
+/// Answer to an out-of-dialog or in-dialog request.
+pub(crate) type ReplyTo<T> = oneshot::Sender<Result<T, RequestError>>;
+
+#[derive(Debug)]
+pub(crate) enum Command {
+    Invite { id: DialogId, spec: Box<InviteSpec>, events: mpsc::Sender<DialogEvent> },
+    Request { spec: Box<OutOfDialog>, reply: ReplyTo<Reply> },
+    /// Final or provisional answer to an out-of-dialog request.
+    Respond { id: RequestId, content: Content },
+    /// An incoming INVITE becomes a dialog: events from now on go here.
+    Adopt { id: DialogId, events: mpsc::Sender<DialogEvent> },
+    Dialog { id: DialogId, command: DialogCommand },
+    Stop,
+}
+
+/// Status, headers and body of an answer.
+#[derive(Debug)]
+pub(crate) struct Content {
+    pub(crate) status: u16,
+    pub(crate) reason: String,
+    pub(crate) headers: Headers,
+    pub(crate) body: Option<Body>,
+}
+
+#[derive(Debug)]
+pub(crate) enum DialogCommand {
+    /// To the INVITE that made the dialog.
+    Respond(Content),
+    /// To a later request of the peer.
+    Answer { id: RequestId, content: Content },
+    Ack { headers: Headers, body: Option<Body> },
+    Cancel { headers: Headers },
+    Bye { headers: Headers },
+    Reinvite { headers: Headers, body: Option<Body> },
+    Request { method: Method, headers: Headers, body: Option<Body>, reply: ReplyTo<Response> },
+    /// The handle was dropped: end the dialog as its state demands.
+    Drop,
+}

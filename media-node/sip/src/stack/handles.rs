@@ -1,0 +1,261 @@
+//! Handles: small, cheap to clone or drop, posting commands to the stack's task.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use tokio::sync::{mpsc, oneshot};
+
+use super::command::{Command, Content, DialogCommand};
+use super::config::Limits;
+use crate::endpoint::{
+    Body, DialogEvent, DialogId, DialogInfo, InviteSpec, OutOfDialog, Reply, RequestError, RequestId,
+};
+use crate::message::{Headers, Method, Request, Response};
+use crate::transport::{Path, Transport};
+
+/// One running stack: the transports of one SIP profile. Clones share it; it stops with
+/// [`Stack::stop`].
+#[derive(Clone, Debug)]
+pub struct Stack {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    commands: mpsc::UnboundedSender<Command>,
+    listening: Vec<(Transport, SocketAddr)>,
+    next_dialog: AtomicU64,
+    dialog_queue: usize,
+}
+
+impl Stack {
+    pub(super) fn over(
+        commands: mpsc::UnboundedSender<Command>,
+        listening: Vec<(Transport, SocketAddr)>,
+    ) -> Self {
+        let dialog_queue = Limits::default().dialog_queue;
+        Self { shared: Arc::new(Shared { commands, listening, next_dialog: AtomicU64::new(1), dialog_queue }) }
+    }
+
+    /// The addresses bound, ports filled in.
+    pub fn listening(&self) -> &[(Transport, SocketAddr)] {
+        &self.shared.listening
+    }
+
+    /// Sends an INVITE. Its whole life is told by the events. Dropping the [`Dialog`] ends the call.
+    pub fn invite(&self, spec: InviteSpec) -> (Dialog, mpsc::Receiver<DialogEvent>) {
+        // Even numbers are ours, odd ones the driver's (incoming).
+        let id = DialogId(self.shared.next_dialog.fetch_add(1, Ordering::Relaxed) * 2);
+        let (events, receiver) = mpsc::channel(self.shared.dialog_queue);
+        let dialog = Dialog::over(id, self.shared.commands.clone());
+        self.post(Command::Invite { id, spec: Box::new(spec), events });
+        (dialog, receiver)
+    }
+
+    /// Sends a request outside any dialog and waits for its final response. 401 and 407 are answered
+    /// once with [`OutOfDialog::credentials`].
+    pub async fn request(&self, spec: OutOfDialog) -> Result<Reply, RequestError> {
+        let (reply, answer) = oneshot::channel();
+        self.post(Command::Request { spec: Box::new(spec), reply });
+        answer.await.unwrap_or(Err(RequestError::Stopped))
+    }
+
+    /// Ends all dialogs (BYE, CANCEL, 503), lets transactions finish briefly and closes the sockets.
+    pub fn stop(&self) {
+        self.post(Command::Stop);
+    }
+
+    fn post(&self, command: Command) {
+        // A stopped stack answers through the dropped receivers inside the command.
+        let _ = self.shared.commands.send(command);
+    }
+}
+
+/// A request outside dialogs.
+#[derive(Debug)]
+pub enum Incoming {
+    /// A call.
+    Invite(IncomingInvite),
+    /// Anything else: REGISTER, MESSAGE, SUBSCRIBE, PUBLISH, NOTIFY, REFER, OPTIONS, INFO...
+    Request(IncomingRequest),
+}
+
+/// An INVITE that nobody has answered yet. The stack has sent nothing; after 200 ms it sends 100 by
+/// itself (RFC 3261 §17.2.1). Dropping it unanswered refuses it with 480.
+#[derive(Debug)]
+pub struct IncomingInvite {
+    /// The request.
+    pub request: Arc<Request>,
+    /// How it came.
+    pub path: Path,
+    dialog: Dialog,
+    dialog_queue: usize,
+}
+
+impl IncomingInvite {
+    pub(super) fn new(request: Arc<Request>, path: Path, dialog: Dialog, dialog_queue: usize) -> Self {
+        Self { request, path, dialog, dialog_queue }
+    }
+
+    /// Answers without making a call of it: a challenge, a refusal.
+    pub fn respond(self, status: u16, reason: &str, headers: Headers, body: Option<Body>) {
+        self.dialog.post(DialogCommand::Respond(Content { status, reason: reason.to_owned(), headers, body }));
+        self.dialog.forget();
+    }
+
+    /// Sends `100 Trying` now.
+    pub fn trying(&self) {
+        self.dialog.provisional(100, "", Headers::new(), None);
+    }
+
+    /// Takes the call on.
+    pub fn into_dialog(self) -> (Dialog, mpsc::Receiver<DialogEvent>) {
+        let (events, receiver) = mpsc::channel(self.dialog_queue);
+        let _ = self.dialog.commands.send(Command::Adopt { id: self.dialog.id, events });
+        (self.dialog, receiver)
+    }
+}
+
+/// A request outside dialogs that must be answered once. Dropping it unanswered sends 500.
+#[derive(Debug)]
+pub struct IncomingRequest {
+    /// The request.
+    pub request: Arc<Request>,
+    /// How it came.
+    pub path: Path,
+    /// The To tag the answer will carry.
+    pub local_tag: String,
+    id: RequestId,
+    commands: mpsc::UnboundedSender<Command>,
+    answered: bool,
+}
+
+impl IncomingRequest {
+    pub(super) fn new(
+        request: Arc<Request>,
+        path: Path,
+        local_tag: String,
+        id: RequestId,
+        commands: mpsc::UnboundedSender<Command>,
+    ) -> Self {
+        Self { request, path, local_tag, id, commands, answered: false }
+    }
+
+    /// Answers. An empty reason takes the usual phrase.
+    pub fn respond(mut self, status: u16, reason: &str, headers: Headers, body: Option<Body>) {
+        self.answered = true;
+        self.send(status, reason, headers, body);
+    }
+
+    fn send(&self, status: u16, reason: &str, headers: Headers, body: Option<Body>) {
+        let content = Content { status, reason: reason.to_owned(), headers, body };
+        let _ = self.commands.send(Command::Respond { id: self.id, content });
+    }
+}
+
+impl Drop for IncomingRequest {
+    fn drop(&mut self) {
+        if !self.answered {
+            self.send(500, "", Headers::new(), None);
+        }
+    }
+}
+
+/// One dialog, from INVITE to BYE. All methods return at once; what became of them is told by
+/// events. Commands a dialog's state does not allow are ignored. Dropping the handle ends the call:
+/// 480 or CANCEL before the answer, BYE after.
+#[derive(Debug)]
+pub struct Dialog {
+    id: DialogId,
+    commands: mpsc::UnboundedSender<Command>,
+    info: Arc<OnceLock<DialogInfo>>,
+    armed: bool,
+}
+
+impl Dialog {
+    pub(super) fn over(id: DialogId, commands: mpsc::UnboundedSender<Command>) -> Self {
+        Self { id, commands, info: Arc::default(), armed: true }
+    }
+
+    /// The identity of the dialog within the stack.
+    pub fn id(&self) -> DialogId {
+        self.id
+    }
+
+    /// Identifiers and addresses; `None` until the stack has made them (outgoing calls: a moment).
+    pub fn info(&self) -> Option<&DialogInfo> {
+        self.info.get()
+    }
+
+    /// 1xx to the caller.
+    pub fn provisional(&self, status: u16, reason: &str, headers: Headers, body: Option<Body>) {
+        self.post(DialogCommand::Respond(Content { status, reason: reason.to_owned(), headers, body }));
+    }
+
+    /// 200 to the caller, repeated until acknowledged.
+    pub fn answer(&self, headers: Headers, body: Option<Body>) {
+        self.post(DialogCommand::Respond(Content { status: 200, reason: "OK".into(), headers, body }));
+    }
+
+    /// 300 to 699 to the caller; the dialog is over.
+    pub fn reject(&self, status: u16, reason: &str, headers: Headers, body: Option<Body>) {
+        self.post(DialogCommand::Respond(Content { status, reason: reason.to_owned(), headers, body }));
+    }
+
+    /// ACK to a 2xx, when [`InviteSpec::auto_ack`] is off or the answer to a late offer must travel.
+    pub fn ack(&self, headers: Headers, body: Option<Body>) {
+        self.post(DialogCommand::Ack { headers, body });
+    }
+
+    /// CANCEL of our unanswered INVITE: at once, or as soon as a 1xx allows it. A 2xx that crosses it
+    /// is acknowledged and ended with BYE.
+    pub fn cancel(&self, headers: Headers) {
+        self.post(DialogCommand::Cancel { headers });
+    }
+
+    /// BYE.
+    pub fn bye(&self, headers: Headers) {
+        self.post(DialogCommand::Bye { headers });
+    }
+
+    /// Re-INVITE; ends in [`DialogEvent::ReinviteDone`].
+    pub fn reinvite(&self, headers: Headers, body: Option<Body>) {
+        self.post(DialogCommand::Reinvite { headers, body });
+    }
+
+    /// Any other request in the dialog: INFO, UPDATE, REFER, NOTIFY, MESSAGE, OPTIONS.
+    pub fn request(
+        &self,
+        method: Method,
+        headers: Headers,
+        body: Option<Body>,
+    ) -> impl Future<Output = Result<Response, RequestError>> + Send + 'static {
+        let (reply, answer) = oneshot::channel();
+        self.post(DialogCommand::Request { method, headers, body, reply });
+        async move { answer.await.unwrap_or(Err(RequestError::Stopped)) }
+    }
+
+    /// Answers a request of the peer (re-INVITE, UPDATE, INFO...).
+    pub fn respond(&self, id: RequestId, status: u16, reason: &str, headers: Headers, body: Option<Body>) {
+        let content = Content { status, reason: reason.to_owned(), headers, body };
+        self.post(DialogCommand::Answer { id, content });
+    }
+
+    fn post(&self, command: DialogCommand) {
+        let _ = self.commands.send(Command::Dialog { id: self.id, command });
+    }
+
+    /// Gives the handle up without ending the dialog.
+    fn forget(mut self) {
+        self.armed = false;
+    }
+}
+
+impl Drop for Dialog {
+    fn drop(&mut self) {
+        if self.armed {
+            self.post(DialogCommand::Drop);
+        }
+    }
+}
