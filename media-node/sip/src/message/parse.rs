@@ -271,8 +271,10 @@ fn check(start: &Start, headers: &Headers) -> Result<(), ParseError> {
     }
     let need = |name: Name| headers.get(name).filter(|v| !v.is_empty()).ok_or(Missing(name));
     need(Name::CallId)?;
-    let top = headers.list(Name::Via).next().ok_or(Missing(Name::Via))?;
-    Via::parse(top).ok_or(Malformed(Name::Via))?;
+    need(Name::Via)?;
+    for via in headers.list(Name::Via) {
+        Via::parse(via).ok_or(Malformed(Name::Via))?;
+    }
     for name in [Name::From, Name::To] {
         NameAddr::parse(need(name)?).ok_or(Malformed(name))?;
     }
