@@ -34,6 +34,6 @@ mod tree;
 pub use diagnostic::{Diagnostic, Severity};
 pub use globals::Globals;
 pub use host::{Host, LogLevel, NoHost};
-pub use load::{LoadOptions, Loaded, PreprocessorCommand, load, parse_document};
+pub use load::{LoadOptions, Loaded, PreprocessorCommand, load, parse_document, parse_raw};
 pub use place::{Place, Sources};
 pub use tree::{Node, NodeId, Tree, print::Element};

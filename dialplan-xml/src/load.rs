@@ -4,7 +4,13 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::{Diagnostic, Globals, Sources, Tree};
+use crate::preprocess::segments::PlaceMap;
+use crate::preprocess::{self, include::read};
+use crate::tree::parse::parse;
+use crate::{Diagnostic, Globals, Place, Sources, Tree};
+
+/// Offsets into a document are 32 bits wide; no document may come near that.
+const MAX_DOCUMENT: usize = 1 << 30;
 
 /// A preprocessor directive that reaches outside the files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -58,15 +64,37 @@ pub struct Loaded {
     pub status: String,
 }
 
+impl PreprocessorCommand {
+    /// The directive's name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Exec => "exec",
+            Self::ExecSet => "exec-set",
+        }
+    }
+}
+
 /// Reads a configuration: the root file itself, or the directory it lies in.
 pub fn load(root: &Path, globals: Globals, options: &LoadOptions) -> Loaded {
-    let _ = (root, options);
-    Loaded {
-        tree: None,
-        globals,
-        diagnostics: Vec::new(),
-        sources: Sources::default(),
-        status: String::new(),
+    let file = if root.is_dir() { root.join(&options.root_name) } else { root.to_owned() };
+    let name = file.to_string_lossy();
+    match read(&file, options.max_bytes) {
+        Ok(bytes) if !bytes.is_empty() => {
+            let base = file.parent().unwrap_or(Path::new(""));
+            parse_document(&bytes, &name, base, globals, options)
+        }
+        outcome => {
+            let why = outcome.err().unwrap_or_else(|| "the file is empty".to_owned());
+            let message = format!("{name}: {why}");
+            let place = Some(Place::new(&*name, 0, 0));
+            Loaded {
+                tree: None,
+                globals,
+                diagnostics: vec![Diagnostic::error("root-unreadable", message, place)],
+                sources: Sources::default(),
+                status: "Cannot Open log directory or XML Root!".to_owned(),
+            }
+        }
     }
 }
 
@@ -79,12 +107,39 @@ pub fn parse_document(
     globals: Globals,
     options: &LoadOptions,
 ) -> Loaded {
-    let _ = (text, name, base, options);
+    let capped = LoadOptions { max_bytes: options.max_bytes.min(MAX_DOCUMENT), ..options.clone() };
+    let flat = preprocess::run(text, name, base, globals, &capped);
+    let mut diagnostics = flat.diagnostics;
+    let too_large = diagnostics.iter().any(|d| d.code == "document-too-large");
+    let parsed = parse(&flat.text, flat.places);
+    diagnostics.extend(parsed.diagnostics);
     Loaded {
-        tree: None,
-        globals,
-        diagnostics: Vec::new(),
-        sources: Sources::default(),
-        status: String::new(),
+        tree: parsed.tree.filter(|_| !too_large),
+        globals: flat.globals,
+        diagnostics,
+        sources: flat.sources,
+        status: parsed.error.unwrap_or_else(|| "Success".to_owned()),
+    }
+}
+
+/// Parses a document without preprocessing: what `XML:<file>` in a dialplan string reads.
+pub fn parse_raw(text: &str, name: &str) -> Loaded {
+    let mut places = PlaceMap::default();
+    let file: Arc<str> = name.into();
+    let id = places.add_file(file.clone());
+    let mut start = 0;
+    for (number, line) in (1..).zip(text.split_inclusive('\n')) {
+        places.push(start, id, number, 1, false);
+        start += line.len();
+    }
+    let mut sources = Sources::default();
+    sources.insert(file, text.into());
+    let parsed = parse(text, places);
+    Loaded {
+        tree: parsed.tree,
+        globals: Globals::new(),
+        diagnostics: parsed.diagnostics,
+        sources,
+        status: parsed.error.unwrap_or_else(|| "Success".to_owned()),
     }
 }

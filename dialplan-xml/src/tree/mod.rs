@@ -5,7 +5,7 @@
 
 pub(crate) mod entity;
 pub(crate) mod parse;
-pub mod print;
+pub(crate) mod print;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -33,6 +33,7 @@ pub(crate) struct Arena {
     /// Decoded attribute values and character data, one after another.
     strings: String,
     places: PlaceMap,
+    root: u32,
 }
 
 #[derive(Clone, Copy)]
@@ -67,7 +68,7 @@ const NONE: u32 = u32::MAX;
 impl Tree {
     /// The root element.
     pub fn root(&self) -> Node<'_> {
-        Node { tree: self, id: 0 }
+        Node { tree: self, id: self.inner.root }
     }
 
     /// The element with this id.
@@ -257,7 +258,28 @@ impl fmt::Debug for Node<'_> {
     }
 }
 
+impl Range {
+    fn new(start: usize, end: usize) -> Self {
+        // A document is capped far below 4 GiB before it is parsed.
+        let narrow = |n| u32::try_from(n).unwrap_or(u32::MAX);
+        Self { start: narrow(start), end: narrow(end) }
+    }
+}
+
 impl Arena {
+    fn push_node(&mut self, node: NodeData) -> u32 {
+        let id = u32::try_from(self.nodes.len()).unwrap_or(NONE);
+        self.nodes.push(node);
+        id
+    }
+
+    fn shrink(&mut self) {
+        self.nodes.shrink_to_fit();
+        self.attrs.shrink_to_fit();
+        self.strings.shrink_to_fit();
+        self.places.shrink();
+    }
+
     fn name(&self, id: u32) -> &str {
         self.names.get(id as usize).map_or("", |n| n)
     }
