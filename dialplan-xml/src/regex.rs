@@ -1,15 +1,38 @@
-//! Dialplan regular expressions: PCRE with the reference's spellings.
+//! Dialplan regular expressions: PCRE with the reference's spellings, byte-oriented, unanchored.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
-/// A compiled expression: `pattern`, `/pattern/flags` or `_NXX` (Asterisk style).
+use pcre2::bytes::{Regex, RegexBuilder};
+
+/// How many steps a match may take before it counts as no match. The reference allows ten times as
+/// many, which is long enough to be felt by a call.
+const MATCH_LIMIT: &str = "(*LIMIT_MATCH=1000000)";
+/// Most groups, the whole match included, a match may set (reference behaviour).
+const MAX_GROUPS: usize = 10;
+/// How many expressions the shared cache holds before it starts over.
+const CACHE_SIZE: usize = 2048;
+/// Longest Asterisk pattern, expanded.
+const MAX_ASTERISK: usize = 255;
+
+/// A compiled expression: `pattern`, `/pattern/flags` or `_NXX` (Asterisk style). Cheap to clone.
 #[derive(Clone)]
 pub struct Pattern {
     inner: Arc<Compiled>,
 }
 
 struct Compiled {
-    source: String,
+    source: Box<str>,
+    engine: Engine,
+}
+
+enum Engine {
+    /// The empty expression.
+    Anything,
+    /// `^word$` without special characters: comparing is enough.
+    Exactly(Box<str>),
+    Pcre(Regex),
 }
 
 /// Why an expression was refused.
@@ -23,15 +46,16 @@ pub struct PatternError {
     pub expression: String,
 }
 
-impl std::fmt::Display for PatternError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for PatternError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "COMPILE ERROR: {} [{}][{}]", self.offset, self.message, self.expression)
     }
 }
 
 impl std::error::Error for PatternError {}
 
-/// What a match set: group 0 is the whole match, groups that took no part are empty.
+/// What a match set: group 0 is the whole match, groups that took no part are empty, and the list
+/// ends with the last group that did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Captures {
     /// The groups.
@@ -41,12 +65,25 @@ pub struct Captures {
 impl Pattern {
     /// Compiles an expression.
     pub fn new(expression: &str) -> Result<Self, PatternError> {
-        Ok(Self { inner: Arc::new(Compiled { source: expression.to_owned() }) })
+        let engine = compile(expression)?;
+        Ok(Self { inner: Arc::new(Compiled { source: expression.into(), engine }) })
     }
 
-    /// Compiles an expression or finds it in the cache of the last ones used.
+    /// Compiles an expression or finds it in the cache of those used before.
     pub fn cached(expression: &str) -> Result<Self, PatternError> {
-        Self::new(expression)
+        static CACHE: LazyLock<Mutex<HashMap<Box<str>, Result<Pattern, PatternError>>>> =
+            LazyLock::new(Mutex::default);
+        let lock = || CACHE.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = lock().get(expression) {
+            return known.clone();
+        }
+        let made = Self::new(expression);
+        let mut cache = lock();
+        if cache.len() >= CACHE_SIZE {
+            cache.clear();
+        }
+        cache.insert(expression.into(), made.clone());
+        made
     }
 
     /// The expression as it was written.
@@ -56,20 +93,147 @@ impl Pattern {
 
     /// Whether it matches anywhere in the text. A pattern that takes too long does not match.
     pub fn is_match(&self, text: &str) -> bool {
-        self.captures(text).is_some()
+        match &self.inner.engine {
+            Engine::Anything => true,
+            Engine::Exactly(word) => exactly(word, text),
+            // Nearly every pattern has few groups, and then no count is needed.
+            Engine::Pcre(regex) if regex.captures_len() <= MAX_GROUPS => {
+                regex.is_match(text.as_bytes()).unwrap_or(false)
+            }
+            Engine::Pcre(_) => self.captures(text).is_some(),
+        }
     }
 
     /// Matches and gives the groups. More than nine groups set count as no match (reference
     /// behaviour), and so does a pattern that takes too long.
     pub fn captures(&self, text: &str) -> Option<Captures> {
-        let _ = text;
-        None
+        let regex = match &self.inner.engine {
+            Engine::Anything => return Some(Captures { groups: vec![String::new()] }),
+            Engine::Exactly(word) => {
+                return exactly(word, text).then(|| Captures { groups: vec![word.to_string()] });
+            }
+            Engine::Pcre(regex) => regex,
+        };
+        // Most conditions do not match: find that out before making room for groups.
+        if !regex.is_match(text.as_bytes()).unwrap_or(false) {
+            return None;
+        }
+        let found = regex.captures(text.as_bytes()).ok().flatten()?;
+        let last = (0..found.len()).rev().find(|&n| found.get(n).is_some())?;
+        if last >= MAX_GROUPS {
+            return None;
+        }
+        let group = |n| {
+            found
+                .get(n)
+                .map_or_else(String::new, |m| String::from_utf8_lossy(m.as_bytes()).into_owned())
+        };
+        Some(Captures { groups: (0..=last).map(group).collect() })
     }
+}
+
+impl fmt::Debug for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "/{}/", self.source())
+    }
+}
+
+fn exactly(word: &str, text: &str) -> bool {
+    // `$` also matches before a line end that ends the text.
+    text.strip_suffix('\n').unwrap_or(text) == word
+}
+
+fn compile(expression: &str) -> Result<Engine, PatternError> {
+    let refused = |offset, message: &str| PatternError {
+        offset,
+        message: message.to_owned(),
+        expression: expression.to_owned(),
+    };
+    let mut builder = RegexBuilder::new();
+    builder.jit_if_available(true);
+    let (start, body) = if let Some(inside) = expression.strip_prefix('/') {
+        let Some((body, flags)) = inside.rsplit_once('/') else {
+            return Err(refused(0, "no closing /"));
+        };
+        builder.caseless(flags.contains('i')).dotall(flags.contains('s'));
+        (1, body.to_owned())
+    } else if let Some(pattern) = expression.strip_prefix('_') {
+        (0, asterisk(pattern).ok_or_else(|| refused(0, "Asterisk pattern is too long"))?)
+    } else {
+        (0, expression.to_owned())
+    };
+    if body.is_empty() {
+        return Ok(Engine::Anything);
+    }
+    if start == 0
+        && let Some(word) = literal(&body)
+    {
+        return Ok(Engine::Exactly(word.into()));
+    }
+    let limited = format!("{MATCH_LIMIT}{body}");
+    builder.build(&limited).map(Engine::Pcre).map_err(|error| {
+        let offset = error.offset().unwrap_or(0).saturating_sub(MATCH_LIMIT.len()) + start;
+        let message = error.to_string();
+        let message = message.rsplit_once(": ").map_or(&*message, |(_, m)| m);
+        refused(offset, message)
+    })
+}
+
+/// The word of `^word$`, when comparing says the same as matching.
+fn literal(body: &str) -> Option<&str> {
+    let word = body.strip_prefix('^')?.strip_suffix('$')?;
+    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'@' | b'/' | b'=');
+    (!word.is_empty() && word.bytes().all(plain)).then_some(word)
+}
+
+fn asterisk(pattern: &str) -> Option<String> {
+    let mut out = String::from("^");
+    for c in pattern.chars() {
+        match c {
+            'N' => out.push_str("[2-9]"),
+            'X' => out.push_str("[0-9]"),
+            'Z' => out.push_str("[1-9]"),
+            '.' => out.push_str(".*"),
+            c => out.push(c),
+        }
+    }
+    out.push('$');
+    (out.len() <= MAX_ASTERISK).then_some(out)
 }
 
 /// Replaces `$n` and `${n}` in `text` by what `captures` holds; what is not a group reference
 /// stays for run-time expansion.
 pub fn substitute(text: &str, captures: &Captures) -> String {
-    let _ = captures;
-    text.to_owned()
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find('$') {
+        out.push_str(rest.get(..at).unwrap_or_default());
+        rest = rest.get(at..).unwrap_or_default();
+        let body = rest.get(1..).unwrap_or_default();
+        let inside = body.strip_prefix('{').unwrap_or(body);
+        let digits = inside.bytes().take_while(u8::is_ascii_digit).count();
+        if digits == 0 {
+            out.push('$');
+            rest = body;
+            continue;
+        }
+        let after = inside.get(digits..).unwrap_or_default();
+        if inside.len() == body.len() {
+            push_group(&mut out, inside.get(..digits), captures);
+            rest = after;
+        } else if let Some(closed) = after.strip_prefix('}') {
+            push_group(&mut out, inside.get(..digits), captures);
+            rest = closed;
+        } else {
+            // A malformed brace loses its `${` (reference behaviour).
+            rest = inside;
+        }
+    }
+    out.push_str(rest);
+    out
+}
+
+fn push_group(out: &mut String, digits: Option<&str>, captures: &Captures) {
+    let number = digits.and_then(|d| d.parse::<usize>().ok()).unwrap_or(usize::MAX);
+    out.push_str(captures.groups.get(number).map_or("", |g| g));
 }
