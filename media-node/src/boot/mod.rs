@@ -13,12 +13,15 @@ pub mod pidfile;
 #[cfg(test)]
 mod scratch;
 pub mod secret;
+#[cfg(test)]
+mod shipped;
 pub mod signals;
 pub mod sounds;
 pub mod version;
 
 use std::future::Future;
 use std::io::Write;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -260,14 +263,20 @@ fn runtime() -> Result<tokio::runtime::Runtime, Fatal> {
 }
 
 fn stop(options: &Options) -> ExitCode {
-    let mut dirs = match Dirs::resolve(&options.dirs) {
+    let dirs = match Dirs::resolve(&options.dirs) {
         Ok(dirs) => dirs,
         Err(error) => return complain(&error, cli::EXIT_REFUSED),
     };
-    // The same fallbacks as the switch that is to be stopped.
-    dirs.prepare(&options.dirs, &Dirs::user_state());
+    // The switch falls back to the user's own directory when it may not write the first.
+    let fallback = Dirs::user_state().join("run");
+    let has_pid_file = |dir: &Path| dir.join(pidfile::PID_FILE).exists();
+    let run_dir = if has_pid_file(&dirs.run_dir) || !has_pid_file(&fallback) {
+        dirs.run_dir
+    } else {
+        fallback
+    };
     let patience = options.drain().unwrap_or_default().saturating_add(STOP_PATIENCE);
-    match pidfile::stop(&dirs.run_dir, patience, |pid| eprintln!("Killing: {pid}")) {
+    match pidfile::stop(&run_dir, patience, |pid| eprintln!("Killing: {pid}")) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => complain(&error, cli::EXIT_REFUSED),
     }
