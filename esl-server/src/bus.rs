@@ -390,16 +390,17 @@ impl Subscription {
         EventSink { shared: Arc::clone(&self.shared) }
     }
 
-    pub(crate) fn drain_into(&self, into: &mut VecDeque<Queued>) {
-        self.shared.queue.drain_into(into);
+    /// Moves at most `most` queued events into `into`, which is empty.
+    pub(crate) fn take(&self, most: usize, into: &mut VecDeque<Queued>) {
+        self.shared.queue.take(most, into);
     }
 
     pub(crate) fn has_events(&self) -> bool {
         !self.shared.queue.is_empty()
     }
 
-    pub(crate) async fn changed(&self) {
-        self.shared.queue.changed().await;
+    pub(crate) fn queue(&self) -> &Queue<Queued> {
+        &self.shared.queue
     }
 }
 

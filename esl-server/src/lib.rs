@@ -10,9 +10,14 @@
 #![warn(missing_docs)]
 
 pub mod bus;
+mod connection;
 pub mod event;
+pub mod frame;
 pub mod log;
+pub mod outbound;
 mod queue;
+pub mod server;
+mod session;
 pub mod switch;
 
 pub use bus::{CoreInfo, EventBus, EventSink, Subscription};

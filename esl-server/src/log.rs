@@ -221,12 +221,17 @@ impl LogSubscription {
         self.reader.queue.clear();
     }
 
-    pub(crate) fn drain_into(&self, into: &mut VecDeque<Arc<LogLine>>) {
-        self.reader.queue.drain_into(into);
+    /// Moves at most `most` queued lines into `into`, which is empty.
+    pub(crate) fn take(&self, most: usize, into: &mut VecDeque<Arc<LogLine>>) {
+        self.reader.queue.take(most, into);
     }
 
-    pub(crate) async fn changed(&self) {
-        self.reader.queue.changed().await;
+    pub(crate) fn has_lines(&self) -> bool {
+        !self.reader.queue.is_empty()
+    }
+
+    pub(crate) fn queue(&self) -> &Queue<Arc<LogLine>> {
+        &self.reader.queue
     }
 }
 

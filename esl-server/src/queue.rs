@@ -62,13 +62,13 @@ impl<T> Queue<T> {
         self.inner.lock().items.pop_front()
     }
 
-    /// Moves everything into `into`, which must be empty for the move to be a swap.
-    pub(crate) fn drain_into(&self, into: &mut VecDeque<T>) {
+    /// Moves at most `most` items into `into`, which is empty.
+    pub(crate) fn take(&self, most: usize, into: &mut VecDeque<T>) {
         let mut inner = self.inner.lock();
-        if into.is_empty() {
+        if inner.items.len() <= most {
             std::mem::swap(&mut inner.items, into);
         } else {
-            into.append(&mut inner.items);
+            into.extend(inner.items.drain(..most));
         }
     }
 

@@ -40,6 +40,11 @@ pub trait Switch: Send + Sync + 'static {
     /// such call.
     fn queue_event_to_call(&self, uuid: &str, event: Event) -> Result<(), Event>;
 
+    /// Resolves when the system is being shut down, for connections that calls have opened.
+    fn shutting_down(&self) -> BoxFuture<'static, ()> {
+        Box::pin(std::future::pending())
+    }
+
     /// What a console line stands for when its first word is an alias.
     fn expand_alias(&self, _line: &str) -> Option<String> {
         None
@@ -109,10 +114,11 @@ pub trait CallControl: Send + Sync {
     /// Sets a channel variable, or deletes it.
     fn setvar(&self, name: &str, value: Option<&str>);
 
-    /// Queues a message on the call's bounded queue.
+    /// Queues a message on the call's bounded queue. A call that has hung up takes it and does
+    /// nothing.
     ///
     /// # Errors
-    /// The queue is full, or the call is gone.
+    /// The queue is full; the connection that sent the message is closed.
     fn post(&self, message: CallMessage) -> Result<(), QueueFull>;
 
     /// Resolves once the call has begun to hang up; at once when it already has.
@@ -123,11 +129,15 @@ pub trait CallControl: Send + Sync {
 
     /// Says whether a connection controls the call.
     fn set_controlled(&self, on: bool);
+
+    /// Breaks off the application that is running, such as a bridge, so that the dialplan goes on.
+    /// Asked for when a connection ends and the variable `socket_resume` is true.
+    fn interrupt(&self) {}
 }
 
 /// A call's queue takes no more messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the call's queue is full or the call is gone")]
+#[error("the call's queue is full")]
 pub struct QueueFull;
 
 /// The call inside whose own task the `socket` application runs.

@@ -1,0 +1,237 @@
+//! The inbound side: accepts clients, checks where they come from, lets them log in.
+
+use std::fmt;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::AsyncWriteExt;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::time::{sleep, timeout};
+use tracing::{debug, info, warn};
+
+use crate::connection::Connection;
+use crate::session::Session;
+use crate::session::reply::{BANNER, Farewell, RUDE_REJECTION};
+use crate::switch::Switch;
+
+/// Port of the Event Socket when none is configured.
+pub const DEFAULT_PORT: u16 = 8021;
+/// Password when none is configured.
+pub const DEFAULT_PASSWORD: &str = "ClueCon";
+/// Access list when none is configured: this machine only.
+pub const DEFAULT_ACL: &str = "loopback.auto";
+
+/// How long a refused peer may take to read why.
+const REFUSAL_TIMEOUT: Duration = Duration::from_secs(2);
+/// Between attempts to bind a port that is taken, as in the reference.
+const BIND_RETRY: Duration = Duration::from_millis(100);
+/// How long connections may take to say goodbye at shutdown.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(2);
+/// After an accept failed for want of file descriptors or memory.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// How the inbound side is set up (`event_socket.conf`).
+#[derive(Clone)]
+pub struct ServerConfig {
+    /// Where to listen. `::` takes IPv4 too on Linux.
+    pub listen: SocketAddr,
+    /// What `auth` must give.
+    pub password: String,
+    /// Access lists; every one must admit a peer.
+    pub acls: Vec<String>,
+    /// Give up when the port cannot be bound, instead of trying for ever.
+    pub stop_on_bind_error: bool,
+    /// Connections served at once; more are refused. The reference has no limit.
+    pub max_connections: usize,
+}
+
+impl Default for ServerConfig {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), DEFAULT_PORT),
+            password: DEFAULT_PASSWORD.to_owned(),
+            acls: vec![DEFAULT_ACL.to_owned()],
+            stop_on_bind_error: false,
+            max_connections: 1024,
+        }
+    }
+}
+
+impl fmt::Debug for ServerConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServerConfig")
+            .field("listen", &self.listen)
+            .field("acls", &self.acls)
+            .field("stop_on_bind_error", &self.stop_on_bind_error)
+            .field("max_connections", &self.max_connections)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The address cannot be listened on.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on {addr}: {source}")]
+pub struct BindError {
+    /// The address.
+    pub addr: SocketAddr,
+    /// What the system said.
+    #[source]
+    pub source: io::Error,
+}
+
+/// A bound inbound side, not yet accepting.
+#[derive(Debug)]
+pub struct Listener {
+    socket: TcpListener,
+    config: ServerConfig,
+}
+
+impl Listener {
+    /// Binds the configured address, once.
+    ///
+    /// # Errors
+    /// The address is taken or not ours.
+    pub async fn bind(config: ServerConfig) -> Result<Self, BindError> {
+        match TcpListener::bind(config.listen).await {
+            Ok(socket) => Ok(Self { socket, config }),
+            Err(source) => Err(BindError { addr: config.listen, source }),
+        }
+    }
+
+    /// Binds the configured address, trying for ever unless `stop_on_bind_error` says otherwise.
+    ///
+    /// # Errors
+    /// The first failure, with `stop_on_bind_error`.
+    pub async fn bind_patiently(config: ServerConfig) -> Result<Self, BindError> {
+        let mut complained = false;
+        loop {
+            match Self::bind(config.clone()).await {
+                Err(error) if !config.stop_on_bind_error => {
+                    if !std::mem::replace(&mut complained, true) {
+                        warn!("Socket Error! {error}, trying again");
+                    }
+                    sleep(BIND_RETRY).await;
+                }
+                result => return result,
+            }
+        }
+    }
+
+    /// Where it listens; tells the port when 0 was asked for.
+    ///
+    /// # Errors
+    /// Whatever the system says.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.socket.local_addr()
+    }
+
+    /// Starts accepting, in a task of its own.
+    pub fn serve(self, switch: Arc<dyn Switch>) -> ServerHandle {
+        let (shutdown, watched) = watch::channel(false);
+        let (alive, gone) = mpsc::channel(1);
+        let addr = self.socket.local_addr().ok();
+        tokio::spawn(accept_all(self, switch, watched, alive));
+        ServerHandle { shutdown, gone, addr }
+    }
+}
+
+/// A running inbound side. Dropping it closes all connections too, without waiting.
+#[derive(Debug)]
+pub struct ServerHandle {
+    shutdown: watch::Sender<bool>,
+    gone: mpsc::Receiver<()>,
+    addr: Option<SocketAddr>,
+}
+
+impl ServerHandle {
+    /// Where it listens.
+    pub const fn local_addr(&self) -> Option<SocketAddr> {
+        self.addr
+    }
+
+    /// Stops listening, tells every client that the system is being shut down, and waits for the
+    /// connections to close, but not long.
+    pub async fn shutdown(mut self) {
+        self.shutdown.send_replace(true);
+        // The channel closes when the last connection has dropped its sender.
+        let _ = timeout(SHUTDOWN_TIMEOUT, self.gone.recv()).await;
+    }
+}
+
+impl Drop for ServerHandle {
+    fn drop(&mut self) {
+        self.shutdown.send_replace(true);
+    }
+}
+
+async fn accept_all(
+    listener: Listener,
+    switch: Arc<dyn Switch>,
+    mut shutdown: watch::Receiver<bool>,
+    alive: mpsc::Sender<()>,
+) {
+    let password: Arc<str> = match listener.config.password.as_str() {
+        "" => DEFAULT_PASSWORD.into(),
+        password => password.into(),
+    };
+    let places =
+        Arc::new(Semaphore::new(listener.config.max_connections.min(Semaphore::MAX_PERMITS)));
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.socket.accept() => accepted,
+            _ = shutdown.wait_for(|&down| down) => return,
+        };
+        let (stream, peer) = match accepted {
+            Ok(pair) => pair,
+            Err(error) => {
+                warn!("cannot accept an event socket connection: {error}");
+                sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        let _ = stream.set_nodelay(true);
+        let place = Arc::clone(&places).try_acquire_owned();
+        let admitted = admits(&listener.config.acls, switch.as_ref(), peer.ip());
+        let Some(place) = place.ok().filter(|_| admitted) else {
+            warn!(
+                "event socket: connection from {peer} refused{}",
+                if admitted { ": too many" } else { " by access list" }
+            );
+            refuse(stream).await;
+            continue;
+        };
+        info!("event socket: connection from {peer}");
+        let session = Session::inbound(Arc::clone(&switch), Arc::clone(&password));
+        let mut down = shutdown.clone();
+        let down = Box::pin(async move {
+            let _ = down.wait_for(|&down| down).await;
+        });
+        let mut connection = Connection::new(stream, session, down);
+        connection.greet(BANNER);
+        let alive = alive.clone();
+        tokio::spawn(async move {
+            connection.run(None).await;
+            debug!("event socket: connection from {peer} closed");
+            drop((place, alive));
+        });
+    }
+}
+
+/// Every list must admit the peer. An IPv4 peer of a dual-stack socket is tested as IPv4.
+fn admits(acls: &[String], switch: &dyn Switch, ip: IpAddr) -> bool {
+    let ip = ip.to_canonical();
+    if acls.is_empty() {
+        return switch.acl_allows(DEFAULT_ACL, ip);
+    }
+    acls.iter().all(|list| switch.acl_allows(list, ip))
+}
+
+/// Says why and closes. Written at once: a fresh socket has room for it.
+async fn refuse(mut stream: TcpStream) {
+    let mut text = RUDE_REJECTION.to_vec();
+    text.extend_from_slice(&Farewell::Goodbye.notice(None));
+    let _ = timeout(REFUSAL_TIMEOUT, stream.write_all(&text)).await;
+}

@@ -1,0 +1,181 @@
+//! Logging in, and what a user may then do.
+
+use std::collections::HashSet;
+
+use crate::event::EventName;
+use crate::switch::{EslUser, is_true};
+
+/// Compares secrets without telling by the time taken where they differ.
+pub(crate) fn same_secret(a: &str, b: &str) -> bool {
+    let (a, b) = (a.as_bytes(), b.as_bytes());
+    let longest = a.len().max(b.len());
+    let mut difference = u8::from(a.len() != b.len());
+    for at in 0..longest {
+        difference |= a.get(at).copied().unwrap_or(0) ^ b.get(at).copied().unwrap_or(0);
+    }
+    std::hint::black_box(difference) == 0
+}
+
+/// The credentials of a `userauth`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Login<'a> {
+    pub(crate) user: &'a str,
+    pub(crate) domain: &'a str,
+    pub(crate) password: &'a str,
+}
+
+impl<'a> Login<'a> {
+    /// Reads `user@domain:pass` or `user:pass@domain`; `None` when user or domain is missing.
+    pub(crate) fn parse(text: &'a str) -> Option<Self> {
+        let (user, domain) = text.split_once('@')?;
+        let login = match user.split_once(':') {
+            Some((user, password)) => Self { user, domain, password },
+            None => {
+                let (domain, password) = domain.split_once(':').unwrap_or((domain, ""));
+                Self { user, domain, password }
+            }
+        };
+        (!login.user.is_empty() && !login.domain.is_empty()).then_some(login)
+    }
+
+    /// Whether a directory entry admits this login.
+    pub(crate) fn is_valid(&self, entry: &EslUser) -> bool {
+        match entry.password.as_deref() {
+            Some(password) if !password.is_empty() && !self.password.is_empty() => {
+                same_secret(password, self.password)
+            }
+            _ => false,
+        }
+    }
+}
+
+/// What a connection may ask for. The default is everything.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Permissions {
+    events: Option<AllowedEvents>,
+    api: Option<HashSet<String>>,
+    no_log: bool,
+}
+
+#[derive(Clone, Debug, Default)]
+struct AllowedEvents {
+    types: HashSet<EventName>,
+    subclasses: HashSet<String>,
+}
+
+/// API commands that run another one, named by their first argument.
+const WRAPPERS: [&str; 5] = ["bgapi", "sched_api", "eval", "expand", "xml_wrap"];
+
+impl Permissions {
+    /// The restrictions of a directory entry.
+    pub(crate) fn of(user: &EslUser) -> Self {
+        Self {
+            events: user.allowed_events.as_deref().map(AllowedEvents::parse),
+            api: user.allowed_api.as_deref().map(|list| items(list).map(str::to_owned).collect()),
+            no_log: user.allowed_log.as_deref().is_some_and(|text| !is_true(text)),
+        }
+    }
+
+    pub(crate) fn event(&self, name: EventName) -> bool {
+        self.events.as_ref().is_none_or(|allowed| {
+            allowed.types.contains(&name) || allowed.types.contains(&EventName::All)
+        })
+    }
+
+    pub(crate) fn subclass(&self, subclass: &str) -> bool {
+        self.events.as_ref().is_none_or(|allowed| allowed.subclasses.contains(subclass))
+    }
+
+    /// Whether an API line may run; for a wrapper, also what it wraps.
+    pub(crate) fn api(&self, line: &str) -> bool {
+        let Some(allowed) = &self.api else {
+            return true;
+        };
+        let (command, rest) = line.trim().split_once(' ').unwrap_or((line.trim(), ""));
+        allowed.contains(command)
+            && (!WRAPPERS.contains(&command) || rest.trim().is_empty() || self.api(rest))
+    }
+
+    pub(crate) const fn log(&self) -> bool {
+        !self.no_log
+    }
+}
+
+impl AllowedEvents {
+    fn parse(list: &str) -> Self {
+        let mut allowed = Self::default();
+        let mut custom = false;
+        for item in items(list) {
+            if custom {
+                allowed.subclasses.insert(item.to_owned());
+            } else if let Some(name) = EventName::parse(item) {
+                allowed.types.insert(name);
+                custom = name == EventName::Custom;
+            }
+        }
+        allowed
+    }
+}
+
+/// Items of a list: separated by spaces if it has any, else by commas.
+fn items(list: &str) -> impl Iterator<Item = &str> {
+    let separator = if list.contains(' ') { ' ' } else { ',' };
+    list.split(separator).filter(|item| !item.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn restricted(events: &str, api: &str) -> Permissions {
+        Permissions::of(&EslUser {
+            allowed_events: Some(events.into()),
+            allowed_api: Some(api.into()),
+            ..EslUser::default()
+        })
+    }
+
+    #[test]
+    fn secrets_are_compared_whole() {
+        assert!(same_secret("ClueCon", "ClueCon"));
+        assert!(!same_secret("ClueCon", "cluecon"));
+        assert!(!same_secret("Clue", "ClueCon"));
+        assert!(!same_secret("", "a"));
+    }
+
+    #[test]
+    fn a_login_may_put_the_password_on_either_side() {
+        for text in ["anna@golden.test:p:w", "anna:p:w@golden.test"] {
+            let login = Login::parse(text).unwrap();
+            assert_eq!((login.user, login.domain, login.password), ("anna", "golden.test", "p:w"));
+        }
+        for bad in ["anna", "anna:x", "@golden.test:x", "anna@:x", ""] {
+            assert!(Login::parse(bad).is_none(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn an_empty_password_never_admits() {
+        let login = Login::parse("a@b").unwrap();
+        assert!(!login.is_valid(&EslUser { password: Some(String::new()), ..EslUser::default() }));
+        assert!(!login.is_valid(&EslUser::default()));
+    }
+
+    #[test]
+    fn events_and_subclasses_are_allowed_by_name() {
+        let some = restricted("HEARTBEAT CUSTOM a::b HEARTBEAT", "");
+        assert!(some.event(EventName::Heartbeat) && some.event(EventName::Custom));
+        assert!(!some.event(EventName::All));
+        assert!(some.subclass("a::b") && some.subclass("HEARTBEAT") && !some.subclass("A::b"));
+        let all = restricted("all", "");
+        assert!(all.event(EventName::Dtmf) && !all.subclass("a::b"));
+        assert!(restricted("DTMF,TALK", "").event(EventName::Talk));
+    }
+
+    #[test]
+    fn wrappers_need_permission_for_what_they_wrap() {
+        let some = restricted("", "status,bgapi,eval");
+        assert!(some.api("status") && some.api("bgapi status") && some.api("bgapi eval status"));
+        assert!(!some.api("version") && !some.api("bgapi version") && !some.api("STATUS"));
+    }
+}

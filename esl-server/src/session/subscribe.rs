@@ -1,0 +1,277 @@
+//! `event`, `nixevent`, `noevents`, `myevents`, `filter`: what a connection wants to hear.
+
+use super::reply;
+use super::{Restriction, Session, strip_prefix_ignore_case};
+use crate::event::{Event, EventName, Format};
+use crate::log::Level;
+use crate::switch::leading_number;
+
+/// What `myevents` subscribes to.
+const MY_EVENTS: [EventName; 23] = [
+    EventName::ChannelAnswer,
+    EventName::ChannelApplication,
+    EventName::ChannelBridge,
+    EventName::ChannelCreate,
+    EventName::ChannelData,
+    EventName::ChannelDestroy,
+    EventName::ChannelExecute,
+    EventName::ChannelExecuteComplete,
+    EventName::ChannelHangup,
+    EventName::ChannelHangupComplete,
+    EventName::ChannelOriginate,
+    EventName::ChannelUuid,
+    EventName::ChannelOutgoing,
+    EventName::ChannelPark,
+    EventName::ChannelProgress,
+    EventName::ChannelProgressMedia,
+    EventName::ChannelState,
+    EventName::ChannelUnbridge,
+    EventName::ChannelUnpark,
+    EventName::DetectedSpeech,
+    EventName::Dtmf,
+    EventName::Notalk,
+    EventName::Talk,
+];
+
+/// Levels above this number are taken for it.
+const HIGHEST_LOG_NUMBER: i64 = 63;
+
+impl Session {
+    /// `event [plain|json|xml] <names> [CUSTOM <subclasses>]`.
+    pub(super) fn event(&mut self, line: &str) -> String {
+        let mut custom = false;
+        let mut known = 0;
+        for (at, item) in arguments(line).enumerate() {
+            if let Some(format) = Format::parse(item).filter(|_| at == 0) {
+                self.format = format;
+            } else if item.is_empty() {
+            } else if custom {
+                if !self.permissions.subclass(item) {
+                    return reply::DENIED.into();
+                }
+                self.events().listen_custom(item);
+                known += 1;
+            } else if let Some(name) = EventName::parse(item) {
+                if !self.permissions.event(name) {
+                    return reply::DENIED.into();
+                }
+                self.events().listen(name);
+                custom = name == EventName::Custom;
+                known += 1;
+            }
+        }
+        if known == 0 {
+            return reply::NO_KEYWORDS.into();
+        }
+        self.listening = true;
+        format!("+OK event listener enabled {}", self.format.as_str())
+    }
+
+    /// `nixevent <names> [CUSTOM <subclasses>]`.
+    pub(super) fn nixevent(&mut self, line: &str) -> String {
+        let mut custom = false;
+        let mut known = 0;
+        for item in arguments(line) {
+            if custom {
+                self.events().unlisten_custom(item);
+                continue;
+            }
+            let Some(name) = EventName::parse(item) else {
+                continue;
+            };
+            known += 1;
+            match name {
+                EventName::Custom => custom = true,
+                EventName::All => {
+                    for &name in EventName::EVERY {
+                        self.events().unlisten(name);
+                    }
+                }
+                name => {
+                    self.spell_out_all();
+                    self.events().unlisten(name);
+                }
+            }
+        }
+        if known == 0 { reply::NO_KEYWORDS.into() } else { "+OK events nixed".into() }
+    }
+
+    /// Turns `ALL` into every single type; subclasses are then only those asked for by name.
+    fn spell_out_all(&mut self) {
+        let events = self.events();
+        if events.listens(EventName::All) {
+            for &name in EventName::EVERY {
+                events.listen(name);
+            }
+            events.unlisten(EventName::All);
+        }
+    }
+
+    /// `noevents`. Filters and the restriction of `myevents` stay.
+    pub(super) fn noevents(&mut self) -> &'static str {
+        if !std::mem::take(&mut self.listening) {
+            return "-ERR not listening for events";
+        }
+        self.events().unlisten_everything();
+        "+OK no longer listening for events"
+    }
+
+    /// `myevents` on a connection that is bound to a call.
+    pub(super) fn my_events(&mut self, line: &str) -> &'static str {
+        if self.my_events_on {
+            return "-ERR aready enabled.";
+        }
+        if let Some(call) = &self.call {
+            self.restriction = Restriction::Call(call.uuid().to_owned());
+        }
+        if line.contains("json") || line.contains("JSON") {
+            self.format = Format::Json;
+        } else if line.contains("xml") || line.contains("XML") {
+            self.format = Format::Xml;
+        }
+        self.enable_my_events()
+    }
+
+    /// `myevents <uuid> [format]` on an inbound connection: binds it to that call.
+    ///
+    /// As in the reference the format is ignored, and a UUID that nobody has is an error only when
+    /// a format follows it; without one the connection hears every event that is about a call.
+    pub(super) fn my_events_of(&mut self, line: &str) -> &'static str {
+        let mut words = arguments(line).filter(|word| !word.is_empty());
+        let uuid = words.next().unwrap_or_default();
+        match self.switch.call(uuid) {
+            Some(call) => {
+                self.restriction = Restriction::Call(call.uuid().to_owned());
+                self.call = Some(call);
+            }
+            None if words.next().is_some() => return "-ERR invalid uuid",
+            None => self.restriction = Restriction::AnyCall,
+        }
+        self.enable_my_events()
+    }
+
+    fn enable_my_events(&mut self) -> &'static str {
+        for name in MY_EVENTS {
+            self.events().listen(name);
+        }
+        self.my_events_on = true;
+        self.listening = true;
+        "+OK Events Enabled"
+    }
+
+    /// `filter [add|delete] <header> [<value>]`.
+    pub(super) fn filter(&mut self, rest: &str) -> String {
+        let rest = rest.trim_start_matches(' ');
+        if let Some(what) = strip_prefix_ignore_case(rest, "delete") {
+            return self.filter_delete(what);
+        }
+        let (explicit, rest) = match strip_prefix_ignore_case(rest, "add ") {
+            Some(rest) => (true, rest.trim_start_matches(' ')),
+            None => (false, rest),
+        };
+        match rest.split_once(' ').map(|(header, value)| (header, value.trim_start_matches(' '))) {
+            Some((header, value)) if !value.is_empty() => {
+                self.filters.add(header, value);
+                format!("+OK filter added. [{header}]=[{value}]")
+            }
+            _ if explicit => format!("+OK filter added. [{}]=[(null)]", rest.trim_end()),
+            _ => "-ERR invalid syntax".into(),
+        }
+    }
+
+    fn filter_delete(&mut self, what: &str) -> String {
+        let Some(what) = what
+            .strip_prefix(' ')
+            .map(|what| what.trim_start_matches(' '))
+            .filter(|w| !w.is_empty())
+        else {
+            return "-ERR invalid syntax".into();
+        };
+        let (header, value) = what.split_once(' ').unwrap_or((what, ""));
+        let value = value.trim_start_matches(' ');
+        if header.eq_ignore_ascii_case("all") {
+            self.filters.clear();
+        } else {
+            self.filters.delete(header, Some(value).filter(|v| !v.is_empty()));
+        }
+        format!("+OK filter deleted. [{header}][{value}]")
+    }
+
+    /// `log [<level>]`.
+    pub(super) fn log(&mut self, line: &str) -> String {
+        if !self.permissions.log() {
+            return reply::DENIED.into();
+        }
+        let word = line.split_once(' ').map_or("", |(_, word)| word).trim();
+        let Some((number, level)) = log_level(word) else {
+            return "-ERR invalid log level".into();
+        };
+        self.logs().set_level(level);
+        self.logging = true;
+        format!("+OK log level {word} [{number}]")
+    }
+
+    /// `nolog`.
+    pub(super) fn nolog(&mut self) -> &'static str {
+        if let Some(logs) = &self.logs {
+            logs.set_level(None);
+            logs.clear();
+        }
+        if std::mem::take(&mut self.logging) { "+OK no longer logging" } else { "-ERR not loging" }
+    }
+
+    /// Whether an event from the queue goes to the client.
+    pub(crate) fn admits(&self, event: &Event, diverted: bool) -> bool {
+        if diverted {
+            return self.listening;
+        }
+        self.restriction.admits(event) && !self.is_own_destroy(event) && self.filters.admit(event)
+    }
+
+    /// In the reference a call's own connection keeps the call alive, so it never hears of its end.
+    fn is_own_destroy(&self, event: &Event) -> bool {
+        event.name() == EventName::ChannelDestroy
+            && self.outbound.is_some()
+            && self
+                .call
+                .as_ref()
+                .is_some_and(|call| event.get("Unique-ID").as_deref() == Some(call.uuid()))
+    }
+}
+
+impl Restriction {
+    fn admits(&self, event: &Event) -> bool {
+        match self {
+            Self::None => true,
+            Self::AnyCall => event.get("Unique-ID").is_some(),
+            Self::Call(uuid) => {
+                event.get("Unique-ID").as_deref() == Some(uuid)
+                    || event.get("Job-Owner-UUID").as_deref() == Some(uuid)
+            }
+        }
+    }
+}
+
+/// What follows the first space, split at single spaces: a double one makes an empty item.
+fn arguments(line: &str) -> impl Iterator<Item = &str> {
+    line.split(' ').skip(1)
+}
+
+/// The number to report and the level to read, `None` for neither.
+fn log_level(word: &str) -> Option<(i64, Option<Level>)> {
+    if word.is_empty() {
+        return Some((7, Some(Level::Debug)));
+    }
+    if word.eq_ignore_ascii_case("disable") {
+        return Some((-1, None));
+    }
+    if let Some(level) = Level::parse(word) {
+        return Some((level as i64, Some(level)));
+    }
+    let digits = word.strip_prefix('-').unwrap_or(word);
+    if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    let number = leading_number(word).clamp(0, HIGHEST_LOG_NUMBER);
+    Some((number, u8::try_from(number.min(7)).ok().and_then(Level::from_number)))
+}
