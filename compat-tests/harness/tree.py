@@ -30,6 +30,20 @@ def small(block, where):
     return conf
 
 
+def shipped(block, where):
+    """The configuration the project ships, on loopback; everything but the ports as a user gets it."""
+    conf = where / "conf"
+    shutil.copytree(ROOT / "conf", conf)
+    patch(conf / "vars.xml", {
+        r'"bind_ip=\$\$\{local_ip_v4\}"': '"bind_ip=127.0.0.1"',
+        r'internal_sip_port=5060': f'internal_sip_port={block[INTERNAL]}',
+        r'external_sip_port=5080': f'external_sip_port={block[EXTERNAL]}',
+        r'event_socket_port=8021': f'event_socket_port={block[ESL]}'})
+    patch(conf / "autoload_configs/switch.conf.xml", {
+        r'(rtp-start-port" value=)"\d+"': rf'\1"{block.rtp[0]}"', r'(rtp-end-port" value=)"\d+"': rf'\1"{block.rtp[1]}"'})
+    return conf
+
+
 def vanilla(block, where, overlay=None):
     """FreeSWITCH's sample tree on loopback. `overlay` names a folder of conf-trees laid over it."""
     conf = where / "conf"
