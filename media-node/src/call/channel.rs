@@ -1,0 +1,518 @@
+//! The channel as everybody sees it: identity, variables, caller profile, marks.
+//!
+//! One task owns a channel's life (see [`super::machine`]); this is the part others may look at and, in the few ways
+//! below, touch: reading, setting variables, asking for a state, hanging up. All of it is short work under one short
+//! lock that is never held across an await, so a `uuid_setvar` is visible to the very next `uuid_getvar`.
+
+use std::borrow::Cow;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+
+use esl_server::event::{EventName, Value, Vars};
+use esl_server::{CallMessage, EventSink, QueueFull};
+use parking_lot::Mutex;
+use tokio::sync::{mpsc, watch};
+
+use super::cause::Cause;
+use super::command::{Command, Job};
+use super::endpoint::Digit;
+use super::profile::CallerProfile;
+use super::state::{CallState, Direction, State};
+use crate::clock;
+use crate::switch::Switch;
+
+/// A codec as events name it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CodecInfo {
+    /// IANA name.
+    pub name: String,
+    /// Samples per second.
+    pub rate: u32,
+    /// Bits per second; 0 when it varies.
+    pub bit_rate: u32,
+    /// Milliseconds per packet.
+    pub ptime: u32,
+}
+
+/// A list of applications waiting to run: what routing decided.
+#[derive(Clone, Debug, Default)]
+pub struct Extension {
+    /// Name of the dialplan extension.
+    pub name: String,
+    /// The number that led here.
+    pub number: String,
+    /// Applications in order.
+    pub applications: VecDeque<(String, String)>,
+}
+
+/// Which kind of leg the `Other-Leg-*` headers show.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OtherType {
+    /// The leg that made this one.
+    Originator,
+    /// The leg this one made or was bridged to.
+    Originatee,
+}
+
+/// What a channel is, behind its lock.
+pub struct Data {
+    /// Channel name, `sofia/internal/1000@host`.
+    pub name: String,
+    /// The state asked for.
+    pub state: State,
+    /// The state the task runs.
+    pub running: State,
+    /// Call state.
+    pub call_state: CallState,
+    /// Why it ended; set once.
+    pub cause: Option<Cause>,
+    /// Variables.
+    pub vars: Arc<Vars>,
+    /// Scope variables of the application that runs now, innermost last.
+    pub scopes: Vec<Arc<Vars>>,
+    /// Caller profile. `None` before the endpoint has made one.
+    pub profile: Option<CallerProfile>,
+    /// Earlier profiles, newest last.
+    pub past_profiles: Vec<CallerProfile>,
+    /// The other leg's profile, as shown in events.
+    pub other: Option<(OtherType, CallerProfile)>,
+    /// The leg that made this one.
+    pub originator_profile: Option<CallerProfile>,
+    /// Codec of what comes in.
+    pub read_codec: Option<CodecInfo>,
+    /// Codec of what goes out.
+    pub write_codec: Option<CodecInfo>,
+    /// What CS_EXECUTE will run.
+    pub extension: Option<Extension>,
+    /// Digits received and not yet taken by an application.
+    pub digits: VecDeque<Digit>,
+    /// Digits that applications took.
+    pub digits_dialed: String,
+    /// Applications run so far: name, argument, time in µs.
+    pub app_log: Vec<(String, String, i64)>,
+    /// UUID of the leg this one is bridged to.
+    pub bridged_to: Option<Arc<str>>,
+    /// The media leg, once there is one.
+    pub media: Option<Arc<media::Leg>>,
+    /// Where events of this call are sent instead of everywhere (`divert_events`).
+    pub divert: Option<EventSink>,
+    /// What `show channels` shows as running: application and argument.
+    pub showing: (String, String),
+    /// Secure media, as `show channels` prints it.
+    pub secure: String,
+    /// Last callee shown to the far end.
+    pub sent_callee: (String, String),
+    /// Direction of the last CALL_UPDATE.
+    pub callee_direction: &'static str,
+    /// Hold history: on and off times in µs.
+    pub holds: Vec<(i64, i64)>,
+    /// First profile's identities, for `show channels`.
+    pub initial: Initial,
+}
+
+/// What `show channels` keeps of a leg's beginning.
+#[derive(Clone, Debug, Default)]
+pub struct Initial {
+    /// Caller's name.
+    pub cid_name: String,
+    /// Caller's number.
+    pub cid_num: String,
+    /// Far end's address.
+    pub ip_addr: String,
+    /// Number dialled.
+    pub dest: String,
+    /// Dialplan.
+    pub dialplan: String,
+    /// Context.
+    pub context: String,
+}
+
+/// Things that are so or not so.
+#[derive(Debug, Default)]
+pub struct Flags {
+    /// The call was answered.
+    pub answered: AtomicBool,
+    /// Early media was sent or received.
+    pub early_media: AtomicBool,
+    /// Ringing was signalled.
+    pub ring_ready: AtomicBool,
+    /// An outbound leg has run a dialplan.
+    pub hit_dialplan: AtomicBool,
+    /// The bridge's originator (its task drives the bridge).
+    pub bridge_originator: AtomicBool,
+    /// On hold by us.
+    pub held: AtomicBool,
+    /// An Event Socket connection controls the call.
+    pub controlled: AtomicBool,
+    /// Stop the current media operation (`uuid_break`, `break`).
+    pub broken: AtomicBool,
+    /// Drop waiting messages too (`uuid_break … all`).
+    pub broken_all: AtomicBool,
+    /// Was transferred while bridged: the partner is not to be hung up by the bridge's end.
+    pub transferred: AtomicBool,
+    /// A redirect is under way.
+    pub redirected: AtomicBool,
+    /// Remaining applications that can are run after hangup (`set_zombie_exec`).
+    pub zombie: AtomicBool,
+    /// All events of the channel carry its variables (`verbose_events`).
+    pub verbose: AtomicBool,
+    /// Parked, and waiting messages may run.
+    pub parked: AtomicBool,
+    /// CREATE was fired: the leg is shown in `show channels`.
+    pub shown: AtomicBool,
+    /// Media flows directly between the far ends.
+    pub bypass_media: AtomicBool,
+}
+
+/// One leg of a call.
+pub struct Channel {
+    uuid: Arc<str>,
+    session_id: u64,
+    direction: Direction,
+    created: i64,
+    switch: Arc<Switch>,
+    commands: mpsc::Sender<Command>,
+    wake: watch::Sender<u32>,
+    session_heartbeat: AtomicU32,
+    /// Yes-or-no facts.
+    pub flags: Flags,
+    pub(super) data: Mutex<Data>,
+}
+
+impl Channel {
+    /// A new channel in CS_NEW that nobody knows yet.
+    pub(crate) fn new(
+        switch: Arc<Switch>,
+        uuid: Arc<str>,
+        session_id: u64,
+        direction: Direction,
+        name: String,
+        commands: mpsc::Sender<Command>,
+    ) -> Arc<Self> {
+        let mut vars = Vars::new();
+        vars.set("direction", direction.name());
+        if direction == Direction::Outbound {
+            vars.set("is_outbound", "true");
+        }
+        vars.set("uuid", &*uuid);
+        vars.set("call_uuid", &*uuid);
+        vars.set("session_id", session_id.to_string());
+        let created = clock::now_us();
+        Arc::new(Self {
+            uuid,
+            session_id,
+            direction,
+            created,
+            switch,
+            commands,
+            wake: watch::Sender::new(0),
+            session_heartbeat: AtomicU32::new(0),
+            flags: Flags::default(),
+            data: Mutex::new(Data {
+                name,
+                state: State::New,
+                running: State::None,
+                call_state: CallState::Down,
+                cause: None,
+                vars: Arc::new(vars),
+                scopes: Vec::new(),
+                profile: None,
+                past_profiles: Vec::new(),
+                other: None,
+                originator_profile: None,
+                read_codec: None,
+                write_codec: None,
+                extension: None,
+                digits: VecDeque::new(),
+                digits_dialed: String::new(),
+                app_log: Vec::new(),
+                bridged_to: None,
+                media: None,
+                divert: None,
+                showing: Default::default(),
+                secure: String::new(),
+                sent_callee: Default::default(),
+                callee_direction: "",
+                holds: Vec::new(),
+                initial: Initial::default(),
+            }),
+        })
+    }
+
+    /// The call leg's UUID.
+    #[must_use]
+    pub fn uuid(&self) -> &Arc<str> {
+        &self.uuid
+    }
+
+    /// The switch it lives in.
+    #[must_use]
+    pub fn switch(&self) -> &Arc<Switch> {
+        &self.switch
+    }
+
+    /// Counter from 1 since start (`session_id`).
+    #[must_use]
+    pub fn session_id(&self) -> u64 {
+        self.session_id
+    }
+
+    /// Who started the leg.
+    #[must_use]
+    pub fn direction(&self) -> Direction {
+        self.direction
+    }
+
+    /// When it came to be, µs.
+    #[must_use]
+    pub fn created(&self) -> i64 {
+        self.created
+    }
+
+    /// Channel name.
+    #[must_use]
+    pub fn name(&self) -> String {
+        self.data.lock().name.clone()
+    }
+
+    /// Looks at the data, or changes it; keep it short.
+    pub fn with<R>(&self, look: impl FnOnce(&mut Data) -> R) -> R {
+        look(&mut self.data.lock())
+    }
+
+    /// The requested state.
+    #[must_use]
+    pub fn state(&self) -> State {
+        self.data.lock().state
+    }
+
+    /// The state the task runs.
+    #[must_use]
+    pub fn running(&self) -> State {
+        self.data.lock().running
+    }
+
+    /// Why it ended, if it did.
+    #[must_use]
+    pub fn cause(&self) -> Option<Cause> {
+        self.data.lock().cause
+    }
+
+    /// Not hung up.
+    #[must_use]
+    pub fn is_up(&self) -> bool {
+        self.data.lock().state < State::Hangup
+    }
+
+    /// Was it answered?
+    #[must_use]
+    pub fn is_answered(&self) -> bool {
+        self.flags.answered.load(Ordering::Relaxed)
+    }
+
+    /// Answered or in early media: audio can flow.
+    #[must_use]
+    pub fn has_media(&self) -> bool {
+        self.is_answered() || self.flags.early_media.load(Ordering::Relaxed)
+    }
+
+    /// The media leg.
+    #[must_use]
+    pub fn media(&self) -> Option<Arc<media::Leg>> {
+        self.data.lock().media.clone()
+    }
+
+    /// The caller profile; an empty one when the endpoint has not made any yet.
+    #[must_use]
+    pub fn profile(&self) -> CallerProfile {
+        self.data.lock().profile.clone().unwrap_or_else(|| CallerProfile::new(self.direction, self.created))
+    }
+
+    /// The leg it is bridged to.
+    #[must_use]
+    pub fn partner(&self) -> Option<Arc<Self>> {
+        let uuid = self.data.lock().bridged_to.clone()?;
+        self.switch.channel(&uuid)
+    }
+
+    // ---- variables ----
+
+    /// A channel variable, and nothing else. Arrays read as `ARRAY::…`; `name[3]` addresses an element.
+    #[must_use]
+    pub fn var(&self, name: &str) -> Option<String> {
+        self.data.lock().vars.text(name)
+    }
+
+    /// The variable as an application or `${name}` sees it: scope variables, channel variables, profile fields, globals.
+    #[must_use]
+    pub fn lookup(&self, name: &str) -> Option<String> {
+        {
+            let data = self.data.lock();
+            for scope in data.scopes.iter().rev() {
+                if let Some(value) = scope.get(name).map(Cow::into_owned) {
+                    return Some(value);
+                }
+            }
+            if let Some(value) = data.vars.get(name).map(Cow::into_owned) {
+                return Some(value);
+            }
+            let profile = match name.get(..5).map(str::to_ascii_lowercase).as_deref() {
+                Some("aleg_") => data.originator_profile.as_ref().map(|profile| (profile, &name[5..])),
+                Some("bleg_") => data.other.as_ref().map(|(_, profile)| (profile, &name[5..])),
+                _ => data.profile.as_ref().map(|profile| (profile, name)),
+            };
+            if let Some(value) = profile.and_then(|(profile, field)| profile.field(field)) {
+                if !value.is_empty() {
+                    return Some(value);
+                }
+            }
+        }
+        self.switch.global(name)
+    }
+
+    /// Is the variable truthy (`yes on true t enabled active allow`, or a non-zero number)?
+    #[must_use]
+    pub fn is_true(&self, name: &str) -> bool {
+        self.var(name).is_some_and(|value| crate::text::is_true(&value))
+    }
+
+    /// Sets a variable; an empty value deletes it.
+    pub fn set_var(&self, name: impl Into<Cow<'static, str>>, value: impl Into<Value>) {
+        let mut data = self.data.lock();
+        Arc::make_mut(&mut data.vars).set(name, value);
+    }
+
+    /// Deletes a variable.
+    pub fn unset_var(&self, name: &str) {
+        let mut data = self.data.lock();
+        if data.vars.get(name).is_some() {
+            Arc::make_mut(&mut data.vars).remove(name);
+        }
+    }
+
+    /// Sets several variables under one lock.
+    pub fn set_vars(&self, pairs: impl IntoIterator<Item = (&'static str, String)>) {
+        let mut data = self.data.lock();
+        let vars = Arc::make_mut(&mut data.vars);
+        for (name, value) in pairs {
+            vars.set(name, value);
+        }
+    }
+
+    /// A snapshot of all variables.
+    #[must_use]
+    pub fn vars(&self) -> Arc<Vars> {
+        Arc::clone(&self.data.lock().vars)
+    }
+
+    // ---- asking the task for something ----
+
+    /// Queues a message (`sendmsg`).
+    ///
+    /// # Errors
+    /// [`QueueFull`] when [`super::command::COMMAND_QUEUE`] requests wait already, or the task is gone.
+    pub fn post(&self, message: CallMessage) -> Result<(), QueueFull> {
+        self.commands.try_send(Command::Message(message)).map_err(|_| QueueFull)
+    }
+
+    /// Queues a job for the task.
+    ///
+    /// # Errors
+    /// [`QueueFull`] as for [`Channel::post`].
+    pub fn job(&self, job: Job) -> Result<(), QueueFull> {
+        self.commands.try_send(Command::Job(job)).map_err(|_| QueueFull)
+    }
+
+    /// Asks for a state; the task goes there when what it runs notices. Refused moves are logged and return false.
+    pub fn set_state(&self, state: State) -> bool {
+        let refused = {
+            let mut data = self.data.lock();
+            if data.state == state {
+                return true;
+            }
+            if data.state.allows(state) {
+                data.state = state;
+                None
+            } else {
+                Some(data.state)
+            }
+        };
+        if let Some(from) = refused {
+            tracing::warn!(uuid = %self.uuid, "Invalid state change {} -> {}", from.name(), state.name());
+            return false;
+        }
+        self.notify();
+        true
+    }
+
+    /// Ends the call: fires CHANNEL_HANGUP at once, the task does the rest. Only the first cause counts.
+    pub fn hangup(&self, cause: Cause) {
+        {
+            let mut data = self.data.lock();
+            if data.state >= State::Hangup {
+                return;
+            }
+            data.state = State::Hangup;
+            data.cause = Some(cause);
+            let now = clock::now_us();
+            if let Some(profile) = &mut data.profile {
+                profile.times.hungup = now;
+            }
+        }
+        tracing::info!(
+            uuid = %self.uuid, fs_level = "NOTICE",
+            "Hangup {} [{}] [{}]", self.name(), self.running().name(), cause
+        );
+        if self.flags.shown.load(Ordering::Relaxed) || self.running() != State::None {
+            self.fire(EventName::ChannelHangup);
+        }
+        self.notify();
+    }
+
+    /// Wakes the task and everybody who watches the channel.
+    pub fn notify(&self) {
+        self.wake.send_modify(|turn| *turn = turn.wrapping_add(1));
+    }
+
+    /// Watches for changes of state and marks.
+    #[must_use]
+    pub fn watch(&self) -> watch::Receiver<u32> {
+        self.wake.subscribe()
+    }
+
+    /// Resolves when the call is hung up.
+    pub async fn hung_up(self: Arc<Self>) {
+        let mut watch = self.watch();
+        while self.is_up() {
+            if watch.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Interrupts the current media operation; `all` also forgets queued messages.
+    pub fn break_media(&self, all: bool) {
+        self.flags.broken.store(true, Ordering::Relaxed);
+        if all {
+            self.flags.broken_all.store(true, Ordering::Relaxed);
+        }
+        self.notify();
+    }
+
+    /// Puts a digit where applications take them.
+    pub fn queue_digit(&self, digit: Digit) {
+        let mut data = self.data.lock();
+        if data.digits.len() < MAX_DIGITS {
+            data.digits.push_back(digit);
+        }
+    }
+
+    /// Seconds between SESSION_HEARTBEAT events; 0 is off.
+    pub fn session_heartbeat(&self) -> &AtomicU32 {
+        &self.session_heartbeat
+    }
+}
+
+/// Digits waiting for an application; further ones are dropped, as nobody reads them.
+const MAX_DIGITS: usize = 512;

@@ -1,0 +1,296 @@
+//! Events about a channel: the blocks of headers, and the marks that fire them.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use esl_server::event::{Event, EventName};
+
+use super::channel::{Channel, CodecInfo, Data, OtherType};
+use super::profile::{CallerProfile, Prefix};
+use super::state::{CallState, Direction, State};
+use crate::clock;
+
+impl Channel {
+    /// Fires an event that carries the channel block (and the variables where its kind does).
+    pub fn fire(&self, name: EventName) {
+        self.fire_with(name, |_| {}, |_| {});
+    }
+
+    /// [`Channel::fire`] with headers before the channel block and after the variables.
+    pub fn fire_with(&self, name: EventName, before: impl FnOnce(&mut Event), after: impl FnOnce(&mut Event)) {
+        let bus = &self.switch().bus;
+        if !bus.wants(name) {
+            bus.skip();
+            return;
+        }
+        let mut event = Event::new(name);
+        esl_server::stamp!(bus, event);
+        before(&mut event);
+        self.describe(&mut event);
+        after(&mut event);
+        bus.deliver(event);
+    }
+
+    /// Fires a CUSTOM event with the channel block and variables after the given headers.
+    pub fn fire_custom(&self, subclass: &str, before: impl FnOnce(&mut Event), after: impl FnOnce(&mut Event)) {
+        let bus = &self.switch().bus;
+        if !bus.wants(EventName::Custom) {
+            bus.skip();
+            return;
+        }
+        let mut event = Event::custom(subclass);
+        esl_server::stamp!(bus, event);
+        before(&mut event);
+        self.describe(&mut event);
+        after(&mut event);
+        bus.deliver(event);
+    }
+
+    /// Appends the channel block, and the variables if this kind of event has them.
+    pub fn describe(&self, event: &mut Event) {
+        let verbose = self.flags.verbose.load(Ordering::Relaxed) || self.switch().verbose_events();
+        let with_variables = verbose || carries_variables(event.name());
+        let data = self.data.lock();
+        self.write_basic(&data, event);
+        if with_variables || data.vars.get("presence_data_cols").is_some() {
+            for scope in &data.scopes {
+                event.push_vars("scope_variable_", Arc::clone(scope));
+            }
+            event.push_vars("variable_", Arc::clone(&data.vars));
+        }
+    }
+
+    /// The reply to `connect` and the event of `uuid_dump`, without the core block.
+    #[must_use]
+    pub fn channel_data(&self, with_profile_first: bool) -> Event {
+        let mut event = Event::new(EventName::ChannelData);
+        if with_profile_first {
+            if let Some(profile) = &self.data.lock().profile {
+                profile.write(&mut event, Prefix::Channel);
+            }
+        }
+        self.describe(&mut event);
+        event
+    }
+
+    fn write_basic(&self, data: &Data, event: &mut Event) {
+        event.push("Channel-State", data.running.name());
+        event.push("Channel-Call-State", data.call_state.name());
+        event.push("Channel-State-Number", data.state.number().to_string());
+        event.push("Channel-Name", if data.name.is_empty() { "N/A" } else { &data.name });
+        event.push("Unique-ID", &**self.uuid());
+        if let Some(id) = data.vars.get("session_external_id").map(Cow::into_owned) {
+            event.push("Session-External-ID", id);
+        }
+        event.push("Call-Direction", self.direction().name());
+        event.push("Presence-Call-Direction", self.direction().name());
+        event.push("Channel-HIT-Dialplan", if self.hit_dialplan() { "true" } else { "false" });
+        if let Some(id) = data.vars.get("presence_id").map(Cow::into_owned) {
+            event.push("Channel-Presence-ID", id);
+        }
+        if let Some(text) = data.vars.get("presence_data").map(Cow::into_owned) {
+            event.push("Channel-Presence-Data", text);
+        }
+        if let Some(cols) = data.vars.get("presence_data_cols").map(Cow::into_owned) {
+            for col in cols.split(':').filter(|col| !col.is_empty()) {
+                if let Some(value) = data.vars.get(col).map(Cow::into_owned) {
+                    event.push(format!("PD-{col}"), value);
+                }
+            }
+            event.push("Presence-Data-Cols", cols);
+        }
+        event.push("Channel-Call-UUID", data.vars.get("call_uuid").map(Cow::into_owned).unwrap_or_else(|| self.uuid().to_string()));
+        event.push("Answer-State", self.answer_state(data));
+        if let Some(cause) = data.cause {
+            event.push("Hangup-Cause", cause.name());
+        }
+        codec_block(event, ["Channel-Read-Codec-Name", "Channel-Read-Codec-Rate", "Channel-Read-Codec-Bit-Rate"], data.read_codec.as_ref());
+        codec_block(event, ["Channel-Write-Codec-Name", "Channel-Write-Codec-Rate", "Channel-Write-Codec-Bit-Rate"], data.write_codec.as_ref());
+        if let Some(profile) = &data.profile {
+            profile.write(event, Prefix::Caller);
+        }
+        if let Some((kind, profile)) = &data.other {
+            event.push("Other-Type", if *kind == OtherType::Originator { "originator" } else { "originatee" });
+            profile.write(event, Prefix::OtherLeg);
+        }
+    }
+
+    /// Inbound legs always, outbound legs once they ran a dialplan.
+    #[must_use]
+    pub fn hit_dialplan(&self) -> bool {
+        self.direction() == Direction::Inbound || self.flags.hit_dialplan.load(Ordering::Relaxed)
+    }
+
+    fn answer_state(&self, data: &Data) -> &'static str {
+        if data.state >= State::Hangup {
+            "hangup"
+        } else if self.is_answered() {
+            "answered"
+        } else if self.flags.early_media.load(Ordering::Relaxed) {
+            "early"
+        } else {
+            "ringing"
+        }
+    }
+
+    /// Moves the call state; fires CHANNEL_CALLSTATE if it is a change. HANGUP is never left.
+    pub fn set_call_state(&self, state: CallState) {
+        let old = {
+            let mut data = self.data.lock();
+            if data.call_state == state || data.call_state == CallState::Hangup {
+                return;
+            }
+            std::mem::replace(&mut data.call_state, state)
+        };
+        self.fire_with(
+            EventName::ChannelCallstate,
+            |event| {
+                event.push("Original-Channel-Call-State", old.name());
+                event.push("Channel-Call-State-Number", state.number().to_string());
+            },
+            |_| {},
+        );
+    }
+
+    /// Ringing was sent or received. Returns false if the channel was past that.
+    pub fn mark_ring_ready(&self) -> bool {
+        if !self.is_up() || self.has_media() || self.flags.ring_ready.swap(true, Ordering::Relaxed) {
+            return false;
+        }
+        self.stamp_time(|profile, now| {
+            if profile.times.progress == 0 {
+                profile.times.progress = now;
+            }
+        });
+        tracing::info!(uuid = %self.uuid(), fs_level = "NOTICE", "Ring-Ready {}!", self.name());
+        self.fire(EventName::ChannelProgress);
+        self.set_call_state(CallState::Ringing);
+        self.notify();
+        true
+    }
+
+    /// Early media was sent or received. Returns false if the channel was past that.
+    pub fn mark_pre_answered(&self) -> bool {
+        if !self.is_up() || self.is_answered() || self.flags.early_media.swap(true, Ordering::Relaxed) {
+            return false;
+        }
+        self.stamp_time(|profile, now| profile.times.progress_media = now);
+        tracing::info!(uuid = %self.uuid(), fs_level = "NOTICE", "Pre-Answer {}!", self.name());
+        self.fire(EventName::ChannelProgressMedia);
+        self.set_call_state(CallState::Early);
+        self.notify();
+        true
+    }
+
+    /// The call was answered. Returns false if it was before.
+    pub fn mark_answered(&self) -> bool {
+        if !self.is_up() || self.flags.answered.swap(true, Ordering::Relaxed) {
+            return false;
+        }
+        self.stamp_time(|profile, now| profile.times.answered = now);
+        tracing::info!(uuid = %self.uuid(), fs_level = "NOTICE", "Channel [{}] has been answered", self.name());
+        self.fire(EventName::ChannelAnswer);
+        self.set_call_state(CallState::Active);
+        self.notify();
+        true
+    }
+
+    /// Sets both codecs: the variables, then the CODEC events in the order of the reference.
+    pub fn set_codecs(&self, codec: &CodecInfo) {
+        let changed = {
+            let mut data = self.data.lock();
+            let changed = data.read_codec.as_ref() != Some(codec);
+            data.read_codec = Some(codec.clone());
+            let vars = Arc::make_mut(&mut data.vars);
+            vars.set("read_codec", codec.name.as_str());
+            if vars.get("original_read_codec").is_none() {
+                vars.set("original_read_codec", codec.name.as_str());
+            }
+            vars.set("read_rate", codec.rate.to_string());
+            if vars.get("original_read_rate").is_none() {
+                vars.set("original_read_rate", codec.rate.to_string());
+            }
+            changed
+        };
+        if changed {
+            self.fire_codec_read(codec);
+        }
+        {
+            let mut data = self.data.lock();
+            data.write_codec = Some(codec.clone());
+            let vars = Arc::make_mut(&mut data.vars);
+            vars.set("write_codec", codec.name.as_str());
+            vars.set("write_rate", codec.rate.to_string());
+        }
+        if changed {
+            self.fire_with(EventName::Codec, |_| {}, |event| {
+                event.push("Channel-Write-Codec-Name", codec.name.as_str());
+                event.push("Channel-Write-Codec-Rate", codec.rate.to_string());
+                event.push("Channel-Write-codec-bit-rate", codec.bit_rate.to_string());
+            });
+        }
+    }
+
+    /// The CODEC event of the read side (also fired around recordings).
+    pub fn fire_codec_read(&self, codec: &CodecInfo) {
+        self.fire_with(EventName::Codec, |_| {}, |event| {
+            event.push("channel-read-codec-name", codec.name.as_str());
+            event.push("channel-read-codec-rate", codec.rate.to_string());
+            event.push("channel-read-codec-bit-rate", codec.bit_rate.to_string());
+        });
+    }
+
+    fn stamp_time(&self, set: impl FnOnce(&mut CallerProfile, i64)) {
+        let now = clock::now_us();
+        if let Some(profile) = &mut self.data.lock().profile {
+            set(profile, now);
+        }
+    }
+}
+
+fn codec_block(event: &mut Event, names: [&'static str; 3], codec: Option<&CodecInfo>) {
+    if let Some(codec) = codec {
+        event.push(names[0], codec.name.as_str());
+        event.push(names[1], codec.rate.to_string());
+        event.push(names[2], codec.bit_rate.to_string());
+    }
+}
+
+/// Kinds of events that show the channel's variables without being asked.
+fn carries_variables(name: EventName) -> bool {
+    use EventName as E;
+    matches!(
+        name,
+        E::ChannelCreate
+            | E::ChannelOriginate
+            | E::ChannelUuid
+            | E::ChannelAnswer
+            | E::ChannelPark
+            | E::ChannelUnpark
+            | E::ChannelBridge
+            | E::ChannelUnbridge
+            | E::ChannelProgress
+            | E::ChannelProgressMedia
+            | E::ChannelHangup
+            | E::ChannelHangupComplete
+            | E::ChannelExecute
+            | E::ChannelExecuteComplete
+            | E::ChannelDestroy
+            | E::ChannelHold
+            | E::ChannelUnhold
+            | E::ChannelData
+            | E::RequestParams
+            | E::SessionHeartbeat
+            | E::Api
+            | E::RecordStart
+            | E::RecordStop
+            | E::PlaybackStart
+            | E::PlaybackStop
+            | E::CallUpdate
+            | E::MediaBugStart
+            | E::MediaBugStop
+            | E::Text
+            | E::Custom
+    )
+}

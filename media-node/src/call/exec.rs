@@ -1,0 +1,260 @@
+//! Running applications: expansion, events, nesting, and the messages that ask for them.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use esl_server::CallMessage;
+use esl_server::event::{EventName, Vars};
+
+use super::cause::Cause;
+use super::dialstring::separate;
+use super::session::{AppResult, Interrupt, Session};
+use super::state::{Direction, State};
+use crate::app::{App, Flags};
+use crate::clock;
+
+/// Identity of one execution in events.
+#[derive(Clone, Debug, Default)]
+pub struct ExecutionId {
+    /// `Application-UUID`; a new one when absent.
+    pub uuid: Option<String>,
+    /// `Application-UUID-Name`.
+    pub name: Option<String>,
+}
+
+/// A looping message that turns this fast is stopped: it would spin.
+const MIN_LOOP_TIME: Duration = Duration::from_millis(500);
+
+impl Session {
+    /// Runs an application by name, the way the dialplan does.
+    ///
+    /// # Errors
+    /// [`Interrupt`] when the call ended or moved meanwhile.
+    pub async fn execute(&mut self, application: &str, data: &str) -> AppResult {
+        self.execute_as(application, data, ExecutionId::default()).await
+    }
+
+    /// [`Session::execute`] with an identity of the requester's choice.
+    ///
+    /// # Errors
+    /// [`Interrupt`] when the call ended or moved meanwhile.
+    pub async fn execute_as(&mut self, application: &str, data: &str, id: ExecutionId) -> AppResult {
+        let Some(app) = self.switch().apps.find(application) else {
+            tracing::error!(uuid = %self.channel.uuid(), "Invalid Application {application}");
+            self.channel.hangup(Cause::DESTINATION_OUT_OF_ORDER);
+            return Err(Interrupt::Hangup);
+        };
+        if !self.channel.is_up() && !app.flags.has(Flags::ZOMBIE) {
+            return Err(Interrupt::Hangup);
+        }
+        if !app.flags.has(Flags::NO_MEDIA) && !self.channel.has_media() {
+            self.get_media(app).await?;
+        }
+        self.run_app(app, data, id).await
+    }
+
+    /// Early media before an application that needs audio.
+    async fn get_media(&mut self, app: &App) -> AppResult {
+        if self.channel.direction() == Direction::Inbound {
+            tracing::warn!(
+                uuid = %self.channel.uuid(),
+                "Application {} Requires media! pre_answering channel {}", app.name, self.channel.name()
+            );
+            return self.pre_answer().await;
+        }
+        let until = tokio::time::Instant::now() + WAIT_FOR_MEDIA;
+        while !self.channel.has_media() {
+            if matches!(self.wait(Some(until)).await?, super::session::Wake::Timeout) {
+                tracing::error!(
+                    uuid = %self.channel.uuid(),
+                    "Application {} Requires media on channel {}!", app.name, self.channel.name()
+                );
+                return Err(Interrupt::Moved);
+            }
+        }
+        Ok(())
+    }
+
+    async fn run_app(&mut self, app: &'static App, data: &str, id: ExecutionId) -> AppResult {
+        let expanded = if data.is_empty() || self.channel.is_true("app_disable_expand_variables") {
+            Cow::Borrowed(data)
+        } else {
+            self.expand(data)
+        };
+        let (scope, argument) = scope_variables(&expanded);
+        let scoped = scope.is_some();
+        let id = self.begin_app(app, argument, scope, id);
+        tracing::info!(
+            uuid = %self.channel.uuid(), 
+            "EXECUTE [depth={}] {} {}({})", self.depth, self.channel.name(), app.name, argument
+        );
+        self.channel.fire_with(EventName::ChannelExecute, |_| {}, |event| {
+            event.push("Application", app.name);
+            event.push("Application-Data", argument);
+            event.push("Application-UUID", id.uuid.as_deref().unwrap_or_default());
+            event.push("Application-UUID-Name", id.name.as_deref().unwrap_or_default());
+        });
+        let result = (app.run)(self, argument).await;
+        self.channel.fire_with(EventName::ChannelExecuteComplete, |_| {}, |event| {
+            event.push("Application", app.name);
+            event.push("Application-Data", argument);
+            let response = self.channel.var("current_application_response");
+            event.push("Application-Response", response.as_deref().unwrap_or("_none_"));
+            event.push("Application-UUID", id.uuid.as_deref().unwrap_or_default());
+            event.push("Application-UUID-Name", id.name.as_deref().unwrap_or_default());
+        });
+        if scoped {
+            self.channel.with(|data| data.scopes.pop());
+        }
+        result
+    }
+
+    /// Book-keeping before an application starts; completes its identity.
+    fn begin_app(&self, app: &App, argument: &str, scope: Option<Vars>, mut id: ExecutionId) -> ExecutionId {
+        self.channel.with(|data| {
+            if let Some(scope) = scope {
+                data.scopes.push(Arc::new(scope));
+            }
+            let vars = Arc::make_mut(&mut data.vars);
+            vars.remove("current_application_response");
+            vars.set("current_application_data", argument);
+            vars.set("current_application", app.name);
+            if id.uuid.is_none() {
+                id.uuid = vars.get("app_uuid").map(Cow::into_owned);
+                if id.uuid.is_some() {
+                    vars.remove("app_uuid");
+                }
+            }
+            if id.name.is_none() {
+                id.name = vars.get("app_uuid_name").map(Cow::into_owned);
+                if id.name.is_some() {
+                    vars.remove("app_uuid_name");
+                }
+            }
+            data.app_log.push((app.name.to_owned(), argument.to_owned(), clock::now_us()));
+            data.showing = (app.name.to_owned(), argument.to_owned());
+        });
+        if id.uuid.is_none() {
+            id.uuid = Some(clock::new_uuid());
+        }
+        id
+    }
+
+    /// The response of the running application (`Application-Response`).
+    pub fn respond(&self, text: &str) {
+        self.channel.set_var("current_application_response", text.to_owned());
+    }
+
+    /// Runs a message (`sendmsg`, broadcast). `queued` ones are announced as an event when they start.
+    pub async fn run_message(&mut self, message: CallMessage, queued: bool) {
+        if queued {
+            self.announce(&message);
+        }
+        let was_locked = std::mem::replace(&mut self.locked, self.locked || message.event_lock());
+        self.depth += 1;
+        match message.command() {
+            "execute" => self.run_execute(&message).await,
+            "hangup" => self.channel.hangup(Cause::parse(message.hangup_cause().unwrap_or_default())),
+            "nomedia" => drop(self.indicate(super::endpoint::Indication::LocalMedia).await),
+            "xferext" => self.run_extension_transfer(&message),
+            "unicast" => crate::app::unicast::start(self, &message).await,
+            _ => {}
+        }
+        self.depth -= 1;
+        self.locked = was_locked;
+    }
+
+    fn announce(&self, message: &CallMessage) {
+        let name = message.event_name();
+        self.channel.switch().bus.fire_message(name, message, |event| self.channel.describe(event));
+    }
+
+    async fn run_execute(&mut self, message: &CallMessage) {
+        let Some(app) = message.app_name().map(str::to_owned) else { return };
+        let argument = message.app_arg().unwrap_or_default().to_owned();
+        let loops = message.loops();
+        if message.hold_bleg() {
+            super::hold::entertain_partner(&self.channel, true);
+        }
+        let mut turn: i64 = 0;
+        while loops < 0 || turn < i64::from(loops) {
+            turn += 1;
+            if loops != 1 {
+                self.channel.set_var("current_loop", turn.to_string());
+                self.channel.set_var("total_loops", loops.to_string());
+            }
+            let started = Instant::now();
+            let id = ExecutionId {
+                uuid: message.event_uuid().map(str::to_owned),
+                name: message.event_uuid_name().map(str::to_owned),
+            };
+            let result = self.execute_as(&app, &argument, id).await;
+            let stop = result.is_err()
+                || !self.channel.is_up()
+                || self.channel.flags.broken.load(Ordering::Relaxed)
+                || (loops != 1 && started.elapsed() < MIN_LOOP_TIME);
+            if stop {
+                break;
+            }
+        }
+        if message.hold_bleg() {
+            super::hold::entertain_partner(&self.channel, false);
+        }
+    }
+
+    fn run_extension_transfer(&self, message: &CallMessage) {
+        let applications = message
+            .all("application")
+            .map(|line| {
+                let (app, data) = line.split_once(' ').unwrap_or((line, ""));
+                (app.to_owned(), data.to_owned())
+            })
+            .collect();
+        self.channel.with(|data| {
+            data.extension = Some(super::channel::Extension { name: "xferext".into(), number: String::new(), applications });
+        });
+        self.channel.set_state(State::Reset);
+        self.channel.set_state(State::Execute);
+    }
+}
+
+/// How long an outbound leg without media is waited for before its application is given up.
+const WAIT_FOR_MEDIA: Duration = Duration::from_secs(2);
+
+/// `%[a=b,c=d]rest`: variables for this application only, and its argument. `%X[` changes the separator to `X`.
+fn scope_variables(text: &str) -> (Option<Vars>, &str) {
+    let Some(rest) = text.strip_prefix('%') else { return (None, text) };
+    let mut chars = rest.chars();
+    let (separator, inside) = match chars.next() {
+        Some('[') => (',', chars.as_str()),
+        Some(separator) if chars.as_str().starts_with('[') => (separator, &chars.as_str()[1..]),
+        _ => return (None, text),
+    };
+    let Some((pairs, argument)) = inside.split_once(']') else { return (None, text) };
+    let mut vars = Vars::new();
+    for pair in separate(pairs, separator) {
+        if let Some((name, value)) = pair.split_once('=') {
+            vars.set(name.to_owned(), value);
+        }
+    }
+    (Some(vars), argument)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scope_variables_are_cut_off_the_argument() {
+        let (vars, argument) = scope_variables("%[a=1,b=2]data x");
+        assert_eq!(vars.and_then(|vars| vars.get("b").map(Cow::into_owned)).as_deref(), Some("2"));
+        assert_eq!(argument, "data x");
+        let (vars, argument) = scope_variables("%^[a=1,2^b=3]x");
+        assert_eq!(vars.and_then(|vars| vars.get("a").map(Cow::into_owned)).as_deref(), Some("1,2"));
+        assert_eq!(argument, "x");
+        assert!(scope_variables("100%[").0.is_none());
+        assert!(scope_variables("%(400,0,440)").0.is_none());
+    }
+}

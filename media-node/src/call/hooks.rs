@@ -1,0 +1,59 @@
+//! `execute_on_*`, `api_on_*` and the hangup hooks.
+
+use std::sync::Arc;
+
+use esl_server::CallMessage;
+
+use super::session::Session;
+
+impl Session {
+    /// Runs `execute_on_<moment>*` (global and channel variables), then `api_on_<moment>*`.
+    ///
+    /// Every variable whose name starts so fires, array values once per element.
+    pub async fn run_hooks(&mut self, moment: &str) {
+        let vars = self.channel.vars();
+        let execute = format!("execute_on_{moment}");
+        let mut values = self.switch().globals_starting(&execute);
+        values.extend(starting(&vars, &execute));
+        for value in values {
+            self.run_execute_hook(&value).await;
+        }
+        for value in starting(&vars, &format!("api_on_{moment}")) {
+            let (api, argument) = value.split_once(' ').unwrap_or((&value, ""));
+            let argument = self.expand(argument).into_owned();
+            let reply = self.switch().run_api(api, &argument, None).await;
+            tracing::debug!(uuid = %self.channel.uuid(), "{api}({argument}): {}", reply.unwrap_or_default());
+        }
+    }
+
+    async fn run_execute_hook(&mut self, value: &str) {
+        if let Some((app, argument)) = value.split_once("::").filter(|(app, _)| !app.contains([' ', ':'])) {
+            let _full = self.channel.post(CallMessage::execute(app, argument));
+            return;
+        }
+        let (app, argument) = value.split_once([' ', ':']).unwrap_or((value, ""));
+        let _ended = Box::pin(self.execute(app, argument)).await;
+    }
+
+    /// `api_hangup_hook` and `api_reporting_hook`: `api arg` or `api::arg`, expanded from the channel's headers.
+    pub(super) async fn run_api_hook(&mut self, name: &str) {
+        let Some(value) = self.channel.var(name) else { return };
+        let (api, argument) = value
+            .split_once("::")
+            .filter(|(api, _)| !api.contains(' '))
+            .or_else(|| value.split_once(' '))
+            .unwrap_or((&value, ""));
+        let event = self.channel.channel_data(false);
+        let argument = crate::host::expand_event(self.switch(), &event, argument);
+        let session = self.channel.is_true("session_in_hangup_hook").then(|| Arc::clone(&self.channel));
+        let reply = self.switch().run_api(api, &argument, session).await;
+        tracing::debug!(uuid = %self.channel.uuid(), "Hangup hook {api}({argument}): {}", reply.unwrap_or_default());
+    }
+}
+
+fn starting(vars: &esl_server::Vars, prefix: &str) -> Vec<String> {
+    vars.iter()
+        .filter(|(name, _)| name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix)))
+        .flat_map(|(_, value)| value.items().iter().map(|item| item.to_string()).collect::<Vec<_>>())
+        .collect()
+}

@@ -1,0 +1,294 @@
+//! The life of a channel: one loop over its states, run by the channel's task.
+//!
+//! ```text
+//! NEW -> INIT -> ROUTING -> EXECUTE -> HANGUP -> REPORTING -> DESTROY      inbound
+//!        INIT -> ROUTING -> CONSUME_MEDIA -> EXECUTE | EXCHANGE_MEDIA …     outbound
+//! ```
+//! Others ask for states ([`Channel::set_state`](super::Channel::set_state)); only this loop enters them and fires
+//! CHANNEL_STATE.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use dialplan_xml::dialplan::Routed;
+use esl_server::event::EventName;
+
+use super::cause::Cause;
+use super::channel::{Extension, Initial};
+use super::session::{AppResult, Interrupt, Session, Wake};
+use super::state::{CallState, Direction, State};
+
+/// A channel left in CS_NEW that long is given up.
+const NEW_TIMEOUT: Duration = Duration::from_secs(10);
+
+impl Session {
+    /// Starts the channel's task and returns the channel.
+    pub fn start(self) -> Arc<super::Channel> {
+        let channel = Arc::clone(&self.channel);
+        tokio::spawn(self.run());
+        channel
+    }
+
+    async fn run(mut self) {
+        let first = self.leg.starts_in();
+        self.channel.with(|data| data.state = data.state.max(first));
+        let guard = super::hangup::Cleanup::new(Arc::clone(&self.channel));
+        loop {
+            let state = self.channel.state();
+            if state >= State::Hangup {
+                break;
+            }
+            self.enter(state);
+            let _interrupted = match state {
+                State::New => self.state_new().await,
+                State::Init => self.state_init().await,
+                State::Routing => self.state_routing().await,
+                State::Execute => self.state_execute().await,
+                State::ConsumeMedia | State::Hibernate => self.until_moved().await,
+                State::SoftExecute => self.state_soft_execute().await,
+                State::ExchangeMedia => super::bridge::exchange_media(&mut self).await,
+                State::Park => self.state_park().await,
+                State::Reset => self.state_reset().await,
+                State::Hangup | State::Reporting | State::Destroy | State::None => break,
+            };
+        }
+        self.tear_down().await;
+        drop(guard);
+    }
+
+    /// Makes `state` the running one and tells.
+    fn enter(&mut self, state: State) {
+        let again = self.channel.with(|data| std::mem::replace(&mut data.running, state) == state);
+        if again {
+            return;
+        }
+        if self.channel.direction() == Direction::Inbound {
+            self.inbound_call_state(state);
+        }
+        self.channel.fire(EventName::ChannelState);
+    }
+
+    /// What the state an inbound leg runs says about its call state.
+    fn inbound_call_state(&self, state: State) {
+        match state {
+            State::Routing => self.channel.set_call_state(CallState::Ringing),
+            State::New | State::Init | State::Reset | State::Hangup | State::Reporting | State::Destroy => {}
+            _ if self.channel.is_answered() => {
+                if !self.channel.flags.held.load(Ordering::Relaxed) {
+                    self.channel.set_call_state(CallState::Active);
+                }
+            }
+            _ if self.channel.has_media() => self.channel.set_call_state(CallState::Early),
+            _ => {}
+        }
+    }
+
+    async fn state_new(&mut self) -> AppResult {
+        let channel = Arc::clone(&self.channel);
+        match tokio::time::timeout(NEW_TIMEOUT, self.leg.on_new(&channel)).await {
+            Ok(Ok(())) => {
+                channel.set_state(State::Init);
+            }
+            Ok(Err(cause)) => channel.hangup(cause),
+            Err(_) => channel.hangup(Cause::WRONG_CALL_STATE),
+        }
+        Ok(())
+    }
+
+    async fn state_init(&mut self) -> AppResult {
+        let channel = Arc::clone(&self.channel);
+        let result = self.leg.on_init(&channel).await;
+        channel.with(|data| {
+            if let Some(profile) = &data.profile {
+                data.initial = Initial {
+                    cid_name: profile.caller_id_name.clone(),
+                    cid_num: profile.caller_id_number.clone(),
+                    ip_addr: profile.network_addr.clone(),
+                    dest: profile.destination_number.clone(),
+                    dialplan: profile.dialplan.clone(),
+                    context: profile.context.clone(),
+                };
+            }
+        });
+        if result.is_ok() {
+            channel.set_state(State::Routing);
+        }
+        channel.flags.shown.store(true, Ordering::Relaxed);
+        channel.fire(EventName::ChannelCreate);
+        if channel.direction() == Direction::Outbound {
+            channel.fire(EventName::ChannelOriginate);
+        }
+        if let Err(cause) = result {
+            channel.hangup(cause);
+        }
+        Ok(())
+    }
+
+    async fn state_routing(&mut self) -> AppResult {
+        let channel = Arc::clone(&self.channel);
+        channel.set_var("call_uuid", &**channel.uuid());
+        if channel.with(|data| data.extension.is_some()) {
+            channel.set_state(State::Execute);
+            return Ok(());
+        }
+        let has_dialplan = channel.with(|data| data.profile.as_ref().is_some_and(|profile| !profile.dialplan.is_empty()));
+        if !has_dialplan {
+            if channel.direction() == Direction::Outbound && !channel.is_answered() {
+                channel.set_state(State::ConsumeMedia);
+            } else {
+                channel.hangup(Cause::NO_ROUTE_DESTINATION);
+            }
+            return Ok(());
+        }
+        self.leg.on_routing(&channel).await;
+        self.show_outbound_as_caller();
+        match self.route().await {
+            Some(extension) => {
+                channel.with(|data| data.extension = Some(extension));
+                channel.set_state(State::Execute);
+            }
+            None if !channel.is_up() => {}
+            None => {
+                tracing::info!(
+                    uuid = %channel.uuid(), fs_level = "NOTICE", "{} No Route, Aborting", channel.name()
+                );
+                channel.hangup(Cause::NO_ROUTE_DESTINATION);
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks the dialplans of the profile, in order.
+    pub async fn route(&mut self) -> Option<Extension> {
+        let profile = self.channel.profile();
+        let dialplans = self.expand(&profile.dialplan).into_owned();
+        self.route_with(&dialplans, &profile.context, &profile.destination_number).await
+    }
+
+    /// Asks the named dialplans (comma separated) in order; the first extension wins.
+    pub async fn route_with(&mut self, dialplans: &str, context: &str, number: &str) -> Option<Extension> {
+        for entry in dialplans.split(',').take(25) {
+            let (name, argument) = entry.split_once(':').map_or((entry, ""), |(name, argument)| (name, argument));
+            let name = name.trim();
+            let found = if name.eq_ignore_ascii_case("inline") {
+                self.route_inline(if argument.is_empty() { number } else { argument })
+            } else if name.eq_ignore_ascii_case("xml") {
+                self.route_xml(argument, context, number).await
+            } else {
+                tracing::error!(uuid = %self.channel.uuid(), "Dialplan [{name}] not found, skipping");
+                None
+            };
+            if found.is_some() {
+                return found;
+            }
+            if !self.channel.is_up() {
+                return None;
+            }
+        }
+        None
+    }
+
+    fn route_inline(&mut self, text: &str) -> Option<Extension> {
+        let applications: std::collections::VecDeque<_> = dialplan_xml::dialplan::inline::parse(text)
+            .into_iter()
+            .map(|action| (action.application, action.data))
+            .collect();
+        if applications.is_empty() {
+            return None;
+        }
+        self.channel.with(|data| {
+            if let Some(profile) = &mut data.profile {
+                profile.destination_number = std::mem::take(&mut profile.rdnis);
+            }
+        });
+        Some(Extension { name: "inline".into(), number: "inline".into(), applications })
+    }
+
+    async fn route_xml(&mut self, file: &str, context: &str, number: &str) -> Option<Extension> {
+        let switch = Arc::clone(self.switch());
+        let profile = self.channel.profile();
+        tracing::info!(
+            uuid = %self.channel.uuid(),
+            "Processing {} <{}>->{} in context {}", profile.caller_id_name, profile.caller_id_number, number, context
+        );
+        let dialplan = crate::config::dialplan_for(&switch, &self.channel, file, context).await?;
+        let routed = self.route_in(&dialplan, context, number);
+        let Routed { extension, actions, .. } = routed;
+        let name = extension?;
+        Some(Extension {
+            name,
+            number: number.to_owned(),
+            applications: actions.into_iter().map(|action| (action.application, action.data)).collect(),
+        })
+    }
+
+    async fn state_execute(&mut self) -> AppResult {
+        self.show_outbound_as_caller();
+        loop {
+            self.check()?;
+            let next = self.channel.with(|data| data.extension.as_mut().and_then(|list| list.applications.pop_front()));
+            let Some((application, data)) = next else { break };
+            self.execute(&application, &data).await?;
+            self.channel.flags.broken.store(false, Ordering::Relaxed);
+        }
+        self.check()?;
+        tracing::info!(
+            uuid = %self.channel.uuid(), fs_level = "NOTICE",
+            "{} has executed the last dialplan instruction, hanging up.", self.channel.name()
+        );
+        self.channel.hangup(Cause::NORMAL_CLEARING);
+        Ok(())
+    }
+
+    /// The first time an outbound leg runs a dialplan it becomes the caller: identities swap, CALL_UPDATE tells.
+    fn show_outbound_as_caller(&self) {
+        let channel = &self.channel;
+        if channel.direction() == Direction::Inbound || channel.flags.hit_dialplan.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        channel.with(|data| {
+            if let Some(profile) = &mut data.profile {
+                profile.logical_direction = profile.logical_direction.flipped();
+                std::mem::swap(&mut profile.caller_id_name, &mut profile.callee_id_name);
+                std::mem::swap(&mut profile.caller_id_number, &mut profile.callee_id_number);
+            }
+            data.callee_direction = "RECV";
+        });
+        channel.fire_with(EventName::CallUpdate, |event| event.push("Direction", "RECV"), |_| {});
+    }
+
+    /// Does nothing but serve the leg until somebody moves the call.
+    async fn until_moved(&mut self) -> AppResult {
+        loop {
+            self.wait(None).await?;
+        }
+    }
+
+    async fn state_soft_execute(&mut self) -> AppResult {
+        match self.take_soft_step() {
+            Some(step) => step(self).await,
+            None => self.until_moved().await,
+        }
+    }
+
+    async fn state_park(&mut self) -> AppResult {
+        self.park().await?;
+        self.channel.hangup(Cause::NORMAL_CLEARING);
+        Err(Interrupt::Hangup)
+    }
+
+    /// CS_RESET: whatever was going on is forgotten; the one who asked for it moves the call on.
+    async fn state_reset(&mut self) -> AppResult {
+        self.flush_digits();
+        if let Some(next) = self.channel.take_after_reset() {
+            self.channel.set_state(next);
+            return Ok(());
+        }
+        loop {
+            if matches!(self.wait(None).await?, Wake::Timeout) {
+                return Ok(());
+            }
+        }
+    }
+}

@@ -1,0 +1,419 @@
+//! The session: a channel's own task, and the surface applications run on.
+//!
+//! A [`Session`] owns the leg, the queue of requests and the flow of control. Applications are async functions over
+//! `&mut Session`; whatever they wait for, they wait through [`Session::wait`], which also serves the leg and runs
+//! queued messages nested inside the application, as the reference does. A hangup or a move to another state makes
+//! every wait return [`Interrupt`], so applications end at well-defined points.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use esl_server::CallMessage;
+use esl_server::event::EventName;
+use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
+
+use super::cause::Cause;
+use super::channel::Channel;
+use super::command::Command;
+use super::endpoint::{Digit, EndpointLeg, Indication, LegEvent};
+use super::state::{CallState, State};
+use crate::switch::Switch;
+
+/// Why an application has to return.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Interrupt {
+    /// The call is hung up.
+    Hangup,
+    /// The call was sent to another state (transfer, bridge by others, reset).
+    Moved,
+}
+
+/// What an application returns: `Err` passes an interruption on, it is no failure.
+pub type AppResult = Result<(), Interrupt>;
+
+/// What a wait ended with.
+#[derive(Debug)]
+pub enum Wake {
+    /// The time is over.
+    Timeout,
+    /// `uuid_break` or the `break` application asked to stop what is going on.
+    Broken,
+    /// Digits wait to be taken.
+    Digit,
+    /// A playback ended.
+    PlayDone(media::PlayDone),
+    /// A recording ended by itself.
+    RecordDone(media::RecordDone),
+    /// The leg was answered.
+    Answered,
+    /// The leg has early media.
+    EarlyMedia,
+    /// The leg rings.
+    Ringing,
+    /// Something changed on the channel; look.
+    Changed,
+}
+
+/// A channel's task.
+pub struct Session {
+    pub(super) channel: Arc<Channel>,
+    pub(super) leg: Box<dyn EndpointLeg>,
+    pub(super) inbox: mpsc::Receiver<Command>,
+    pub(super) watch: watch::Receiver<u32>,
+    pub(super) messages: VecDeque<CallMessage>,
+    pub(super) depth: usize,
+    pub(super) locked: bool,
+}
+
+/// Messages nest this deep: a message that runs an application in which a message runs …
+pub const MAX_DEPTH: usize = 32;
+
+impl Session {
+    /// A session around a new channel. It does nothing before [`Session::start`].
+    #[must_use]
+    pub fn new(channel: Arc<Channel>, leg: Box<dyn EndpointLeg>, inbox: mpsc::Receiver<Command>) -> Self {
+        let watch = channel.watch();
+        Self { channel, leg, inbox, watch, messages: VecDeque::new(), depth: 0, locked: false }
+    }
+
+    /// The channel.
+    #[must_use]
+    pub fn channel(&self) -> &Arc<Channel> {
+        &self.channel
+    }
+
+    /// The switch.
+    #[must_use]
+    pub fn switch(&self) -> &Arc<Switch> {
+        self.channel.switch()
+    }
+
+    /// The leg, for endpoint code that knows its own kind.
+    pub fn leg_mut(&mut self) -> &mut dyn EndpointLeg {
+        &mut *self.leg
+    }
+
+    /// `Err` if the running application has to return.
+    ///
+    /// # Errors
+    /// [`Interrupt`] when the call is hung up or was sent to another state.
+    pub fn check(&self) -> AppResult {
+        self.channel.with(|data| {
+            if data.state >= State::Hangup && data.running < State::Hangup {
+                Err(Interrupt::Hangup)
+            } else if data.state != data.running {
+                Err(Interrupt::Moved)
+            } else {
+                Ok(())
+            }
+        })
+    }
+
+    /// Waits for anything at all to happen, at most until `until`.
+    ///
+    /// # Errors
+    /// [`Interrupt`] as for [`Session::check`].
+    pub async fn wait(&mut self, until: Option<Instant>) -> Result<Wake, Interrupt> {
+        loop {
+            self.check()?;
+            if self.run_waiting_messages().await {
+                continue;
+            }
+            if self.channel.flags.broken.swap(false, Ordering::Relaxed) {
+                if self.channel.flags.broken_all.swap(false, Ordering::Relaxed) {
+                    self.messages.clear();
+                }
+                return Ok(Wake::Broken);
+            }
+            let raw = self.raw(until).await;
+            match raw {
+                Raw::Timeout => return Ok(Wake::Timeout),
+                Raw::Changed => {
+                    self.check()?;
+                    if !self.channel.flags.broken.load(Ordering::Relaxed) {
+                        return Ok(Wake::Changed);
+                    }
+                }
+                Raw::Command(command) => self.accept(command).await,
+                Raw::Leg(event) => {
+                    if let Some(wake) = self.on_leg_event(event).await {
+                        return Ok(wake);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Waits for `other` while serving the leg and the queue. `other` must be cancel-safe or finish by itself.
+    ///
+    /// # Errors
+    /// [`Interrupt`] as for [`Session::check`]; `other` is dropped then.
+    pub async fn wait_for<T>(&mut self, other: impl Future<Output = T>) -> Result<T, Interrupt> {
+        tokio::pin!(other);
+        loop {
+            self.check()?;
+            if self.run_waiting_messages().await {
+                continue;
+            }
+            let raw = tokio::select! {
+                biased;
+                value = &mut other => return Ok(value),
+                raw = self.raw(None) => raw,
+            };
+            match raw {
+                Raw::Command(command) => self.accept(command).await,
+                Raw::Leg(event) => drop(self.on_leg_event(event).await),
+                Raw::Timeout | Raw::Changed => {}
+            }
+        }
+    }
+
+    /// The next raw thing. Cancel-safe: nothing is lost when it is dropped before it resolves.
+    pub(super) async fn raw(&mut self, until: Option<Instant>) -> Raw {
+        let Self { inbox, leg, watch, channel, .. } = self;
+        let sleep = async {
+            match until {
+                Some(until) => tokio::time::sleep_until(until).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            Ok(()) = watch.changed() => Raw::Changed,
+            Some(command) = inbox.recv() => Raw::Command(command),
+            event = leg.event(channel) => Raw::Leg(event),
+            () = sleep => Raw::Timeout,
+        }
+    }
+
+    pub(super) async fn accept(&mut self, command: Command) {
+        match command {
+            Command::Message(message) => self.messages.push_back(message),
+            Command::Job(job) => job(self).await,
+        }
+    }
+
+    /// Runs one waiting message if that is allowed now. True if something ran.
+    async fn run_waiting_messages(&mut self) -> bool {
+        if self.locked || self.depth >= MAX_DEPTH {
+            return false;
+        }
+        let Some(message) = self.messages.pop_front() else { return false };
+        Box::pin(self.run_message(message, true)).await;
+        true
+    }
+
+    /// Reacts to the leg: hooks for marks, digits into the queue.
+    pub(super) async fn on_leg_event(&mut self, event: LegEvent) -> Option<Wake> {
+        match event {
+            LegEvent::Ringing => {
+                Box::pin(self.run_hooks("ring")).await;
+                Some(Wake::Ringing)
+            }
+            LegEvent::EarlyMedia => {
+                Box::pin(self.run_hooks("pre_answer")).await;
+                Box::pin(self.run_hooks("media")).await;
+                Some(Wake::EarlyMedia)
+            }
+            LegEvent::Answered => {
+                Box::pin(self.run_answer_hooks()).await;
+                Some(Wake::Answered)
+            }
+            LegEvent::Digit(digit) => {
+                self.channel.queue_digit(digit);
+                Some(Wake::Digit)
+            }
+            LegEvent::PlayDone(done) => Some(Wake::PlayDone(done)),
+            LegEvent::RecordDone(done) => {
+                crate::app::recording_ended(self, &done);
+                Some(Wake::RecordDone(done))
+            }
+            LegEvent::RemoteHold(on) => {
+                super::hold::remote_hold(&self.channel, on);
+                None
+            }
+            LegEvent::Refer { to, replaces } => {
+                super::transfer::on_refer(&self.channel, &to, replaces.as_deref());
+                None
+            }
+            LegEvent::Other => None,
+        }
+    }
+
+    // ---- what applications do ----
+
+    /// Takes the next digit and fires its DTMF event.
+    pub fn take_digit(&mut self) -> Option<Digit> {
+        let digit = self.channel.with(|data| {
+            let digit = data.digits.pop_front()?;
+            data.digits_dialed.push(digit.digit);
+            Some(digit)
+        })?;
+        self.channel.fire_with(EventName::Dtmf, |_| {}, |event| {
+            event.push("DTMF-Digit", digit.digit.to_string());
+            event.push("DTMF-Duration", digit.duration.to_string());
+            event.push("DTMF-Source", digit.source.name());
+        });
+        Some(digit)
+    }
+
+    /// Throws waiting digits away, without events.
+    pub fn flush_digits(&mut self) {
+        self.channel.with(|data| data.digits.clear());
+    }
+
+    /// Waits that long, running messages meanwhile.
+    ///
+    /// # Errors
+    /// [`Interrupt`] as for [`Session::check`].
+    pub async fn sleep(&mut self, time: Duration) -> AppResult {
+        let until = Instant::now() + time;
+        loop {
+            match self.wait(Some(until)).await? {
+                Wake::Timeout | Wake::Broken => return Ok(()),
+                _ => {}
+            }
+        }
+    }
+
+    /// Answers an inbound leg (200 OK); no effect on an outbound or answered one.
+    ///
+    /// # Errors
+    /// [`Interrupt::Hangup`] if the leg cannot be answered; the call is hung up then.
+    pub async fn answer(&mut self) -> AppResult {
+        if self.channel.is_answered() || self.channel.direction() == super::state::Direction::Outbound {
+            return Ok(());
+        }
+        self.indicate_or_hang_up(Indication::Answer).await?;
+        if self.channel.mark_answered() {
+            self.run_answer_hooks().await;
+        }
+        Ok(())
+    }
+
+    /// Starts early media on an inbound leg (183).
+    ///
+    /// # Errors
+    /// As for [`Session::answer`].
+    pub async fn pre_answer(&mut self) -> AppResult {
+        if self.channel.has_media() || self.channel.direction() == super::state::Direction::Outbound {
+            return Ok(());
+        }
+        self.indicate_or_hang_up(Indication::EarlyMedia).await?;
+        if self.channel.mark_pre_answered() {
+            self.run_hooks("pre_answer").await;
+            self.run_hooks("media").await;
+        }
+        Ok(())
+    }
+
+    /// Tells an inbound caller that it rings (180, or 182 when queued).
+    ///
+    /// # Errors
+    /// As for [`Session::answer`].
+    pub async fn ring_ready(&mut self, queued: bool) -> AppResult {
+        if self.channel.has_media()
+            || self.channel.direction() == super::state::Direction::Outbound
+            || self.channel.flags.ring_ready.load(Ordering::Relaxed)
+        {
+            return Ok(());
+        }
+        self.indicate_or_hang_up(Indication::Ringing { queued }).await?;
+        if self.channel.mark_ring_ready() {
+            self.run_hooks("ring").await;
+        }
+        Ok(())
+    }
+
+    /// Tells the leg something; failures that the endpoint calls fatal hang up.
+    ///
+    /// # Errors
+    /// [`Interrupt::Hangup`] after a fatal failure.
+    pub async fn indicate_or_hang_up(&mut self, what: Indication) -> AppResult {
+        let channel = Arc::clone(&self.channel);
+        match self.leg.indicate(&channel, what).await {
+            Ok(()) | Err(Cause::NONE) => self.check(),
+            Err(cause) => {
+                self.channel.hangup(cause);
+                Err(Interrupt::Hangup)
+            }
+        }
+    }
+
+    /// Tells the leg something; true if it worked.
+    pub async fn indicate(&mut self, what: Indication) -> bool {
+        let channel = Arc::clone(&self.channel);
+        self.leg.indicate(&channel, what).await.is_ok()
+    }
+
+    /// The hooks of an answer, in order, and what the answer starts.
+    pub(super) async fn run_answer_hooks(&mut self) {
+        let had_early_media = self.channel.flags.early_media.load(Ordering::Relaxed);
+        self.run_hooks("answer").await;
+        if !had_early_media {
+            self.run_hooks("media").await;
+        }
+        super::heartbeat::start_if_asked(&self.channel);
+    }
+
+    /// Parks: waits for somebody to do something with the call.
+    ///
+    /// # Errors
+    /// [`Interrupt`] as for [`Session::check`]: the only way out, besides losing the controlling connection.
+    pub async fn park(&mut self) -> AppResult {
+        self.channel.flags.parked.store(true, Ordering::Relaxed);
+        self.channel.fire(EventName::ChannelPark);
+        let result = self.park_loop().await;
+        self.channel.flags.parked.store(false, Ordering::Relaxed);
+        self.channel.fire(EventName::ChannelUnpark);
+        result
+    }
+
+    async fn park_loop(&mut self) -> AppResult {
+        let (deadline, cause) = match self.channel.var("park_timeout") {
+            Some(text) => {
+                let (seconds, cause) = text.split_once(':').unwrap_or((&text, "NORMAL_CLEARING"));
+                let seconds = seconds.trim().parse::<u64>().unwrap_or(0);
+                let deadline = (seconds > 0).then(|| Instant::now() + Duration::from_secs(seconds));
+                (deadline, Cause::parse(cause))
+            }
+            None => (None, Cause::NORMAL_CLEARING),
+        };
+        let was_controlled = self.channel.flags.controlled.load(Ordering::Relaxed);
+        loop {
+            while self.take_digit().is_some() {}
+            match self.wait(deadline).await? {
+                Wake::Timeout => {
+                    self.channel.hangup(cause);
+                    return Err(Interrupt::Hangup);
+                }
+                Wake::Changed if was_controlled && !self.channel.flags.controlled.load(Ordering::Relaxed) => {
+                    return Ok(());
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Moves the call state for the time an answered leg dials another.
+    pub fn ring_wait(&self, dialing: bool) {
+        if self.channel.is_answered() {
+            self.channel.set_call_state(if dialing { CallState::RingWait } else { CallState::Active });
+        }
+    }
+}
+
+/// What [`Session::raw`] yields.
+pub(super) enum Raw {
+    /// The time is over.
+    Timeout,
+    /// The channel's marks or state changed.
+    Changed,
+    /// Somebody asks for something.
+    Command(Command),
+    /// The leg has news.
+    Leg(LegEvent),
+}
