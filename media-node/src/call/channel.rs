@@ -14,6 +14,7 @@ use esl_server::{CallMessage, EventSink, QueueFull};
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, watch};
 
+use super::bridge::SoftStep;
 use super::cause::Cause;
 use super::command::{Command, Job};
 use super::endpoint::Digit;
@@ -109,6 +110,8 @@ pub struct Data {
     pub holds: Vec<(i64, i64)>,
     /// First profile's identities, for `show channels`.
     pub initial: Initial,
+    /// What to do in CS_SOFT_EXECUTE.
+    pub(super) soft_step: Option<SoftStep>,
 }
 
 /// What `show channels` keeps of a leg's beginning.
@@ -236,6 +239,7 @@ impl Channel {
                 callee_direction: "",
                 holds: Vec::new(),
                 initial: Initial::default(),
+                soft_step: None,
             }),
         })
     }
@@ -347,28 +351,9 @@ impl Channel {
     /// The variable as an application or `${name}` sees it: scope variables, channel variables, profile fields, globals.
     #[must_use]
     pub fn lookup(&self, name: &str) -> Option<String> {
-        {
-            let data = self.data.lock();
-            for scope in data.scopes.iter().rev() {
-                if let Some(value) = scope.get(name).map(Cow::into_owned) {
-                    return Some(value);
-                }
-            }
-            if let Some(value) = data.vars.get(name).map(Cow::into_owned) {
-                return Some(value);
-            }
-            let profile = match name.get(..5).map(str::to_ascii_lowercase).as_deref() {
-                Some("aleg_") => data.originator_profile.as_ref().map(|profile| (profile, &name[5..])),
-                Some("bleg_") => data.other.as_ref().map(|(_, profile)| (profile, &name[5..])),
-                _ => data.profile.as_ref().map(|profile| (profile, name)),
-            };
-            if let Some(value) = profile.and_then(|(profile, field)| profile.field(field)) {
-                if !value.is_empty() {
-                    return Some(value);
-                }
-            }
-        }
-        self.switch.global(name)
+        self.variable(name)
+            .or_else(|| self.field(name).filter(|value| !value.is_empty()))
+            .or_else(|| self.switch.global(name))
     }
 
     /// Is the variable truthy (`yes on true t enabled active allow`, or a non-zero number)?
@@ -404,6 +389,76 @@ impl Channel {
     #[must_use]
     pub fn vars(&self) -> Arc<Vars> {
         Arc::clone(&self.data.lock().vars)
+    }
+
+    /// Appends to an array variable; an empty value deletes it, as in the reference.
+    pub fn push_var(&self, name: &str, value: &str) {
+        let mut data = self.data.lock();
+        let vars = Arc::make_mut(&mut data.vars);
+        if value.is_empty() {
+            vars.remove(name);
+        } else {
+            vars.push(name.to_owned(), value);
+        }
+    }
+
+    /// Deletes all variables whose names start so.
+    pub fn clear_vars(&self, prefix: &str) {
+        let mut data = self.data.lock();
+        let names: Vec<String> = data
+            .vars
+            .iter()
+            .map(|(name, _)| name)
+            .filter(|name| name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix)))
+            .map(str::to_owned)
+            .collect();
+        if !names.is_empty() {
+            let vars = Arc::make_mut(&mut data.vars);
+            for name in names {
+                vars.remove(&name);
+            }
+        }
+    }
+
+    /// Scope variables, then channel variables: what `${name}` finds before profile fields and globals.
+    #[must_use]
+    pub fn variable(&self, name: &str) -> Option<String> {
+        let data = self.data.lock();
+        data.scopes
+            .iter()
+            .rev()
+            .find_map(|scope| scope.get(name).map(Cow::into_owned))
+            .or_else(|| data.vars.get(name).map(Cow::into_owned))
+    }
+
+    /// Slot of an array variable.
+    #[must_use]
+    pub fn element(&self, name: &str, index: usize) -> Option<String> {
+        let data = self.data.lock();
+        match data.vars.value(name)? {
+            Value::Array(items) => items.get(index).map(|item| item.to_string()),
+            Value::One(_) => None,
+        }
+    }
+
+    /// A field of the caller profile; `aleg_` and `bleg_` choose the originator's or the other leg's.
+    #[must_use]
+    pub fn field(&self, name: &str) -> Option<String> {
+        let data = self.data.lock();
+        match name.get(..5).map(str::to_ascii_lowercase).as_deref() {
+            Some("aleg_") => data.originator_profile.as_ref()?.field(&name[5..]),
+            Some("bleg_") => data.other.as_ref()?.1.field(&name[5..]),
+            _ => data.profile.as_ref()?.field(name),
+        }
+    }
+
+    /// Leaves a step for the moment the task reaches CS_SOFT_EXECUTE.
+    pub(super) fn arrange_soft_step(&self, step: SoftStep) {
+        self.data.lock().soft_step = Some(step);
+    }
+
+    pub(super) fn take_soft_step(&self) -> Option<SoftStep> {
+        self.data.lock().soft_step.take()
     }
 
     // ---- asking the task for something ----
@@ -455,6 +510,10 @@ impl Channel {
             }
             data.state = State::Hangup;
             data.cause = Some(cause);
+            if data.bridged_to.is_some() {
+                let role = if self.flags.bridge_originator.load(Ordering::Relaxed) { "originator" } else { "originatee" };
+                Arc::make_mut(&mut data.vars).set("last_bridge_role", role);
+            }
             let now = clock::now_us();
             if let Some(profile) = &mut data.profile {
                 profile.times.hungup = now;

@@ -193,12 +193,10 @@ pub enum LegEvent {
     EarlyMedia,
     /// Answered.
     Answered,
-    /// A digit from signalling or media.
+    /// A digit from signalling; those in the media come as [`LegEvent::Media`].
     Digit(Digit),
-    /// A playback ended.
-    PlayDone(media::PlayDone),
-    /// A recording ended by itself.
-    RecordDone(media::RecordDone),
+    /// The media leg has news.
+    Media(media::LegEvent),
     /// The far end put us on hold (`true`) or took us off (`false`).
     RemoteHold(bool),
     /// The far end asks for a transfer of its partner.

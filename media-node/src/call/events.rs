@@ -25,7 +25,7 @@ impl Channel {
             return;
         }
         let mut event = Event::new(name);
-        esl_server::stamp!(bus, event);
+        esl_server::stamp!(bus, &mut event);
         before(&mut event);
         self.describe(&mut event);
         after(&mut event);
@@ -40,7 +40,7 @@ impl Channel {
             return;
         }
         let mut event = Event::custom(subclass);
-        esl_server::stamp!(bus, event);
+        esl_server::stamp!(bus, &mut event);
         before(&mut event);
         self.describe(&mut event);
         after(&mut event);
@@ -241,9 +241,14 @@ impl Channel {
         });
     }
 
-    fn stamp_time(&self, set: impl FnOnce(&mut CallerProfile, i64)) {
+    fn stamp_time(&self, set: impl Fn(&mut CallerProfile, i64)) {
         let now = clock::now_us();
-        if let Some(profile) = &mut self.data.lock().profile {
+        let mut data = self.data.lock();
+        if let Some(profile) = &mut data.profile {
+            set(profile, now);
+        }
+        // The originator's profile shown on an outbound leg learns the leg's marks, as in the reference.
+        if let Some((OtherType::Originator, profile)) = &mut data.other {
             set(profile, now);
         }
     }

@@ -5,11 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use esl_server::CallMessage;
+use esl_server::switch::{CallCommand, CallMessage};
 use esl_server::event::{EventName, Vars};
 
 use super::cause::Cause;
-use super::dialstring::separate;
 use super::session::{AppResult, Interrupt, Session};
 use super::state::{Direction, State};
 use crate::app::{App, Flags};
@@ -83,7 +82,8 @@ impl Session {
         } else {
             self.expand(data)
         };
-        let (scope, argument) = scope_variables(&expanded);
+        let (pairs, argument) = dialplan_xml::expand::scope_variables(&expanded);
+        let scope: Option<Vars> = (!pairs.is_empty()).then(|| pairs.into_iter().collect());
         let scoped = scope.is_some();
         let id = self.begin_app(app, argument, scope, id);
         tracing::info!(
@@ -155,31 +155,45 @@ impl Session {
         let was_locked = std::mem::replace(&mut self.locked, self.locked || message.event_lock());
         self.depth += 1;
         match message.command() {
-            "execute" => self.run_execute(&message).await,
-            "hangup" => self.channel.hangup(Cause::parse(message.hangup_cause().unwrap_or_default())),
-            "nomedia" => drop(self.indicate(super::endpoint::Indication::LocalMedia).await),
-            "xferext" => self.run_extension_transfer(&message),
-            "unicast" => crate::app::unicast::start(self, &message).await,
-            _ => {}
+            CallCommand::Execute => self.run_execute(&message).await,
+            CallCommand::Hangup => {
+                self.channel.hangup(Cause::parse(&message.hangup_cause().unwrap_or_default()));
+            }
+            CallCommand::Nomedia => super::bypass::nomedia(&self.channel, message.nomedia_uuid().as_deref()),
+            CallCommand::Xferext => self.run_extension_transfer(&message),
+            CallCommand::Unicast => crate::app::unicast::start(self, &message),
+            CallCommand::None => {}
         }
         self.depth -= 1;
         self.locked = was_locked;
     }
 
+    /// A queued message is shown as an event when the call takes it up.
     fn announce(&self, message: &CallMessage) {
-        let name = message.event_name();
-        self.channel.switch().bus.fire_message(name, message, |event| self.channel.describe(event));
+        let bus = &self.switch().bus;
+        let name = match message.get("Event-Name").and_then(|name| EventName::parse(&name)) {
+            Some(EventName::Command) => EventName::Command,
+            _ => EventName::PrivateCommand,
+        };
+        if !bus.wants(name) {
+            bus.skip();
+            return;
+        }
+        let mut event = message.clone().into_event(name);
+        bus.stamp_last(&mut event, esl_server::caller!());
+        self.channel.describe(&mut event);
+        bus.deliver(event);
     }
 
     async fn run_execute(&mut self, message: &CallMessage) {
-        let Some(app) = message.app_name().map(str::to_owned) else { return };
-        let argument = message.app_arg().unwrap_or_default().to_owned();
-        let loops = message.loops();
+        let Some(app) = message.app_name().map(Cow::into_owned) else { return };
+        let argument = message.app_arg().unwrap_or_default().into_owned();
+        let loops = message.loops().map_or(-1, i64::from);
         if message.hold_bleg() {
             super::hold::entertain_partner(&self.channel, true);
         }
         let mut turn: i64 = 0;
-        while loops < 0 || turn < i64::from(loops) {
+        while loops < 0 || turn < loops {
             turn += 1;
             if loops != 1 {
                 self.channel.set_var("current_loop", turn.to_string());
@@ -187,8 +201,8 @@ impl Session {
             }
             let started = Instant::now();
             let id = ExecutionId {
-                uuid: message.event_uuid().map(str::to_owned),
-                name: message.event_uuid_name().map(str::to_owned),
+                uuid: message.event_uuid().map(Cow::into_owned),
+                name: message.event_uuid_name().map(Cow::into_owned),
             };
             let result = self.execute_as(&app, &argument, id).await;
             let stop = result.is_err()
@@ -206,7 +220,7 @@ impl Session {
 
     fn run_extension_transfer(&self, message: &CallMessage) {
         let applications = message
-            .all("application")
+            .applications()
             .map(|line| {
                 let (app, data) = line.split_once(' ').unwrap_or((line, ""));
                 (app.to_owned(), data.to_owned())
@@ -222,39 +236,3 @@ impl Session {
 
 /// How long an outbound leg without media is waited for before its application is given up.
 const WAIT_FOR_MEDIA: Duration = Duration::from_secs(2);
-
-/// `%[a=b,c=d]rest`: variables for this application only, and its argument. `%X[` changes the separator to `X`.
-fn scope_variables(text: &str) -> (Option<Vars>, &str) {
-    let Some(rest) = text.strip_prefix('%') else { return (None, text) };
-    let mut chars = rest.chars();
-    let (separator, inside) = match chars.next() {
-        Some('[') => (',', chars.as_str()),
-        Some(separator) if chars.as_str().starts_with('[') => (separator, &chars.as_str()[1..]),
-        _ => return (None, text),
-    };
-    let Some((pairs, argument)) = inside.split_once(']') else { return (None, text) };
-    let mut vars = Vars::new();
-    for pair in separate(pairs, separator) {
-        if let Some((name, value)) = pair.split_once('=') {
-            vars.set(name.to_owned(), value);
-        }
-    }
-    (Some(vars), argument)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn scope_variables_are_cut_off_the_argument() {
-        let (vars, argument) = scope_variables("%[a=1,b=2]data x");
-        assert_eq!(vars.and_then(|vars| vars.get("b").map(Cow::into_owned)).as_deref(), Some("2"));
-        assert_eq!(argument, "data x");
-        let (vars, argument) = scope_variables("%^[a=1,2^b=3]x");
-        assert_eq!(vars.and_then(|vars| vars.get("a").map(Cow::into_owned)).as_deref(), Some("1,2"));
-        assert_eq!(argument, "x");
-        assert!(scope_variables("100%[").0.is_none());
-        assert!(scope_variables("%(400,0,440)").0.is_none());
-    }
-}

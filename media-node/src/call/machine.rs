@@ -16,7 +16,7 @@ use esl_server::event::EventName;
 
 use super::cause::Cause;
 use super::channel::{Extension, Initial};
-use super::session::{AppResult, Interrupt, Session, Wake};
+use super::session::{AppResult, Interrupt, Session};
 use super::state::{CallState, Direction, State};
 
 /// A channel left in CS_NEW that long is given up.
@@ -190,7 +190,7 @@ impl Session {
     }
 
     fn route_inline(&mut self, text: &str) -> Option<Extension> {
-        let applications: std::collections::VecDeque<_> = dialplan_xml::dialplan::inline::parse(text)
+        let applications: std::collections::VecDeque<_> = dialplan_xml::dialplan::parse_inline(text)
             .into_iter()
             .map(|action| (action.application, action.data))
             .collect();
@@ -217,9 +217,9 @@ impl Session {
         let Routed { extension, actions, .. } = routed;
         let name = extension?;
         Some(Extension {
-            name,
+            name: name.to_string(),
             number: number.to_owned(),
-            applications: actions.into_iter().map(|action| (action.application, action.data)).collect(),
+            applications: actions.into_iter().map(|action| (action.application.to_string(), action.data.to_string())).collect(),
         })
     }
 
@@ -281,14 +281,6 @@ impl Session {
     /// CS_RESET: whatever was going on is forgotten; the one who asked for it moves the call on.
     async fn state_reset(&mut self) -> AppResult {
         self.flush_digits();
-        if let Some(next) = self.channel.take_after_reset() {
-            self.channel.set_state(next);
-            return Ok(());
-        }
-        loop {
-            if matches!(self.wait(None).await?, Wake::Timeout) {
-                return Ok(());
-            }
-        }
+        self.until_moved().await
     }
 }

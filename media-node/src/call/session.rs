@@ -12,13 +12,14 @@ use std::time::Duration;
 
 use esl_server::CallMessage;
 use esl_server::event::EventName;
+use futures_util::future::Either;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use super::cause::Cause;
 use super::channel::Channel;
 use super::command::Command;
-use super::endpoint::{Digit, EndpointLeg, Indication, LegEvent};
+use super::endpoint::{Digit, DigitSource, EndpointLeg, Indication, LegEvent};
 use super::state::{CallState, State};
 use crate::switch::Switch;
 
@@ -43,10 +44,8 @@ pub enum Wake {
     Broken,
     /// Digits wait to be taken.
     Digit,
-    /// A playback ended.
-    PlayDone(media::PlayDone),
-    /// A recording ended by itself.
-    RecordDone(media::RecordDone),
+    /// The media leg has news an application may wait for: a playback or recording ended, a level was reached.
+    Media(media::LegEvent),
     /// The leg was answered.
     Answered,
     /// The leg has early media.
@@ -117,6 +116,35 @@ impl Session {
     /// # Errors
     /// [`Interrupt`] as for [`Session::check`].
     pub async fn wait(&mut self, until: Option<Instant>) -> Result<Wake, Interrupt> {
+        match self.wait_or(until, std::future::pending::<()>()).await? {
+            Either::Left(wake) => Ok(wake),
+            Either::Right(()) => Ok(Wake::Changed),
+        }
+    }
+
+    /// Waits for `other` while serving the leg and the queue.
+    ///
+    /// # Errors
+    /// [`Interrupt`] as for [`Session::check`]; `other` is dropped then.
+    pub async fn wait_for<T>(&mut self, other: impl Future<Output = T>) -> Result<T, Interrupt> {
+        tokio::pin!(other);
+        loop {
+            if let Either::Right(value) = self.wait_or(None, other.as_mut()).await? {
+                return Ok(value);
+            }
+        }
+    }
+
+    /// Waits for something on the call or for `other`, whichever comes first. `other` must be cancel-safe.
+    ///
+    /// # Errors
+    /// [`Interrupt`] as for [`Session::check`].
+    pub async fn wait_or<T>(
+        &mut self,
+        until: Option<Instant>,
+        other: impl Future<Output = T>,
+    ) -> Result<Either<Wake, T>, Interrupt> {
+        tokio::pin!(other);
         loop {
             self.check()?;
             if self.run_waiting_messages().await {
@@ -126,47 +154,28 @@ impl Session {
                 if self.channel.flags.broken_all.swap(false, Ordering::Relaxed) {
                     self.messages.clear();
                 }
-                return Ok(Wake::Broken);
+                return Ok(Either::Left(Wake::Broken));
             }
-            let raw = self.raw(until).await;
+            // Only the raw receipt may be dropped half-way; whatever it leads to runs to its end below.
+            let raw = tokio::select! {
+                biased;
+                raw = self.raw(until) => raw,
+                value = &mut other => return Ok(Either::Right(value)),
+            };
             match raw {
-                Raw::Timeout => return Ok(Wake::Timeout),
+                Raw::Timeout => return Ok(Either::Left(Wake::Timeout)),
                 Raw::Changed => {
                     self.check()?;
                     if !self.channel.flags.broken.load(Ordering::Relaxed) {
-                        return Ok(Wake::Changed);
+                        return Ok(Either::Left(Wake::Changed));
                     }
                 }
                 Raw::Command(command) => self.accept(command).await,
                 Raw::Leg(event) => {
                     if let Some(wake) = self.on_leg_event(event).await {
-                        return Ok(wake);
+                        return Ok(Either::Left(wake));
                     }
                 }
-            }
-        }
-    }
-
-    /// Waits for `other` while serving the leg and the queue. `other` must be cancel-safe or finish by itself.
-    ///
-    /// # Errors
-    /// [`Interrupt`] as for [`Session::check`]; `other` is dropped then.
-    pub async fn wait_for<T>(&mut self, other: impl Future<Output = T>) -> Result<T, Interrupt> {
-        tokio::pin!(other);
-        loop {
-            self.check()?;
-            if self.run_waiting_messages().await {
-                continue;
-            }
-            let raw = tokio::select! {
-                biased;
-                value = &mut other => return Ok(value),
-                raw = self.raw(None) => raw,
-            };
-            match raw {
-                Raw::Command(command) => self.accept(command).await,
-                Raw::Leg(event) => drop(self.on_leg_event(event).await),
-                Raw::Timeout | Raw::Changed => {}
             }
         }
     }
@@ -226,11 +235,7 @@ impl Session {
                 self.channel.queue_digit(digit);
                 Some(Wake::Digit)
             }
-            LegEvent::PlayDone(done) => Some(Wake::PlayDone(done)),
-            LegEvent::RecordDone(done) => {
-                crate::app::recording_ended(self, &done);
-                Some(Wake::RecordDone(done))
-            }
+            LegEvent::Media(event) => self.on_media(event),
             LegEvent::RemoteHold(on) => {
                 super::hold::remote_hold(&self.channel, on);
                 None
@@ -240,6 +245,29 @@ impl Session {
                 None
             }
             LegEvent::Other => None,
+        }
+    }
+
+    fn on_media(&mut self, event: media::LegEvent) -> Option<Wake> {
+        match event {
+            media::LegEvent::Digit { digit, duration, source } => {
+                let source = match source {
+                    media::DigitSource::Rtp => DigitSource::Rtp,
+                    media::DigitSource::Inband => DigitSource::Inband,
+                };
+                self.channel.queue_digit(Digit { digit: digit.as_char(), duration, source });
+                Some(Wake::Digit)
+            }
+            media::LegEvent::MediaTimeout { .. } => {
+                tracing::info!(uuid = %self.channel.uuid(), fs_level = "NOTICE", "No media on {}, hanging up", self.channel.name());
+                self.channel.hangup(Cause::MEDIA_TIMEOUT);
+                None
+            }
+            media::LegEvent::FirstPacket | media::LegEvent::RemoteLatched(_) | media::LegEvent::DigitsSent => None,
+            other => {
+                crate::app::media_changed(self, &other);
+                Some(Wake::Media(other))
+            }
         }
     }
 
@@ -370,6 +398,28 @@ impl Session {
         self.channel.flags.parked.store(false, Ordering::Relaxed);
         self.channel.fire(EventName::ChannelUnpark);
         result
+    }
+
+    /// Parks for an Event Socket connection that ends when `stop` resolves.
+    ///
+    /// # Errors
+    /// [`Interrupt`] as for [`Session::check`].
+    pub async fn park_until(&mut self, stop: crate::BoxFuture<'static, ()>) -> AppResult {
+        self.channel.flags.parked.store(true, Ordering::Relaxed);
+        self.channel.fire(EventName::ChannelPark);
+        let result = self.wait_parked(stop).await;
+        self.channel.flags.parked.store(false, Ordering::Relaxed);
+        self.channel.fire(EventName::ChannelUnpark);
+        result
+    }
+
+    async fn wait_parked(&mut self, mut stop: crate::BoxFuture<'static, ()>) -> AppResult {
+        loop {
+            while self.take_digit().is_some() {}
+            if let Either::Right(()) = self.wait_or(None, stop.as_mut()).await? {
+                return Ok(());
+            }
+        }
     }
 
     async fn park_loop(&mut self) -> AppResult {

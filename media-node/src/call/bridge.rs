@@ -1,0 +1,324 @@
+//! Two legs become one conversation.
+//!
+//! The originator's task drives the bridge inside whatever it runs (the `bridge` application, or CS_SOFT_EXECUTE after
+//! `uuid_bridge`); the other leg's task sits in CS_EXCHANGE_MEDIA. Audio is the media engine's business.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use esl_server::event::{Event, EventName};
+
+use super::cause::Cause;
+use super::channel::{Channel, OtherType};
+use super::session::{AppResult, Interrupt, Session};
+use super::state::State;
+use crate::{BoxFuture, clock};
+
+/// What a task does once it reaches CS_SOFT_EXECUTE.
+pub(super) type SoftStep = Box<dyn for<'a> FnOnce(&'a mut Session) -> BoxFuture<'a, AppResult> + Send>;
+
+/// How long a leg may take to reach the state a bridge needs it in.
+const STATE_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(5);
+
+impl Session {
+    /// Bridges to a leg that is up, until one of the two ends or is taken away.
+    ///
+    /// # Errors
+    /// [`Interrupt`] when this call ended or moved.
+    pub async fn bridge_to(&mut self, peer: &Arc<Channel>) -> AppResult {
+        let own = Arc::clone(&self.channel);
+        self.run_hooks("pre_bridge").await;
+        join(&own, peer);
+        own.flags.bridge_originator.store(true, Ordering::Relaxed);
+        fire_bridge(&own, EventName::ChannelBridge, peer);
+        name_partners(&own, peer);
+        peer.set_state(State::ExchangeMedia);
+        connect_media(&own, peer);
+        send_displays(&own, peer);
+        self.run_hooks("post_bridge").await;
+        let result = self.bridge_loop(peer).await;
+        own.flags.bridge_originator.store(false, Ordering::Relaxed);
+        separate(&own, peer, &result);
+        result
+    }
+
+    async fn bridge_loop(&mut self, peer: &Arc<Channel>) -> AppResult {
+        let mut peer_watch = peer.watch();
+        let terminate = self.channel.var("bridge_terminate_key").and_then(|key| key.chars().next());
+        loop {
+            while let Some(digit) = self.take_digit() {
+                if Some(digit.digit) == terminate {
+                    return Ok(());
+                }
+            }
+            if !still_with_us(peer) {
+                return Ok(());
+            }
+            if !self.channel.is_answered() && peer.is_answered() {
+                self.answer().await?;
+            }
+            let _something = self.wait_or(None, peer_watch.changed()).await?;
+        }
+    }
+
+    pub(super) fn take_soft_step(&mut self) -> Option<SoftStep> {
+        self.channel.take_soft_step()
+    }
+}
+
+/// Is the partner up and still in this bridge?
+fn still_with_us(peer: &Channel) -> bool {
+    matches!(peer.state(), State::ExchangeMedia) && peer.with(|data| data.bridged_to.is_some())
+}
+
+/// CS_EXCHANGE_MEDIA: the other side of a bridge. The originator's task decides when it ends.
+pub(super) async fn exchange_media(session: &mut Session) -> AppResult {
+    loop {
+        while session.take_digit().is_some() {}
+        session.wait(None).await?;
+    }
+}
+
+/// Book-keeping of a new bridge on both legs.
+fn join(own: &Arc<Channel>, peer: &Arc<Channel>) {
+    let now = clock::now_us();
+    let own_profile = own.profile();
+    let peer_profile = peer.profile();
+    own.with(|data| {
+        data.bridged_to = Some(Arc::clone(peer.uuid()));
+        data.other = Some((OtherType::Originatee, peer_profile.clone()));
+        if let Some(profile) = &mut data.profile {
+            if profile.times.bridged == 0 {
+                profile.times.bridged = now;
+            }
+        }
+    });
+    peer.with(|data| {
+        data.bridged_to = Some(Arc::clone(own.uuid()));
+        if data.other.is_none() {
+            data.other = Some((OtherType::Originator, own_profile));
+        }
+        if let Some(profile) = &mut data.profile {
+            if profile.times.bridged == 0 {
+                profile.times.bridged = now;
+            }
+        }
+    });
+    own.unset_var("originate_signal_bond");
+    own.set_var("signal_bond", &**peer.uuid());
+    peer.set_var("signal_bond", &**own.uuid());
+    peer.set_var("call_uuid", own.var("call_uuid").unwrap_or_else(|| own.uuid().to_string()));
+}
+
+/// The variables that name the other leg, set once the bridge has been announced.
+fn name_partners(own: &Channel, peer: &Channel) {
+    for (leg, other) in [(own, peer), (peer, own)] {
+        leg.set_var("bridge_to", &**other.uuid());
+        leg.set_var("last_bridge_to", &**other.uuid());
+        leg.set_var("bridge_channel", other.name());
+        leg.set_var("bridge_uuid", &**other.uuid());
+    }
+}
+
+fn fire_bridge(own: &Channel, name: EventName, peer: &Channel) {
+    let ids = |event: &mut Event| {
+        event.push("Bridge-A-Unique-ID", &**own.uuid());
+        event.push("Bridge-B-Unique-ID", &**peer.uuid());
+    };
+    own.fire_with(name, ids, |_| {});
+}
+
+fn connect_media(own: &Channel, peer: &Channel) {
+    if let (Some(a), Some(b)) = (own.media(), peer.media()) {
+        if let Err(error) = a.bridge(&b) {
+            tracing::error!(uuid = %own.uuid(), "Cannot connect the media of {} and {}: {error}", own.name(), peer.name());
+        }
+    }
+}
+
+/// Tells both sides whom they talk to (CALL_UPDATE).
+fn send_displays(own: &Arc<Channel>, peer: &Arc<Channel>) {
+    for (leg, other, callee) in [(own, peer, true), (peer, own, false)] {
+        let profile = other.profile();
+        let (name, number) = if callee {
+            (profile.callee_id_name, profile.callee_id_number)
+        } else {
+            (profile.caller_id_name, profile.caller_id_number)
+        };
+        if number.is_empty() {
+            continue;
+        }
+        let name = if name.is_empty() { number.clone() } else { name };
+        leg.set_var("last_sent_callee_id_name", name.clone());
+        leg.set_var("last_sent_callee_id_number", number.clone());
+        leg.with(|data| {
+            data.sent_callee = (name.clone(), number.clone());
+            data.callee_direction = "SEND";
+        });
+        let partner = other.uuid();
+        leg.fire_with(
+            EventName::CallUpdate,
+            |event| {
+                event.push("Direction", "SEND");
+                event.push("Sent-Callee-ID-Name", name.as_str());
+                event.push("Sent-Callee-ID-Number", number.as_str());
+                event.push("Bridged-To", &**partner);
+            },
+            |_| {},
+        );
+    }
+}
+
+/// The bridge is over: media apart, variables, UNBRIDGE, and the partner's fate.
+fn separate(own: &Arc<Channel>, peer: &Arc<Channel>, result: &AppResult) {
+    if let Some(media) = own.media() {
+        let _gone = media.unbridge();
+    }
+    let peer_cause = peer.cause();
+    if let Some(cause) = peer_cause {
+        own.set_var("bridge_hangup_cause", cause.name());
+    } else if peer.state() == State::ExchangeMedia && !peer.flags.transferred.load(Ordering::Relaxed) {
+        let cause = match own.cause() {
+            Some(_) if !peer.is_answered() => Cause::ORIGINATOR_CANCEL,
+            _ => Cause::NORMAL_CLEARING,
+        };
+        if let Some(cause) = own.cause() {
+            peer.set_var("last_bridge_hangup_cause", cause.name());
+            if let Some(specific) = own.var("proto_specific_hangup_cause") {
+                peer.set_var("last_bridge_proto_specific_hangup_cause", specific);
+            }
+        }
+        if own.cause().is_none() && peer.is_true("park_after_bridge") {
+            peer.set_state(State::Park);
+        } else {
+            peer.hangup(cause);
+        }
+        own.set_var("bridge_hangup_cause", cause.name());
+    }
+    peer.with(|data| data.bridged_to = None);
+    own.with(|data| data.bridged_to = None);
+    own.unset_var("bridge_to");
+    peer.unset_var("bridge_to");
+    if let Some(cause) = own.cause() {
+        peer.set_var("bridge_hangup_cause", cause.name());
+    }
+    peer.set_var("call_uuid", &**peer.uuid());
+    peer.flags.transferred.store(false, Ordering::Relaxed);
+    fire_bridge(own, EventName::ChannelUnbridge, peer);
+    let _ = result;
+}
+
+/// After a bridge by application: what the originator does next.
+///
+/// # Errors
+/// [`Interrupt`] when the call is hung up, parked or transferred.
+pub async fn after_bridge(session: &mut Session, peer: &Arc<Channel>) -> AppResult {
+    session.check()?;
+    let channel = Arc::clone(&session.channel);
+    if let Some(target) = channel.var("transfer_after_bridge") {
+        let mut parts = target.splitn(3, ':');
+        let exten = parts.next().unwrap_or_default().to_owned();
+        let (dialplan, context) = (parts.next().map(str::to_owned), parts.next().map(str::to_owned));
+        super::transfer::transfer(&channel, &exten, dialplan.as_deref(), context.as_deref());
+        return Err(Interrupt::Moved);
+    }
+    if channel.is_true("park_after_bridge") {
+        channel.set_state(State::Park);
+        return Err(Interrupt::Moved);
+    }
+    if channel.is_true("hangup_after_bridge") {
+        if let Some(cause) = peer.cause() {
+            channel.hangup(cause);
+            return Err(Interrupt::Hangup);
+        }
+        channel.hangup(Cause::NORMAL_CLEARING);
+        return Err(Interrupt::Hangup);
+    }
+    Ok(())
+}
+
+/// Joins two existing legs, taking each out of what it does (`uuid_bridge`). `a` becomes the originator.
+pub fn uuid_bridge(a: &Arc<Channel>, b: &Arc<Channel>) {
+    for (leg, other) in [(a, b), (b, a)] {
+        let now = clock::now_secs();
+        let profile_uuid = leg.profile().uuid;
+        let entry = format!("{now}:{profile_uuid}:uuid_br:{}", other.uuid());
+        leg.push_var("transfer_history", &entry);
+        leg.set_var("transfer_source", entry);
+        leg.flags.transferred.store(true, Ordering::Relaxed);
+    }
+    let target = Arc::clone(b);
+    a.arrange_soft_step(Box::new(move |session| Box::pin(originator_step(session, target))));
+    let partner = Arc::clone(a);
+    b.arrange_soft_step(Box::new(move |session| Box::pin(originatee_step(session, partner))));
+    for leg in [a, b] {
+        leg.set_state(State::Hibernate);
+    }
+    let (a, b) = (Arc::clone(a), Arc::clone(b));
+    tokio::spawn(async move {
+        for state in [State::Hibernate, State::Reset, State::SoftExecute] {
+            for leg in [&a, &b] {
+                if state != State::Hibernate {
+                    leg.set_state(state);
+                }
+                reached(leg, state).await;
+            }
+        }
+    });
+}
+
+/// Waits until the leg's task runs that state.
+async fn reached(leg: &Arc<Channel>, state: State) {
+    let mut watch = leg.watch();
+    let arrived = async {
+        while leg.is_up() && leg.running() != state {
+            if watch.changed().await.is_err() {
+                return;
+            }
+        }
+    };
+    let _late = tokio::time::timeout(STATE_TIMEOUT, arrived).await;
+}
+
+async fn originator_step(session: &mut Session, peer: Arc<Channel>) -> AppResult {
+    let own = Arc::clone(&session.channel);
+    announce_uuid_bridge(&own, &peer);
+    reached(&peer, State::SoftExecute).await;
+    if !peer.is_up() {
+        return after_uuid_bridge(session).await;
+    }
+    own.flags.transferred.store(false, Ordering::Relaxed);
+    let result = session.bridge_to(&peer).await;
+    result?;
+    after_uuid_bridge(session).await
+}
+
+/// The originator goes on with what is left of its dialplan, parks or ends.
+async fn after_uuid_bridge(session: &mut Session) -> AppResult {
+    session.check()?;
+    let own = Arc::clone(&session.channel);
+    if own.is_true("park_after_bridge") {
+        own.set_state(State::Park);
+    } else if own.is_true("hangup_after_bridge") {
+        own.hangup(Cause::NORMAL_CLEARING);
+    } else {
+        own.set_state(State::Execute);
+    }
+    Ok(())
+}
+
+async fn originatee_step(session: &mut Session, peer: Arc<Channel>) -> AppResult {
+    let own = Arc::clone(&session.channel);
+    announce_uuid_bridge(&own, &peer);
+    own.flags.transferred.store(false, Ordering::Relaxed);
+    loop {
+        session.wait(None).await?;
+    }
+}
+
+fn announce_uuid_bridge(own: &Channel, peer: &Channel) {
+    own.fire_with(EventName::ChannelExecute, |_| {}, |event| {
+        event.push("Application", "uuid_bridge");
+        event.push("Application-Data", &**peer.uuid());
+    });
+}

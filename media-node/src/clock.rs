@@ -1,0 +1,46 @@
+//! Wall-clock times as events and records show them, and fresh UUIDs.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Microseconds since the epoch.
+#[must_use]
+pub fn now_us() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
+}
+
+/// Seconds since the epoch.
+#[must_use]
+pub fn now_secs() -> i64 {
+    now_us() / 1_000_000
+}
+
+/// `YYYY-MM-DD HH:MM:SS` in the server's zone.
+#[must_use]
+pub fn local_stamp(us: i64) -> String {
+    let timestamp = jiff::Timestamp::from_microsecond(us).unwrap_or_default();
+    let zoned = timestamp.to_zoned(zone());
+    let (date, time) = (zoned.date(), zoned.time());
+    format!(
+        "{:04}-{:02}-{:02} {:02}:{:02}:{:02}",
+        date.year(),
+        date.month(),
+        date.day(),
+        time.hour(),
+        time.minute(),
+        time.second()
+    )
+}
+
+/// The server's zone, read once.
+#[must_use]
+pub fn zone() -> jiff::tz::TimeZone {
+    static ZONE: std::sync::OnceLock<jiff::tz::TimeZone> = std::sync::OnceLock::new();
+    ZONE.get_or_init(jiff::tz::TimeZone::system).clone()
+}
+
+/// A random UUID in the usual text form.
+#[must_use]
+pub fn new_uuid() -> String {
+    uuid::Uuid::new_v4().to_string()
+}

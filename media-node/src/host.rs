@@ -1,0 +1,250 @@
+//! Expansion and routing on behalf of a call: the bridge between [`dialplan_xml::Host`] and channels.
+
+use std::borrow::Cow;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use dialplan_xml::dialplan::{Dialplan, RouteRequest, Routed, Trace};
+use dialplan_xml::{Host, LogLevel};
+use esl_server::event::Event;
+use jiff::Timestamp;
+
+use crate::call::{Cause, Channel, Session};
+use crate::switch::Switch;
+
+/// Expansion for a channel, with or without its task at hand.
+pub struct ChannelHost<'a> {
+    /// The switch whose commands and globals are used.
+    pub switch: &'a Arc<Switch>,
+    /// The channel; `None` expands without a call.
+    pub channel: Option<&'a Arc<Channel>>,
+}
+
+impl Host for ChannelHost<'_> {
+    fn variable(&mut self, name: &str) -> Option<String> {
+        self.channel?.variable(name)
+    }
+
+    fn element(&mut self, name: &str, index: usize) -> Option<String> {
+        self.channel?.element(name, index)
+    }
+
+    fn set_variable(&mut self, name: &str, value: Option<&str>) {
+        if let Some(channel) = self.channel {
+            channel.set_var(name.to_owned(), value.unwrap_or_default());
+        }
+    }
+
+    fn push_variable(&mut self, name: &str, value: &str) {
+        if let Some(channel) = self.channel {
+            channel.push_var(name, value);
+        }
+    }
+
+    fn clear_variables(&mut self, prefix: &str) {
+        if let Some(channel) = self.channel {
+            channel.clear_vars(prefix);
+        }
+    }
+
+    fn field(&mut self, name: &str) -> Option<String> {
+        self.channel?.field(name)
+    }
+
+    fn global(&self, name: &str) -> Option<String> {
+        self.switch.global(name)
+    }
+
+    fn api(&mut self, command: &str, args: &str) -> Option<String> {
+        let call = self.switch.run_api(command, args, self.channel.cloned());
+        block_on(call)
+    }
+
+    fn run_inline(&mut self, _application: &str, _data: &str) {}
+
+    fn now(&self) -> Timestamp {
+        Timestamp::now()
+    }
+
+    fn channel_name(&self) -> String {
+        self.channel.map(|channel| channel.name()).unwrap_or_default()
+    }
+}
+
+/// Routing inside the channel's task: inline applications can run.
+struct SessionHost<'a> {
+    session: &'a mut Session,
+    log_debug: bool,
+}
+
+impl SessionHost<'_> {
+    fn base(&self) -> ChannelHost<'_> {
+        ChannelHost { switch: self.session.switch(), channel: Some(self.session.channel()) }
+    }
+}
+
+impl Host for SessionHost<'_> {
+    fn variable(&mut self, name: &str) -> Option<String> {
+        self.base().variable(name)
+    }
+
+    fn element(&mut self, name: &str, index: usize) -> Option<String> {
+        self.base().element(name, index)
+    }
+
+    fn set_variable(&mut self, name: &str, value: Option<&str>) {
+        self.base().set_variable(name, value);
+    }
+
+    fn push_variable(&mut self, name: &str, value: &str) {
+        self.base().push_variable(name, value);
+    }
+
+    fn clear_variables(&mut self, prefix: &str) {
+        self.base().clear_variables(prefix);
+    }
+
+    fn field(&mut self, name: &str) -> Option<String> {
+        self.base().field(name)
+    }
+
+    fn global(&self, name: &str) -> Option<String> {
+        self.session.switch().global(name)
+    }
+
+    fn api(&mut self, command: &str, args: &str) -> Option<String> {
+        self.base().api(command, args)
+    }
+
+    fn run_inline(&mut self, application: &str, data: &str) {
+        let channel = Arc::clone(self.session.channel());
+        match self.session.switch().apps.find(application) {
+            None => {
+                tracing::error!(uuid = %channel.uuid(), "Invalid Application {application}");
+                channel.hangup(Cause::DESTINATION_OUT_OF_ORDER);
+            }
+            Some(app) if app.flags.has(crate::app::Flags::ROUTING) => {
+                let _ended = block_on(self.session.execute(application, data));
+            }
+            Some(_) => {
+                tracing::error!(uuid = %channel.uuid(), "This application cannot be executed inline: {application}");
+            }
+        }
+    }
+
+    fn now(&self) -> Timestamp {
+        Timestamp::now()
+    }
+
+    fn logs(&self, level: LogLevel) -> bool {
+        self.log_debug || level < LogLevel::Debug
+    }
+
+    fn log(&mut self, level: LogLevel, line: String) {
+        let uuid = self.session.channel().uuid();
+        match level {
+            LogLevel::Error => tracing::error!(%uuid, "{line}"),
+            LogLevel::Warning => tracing::warn!(%uuid, "{line}"),
+            LogLevel::Info => tracing::info!(%uuid, "{line}"),
+            LogLevel::Debug => tracing::debug!(%uuid, "{line}"),
+        }
+    }
+
+    fn channel_name(&self) -> String {
+        self.session.channel().name()
+    }
+}
+
+impl Session {
+    /// Expands `${…}` for this call. Borrowed when there is nothing to expand.
+    pub fn expand<'t>(&mut self, text: &'t str) -> Cow<'t, str> {
+        if !needs_expansion(text) {
+            return Cow::Borrowed(text);
+        }
+        let mut host = SessionHost { session: self, log_debug: false };
+        Cow::Owned(dialplan_xml::expand::expand(text, &mut host))
+    }
+
+    /// Asks a compiled dialplan.
+    pub(crate) fn route_in(&mut self, dialplan: &Dialplan, context: &str, number: &str) -> Routed {
+        let profile = self.channel().profile();
+        let request = RouteRequest {
+            context: context.to_owned(),
+            destination_number: number.to_owned(),
+            caller_id_name: profile.caller_id_name,
+            caller_id_number: profile.caller_id_number,
+            auto_hunt: self.channel().is_true("auto_hunt"),
+        };
+        let log_debug = tracing::enabled!(tracing::Level::DEBUG);
+        let mut host = SessionHost { session: self, log_debug };
+        dialplan.route(&request, &mut host, Trace::Off)
+    }
+}
+
+/// Expands text for a channel from outside its task (commands, hooks); without a channel, globals and commands only.
+#[must_use]
+pub fn expand_for(switch: &Arc<Switch>, channel: Option<&Arc<Channel>>, text: &str) -> String {
+    if !needs_expansion(text) {
+        return text.to_owned();
+    }
+    dialplan_xml::expand::expand(text, &mut ChannelHost { switch, channel })
+}
+
+/// Expands text from an event's headers (`eval`, `expand`, hangup hooks): no caller-profile names, no recursion.
+#[must_use]
+pub fn expand_event(switch: &Arc<Switch>, event: &Event, text: &str) -> String {
+    if !needs_expansion(text) {
+        return text.to_owned();
+    }
+    dialplan_xml::expand::expand_event(text, &mut EventHost { switch, event })
+}
+
+fn needs_expansion(text: &str) -> bool {
+    text.contains(['$', '\\'])
+}
+
+struct EventHost<'a> {
+    switch: &'a Arc<Switch>,
+    event: &'a Event,
+}
+
+impl Host for EventHost<'_> {
+    fn variable(&mut self, name: &str) -> Option<String> {
+        let header = |name: &str| self.event.get(name).map(Cow::into_owned);
+        header(name).or_else(|| header(&format!("variable_{name}")))
+    }
+
+    fn set_variable(&mut self, _name: &str, _value: Option<&str>) {}
+
+    fn field(&mut self, _name: &str) -> Option<String> {
+        None
+    }
+
+    fn global(&self, name: &str) -> Option<String> {
+        self.switch.global(name)
+    }
+
+    fn api(&mut self, command: &str, args: &str) -> Option<String> {
+        block_on(self.switch.run_api(command, args, None))
+    }
+
+    fn run_inline(&mut self, _application: &str, _data: &str) {}
+
+    fn now(&self) -> Timestamp {
+        Timestamp::now()
+    }
+}
+
+/// Finishes a future from synchronous code that runs on a runtime thread.
+///
+/// Nearly everything asked for inside `${…}` is ready at once; what is not gives this worker's other tasks to the
+/// other workers while it waits.
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    let mut future = pin!(future);
+    let mut context = Context::from_waker(Waker::noop());
+    if let Poll::Ready(value) = future.as_mut().poll(&mut context) {
+        return value;
+    }
+    tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(future))
+}

@@ -1,0 +1,92 @@
+//! Small readings of text that the whole switch shares with the reference.
+
+pub use esl_server::switch::is_true;
+
+/// The leading integer of a text, 0 when there is none (what C's `atoi` reads).
+#[must_use]
+pub fn int(text: &str) -> i64 {
+    let text = text.trim_start();
+    let (negative, digits) = match text.as_bytes().first() {
+        Some(b'-') => (true, &text[1..]),
+        Some(b'+') => (false, &text[1..]),
+        _ => (false, text),
+    };
+    let value = digits
+        .bytes()
+        .take_while(u8::is_ascii_digit)
+        .fold(0i64, |sum, digit| sum.saturating_mul(10).saturating_add(i64::from(digit - b'0')));
+    if negative { -value } else { value }
+}
+
+/// Splits at spaces the way commands read their arguments: `'…'` holds together, at most `most` parts.
+///
+/// The last part takes the rest of the text.
+#[must_use]
+pub fn words(text: &str, most: usize) -> Vec<String> {
+    let mut parts = Vec::new();
+    let mut rest = text.trim();
+    while !rest.is_empty() {
+        if parts.len() + 1 == most {
+            parts.push(unquoted(rest));
+            break;
+        }
+        let (part, after) = first_word(rest);
+        parts.push(part);
+        rest = after.trim_start();
+    }
+    parts
+}
+
+fn first_word(text: &str) -> (String, &str) {
+    let mut word = String::new();
+    let (mut quoted, mut whole) = (false, false);
+    let mut chars = text.char_indices().peekable();
+    while let Some((at, c)) = chars.next() {
+        match c {
+            '\'' => {
+                // Quotes around a whole word vanish; quotes inside one (`{a='b c'}…`) belong to its own grammar.
+                if at == 0 {
+                    whole = true;
+                } else if !(whole && quoted) {
+                    word.push(c);
+                }
+                quoted = !quoted;
+            }
+            ' ' if !quoted => return (word, &text[at..]),
+            '\\' if matches!(chars.peek(), Some((_, '\'' | '\\'))) => {
+                if let Some((_, next)) = chars.next() {
+                    word.push(next);
+                }
+            }
+            _ => word.push(c),
+        }
+    }
+    (word, "")
+}
+
+fn unquoted(text: &str) -> String {
+    let trimmed = text.trim_end();
+    match trimmed.strip_prefix('\'').and_then(|rest| rest.strip_suffix('\'')) {
+        Some(inside) if !inside.contains('\'') => inside.to_owned(),
+        _ => trimmed.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_hold_quotes_together_and_the_last_takes_the_rest() {
+        assert_eq!(words("a 'b c' d", 7), ["a", "b c", "d"]);
+        assert_eq!(words("a b c d", 2), ["a", "b c d"]);
+        assert_eq!(words("  ", 3), Vec::<String>::new());
+        assert_eq!(words("x '&app(a b)' inline", 7), ["x", "&app(a b)", "inline"]);
+        assert_eq!(words("{a='two words'}sofia/x/y &park", 7), ["{a='two words'}sofia/x/y", "&park"]);
+    }
+
+    #[test]
+    fn integers_read_as_far_as_they_go() {
+        assert_eq!((int("12ab"), int("-3"), int("x"), int("+7")), (12, -3, 0, 7));
+    }
+}
