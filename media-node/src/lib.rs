@@ -1,3 +1,27 @@
-//! The switch.
+//! The switch: calls, applications, API commands, and the wiring that makes one process of it.
+//!
+//! Map: [`boot`] starts and stops the process; [`run`] wires it; [`call`] is the channel and what happens to it;
+//! [`app`] the dialplan applications; [`api`] the commands; [`endpoint`] the ways to call that need no network;
+//! [`store`] what outlives a call; [`config`] the snapshot of the XML files.
 
+pub mod api;
+pub mod app;
 pub mod boot;
+pub mod call;
+pub mod clock;
+pub mod config;
+pub mod endpoint;
+pub mod host;
+pub mod modules;
+pub mod schedule;
+pub mod store;
+pub mod switch;
+pub mod text;
+pub mod xml;
+
+mod run;
+
+pub use run::run;
+
+/// A future in a box, as object-safe traits need it.
+pub type BoxFuture<'a, T> = std::pin::Pin<Box<dyn Future<Output = T> + Send + 'a>>;

@@ -4,6 +4,7 @@
 //! [`originate`] makes legs, [`bridge`] joins two, [`transfer`] sends them elsewhere, [`hangup`] ends them.
 
 pub mod bridge;
+pub mod broadcast;
 pub mod bypass;
 pub mod cause;
 pub mod channel;

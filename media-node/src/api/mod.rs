@@ -1,0 +1,132 @@
+//! API commands: one file per family, one registry that `show api`, `help` and every caller read.
+
+pub mod originate;
+pub mod regex;
+pub mod uuid;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::BoxFuture;
+use crate::call::Channel;
+use crate::switch::Switch;
+
+/// One call of a command.
+#[derive(Clone)]
+pub struct ApiCall {
+    /// The switch.
+    pub switch: Arc<Switch>,
+    /// Everything after the command's name, trimmed.
+    pub args: String,
+    /// The call on whose behalf it runs, if any.
+    pub channel: Option<Arc<Channel>>,
+}
+
+impl ApiCall {
+    /// The arguments split at spaces, quotes respected, at most `most` parts.
+    #[must_use]
+    pub fn words(&self, most: usize) -> Vec<String> {
+        crate::text::words(&self.args, most)
+    }
+}
+
+/// A command's code.
+#[derive(Clone, Copy)]
+pub enum Run {
+    /// Done at once.
+    Sync(fn(&ApiCall) -> String),
+    /// May wait.
+    Async(fn(ApiCall) -> BoxFuture<'static, String>),
+}
+
+/// One command.
+pub struct Api {
+    /// Its name.
+    pub name: &'static str,
+    /// The module administrators know it from.
+    pub module: &'static str,
+    /// Argument syntax, as `-USAGE:` and `show api` print it.
+    pub syntax: &'static str,
+    /// One line about it.
+    pub description: &'static str,
+    /// Its code.
+    pub code: Run,
+}
+
+impl Api {
+    /// Runs the command.
+    pub async fn run(&self, call: ApiCall) -> String {
+        match self.code {
+            Run::Sync(code) => code(&call),
+            Run::Async(code) => code(call).await,
+        }
+    }
+
+    /// `-USAGE: …`.
+    #[must_use]
+    pub fn usage(&self) -> String {
+        usage(self.syntax)
+    }
+}
+
+/// The reply to arguments that cannot be right.
+#[must_use]
+pub fn usage(syntax: &str) -> String {
+    format!("-USAGE: {syntax}\n")
+}
+
+/// Declares a command that is done at once: `api!("name", "module", "syntax", "description", function)`; with `async`
+/// before the function for one that may wait.
+#[macro_export]
+macro_rules! api {
+    ($name:literal, $module:literal, $syntax:expr, $description:literal, async $run:path) => {
+        $crate::api::Api {
+            name: $name,
+            module: $module,
+            syntax: $syntax,
+            description: $description,
+            code: $crate::api::Run::Async(|call| Box::pin($run(call))),
+        }
+    };
+    ($name:literal, $module:literal, $syntax:expr, $description:literal, $run:path) => {
+        $crate::api::Api {
+            name: $name,
+            module: $module,
+            syntax: $syntax,
+            description: $description,
+            code: $crate::api::Run::Sync($run),
+        }
+    };
+}
+
+/// All commands by name.
+pub struct Registry {
+    by_name: HashMap<&'static str, &'static Api>,
+}
+
+impl Registry {
+    /// Everything this switch can be asked.
+    #[must_use]
+    pub fn standard() -> Self {
+        let families: &[&'static [Api]] = &[originate::APIS, regex::APIS, uuid::APIS];
+        let by_name = families.iter().flat_map(|family| family.iter()).map(|api| (api.name, api)).collect();
+        Self { by_name }
+    }
+
+    /// The command of that name, in any case.
+    #[must_use]
+    pub fn find(&self, name: &str) -> Option<&'static Api> {
+        self.by_name
+            .get(name)
+            .or_else(|| self.by_name.get(name.to_ascii_lowercase().as_str()))
+            .copied()
+    }
+
+    /// All, by name.
+    #[must_use]
+    pub fn all(&self) -> Vec<&'static Api> {
+        let mut all: Vec<_> = self.by_name.values().copied().collect();
+        all.sort_by_key(|api| api.name);
+        all
+    }
+}

@@ -1,0 +1,78 @@
+//! `transfer`, `execute_extension`, `deflect`-free flow control: where the dialplan goes next.
+
+use std::sync::Arc;
+
+use super::{App, Flags};
+use crate::app;
+use crate::call::transfer::{Legs, transfer_legs};
+use crate::call::{AppResult, Session};
+use crate::text;
+
+/// The family.
+pub const APPS: &[App] = &[
+    app!("transfer", "mod_dptools", Flags::NO_MEDIA, "<exten> [<dialplan> <context>]", "Immediately transfer the calling channel to a new extension", run_transfer),
+    app!("execute_extension", "mod_dptools", Flags::NO_MEDIA, "<exten> [<dialplan> <context>]", "Execute an extension", execute_extension),
+    app!("reuse_caller_profile", "mod_dptools", Flags::NO_MEDIA, "", "Reuse Caller Profile", nothing),
+];
+
+/// Extensions within extensions; deeper is a loop.
+const MAX_STACKED: usize = 32;
+
+async fn nothing(_session: &mut Session, _argument: &str) -> AppResult {
+    Ok(())
+}
+
+async fn run_transfer(session: &mut Session, argument: &str) -> AppResult {
+    let mut words = text::words(argument, 5);
+    let legs = match words.first().map(|word| word.to_ascii_lowercase()).as_deref() {
+        Some("-bleg") => Legs::Partner,
+        Some("-both") => Legs::Both,
+        Some(_) => Legs::Own,
+        None => return Ok(()),
+    };
+    if legs != Legs::Own {
+        words.remove(0);
+    }
+    let Some(exten) = words.first() else { return Ok(()) };
+    let channel = Arc::clone(session.channel());
+    transfer_legs(&channel, legs, exten, words.get(1).map(String::as_str), words.get(2).map(String::as_str));
+    session.check()
+}
+
+async fn execute_extension(session: &mut Session, argument: &str) -> AppResult {
+    let words = text::words(argument, 3);
+    let Some(exten) = words.first() else { return Ok(()) };
+    if session.stacked_extensions() >= MAX_STACKED {
+        tracing::error!(uuid = %session.channel().uuid(), "too many stacked extensions");
+        return Ok(());
+    }
+    let channel = Arc::clone(session.channel());
+    let before = channel.profile();
+    let dialplan = words.get(1).cloned().unwrap_or_else(|| before.dialplan.clone());
+    let context = words.get(2).cloned().unwrap_or_else(|| before.context.clone());
+    channel.with(|data| {
+        if let Some(profile) = &mut data.profile {
+            exten.clone_into(&mut profile.destination_number);
+            profile.dialplan.clone_from(&dialplan);
+            profile.context.clone_from(&context);
+        }
+    });
+    let found = session.route_with(&dialplan, &context, exten).await;
+    session.stack_extension(1);
+    let mut result = Ok(());
+    for (application, data) in found.map(|extension| extension.applications).unwrap_or_default() {
+        result = Box::pin(session.execute(&application, &data)).await;
+        if result.is_err() {
+            break;
+        }
+    }
+    session.stack_extension(-1);
+    channel.with(|data| {
+        if let Some(profile) = &mut data.profile {
+            profile.destination_number = before.destination_number;
+            profile.dialplan = before.dialplan;
+            profile.context = before.context;
+        }
+    });
+    result
+}

@@ -1,0 +1,81 @@
+//! `log`, `info`, `event`: what a dialplan says to people and programs.
+
+use esl_server::event::{Event, EventName};
+
+use super::{App, Flags};
+use crate::app;
+use crate::call::dialstring::separate;
+use crate::call::{AppResult, Session};
+
+const ANYTIME: Flags = Flags::NO_MEDIA.and(Flags::ROUTING).and(Flags::ZOMBIE);
+
+/// The family.
+pub const APPS: &[App] = &[
+    app!("log", "mod_dptools", ANYTIME, "<log_level> <log_string>", "Logs to the logger", log),
+    app!("info", "mod_dptools", ANYTIME, "", "Display Call info", info),
+    app!("event", "mod_dptools", ANYTIME, "", "Fire an event", event),
+    app!("session_loglevel", "mod_dptools", Flags::NO_MEDIA, "<level>", "Set session log level", session_loglevel),
+];
+
+async fn log(session: &mut Session, argument: &str) -> AppResult {
+    let (level, text) = argument.split_once(' ').unwrap_or(("DEBUG", argument));
+    let uuid = session.channel().uuid();
+    log_line(level, text, Some(uuid));
+    Ok(())
+}
+
+/// Logs at a level given by name; an unknown name is DEBUG.
+pub fn log_line(level: &str, text: &str, uuid: Option<&str>) {
+    let uuid = uuid.unwrap_or_default();
+    match level.to_ascii_uppercase().as_str() {
+        "CONSOLE" | "0" => tracing::error!(%uuid, fs_level = "CONSOLE", "{text}"),
+        "ALERT" | "1" => tracing::error!(%uuid, fs_level = "ALERT", "{text}"),
+        "CRIT" | "2" => tracing::error!(%uuid, fs_level = "CRIT", "{text}"),
+        "ERR" | "ERROR" | "3" => tracing::error!(%uuid, "{text}"),
+        "WARNING" | "4" => tracing::warn!(%uuid, "{text}"),
+        "NOTICE" | "5" => tracing::info!(%uuid, fs_level = "NOTICE", "{text}"),
+        "INFO" | "6" => tracing::info!(%uuid, "{text}"),
+        _ => tracing::debug!(%uuid, "{text}"),
+    }
+}
+
+async fn info(session: &mut Session, _argument: &str) -> AppResult {
+    let channel = session.channel();
+    let event = channel.channel_data(false);
+    let mut text = String::from("CHANNEL_DATA:\n");
+    for (name, value) in event.iter() {
+        text.push_str(&format!("{name}: [{value}]\n"));
+    }
+    tracing::info!(uuid = %channel.uuid(), "{text}");
+    Ok(())
+}
+
+async fn event(session: &mut Session, argument: &str) -> AppResult {
+    let pairs: Vec<(String, String)> = separate(argument, ',')
+        .into_iter()
+        .filter_map(|item| item.split_once('=').map(|(name, value)| (name.trim().to_owned(), value.trim().to_owned())))
+        .collect();
+    let get = |name: &str| pairs.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str());
+    let name = get("Event-Name").and_then(EventName::parse).unwrap_or(EventName::ChannelApplication);
+    let subclass = get("Event-Subclass");
+    let channel = session.channel();
+    let bus = &channel.switch().bus;
+    let mut event = match subclass {
+        Some(subclass) => Event::custom(subclass),
+        None => Event::new(name),
+    };
+    esl_server::stamp!(bus, &mut event);
+    for (name, value) in &pairs {
+        if !name.eq_ignore_ascii_case("Event-Name") && !name.eq_ignore_ascii_case("Event-Subclass") {
+            event.push(name.clone(), value.as_str());
+        }
+    }
+    channel.describe(&mut event);
+    bus.deliver(event);
+    Ok(())
+}
+
+async fn session_loglevel(session: &mut Session, argument: &str) -> AppResult {
+    session.channel().set_var("session_loglevel", argument.to_owned());
+    Ok(())
+}

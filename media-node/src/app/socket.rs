@@ -1,0 +1,22 @@
+//! The `socket` application: an Event Socket connection out to a program that takes the call over.
+
+use super::{App, Flags};
+use crate::app;
+use crate::call::control::Inline;
+use crate::call::{AppResult, Session};
+
+/// The family.
+pub const APPS: &[App] = &[app!(
+    "socket",
+    "mod_event_socket",
+    Flags::NO_MEDIA,
+    "<ip>[:<port>] [async|full]",
+    "Connect to a socket",
+    run
+)];
+
+async fn run(session: &mut Session, argument: &str) -> AppResult {
+    let face = std::sync::Arc::new(crate::switch::EslFace(std::sync::Arc::clone(session.switch())));
+    esl_server::outbound::run(face, &mut Inline(session), argument).await;
+    session.check()
+}

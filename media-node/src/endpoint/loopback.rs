@@ -1,0 +1,288 @@
+//! `loopback/<number>[/<context>[/<dialplan>]]` and `loopback/app=<app>:<argument>`: a pair of legs wired to each other.
+//!
+//! Leg `-a` is the outbound one the caller gets; leg `-b` is inbound and runs the dialplan (or the application).
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tokio::sync::mpsc;
+
+use crate::BoxFuture;
+use crate::call::{
+    CallerProfile, Cause, Channel, CodecInfo, Direction, Endpoint, EndpointLeg, Extension, Indication, LegEvent,
+    OutgoingCall, Session, State,
+};
+use crate::clock;
+use crate::switch::Switch;
+
+/// The endpoint.
+pub struct LoopbackEndpoint {
+    switch: Arc<Switch>,
+}
+
+impl LoopbackEndpoint {
+    /// The endpoint of that switch.
+    #[must_use]
+    pub fn new(switch: Arc<Switch>) -> Self {
+        Self { switch }
+    }
+}
+
+/// News that travel from one leg to the other; a handful per call.
+const NEWS: usize = 16;
+
+#[derive(Debug)]
+enum News {
+    Ringing,
+    EarlyMedia,
+    Answered,
+    Hangup(Cause),
+}
+
+impl Endpoint for LoopbackEndpoint {
+    fn name(&self) -> &'static str {
+        "loopback"
+    }
+
+    fn module(&self) -> &'static str {
+        "mod_loopback"
+    }
+
+    fn outgoing(&self, call: OutgoingCall) -> BoxFuture<'_, Result<Session, Cause>> {
+        Box::pin(async move { self.make(call) })
+    }
+}
+
+impl LoopbackEndpoint {
+    fn make(&self, call: OutgoingCall) -> Result<Session, Cause> {
+        let target = Target::parse(&call.destination, call.originator.as_deref(), &call.profile);
+        let (a, a_inbox) = self.switch.new_channel(
+            Direction::Outbound,
+            format!("loopback/{}-a", target.number),
+            call.uuid.as_deref(),
+        )?;
+        let ((a_media, a_events), (b_media, b_events)) = self
+            .switch
+            .media
+            .open_pair(media::PairSpec::default())
+            .map_err(|_| Cause::NORMAL_TEMPORARY_FAILURE)?;
+        a.with(|data| data.media = Some(Arc::new(a_media)));
+        a.set_var("channel_name", a.name());
+        a.set_vars([("loopback_leg", "A".to_owned()), ("is_loopback", "1".to_owned())]);
+        if let Some(from) = &call.originator {
+            a.set_var("loopback_from_uuid", &**from.uuid());
+        }
+        let mut profile = call.profile;
+        profile.uuid = a.uuid().to_string();
+        profile.chan_name = a.name();
+        profile.destination_number.clone_from(&target.number);
+        if profile.callee_id_number.is_empty() {
+            profile.callee_id_number.clone_from(&target.number);
+        }
+        a.with(|data| data.profile = Some(profile));
+        let (to_a, from_b) = mpsc::channel(NEWS);
+        let (to_b, from_a) = mpsc::channel(NEWS);
+        let b_half = BHalf { target, media: b_media, events: b_events, to_a, from_a };
+        let leg = LoopLeg {
+            events: a_events,
+            peer: to_b,
+            news: from_b,
+            b: Some(b_half),
+            told: AtomicBool::new(false),
+        };
+        Ok(Session::new(a, Box::new(leg), a_inbox))
+    }
+}
+
+/// Where leg `-b` goes.
+#[derive(Clone, Debug)]
+struct Target {
+    number: String,
+    context: String,
+    dialplan: String,
+    app: Option<(String, String)>,
+}
+
+impl Target {
+    fn parse(text: &str, originator: Option<&Channel>, profile: &CallerProfile) -> Self {
+        let from = originator.map(Channel::profile);
+        let inherited = |field: fn(&CallerProfile) -> &String| {
+            from.as_ref().map(field).or(Some(field(profile))).filter(|text| !text.is_empty()).cloned()
+        };
+        if let Some(app) = text.strip_prefix("app=") {
+            let (app, argument) = app.split_once(':').unwrap_or((app, ""));
+            return Self {
+                number: "app".into(),
+                context: inherited(|profile| &profile.context).unwrap_or_else(|| "default".into()),
+                dialplan: "inline".into(),
+                app: Some((app.to_owned(), argument.to_owned())),
+            };
+        }
+        let mut parts = text.splitn(3, '/');
+        let number = parts.next().unwrap_or_default().to_owned();
+        let context = parts.next().filter(|text| !text.is_empty()).map(str::to_owned);
+        let dialplan = parts.next().filter(|text| !text.is_empty()).map(str::to_owned);
+        Self {
+            number,
+            context: context.or_else(|| inherited(|profile| &profile.context)).unwrap_or_else(|| "default".into()),
+            dialplan: dialplan.or_else(|| inherited(|profile| &profile.dialplan)).unwrap_or_else(|| "XML".into()),
+            app: None,
+        }
+    }
+}
+
+/// What leg `-b` will be made of once leg `-a` starts.
+struct BHalf {
+    target: Target,
+    media: media::Leg,
+    events: mpsc::Receiver<media::LegEvent>,
+    to_a: mpsc::Sender<News>,
+    from_a: mpsc::Receiver<News>,
+}
+
+struct LoopLeg {
+    events: mpsc::Receiver<media::LegEvent>,
+    peer: mpsc::Sender<News>,
+    news: mpsc::Receiver<News>,
+    b: Option<BHalf>,
+    told: AtomicBool,
+}
+
+impl LoopLeg {
+    fn tell(&self, news: News) {
+        let _gone = self.peer.try_send(news);
+    }
+
+    /// Makes and starts leg `-b`.
+    fn start_b(&self, a: &Arc<Channel>, half: BHalf) -> Result<(), Cause> {
+        let switch = a.switch();
+        let BHalf { target, media, events, to_a, from_a } = half;
+        let name = format!("loopback/{}-b", target.number);
+        let (b, inbox) = switch.new_channel(Direction::Inbound, name.clone(), None)?;
+        b.set_var("channel_name", name.clone());
+        b.set_vars([
+            ("loopback_leg", "B".to_owned()),
+            ("is_loopback", "1".to_owned()),
+            ("other_loopback_leg_uuid", a.uuid().to_string()),
+        ]);
+        a.set_var("other_loopback_leg_uuid", &**b.uuid());
+        if let Some(from) = a.var("loopback_from_uuid") {
+            b.set_var("other_loopback_from_uuid", from);
+        }
+        let outer = a.profile();
+        let now = clock::now_us();
+        let profile = CallerProfile {
+            direction: Direction::Inbound,
+            logical_direction: Direction::Inbound,
+            dialplan: target.dialplan.clone(),
+            context: target.context.clone(),
+            destination_number: target.number.clone(),
+            uuid: b.uuid().to_string(),
+            chan_name: name,
+            source: "mod_loopback".into(),
+            callee_id_name: String::new(),
+            callee_id_number: String::new(),
+            times: crate::call::profile::Times { profile_created: now, created: now, ..Default::default() },
+            ..outer
+        };
+        b.with(|data| {
+            data.profile = Some(profile);
+            data.media = Some(Arc::new(media));
+            data.state = State::Init;
+            if let Some((app, argument)) = target.app {
+                data.extension = Some(Extension {
+                    name: "loopback".into(),
+                    number: app.clone(),
+                    applications: VecDeque::from([(app, argument)]),
+                });
+            }
+        });
+        for (name, value) in a.vars().iter() {
+            if is_exported(a, name) {
+                b.set_var(name.to_owned(), value.clone());
+            }
+        }
+        switch.add_channel(&b)?;
+        let leg = Self { events, peer: to_a, news: from_a, b: None, told: AtomicBool::new(false) };
+        announce_codec(&b);
+        Session::new(b, Box::new(leg), inbox).start();
+        Ok(())
+    }
+}
+
+fn is_exported(channel: &Channel, name: &str) -> bool {
+    channel.var("export_vars").is_some_and(|list| list.split(',').any(|item| item.eq_ignore_ascii_case(name)))
+}
+
+fn announce_codec(channel: &Channel) {
+    channel.set_codecs(&CodecInfo { name: "L16".into(), rate: 8000, bit_rate: 128_000, ptime: 20 });
+}
+
+impl EndpointLeg for LoopLeg {
+    fn kind(&self) -> &'static str {
+        "loopback"
+    }
+
+    fn on_init<'a>(&'a mut self, channel: &'a Arc<Channel>) -> BoxFuture<'a, Result<(), Cause>> {
+        Box::pin(async move {
+            match self.b.take() {
+                Some(half) => self.start_b(channel, half),
+                None => Ok(()),
+            }
+        })
+    }
+
+    fn on_hangup<'a>(&'a mut self, _channel: &'a Arc<Channel>, cause: Cause) -> BoxFuture<'a, ()> {
+        Box::pin(async move {
+            if !self.told.swap(true, Ordering::Relaxed) {
+                self.tell(News::Hangup(cause));
+            }
+        })
+    }
+
+    fn indicate<'a>(&'a mut self, channel: &'a Arc<Channel>, what: Indication) -> BoxFuture<'a, Result<(), Cause>> {
+        Box::pin(async move {
+            match what {
+                Indication::Ringing { .. } => self.tell(News::Ringing),
+                Indication::EarlyMedia => self.tell(News::EarlyMedia),
+                Indication::Answer => self.tell(News::Answered),
+                Indication::Respond { .. } => {
+                    channel.hangup(Cause::NORMAL_CLEARING);
+                }
+                Indication::Redirect(_) | Indication::Deflect(_) => return Err(Cause::NONE),
+                _ => {}
+            }
+            Ok(())
+        })
+    }
+
+    fn event<'a>(&'a mut self, channel: &'a Arc<Channel>) -> BoxFuture<'a, LegEvent> {
+        Box::pin(async move {
+            tokio::select! {
+                biased;
+                Some(news) = self.news.recv() => match news {
+                    News::Ringing => {
+                        channel.mark_ring_ready();
+                        LegEvent::Ringing
+                    }
+                    News::EarlyMedia => {
+                        channel.mark_pre_answered();
+                        LegEvent::EarlyMedia
+                    }
+                    News::Answered => {
+                        channel.mark_answered();
+                        LegEvent::Answered
+                    }
+                    News::Hangup(cause) => {
+                        self.told.store(true, Ordering::Relaxed);
+                        channel.hangup(cause);
+                        LegEvent::Other
+                    }
+                },
+                Some(event) = self.events.recv() => LegEvent::Media(event),
+                else => std::future::pending().await,
+            }
+        })
+    }
+}

@@ -1,0 +1,157 @@
+//! `user/…` and `group/…` stand for other dial strings; here they are replaced by them.
+
+use std::sync::Arc;
+
+use crate::call::dialstring::{DialLeg, DialString, Variables};
+use crate::call::{Cause, Channel};
+use crate::host::ChannelHost;
+use crate::switch::Switch;
+
+/// A user's dial string may itself name users this deep; deeper is a loop.
+const MAX_DEPTH: usize = 8;
+
+/// The legs a leg stands for: itself, or what a user or group expands to.
+pub async fn resolve(
+    switch: &Arc<Switch>,
+    leg: &DialLeg,
+    global: &Variables,
+    caller: Option<&Arc<Channel>>,
+) -> Vec<Result<DialLeg, Cause>> {
+    let mut open = vec![(leg.clone(), 0usize)];
+    let mut done = Vec::new();
+    while let Some((leg, depth)) = open.pop() {
+        if depth > MAX_DEPTH {
+            tracing::error!("Dial string of {}/{} names itself", leg.endpoint, leg.rest);
+            done.push(Err(Cause::EXCHANGE_ROUTING_ERROR));
+            continue;
+        }
+        let expanded = match leg.endpoint.to_ascii_lowercase().as_str() {
+            "user" => user(switch, &leg, caller),
+            "group" => group(switch, &leg, caller).await,
+            _ => {
+                done.push(Ok(leg));
+                continue;
+            }
+        };
+        let _ = global;
+        match expanded {
+            Ok(legs) => open.extend(legs.into_iter().rev().map(|leg| (leg, depth + 1))),
+            Err(cause) => done.push(Err(cause)),
+        }
+    }
+    done
+}
+
+fn split_user(switch: &Switch, text: &str) -> (String, String) {
+    match text.split_once('@') {
+        Some((user, domain)) => (user.to_owned(), domain.to_owned()),
+        None => (text.to_owned(), switch.global("domain").unwrap_or_default()),
+    }
+}
+
+fn user(switch: &Arc<Switch>, leg: &DialLeg, caller: Option<&Arc<Channel>>) -> Result<Vec<DialLeg>, Cause> {
+    let (id, domain) = split_user(switch, &leg.rest);
+    let config = switch.config.load_full();
+    let user = config.directory.find_user(&id, &domain).ok_or_else(|| {
+        tracing::warn!("Can't find user [{id}@{domain}]");
+        Cause::SUBSCRIBER_ABSENT
+    })?;
+    let dial = user.dial_string().ok_or_else(|| {
+        tracing::warn!("No dial-string available, please check your user directory.");
+        Cause::MANDATORY_IE_MISSING
+    })?;
+    let mut host = UserHost {
+        base: ChannelHost { switch, channel: caller },
+        user: id.clone(),
+        domain: domain.clone(),
+    };
+    let dial = dialplan_xml::expand::expand(dial, &mut host);
+    let parsed = DialString::parse(&dial).map_err(|error| {
+        tracing::error!("{error}: {dial}");
+        Cause::MANDATORY_IE_MISSING
+    })?;
+    let mut legs = Vec::new();
+    for branch in parsed.branches {
+        for mut inner in branch.groups.into_iter().flatten() {
+            let mut local: Variables = vec![
+                ("dialed_user".into(), id.clone()),
+                ("dialed_domain".into(), domain.clone()),
+            ];
+            for param in user.params.iter() {
+                if let Some(name) = param.name.strip_prefix("dial-var-") {
+                    local.push((name.to_owned(), param.value.to_string()));
+                }
+            }
+            for variable in user.variables.iter() {
+                local.push((variable.name.to_string(), variable.value.to_string()));
+            }
+            local.extend(parsed.ultra.iter().cloned());
+            local.extend(branch.global.iter().cloned());
+            if !local.iter().any(|(name, _)| name == "presence_id") {
+                local.push(("presence_id".into(), format!("{id}@{domain}")));
+            }
+            local.append(&mut inner.local);
+            local.extend(leg.local.iter().cloned());
+            inner.local = local;
+            legs.push(inner);
+        }
+    }
+    Ok(legs)
+}
+
+async fn group(switch: &Arc<Switch>, leg: &DialLeg, caller: Option<&Arc<Channel>>) -> Result<Vec<DialLeg>, Cause> {
+    let dial = switch
+        .run_api("group_call", &leg.rest, caller.cloned())
+        .await
+        .filter(|dial| !dial.is_empty())
+        .ok_or(Cause::NO_ROUTE_DESTINATION)?;
+    let parsed = DialString::parse(&dial).map_err(|_| Cause::NO_ROUTE_DESTINATION)?;
+    let mut legs = Vec::new();
+    for branch in parsed.branches {
+        for mut inner in branch.groups.into_iter().flatten() {
+            let mut local = branch.global.clone();
+            local.append(&mut inner.local);
+            local.extend(leg.local.iter().cloned());
+            inner.local = local;
+            legs.push(inner);
+        }
+    }
+    Ok(legs)
+}
+
+/// Expansion of a dial string: `${dialed_user}` and `${dialed_domain}` first.
+struct UserHost<'a> {
+    base: ChannelHost<'a>,
+    user: String,
+    domain: String,
+}
+
+impl dialplan_xml::Host for UserHost<'_> {
+    fn variable(&mut self, name: &str) -> Option<String> {
+        match name {
+            "dialed_user" => Some(self.user.clone()),
+            "dialed_domain" => Some(self.domain.clone()),
+            _ => self.base.variable(name),
+        }
+    }
+
+    fn set_variable(&mut self, _name: &str, _value: Option<&str>) {}
+
+    fn field(&mut self, name: &str) -> Option<String> {
+        self.base.field(name)
+    }
+
+    fn global(&self, name: &str) -> Option<String> {
+        self.base.global(name)
+    }
+
+    fn api(&mut self, command: &str, args: &str) -> Option<String> {
+        self.base.api(command, args)
+    }
+
+    fn run_inline(&mut self, _application: &str, _data: &str) {}
+
+    fn now(&self) -> jiff::Timestamp {
+        jiff::Timestamp::now()
+    }
+}

@@ -1,0 +1,128 @@
+//! The wiring: configuration, engines, listeners, signals, the end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use dialplan_xml::Globals;
+use esl_server::event::{Event, EventName};
+use esl_server::{CoreInfo, EventBus};
+use parking_lot::Mutex;
+
+use crate::boot::{Context, Fatal, Request};
+use crate::switch::{EslFace, Parts, Peaks, Stop, Switch, tick};
+use crate::{clock, config};
+
+/// Runs the switch until it is told to stop.
+///
+/// # Errors
+/// [`Fatal`] when it cannot start: an unusable configuration, or a listener that must not fail.
+pub async fn run(mut context: Context) -> Result<(), Fatal> {
+    let mut globals = Globals::new();
+    for (name, value) in &context.globals {
+        globals.set(name, value);
+    }
+    let core_uuid = clock::new_uuid();
+    globals.set("core_uuid", &core_uuid);
+    let loaded = config::load(&context.dirs.conf_dir, globals);
+    config::log_diagnostics(&loaded.diagnostics);
+    let Some(conf) = loaded.config else { return Err(Fatal::config(loaded.status)) };
+    let bus = EventBus::new(core_info(&core_uuid, &conf, &loaded.globals));
+    let media = media::Engine::start(media::EngineConfig {
+        workers: None,
+        port_min: conf.switch.rtp_start_port,
+        port_max: conf.switch.rtp_end_port,
+    })
+    .map_err(|error| Fatal::new(format!("Cannot start the media engine: {error}")))?;
+    let switch = Switch::new(Parts {
+        bus,
+        logs: Arc::clone(&context.log_hub),
+        media,
+        config: conf,
+        globals: loaded.globals,
+        stores: crate::store::Stores::default(),
+        dirs: context.dirs.clone(),
+    });
+    crate::endpoint::register(&switch);
+    let _listener = listen(&switch).await?;
+    spawn_clock(&switch);
+    context.ready.announce();
+    fire_info(&switch, EventName::Startup, "System Ready");
+    wait_for_end(&switch, &mut context).await;
+    fire_info(&switch, EventName::Shutdown, "System Shutting Down");
+    end_calls(&switch).await;
+    Ok(())
+}
+
+fn core_info(core_uuid: &str, conf: &config::Config, globals: &Globals) -> CoreInfo {
+    let hostname = globals.get("hostname").unwrap_or("localhost").to_owned();
+    CoreInfo {
+        core_uuid: core_uuid.to_owned(),
+        switchname: conf.switch.switchname.clone().unwrap_or_else(|| hostname.clone()),
+        hostname,
+        ipv4: globals.get("local_ip_v4").unwrap_or("127.0.0.1").to_owned(),
+        ipv6: globals.get("local_ip_v6").unwrap_or("::1").to_owned(),
+    }
+}
+
+async fn listen(switch: &Arc<Switch>) -> Result<esl_server::server::Listener, Fatal> {
+    let conf = switch.config.load().event_socket.clone();
+    let face = Arc::new(EslFace(Arc::clone(switch)));
+    esl_server::server::Listener::bind(face, (&conf).into())
+        .await
+        .map_err(|error| Fatal::new(format!("Cannot open the Event Socket: {error}")))
+}
+
+/// Counters every second, HEARTBEAT every `event-heartbeat-interval`.
+fn spawn_clock(switch: &Arc<Switch>) {
+    let switch = Arc::clone(switch);
+    tokio::spawn(async move {
+        let history = Mutex::new(Peaks::default());
+        let mut seconds = tokio::time::interval(Duration::from_secs(1));
+        loop {
+            seconds.tick().await;
+            tick(&switch, &history);
+        }
+    });
+}
+
+fn fire_info(switch: &Switch, name: EventName, info: &str) {
+    let mut event = Event::new(name);
+    event.push("Event-Info", info);
+    esl_server::fire!(switch.bus, event);
+}
+
+async fn wait_for_end(switch: &Arc<Switch>, context: &mut Context) {
+    loop {
+        tokio::select! {
+            request = context.signals.next() => match request {
+                Request::Hangup => {
+                    context.log.hangup();
+                    let (status, _) = config::reload(switch);
+                    tracing::info!("Reload after SIGHUP [{status}]");
+                }
+                Request::Terminate | Request::Interrupt => return,
+            },
+            how = switch.stopped() => {
+                tracing::info!("Stopping: {how:?}");
+                if how != Stop::Elegant {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+/// Calls get this long to say goodbye.
+const GOODBYE: Duration = Duration::from_secs(5);
+
+async fn end_calls(switch: &Arc<Switch>) {
+    for channel in switch.channels() {
+        channel.hangup(crate::call::Cause::SYSTEM_SHUTDOWN);
+    }
+    let gone = async {
+        while switch.channel_count() > 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let _late = tokio::time::timeout(GOODBYE, gone).await;
+}

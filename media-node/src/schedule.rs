@@ -1,0 +1,188 @@
+//! Timed jobs: `sched_api`, `sched_hangup`, `sched_transfer`, `sched_broadcast`, and the events about them.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use esl_server::event::{Event, EventName};
+use parking_lot::Mutex;
+use tokio::task::AbortHandle;
+
+use crate::call::transfer::transfer;
+use crate::call::{Cause, Channel};
+use crate::switch::Switch;
+use crate::{clock, text};
+
+/// A job with its group and description.
+#[derive(Clone, Debug)]
+pub struct Job {
+    /// What `show tasks` says about it.
+    pub description: String,
+    /// What `sched_del` finds it by; a call's UUID for jobs about calls.
+    pub group: String,
+    /// Seconds between runs; `None` runs once.
+    pub every: Option<u32>,
+    action: Action,
+}
+
+#[derive(Clone, Debug)]
+enum Action {
+    Api { command: String, args: String },
+    Hangup { cause: Cause, partner: bool },
+    Transfer { exten: String, dialplan: Option<String>, context: Option<String> },
+    Broadcast { path: String, legs: String },
+}
+
+impl Job {
+    /// Runs an API command.
+    #[must_use]
+    pub fn api(group: &str, command: &str, args: &str, every: Option<u32>) -> Self {
+        let action = Action::Api { command: command.to_owned(), args: args.to_owned() };
+        Self { description: "api_sched".into(), group: group.to_owned(), every, action }
+    }
+
+    /// Ends a call, or its partner.
+    #[must_use]
+    pub fn hangup(uuid: &str, cause: Cause, partner: bool) -> Self {
+        let action = Action::Hangup { cause, partner };
+        Self { description: "sched_hangup".into(), group: uuid.to_owned(), every: None, action }
+    }
+
+    /// Transfers a call.
+    #[must_use]
+    pub fn transfer(uuid: &str, exten: &str, dialplan: Option<String>, context: Option<String>) -> Self {
+        let action = Action::Transfer { exten: exten.to_owned(), dialplan, context };
+        Self { description: "sched_transfer".into(), group: uuid.to_owned(), every: None, action }
+    }
+
+    /// Plays something to a call.
+    #[must_use]
+    pub fn broadcast(uuid: &str, path: &str, legs: &str) -> Self {
+        let action = Action::Broadcast { path: path.to_owned(), legs: legs.to_owned() };
+        Self { description: "sched_broadcast".into(), group: uuid.to_owned(), every: None, action }
+    }
+
+    async fn run(&self, switch: &Arc<Switch>) {
+        let channel = || -> Option<Arc<Channel>> { switch.channel(&self.group) };
+        match &self.action {
+            Action::Api { command, args } => {
+                let output = switch.run_api(command, args, None).await;
+                tracing::info!("Command {command}({args}): {}", output.as_deref().unwrap_or("no such command"));
+            }
+            Action::Hangup { cause, partner } => {
+                let Some(channel) = channel() else { return };
+                match channel.partner().filter(|_| *partner) {
+                    Some(partner) => partner.hangup(*cause),
+                    None => channel.hangup(*cause),
+                }
+            }
+            Action::Transfer { exten, dialplan, context } => {
+                if let Some(channel) = channel() {
+                    transfer(&channel, exten, dialplan.as_deref(), context.as_deref());
+                }
+            }
+            Action::Broadcast { path, legs } => {
+                if let Some(channel) = channel() {
+                    crate::call::broadcast::broadcast(&channel, path, legs);
+                }
+            }
+        }
+    }
+}
+
+/// One waiting job, for `show tasks`.
+#[derive(Clone, Debug)]
+pub struct Task {
+    /// Number.
+    pub id: u32,
+    /// The job.
+    pub job: Job,
+    /// When it runs next, seconds since the epoch.
+    pub runtime: i64,
+}
+
+/// All waiting jobs.
+#[derive(Default)]
+pub struct Scheduler {
+    last_id: AtomicU32,
+    tasks: Mutex<HashMap<u32, (Task, AbortHandle)>>,
+}
+
+impl Scheduler {
+    /// Runs a job at `when` (seconds since the epoch); returns its number.
+    pub fn add(&self, switch: &Arc<Switch>, when: i64, job: Job) -> u32 {
+        let id = self.last_id.fetch_add(1, Ordering::Relaxed) + 1;
+        let task = Task { id, job, runtime: when };
+        fire(switch, EventName::AddSchedule, &task);
+        let owner = Arc::clone(switch);
+        let mut waiting = task.clone();
+        let mut tasks = self.tasks.lock();
+        let handle = tokio::spawn(async move {
+            loop {
+                let ms = u64::try_from(waiting.runtime * 1000 - clock::now_us() / 1000).unwrap_or(0);
+                tokio::time::sleep(Duration::from_millis(ms)).await;
+                waiting.job.run(&owner).await;
+                let Some(every) = waiting.job.every.filter(|&every| every > 0) else { break };
+                waiting.runtime = clock::now_secs() + i64::from(every);
+                fire(&owner, EventName::ReSchedule, &waiting);
+                if let Some((task, _)) = owner.scheduler.tasks.lock().get_mut(&id) {
+                    task.runtime = waiting.runtime;
+                }
+            }
+            owner.scheduler.tasks.lock().remove(&id);
+            fire(&owner, EventName::DelSchedule, &waiting);
+        });
+        tasks.insert(id, (task, handle.abort_handle()));
+        id
+    }
+
+    /// Removes a job by number, or all of a group; returns how many.
+    pub fn remove(&self, switch: &Arc<Switch>, which: &str) -> usize {
+        let number = which.parse::<u32>().ok();
+        let removed: Vec<_> = {
+            let mut tasks = self.tasks.lock();
+            let ids: Vec<u32> = tasks
+                .values()
+                .filter(|(task, _)| Some(task.id) == number || task.job.group == which)
+                .map(|(task, _)| task.id)
+                .collect();
+            ids.iter().filter_map(|id| tasks.remove(id)).collect()
+        };
+        for (task, handle) in &removed {
+            handle.abort();
+            fire(switch, EventName::DelSchedule, task);
+        }
+        removed.len()
+    }
+
+    /// All waiting jobs, by number.
+    #[must_use]
+    pub fn tasks(&self) -> Vec<Task> {
+        let mut all: Vec<Task> = self.tasks.lock().values().map(|(task, _)| task.clone()).collect();
+        all.sort_by_key(|task| task.id);
+        all
+    }
+}
+
+fn fire(switch: &Switch, name: EventName, task: &Task) {
+    if !switch.bus.wants(name) {
+        switch.bus.skip();
+        return;
+    }
+    let mut event = Event::new(name);
+    event.push("Task-ID", task.id.to_string());
+    event.push("Task-Desc", task.job.description.as_str());
+    event.push("Task-Group", task.job.group.as_str());
+    event.push("Task-Runtime", task.runtime.to_string());
+    esl_server::fire!(switch.bus, event);
+}
+
+/// Reads `+5`, `@5` (both relative) or an absolute epoch.
+#[must_use]
+pub fn epoch(time: &str) -> i64 {
+    match time.strip_prefix(['+', '@']) {
+        Some(seconds) => clock::now_secs() + text::int(seconds),
+        None => text::int(time),
+    }
+}

@@ -1,0 +1,490 @@
+//! The switch: everything calls share, behind one handle.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::time::Instant;
+
+use arc_swap::ArcSwap;
+use dialplan_xml::Globals;
+use esl_server::event::{Event, EventName};
+use esl_server::{ApiReply, ApiRequest, BoxFuture, CallControl, EslUser, EventBus, LogHub};
+use parking_lot::{Mutex, RwLock};
+use tokio::sync::mpsc;
+
+use crate::api::{self, ApiCall};
+use crate::app;
+use crate::call::command::{COMMAND_QUEUE, Command};
+use crate::call::control::Control;
+use crate::call::dialstring::{DialLeg, Variables};
+use crate::call::{Cause, Channel, Direction, Endpoint};
+use crate::clock;
+use crate::config::Config;
+use crate::store::Stores;
+
+/// What a call needs of the world around it.
+pub struct Switch {
+    /// Events.
+    pub bus: Arc<EventBus>,
+    /// Log lines.
+    pub logs: Arc<LogHub>,
+    /// The media engine.
+    pub media: media::Engine,
+    /// Dialplan applications.
+    pub apps: app::Registry,
+    /// API commands.
+    pub apis: api::Registry,
+    /// The configuration that serves now.
+    pub config: ArcSwap<Config>,
+    /// Hash, db, limits, registrations, records.
+    pub stores: Stores,
+    /// Timed jobs.
+    pub scheduler: crate::schedule::Scheduler,
+    /// Session counters and limits.
+    pub counters: Counters,
+    /// Where things live on disk.
+    pub dirs: crate::boot::Dirs,
+    /// Since when.
+    pub started: Instant,
+    /// Since when, µs since the epoch.
+    pub started_us: i64,
+    globals: RwLock<Globals>,
+    channels: RwLock<HashMap<Arc<str>, Arc<Channel>>>,
+    endpoints: RwLock<HashMap<&'static str, Arc<dyn Endpoint>>>,
+    modules: crate::modules::Modules,
+    verbose_events: AtomicBool,
+    stop: tokio::sync::watch::Sender<Option<Stop>>,
+}
+
+/// How the switch is to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// Hang everything up and go.
+    Now,
+    /// Take no new calls, go when the last one ended.
+    Elegant,
+    /// As [`Stop::Now`], but start again afterwards.
+    Restart,
+}
+
+/// Session counters and limits, as `status` and HEARTBEAT show them.
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// `max-sessions`.
+    pub max_sessions: AtomicU32,
+    /// `sessions-per-second`.
+    pub sps_limit: AtomicU32,
+    /// Sessions since start; the last `session_id` given out.
+    pub total: AtomicU64,
+    /// Most sessions at once.
+    pub peak: AtomicU32,
+    /// Most sessions at once within the last five minutes.
+    pub peak_five_minutes: AtomicU32,
+    /// Sessions of the running second.
+    pub this_second: AtomicU32,
+    /// Sessions of the last second.
+    pub last_second: AtomicU32,
+    /// Most sessions in a second.
+    pub sps_peak: AtomicU32,
+    /// Most sessions in a second within the last five minutes.
+    pub sps_peak_five_minutes: AtomicU32,
+    /// New inbound calls are refused (`fsctl pause inbound`).
+    pub paused_inbound: AtomicBool,
+    /// New outbound calls are refused.
+    pub paused_outbound: AtomicBool,
+    /// Shutting down once calls have ended.
+    pub draining: AtomicBool,
+}
+
+/// What [`Switch::new`] is made of.
+pub struct Parts {
+    /// Events.
+    pub bus: Arc<EventBus>,
+    /// Log lines.
+    pub logs: Arc<LogHub>,
+    /// The media engine.
+    pub media: media::Engine,
+    /// The configuration.
+    pub config: Config,
+    /// Global variables.
+    pub globals: Globals,
+    /// Stores.
+    pub stores: Stores,
+    /// Directories.
+    pub dirs: crate::boot::Dirs,
+}
+
+impl Switch {
+    /// A switch with all applications and commands, no endpoints and no calls.
+    #[must_use]
+    pub fn new(parts: Parts) -> Arc<Self> {
+        let counters = Counters::default();
+        counters.max_sessions.store(parts.config.switch.max_sessions, Ordering::Relaxed);
+        counters.sps_limit.store(parts.config.switch.sessions_per_second, Ordering::Relaxed);
+        Arc::new(Self {
+            bus: parts.bus,
+            logs: parts.logs,
+            media: parts.media,
+            apps: app::Registry::standard(),
+            apis: api::Registry::standard(),
+            verbose_events: AtomicBool::new(parts.config.switch.verbose_channel_events),
+            config: ArcSwap::from_pointee(parts.config),
+            stores: parts.stores,
+            scheduler: crate::schedule::Scheduler::default(),
+            counters,
+            dirs: parts.dirs,
+            started: Instant::now(),
+            started_us: clock::now_us(),
+            globals: RwLock::new(parts.globals),
+            channels: RwLock::default(),
+            endpoints: RwLock::default(),
+            modules: crate::modules::Modules::default(),
+            stop: tokio::sync::watch::Sender::new(None),
+        })
+    }
+
+    // ---- globals ----
+
+    /// A global variable.
+    #[must_use]
+    pub fn global(&self, name: &str) -> Option<String> {
+        self.globals.read().get(name).map(str::to_owned)
+    }
+
+    /// Sets a global variable; an empty value deletes it.
+    pub fn set_global(&self, name: &str, value: &str) {
+        self.globals.write().set(name, value);
+    }
+
+    /// All global variables, in order.
+    #[must_use]
+    pub fn globals(&self) -> Globals {
+        self.globals.read().clone()
+    }
+
+    /// Replaces what a reload of the configuration set.
+    pub fn replace_globals(&self, globals: Globals) {
+        *self.globals.write() = globals;
+    }
+
+    /// Values of all globals whose names start so.
+    #[must_use]
+    pub fn globals_starting(&self, prefix: &str) -> Vec<String> {
+        self.globals
+            .read()
+            .iter()
+            .filter(|(name, _)| name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix)))
+            .map(|(_, value)| value.to_owned())
+            .collect()
+    }
+
+    // ---- channels ----
+
+    /// A call leg by UUID.
+    #[must_use]
+    pub fn channel(&self, uuid: &str) -> Option<Arc<Channel>> {
+        self.channels.read().get(uuid).cloned()
+    }
+
+    /// All call legs, oldest first.
+    #[must_use]
+    pub fn channels(&self) -> Vec<Arc<Channel>> {
+        let mut all: Vec<_> = self.channels.read().values().cloned().collect();
+        all.sort_by_key(|channel| (channel.created(), channel.session_id()));
+        all
+    }
+
+    /// How many call legs there are.
+    #[must_use]
+    pub fn channel_count(&self) -> usize {
+        self.channels.read().len()
+    }
+
+    /// A new channel with its queue. Nobody can find it before [`Switch::add_channel`].
+    ///
+    /// `uuid` is taken if it is free, else a new one is made (and the clash logged).
+    ///
+    /// # Errors
+    /// The cause to refuse with when the switch is full or paused.
+    pub fn new_channel(
+        self: &Arc<Self>,
+        direction: Direction,
+        name: String,
+        uuid: Option<&str>,
+    ) -> Result<(Arc<Channel>, mpsc::Receiver<Command>), Cause> {
+        self.admit(direction)?;
+        let uuid = match uuid {
+            Some(wanted) if self.channel(wanted).is_none() => wanted.to_owned(),
+            Some(taken) => {
+                tracing::error!(fs_level = "CRIT", "Duplicate UUID! {taken}");
+                clock::new_uuid()
+            }
+            None => clock::new_uuid(),
+        };
+        let id = self.counters.total.fetch_add(1, Ordering::Relaxed) + 1;
+        self.counters.this_second.fetch_add(1, Ordering::Relaxed);
+        let (sender, inbox) = mpsc::channel(COMMAND_QUEUE);
+        Ok((Channel::new(Arc::clone(self), uuid.into(), id, direction, name, sender), inbox))
+    }
+
+    /// May another session begin?
+    ///
+    /// # Errors
+    /// The cause to refuse with.
+    pub fn admit(&self, direction: Direction) -> Result<(), Cause> {
+        let counters = &self.counters;
+        let paused = match direction {
+            Direction::Inbound => &counters.paused_inbound,
+            Direction::Outbound => &counters.paused_outbound,
+        };
+        let full = self.channel_count() >= counters.max_sessions.load(Ordering::Relaxed) as usize;
+        let fast = counters.this_second.load(Ordering::Relaxed) >= counters.sps_limit.load(Ordering::Relaxed);
+        if paused.load(Ordering::Relaxed) || counters.draining.load(Ordering::Relaxed) {
+            return Err(Cause::DESTINATION_OUT_OF_ORDER);
+        }
+        if full || fast {
+            tracing::error!(
+                fs_level = "CRIT",
+                "{}", if full { "Over Session Limit!" } else { "Over Session Rate!" }
+            );
+            return Err(Cause::DESTINATION_OUT_OF_ORDER);
+        }
+        Ok(())
+    }
+
+    /// Makes a channel known.
+    ///
+    /// # Errors
+    /// [`Cause::DESTINATION_OUT_OF_ORDER`] if its UUID was taken meanwhile.
+    pub fn add_channel(&self, channel: &Arc<Channel>) -> Result<(), Cause> {
+        let mut channels = self.channels.write();
+        if channels.contains_key(channel.uuid()) {
+            return Err(Cause::DESTINATION_OUT_OF_ORDER);
+        }
+        channels.insert(Arc::clone(channel.uuid()), Arc::clone(channel));
+        let now = u32::try_from(channels.len()).unwrap_or(u32::MAX);
+        self.counters.peak.fetch_max(now, Ordering::Relaxed);
+        self.counters.peak_five_minutes.fetch_max(now, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Forgets a channel.
+    pub fn remove_channel(&self, channel: &Channel) {
+        let left = {
+            let mut channels = self.channels.write();
+            channels.remove(channel.uuid());
+            channels.len()
+        };
+        self.stores.limits.release_all(channel.uuid());
+        if left == 0 && self.counters.draining.load(Ordering::Relaxed) {
+            self.stop.send_replace(Some(Stop::Now));
+        }
+    }
+
+    /// Call records of an ended channel.
+    pub async fn report(&self, channel: &Arc<Channel>) {
+        self.stores.cdr.report(channel).await;
+    }
+
+    /// Do all events of all channels carry variables?
+    #[must_use]
+    pub fn verbose_events(&self) -> bool {
+        self.verbose_events.load(Ordering::Relaxed)
+    }
+
+    /// `fsctl verbose_events`.
+    pub fn set_verbose_events(&self, on: bool) {
+        self.verbose_events.store(on, Ordering::Relaxed);
+    }
+
+    // ---- endpoints and modules ----
+
+    /// Makes a way to call known.
+    pub fn add_endpoint(&self, endpoint: Arc<dyn Endpoint>) {
+        self.endpoints.write().insert(endpoint.name(), endpoint);
+    }
+
+    /// The endpoint of that name, in any case.
+    #[must_use]
+    pub fn endpoint(&self, name: &str) -> Option<Arc<dyn Endpoint>> {
+        self.endpoints.read().get(name.to_ascii_lowercase().as_str()).cloned()
+    }
+
+    /// Names and modules of all endpoints.
+    #[must_use]
+    pub fn endpoints(&self) -> Vec<(&'static str, &'static str)> {
+        self.endpoints.read().values().map(|endpoint| (endpoint.name(), endpoint.module())).collect()
+    }
+
+    /// Which modules are loaded.
+    #[must_use]
+    pub fn modules(&self) -> &crate::modules::Modules {
+        &self.modules
+    }
+
+    /// Replaces legs that stand for others (`user/…`, `group/…`) by those they stand for.
+    pub async fn resolve_legs(
+        self: &Arc<Self>,
+        group: &[DialLeg],
+        global: &Variables,
+        caller: Option<&Arc<Channel>>,
+    ) -> Vec<Result<DialLeg, Cause>> {
+        let mut legs = Vec::new();
+        for leg in group {
+            legs.extend(crate::endpoint::resolve(self, leg, global, caller).await);
+        }
+        legs
+    }
+
+    // ---- commands ----
+
+    /// Runs an API command for a call or for nobody and fires its API event. `None` if there is no such command.
+    pub async fn run_api(self: &Arc<Self>, command: &str, args: &str, channel: Option<Arc<Channel>>) -> Option<String> {
+        let api = self.apis.find(command)?;
+        // Created before the command runs, delivered after: events it causes carry higher sequence numbers.
+        let event = self.bus.wants(EventName::Api).then(|| {
+            let mut event = Event::new(EventName::Api);
+            esl_server::stamp!(self.bus, &mut event);
+            event.push("API-Command", command);
+            event.push("API-Command-Argument", args);
+            event
+        });
+        if event.is_none() {
+            self.bus.skip();
+        }
+        let call = ApiCall { switch: Arc::clone(self), args: args.to_owned(), channel };
+        let output = api.run(call).await;
+        if let Some(event) = event {
+            self.bus.deliver(event);
+        }
+        Some(output)
+    }
+
+    /// Does an address pass an access list (or CIDR)?
+    #[must_use]
+    pub fn acl_allows(&self, list: &str, ip: IpAddr) -> bool {
+        self.config.load().acl.check(list, ip)
+    }
+
+    // ---- the end ----
+
+    /// Asks the switch to stop.
+    pub fn stop(&self, how: Stop) {
+        if how == Stop::Elegant {
+            self.counters.draining.store(true, Ordering::Relaxed);
+            if self.channel_count() > 0 {
+                return;
+            }
+        }
+        self.stop.send_replace(Some(if how == Stop::Elegant { Stop::Now } else { how }));
+    }
+
+    /// Takes back an elegant stop.
+    pub fn cancel_stop(&self) {
+        self.counters.draining.store(false, Ordering::Relaxed);
+    }
+
+    /// Resolves when the switch was asked to stop.
+    pub async fn stopped(&self) -> Stop {
+        let mut watch = self.stop.subscribe();
+        loop {
+            if let Some(how) = *watch.borrow_and_update() {
+                return how;
+            }
+            if watch.changed().await.is_err() {
+                return Stop::Now;
+            }
+        }
+    }
+}
+
+/// The switch as the Event Socket sees it.
+pub struct EslFace(pub Arc<Switch>);
+
+impl esl_server::Switch for EslFace {
+    fn bus(&self) -> &Arc<EventBus> {
+        &self.0.bus
+    }
+
+    fn logs(&self) -> &Arc<LogHub> {
+        &self.0.logs
+    }
+
+    fn api(&self, request: ApiRequest) -> BoxFuture<'_, ApiReply> {
+        Box::pin(async move {
+            let channel = request.caller_uuid.as_deref().and_then(|uuid| self.0.channel(uuid));
+            match self.0.run_api(&request.command, &request.args, channel).await {
+                Some(output) => ApiReply::Output(output),
+                None => ApiReply::NotFound,
+            }
+        })
+    }
+
+    fn call(&self, uuid: &str) -> Option<Arc<dyn CallControl>> {
+        let channel = self.0.channel(uuid)?;
+        Some(Arc::new(Control(channel)))
+    }
+
+    fn acl_allows(&self, list: &str, ip: IpAddr) -> bool {
+        self.0.acl_allows(list, ip)
+    }
+
+    fn esl_user(&self, user: &str, domain: &str) -> Option<EslUser> {
+        let config = self.0.config.load();
+        let user = config.directory.find_user(user, domain)?;
+        let param = |name: &str| user.params.get(name).map(str::to_owned);
+        Some(EslUser {
+            password: param("esl-password"),
+            allowed_events: param("esl-allowed-events"),
+            allowed_api: param("esl-allowed-api"),
+            allowed_log: param("esl-allowed-log"),
+        })
+    }
+
+    fn queue_event_to_call(&self, uuid: &str, event: Event) -> Result<(), Event> {
+        match self.0.channel(uuid) {
+            Some(channel) => {
+                channel.queue_event(event);
+                Ok(())
+            }
+            None => Err(event),
+        }
+    }
+}
+
+/// Five minutes of peaks and the second's rates: called once a second.
+pub fn tick(switch: &Switch, history: &Mutex<Peaks>) {
+    let counters = &switch.counters;
+    let rate = counters.this_second.swap(0, Ordering::Relaxed);
+    counters.last_second.store(rate, Ordering::Relaxed);
+    counters.sps_peak.fetch_max(rate, Ordering::Relaxed);
+    let sessions = u32::try_from(switch.channel_count()).unwrap_or(u32::MAX);
+    let mut history = history.lock();
+    history.push(sessions, rate);
+    counters.peak_five_minutes.store(history.sessions(), Ordering::Relaxed);
+    counters.sps_peak_five_minutes.store(history.rate(), Ordering::Relaxed);
+}
+
+/// Sessions and rates of the last five minutes, one entry a second.
+#[derive(Debug, Default)]
+pub struct Peaks(std::collections::VecDeque<(u32, u32)>);
+
+const FIVE_MINUTES: usize = 300;
+
+impl Peaks {
+    fn push(&mut self, sessions: u32, rate: u32) {
+        if self.0.len() == FIVE_MINUTES {
+            self.0.pop_front();
+        }
+        self.0.push_back((sessions, rate));
+    }
+
+    fn sessions(&self) -> u32 {
+        self.0.iter().map(|entry| entry.0).max().unwrap_or(0)
+    }
+
+    fn rate(&self) -> u32 {
+        self.0.iter().map(|entry| entry.1).max().unwrap_or(0)
+    }
+}
