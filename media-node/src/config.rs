@@ -125,9 +125,10 @@ fn from_file(file: &str) -> Option<Arc<Dialplan>> {
     let text = std::fs::read(file)
         .inspect_err(|error| tracing::error!("Open of dialplan failed: {file}: {error}"))
         .ok()?;
-    let (tree, diagnostics) = dialplan_xml::parse_document(file, &text, &LoadOptions::default());
-    log_diagnostics(&diagnostics);
-    let (dialplan, diagnostics) = Dialplan::compile(&tree?);
+    let options = LoadOptions { allowed: std::collections::BTreeSet::new(), ..LoadOptions::default() };
+    let loaded = dialplan_xml::parse_document(&text, file, Path::new("/"), Globals::new(), &options);
+    log_diagnostics(&loaded.diagnostics);
+    let (dialplan, diagnostics) = Dialplan::compile(&loaded.tree?);
     log_diagnostics(&diagnostics);
     Some(Arc::new(dialplan))
 }

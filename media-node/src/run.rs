@@ -1,14 +1,16 @@
 //! The wiring: configuration, engines, listeners, signals, the end.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use dialplan_xml::Globals;
 use esl_server::event::{Event, EventName};
+use esl_server::server::{Listener, ServerConfig, ServerHandle};
 use esl_server::{CoreInfo, EventBus};
 use parking_lot::Mutex;
 
-use crate::boot::{Context, Fatal, Request};
+use crate::boot::{Context, Fatal, LogControl, Request, Signals};
 use crate::switch::{EslFace, Parts, Peaks, Stop, Switch, tick};
 use crate::{clock, config};
 
@@ -16,7 +18,7 @@ use crate::{clock, config};
 ///
 /// # Errors
 /// [`Fatal`] when it cannot start: an unusable configuration, or a listener that must not fail.
-pub async fn run(mut context: Context) -> Result<(), Fatal> {
+pub async fn run(context: Context) -> Result<(), Fatal> {
     let mut globals = Globals::new();
     for (name, value) in &context.globals {
         globals.set(name, value);
@@ -45,9 +47,10 @@ pub async fn run(mut context: Context) -> Result<(), Fatal> {
     crate::endpoint::register(&switch);
     let _listener = listen(&switch).await?;
     spawn_clock(&switch);
-    context.ready.announce();
+    let Context { ready, mut signals, log, .. } = context;
+    ready.announce();
     fire_info(&switch, EventName::Startup, "System Ready");
-    wait_for_end(&switch, &mut context).await;
+    wait_for_end(&switch, &mut signals, &log).await;
     fire_info(&switch, EventName::Shutdown, "System Shutting Down");
     end_calls(&switch).await;
     Ok(())
@@ -64,12 +67,23 @@ fn core_info(core_uuid: &str, conf: &config::Config, globals: &Globals) -> CoreI
     }
 }
 
-async fn listen(switch: &Arc<Switch>) -> Result<esl_server::server::Listener, Fatal> {
+/// Opens the Event Socket. A port in use is tried again for ever, unless `stop-on-bind-error` says otherwise.
+async fn listen(switch: &Arc<Switch>) -> Result<ServerHandle, Fatal> {
     let conf = switch.config.load().event_socket.clone();
-    let face = Arc::new(EslFace(Arc::clone(switch)));
-    esl_server::server::Listener::bind(face, (&conf).into())
+    let ip = conf.listen_ip.parse().map_err(|_| {
+        Fatal::new(format!("event_socket.conf: listen-ip is no address: {}", conf.listen_ip))
+    })?;
+    let config = ServerConfig {
+        listen: SocketAddr::new(ip, conf.listen_port),
+        password: conf.password.clone(),
+        acls: conf.apply_inbound_acl.clone(),
+        stop_on_bind_error: conf.stop_on_bind_error,
+        ..ServerConfig::default()
+    };
+    let listener = Listener::bind_patiently(config)
         .await
-        .map_err(|error| Fatal::new(format!("Cannot open the Event Socket: {error}")))
+        .map_err(|error| Fatal::new(format!("Event Socket: {error}")))?;
+    Ok(listener.serve(Arc::new(EslFace(Arc::clone(switch)))))
 }
 
 /// Counters every second, HEARTBEAT every `event-heartbeat-interval`.
@@ -91,12 +105,12 @@ fn fire_info(switch: &Switch, name: EventName, info: &str) {
     esl_server::fire!(switch.bus, event);
 }
 
-async fn wait_for_end(switch: &Arc<Switch>, context: &mut Context) {
+async fn wait_for_end(switch: &Arc<Switch>, signals: &mut Signals, log: &LogControl) {
     loop {
         tokio::select! {
-            request = context.signals.next() => match request {
+            request = signals.next() => match request {
                 Request::Hangup => {
-                    context.log.hangup();
+                    log.hangup();
                     let (status, _) = config::reload(switch);
                     tracing::info!("Reload after SIGHUP [{status}]");
                 }

@@ -32,8 +32,7 @@ fn run(call: &ApiCall) -> String {
 /// The whole match and its groups; `None` when there is no match or the pattern is broken.
 #[must_use]
 pub fn captures(pattern: &str, data: &str) -> Option<Vec<String>> {
-    let found = dialplan_xml::regex::find(pattern, data)?;
-    Some(found)
+    Some(dialplan_xml::regex::Pattern::cached(pattern).ok()?.captures(data)?.groups)
 }
 
 /// Replaces `%1`, `$1`, `${1}` by groups.

@@ -58,7 +58,7 @@ async fn execute_extension(session: &mut Session, argument: &str) -> AppResult {
         }
     });
     let found = session.route_with(&dialplan, &context, exten).await;
-    session.stack_extension(1);
+    session.stack_extension(true);
     let mut result = Ok(());
     for (application, data) in found.map(|extension| extension.applications).unwrap_or_default() {
         result = Box::pin(session.execute(&application, &data)).await;
@@ -66,7 +66,7 @@ async fn execute_extension(session: &mut Session, argument: &str) -> AppResult {
             break;
         }
     }
-    session.stack_extension(-1);
+    session.stack_extension(false);
     channel.with(|data| {
         if let Some(profile) = &mut data.profile {
             profile.destination_number = before.destination_number;

@@ -43,9 +43,7 @@ async fn info(session: &mut Session, _argument: &str) -> AppResult {
     let channel = session.channel();
     let event = channel.channel_data(false);
     let mut text = String::from("CHANNEL_DATA:\n");
-    for (name, value) in event.iter() {
-        text.push_str(&format!("{name}: [{value}]\n"));
-    }
+    event.for_each_header(|name, value| text.push_str(&format!("{name}: [{}]\n", value.text())));
     tracing::info!(uuid = %channel.uuid(), "{text}");
     Ok(())
 }

@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
-use esl_server::event::{EventName, Value, Vars};
+use esl_server::event::{Event, EventName, Value, Vars};
 use esl_server::{CallMessage, EventSink, QueueFull};
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, watch};
@@ -345,7 +345,7 @@ impl Channel {
     /// A channel variable, and nothing else. Arrays read as `ARRAY::…`; `name[3]` addresses an element.
     #[must_use]
     pub fn var(&self, name: &str) -> Option<String> {
-        self.data.lock().vars.text(name)
+        self.data.lock().vars.get(name).map(Cow::into_owned)
     }
 
     /// The variable as an application or `${name}` sees it: scope variables, channel variables, profile fields, globals.
@@ -399,6 +399,33 @@ impl Channel {
             vars.remove(name);
         } else {
             vars.push(name.to_owned(), value);
+        }
+    }
+
+    /// Prepends to an array variable; an empty value deletes it.
+    pub fn unshift_var(&self, name: &str, value: &str) {
+        let mut data = self.data.lock();
+        let vars = Arc::make_mut(&mut data.vars);
+        if value.is_empty() {
+            vars.remove(name);
+        } else {
+            vars.unshift(name.to_owned(), value);
+        }
+    }
+
+    /// Gives an event to the call: a connection that diverted the call's events gets it, else everybody, once the
+    /// call's task takes it up.
+    pub fn queue_event(&self, mut event: Event) {
+        self.describe(&mut event);
+        let divert = self.data.lock().divert.clone();
+        match divert {
+            Some(sink) => {
+                esl_server::stamp!(self.switch.bus, &mut event);
+                sink.send(Arc::new(event));
+            }
+            None => {
+                esl_server::fire!(self.switch.bus, event);
+            }
         }
     }
 

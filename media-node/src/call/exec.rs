@@ -152,7 +152,8 @@ impl Session {
         if queued {
             self.announce(&message);
         }
-        let was_locked = std::mem::replace(&mut self.locked, self.locked || message.event_lock());
+        let was_locked = self.locked;
+        self.locked |= message.event_lock();
         self.depth += 1;
         match message.command() {
             CallCommand::Execute => self.run_execute(&message).await,
@@ -222,7 +223,7 @@ impl Session {
         let applications = message
             .applications()
             .map(|line| {
-                let (app, data) = line.split_once(' ').unwrap_or((line, ""));
+                let (app, data) = line.split_once(' ').unwrap_or((&line, ""));
                 (app.to_owned(), data.to_owned())
             })
             .collect();

@@ -49,7 +49,7 @@ impl Session {
         channel.fire(EventName::ChannelState);
         channel.switch().report(&channel).await;
         self.run_api_hook("api_reporting_hook").await;
-        channel.fire_with(EventName::ChannelHangupComplete, |event| event.push("Hangup-Cause", cause.name()), |_| {});
+        channel.fire_with(EventName::ChannelHangupComplete, |event| drop(event.push("Hangup-Cause", cause.name())), |_| {});
         channel.with(|data| data.state = State::Destroy);
         channel.fire(EventName::ChannelDestroy);
         channel.with(|data| data.running = State::Destroy);

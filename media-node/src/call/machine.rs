@@ -255,7 +255,7 @@ impl Session {
             }
             data.callee_direction = "RECV";
         });
-        channel.fire_with(EventName::CallUpdate, |event| event.push("Direction", "RECV"), |_| {});
+        channel.fire_with(EventName::CallUpdate, |event| drop(event.push("Direction", "RECV")), |_| {});
     }
 
     /// Does nothing but serve the leg until somebody moves the call.

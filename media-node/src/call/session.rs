@@ -65,6 +65,7 @@ pub struct Session {
     pub(super) messages: VecDeque<CallMessage>,
     pub(super) depth: usize,
     pub(super) locked: bool,
+    stacked: usize,
 }
 
 /// Messages nest this deep: a message that runs an application in which a message runs …
@@ -75,7 +76,7 @@ impl Session {
     #[must_use]
     pub fn new(channel: Arc<Channel>, leg: Box<dyn EndpointLeg>, inbox: mpsc::Receiver<Command>) -> Self {
         let watch = channel.watch();
-        Self { channel, leg, inbox, watch, messages: VecDeque::new(), depth: 0, locked: false }
+        Self { channel, leg, inbox, watch, messages: VecDeque::new(), depth: 0, locked: false, stacked: 0 }
     }
 
     /// The channel.
@@ -269,6 +270,17 @@ impl Session {
                 Some(Wake::Media(other))
             }
         }
+    }
+
+    /// How many extensions run inside each other (`execute_extension`).
+    #[must_use]
+    pub fn stacked_extensions(&self) -> usize {
+        self.stacked
+    }
+
+    /// One extension deeper, or one less.
+    pub fn stack_extension(&mut self, deeper: bool) {
+        self.stacked = if deeper { self.stacked + 1 } else { self.stacked.saturating_sub(1) };
     }
 
     // ---- what applications do ----
