@@ -342,6 +342,10 @@ fn translate(
                 out.argv.push(format!("{dashes}{name}").into());
                 out.argv.push(value);
             }
+            // Not a bundle of one-letter flags: to clap it is an unknown long one, named whole.
+            Some(name) if name.len() > 1 && !word_has_two_dashes(&word) => {
+                out.argv.push(format!("--{name}").into());
+            }
             _ => out.argv.push(word),
         }
     }
@@ -353,6 +357,10 @@ fn translate(
 fn long_name(word: &str) -> Option<&str> {
     let name = word.strip_prefix("--").or_else(|| word.strip_prefix('-'))?;
     (!name.is_empty()).then_some(name)
+}
+
+fn word_has_two_dashes(word: &OsString) -> bool {
+    word.as_encoded_bytes().starts_with(b"--")
 }
 
 fn takes_value(word: Option<&OsString>) -> bool {
@@ -480,7 +488,11 @@ mod tests {
         let error = parse("f --frobnicate").expect_err("unknown flag");
         assert_eq!((error.exit, error.to_stdout), (1, false));
         assert!(error.message.contains("--frobnicate"), "{}", error.message);
-        assert_eq!(parse("f -frobnicate").expect_err("unknown flag").exit, 1);
+        for line in ["f -frobnicate", "f -unknown"] {
+            let error = parse(line).expect_err(line);
+            assert_eq!(error.exit, 1);
+            assert!(error.message.contains(&line[3..]), "{}", error.message);
+        }
     }
 
     #[test]
