@@ -278,5 +278,34 @@ impl SofiaConf {
     }
 }
 
+/// `timezones.conf`: names for zones, each with a POSIX rule.
+#[derive(Clone, Debug, Default)]
+pub struct TimezonesConf {
+    zones: Params,
+}
+
+impl TimezonesConf {
+    /// Reads the element; see the module documentation.
+    pub fn read(conf: Option<Node<'_>>) -> Self {
+        Self { zones: Params::read(conf.and_then(|c| c.child("timezones")), "zone") }
+    }
+
+    /// The zone of a name: as configured, else of the zone database.
+    pub fn zone(&self, name: &str) -> Option<jiff::tz::TimeZone> {
+        let configured = self.zones.get(name).and_then(posix_zone);
+        configured.or_else(|| jiff::tz::TimeZone::get(name).ok())
+    }
+
+    /// Names and rules in document order.
+    pub fn zones(&self) -> &Params {
+        &self.zones
+    }
+}
+
+/// The zone a POSIX rule describes.
+pub fn posix_zone(rule: &str) -> Option<jiff::tz::TimeZone> {
+    jiff::tz::TimeZone::posix(rule).ok()
+}
+
 /// Diagnostics of a typed read, for readers that report.
 pub type Report = Vec<Diagnostic>;

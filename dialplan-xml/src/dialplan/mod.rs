@@ -1,18 +1,45 @@
 //! The dialplan: compiled once, asked per call.
+//!
+//! [`Dialplan::compile`] turns the `dialplan` section into contexts whose expressions are compiled;
+//! [`Dialplan::route`] walks one context for one call. A decision reads fields and variables
+//! through [`Host`](crate::Host), runs `inline` actions through it, and yields the list of
+//! applications the call executes.
 
+mod compile;
 mod inline;
+mod logging;
+mod model;
+mod route;
+mod time;
 mod trace;
 
+use std::collections::HashMap;
+use std::fmt;
 use std::sync::Arc;
 
+use crate::config::TimezonesConf;
 use crate::{Diagnostic, Host, Place, Tree};
+use model::Context;
 
 pub use inline::{InlineAction, parse_inline};
-pub use trace::Step;
+pub use model::{Break, RegexMode};
+pub use trace::{Step, StepKind};
 
-/// Every context of a document, ready to decide.
-#[derive(Clone, Debug, Default)]
-pub struct Dialplan {}
+/// Every context of a document, ready to decide. Cheap to clone.
+#[derive(Clone, Default)]
+pub struct Dialplan {
+    inner: Arc<Inner>,
+}
+
+#[derive(Default)]
+struct Inner {
+    contexts: Vec<Context>,
+    /// Lower-case name to position; the first context of a name wins.
+    by_name: HashMap<String, usize>,
+    /// Names of the caller-profile fields conditions look at, by number.
+    fields: Vec<Box<str>>,
+    zones: TimezonesConf,
+}
 
 /// What is asked.
 #[derive(Clone, Debug, Default)]
@@ -68,15 +95,48 @@ pub struct Action {
 
 impl Dialplan {
     /// Compiles the `dialplan` section of a document (an empty dialplan when there is none).
-    /// Bad expressions are reported and never match.
+    /// Bad expressions are reported and never match. Zone names come from the same document's
+    /// `timezones.conf`.
     pub fn compile(tree: &Tree) -> (Self, Vec<Diagnostic>) {
-        let _ = tree;
-        (Self::default(), Vec::new())
+        Self::compile_with_zones(tree, TimezonesConf::read(tree.configuration("timezones.conf")))
+    }
+
+    /// The same with zone names from elsewhere: for documents that hold a dialplan only.
+    pub fn compile_with_zones(tree: &Tree, zones: TimezonesConf) -> (Self, Vec<Diagnostic>) {
+        let (inner, diagnostics) = compile::compile(tree, zones);
+        (Self { inner: Arc::new(inner) }, diagnostics)
     }
 
     /// Decides what a call does.
     pub fn route(&self, request: &RouteRequest, host: &mut dyn Host, trace: Trace) -> Routed {
-        let _ = (request, host, trace);
-        Routed::default()
+        route::route(&self.inner, request, host, trace)
+    }
+
+    /// Names of the contexts, in document order.
+    pub fn contexts(&self) -> impl Iterator<Item = &str> {
+        self.inner.contexts.iter().map(|c| &*c.name)
+    }
+
+    /// Names and places of a context's extensions, in document order.
+    pub fn extensions(&self, context: &str) -> impl Iterator<Item = (&str, &Place)> {
+        let found = self.inner.context(context);
+        found.into_iter().flat_map(|c| &c.extensions).map(|e| (e.label(), &e.place))
+    }
+
+    /// The configured time zones.
+    pub fn zones(&self) -> &TimezonesConf {
+        &self.inner.zones
+    }
+}
+
+impl Inner {
+    fn context(&self, name: &str) -> Option<&Context> {
+        self.contexts.get(*self.by_name.get(&name.to_ascii_lowercase())?)
+    }
+}
+
+impl fmt::Debug for Dialplan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.contexts()).finish()
     }
 }
