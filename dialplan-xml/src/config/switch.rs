@@ -1,0 +1,149 @@
+//! The core's own settings.
+
+use super::{Params, log_level, settings};
+use crate::Node;
+use crate::text::{is_true, leading_integer};
+
+/// `switch.conf`, and `post_load_switch.conf`, which looks the same.
+#[derive(Clone, Debug)]
+pub struct SwitchConf {
+    /// `<settings>`, everything as written.
+    pub settings: Params,
+    /// `<variables>`: become global variables.
+    pub variables: Params,
+    /// `<cli-keybindings>`: key number, 1 to 12, and command.
+    pub keybindings: Vec<(u8, String)>,
+    /// `<default-ptimes>`: codec and milliseconds.
+    pub default_ptimes: Vec<(String, u32)>,
+    /// `switchname`.
+    pub switchname: Option<String>,
+    /// `max-sessions`.
+    pub max_sessions: u32,
+    /// `sessions-per-second`.
+    pub sessions_per_second: u32,
+    /// `loglevel`, 0 to 7; `None` when disabled.
+    pub loglevel: Option<u8>,
+    /// `rtp-start-port`.
+    pub rtp_start_port: u16,
+    /// `rtp-end-port`.
+    pub rtp_end_port: u16,
+    /// `event-heartbeat-interval`, seconds.
+    pub event_heartbeat_interval: u32,
+    /// `min-dtmf-duration`, 8 kHz samples.
+    pub min_dtmf_duration: u32,
+    /// `default-dtmf-duration`, 8 kHz samples.
+    pub default_dtmf_duration: u32,
+    /// `max-dtmf-duration`, 8 kHz samples.
+    pub max_dtmf_duration: u32,
+    /// `api-expansion`: whether `${api()}` runs.
+    pub api_expansion: bool,
+    /// `verbose-channel-events`.
+    pub verbose_channel_events: bool,
+    /// `multiple-registrations`.
+    pub multiple_registrations: bool,
+    /// `caller-profile-soft-lookup-values`.
+    pub soft_lookup_values: bool,
+    /// `caller-profile-soft-variables-uses-prefix`.
+    pub soft_variables_use_prefix: bool,
+}
+
+/// Shortest digit, 8 kHz samples.
+const DTMF_MIN: u32 = 400;
+/// Longest digit, 8 kHz samples.
+const DTMF_MAX: u32 = 192_000;
+
+impl Default for SwitchConf {
+    fn default() -> Self {
+        Self {
+            settings: Params::default(),
+            variables: Params::default(),
+            keybindings: Vec::new(),
+            default_ptimes: Vec::new(),
+            switchname: None,
+            max_sessions: 1000,
+            sessions_per_second: 30,
+            loglevel: Some(7),
+            rtp_start_port: 16384,
+            rtp_end_port: 32768,
+            event_heartbeat_interval: 20,
+            min_dtmf_duration: DTMF_MIN,
+            default_dtmf_duration: 2000,
+            max_dtmf_duration: DTMF_MAX,
+            api_expansion: true,
+            verbose_channel_events: false,
+            multiple_registrations: false,
+            soft_lookup_values: false,
+            soft_variables_use_prefix: false,
+        }
+    }
+}
+
+impl SwitchConf {
+    /// Reads the element; see [`crate::config`]. Later settings win.
+    pub fn read(conf: Option<Node<'_>>) -> Self {
+        let list = |name| conf.and_then(|c| c.child(name));
+        let mut read = Self {
+            settings: settings(conf),
+            variables: Params::read(list("variables"), "variable"),
+            keybindings: keybindings(list("cli-keybindings")),
+            default_ptimes: default_ptimes(list("default-ptimes")),
+            ..Self::default()
+        };
+        for param in read.settings.clone().iter() {
+            read.apply(&param.name.to_ascii_lowercase(), &param.value);
+        }
+        // The shortest and the longest digit make room for the default one.
+        read.min_dtmf_duration = read.min_dtmf_duration.min(read.default_dtmf_duration);
+        read.max_dtmf_duration = read.max_dtmf_duration.max(read.default_dtmf_duration);
+        read
+    }
+
+    fn apply(&mut self, name: &str, value: &str) {
+        let number = |old: u32| u32::try_from(leading_integer(value)).unwrap_or(old);
+        let port = |old: u16| u16::try_from(leading_integer(value)).unwrap_or(old);
+        let duration = || number(0).clamp(DTMF_MIN, DTMF_MAX);
+        match name {
+            "switchname" if !value.is_empty() => self.switchname = Some(value.to_owned()),
+            "max-sessions" => self.max_sessions = number(self.max_sessions),
+            "sessions-per-second" => self.sessions_per_second = number(self.sessions_per_second),
+            "loglevel" => self.loglevel = log_level(value).unwrap_or(self.loglevel),
+            "rtp-start-port" => self.rtp_start_port = port(self.rtp_start_port),
+            "rtp-end-port" => self.rtp_end_port = port(self.rtp_end_port),
+            "event-heartbeat-interval" => {
+                self.event_heartbeat_interval = number(self.event_heartbeat_interval);
+            }
+            "min-dtmf-duration" => self.min_dtmf_duration = duration(),
+            "default-dtmf-duration" => self.default_dtmf_duration = duration(),
+            "max-dtmf-duration" => self.max_dtmf_duration = duration(),
+            "api-expansion" => self.api_expansion = is_true(value),
+            "verbose-channel-events" => self.verbose_channel_events = is_true(value),
+            "multiple-registrations" => self.multiple_registrations = is_true(value),
+            "caller-profile-soft-lookup-values" => self.soft_lookup_values = is_true(value),
+            "caller-profile-soft-variables-uses-prefix" => {
+                self.soft_variables_use_prefix = is_true(value);
+            }
+            _ => {}
+        }
+    }
+}
+
+fn keybindings(list: Option<Node<'_>>) -> Vec<(u8, String)> {
+    let keys = Params::read(list, "key");
+    let key = |p: &super::Param| {
+        let number = u8::try_from(leading_integer(&p.name)).ok()?;
+        (1..=12).contains(&number).then(|| (number, p.value.to_string()))
+    };
+    keys.iter().filter_map(key).collect()
+}
+
+/// G723 and iLBC have fixed packet times and are refused.
+fn default_ptimes(list: Option<Node<'_>>) -> Vec<(String, u32)> {
+    let codecs = list.into_iter().flat_map(|l| l.children_named("codec"));
+    let codec = |node: Node<'_>| {
+        let name = node.attr("name")?;
+        let fixed = ["G723", "iLBC"].iter().any(|f| f.eq_ignore_ascii_case(name));
+        let ptime = u32::try_from(leading_integer(node.attr("ptime")?)).ok()?;
+        (!fixed && ptime > 0).then(|| (name.to_owned(), ptime))
+    };
+    codecs.filter_map(codec).collect()
+}
