@@ -46,8 +46,8 @@ pub struct LoadedConfig {
 
 /// Reads the files and compiles them.
 #[must_use]
-pub fn load(conf_dir: &Path, globals: Globals) -> LoadedConfig {
-    let loaded = dialplan_xml::load(conf_dir, globals, &LoadOptions::default());
+pub fn load(root: &Path, globals: Globals) -> LoadedConfig {
+    let loaded = dialplan_xml::load(root, globals, &LoadOptions::default());
     let mut diagnostics = loaded.diagnostics;
     let config = loaded.tree.map(|tree| {
         let (config, more) = compile(tree, &loaded.globals);
@@ -91,6 +91,8 @@ pub fn log_diagnostics(diagnostics: &[Diagnostic]) {
         match diagnostic.severity {
             Severity::Error => tracing::error!("{diagnostic}"),
             Severity::Warning => tracing::warn!("{diagnostic}"),
+            // An optional variable that is not set is the normal case.
+            _ if diagnostic.code == "env-unset" => tracing::debug!("{diagnostic}"),
             _ => tracing::info!("{diagnostic}"),
         }
     }
@@ -100,7 +102,7 @@ pub fn log_diagnostics(diagnostics: &[Diagnostic]) {
 ///
 /// Returns the text `reloadxml` shows in brackets, and whether the new tree serves.
 pub fn reload(switch: &Arc<Switch>) -> (String, bool) {
-    let loaded = load(&switch.dirs.conf_dir, switch.globals());
+    let loaded = load(&switch.dirs.root_path(), switch.globals());
     log_diagnostics(&loaded.diagnostics);
     let Some(config) = loaded.config else { return (loaded.status, false) };
     switch.replace_globals(loaded.globals);

@@ -25,9 +25,13 @@ pub async fn run(context: Context) -> Result<(), Fatal> {
     }
     let core_uuid = clock::new_uuid();
     globals.set("core_uuid", &core_uuid);
-    let loaded = config::load(&context.dirs.conf_dir, globals);
+    let loaded = config::load(&context.dirs.root_path(), globals);
     config::log_diagnostics(&loaded.diagnostics);
     let Some(conf) = loaded.config else { return Err(Fatal::config(loaded.status)) };
+    // A list without modules means all of them (reference behaviour).
+    let listed = &conf.modules.modules;
+    let mod_logfile = listed.is_empty() || listed.iter().any(|load| load.module == "mod_logfile");
+    context.log.configure(&conf.tree, mod_logfile, &context.dirs.log_dir);
     let bus = EventBus::new(core_info(&core_uuid, &conf, &loaded.globals));
     let media = media::Engine::start(media::EngineConfig {
         workers: None,
@@ -47,10 +51,11 @@ pub async fn run(context: Context) -> Result<(), Fatal> {
     crate::endpoint::register(&switch);
     let _listener = listen(&switch).await?;
     spawn_clock(&switch);
-    let Context { ready, mut signals, log, .. } = context;
+    let Context { ready, mut signals, log, identity, options, .. } = context;
+    identity.take().map_err(|error| Fatal::new(error.to_string()))?;
     ready.announce();
     fire_info(&switch, EventName::Startup, "System Ready");
-    wait_for_end(&switch, &mut signals, &log).await;
+    wait_for_end(&switch, &mut signals, &log, options.drain()).await;
     fire_info(&switch, EventName::Shutdown, "System Shutting Down");
     end_calls(&switch).await;
     Ok(())
@@ -105,16 +110,28 @@ fn fire_info(switch: &Switch, name: EventName, info: &str) {
     esl_server::fire!(switch.bus, event);
 }
 
-async fn wait_for_end(switch: &Arc<Switch>, signals: &mut Signals, log: &LogControl) {
+/// Waits for a signal or a command that ends the switch. With `drain`, SIGTERM takes no new calls and waits that
+/// long for the others; a second one does not wait.
+async fn wait_for_end(switch: &Arc<Switch>, signals: &mut Signals, log: &LogControl, drain: Option<Duration>) {
+    let mut deadline: Option<tokio::time::Instant> = None;
     loop {
+        let out_of_patience = async {
+            match deadline {
+                Some(deadline) => tokio::time::sleep_until(deadline).await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
-            request = signals.next() => match request {
-                Request::Hangup => {
-                    log.hangup();
-                    let (status, _) = config::reload(switch);
-                    tracing::info!("Reload after SIGHUP [{status}]");
+            request = signals.next() => match (request, drain) {
+                (Request::Hangup, _) => hang_up_logs(switch, log),
+                (Request::Terminate, Some(patience)) if deadline.is_none() => {
+                    tracing::info!("Waiting for {} channels to end", switch.channel_count());
+                    // A century is for ever, and no instant overflows.
+                    let patience = patience.min(Duration::from_secs(100 * 365 * 86_400));
+                    deadline = Some(tokio::time::Instant::now() + patience);
+                    switch.stop(Stop::Elegant);
                 }
-                Request::Terminate | Request::Interrupt => return,
+                (Request::Terminate | Request::Interrupt, _) => return,
             },
             how = switch.stopped() => {
                 tracing::info!("Stopping: {how:?}");
@@ -122,8 +139,18 @@ async fn wait_for_end(switch: &Arc<Switch>, signals: &mut Signals, log: &LogCont
                     return;
                 }
             }
+            () = out_of_patience => return,
         }
     }
+}
+
+/// SIGHUP: log files rotate, and whoever keeps files of their own hears of it. The configuration is not read again
+/// (reference behaviour).
+fn hang_up_logs(switch: &Switch, log: &LogControl) {
+    log.hangup();
+    let mut event = Event::new(EventName::Trap);
+    event.push("Trapped-Signal", "HUP");
+    esl_server::fire!(switch.bus, event);
 }
 
 /// Calls get this long to say goodbye.

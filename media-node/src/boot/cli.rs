@@ -81,7 +81,7 @@ pub struct Options {
     #[arg(long = "nosql", help_heading = "Running")]
     pub no_sql: bool,
 
-    /// Log level of the console until console.conf is read: console alert crit err warning notice
+    /// Log level of the console, whatever console.conf says: console alert crit err warning notice
     /// info debug, or 0-7
     #[arg(long = "loglevel", value_name = "LEVEL", help_heading = "Logging")]
     pub log_level: Option<String>,

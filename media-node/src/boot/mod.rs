@@ -9,6 +9,7 @@ pub mod daemon;
 pub mod dirs;
 pub mod limits;
 pub mod log;
+pub mod machine;
 pub mod pidfile;
 #[cfg(test)]
 mod scratch;
@@ -139,7 +140,7 @@ where
     }
     let notes = dirs.prepare(&options.dirs, &Dirs::user_state());
     let log_hub = LogHub::new();
-    let log = log::start(Arc::clone(&log_hub), early_log(&options)?)
+    let log = log::start(Arc::clone(&log_hub), log_flags(&options)?)
         .map_err(|error| Fatal::new(format!("Cannot start logging: {error}")))?;
     let pid_file = pidfile::PidFile::take(&dirs.run_dir);
     if let Err(running @ pidfile::PidFileError::Running { .. }) = &pid_file {
@@ -172,19 +173,15 @@ fn no_configuration(dirs: &Dirs) -> Fatal {
     ))
 }
 
-fn early_log(options: &Options) -> Result<LogSettings, Fatal> {
+fn log_flags(options: &Options) -> Result<log::Flags, Fatal> {
     let level = match options.log_level.as_deref() {
         None => None,
         Some(word) => Some(log::parse_level(word).ok_or_else(|| {
             Fatal::new(format!("-loglevel {word}: not a level; say debug, info, notice, ..."))
         })?),
     };
-    let mut early = LogSettings::early(level, options.log_json);
-    if daemon::is_detached() {
-        // Standard output is the line to the parent that waits.
-        early.console = None;
-    }
-    Ok(early)
+    // In the background, standard output is the line to the parent that waits.
+    Ok(log::Flags { console: !daemon::is_detached(), json: options.log_json, level })
 }
 
 fn say_beginnings(options: &Options, dirs: &Dirs, notes: &[String]) {
@@ -218,10 +215,11 @@ fn limit_resources(options: &Options) {
     }
 }
 
-/// The directories, and the password this installation made for itself.
+/// The machine, the directories, and the password this installation made for itself.
 fn globals(dirs: &Dirs) -> Vec<(String, String)> {
+    let known = machine::globals().into_iter().chain(dirs.globals());
     let mut globals: Vec<(String, String)> =
-        dirs.globals().into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        known.map(|(name, value)| (name.to_owned(), value)).collect();
     match secret::installation_password(&dirs.db_dir) {
         Ok(made) => {
             if made.fresh {

@@ -1,7 +1,7 @@
 //! Signals, as one stream of what they mean.
 //!
 //! SIGTERM and SIGINT ask for an end (a second one for an immediate end), SIGHUP is passed on as the
-//! reference passes it on: log and CDR files rotate, and a TRAP event with `Trapped-Signal: HUP` is
+//! reference passes it on, SIGUSR1 likewise: log and CDR files rotate, and a TRAP event with `Trapped-Signal: HUP` is
 //! fired; configuration is *not* reloaded. SIGPIPE is ignored by the runtime.
 
 use std::io;
@@ -15,7 +15,7 @@ pub enum Request {
     Terminate,
     /// SIGINT (Ctrl-C): end at once.
     Interrupt,
-    /// SIGHUP: rotate logs and CDR files, fire TRAP.
+    /// SIGHUP or SIGUSR1: rotate logs and CDR files, fire TRAP.
     Hangup,
 }
 
@@ -25,6 +25,7 @@ pub struct Signals {
     terminate: Signal,
     interrupt: Signal,
     hangup: Signal,
+    user: Signal,
 }
 
 impl Signals {
@@ -37,6 +38,7 @@ impl Signals {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             hangup: signal(SignalKind::hangup())?,
+            user: signal(SignalKind::user_defined1())?,
         })
     }
 
@@ -46,6 +48,7 @@ impl Signals {
             _ = self.terminate.recv() => Request::Terminate,
             _ = self.interrupt.recv() => Request::Interrupt,
             _ = self.hangup.recv() => Request::Hangup,
+            _ = self.user.recv() => Request::Hangup,
         }
     }
 }
@@ -61,6 +64,7 @@ mod tests {
         let mut signals = Signals::catch().expect("handlers");
         for (number, request) in [
             (Number::SIGHUP, Request::Hangup),
+            (Number::SIGUSR1, Request::Hangup),
             (Number::SIGINT, Request::Interrupt),
             (Number::SIGTERM, Request::Terminate),
         ] {

@@ -141,7 +141,7 @@ mod tests {
             console.add(&Entry {
                 line: Arc::new(line.clone()),
                 at: "2024-03-05T10:11:12.5Z".parse().expect("timestamp"),
-                idle: 99_50,
+                idle: 9_950,
                 message_at: 0,
             });
         }

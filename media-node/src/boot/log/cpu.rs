@@ -6,7 +6,7 @@ use std::io::Read;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Hundredths of a percent; starts at 100 % until the first interval is over.
-static IDLE: AtomicU32 = AtomicU32::new(100_00);
+static IDLE: AtomicU32 = AtomicU32::new(10_000);
 
 /// Idle CPU of the last second in percent, 0 to 100.
 pub fn idle_cpu() -> f64 {
@@ -60,7 +60,7 @@ fn parse(stat: &[u8]) -> Option<Jiffies> {
 fn idle_share(last: Jiffies, now: Jiffies) -> Option<u32> {
     let total = now.total.checked_sub(last.total).filter(|total| *total > 0)?;
     let idle = now.idle.saturating_sub(last.idle).min(total);
-    u32::try_from(idle.saturating_mul(100_00) / total).ok()
+    u32::try_from(idle.saturating_mul(10_000) / total).ok()
 }
 
 #[cfg(test)]
@@ -80,9 +80,9 @@ mod tests {
     #[test]
     fn share_is_taken_over_the_interval() {
         let at = |idle, total| Jiffies { idle, total };
-        assert_eq!(idle_share(at(100, 200), at(175, 300)), Some(75_00));
+        assert_eq!(idle_share(at(100, 200), at(175, 300)), Some(7_500));
         assert_eq!(idle_share(at(100, 200), at(100, 200)), None, "no time passed");
         assert_eq!(idle_share(at(100, 200), at(90, 300)), Some(0), "idle never runs backwards");
-        assert_eq!(idle_share(at(100, 200), at(300, 300)), Some(100_00));
+        assert_eq!(idle_share(at(100, 200), at(300, 300)), Some(10_000));
     }
 }

@@ -82,7 +82,7 @@ mod tests {
     fn origin(at: &str, level: Level) -> Origin<'static> {
         Origin {
             at: at.parse().expect("timestamp"),
-            idle: 98_05,
+            idle: 9_805,
             level,
             file: "profile.rs",
             line: 42,

@@ -16,11 +16,13 @@ mod subscriber;
 mod writer;
 
 use std::io;
-use std::sync::Arc;
+use std::path::Path;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::mpsc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use dialplan_xml::Tree;
 use esl_server::log::{Level, LogHub};
 use jiff::tz::TimeZone;
 
@@ -40,6 +42,20 @@ pub struct LogControl {
     queue: Arc<Queue>,
     core_level: Arc<AtomicU8>,
     console_level: Arc<AtomicU8>,
+    /// `-log-json` and `-loglevel`, which outrank the files.
+    json: bool,
+    level: Option<Level>,
+}
+
+/// What the command line says about logging.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Flags {
+    /// Print on standard output at all.
+    pub console: bool,
+    /// Console lines as JSON.
+    pub json: bool,
+    /// The console's level, whatever `console.conf` says.
+    pub level: Option<Level>,
 }
 
 /// Starts logging for the whole process: lines go to the console at once and to files when
@@ -47,13 +63,19 @@ pub struct LogControl {
 ///
 /// # Errors
 /// No thread, or the process already has a `tracing` subscriber.
-pub fn start(hub: Arc<LogHub>, early: LogSettings) -> io::Result<LogControl> {
+pub fn start(hub: Arc<LogHub>, flags: Flags) -> io::Result<LogControl> {
+    let mut early = LogSettings::early(flags.level, flags.json);
+    if !flags.console {
+        early.console = None;
+    }
     let queue = Queue::new();
     let console = early.console.as_ref().and_then(|console| console.level);
     let control = LogControl {
         queue: Arc::clone(&queue),
         core_level: Arc::new(AtomicU8::new(Level::Debug as u8)),
         console_level: Arc::new(AtomicU8::new(number(console))),
+        json: flags.json,
+        level: flags.level,
     };
     let zone = TimeZone::system();
     let core_level = Arc::clone(&control.core_level);
@@ -65,11 +87,41 @@ pub fn start(hub: Arc<LogHub>, early: LogSettings) -> io::Result<LogControl> {
     })
     .map_err(io::Error::other)?;
     writer::start(queue, zone, early)?;
-    Ok(control)
+    Ok(CONTROL.get_or_init(|| control).clone())
+}
+
+static CONTROL: OnceLock<LogControl> = OnceLock::new();
+
+/// The process's log control, for commands that have no other way to it (`console loglevel`, `fsctl
+/// loglevel`, `fsctl send_sighup`); `None` before [`start`], as in unit tests.
+pub fn control() -> Option<&'static LogControl> {
+    CONTROL.get()
 }
 
 impl LogControl {
-    /// Takes the configuration into use. Lines logged before it are written to its files too.
+    /// Takes `console.conf` and `logfile.conf` of a tree into use, naming what is wrong in them. Files
+    /// are written only when `mod_logfile` is loaded; the console prints in any case, as in the
+    /// reference.
+    pub fn configure(&self, tree: &Tree, mod_logfile: bool, log_dir: &Path) {
+        let console = tree.configuration("console.conf");
+        let logfile = tree.configuration("logfile.conf");
+        let (mut settings, complaints) = LogSettings::read(console, logfile, log_dir);
+        for complaint in complaints {
+            tracing::warn!("{complaint}");
+        }
+        if !mod_logfile {
+            settings.files.clear();
+        }
+        if let Some(console) = &mut settings.console {
+            console.json |= self.json;
+            if self.level.is_some() {
+                console.level = self.level;
+            }
+        }
+        self.apply(settings);
+    }
+
+    /// Takes settings into use. Lines logged before it are written to its files too.
     pub fn apply(&self, settings: LogSettings) {
         let level = settings.console.as_ref().and_then(|console| console.level);
         self.console_level.store(number(level), Ordering::Relaxed);

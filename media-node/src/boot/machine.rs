@@ -1,0 +1,76 @@
+//! What the machine is called and where it lives: the global variables `hostname`, `local_ip_v4`,
+//! `local_mask_v4` and `local_ip_v6`, which exist before any file is read.
+//!
+//! No packet is sent and no name is resolved: a UDP socket is connected, and the kernel says which of
+//! its addresses it would send from.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+
+use nix::ifaddrs::getifaddrs;
+use nix::unistd::gethostname;
+
+/// Reserved for documentation, so that it is nobody's; it is only routed, never sent to.
+const ANYWHERE_V4: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(198, 51, 100, 1)), 9);
+const ANYWHERE_V6: SocketAddr =
+    SocketAddr::new(IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1)), 9);
+
+/// The variables, in the reference's order.
+pub fn globals() -> Vec<(&'static str, String)> {
+    let v4 = source(ANYWHERE_V4).unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
+    let v6 = source(ANYWHERE_V6).unwrap_or(IpAddr::V6(Ipv6Addr::LOCALHOST));
+    vec![
+        ("hostname", hostname()),
+        ("local_ip_v4", v4.to_string()),
+        ("local_mask_v4", mask(v4).to_string()),
+        ("local_ip_v6", v6.to_string()),
+    ]
+}
+
+fn hostname() -> String {
+    let name = gethostname().ok().and_then(|name| name.into_string().ok());
+    name.filter(|name| !name.is_empty()).unwrap_or_else(|| "localhost".to_owned())
+}
+
+/// The address this machine would send from; `None` without a route.
+fn source(to: SocketAddr) -> Option<IpAddr> {
+    let any = match to {
+        SocketAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        SocketAddr::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+    };
+    let socket = UdpSocket::bind((any, 0)).ok()?;
+    socket.connect(to).ok()?;
+    let address = socket.local_addr().ok()?.ip();
+    (!address.is_unspecified()).then_some(address)
+}
+
+/// The mask of the interface that has the address.
+fn mask(address: IpAddr) -> Ipv4Addr {
+    let interfaces = getifaddrs().into_iter().flatten();
+    let found = interfaces.filter_map(|interface| {
+        let own = interface.address?.as_sockaddr_in()?.ip();
+        let mask = interface.netmask?.as_sockaddr_in()?.ip();
+        (IpAddr::V4(own) == address).then_some(mask)
+    });
+    found.into_iter().next().unwrap_or(Ipv4Addr::new(255, 0, 0, 0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_variable_has_a_value_of_its_kind() {
+        let all = globals();
+        let value = |name| all.iter().find(|(n, _)| *n == name).map(|(_, v)| v.clone());
+        assert!(value("hostname").is_some_and(|name| !name.is_empty()));
+        let parsed = |name| value(name).and_then(|text| text.parse::<IpAddr>().ok());
+        assert!(parsed("local_ip_v4").is_some_and(|ip| ip.is_ipv4() && !ip.is_unspecified()));
+        assert!(parsed("local_mask_v4").is_some_and(|ip| ip.is_ipv4()));
+        assert!(parsed("local_ip_v6").is_some_and(|ip| ip.is_ipv6() && !ip.is_unspecified()));
+    }
+
+    #[test]
+    fn loopback_has_the_loopback_mask() {
+        assert_eq!(mask(IpAddr::V4(Ipv4Addr::LOCALHOST)), Ipv4Addr::new(255, 0, 0, 0));
+    }
+}
