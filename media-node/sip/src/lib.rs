@@ -5,12 +5,14 @@
 
 #![forbid(unsafe_code)]
 
+mod dialog;
 pub mod digest;
 pub mod endpoint;
 pub mod message;
 pub mod sdp;
 pub mod stack;
 mod token;
+mod transaction;
 pub mod transport;
 pub mod uri;
 

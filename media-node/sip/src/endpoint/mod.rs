@@ -1,8 +1,205 @@
 //! The user agent core without sockets: transactions and dialogs, driven by bytes, commands and `now`.
+//!
+//! [`Endpoint`] has three groups of methods. *Input*: `handle_*` take messages, resolved names,
+//! transport failures and the passing of time. *Commands*: what the owner of a call wants. *Output*:
+//! [`Endpoint::poll_output`], to be drained after every input and command, and
+//! [`Endpoint::next_timeout`], the latest moment to come back.
 
+mod call;
+mod compose;
+mod config;
+mod exchange;
+mod inbound;
+mod invite_client;
+mod invite_server;
+mod outbound;
 mod types;
 
+use std::collections::{HashMap, VecDeque};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use slab::Slab;
+
+pub(crate) use config::EndpointConfig;
+pub use config::{Advertise, Identity, Limits, Timers};
 pub use types::{
     Body, DialogEvent, DialogId, DialogInfo, Ended, Failure, InDialog, InviteSpec, OutOfDialog, Reply, RequestError,
     RequestId,
 };
+
+use call::{Call, CallTimer};
+use exchange::{Exchange, ExchangeId};
+use inbound::{PendingRequest, RateLimit};
+use outbound::Unsent;
+
+use crate::message::{Headers, Request, Response};
+use crate::token::Tokens;
+use crate::transaction::{Action, Deadlines, Transactions, TxId};
+use crate::transport::{Path, Transport};
+
+/// Names a question to the owner of the sockets whose answer comes back later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Token(pub(crate) u64);
+
+/// Status, headers and body of an answer.
+#[derive(Debug)]
+pub(crate) struct Content {
+    pub(crate) status: u16,
+    pub(crate) reason: String,
+    pub(crate) headers: Headers,
+    pub(crate) body: Option<Body>,
+}
+
+/// What the owner of the sockets must do.
+#[derive(Debug)]
+pub(crate) enum Output {
+    /// Put bytes on the wire; report failure with `handle_send_failure` when `tx` is given.
+    Transmit { path: Path, bytes: Bytes, tx: Option<TxId> },
+    /// Find addresses and come back with `handle_resolved`.
+    Resolve { token: Token, host: String, port: Option<u16>, transport: Option<Transport> },
+    /// A call arrived.
+    Invite { id: DialogId, request: Arc<Request>, path: Path },
+    /// Another request outside dialogs arrived.
+    Request { id: RequestId, request: Arc<Request>, path: Path, local_tag: String },
+    /// For the dialog's owner.
+    Event { id: DialogId, event: DialogEvent },
+    /// Identifiers of a dialog are known.
+    Info { id: DialogId, info: Box<DialogInfo> },
+    /// Result of a command given with this token.
+    Reply { token: Token, result: Result<Box<Reply>, RequestError> },
+}
+
+/// What a transaction is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum User {
+    /// One of our requests.
+    Exchange(ExchangeId),
+    /// The INVITE of an incoming call.
+    IncomingCall(DialogId),
+    /// A request of the peer waiting for its answer, or one answered on the spot.
+    Incoming,
+    /// A CANCEL, or the BYE of a lost fork: nobody waits.
+    Nobody,
+}
+
+/// See the module's documentation.
+#[derive(Debug)]
+pub(crate) struct Endpoint {
+    config: EndpointConfig,
+    transactions: Transactions<User>,
+    calls: HashMap<DialogId, Call>,
+    /// Call-ID, NUL, local tag.
+    by_tags: HashMap<Box<str>, DialogId>,
+    /// Call-ID, NUL, From tag, NUL, CSeq of unanswered INVITEs, to refuse merged copies (482).
+    merged: HashMap<Box<str>, DialogId>,
+    exchanges: Slab<Exchange>,
+    unsent: HashMap<Token, Unsent>,
+    pending: HashMap<RequestId, PendingRequest>,
+    call_timers: Deadlines<(DialogId, CallTimer)>,
+    rate: RateLimit,
+    outputs: VecDeque<Output>,
+    tokens: Tokens,
+    serial: u64,
+}
+
+impl Endpoint {
+    pub(crate) fn new(config: EndpointConfig, tokens: Tokens) -> Self {
+        Self {
+            transactions: Transactions::new(config.timers),
+            rate: RateLimit::new(config.limits.requests_per_second),
+            config,
+            calls: HashMap::new(),
+            by_tags: HashMap::new(),
+            merged: HashMap::new(),
+            exchanges: Slab::new(),
+            unsent: HashMap::new(),
+            pending: HashMap::new(),
+            call_timers: Deadlines::new(),
+            outputs: VecDeque::new(),
+            tokens,
+            serial: 0,
+        }
+    }
+
+    /// A number never used before.
+    fn next_serial(&mut self) -> u64 {
+        self.serial += 1;
+        self.serial
+    }
+
+    // --- output ---
+
+    /// What to do next; call until `None` after every input and command.
+    pub(crate) fn poll_output(&mut self, now: Instant) -> Option<Output> {
+        while let Some(action) = self.transactions.poll_action() {
+            match action {
+                Action::Send { tx, path, bytes } => {
+                    self.outputs.push_back(Output::Transmit { path, bytes, tx: Some(tx) });
+                }
+                Action::TimedOut { user } => self.on_timed_out(now, user),
+                Action::NeedsTrying { tx, user } => self.on_needs_trying(now, tx, user),
+                Action::Ended { tx, user } => self.on_transaction_ended(tx, user),
+            }
+        }
+        self.outputs.pop_front()
+    }
+
+    /// When `handle_timeout` must next be called.
+    pub(crate) fn next_timeout(&self) -> Option<Instant> {
+        [self.transactions.next_timeout(), self.call_timers.next()].into_iter().flatten().min()
+    }
+
+    /// Live dialogs and transactions.
+    pub(crate) fn load(&self) -> (usize, usize) {
+        (self.calls.len(), self.transactions.len())
+    }
+
+    fn event(&mut self, id: DialogId, event: DialogEvent) {
+        self.outputs.push_back(Output::Event { id, event });
+    }
+
+    // --- time ---
+
+    /// Runs every timer that is due.
+    pub(crate) fn handle_timeout(&mut self, now: Instant) {
+        self.transactions.handle_timeout(now);
+        while let Some((at, (id, timer))) = self.call_timers.pop_due(now) {
+            self.on_call_timer(now, at, id, timer);
+        }
+    }
+
+    fn on_timed_out(&mut self, now: Instant, user: User) {
+        if let User::Exchange(exchange) = user {
+            self.exchange_failed(now, exchange, RequestError::Timeout);
+        }
+    }
+
+    fn on_transaction_ended(&mut self, tx: TxId, user: User) {
+        let User::Exchange(id) = user else { return };
+        // After a challenge the exchange lives on in another transaction.
+        if self.exchange(id).is_some_and(|e| e.tx == Some(tx)) {
+            self.forget_exchange(id);
+        }
+    }
+
+    // --- transport ---
+
+    /// The wire refused bytes of this transaction.
+    pub(crate) fn handle_send_failure(&mut self, now: Instant, tx: TxId, to: SocketAddr, reason: &str) {
+        if let Some(User::Exchange(exchange)) = self.transactions.transport_failed(tx) {
+            let error = RequestError::Transport { to: to.to_string(), reason: reason.to_owned() };
+            self.exchange_failed(now, exchange, error);
+        }
+    }
+
+    /// Sends a response that needs no transaction.
+    fn send_stateless(&mut self, response: &Response, path: Path) {
+        self.outputs.push_back(Output::Transmit { path, bytes: response.to_bytes(), tx: None });
+    }
+}
+
+#[cfg(test)]
+mod tests;

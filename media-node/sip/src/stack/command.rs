@@ -3,7 +3,7 @@
 use tokio::sync::{mpsc, oneshot};
 
 use crate::endpoint::{
-    Body, DialogEvent, DialogId, InviteSpec, OutOfDialog, Reply, RequestError, RequestId,
+    Body, Content, DialogEvent, DialogId, InviteSpec, OutOfDialog, Reply, RequestError, RequestId,
 };
 use crate::message::{Headers, Method, Response};
 
@@ -22,15 +22,6 @@ pub(crate) enum Command {
     Stop,
 }
 
-/// Status, headers and body of an answer.
-#[derive(Debug)]
-pub(crate) struct Content {
-    pub(crate) status: u16,
-    pub(crate) reason: String,
-    pub(crate) headers: Headers,
-    pub(crate) body: Option<Body>,
-}
-
 #[derive(Debug)]
 pub(crate) enum DialogCommand {
     /// To the INVITE that made the dialog.
@@ -42,6 +33,8 @@ pub(crate) enum DialogCommand {
     Bye { headers: Headers },
     Reinvite { headers: Headers, body: Option<Body> },
     Request { method: Method, headers: Headers, body: Option<Body>, reply: ReplyTo<Response> },
+    /// Send to where the peer's messages come from, whatever its Contact says.
+    Pin,
     /// The handle was dropped: end the dialog as its state demands.
     Drop,
 }

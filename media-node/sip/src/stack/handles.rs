@@ -6,10 +6,9 @@ use std::sync::{Arc, OnceLock};
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::command::{Command, Content, DialogCommand};
-use super::config::Limits;
+use super::command::{Command, DialogCommand};
 use crate::endpoint::{
-    Body, DialogEvent, DialogId, DialogInfo, InviteSpec, OutOfDialog, Reply, RequestError, RequestId,
+    Body, Content, DialogEvent, DialogId, DialogInfo, InviteSpec, Limits, OutOfDialog, Reply, RequestError, RequestId,
 };
 use crate::message::{Headers, Method, Request, Response};
 use crate::transport::{Path, Transport};

@@ -12,9 +12,8 @@ use std::net::SocketAddr;
 use thiserror::Error;
 use tokio::sync::mpsc;
 
-pub use config::{
-    Advertise, Direction, Identity, Limits, Resolve, ResolveFuture, StackConfig, Timers, Trace,
-};
+pub use config::{Direction, Resolve, ResolveFuture, StackConfig, Trace};
+pub use crate::endpoint::{Advertise, Identity, Limits, Timers};
 pub use handles::{Dialog, Incoming, IncomingInvite, IncomingRequest, Stack};
 
 pub use crate::endpoint::{

@@ -1,0 +1,245 @@
+//! Our requests on their way to a final response, over as many transactions as challenges demand.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::types::{DialogEvent, DialogId, Ended, Failure, Reply, RequestError};
+use super::{Endpoint, Output, Token, User};
+use crate::digest::{AuthRequest, Authorizer, Challenge};
+use crate::message::{Headers, Method, Name, Request, Response};
+use crate::transaction::TxId;
+use crate::transport::{Path, Transport};
+use crate::uri::Uri;
+
+/// Challenges answered per request: a proxy's, the server's, and one stale nonce.
+const MAX_CHALLENGES: u8 = 3;
+
+/// Names an exchange; slab index and a serial against reuse.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct ExchangeId {
+    pub(super) index: usize,
+    pub(super) serial: u64,
+}
+
+/// Whom the result concerns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// The INVITE of a call.
+    Invite(DialogId),
+    Reinvite(DialogId),
+    Bye(DialogId),
+    /// Another request in a dialog.
+    InDialog(DialogId, Token),
+    /// Outside dialogs.
+    Single(Token),
+    /// Nobody waits.
+    Detached,
+}
+
+/// Where a request goes.
+#[derive(Clone, Debug)]
+pub(super) struct Hop {
+    pub(super) uri: Uri,
+    pub(super) transport: Option<Transport>,
+    /// Send exactly there, without looking at the URI.
+    pub(super) pinned: Option<Path>,
+    /// Reuse this connection when the address turns out to be its.
+    pub(super) prefer: Option<Path>,
+}
+
+#[derive(Debug)]
+pub(super) struct Exchange {
+    pub(super) serial: u64,
+    /// Without `Via`.
+    pub(super) request: Request,
+    pub(super) hop: Hop,
+    pub(super) purpose: Purpose,
+    pub(super) credentials: Option<Arc<dyn Authorizer>>,
+    pub(super) challenges: u8,
+    /// `None` while the next hop's name is being looked up.
+    pub(super) tx: Option<TxId>,
+    pub(super) sent_at: Instant,
+}
+
+impl Endpoint {
+    /// Sends a request. `None` when the stack is full.
+    pub(super) fn start_exchange(
+        &mut self,
+        now: Instant,
+        mut request: Request,
+        hop: Hop,
+        purpose: Purpose,
+        credentials: Option<Arc<dyn Authorizer>>,
+    ) -> Option<ExchangeId> {
+        if self.transactions.len() >= self.config.limits.transactions {
+            return None;
+        }
+        if let Some(who) = &credentials {
+            let ahead = who.ahead(&auth_request(&request, None));
+            put_credentials(&mut request.headers, ahead);
+        }
+        let serial = self.next_serial();
+        let exchange =
+            Exchange { serial, request, hop, purpose, credentials, challenges: 0, tx: None, sent_at: now };
+        let id = ExchangeId { index: self.exchanges.insert(exchange), serial };
+        self.route_exchange(now, id);
+        Some(id)
+    }
+
+    pub(super) fn exchange(&self, id: ExchangeId) -> Option<&Exchange> {
+        self.exchanges.get(id.index).filter(|e| e.serial == id.serial)
+    }
+
+    pub(super) fn exchange_mut(&mut self, id: ExchangeId) -> Option<&mut Exchange> {
+        self.exchanges.get_mut(id.index).filter(|e| e.serial == id.serial)
+    }
+
+    pub(super) fn forget_exchange(&mut self, id: ExchangeId) {
+        if self.exchange(id).is_some() {
+            self.exchanges.remove(id.index);
+        }
+    }
+
+    /// A response that matched a transaction of this exchange.
+    pub(super) fn on_response(&mut self, now: Instant, id: ExchangeId, response: Response, path: Path) {
+        let Some(exchange) = self.exchange(id) else { return };
+        let purpose = exchange.purpose;
+        if matches!(response.status, 401 | 407) && self.answer_challenge(now, id, &response, path) {
+            return;
+        }
+        let is_final = response.status >= 200;
+        match purpose {
+            Purpose::Invite(call) => self.on_invite_response(now, call, id, response, path),
+            Purpose::Reinvite(call) => self.on_reinvite_response(now, call, id, response, path),
+            _ if !is_final => {}
+            Purpose::Bye(call) => {
+                self.forget_exchange(id);
+                self.end_call(now, call, DialogEvent::Terminated(Ended::ByUs));
+            }
+            Purpose::InDialog(call, token) => self.on_in_dialog_reply(now, call, token, id, response, path),
+            Purpose::Single(token) => self.on_single_reply(now, token, id, response, path),
+            Purpose::Detached => self.forget_exchange(id),
+        }
+    }
+
+    fn on_in_dialog_reply(
+        &mut self,
+        now: Instant,
+        call: DialogId,
+        token: Token,
+        id: ExchangeId,
+        response: Response,
+        path: Path,
+    ) {
+        let gone = response.status == 481;
+        let refresh = response.is_success() && self.exchange(id).is_some_and(|e| e.request.method == Method::Update);
+        if let Some(call) = self.calls.get_mut(&call).filter(|_| refresh) {
+            call.dialog.refresh_target(&response.headers);
+        }
+        self.on_single_reply(now, token, id, response, path);
+        if gone {
+            // The peer does not know the dialog any more (RFC 3261 §12.2.1.2).
+            self.end_call(now, call, DialogEvent::Terminated(Ended::PeerGone));
+        }
+    }
+
+    fn on_single_reply(&mut self, now: Instant, token: Token, id: ExchangeId, response: Response, path: Path) {
+        let Some(exchange) = self.exchange(id) else { return };
+        let headers = &exchange.request.headers;
+        let reply = Reply {
+            cseq: headers.cseq().map_or(0, |c| c.number),
+            from_tag: headers.from_tag().unwrap_or("").to_owned(),
+            round_trip: now.saturating_duration_since(exchange.sent_at),
+            response,
+            path,
+        };
+        self.forget_exchange(id);
+        self.outputs.push_back(Output::Reply { token, result: Ok(Box::new(reply)) });
+    }
+
+    /// Repeats the request with credentials; false when there are none that fit.
+    fn answer_challenge(&mut self, now: Instant, id: ExchangeId, response: &Response, path: Path) -> bool {
+        let Some(exchange) = self.exchange_mut(id) else { return false };
+        let Some(who) = exchange.credentials.clone().filter(|_| exchange.challenges < MAX_CHALLENGES) else {
+            return false;
+        };
+        let challenges = Challenge::all_of(response);
+        let refused_before = exchange.challenges > 0 && !challenges.iter().any(|c| c.stale || c.proxy);
+        if refused_before {
+            return false;
+        }
+        let answers = who.answer(&challenges, &auth_request(&exchange.request, Some(path)));
+        if answers.is_empty() {
+            return false;
+        }
+        exchange.challenges += 1;
+        put_credentials(&mut exchange.request.headers, answers);
+        self.renumber(id);
+        self.route_exchange(now, id);
+        true
+    }
+
+    /// Gives a repeated request the next number of its series.
+    fn renumber(&mut self, id: ExchangeId) {
+        let Some(exchange) = self.exchanges.get_mut(id.index).filter(|e| e.serial == id.serial) else { return };
+        let dialog = match exchange.purpose {
+            Purpose::Invite(d) | Purpose::Reinvite(d) | Purpose::Bye(d) | Purpose::InDialog(d, _) => Some(d),
+            Purpose::Single(_) | Purpose::Detached => None,
+        };
+        let last = exchange.request.headers.cseq().map_or(0, |c| c.number);
+        let next = match dialog.and_then(|d| self.calls.get_mut(&d)) {
+            Some(call) => {
+                call.dialog.local_seq = call.dialog.local_seq.max(last) + 1;
+                call.dialog.local_seq
+            }
+            None => last.saturating_add(1),
+        };
+        let cseq = format!("{next} {}", exchange.request.method);
+        exchange.request.headers.set(Name::CSeq, cseq);
+    }
+
+    /// No final response will come.
+    pub(super) fn exchange_failed(&mut self, now: Instant, id: ExchangeId, error: RequestError) {
+        let Some(purpose) = self.exchange(id).map(|e| e.purpose) else { return };
+        self.forget_exchange(id);
+        match purpose {
+            Purpose::Invite(call) => {
+                self.end_call(now, call, DialogEvent::Failed(Failure::NoResponse(error)));
+            }
+            Purpose::Reinvite(call) => {
+                if let Some(state) = self.calls.get_mut(&call) {
+                    state.reinvite_out = None;
+                }
+                self.event(call, DialogEvent::ReinviteDone(Err(Failure::NoResponse(error))));
+            }
+            Purpose::Bye(call) => self.end_call(now, call, DialogEvent::Terminated(Ended::ByUs)),
+            Purpose::InDialog(_, token) | Purpose::Single(token) => {
+                self.outputs.push_back(Output::Reply { token, result: Err(error) });
+            }
+            Purpose::Detached => {}
+        }
+    }
+
+    /// The user of a client transaction for this exchange.
+    pub(super) fn user_of(id: ExchangeId) -> User {
+        User::Exchange(id)
+    }
+}
+
+fn auth_request(request: &Request, source: Option<Path>) -> AuthRequest<'_> {
+    AuthRequest {
+        method: request.method.as_str(),
+        uri: request.uri.as_str(),
+        to: request.headers.get(Name::To).unwrap_or(""),
+        source: source.map(|p| p.remote),
+    }
+}
+
+fn put_credentials(headers: &mut Headers, answers: Vec<(Name, String)>) {
+    for (name, _) in &answers {
+        headers.remove(*name);
+    }
+    for (name, value) in answers {
+        headers.push(name, value);
+    }
+}

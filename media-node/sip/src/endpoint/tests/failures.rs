@@ -1,0 +1,143 @@
+//! Calls that go wrong.
+
+use super::super::*;
+use super::net::*;
+use crate::message::{Message, Method, Name};
+use crate::transport::Transport;
+
+#[test]
+fn nobody_answers_and_the_call_fails_after_32_seconds() {
+    let mut net = Net::over(Transport::Udp, |_| 0);
+    net.call();
+    net.run(ms(31_999));
+    assert_eq!(net.alice.story(), "");
+    // Timer A doubles: 0, 0.5, 1.5, 3.5, 7.5, 15.5, 31.5 s.
+    assert_eq!(net.alice.sent.len(), 7);
+    net.run(ms(2));
+    assert_eq!(net.alice.story(), "failed-408");
+}
+
+#[test]
+fn over_tcp_nothing_is_repeated() {
+    let mut net = Net::over(Transport::Tcp, |_| 0);
+    net.call_with(|spec| spec.transport = Some(Transport::Tcp));
+    net.run(sec(31));
+    assert_eq!(net.alice.sent.len(), 1);
+    net.run(sec(2));
+    assert_eq!(net.alice.story(), "failed-408");
+}
+
+#[test]
+fn a_refusal_is_repeated_until_acknowledged() {
+    // The ACKs (3rd and 5th datagram) are lost.
+    let mut net = Net::over(Transport::Udp, |n| usize::from(n != 3 && n != 5));
+    net.call();
+    net.run(ms(30));
+    net.bob_answers(0, 486);
+    net.run(sec(40));
+    assert_eq!(net.alice.story(), "failed-486");
+    assert_eq!(net.bob.story(), "byus");
+    assert_eq!(net.alice.wire(), "INVITE ACK ACK ACK");
+    assert_eq!(net.bob.wire(), "486 486 486");
+}
+
+#[test]
+fn a_200_never_acknowledged_ends_the_call_with_a_bye() {
+    let mut net = Net::new();
+    net.call_with(|spec| spec.auto_ack = false);
+    net.run(ms(30));
+    net.bob_answers(0, 200);
+    net.run(sec(31));
+    assert_eq!(net.bob.story(), "");
+    net.run(sec(2));
+    assert_eq!(net.bob.story(), "noack");
+    assert!(net.bob.wire().ends_with("BYE"), "{}", net.bob.wire());
+    // T1 doubling up to T2: 0, .5, 1.5, 3.5, 7.5, 11.5, 15.5, 19.5, 23.5, 27.5, 31.5 s.
+    assert_eq!(net.bob.wire().matches("200").count(), 11);
+}
+
+#[test]
+fn a_peer_that_forgot_the_dialog_ends_it() {
+    let (mut net, a, _) = Net::up();
+    net.bob.endpoint.calls.clear();
+    net.bob.endpoint.by_tags.clear();
+    net.alice.endpoint.request_in_dialog(net.now, a, Token(1), Method::Info, &Headers::new(), None);
+    net.run(sec(1));
+    assert_eq!(net.alice.story(), "200 peergone");
+    assert!(net.alice.replies[0].as_ref().is_ok_and(|r| r.response.status == 481));
+}
+
+#[test]
+fn a_send_error_fails_the_call_at_once() {
+    let mut net = Net::over(Transport::Udp, |_| 0);
+    net.call();
+    let Some(Output::Info { .. }) = net.alice.endpoint.poll_output(net.now) else { panic!() };
+    let Some(Output::Transmit { tx: Some(tx), .. }) = net.alice.endpoint.poll_output(net.now) else { panic!() };
+    net.alice.endpoint.handle_send_failure(net.now, tx, addr(BOB), "connection refused");
+    net.run(ms(1));
+    assert_eq!(net.alice.story(), "failed-503");
+}
+
+#[test]
+fn a_name_that_does_not_resolve_fails_the_call() {
+    let mut net = Net::new();
+    net.call_with(|spec| spec.next_hop = crate::uri::Uri::parse("sip:nowhere.example"));
+    let mut token = None;
+    while let Some(output) = net.alice.endpoint.poll_output(net.now) {
+        if let Output::Resolve { token: t, host, .. } = output {
+            assert_eq!(host, "nowhere.example");
+            token = Some(t);
+        }
+    }
+    net.alice.endpoint.handle_resolved(net.now, token.unwrap(), &[]);
+    net.run(ms(1));
+    assert_eq!(net.alice.story(), "failed-503");
+}
+
+#[test]
+fn a_released_call_ends_as_its_stage_demands() {
+    let mut net = Net::new();
+    let a = net.call();
+    net.run(ms(30));
+    let b = net.bob.invites[0].0;
+    net.bob.endpoint.release(net.now, b);
+    net.run(ms(30));
+    assert_eq!(net.alice.story(), "failed-480");
+    let (mut up, a2, _) = Net::up();
+    up.alice.endpoint.release(up.now, a2);
+    up.run(ms(30));
+    assert_eq!(up.bob.story(), "acked bye");
+    assert_ne!(a, b);
+}
+
+#[test]
+fn the_same_invite_by_two_ways_is_a_loop() {
+    let mut net = Net::new();
+    net.call();
+    net.run(ms(30));
+    let Message::Request(mut copy) = last_sent(&net.alice, "INVITE") else { panic!() };
+    copy.headers.set(Name::Via, format!("SIP/2.0/UDP {ALICE};branch=z9hG4bKanotherway"));
+    let text = String::from_utf8(copy.to_bytes().to_vec()).unwrap();
+    net.inject(ALICE, BOB, &text);
+    net.run(ms(30));
+    assert_eq!(net.bob.invites.len(), 1);
+    assert_eq!(net.bob.wire(), "482");
+}
+
+#[test]
+fn too_many_requests_in_a_second_are_turned_away_cheaply() {
+    let mut net = Net::new();
+    net.bob.endpoint.config.limits.requests_per_second = 2;
+    net.bob.endpoint.rate = RateLimit::new(2);
+    for n in 0..4 {
+        let text = format!(
+            "OPTIONS sip:b@h SIP/2.0\r\nVia: SIP/2.0/UDP {ALICE};branch=z9hG4bK{n}\r\nFrom: <sip:a@h>;tag=1\r\n\
+             To: <sip:b@h>\r\nCall-ID: {n}\r\nCSeq: 1 OPTIONS\r\n\r\n"
+        );
+        net.inject(ALICE, BOB, &text);
+    }
+    net.run(ms(30));
+    assert_eq!(net.bob.requests.len(), 2);
+    assert_eq!(net.bob.wire(), "503 503");
+    assert_eq!(net.bob.endpoint.load(), (0, 2));
+}

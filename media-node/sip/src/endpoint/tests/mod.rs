@@ -1,0 +1,6 @@
+//! The endpoint in simulated time.
+
+mod calls;
+mod failures;
+mod net;
+mod wire;

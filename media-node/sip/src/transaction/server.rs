@@ -1,0 +1,135 @@
+//! Server transactions (RFC 3261 §17.2, RFC 6026 §7.1).
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+use super::{Effects, Fired, Timer};
+use crate::transport::Path;
+
+/// An INVITE not answered by then gets a 100 of the stack's own (RFC 3261 §17.2.1).
+const AUTO_TRYING: Duration = Duration::from_millis(200);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Trying,
+    Proceeding,
+    Completed,
+    /// INVITE: the failure is acknowledged; further ACKs are absorbed.
+    Confirmed,
+    /// INVITE: answered 2xx; the dialog repeats it, the transaction absorbs repeated INVITEs.
+    Accepted,
+}
+
+/// What an ACK means to the transaction it matches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum AckFor {
+    /// A failure: nothing for the user.
+    Failure,
+    /// A 2xx whose ACK (wrongly) repeats the branch: for the dialog.
+    Success,
+}
+
+#[derive(Debug)]
+pub(super) struct Server {
+    pub(super) path: Path,
+    invite: bool,
+    state: State,
+    last: Option<Bytes>,
+    interval: Duration,
+    retransmit: Option<Instant>,
+    timeout: Option<Instant>,
+    trying: Option<Instant>,
+}
+
+impl Server {
+    pub(super) fn start(invite: bool, path: Path, fx: &mut Effects<'_>) -> Self {
+        Self {
+            path,
+            invite,
+            state: State::Trying,
+            last: None,
+            interval: fx.timers.t1,
+            retransmit: None,
+            timeout: None,
+            trying: invite.then(|| fx.arm(Timer::Trying, AUTO_TRYING)).flatten(),
+        }
+    }
+
+    /// True while a final response may still be sent.
+    pub(super) fn is_pending(&self) -> bool {
+        matches!(self.state, State::Trying | State::Proceeding)
+    }
+
+    pub(super) fn on_repeated_request(&mut self, fx: &mut Effects<'_>) {
+        if let (State::Proceeding | State::Completed, Some(last)) = (self.state, &self.last) {
+            fx.send(&self.path, last);
+        }
+    }
+
+    pub(super) fn on_ack(&mut self, fx: &mut Effects<'_>) -> AckFor {
+        match self.state {
+            State::Completed if self.invite => {
+                self.state = State::Confirmed;
+                self.retransmit = None;
+                let linger = if self.path.transport.is_reliable() { Duration::ZERO } else { fx.timers.t4 };
+                self.timeout = fx.arm(Timer::Timeout, linger);
+                AckFor::Failure
+            }
+            State::Accepted => AckFor::Success,
+            _ => AckFor::Failure,
+        }
+    }
+
+    /// Sends a response; false when the transaction has had its final one.
+    pub(super) fn respond(&mut self, status: u16, bytes: Bytes, fx: &mut Effects<'_>) -> bool {
+        if !self.is_pending() {
+            return false;
+        }
+        fx.send(&self.path, &bytes);
+        self.trying = None;
+        self.last = Some(bytes);
+        let reliable = self.path.transport.is_reliable();
+        match status {
+            ..200 => self.state = State::Proceeding,
+            200..300 if self.invite => {
+                self.state = State::Accepted;
+                self.last = None;
+                self.timeout = fx.arm(Timer::Timeout, fx.timers.t1x64);
+            }
+            _ if self.invite => {
+                self.state = State::Completed;
+                if !reliable {
+                    self.retransmit = fx.arm(Timer::Retransmit, self.interval);
+                }
+                self.timeout = fx.arm(Timer::Timeout, fx.timers.t1x64);
+            }
+            _ => {
+                self.state = State::Completed;
+                let linger = if reliable { Duration::ZERO } else { fx.timers.t1x64 };
+                self.timeout = fx.arm(Timer::Timeout, linger);
+            }
+        }
+        true
+    }
+
+    pub(super) fn on_timer(&mut self, timer: Timer, at: Instant, fx: &mut Effects<'_>) -> Fired {
+        match timer {
+            Timer::Trying if self.trying == Some(at) => {
+                self.trying = None;
+                Fired::NeedsTrying
+            }
+            Timer::Retransmit if self.retransmit == Some(at) && self.state == State::Completed => {
+                if let Some(last) = &self.last {
+                    fx.send(&self.path, last);
+                }
+                self.interval = (self.interval * 2).min(fx.timers.t2);
+                self.retransmit = fx.arm(Timer::Retransmit, self.interval);
+                Fired::Continue
+            }
+            // Timer H: nobody acknowledged our refusal. There is nobody left to tell.
+            Timer::Timeout if self.timeout == Some(at) => Fired::Finished,
+            _ => Fired::Continue,
+        }
+    }
+}
