@@ -1,15 +1,34 @@
 //! The engine: its workers and how legs are opened on them.
 
+use std::collections::HashMap;
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
-use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::thread::{self, JoinHandle};
 
 use tokio::sync::mpsc;
 
+use crate::codec::Codec;
 use crate::error::OpenError;
 use crate::event::LegEvent;
-use crate::leg::Leg;
-use crate::params::{PairSpec, RtpSpec};
+use crate::io::Network;
+use crate::io::os::OsPoll;
+use crate::leg::{Leg, LegId};
+use crate::params::{PairSpec, RtpParams, RtpSpec};
+use crate::ports::PortPool;
+use crate::service::{Jobs, Service};
+use crate::shared::{Command, LegShared, MAX_LEGS, Mailbox, Mailboxes, NOWHERE, Op};
+use crate::stats::cell::StatsCell;
+use crate::worker::Worker;
+use crate::worker::leg::{LegState, Transport};
+
+/// Events of one leg that may wait for their reader.
+const EVENTS: usize = 64;
+/// Payload type of telephone events between the two legs of an in-memory pair.
+const PAIR_TE: u8 = 101;
+/// Payload type of audio between them.
+const PAIR_PT: u8 = 96;
 
 /// How the engine is set up.
 #[derive(Debug, Clone)]
@@ -31,19 +50,91 @@ impl Default for EngineConfig {
 /// A leg's handle and what it reports.
 pub type OpenLeg = (Leg, mpsc::Receiver<LegEvent>);
 
-/// The media engine. Cheap to clone; the last clone to go stops the threads.
+/// How one worker is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WorkerLoad {
+    /// Legs on it.
+    pub legs: usize,
+    /// Time spent working in the last second, per mille.
+    pub busy_permille: usize,
+    /// Frames skipped so far because it was late.
+    pub late_frames: usize,
+}
+
+/// The media engine. Cheap to clone; when the last clone and the last leg are gone the threads end.
 #[derive(Debug, Clone)]
 pub struct Engine {
-    config: Arc<EngineConfig>,
+    inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    mailboxes: Mailboxes,
+    jobs: Mutex<Option<Jobs>>,
+    ports: Arc<PortPool>,
+    network: Network,
+    legs: Mutex<HashMap<LegId, Weak<LegShared>>>,
+    next_id: AtomicU64,
+    random: RandomState,
+    workers: Mutex<Vec<JoinHandle<()>>>,
+    service: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl std::fmt::Debug for Inner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine").field("workers", &self.mailboxes.len()).finish_non_exhaustive()
+    }
 }
 
 impl Engine {
-    /// Starts the worker threads.
+    /// Starts the worker threads and the file thread.
     ///
     /// # Errors
     /// When a thread or its poll descriptor cannot be made.
     pub fn start(config: EngineConfig) -> io::Result<Self> {
-        Ok(Self { config: Arc::new(config) })
+        let cores = thread::available_parallelism().map_or(1, usize::from);
+        let count = config.workers.unwrap_or(cores.saturating_sub(1)).max(1);
+        let mut polls = Vec::with_capacity(count);
+        let mut mailboxes = Vec::with_capacity(count);
+        for _ in 0..count {
+            let (poll, waker) = OsPoll::new()?;
+            polls.push(poll);
+            mailboxes.push(Arc::new(Mailbox::new(Some(waker))));
+        }
+        let mailboxes: Mailboxes = mailboxes.into();
+        let (service, jobs) = Service::new(Arc::clone(&mailboxes));
+        let engine = Self::assemble(&config, Network::Os, Arc::clone(&mailboxes), jobs.clone());
+        let file_thread = thread::Builder::new().name("media-files".to_owned());
+        let handle = file_thread.spawn(move || service.run())?;
+        *lock(&engine.inner.service) = Some(handle);
+        for (index, poll) in polls.into_iter().enumerate() {
+            let (mailboxes, jobs) = (Arc::clone(&mailboxes), jobs.clone());
+            let handle =
+                thread::Builder::new().name(format!("media-{index}")).spawn(move || {
+                    Worker::new(index, poll.into_io(), mailboxes, jobs).run();
+                })?;
+            lock(&engine.inner.workers).push(handle);
+        }
+        Ok(engine)
+    }
+
+    pub(crate) fn assemble(
+        config: &EngineConfig,
+        network: Network,
+        mailboxes: Mailboxes,
+        jobs: Jobs,
+    ) -> Self {
+        let inner = Inner {
+            mailboxes,
+            jobs: Mutex::new(Some(jobs)),
+            ports: PortPool::new(config.port_min, config.port_max),
+            network,
+            legs: Mutex::new(HashMap::new()),
+            next_id: AtomicU64::new(1),
+            random: RandomState::new(),
+            workers: Mutex::new(Vec::new()),
+            service: Mutex::new(None),
+        };
+        Self { inner: Arc::new(inner) }
     }
 
     /// Opens a leg on an even port of the range (RTCP on the next one). A port that is taken by
@@ -52,7 +143,14 @@ impl Engine {
     /// # Errors
     /// No free port, an address that is not ours, or an overloaded worker.
     pub fn open_rtp(&self, spec: RtpSpec) -> Result<OpenLeg, OpenError> {
-        Err(self.no_ports(spec.local_ip))
+        let inner = &self.inner;
+        let sockets = inner.ports.open(&inner.network, spec.local_ip, spec.rtcp)?;
+        let ports = (sockets.rtp.port(), sockets.rtcp.as_ref().map(|s| s.port()));
+        let worker = inner.place(spec.near);
+        let shared = inner.new_shared(worker);
+        let params = RtpParams::new(Codec::PCMU, 0);
+        let transport = Transport::Rtp(sockets);
+        self.open(shared, transport, params, ports)
     }
 
     /// Opens two legs wired to each other in memory (the loopback endpoint).
@@ -60,8 +158,17 @@ impl Engine {
     /// # Errors
     /// An overloaded worker.
     pub fn open_pair(&self, spec: PairSpec) -> Result<(OpenLeg, OpenLeg), OpenError> {
-        let _ = spec;
-        Err(OpenError::Overloaded { worker: 0 })
+        let worker = self.inner.place(spec.near);
+        let (a, b) = (self.inner.new_shared(worker), self.inner.new_shared(worker));
+        let mut params = RtpParams::new(spec.codec, spec.codec.static_pt().unwrap_or(PAIR_PT));
+        params.ptime = spec.ptime.clamp(10, 60);
+        params.te_send = Some(PAIR_TE);
+        params.te_recv = Some(PAIR_TE);
+        let to_b = Transport::Memory(Arc::clone(&b));
+        let to_a = Transport::Memory(Arc::clone(&a));
+        let first = self.open(a, to_b, params.clone(), (0, None))?;
+        let second = self.open(b, to_a, params, (0, None))?;
+        Ok((first, second))
     }
 
     /// Opens a leg that hears nothing and says nothing (the null endpoint).
@@ -69,10 +176,107 @@ impl Engine {
     /// # Errors
     /// An overloaded worker.
     pub fn open_null(&self) -> Result<OpenLeg, OpenError> {
-        Err(OpenError::Overloaded { worker: 0 })
+        let shared = self.inner.new_shared(self.inner.place(None));
+        let params = RtpParams::new(Codec::L16_8K, PAIR_PT);
+        self.open(shared, Transport::Null, params, (0, None))
     }
 
-    fn no_ports(&self, ip: IpAddr) -> OpenError {
-        OpenError::NoPorts { ip, min: self.config.port_min, max: self.config.port_max }
+    /// How the workers are doing.
+    pub fn load(&self) -> Vec<WorkerLoad> {
+        let load = |m: &Arc<Mailbox>| WorkerLoad {
+            legs: m.legs.load(Ordering::Relaxed),
+            busy_permille: m.busy.load(Ordering::Relaxed),
+            late_frames: m.late.load(Ordering::Relaxed),
+        };
+        self.inner.mailboxes.iter().map(load).collect()
     }
+
+    fn open(
+        &self,
+        shared: Arc<LegShared>,
+        transport: Transport,
+        params: RtpParams,
+        ports: (u16, Option<u16>),
+    ) -> Result<OpenLeg, OpenError> {
+        let (sender, receiver) = mpsc::channel(EVENTS);
+        shared.set_codec(params.codec);
+        let start = (self.inner.random() as u16 & 0x7fff, self.inner.random() as u32);
+        let state = LegState::new(Arc::clone(&shared), transport, sender.clone(), params, start);
+        let worker = shared.worker.load(Ordering::Relaxed);
+        let mailbox = self.inner.mailboxes.get(worker).ok_or(OpenError::Overloaded { worker })?;
+        if mailbox.legs.load(Ordering::Relaxed) >= MAX_LEGS {
+            return Err(OpenError::Overloaded { worker });
+        }
+        mailbox
+            .post(Command { leg: Arc::clone(&shared), op: Op::Attach(state) })
+            .map_err(|_| OpenError::Overloaded { worker })?;
+        lock(&self.inner.legs).insert(shared.id, Arc::downgrade(&shared));
+        Ok((Leg::new(shared, Arc::clone(&self.inner), sender, ports), receiver))
+    }
+}
+
+impl Inner {
+    pub(crate) fn mailboxes(&self) -> &Mailboxes {
+        &self.mailboxes
+    }
+
+    pub(crate) fn leave_job(&self, job: crate::service::Job) -> bool {
+        lock(&self.jobs).as_ref().is_some_and(|jobs| jobs.leave(job))
+    }
+
+    /// The worker of `near`, or the one with the fewest legs.
+    fn place(&self, near: Option<LegId>) -> usize {
+        let near = near.and_then(|id| lock(&self.legs).get(&id)?.upgrade());
+        if let Some(leg) = near {
+            return leg.worker.load(Ordering::Relaxed);
+        }
+        let legs = |(_, m): &(usize, &Arc<Mailbox>)| m.legs.load(Ordering::Relaxed);
+        self.mailboxes.iter().enumerate().min_by_key(legs).map_or(0, |(index, _)| index)
+    }
+
+    fn new_shared(&self, worker: usize) -> Arc<LegShared> {
+        Arc::new(LegShared {
+            id: LegId(self.next_id.fetch_add(1, Ordering::Relaxed)),
+            worker: AtomicUsize::new(worker),
+            slot: AtomicUsize::new(NOWHERE),
+            codec: AtomicUsize::new(0),
+            ssrc: self.random() as u32,
+            stats: StatsCell::default(),
+        })
+    }
+
+    /// Not guessable from outside: the hasher's keys come from the system.
+    fn random(&self) -> u64 {
+        let mut hasher = self.random.build_hasher();
+        hasher.write_u64(self.next_id.fetch_add(1, Ordering::Relaxed));
+        hasher.finish()
+    }
+
+    pub(crate) fn close(&self, leg: &Arc<LegShared>) {
+        lock(&self.legs).remove(&leg.id);
+        let worker = leg.worker.load(Ordering::Acquire);
+        if let Some(mailbox) = self.mailboxes.get(worker) {
+            mailbox.close(Arc::clone(leg));
+        }
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        for mailbox in self.mailboxes.iter() {
+            mailbox.stop();
+        }
+        for worker in lock(&self.workers).drain(..) {
+            let _ = worker.join();
+        }
+        // With the workers gone this was the last way to leave a job: the file thread ends.
+        lock(&self.jobs).take();
+        if let Some(service) = lock(&self.service).take() {
+            let _ = service.join();
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,13 +1,26 @@
 //! The control handle of one leg.
 
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tokio::sync::mpsc::Sender;
+
 use crate::codec::Codec;
 use crate::dtmf::DigitStep;
+use crate::dtmf::inband::Detector;
+use crate::engine::Inner;
 use crate::error::LegError;
-use crate::event::LevelWatch;
+use crate::event::{LegEvent, LevelWatch, RecordEnd};
+use crate::jitter::JitterBuffer;
 use crate::params::RtpParams;
 use crate::record::RecordSpec;
+use crate::record::tap::Tap;
+use crate::service::{Job, NewRecord};
+use crate::shared::{LegShared, NewRtp, Op, PlayControl, RecordControl, post};
 use crate::source::PlayPlan;
 use crate::stats::Stats;
+use crate::worker::leg::DelayLine;
 
 /// Names a leg for as long as the engine runs; never used twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -47,103 +60,154 @@ impl Default for BridgeOptions {
 /// One leg. Dropping the handle closes the leg, frees its ports and ends its bridge.
 ///
 /// Every method posts a command and returns at once; commands of one handle are obeyed in order.
-#[derive(Debug)]
+///
+/// # Errors
+/// Methods that post fail with [`LegError::QueueFull`] when the worker is hopelessly behind; the
+/// command was not taken then.
 pub struct Leg {
-    id: LegId,
+    shared: Arc<LegShared>,
+    engine: Arc<Inner>,
+    events: Sender<LegEvent>,
+    rtp_port: u16,
+    rtcp_port: Option<u16>,
+    next_id: AtomicU64,
 }
 
+impl fmt::Debug for Leg {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Leg").field("id", &self.shared.id).field("port", &self.rtp_port).finish()
+    }
+}
+
+impl Drop for Leg {
+    fn drop(&mut self) {
+        self.engine.close(&self.shared);
+    }
+}
+
+#[expect(clippy::missing_errors_doc, reason = "said once, at the type")]
 impl Leg {
+    pub(crate) fn new(
+        shared: Arc<LegShared>,
+        engine: Arc<Inner>,
+        events: Sender<LegEvent>,
+        (rtp_port, rtcp_port): (u16, Option<u16>),
+    ) -> Self {
+        Self { shared, engine, events, rtp_port, rtcp_port, next_id: AtomicU64::new(1) }
+    }
+
+    fn post(&self, op: Op) -> Result<(), LegError> {
+        post(self.engine.mailboxes(), &self.shared, op)
+    }
+
+    fn new_id(&self) -> u64 {
+        self.next_id.fetch_add(1, Ordering::Relaxed)
+    }
+
     /// The leg's name.
     pub fn id(&self) -> LegId {
-        self.id
+        self.shared.id
     }
 
     /// Local RTP port; 0 for legs without a socket.
     pub fn rtp_port(&self) -> u16 {
-        0
+        self.rtp_port
     }
 
     /// Local RTCP port, if one was bound.
     pub fn rtcp_port(&self) -> Option<u16> {
-        None
+        self.rtcp_port
     }
 
-    /// SSRC the leg sends with.
+    /// SSRC the leg sends with unless [`RtpParams::ssrc`] says otherwise.
     pub fn ssrc(&self) -> u32 {
-        0
+        self.shared.ssrc
     }
 
     /// Codec in use.
     pub fn codec(&self) -> Codec {
-        Codec::PCMU
+        self.shared.codec()
     }
 
-    /// Says what was negotiated, first or again.
-    pub fn set_rtp(&self, params: RtpParams) -> Result<(), LegError> {
-        let _ = params;
-        Ok(())
+    /// Says what was negotiated, first or again. Packet lengths outside 10 to 60 ms are brought
+    /// into that range.
+    pub fn set_rtp(&self, mut params: RtpParams) -> Result<(), LegError> {
+        params.ptime = params.ptime.clamp(10, 60);
+        self.shared.set_codec(params.codec);
+        let jitter = params.jitter_ms.map(|ms| {
+            let frame = params.codec.frame_samples(params.ptime) * params.codec.octets_per_sample();
+            let depth = (ms / params.ptime).max(1) as usize;
+            Box::new(JitterBuffer::new(frame.max(256), depth))
+        });
+        self.post(Op::SetRtp(Box::new(NewRtp { params: Box::new(params), jitter })))
     }
 
     /// Plays to the leg in place of whatever it hears. A play in progress is ended as
     /// [`crate::PlayEnd::Replaced`].
     pub fn play(&self, plan: Box<PlayPlan>) -> Result<PlayId, LegError> {
-        let _ = plan;
-        Ok(PlayId(0))
+        self.play_at(plan, false)
     }
 
     /// Plays on top of whatever the leg hears ("mux"); one at a time beside [`Leg::play`].
     pub fn play_over(&self, plan: Box<PlayPlan>) -> Result<PlayId, LegError> {
-        let _ = plan;
-        Ok(PlayId(0))
+        self.play_at(plan, true)
+    }
+
+    fn play_at(&self, plan: Box<PlayPlan>, over: bool) -> Result<PlayId, LegError> {
+        let id = PlayId(self.new_id());
+        self.post(Op::Play { id, plan, over })?;
+        Ok(id)
     }
 
     /// Pauses or continues a play; the leg hears silence meanwhile.
     pub fn pause_play(&self, id: PlayId, paused: bool) -> Result<(), LegError> {
-        let _ = (id, paused);
-        Ok(())
+        self.post(Op::PlayControl { id, control: PlayControl::Pause(paused) })
     }
 
     /// Moves a play to `position` samples from its start, or by that many when `relative`.
     pub fn seek_play(&self, id: PlayId, position: i64, relative: bool) -> Result<(), LegError> {
-        let _ = (id, position, relative);
-        Ok(())
+        self.post(Op::PlayControl { id, control: PlayControl::Seek { position, relative } })
     }
 
     /// Sets a play's volume, in percent of the original.
     pub fn play_volume(&self, id: PlayId, percent: u32) -> Result<(), LegError> {
-        let _ = (id, percent);
-        Ok(())
+        self.post(Op::PlayControl { id, control: PlayControl::Volume(percent) })
     }
 
     /// Ends a play, if it is still going on.
     pub fn stop_play(&self, id: PlayId) -> Result<(), LegError> {
-        let _ = id;
-        Ok(())
+        self.post(Op::PlayControl { id, control: PlayControl::Stop })
     }
 
     /// Starts a recording. The file is opened by the engine's file thread:
-    /// [`crate::LegEvent::RecordStarted`] or a failed [`crate::LegEvent::RecordDone`] follows.
+    /// [`LegEvent::RecordStarted`] or a failed [`LegEvent::RecordDone`] follows.
     pub fn record(&self, spec: RecordSpec) -> Result<RecordId, LegError> {
-        let _ = spec;
-        Ok(RecordId(0))
+        let id = RecordId(self.new_id());
+        let rate = self.codec().rate();
+        let (tap, ring, end) = Tap::new(id, &spec, rate);
+        self.post(Op::Record(tap))?;
+        let events = self.events.clone();
+        let new = NewRecord { id, spec, rate, ring, end: Arc::clone(&end), events };
+        if !self.engine.leave_job(Job::Record(Box::new(new))) {
+            end.finish(&RecordEnd::Stopped);
+            return Err(LegError::QueueFull);
+        }
+        Ok(id)
     }
 
     /// Ends a recording.
     pub fn stop_record(&self, id: RecordId) -> Result<(), LegError> {
-        let _ = id;
-        Ok(())
+        self.post(Op::RecordControl { id, control: RecordControl::Stop })
     }
 
     /// Leaves time out of a recording while paused.
     pub fn pause_record(&self, id: RecordId, paused: bool) -> Result<(), LegError> {
-        let _ = (id, paused);
-        Ok(())
+        self.post(Op::RecordControl { id, control: RecordControl::Pause(paused) })
     }
 
     /// Writes silence into a recording while masked.
     pub fn mask_record(&self, id: RecordId, masked: bool) -> Result<(), LegError> {
-        let _ = (id, masked);
-        Ok(())
+        self.post(Op::RecordControl { id, control: RecordControl::Mask(masked) })
     }
 
     /// Connects two legs of any kind: each hears what the other says. Ends earlier bridges of both.
@@ -153,77 +217,69 @@ impl Leg {
 
     /// [`Leg::bridge`] with options.
     pub fn bridge_with(&self, other: &Self, options: BridgeOptions) -> Result<(), LegError> {
-        let _ = (other, options);
-        Ok(())
+        self.post(Op::Bridge { peer: Arc::clone(&other.shared), options })
     }
 
     /// Ends the leg's bridge, on both sides.
     pub fn unbridge(&self) -> Result<(), LegError> {
-        Ok(())
+        self.post(Op::Unbridge)
     }
 
     /// Sends the leg's own audio back to it.
     pub fn echo(&self, on: bool) -> Result<(), LegError> {
-        let _ = on;
-        Ok(())
+        self.post(if on { Op::Echo(None) } else { Op::EchoOff })
     }
 
     /// [`Leg::echo`] after `delay_ms` (at most ten seconds).
     pub fn delayed_echo(&self, delay_ms: u32) -> Result<(), LegError> {
-        let _ = delay_ms;
-        Ok(())
+        let samples = self.codec().rate() as usize * delay_ms.min(10_000) as usize / 1000;
+        self.post(Op::Echo(Some(Box::new(DelayLine::new(samples)))))
     }
 
     /// Marks the leg as held: the hold timeout applies.
     pub fn hold(&self, on: bool) -> Result<(), LegError> {
-        let _ = on;
-        Ok(())
+        self.post(Op::Hold(on))
     }
 
     /// Replaces one side's audio with silence.
     pub fn mute(&self, side: Side, on: bool) -> Result<(), LegError> {
-        let _ = (side, on);
-        Ok(())
+        self.post(Op::Mute { side, on })
     }
 
     /// Sets one side's level, in percent (100 = unchanged).
     pub fn gain(&self, side: Side, percent: u32) -> Result<(), LegError> {
-        let _ = (side, percent);
-        Ok(())
+        self.post(Op::Gain { side, percent: percent.min(10_000) })
     }
 
     /// Queues digits to send to the peer (RFC 4733).
     pub fn send_dtmf(&self, steps: Vec<DigitStep>) -> Result<(), LegError> {
-        let _ = steps;
-        Ok(())
+        self.post(Op::Digits(steps))
     }
 
     /// Forgets queued digits.
     pub fn flush_dtmf(&self) -> Result<(), LegError> {
-        Ok(())
+        self.post(Op::FlushDigits)
     }
 
     /// Looks for digits in the audio received.
     pub fn detect_inband(&self, on: bool) -> Result<(), LegError> {
-        let _ = on;
-        Ok(())
+        let rate = self.codec().rate();
+        self.post(Op::Inband(on.then(|| Box::new(Detector::new(rate)))))
     }
 
     /// Sends silence while nothing else is to be sent.
     pub fn silence(&self, on: bool) -> Result<(), LegError> {
-        let _ = on;
-        Ok(())
+        self.post(Op::Silence(on))
     }
 
-    /// Watches the level of the audio received; one [`crate::LegEvent::Level`] answers. `None`
-    /// ends a watch without an answer.
+    /// Watches the level of the audio received; one [`LegEvent::Level`] answers. `None` ends a
+    /// watch without an answer.
     pub fn watch_level(&self, watch: Option<LevelWatch>) -> Result<(), LegError> {
-        let _ = watch;
-        Ok(())
+        self.post(Op::Watch(watch))
     }
 
     /// The leg's figures so far.
     pub fn stats(&self) -> Stats {
-        Stats::default()
+        self.shared.stats.snapshot()
     }
 }

@@ -1,5 +1,6 @@
 //! Digits: their names, their spelling in commands, and how they travel.
 
+pub mod inband;
 pub mod receive;
 pub mod send;
 

@@ -1,5 +1,8 @@
 //! Recordings: what to write and when to stop by itself.
 
+pub(crate) mod recorder;
+pub(crate) mod tap;
+
 use std::path::PathBuf;
 
 /// Which audio goes into the file.

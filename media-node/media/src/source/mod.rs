@@ -1,6 +1,15 @@
 //! What can be played: files, tones, silence and sequences of them, opened into a [`PlayPlan`].
 
+mod cache;
+mod file;
+mod plan;
+
 use std::path::PathBuf;
+
+use crate::tone::{Generator, Loops, Tones};
+use plan::Piece;
+
+pub use plan::PlayPlan;
 
 /// How to resolve and open what a playback string names.
 #[derive(Debug, Clone)]
@@ -13,6 +22,8 @@ pub struct SourceOptions {
     pub native_extension: Option<String>,
     /// Extension tried next (`wav`).
     pub backup_extension: String,
+    /// Folders of `local_stream://` names.
+    pub streams: Vec<(String, PathBuf)>,
 }
 
 impl SourceOptions {
@@ -23,6 +34,7 @@ impl SourceOptions {
             sound_prefix: sound_prefix.into(),
             native_extension: None,
             backup_extension: "wav".to_owned(),
+            streams: Vec::new(),
         }
     }
 }
@@ -60,42 +72,10 @@ pub enum SourceError {
     },
 }
 
-/// Something ready to be played: no file is read and nothing is allocated from here on.
-#[derive(Debug, Default)]
-pub struct PlayPlan {
-    rate: u32,
-}
-
-impl PlayPlan {
-    /// Samples per second of the plan.
-    pub fn rate(&self) -> u32 {
-        self.rate
-    }
-
-    /// Total length in samples, if it has an end that is known.
-    pub fn len_samples(&self) -> Option<u64> {
-        None
-    }
-
-    /// The parameters written in braces before the name, in order.
-    pub fn params(&self) -> &[(String, String)] {
-        &[]
-    }
-
-    /// Plays the plan `times` times; `None` = for ever.
-    #[must_use]
-    pub fn repeated(self, times: Option<u32>) -> Self {
-        let _ = times;
-        self
-    }
-
-    /// Starts `samples` into the plan.
-    #[must_use]
-    pub fn starting_at(self, samples: u64) -> Self {
-        let _ = samples;
-        self
-    }
-}
+/// Items one `file_string://` may have.
+const MAX_ITEMS: usize = 256;
+/// Depth of lists within lists.
+const MAX_DEPTH: u32 = 4;
 
 /// Opens what `text` names: `tone_stream://`, `silence_stream://`, `file_string://`, a file name,
 /// with `{params}` before and `@@samples` after. Reads files: call it off the media threads, from
@@ -104,5 +84,249 @@ impl PlayPlan {
 /// # Errors
 /// When something named is missing, unreadable or misspelt.
 pub fn open(text: &str, options: &SourceOptions) -> Result<PlayPlan, SourceError> {
-    Err(SourceError::NotFound { path: options.sound_prefix.join(text) })
+    let (params, text) = split_params(text.trim());
+    let (text, offset) = split_offset(text);
+    let mut pieces = Vec::new();
+    let mut endless = false;
+    add_pieces(text, options, 0, &mut pieces, &mut endless)?;
+    let plan = PlayPlan::new(options.rate, pieces).with_params(params);
+    let plan = if endless { plan.repeated(None) } else { plan };
+    Ok(if offset > 0 { plan.starting_at(offset) } else { plan })
+}
+
+/// The parameters in braces before a name, and the name: `{a=1,b=2}file`.
+pub fn split_params(text: &str) -> (Vec<(String, String)>, &str) {
+    let mut params = Vec::new();
+    let mut rest = text;
+    while let Some((inside, after)) = rest.strip_prefix('{').and_then(|t| t.split_once('}')) {
+        for pair in inside.split(',') {
+            if let Some((name, value)) = pair.split_once('=') {
+                params.push((name.trim().to_owned(), value.trim().to_owned()));
+            }
+        }
+        rest = after.trim_start();
+    }
+    (params, rest)
+}
+
+fn split_offset(text: &str) -> (&str, u64) {
+    match text.rsplit_once("@@") {
+        Some((name, samples)) => match samples.trim().parse() {
+            Ok(samples) => (name, samples),
+            Err(_) => (text, 0),
+        },
+        None => (text, 0),
+    }
+}
+
+fn add_pieces(
+    text: &str,
+    options: &SourceOptions,
+    depth: u32,
+    pieces: &mut Vec<Piece>,
+    endless: &mut bool,
+) -> Result<(), SourceError> {
+    let (_, text) = split_params(text.trim());
+    let Some((scheme, rest)) = text.split_once("://") else {
+        pieces.push(Piece::Pcm(file::load(text, options)?));
+        return Ok(());
+    };
+    match scheme {
+        "file" => pieces.push(Piece::Pcm(file::load(rest, options)?)),
+        "tone_stream" => pieces.push(tones(rest, options)?),
+        "silence_stream" => pieces.push(silence(rest, options.rate)),
+        "local_stream" => {
+            let name = rest.split(['/', '?']).next().unwrap_or_default();
+            local_stream(name, options, pieces)?;
+            *endless = true;
+        }
+        "file_string" if depth < MAX_DEPTH => {
+            for item in rest.split('!').filter(|i| !i.trim().is_empty()).take(MAX_ITEMS) {
+                add_pieces(item, options, depth + 1, pieces, endless)?;
+            }
+        }
+        _ => return Err(SourceError::UnknownScheme { scheme: scheme.to_owned() }),
+    }
+    Ok(())
+}
+
+/// Every file of a stream's folder, in the order of their names.
+fn local_stream(
+    name: &str,
+    options: &SourceOptions,
+    pieces: &mut Vec<Piece>,
+) -> Result<(), SourceError> {
+    let unknown = || SourceError::UnknownScheme { scheme: format!("local_stream://{name}") };
+    let (_, folder) = options.streams.iter().find(|(n, _)| n == name).ok_or_else(unknown)?;
+    let at_rate = folder.join(options.rate.to_string());
+    let folder = if at_rate.is_dir() { &at_rate } else { folder };
+    let not_found = |_| SourceError::NotFound { path: folder.clone() };
+    let mut names: Vec<PathBuf> = std::fs::read_dir(folder)
+        .map_err(not_found)?
+        .filter_map(|e| Some(e.ok()?.path()))
+        .filter(|p| p.is_file())
+        .collect();
+    names.sort();
+    for path in names.into_iter().take(MAX_ITEMS) {
+        // A file that cannot be played does not silence the others.
+        if let Some(Ok(pcm)) = path.to_str().map(|p| file::load(p, options)) {
+            pieces.push(Piece::Pcm(pcm));
+        }
+    }
+    if pieces.is_empty() {
+        return Err(SourceError::NotFound { path: folder.clone() });
+    }
+    Ok(())
+}
+
+/// `TGML[;loops=n]` or `path=file[;loops=n]`.
+fn tones(text: &str, options: &SourceOptions) -> Result<Piece, SourceError> {
+    let (body, loops) = match text.rsplit_once(";loops=") {
+        Some((body, n)) => (body, n.trim().trim_end_matches(';').parse::<i64>().ok()),
+        None => (text, None),
+    };
+    let read;
+    let body = match body.strip_prefix("path=") {
+        Some(name) => {
+            let path = options.sound_prefix.join(name.trim_end_matches(';'));
+            read = std::fs::read_to_string(&path)
+                .map_err(|_| SourceError::NotFound { path: path.clone() })?;
+            read.trim()
+        }
+        None => body,
+    };
+    let tones = Tones::parse(body)
+        .map_err(|e| SourceError::Tone { text: body.to_owned(), reason: e.to_string() })?;
+    let tones = match loops {
+        Some(n) if n < 0 => tones.looped(Loops::Endless),
+        Some(n) => tones.looped(Loops::Times(u32::try_from(n.max(1)).unwrap_or(u32::MAX))),
+        None => tones,
+    };
+    Ok(Piece::Tone(Box::new(Generator::new(tones, options.rate))))
+}
+
+/// `ms[,divisor]`; a negative length has no end.
+fn silence(text: &str, rate: u32) -> Piece {
+    let (ms, divisor) = text.split_once(',').unwrap_or((text, ""));
+    let divisor = divisor.trim().parse::<i64>().map_or(0, |d| d.clamp(0, 0x7fff_ffff) as u32);
+    let samples = match ms.trim().parse::<i64>().unwrap_or(0) {
+        ms if ms < 0 => None,
+        ms => Some((ms as u64).saturating_mul(u64::from(rate)) / 1000),
+    };
+    Piece::Silence { samples, divisor }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    /// A folder that goes away with the test.
+    struct Folder(PathBuf);
+
+    impl Folder {
+        fn new(name: &str) -> Self {
+            let path = std::env::temp_dir().join(format!("media-{name}-{}", std::process::id()));
+            fs::create_dir_all(&path).unwrap();
+            Self(path)
+        }
+
+        fn wav(&self, name: &str, rate: u32, samples: &[i16]) {
+            let path = self.0.join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            let header = crate::wav::Header { rate, channels: 1 };
+            let mut bytes = header.bytes(samples.len() as u64 * 2, 0).to_vec();
+            bytes.extend(samples.iter().flat_map(|s| s.to_le_bytes()));
+            fs::write(path, bytes).unwrap();
+        }
+
+        fn open(&self, text: &str) -> Result<PlayPlan, SourceError> {
+            let mut options = SourceOptions::new(8000, &self.0);
+            options.native_extension = Some("PCMU".to_owned());
+            options.streams.push(("moh".to_owned(), self.0.join("music")));
+            open(text, &options)
+        }
+
+        fn play(&self, text: &str) -> Vec<i16> {
+            let mut plan = self.open(text).unwrap();
+            let mut out = vec![0; 4096];
+            let n = plan.fill(&mut out);
+            out.truncate(n);
+            out
+        }
+    }
+
+    impl Drop for Folder {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    #[test]
+    fn names_are_found_by_extension_and_rate() {
+        let folder = Folder::new("names");
+        folder.wav("ivr/hello.wav", 8000, &[1, 2, 3]);
+        folder.wav("ivr/16000/rated.wav", 8000, &[16]);
+        folder.wav("ivr/8000/rated.wav", 8000, &[8]);
+        folder.wav("ivr/rated.wav", 8000, &[0]);
+        fs::write(folder.0.join("native.PCMU"), [0xff, 0x80]).unwrap();
+        fs::write(folder.0.join("big.l16"), [1, 2]).unwrap();
+        assert_eq!(folder.play("ivr/hello.wav"), [1, 2, 3]);
+        assert_eq!(folder.play("ivr/hello"), [1, 2, 3]);
+        assert_eq!(folder.play("ivr/rated.wav"), [8]);
+        assert_eq!(folder.play("native"), [0, 32_124]);
+        assert_eq!(folder.play("big.l16"), [0x0102]);
+        let absolute = folder.0.join("ivr/hello.wav");
+        assert_eq!(folder.play(&format!("file://{}", absolute.display())), [1, 2, 3]);
+    }
+
+    #[test]
+    fn lists_offsets_and_parameters() {
+        let folder = Folder::new("lists");
+        folder.wav("a.wav", 8000, &[1, 2]);
+        folder.wav("b.wav", 8000, &[3, 4]);
+        assert_eq!(folder.play("file_string://a.wav!{x=y}b.wav!silence_stream://1"), {
+            let mut expected = vec![1, 2, 3, 4];
+            expected.resize(12, 0);
+            expected
+        });
+        assert_eq!(folder.play("a.wav@@1"), [2]);
+        let plan = folder.open("{timeout=5,vol=-1}a.wav").unwrap();
+        let pair = |k: &str, v: &str| (k.to_owned(), v.to_owned());
+        assert_eq!(plan.params(), [pair("timeout", "5"), pair("vol", "-1")]);
+    }
+
+    #[test]
+    fn tones_loop_as_told_and_come_from_files_too() {
+        let folder = Folder::new("tones");
+        fs::write(folder.0.join("ring.ttml"), "%(10,10,440)\n").unwrap();
+        let len = |text: &str| folder.open(text).unwrap().len_samples();
+        assert_eq!(len("tone_stream://%(10,10,440);loops=3"), Some(480));
+        assert_eq!(len("tone_stream://L=2;%(10,10,440)"), Some(320));
+        assert_eq!(len("tone_stream://path=ring.ttml;loops=2"), Some(320));
+        assert_eq!(len("tone_stream://%(10,10,440);loops=-1"), None);
+        assert_eq!(len("silence_stream://-1,1400"), None);
+        assert_eq!(len("silence_stream://100"), Some(800));
+    }
+
+    #[test]
+    fn a_local_stream_plays_its_folder_round_and_round() {
+        let folder = Folder::new("stream");
+        folder.wav("music/1.wav", 8000, &[1]);
+        folder.wav("music/2.wav", 8000, &[2]);
+        assert_eq!(folder.play("local_stream://moh")[..5], [1, 2, 1, 2, 1]);
+        assert!(folder.open("local_stream://none").is_err());
+    }
+
+    #[test]
+    fn what_cannot_be_played_says_why() {
+        let folder = Folder::new("errors");
+        fs::write(folder.0.join("bad.wav"), "no").unwrap();
+        assert!(matches!(folder.open("gone.wav"), Err(SourceError::NotFound { .. })));
+        assert!(matches!(folder.open("bad.wav"), Err(SourceError::Unreadable { .. })));
+        assert!(matches!(folder.open("x://y"), Err(SourceError::UnknownScheme { .. })));
+        assert!(matches!(folder.open("tone_stream://%(1"), Err(SourceError::Tone { .. })));
+        let nested = "file_string://".repeat(10);
+        assert!(folder.open(&nested).is_err());
+    }
 }

@@ -1,5 +1,8 @@
 //! Figures of one leg, as reported when a call ends (`rtp_audio_*`).
 
+pub(crate) mod arrival;
+pub(crate) mod cell;
+
 /// A snapshot of a leg's counters. Names follow the channel variables they become.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Stats {

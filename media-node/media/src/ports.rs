@@ -1,0 +1,138 @@
+//! RTP ports: an even one for RTP with the odd one after it for RTCP, from a configured range.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::error::OpenError;
+use crate::io::{Network, Socket};
+
+/// The ports of a range, per local address. Each address walks through the range in turn, so that a
+/// port just freed rests as long as possible: late packets of the old call find nobody.
+#[derive(Debug)]
+pub(crate) struct PortPool {
+    min: u16,
+    pairs: usize,
+    hosts: Mutex<HashMap<IpAddr, Host>>,
+}
+
+#[derive(Debug)]
+struct Host {
+    used: Vec<bool>,
+    next: usize,
+}
+
+/// Gives its port pair back when dropped.
+#[derive(Debug)]
+pub(crate) struct PortLease {
+    pool: Arc<PortPool>,
+    ip: IpAddr,
+    index: usize,
+}
+
+/// What a lease comes with. Dropping order matters: sockets first, then the lease.
+#[derive(Debug)]
+pub(crate) struct Sockets {
+    pub(crate) rtp: Socket,
+    pub(crate) rtcp: Option<Socket>,
+    pub(crate) _lease: PortLease,
+}
+
+impl PortPool {
+    pub(crate) fn new(min: u16, max: u16) -> Arc<Self> {
+        let first = min.saturating_add(min & 1).max(2);
+        let pairs = usize::from(max.saturating_sub(first).saturating_add(1) / 2);
+        Arc::new(Self { min: first, pairs, hosts: Mutex::new(HashMap::new()) })
+    }
+
+    /// Binds the next free pair on `ip`; ports other programs have taken are passed over.
+    pub(crate) fn open(
+        self: &Arc<Self>,
+        network: &Network,
+        ip: IpAddr,
+        rtcp: bool,
+    ) -> Result<Sockets, OpenError> {
+        for _ in 0..self.pairs {
+            let Some(lease) = self.lease(ip) else { break };
+            match bind_pair(network, ip, self.port(lease.index), rtcp) {
+                Ok((rtp, rtcp)) => return Ok(Sockets { rtp, rtcp, _lease: lease }),
+                Err(e) if e.kind() == io::ErrorKind::AddrInUse => {}
+                Err(source) => return Err(OpenError::Bind { ip, source }),
+            }
+        }
+        let max = self.port(self.pairs.max(1) - 1).saturating_add(1);
+        Err(OpenError::NoPorts { ip, min: self.min, max })
+    }
+
+    fn port(&self, index: usize) -> u16 {
+        self.min + 2 * index as u16
+    }
+
+    fn lease(self: &Arc<Self>, ip: IpAddr) -> Option<PortLease> {
+        let mut hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
+        let host =
+            hosts.entry(ip).or_insert_with(|| Host { used: vec![false; self.pairs], next: 0 });
+        let index =
+            (0..self.pairs).map(|n| (host.next + n) % self.pairs).find(|i| !host.used[*i])?;
+        host.used[index] = true;
+        host.next = (index + 1) % self.pairs;
+        Some(PortLease { pool: Arc::clone(self), ip, index })
+    }
+}
+
+fn bind_pair(
+    network: &Network,
+    ip: IpAddr,
+    port: u16,
+    rtcp: bool,
+) -> io::Result<(Socket, Option<Socket>)> {
+    let rtp = network.bind(ip, port)?;
+    let rtcp = if rtcp { Some(network.bind(ip, port + 1)?) } else { None };
+    Ok((rtp, rtcp))
+}
+
+impl Drop for PortLease {
+    fn drop(&mut self) {
+        let mut hosts = self.pool.hosts.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(used) = hosts.get_mut(&self.ip).and_then(|h| h.used.get_mut(self.index)) {
+            *used = false;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::io::simulated::SimNet;
+
+    const IP: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+
+    fn port(sockets: &Sockets) -> u16 {
+        sockets.rtp.port()
+    }
+
+    #[test]
+    fn ports_are_even_busy_ones_are_passed_over_and_freed_ones_come_back() {
+        let net = SimNet::new();
+        let network = Network::Sim(net.clone());
+        let pool = PortPool::new(4001, 4009);
+        let _busy_rtp = net.bind((IP, 4002).into()).unwrap();
+        let _busy_rtcp = net.bind((IP, 4005).into()).unwrap();
+        let first = pool.open(&network, IP, true).unwrap();
+        let second = pool.open(&network, IP, true).unwrap();
+        assert_eq!((port(&first), port(&second)), (4006, 4008));
+        assert!(first.rtcp.as_ref().is_some_and(|s| s.port() == 4007));
+        let full = pool.open(&network, IP, true);
+        assert!(matches!(full, Err(OpenError::NoPorts { min: 4002, max: 4009, .. })), "{full:?}");
+        drop(first);
+        assert_eq!(port(&pool.open(&network, IP, true).unwrap()), 4006);
+    }
+
+    #[test]
+    fn an_empty_range_is_an_error_not_a_panic() {
+        let pool = PortPool::new(5000, 4000);
+        let network = Network::Sim(SimNet::new());
+        assert!(pool.open(&network, IP, true).is_err());
+    }
+}

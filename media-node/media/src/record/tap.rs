@@ -1,0 +1,311 @@
+//! The worker's side of a recording: collects what a leg says and hears, frame by frame, and hands
+//! it to the file thread through a ring.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+
+use rtrb::Producer;
+
+use super::{RecordMix, RecordSpec};
+use crate::event::RecordEnd;
+use crate::leg::RecordId;
+
+/// Seconds of audio the ring holds while the disk is slow; beyond that samples are lost, and counted.
+const RING_SECONDS: usize = 4;
+/// Frames kept back to even out the arrival of packets.
+const CUSHION: usize = 2;
+/// Frames waiting beyond which the oldest are thrown away.
+const MOST: usize = 12;
+
+/// One recording of one leg.
+#[derive(Debug)]
+pub(crate) struct Tap {
+    pub(crate) id: RecordId,
+    mix: RecordMix,
+    said: Fifo,
+    heard: Fifo,
+    ring: Producer<i16>,
+    end: Arc<TapEnd>,
+    limit: Option<u64>,
+    silence: Option<(u32, u32)>,
+    quiet_ms: u32,
+    pub(crate) paused: bool,
+    pub(crate) masked: bool,
+    samples: u64,
+    rate: u32,
+}
+
+/// How the worker tells the file thread that nothing more will come.
+#[derive(Debug, Default)]
+pub(crate) struct TapEnd {
+    reason: AtomicU8,
+    pub(crate) lost: AtomicU64,
+    /// Set by the file thread: it cannot write.
+    pub(crate) failed: std::sync::atomic::AtomicBool,
+}
+
+impl TapEnd {
+    pub(crate) fn reason(&self) -> Option<RecordEnd> {
+        match self.reason.load(Ordering::Acquire) {
+            1 => Some(RecordEnd::Stopped),
+            2 => Some(RecordEnd::Limit),
+            3 => Some(RecordEnd::Silence),
+            4 => Some(RecordEnd::Closed),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn finish(&self, reason: &RecordEnd) {
+        let code = match reason {
+            RecordEnd::Limit => 2,
+            RecordEnd::Silence => 3,
+            RecordEnd::Closed => 4,
+            _ => 1,
+        };
+        // The first reason stays.
+        let _ = self.reason.compare_exchange(0, code, Ordering::Release, Ordering::Relaxed);
+    }
+}
+
+impl Tap {
+    /// Both ends of a recording of a leg at `rate`.
+    pub(crate) fn new(
+        id: RecordId,
+        spec: &RecordSpec,
+        rate: u32,
+    ) -> (Box<Self>, rtrb::Consumer<i16>, Arc<TapEnd>) {
+        let channels = usize::from(spec.mix.channels());
+        let (ring, consumer) = rtrb::RingBuffer::new(rate as usize * channels * RING_SECONDS);
+        let end = Arc::new(TapEnd::default());
+        let fifo = || Fifo::new(rate as usize / 1000 * 20 * (MOST + 4));
+        let tap = Self {
+            id,
+            mix: spec.mix,
+            said: fifo(),
+            heard: fifo(),
+            ring,
+            end: Arc::clone(&end),
+            limit: spec.limit_ms.map(|ms| ms.saturating_mul(u64::from(rate)) / 1000),
+            silence: spec.silence.map(|s| (s.threshold, s.after_ms)),
+            quiet_ms: 0,
+            paused: false,
+            masked: false,
+            samples: 0,
+            rate,
+        };
+        (Box::new(tap), consumer, end)
+    }
+
+    /// Audio the leg said.
+    pub(crate) fn said(&mut self, pcm: &[i16]) {
+        self.said.push(pcm);
+    }
+
+    /// Audio the leg heard.
+    pub(crate) fn heard(&mut self, pcm: &[i16]) {
+        self.heard.push(pcm);
+    }
+
+    /// One frame of `frame` samples has passed. `two` is scratch space of at least twice that.
+    /// Gives the reason when the recording ends by itself.
+    pub(crate) fn tick(&mut self, frame: usize, two: &mut [i16]) -> Option<RecordEnd> {
+        if self.end.failed.load(Ordering::Relaxed) {
+            return Some(RecordEnd::Stopped);
+        }
+        let Some((said, rest)) = two.split_at_mut_checked(frame) else { return None };
+        let Some(heard) = rest.get_mut(..frame) else { return None };
+        self.said.pull(said);
+        self.heard.pull(heard);
+        if self.paused {
+            return None;
+        }
+        let quiet = self.silence.is_some_and(|(threshold, _)| score(said) < threshold);
+        if self.masked {
+            said.fill(0);
+            heard.fill(0);
+        }
+        self.write(said, heard);
+        self.samples += frame as u64;
+        if self.limit.is_some_and(|limit| self.samples >= limit) {
+            return Some(RecordEnd::Limit);
+        }
+        let ms = (frame as u64 * 1000 / u64::from(self.rate.max(1))) as u32;
+        self.quiet_ms = if quiet { self.quiet_ms + ms } else { 0 };
+        let enough = self.silence.is_some_and(|(_, after)| self.quiet_ms >= after);
+        enough.then_some(RecordEnd::Silence)
+    }
+
+    fn write(&mut self, said: &mut [i16], heard: &[i16]) {
+        let whole = match self.mix {
+            RecordMix::ReadOnly => self.ring.push_entire_slice(said),
+            RecordMix::WriteOnly => self.ring.push_entire_slice(heard),
+            RecordMix::Mono => {
+                for (s, h) in said.iter_mut().zip(heard) {
+                    *s = s.saturating_add(*h);
+                }
+                self.ring.push_entire_slice(said)
+            }
+            RecordMix::Stereo => interleave(&mut self.ring, said, heard),
+            RecordMix::StereoSwapped => interleave(&mut self.ring, heard, said),
+        };
+        if whole.is_err() {
+            self.end.lost.fetch_add(said.len() as u64, Ordering::Relaxed);
+        }
+    }
+
+    /// Nothing more will come.
+    pub(crate) fn finish(&self, reason: &RecordEnd) {
+        self.end.finish(reason);
+    }
+}
+
+fn interleave(
+    ring: &mut Producer<i16>,
+    left: &[i16],
+    right: &[i16],
+) -> Result<(), rtrb::chunks::ChunkError> {
+    let chunk = ring.write_chunk_uninit(left.len() * 2)?;
+    chunk.fill_from_iter(left.iter().zip(right).flat_map(|(l, r)| [*l, *r]));
+    Ok(())
+}
+
+/// Mean absolute sample, the measure of the reference's silence thresholds.
+pub(crate) fn score(pcm: &[i16]) -> u32 {
+    let sum: u64 = pcm.iter().map(|s| u64::from(s.unsigned_abs())).sum();
+    sum.checked_div(pcm.len() as u64).unwrap_or(0) as u32
+}
+
+/// Samples on their way from packet time to frame time.
+#[derive(Debug)]
+pub(crate) struct Fifo {
+    samples: Box<[i16]>,
+    start: usize,
+    len: usize,
+    filling: bool,
+}
+
+impl Fifo {
+    pub(crate) fn new(capacity: usize) -> Self {
+        Self {
+            samples: vec![0; capacity.max(1)].into_boxed_slice(),
+            start: 0,
+            len: 0,
+            filling: true,
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.drop_front(self.len);
+    }
+
+    pub(crate) fn push(&mut self, pcm: &[i16]) {
+        let capacity = self.samples.len();
+        for sample in pcm {
+            if self.len == capacity {
+                self.drop_front(1);
+            }
+            let at = (self.start + self.len) % capacity;
+            self.samples[at] = *sample;
+            self.len += 1;
+        }
+    }
+
+    fn drop_front(&mut self, n: usize) {
+        self.start = (self.start + n) % self.samples.len();
+        self.len -= n;
+    }
+
+    /// Takes what there is, up to a frame; returns how much.
+    pub(crate) fn take(&mut self, out: &mut [i16]) -> usize {
+        let n = self.len.min(out.len());
+        for (i, sample) in out.iter_mut().take(n).enumerate() {
+            *sample = self.samples[(self.start + i) % self.samples.len()];
+        }
+        self.drop_front(n);
+        n
+    }
+
+    /// Takes a frame at frame time: keeps a cushion against uneven arrival, gives silence when
+    /// there is nothing, and throws the oldest away when far too much waits.
+    fn pull(&mut self, out: &mut [i16]) {
+        if self.len > out.len() * MOST {
+            let surplus = self.len - out.len() * CUSHION;
+            self.drop_front(surplus);
+        }
+        if self.filling && self.len < out.len() * CUSHION {
+            out.fill(0);
+            return;
+        }
+        let n = self.take(out);
+        out[n..].fill(0);
+        self.filling = n < out.len();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::SilenceStop;
+
+    fn drain(ring: &mut rtrb::Consumer<i16>) -> Vec<i16> {
+        std::iter::from_fn(|| ring.pop().ok()).collect()
+    }
+
+    fn tap(mix: RecordMix, edit: impl Fn(&mut RecordSpec)) -> (Box<Tap>, rtrb::Consumer<i16>) {
+        let mut spec = RecordSpec { mix, ..RecordSpec::new("x.wav") };
+        edit(&mut spec);
+        let (tap, ring, _) = Tap::new(RecordId(1), &spec, 8000);
+        (tap, ring)
+    }
+
+    #[test]
+    fn both_sides_are_mixed_or_kept_apart() {
+        for (mix, expected) in [
+            (RecordMix::Mono, vec![11, 22]),
+            (RecordMix::Stereo, vec![1, 10, 2, 20]),
+            (RecordMix::StereoSwapped, vec![10, 1, 20, 2]),
+            (RecordMix::ReadOnly, vec![1, 2]),
+            (RecordMix::WriteOnly, vec![10, 20]),
+        ] {
+            let (mut tap, mut ring) = tap(mix, |_| {});
+            tap.said(&[1, 2, 0, 0]);
+            tap.heard(&[10, 20, 0, 0]);
+            assert_eq!(tap.tick(2, &mut [0; 4]), None);
+            assert_eq!(drain(&mut ring), expected, "{mix:?}");
+        }
+    }
+
+    #[test]
+    fn pause_leaves_time_out_and_mask_silences_it() {
+        let (mut tap, mut ring) = tap(RecordMix::ReadOnly, |_| {});
+        tap.said(&[1, 2, 3, 4, 5, 6, 7, 8]);
+        tap.paused = true;
+        tap.tick(2, &mut [0; 4]);
+        (tap.paused, tap.masked) = (false, true);
+        tap.tick(2, &mut [0; 4]);
+        tap.masked = false;
+        tap.tick(2, &mut [0; 4]);
+        assert_eq!(drain(&mut ring), [0, 0, 5, 6]);
+    }
+
+    #[test]
+    fn limits_end_it() {
+        let (mut tap, _ring) = tap(RecordMix::ReadOnly, |s| s.limit_ms = Some(40));
+        assert_eq!(tap.tick(160, &mut [0; 320]), None);
+        assert_eq!(tap.tick(160, &mut [0; 320]), Some(RecordEnd::Limit));
+    }
+
+    #[test]
+    fn silence_ends_it_once_it_has_lasted() {
+        let silence = SilenceStop { threshold: 100, after_ms: 60 };
+        let (mut tap, _ring) = tap(RecordMix::ReadOnly, |s| s.silence = Some(silence));
+        tap.said(&[1000; 480]);
+        let ends: Vec<_> = (0..6).map(|_| tap.tick(160, &mut [0; 320])).collect();
+        assert_eq!(ends[..5], [None, None, None, None, None]);
+        assert_eq!(ends[5], Some(RecordEnd::Silence));
+    }
+}

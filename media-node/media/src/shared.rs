@@ -1,0 +1,204 @@
+//! What a leg's handle and its worker share, and what is said between them.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use crossbeam_queue::ArrayQueue;
+
+use crate::codec::Codec;
+use crate::dtmf::DigitStep;
+use crate::error::LegError;
+use crate::event::LevelWatch;
+use crate::io::os::Waker;
+use crate::jitter::JitterBuffer;
+use crate::leg::{BridgeOptions, LegId, PlayId, RecordId, Side};
+use crate::params::RtpParams;
+use crate::record::tap::Tap;
+use crate::resample::Converter;
+use crate::source::PlayPlan;
+use crate::stats::cell::StatsCell;
+use crate::worker::leg::{DelayLine, LegState};
+
+/// Commands a worker has waiting before further ones are refused ([`LegError::QueueFull`]).
+pub(crate) const COMMANDS: usize = 8192;
+/// Legs on one worker before opening is refused.
+pub(crate) const MAX_LEGS: usize = 16_384;
+/// A leg that is on no worker.
+pub(crate) const NOWHERE: usize = usize::MAX;
+
+/// One leg, seen from both sides.
+#[derive(Debug)]
+pub(crate) struct LegShared {
+    pub(crate) id: LegId,
+    /// Worker the leg is on; changes when it moves.
+    pub(crate) worker: AtomicUsize,
+    /// Its place there; [`NOWHERE`] before it is attached, on its way, and after it is closed.
+    pub(crate) slot: AtomicUsize,
+    /// Index into [`Codec::all`].
+    pub(crate) codec: AtomicUsize,
+    pub(crate) ssrc: u32,
+    pub(crate) stats: StatsCell,
+}
+
+impl LegShared {
+    pub(crate) fn set_codec(&self, codec: Codec) {
+        let index = Codec::all().iter().position(|c| *c == codec).unwrap_or(0);
+        self.codec.store(index, Ordering::Relaxed);
+    }
+
+    pub(crate) fn codec(&self) -> Codec {
+        let index = self.codec.load(Ordering::Relaxed);
+        Codec::all().get(index).copied().unwrap_or(Codec::PCMU)
+    }
+}
+
+/// One message to a worker about one leg.
+#[derive(Debug)]
+pub(crate) struct Command {
+    pub(crate) leg: Arc<LegShared>,
+    pub(crate) op: Op,
+}
+
+/// What to do. Everything large comes in a box built by the sender; the worker hands it back for
+/// dropping.
+#[derive(Debug)]
+pub(crate) enum Op {
+    Attach(Box<LegState>),
+    SetRtp(Box<NewRtp>),
+    Play { id: PlayId, plan: Box<PlayPlan>, over: bool },
+    PlayControl { id: PlayId, control: PlayControl },
+    Record(Box<Tap>),
+    RecordControl { id: RecordId, control: RecordControl },
+    Bridge { peer: Arc<LegShared>, options: BridgeOptions },
+    Unbridge,
+    Echo(Option<Box<DelayLine>>),
+    EchoOff,
+    Hold(bool),
+    Gain { side: Side, percent: u32 },
+    Mute { side: Side, on: bool },
+    Digits(Vec<DigitStep>),
+    FlushDigits,
+    Inband(Option<Box<crate::dtmf::inband::Detector>>),
+    Silence(bool),
+    Watch(Option<LevelWatch>),
+    Converter(Box<Converter>),
+}
+
+/// New negotiated parameters, with what they need built.
+#[derive(Debug)]
+pub(crate) struct NewRtp {
+    pub(crate) params: Box<RtpParams>,
+    pub(crate) jitter: Option<Box<JitterBuffer>>,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum PlayControl {
+    Pause(bool),
+    Seek { position: i64, relative: bool },
+    Volume(u32),
+    Stop,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum RecordControl {
+    Pause(bool),
+    Mask(bool),
+    Stop,
+}
+
+/// The outside of one worker.
+#[derive(Debug)]
+pub(crate) struct Mailbox {
+    commands: ArrayQueue<Command>,
+    /// Handles dropped. Never full: it has room for every leg the worker may have.
+    closes: ArrayQueue<Arc<LegShared>>,
+    /// The worker blocks, or is about to.
+    sleeping: AtomicBool,
+    pub(crate) stop: AtomicBool,
+    pub(crate) legs: AtomicUsize,
+    waker: Option<Arc<Waker>>,
+    /// Time spent working, per mille of the last second.
+    pub(crate) busy: AtomicUsize,
+    /// Frames skipped because the worker was late.
+    pub(crate) late: AtomicUsize,
+}
+
+impl Mailbox {
+    pub(crate) fn new(waker: Option<Arc<Waker>>) -> Self {
+        Self {
+            commands: ArrayQueue::new(COMMANDS),
+            closes: ArrayQueue::new(MAX_LEGS * 2),
+            sleeping: AtomicBool::new(false),
+            stop: AtomicBool::new(false),
+            legs: AtomicUsize::new(0),
+            waker,
+            busy: AtomicUsize::new(0),
+            late: AtomicUsize::new(0),
+        }
+    }
+
+    pub(crate) fn post(&self, command: Command) -> Result<(), Command> {
+        let result = self.commands.push(command);
+        self.wake();
+        result
+    }
+
+    pub(crate) fn close(&self, leg: Arc<LegShared>) {
+        // Cannot be full, see the field; were it so, the leg would stay until the engine stops.
+        let _ = self.closes.push(leg);
+        self.wake();
+    }
+
+    pub(crate) fn stop(&self) {
+        self.stop.store(true, Ordering::SeqCst);
+        if let Some(waker) = &self.waker {
+            waker.wake();
+        }
+    }
+
+    fn wake(&self) {
+        if self.sleeping.swap(false, Ordering::SeqCst)
+            && let Some(waker) = &self.waker
+        {
+            waker.wake();
+        }
+    }
+
+    /// Says the worker is about to block. False when there is something to do first.
+    pub(crate) fn prepare_sleep(&self) -> bool {
+        self.sleeping.store(true, Ordering::SeqCst);
+        let idle =
+            self.commands.is_empty() && self.closes.is_empty() && !self.stop.load(Ordering::SeqCst);
+        if !idle {
+            self.sleeping.store(false, Ordering::SeqCst);
+        }
+        idle
+    }
+
+    pub(crate) fn awake(&self) {
+        self.sleeping.store(false, Ordering::Relaxed);
+    }
+
+    pub(crate) fn next_command(&self) -> Option<Command> {
+        self.commands.pop()
+    }
+
+    pub(crate) fn closes_waiting(&self) -> usize {
+        self.closes.len()
+    }
+
+    pub(crate) fn next_close(&self) -> Option<Arc<LegShared>> {
+        self.closes.pop()
+    }
+}
+
+/// Every worker's mailbox.
+pub(crate) type Mailboxes = Arc<[Arc<Mailbox>]>;
+
+/// Posts to the worker the leg is on.
+pub(crate) fn post(mailboxes: &Mailboxes, leg: &Arc<LegShared>, op: Op) -> Result<(), LegError> {
+    let worker = leg.worker.load(Ordering::Acquire);
+    let mailbox = mailboxes.get(worker).ok_or(LegError::Closed)?;
+    let command = Command { leg: Arc::clone(leg), op };
+    mailbox.post(command).map_err(|_| LegError::QueueFull)
+}

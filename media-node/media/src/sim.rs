@@ -1,0 +1,57 @@
+//! An engine without threads on a simulated network and clock, for tests: everything happens when
+//! [`Sim::run_ms`] is called, in the same order every time.
+
+use std::sync::Arc;
+
+use crate::engine::{Engine, EngineConfig};
+use crate::io::simulated::{SimIo, SimNet};
+use crate::io::{Network, Wait};
+use crate::service::Service;
+use crate::shared::{Mailbox, Mailboxes};
+use crate::worker::Worker;
+
+/// The parts an engine's threads would run.
+pub struct Sim {
+    /// The network legs are opened on; tests bind their phones here.
+    pub net: SimNet,
+    workers: Vec<Worker<SimIo>>,
+    service: Service,
+}
+
+impl Sim {
+    /// An engine and what drives it.
+    pub fn start(config: &EngineConfig) -> (Engine, Self) {
+        let count = config.workers.unwrap_or(1).max(1);
+        let mailboxes: Mailboxes = (0..count).map(|_| Arc::new(Mailbox::new(None))).collect();
+        let net = SimNet::new();
+        let (service, jobs) = Service::new(Arc::clone(&mailboxes));
+        let network = Network::Sim(net.clone());
+        let engine = Engine::assemble(config, network, Arc::clone(&mailboxes), jobs.clone());
+        let workers = (0..count)
+            .map(|i| Worker::new(i, SimIo::new(net.clone()), Arc::clone(&mailboxes), jobs.clone()))
+            .collect();
+        (engine, Self { net, workers, service })
+    }
+
+    /// Lets `ms` milliseconds pass, one at a time.
+    pub fn run_ms(&mut self, ms: u64) {
+        for _ in 0..ms {
+            self.net.advance_us(1000);
+            self.settle();
+        }
+    }
+
+    /// Obeys commands and delivers packets without letting time pass.
+    pub fn settle(&mut self) {
+        for worker in &mut self.workers {
+            worker.pass(Wait::No);
+        }
+        self.service.step();
+    }
+
+    /// Lets time jump, as when the machine was busy elsewhere.
+    pub fn stall_ms(&mut self, ms: u64) {
+        self.net.advance_us(ms * 1000);
+        self.settle();
+    }
+}

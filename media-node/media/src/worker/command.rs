@@ -1,0 +1,332 @@
+//! What a worker does when told.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::leg::{LegState, MAX_TAPS, Playing, Route, Transport, Watching};
+use super::{COMMANDS_PER_PASS, NOWHERE, Worker};
+use crate::dtmf::DigitStep;
+use crate::event::{PlayEnd, RecordEnd};
+use crate::io::{MediaIo, Token};
+use crate::latch::Latch;
+use crate::leg::{BridgeOptions, PlayId, RecordId, Side};
+use crate::service::Retired;
+use crate::shared::{Command, LegShared, NewRtp, Op, PlayControl, RecordControl};
+
+impl<I: MediaIo> Worker<I> {
+    pub(super) fn obey(&mut self) {
+        for _ in 0..COMMANDS_PER_PASS {
+            let Some(command) = self.mailbox.next_command() else { break };
+            self.obey_one(command);
+        }
+        for _ in 0..self.mailbox.closes_waiting() {
+            let Some(leg) = self.mailbox.next_close() else { break };
+            self.close_or_wait(leg);
+        }
+    }
+
+    fn obey_one(&mut self, command: Command) {
+        let Command { leg: shared, op } = command;
+        if let Op::Attach(leg) = op {
+            return self.attach(leg);
+        }
+        let at = shared.worker.load(Ordering::Acquire);
+        if at != self.index {
+            // The leg has moved meanwhile. A full queue there loses the command, as it would have
+            // been refused had it been posted there.
+            if let Some(mailbox) = self.mailboxes.get(at) {
+                let _ = mailbox.post(Command { leg: shared, op });
+            }
+            return;
+        }
+        let Some(slot) = self.find(&shared) else { return self.ctx.jobs.retire(Retired::Op(op)) };
+        let Some(mut leg) = self.take(slot) else { return };
+        match op {
+            Op::Bridge { peer, options } => return self.bridge(slot, leg, peer, options),
+            op => self.apply(slot, &mut leg, op),
+        }
+        self.schedule(slot, &mut leg);
+        self.put(slot, leg);
+    }
+
+    fn apply(&mut self, slot: u32, leg: &mut LegState, op: Op) {
+        match op {
+            Op::Attach(_) | Op::Bridge { .. } => {}
+            Op::SetRtp(new) => self.set_rtp(leg, *new),
+            Op::Play { id, plan, over } => {
+                leg.end_play(over, PlayEnd::Replaced, &self.ctx);
+                let place = if over { &mut leg.over } else { &mut leg.main };
+                *place = Some(Playing::new(id, plan));
+            }
+            Op::PlayControl { id, control } => self.control_play(leg, id, control),
+            Op::Record(tap) if leg.taps.len() < MAX_TAPS => leg.taps.push(tap),
+            Op::Record(tap) => {
+                tap.finish(&RecordEnd::Stopped);
+                self.ctx.retire_tap(tap);
+            }
+            Op::RecordControl { id, control } => self.control_record(leg, id, control),
+            Op::Unbridge => self.unbridge(leg),
+            Op::Echo(delay) => {
+                self.unbridge(leg);
+                leg.route = Route::Echo(delay);
+            }
+            Op::EchoOff => {
+                if let Route::Echo(delay) = std::mem::replace(&mut leg.route, Route::Nowhere) {
+                    self.ctx.jobs.retire(Retired::Op(Op::Echo(delay)));
+                }
+            }
+            Op::Hold(on) => {
+                leg.held = on;
+                leg.last_rtp_us = self.ctx.now.us;
+                leg.timeout_told = false;
+            }
+            Op::Gain { side: Side::Read, percent } => leg.read_level.percent = percent,
+            Op::Gain { side: Side::Write, percent } => leg.write_level.percent = percent,
+            Op::Mute { side: Side::Read, on } => leg.read_level.muted = on,
+            Op::Mute { side: Side::Write, on } => leg.write_level.muted = on,
+            Op::Digits(steps) => self.digits(leg, steps),
+            Op::FlushDigits => leg.digits_out.flush(),
+            Op::Inband(detector) => {
+                let old = std::mem::replace(&mut leg.inband, detector);
+                self.ctx.jobs.retire(Retired::Op(Op::Inband(old)));
+            }
+            Op::Silence(on) => leg.silence = on,
+            Op::Watch(watch) => leg.watch = watch.map(Watching::new),
+            Op::Converter(converter) => {
+                leg.converter_asked = false;
+                if let Some(old) = leg.converter.replace(converter) {
+                    self.ctx.jobs.retire(Retired::Op(Op::Converter(old)));
+                }
+            }
+        }
+        let _ = slot;
+    }
+
+    fn set_rtp(&mut self, leg: &mut LegState, new: NewRtp) {
+        let NewRtp { params, jitter } = new;
+        let announced = leg.params.remote != params.remote
+            || leg.params.symmetric != params.symmetric
+            || !leg.active;
+        if announced {
+            // The same address again keeps what was learnt about the peer's real one.
+            leg.latch = Latch::new(params.remote, params.symmetric);
+        }
+        let next_port = params.remote.map(|mut to| {
+            if !params.rtcp_mux {
+                to.set_port(to.port().saturating_add(1));
+            }
+            to
+        });
+        leg.rtcp_remote = params.remote_rtcp.or(next_port);
+        if let Some(ssrc) = params.ssrc {
+            leg.out.ssrc = ssrc;
+        }
+        if !leg.active {
+            leg.active = true;
+            leg.last_rtp_us = self.ctx.now.us;
+        }
+        leg.timeout_told = false;
+        if let Some(interval) = params.rtcp_interval {
+            leg.next_rtcp_us = self.ctx.now.us + interval.as_micros() as u64;
+        }
+        leg.forget_repack();
+        let old = std::mem::replace(&mut leg.params, params);
+        let jitter = std::mem::replace(&mut leg.jitter, jitter);
+        let old = Op::SetRtp(Box::new(NewRtp { params: old, jitter }));
+        self.ctx.jobs.retire(Retired::Op(old));
+    }
+
+    fn digits(&self, leg: &mut LegState, steps: Vec<DigitStep>) {
+        for step in &steps {
+            leg.digits_out.push(*step);
+        }
+        self.ctx.jobs.retire(Retired::Op(Op::Digits(steps)));
+    }
+
+    fn control_play(&self, leg: &mut LegState, id: PlayId, control: PlayControl) {
+        let over = leg.over.as_ref().is_some_and(|p| p.id == id);
+        let place = if over { &mut leg.over } else { &mut leg.main };
+        let Some(play) = place.as_mut().filter(|p| p.id == id) else { return };
+        match control {
+            PlayControl::Pause(paused) => play.paused = paused,
+            PlayControl::Seek { position, relative } => play.plan.seek(position, relative),
+            PlayControl::Volume(percent) => play.volume.percent = percent,
+            PlayControl::Stop => leg.end_play(over, PlayEnd::Stopped, &self.ctx),
+        }
+    }
+
+    fn control_record(&self, leg: &mut LegState, id: RecordId, control: RecordControl) {
+        let Some(index) = leg.taps.iter().position(|t| t.id == id) else { return };
+        match (control, leg.taps.get_mut(index)) {
+            (RecordControl::Pause(paused), Some(tap)) => tap.paused = paused,
+            (RecordControl::Mask(masked), Some(tap)) => tap.masked = masked,
+            (RecordControl::Stop, _) => {
+                let tap = leg.taps.remove(index);
+                tap.finish(&RecordEnd::Stopped);
+                self.ctx.retire_tap(tap);
+            }
+            (_, None) => {}
+        }
+    }
+
+    // === bridges ===
+
+    fn bridge(
+        &mut self,
+        slot: u32,
+        mut leg: Box<LegState>,
+        peer: Arc<LegShared>,
+        options: BridgeOptions,
+    ) {
+        self.unbridge(&mut leg);
+        let at = peer.worker.load(Ordering::Acquire);
+        if at != self.index && at < self.mailboxes.len() {
+            let shared = Arc::clone(&leg.shared);
+            self.put(slot, leg);
+            self.move_to(at, slot);
+            if let Some(mailbox) = self.mailboxes.get(at) {
+                let _ = mailbox.post(Command { leg: shared, op: Op::Bridge { peer, options } });
+            }
+            return;
+        }
+        if let Some(place) = self.find(&peer)
+            && let Some(mut other) = self.take(place)
+        {
+            self.unbridge(&mut other);
+            other.route = Route::Bridge { peer: Arc::clone(&leg.shared), options };
+            leg.route = Route::Bridge { peer, options };
+            self.schedule(place, &mut other);
+            self.put(place, other);
+        }
+        self.schedule(slot, &mut leg);
+        self.put(slot, leg);
+    }
+
+    /// Ends a leg's bridge on both sides.
+    fn unbridge(&mut self, leg: &mut LegState) {
+        let Route::Bridge { peer, .. } = &leg.route else { return };
+        let peer = Arc::clone(peer);
+        leg.route = Route::Nowhere;
+        if let Some(place) = self.find(&peer)
+            && let Some(Some(other)) = self.legs.get_mut(place as usize)
+            && matches!(&other.route, Route::Bridge { peer, .. } if peer.id == leg.shared.id)
+        {
+            other.route = Route::Nowhere;
+        }
+    }
+
+    // === coming and going ===
+
+    fn attach(&mut self, mut leg: Box<LegState>) {
+        let slot = self.free.pop().unwrap_or_else(|| {
+            self.legs.push(None);
+            self.legs.len() as u32 - 1
+        });
+        if let Transport::Rtp(sockets) = &leg.transport {
+            let registered =
+                self.io.register(Token { slot, rtcp: false }, &sockets.rtp).and_then(|()| {
+                    match &sockets.rtcp {
+                        Some(rtcp) => self.io.register(Token { slot, rtcp: true }, rtcp),
+                        None => Ok(()),
+                    }
+                });
+            // A socket that cannot be polled hears nothing: the media timeout will tell.
+            drop(registered);
+        }
+        leg.shared.slot.store(slot as usize, Ordering::Release);
+        leg.shared.worker.store(self.index, Ordering::Release);
+        self.attached += 1;
+        self.mailbox.legs.store(self.attached, Ordering::Relaxed);
+        leg.tick_at = None;
+        self.schedule(slot, &mut leg);
+        self.put(slot, leg);
+    }
+
+    fn detach(&mut self, slot: u32) -> Option<Box<LegState>> {
+        let mut leg = self.take(slot)?;
+        if let Transport::Rtp(sockets) = &leg.transport {
+            self.io.deregister(Token { slot, rtcp: false }, &sockets.rtp);
+            if let Some(rtcp) = &sockets.rtcp {
+                self.io.deregister(Token { slot, rtcp: true }, rtcp);
+            }
+        }
+        leg.shared.slot.store(NOWHERE, Ordering::Release);
+        leg.tick_at = None;
+        self.free.push(slot);
+        self.attached -= 1;
+        self.mailbox.legs.store(self.attached, Ordering::Relaxed);
+        Some(leg)
+    }
+
+    fn close_or_wait(&mut self, shared: Arc<LegShared>) {
+        let at = shared.worker.load(Ordering::Acquire);
+        if at != self.index {
+            if let Some(mailbox) = self.mailboxes.get(at) {
+                mailbox.close(shared);
+            }
+        } else if let Some(slot) = self.find(&shared) {
+            self.close(slot);
+        } else if shared.slot.load(Ordering::Acquire) == NOWHERE {
+            // Its attachment is still in the queue: it is closed once it is here.
+            self.mailbox.close(shared);
+        }
+    }
+
+    fn close(&mut self, slot: u32) {
+        let Some(mut leg) = self.detach(slot) else { return };
+        self.unbridge(&mut leg);
+        leg.end_play(false, PlayEnd::Closed, &self.ctx);
+        leg.end_play(true, PlayEnd::Closed, &self.ctx);
+        leg.taps.iter().for_each(|t| t.finish(&RecordEnd::Closed));
+        leg.arrival.publish(&leg.shared.stats);
+        leg.retell();
+        self.ctx.jobs.retire(Retired::Leg(leg));
+    }
+
+    pub(super) fn close_all(&mut self) {
+        for slot in 0..self.legs.len() as u32 {
+            self.close(slot);
+        }
+    }
+
+    // === moving ===
+
+    /// Moves a leg, and every leg it cannot be without, to another worker.
+    fn move_to(&mut self, worker: usize, slot: u32) {
+        let mut moving = vec![slot];
+        let mut looked = 0;
+        while let Some(&slot) = moving.get(looked) {
+            looked += 1;
+            for place in self.tied_to(slot) {
+                if !moving.contains(&place) {
+                    moving.push(place);
+                }
+            }
+        }
+        let Some(mailbox) = self.mailboxes.get(worker).cloned() else { return };
+        for slot in moving {
+            let Some(leg) = self.detach(slot) else { continue };
+            let shared = Arc::clone(&leg.shared);
+            let command = Command { leg: Arc::clone(&shared), op: Op::Attach(leg) };
+            if let Err(Command { op: Op::Attach(leg), .. }) = mailbox.post(command) {
+                // No room there: it stays, and the bridge does not come about.
+                self.attach(leg);
+                continue;
+            }
+            shared.worker.store(worker, Ordering::Release);
+        }
+    }
+
+    fn tied_to(&self, slot: u32) -> Vec<u32> {
+        let Some(Some(leg)) = self.legs.get(slot as usize) else { return Vec::new() };
+        let twin = match &leg.transport {
+            Transport::Memory(twin) => self.find(twin),
+            _ => None,
+        };
+        let peer = match &leg.route {
+            Route::Bridge { peer, .. } => self.find(peer),
+            _ => None,
+        };
+        twin.into_iter().chain(peer).collect()
+    }
+}

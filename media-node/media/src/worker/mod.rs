@@ -1,0 +1,471 @@
+//! A media worker: one thread that owns its legs, their sockets and their time.
+//!
+//! A pass polls the sockets, obeys waiting commands, reads one packet per ready socket, delivers
+//! packets between in-memory legs, and gives every leg whose interval has come its turn. With few
+//! packets a worker sleeps until the next one arrives; with many it sleeps to the next millisecond
+//! and handles what has gathered. Without legs it blocks.
+
+mod command;
+pub(crate) mod leg;
+mod out;
+mod report;
+mod wheel;
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use crate::dtmf::{Digit, DigitStep, clamp_duration};
+use crate::event::DigitSource;
+use crate::io::{MediaIo, Token, Wait};
+use crate::jitter::{Got, Put};
+use crate::record::tap::Tap;
+use crate::rtp::{self, Header, Kind};
+use crate::service::{Job, Jobs, Retired};
+use crate::shared::{LegShared, Mailbox, Mailboxes, NOWHERE};
+use crate::source::PlayPlan;
+
+use leg::{Heard, LegState, Route, Transport};
+use wheel::{Entry, Wheel};
+
+/// Largest datagram read; anything longer is no audio we know.
+const PACKET: usize = 4096;
+/// Samples of the largest frame: 60 ms at 48 kHz, with room.
+const PCM: usize = 4096;
+/// Packets between in-memory legs that wait for the next millisecond; more are lost.
+const MAIL: usize = 4096;
+/// Commands obeyed per pass.
+const COMMANDS_PER_PASS: usize = 256;
+/// Interval of timeouts, reports and statistics.
+const HOUSEKEEPING_MS: u64 = 100;
+/// Packets per housekeeping interval from which packets are gathered per millisecond.
+const BATCH_FROM: u32 = 200;
+/// Frames a late leg catches up at once; the rest is skipped.
+const CATCH_UP: u32 = 3;
+
+/// The present, taken once per pass.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Now {
+    pub(crate) us: u64,
+}
+
+impl Now {
+    pub(crate) fn ms(self) -> u64 {
+        self.us / 1000
+    }
+}
+
+/// What legs share while they are worked on.
+pub(crate) struct Ctx {
+    /// The packet just received.
+    pub(crate) packet: Box<[u8]>,
+    /// The packet being built.
+    pub(crate) out: Box<[u8]>,
+    pub(crate) pcm: Box<[i16]>,
+    /// Scratch space of twice that.
+    pub(crate) wide: Box<[i16]>,
+    pub(crate) now: Now,
+    pub(crate) mail: Mail,
+    jobs: Jobs,
+}
+
+impl Ctx {
+    fn new(jobs: Jobs) -> Self {
+        Self {
+            packet: vec![0; PACKET].into(),
+            out: vec![0; PCM * 2 + rtp::HEADER_LEN].into(),
+            pcm: vec![0; PCM].into(),
+            wide: vec![0; PCM * 2].into(),
+            now: Now::default(),
+            mail: Mail::default(),
+            jobs,
+        }
+    }
+
+    pub(crate) fn retire_plan(&self, plan: Box<PlayPlan>) {
+        self.jobs.retire(Retired::Plan(plan));
+    }
+
+    pub(crate) fn retire_tap(&self, tap: Box<Tap>) {
+        self.jobs.retire(Retired::Tap(tap));
+    }
+
+    pub(crate) fn ask_converter(&self, leg: &Arc<LegShared>, from: u32, to: u32) -> bool {
+        self.jobs.leave(Job::Convert { leg: Arc::clone(leg), from, to })
+    }
+}
+
+/// Packets on their way between in-memory legs. Each hop takes until the next pass's millisecond,
+/// so that a ring of legs goes round no faster than that.
+#[derive(Default)]
+pub(crate) struct Mail {
+    waiting: VecDeque<(Arc<LegShared>, Vec<u8>)>,
+    /// Buffers to use again.
+    spare: Vec<Vec<u8>>,
+}
+
+impl Mail {
+    pub(crate) fn post(&mut self, to: &Arc<LegShared>, packet: &[u8]) -> bool {
+        if self.waiting.len() >= MAIL {
+            return false;
+        }
+        let mut buffer = self.spare.pop().unwrap_or_default();
+        buffer.clear();
+        buffer.extend_from_slice(packet);
+        self.waiting.push_back((Arc::clone(to), buffer));
+        true
+    }
+}
+
+/// One worker.
+pub(crate) struct Worker<I> {
+    index: usize,
+    io: I,
+    mailbox: Arc<Mailbox>,
+    mailboxes: Mailboxes,
+    legs: Vec<Option<Box<LegState>>>,
+    free: Vec<u32>,
+    attached: usize,
+    wheel: Wheel,
+    ctx: Ctx,
+    ready: Vec<Token>,
+    due: Vec<Entry>,
+    next_housekeeping_ms: u64,
+    mail_ms: u64,
+    packets: u32,
+    batching: bool,
+    busy_us: u64,
+    busy_since_us: u64,
+}
+
+impl<I: MediaIo> Worker<I> {
+    pub(crate) fn new(index: usize, io: I, mailboxes: Mailboxes, jobs: Jobs) -> Self {
+        let now_us = io.now_us();
+        let mailbox = Arc::clone(&mailboxes[index]);
+        Self {
+            index,
+            io,
+            mailbox,
+            mailboxes,
+            legs: Vec::new(),
+            free: Vec::new(),
+            attached: 0,
+            wheel: Wheel::new(now_us / 1000),
+            ctx: Ctx::new(jobs),
+            ready: Vec::with_capacity(1024),
+            due: Vec::with_capacity(1024),
+            next_housekeeping_ms: now_us / 1000 + HOUSEKEEPING_MS,
+            mail_ms: 0,
+            packets: 0,
+            batching: false,
+            busy_us: 0,
+            busy_since_us: now_us,
+        }
+    }
+
+    /// Works until told to stop.
+    pub(crate) fn run(mut self) {
+        while !self.mailbox.stop.load(Ordering::SeqCst) {
+            let wait = self.wait();
+            self.pass(wait);
+        }
+        self.close_all();
+    }
+
+    /// How long the next poll may wait.
+    fn wait(&mut self) -> Wait {
+        let now_us = self.io.now_us();
+        let next_ms = now_us / 1000 + 1;
+        if self.batching {
+            return Wait::Batch(next_ms * 1000);
+        }
+        if !self.mailbox.prepare_sleep() {
+            return Wait::No;
+        }
+        if self.attached == 0 && self.ctx.mail.waiting.is_empty() {
+            return Wait::Forever;
+        }
+        let mut due = self.next_housekeeping_ms;
+        if let Some(tick) = self.wheel.next_due() {
+            due = due.min(tick);
+        }
+        if !self.ctx.mail.waiting.is_empty() {
+            due = due.min(next_ms);
+        }
+        Wait::Until(due * 1000)
+    }
+
+    /// One pass. See the module's description.
+    pub(crate) fn pass(&mut self, wait: Wait) {
+        let mut ready = std::mem::take(&mut self.ready);
+        self.io.poll(wait, &mut ready);
+        self.mailbox.awake();
+        let started = self.io.now_us();
+        self.ctx.now = Now { us: started };
+        self.obey();
+        for token in &ready {
+            self.read(*token);
+        }
+        self.ready = ready;
+        self.deliver_mail();
+        self.turn_wheel();
+        if self.ctx.now.ms() >= self.next_housekeeping_ms {
+            self.housekeeping();
+        }
+        self.busy_us += self.io.now_us().saturating_sub(started);
+    }
+
+    // === legs ===
+
+    fn take(&mut self, slot: u32) -> Option<Box<LegState>> {
+        self.legs.get_mut(slot as usize)?.take()
+    }
+
+    fn put(&mut self, slot: u32, leg: Box<LegState>) {
+        if let Some(place) = self.legs.get_mut(slot as usize) {
+            *place = Some(leg);
+        }
+    }
+
+    /// The place of a leg of ours that is not being worked on.
+    fn find(&self, shared: &LegShared) -> Option<u32> {
+        let slot = shared.slot.load(Ordering::Acquire);
+        let leg = self.legs.get(slot)?.as_ref()?;
+        (leg.shared.id == shared.id).then_some(slot as u32)
+    }
+
+    /// Makes sure a leg with something to do gets its turns.
+    fn schedule(&mut self, slot: u32, leg: &mut LegState) {
+        if leg.tick_at.is_some() || !leg.needs_ticks() {
+            return;
+        }
+        // Spread over the interval by place, so that legs do not all wake in one millisecond.
+        let ptime = u64::from(leg.params.ptime.max(1));
+        let earliest = self.ctx.now.ms() + 1;
+        let phase = u64::from(slot) * 7 % ptime;
+        let wait = (phase + ptime - earliest % ptime) % ptime;
+        leg.tick_at = Some(self.wheel.add(slot, earliest + wait));
+    }
+
+    // === packets ===
+
+    fn read(&mut self, token: Token) {
+        let Some(Some(leg)) = self.legs.get(token.slot as usize) else { return };
+        let Transport::Rtp(sockets) = &leg.transport else { return };
+        let socket = if token.rtcp { sockets.rtcp.as_ref() } else { Some(&sockets.rtp) };
+        let Some(Ok((len, from))) = socket.map(|s| s.recv_from(&mut self.ctx.packet)) else {
+            return;
+        };
+        self.packets += 1;
+        self.receive(token.slot, len, Some(from));
+    }
+
+    /// Takes the packet in `ctx.packet[..len]` for a leg.
+    fn receive(&mut self, slot: u32, len: usize, from: Option<SocketAddr>) {
+        let kind = self.ctx.packet.get(..len).map_or(Kind::Unknown, rtp::classify);
+        let Some(mut leg) = self.take(slot) else { return };
+        match kind {
+            Kind::Rtp => self.receive_rtp(slot, &mut leg, len, from),
+            Kind::Rtcp => {
+                let (now, wall) = (self.ctx.now, self.io.wall());
+                let packet = self.ctx.packet.get(..len).unwrap_or_default();
+                report::receive(&mut leg, packet, from, now, wall);
+            }
+            Kind::Stun | Kind::Dtls | Kind::Unknown => {}
+        }
+        self.put(slot, leg);
+    }
+
+    fn receive_rtp(&mut self, slot: u32, leg: &mut LegState, len: usize, from: Option<SocketAddr>) {
+        let packet = self.ctx.packet.get(..len).unwrap_or_default();
+        match leg.accept(packet, from, self.ctx.now) {
+            Heard::Nothing => {}
+            Heard::Digit(digit, duration) => {
+                self.digit(slot, leg, digit, duration, DigitSource::Rtp);
+            }
+            Heard::Noise(header) => {
+                if let Some((place, mut peer)) = self.peer_of(leg) {
+                    peer.forward_noise(&header, &mut self.ctx);
+                    self.put(place, peer);
+                }
+            }
+            Heard::Audio(header) => self.audio(slot, leg, &header),
+        }
+    }
+
+    fn audio(&mut self, slot: u32, leg: &mut LegState, header: &Header) {
+        if leg.listens() {
+            self.listen(slot, leg, header);
+        }
+        let Some(buffer) = &mut leg.jitter else { return self.route(leg, header) };
+        if leg.jitter_ssrc != header.ssrc {
+            leg.jitter_ssrc = header.ssrc;
+            buffer.reset();
+        }
+        let payload = self.ctx.packet.get(header.payload.clone()).unwrap_or_default();
+        if let Put::Flushed(n) = buffer.put(header.seq, header.timestamp, payload) {
+            leg.shared.stats.in_flush.add(n as u64);
+        }
+        leg.shared.stats.in_largest_jb.set(buffer.largest() as u64);
+    }
+
+    fn listen(&mut self, slot: u32, leg: &mut LegState, header: &Header) {
+        let payload = self.ctx.packet.get(header.payload.clone()).unwrap_or_default();
+        let n = leg.codec().decode(payload, &mut self.ctx.pcm);
+        let mut found = None;
+        leg.listen(&mut self.ctx.pcm[..n], |digit, duration| found = Some((digit, duration)));
+        if let Some((digit, duration)) = found {
+            self.digit(slot, leg, digit, duration, DigitSource::Inband);
+        }
+    }
+
+    fn route(&mut self, leg: &mut LegState, header: &Header) {
+        match leg.route {
+            Route::Nowhere => {}
+            Route::Echo(_) => leg.echo(header, &mut self.ctx),
+            Route::Bridge { .. } => {
+                if let Some((place, mut peer)) = self.peer_of(leg) {
+                    peer.forward(leg, header, &mut self.ctx);
+                    self.put(place, peer);
+                }
+            }
+        }
+    }
+
+    /// The bridged peer, taken from its place.
+    fn peer_of(&mut self, leg: &LegState) -> Option<(u32, Box<LegState>)> {
+        let Route::Bridge { peer, .. } = &leg.route else { return None };
+        let place = self.find(peer)?;
+        Some((place, self.take(place)?))
+    }
+
+    fn digit(
+        &mut self,
+        _slot: u32,
+        leg: &mut LegState,
+        digit: Digit,
+        duration: u32,
+        source: DigitSource,
+    ) {
+        leg.tell_digit(digit, duration, source);
+        let forward = matches!(&leg.route, Route::Bridge { options, .. } if options.forward_dtmf);
+        // Tones in the audio reach the peer as audio.
+        if !forward || source == DigitSource::Inband {
+            return;
+        }
+        if let Some((place, mut peer)) = self.peer_of(leg) {
+            peer.digits_out.push(DigitStep::Press { digit, duration: clamp_duration(duration) });
+            self.schedule(place, &mut peer);
+            self.put(place, peer);
+        }
+    }
+
+    fn deliver_mail(&mut self) {
+        if self.ctx.mail.waiting.is_empty() || self.mail_ms == self.ctx.now.ms() {
+            return;
+        }
+        self.mail_ms = self.ctx.now.ms();
+        for _ in 0..self.ctx.mail.waiting.len() {
+            let Some((to, packet)) = self.ctx.mail.waiting.pop_front() else { break };
+            if let (Some(slot), Some(room)) =
+                (self.find(&to), self.ctx.packet.get_mut(..packet.len()))
+            {
+                room.copy_from_slice(&packet);
+                self.packets += 1;
+                self.receive(slot, packet.len(), None);
+            }
+            self.ctx.mail.spare.push(packet);
+        }
+    }
+
+    // === time ===
+
+    fn turn_wheel(&mut self) {
+        let mut due = std::mem::take(&mut self.due);
+        self.wheel.take_due(self.ctx.now.ms(), &mut due);
+        for entry in &due {
+            let Some(mut leg) = self.take(entry.slot) else { continue };
+            if leg.tick_at == Some(entry.due_ms) {
+                self.tick(entry.slot, &mut leg, entry.due_ms);
+            }
+            self.put(entry.slot, leg);
+        }
+        self.due = due;
+    }
+
+    fn tick(&mut self, slot: u32, leg: &mut LegState, due_ms: u64) {
+        let ptime = u64::from(leg.params.ptime.max(1));
+        let mut next = due_ms;
+        let mut caught_up = 0;
+        leg.tick_at = None;
+        while next <= self.ctx.now.ms() {
+            if caught_up == CATCH_UP {
+                let behind = (self.ctx.now.ms() - next) / ptime + 1;
+                self.mailbox.late.fetch_add(behind as usize, Ordering::Relaxed);
+                next += behind * ptime;
+                break;
+            }
+            self.read_jitter(leg);
+            leg.write_tick(&mut self.ctx);
+            leg.tap_tick(&mut self.ctx);
+            next += ptime;
+            caught_up += 1;
+        }
+        if leg.needs_ticks() {
+            leg.tick_at = Some(self.wheel.add(slot, next));
+        }
+    }
+
+    /// Gives out one interval of a jitter buffer.
+    fn read_jitter(&mut self, leg: &mut LegState) {
+        let Some(buffer) = &mut leg.jitter else { return };
+        let header = match buffer.get() {
+            Got::Empty => return,
+            Got::Lost => {
+                // The gap is passed on: whoever hears it conceals it.
+                leg.jitter_seq = leg.jitter_seq.wrapping_add(1);
+                leg.shared.stats.in_skip.add(1);
+                return;
+            }
+            Got::Packet { timestamp, payload } => {
+                let end = rtp::HEADER_LEN + payload.len();
+                let Some(room) = self.ctx.packet.get_mut(rtp::HEADER_LEN..end) else { return };
+                room.copy_from_slice(payload);
+                leg.jitter_seq = leg.jitter_seq.wrapping_add(1);
+                Header {
+                    marker: false,
+                    pt: leg.params.recv_pt,
+                    seq: leg.jitter_seq,
+                    timestamp,
+                    ssrc: leg.jitter_ssrc,
+                    payload: rtp::HEADER_LEN..end,
+                }
+            }
+        };
+        self.route(leg, &header);
+    }
+
+    fn housekeeping(&mut self) {
+        let now = self.ctx.now;
+        self.next_housekeeping_ms = now.ms() + HOUSEKEEPING_MS;
+        self.batching = self.packets >= BATCH_FROM;
+        self.packets = 0;
+        for slot in 0..self.legs.len() as u32 {
+            let Some(mut leg) = self.take(slot) else { continue };
+            leg.retell();
+            if let Some((digit, duration)) = leg.expire_digit(now) {
+                self.digit(slot, &mut leg, digit, duration, DigitSource::Rtp);
+            }
+            leg.check_timeout(now);
+            report::send_if_due(&mut leg, &mut self.ctx, || self.io.wall());
+            leg.arrival.publish(&leg.shared.stats);
+            self.put(slot, leg);
+        }
+        let span = now.us.saturating_sub(self.busy_since_us);
+        if span >= 1_000_000 {
+            self.mailbox.busy.store((self.busy_us * 1000 / span) as usize, Ordering::Relaxed);
+            (self.busy_us, self.busy_since_us) = (0, now.us);
+        }
+    }
+}
