@@ -123,6 +123,6 @@ def pytest_runtest_makereport(item, call):
     """A failed test shows the end of the server's log."""
     report = (yield).get_result()
     if report.failed:
-        for value in getattr(item, "funcargs", {}).values():
-            if isinstance(value, Site) and value.switch:
-                report.sections.append(("server", value.switch.said(60)))
+        sites = {id(v): v for v in getattr(item, "funcargs", {}).values() if isinstance(v, Site) and v.switch}
+        for site in sites.values():
+            report.sections.append(("server", site.switch.said(60)))

@@ -152,7 +152,7 @@ def main():
     p.add_argument("--list", action="store_true", help="name the scenarios and stop")
     p.add_argument("--limit", type=int, default=40, help="differences shown per scenario (default 40)")
     p.add_argument("--show", action="store_true", help="show differences (default for up to 10 named scenarios)")
-    p.add_argument("--jobs", type=int, default=4, help="servers side by side (default 4)")
+    p.add_argument("--jobs", type=int, default=6, help="servers side by side (default 6)")
     p.add_argument("--keep", help="folder that keeps recordings and server logs")
     options = p.parse_args()
     if not GOLDEN.is_dir():
