@@ -18,6 +18,9 @@ impl Pass<'_> {
             }
             Ok(files) => {
                 for file in files {
+                    if self.full {
+                        return;
+                    }
                     self.include_file(current, &file, column);
                 }
             }
@@ -30,15 +33,16 @@ impl Pass<'_> {
 
     fn include_file(&mut self, current: &Current<'_>, file: &str, column: usize) {
         let place = Some(current.place(column));
+        self.opened += 1;
+        if self.opened > MAX_FILES_OPENED {
+            let message = format!("Error including {file} (more than {MAX_FILES_OPENED} files)");
+            self.full = true;
+            return self.say(Diagnostic::error("include-too-many", message, place));
+        }
         if current.depth >= MAX_INCLUDE_DEPTH {
             let message = format!("Error including {file} (Maximum recursion limit reached)");
             return self.say(Diagnostic::error("include-too-deep", message, place));
         }
-        if self.opened >= MAX_FILES_OPENED {
-            let message = format!("Error including {file} (more than {MAX_FILES_OPENED} files)");
-            return self.say(Diagnostic::error("include-too-many", message, place));
-        }
-        self.opened += 1;
         match read(Path::new(file), self.options.max_bytes) {
             Ok(bytes) => {
                 let base = Path::new(file).parent().unwrap_or(Path::new(""));

@@ -11,7 +11,7 @@ pub(crate) mod include;
 mod line;
 pub(crate) mod segments;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -23,7 +23,7 @@ use segments::PlaceMap;
 /// How deep includes may nest (reference: 100).
 const MAX_INCLUDE_DEPTH: usize = 100;
 /// How many files a load may open, counting repeats.
-const MAX_FILES_OPENED: usize = 20_000;
+const MAX_FILES_OPENED: usize = 10_000;
 /// Longest line.
 const MAX_LINE: usize = 1 << 20;
 
@@ -53,6 +53,7 @@ pub(crate) fn run(
         options,
         file_ids: HashMap::new(),
         opened: 1,
+        undefined: HashSet::new(),
         comment: None,
         full: false,
     };
@@ -75,6 +76,8 @@ struct Pass<'o> {
     options: &'o LoadOptions,
     file_ids: HashMap<Arc<str>, u16>,
     opened: usize,
+    /// Unknown variables mentioned already.
+    undefined: HashSet<String>,
     /// Where the XML comment that is open at this point of the output began.
     comment: Option<Place>,
     /// The output reached its limit.
@@ -244,15 +247,28 @@ impl Pass<'_> {
                 Some(value) => line.insert(value, at),
                 None => {
                     line.insert("", at);
-                    let message = format!("$${{{name}}} is not set and expands to nothing");
-                    let place = Some(current.place(at));
-                    self.say(Diagnostic::info("variable-undefined", message, place));
+                    self.note_undefined(current, raw, name, at);
                 }
             }
             from = end + 1;
         }
         line.finish(raw, from);
         line
+    }
+
+    /// An unknown variable is mentioned once, and not at all inside a comment.
+    fn note_undefined(&mut self, current: &Current<'_>, raw: &str, name: &str, at: usize) {
+        let before = raw.get(..at).unwrap_or_default();
+        let in_comment = match before.rfind("<!--") {
+            Some(open) => !before.get(open..).unwrap_or_default().contains("-->"),
+            None => self.comment.is_some() && !before.contains("-->"),
+        };
+        if in_comment || !self.undefined.insert(name.to_owned()) {
+            return;
+        }
+        let message = format!("$${{{name}}} is not set and expands to nothing");
+        let place = Some(current.place(at));
+        self.say(Diagnostic::info("variable-undefined", message, place));
     }
 
     /// Outputs part of a line and remembers where it came from.
