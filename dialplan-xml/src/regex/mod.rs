@@ -1,5 +1,7 @@
 //! Dialplan regular expressions: PCRE with the reference's spellings, byte-oriented, unanchored.
 
+mod prefix;
+
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
@@ -32,7 +34,8 @@ enum Engine {
     Anything,
     /// `^word$` without special characters: comparing is enough.
     Exactly(Box<str>),
-    Pcre(Regex),
+    /// Anything else, with the text every match starts with.
+    Pcre { regex: Regex, prefix: Box<str> },
 }
 
 /// Why an expression was refused.
@@ -97,10 +100,11 @@ impl Pattern {
             Engine::Anything => true,
             Engine::Exactly(word) => exactly(word, text),
             // Nearly every pattern has few groups, and then no count is needed.
-            Engine::Pcre(regex) if regex.captures_len() <= MAX_GROUPS => {
+            Engine::Pcre { prefix, .. } if !text.starts_with(&**prefix) => false,
+            Engine::Pcre { regex, .. } if regex.captures_len() <= MAX_GROUPS => {
                 regex.is_match(text.as_bytes()).unwrap_or(false)
             }
-            Engine::Pcre(_) => self.captures(text).is_some(),
+            Engine::Pcre { .. } => self.captures(text).is_some(),
         }
     }
 
@@ -112,7 +116,8 @@ impl Pattern {
             Engine::Exactly(word) => {
                 return exactly(word, text).then(|| Captures { groups: vec![word.to_string()] });
             }
-            Engine::Pcre(regex) => regex,
+            Engine::Pcre { prefix, .. } if !text.starts_with(&**prefix) => return None,
+            Engine::Pcre { regex, .. } => regex,
         };
         // Most conditions do not match: find that out before making room for groups.
         if !regex.is_match(text.as_bytes()).unwrap_or(false) {
@@ -171,7 +176,10 @@ fn compile(expression: &str) -> Result<Engine, PatternError> {
         return Ok(Engine::Exactly(word.into()));
     }
     let limited = format!("{MATCH_LIMIT}{body}");
-    builder.build(&limited).map(Engine::Pcre).map_err(|error| {
+    let plain = start == 0;
+    let prefix = if plain { prefix::required(&body) } else { String::new() };
+    let made = builder.build(&limited).map(|regex| Engine::Pcre { regex, prefix: prefix.into() });
+    made.map_err(|error| {
         let offset = error.offset().unwrap_or(0).saturating_sub(MATCH_LIMIT.len()) + start;
         let message = error.to_string();
         let message = message.rsplit_once(": ").map_or(&*message, |(_, m)| m);
