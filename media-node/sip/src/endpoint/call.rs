@@ -141,7 +141,6 @@ impl Endpoint {
         if let Some(key) = &call.merge_key {
             self.merged.insert(key.clone(), id);
         }
-        self.outputs.push_back(Output::Info { id, info: call.info() });
         self.calls.insert(id, call);
     }
 

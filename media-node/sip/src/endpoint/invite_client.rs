@@ -39,6 +39,7 @@ impl Endpoint {
         let defaults = Defaults::of_request(&Method::Invite, false);
         finish_request(&mut request, &spec.headers, spec.body, defaults, &self.config.identity);
         let credentials = call.credentials.clone();
+        self.outputs.push_back(Output::Info { id, info: call.info() });
         self.add_call(id, call);
         match self.start_exchange(now, request, hop, Purpose::Invite(id), credentials) {
             Some(exchange) => {

@@ -168,8 +168,9 @@ impl Endpoint {
         let mut call = Call::new(dialog, Stage::Ringing { tx, request: request.clone() });
         call.path = Some(path);
         call.merge_key = Some(merge_key);
+        let info = call.info();
         self.add_call(id, call);
-        self.outputs.push_back(super::Output::Invite { id, request, path });
+        self.outputs.push_back(super::Output::Invite { id, request, path, info });
     }
 
     pub(super) fn on_needs_trying(&mut self, now: Instant, tx: TxId, user: User) {

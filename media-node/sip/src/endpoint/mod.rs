@@ -61,7 +61,7 @@ pub(crate) enum Output {
     /// Find addresses and come back with `handle_resolved`.
     Resolve { token: Token, host: String, port: Option<u16>, transport: Option<Transport> },
     /// A call arrived.
-    Invite { id: DialogId, request: Arc<Request>, path: Path },
+    Invite { id: DialogId, request: Arc<Request>, path: Path, info: Box<DialogInfo> },
     /// Another request outside dialogs arrived.
     Request { id: RequestId, request: Arc<Request>, path: Path, local_tag: String },
     /// For the dialog's owner.

@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use thiserror::Error;
 
 /// Largest description read, bytes.
-pub const MAX_SDP: usize = 32 * 1024;
+pub(super) const MAX_SDP: usize = 32 * 1024;
 /// Most media lines; the reference stops caring long before.
 const MAX_MEDIA: usize = 32;
 /// Most lines in all.

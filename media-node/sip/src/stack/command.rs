@@ -2,6 +2,7 @@
 
 use tokio::sync::{mpsc, oneshot};
 
+use super::handles::InfoCell;
 use crate::endpoint::{
     Body, Content, DialogEvent, DialogId, InviteSpec, OutOfDialog, Reply, RequestError, RequestId,
 };
@@ -12,7 +13,7 @@ pub(crate) type ReplyTo<T> = oneshot::Sender<Result<T, RequestError>>;
 
 #[derive(Debug)]
 pub(crate) enum Command {
-    Invite { id: DialogId, spec: Box<InviteSpec>, events: mpsc::Sender<DialogEvent> },
+    Invite { id: DialogId, spec: Box<InviteSpec>, events: mpsc::Sender<DialogEvent>, info: InfoCell },
     Request { spec: Box<OutOfDialog>, reply: ReplyTo<Reply> },
     /// Final or provisional answer to an out-of-dialog request.
     Respond { id: RequestId, content: Content },

@@ -2,13 +2,13 @@
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex};
 
 use tokio::sync::{mpsc, oneshot};
 
 use super::command::{Command, DialogCommand};
 use crate::endpoint::{
-    Body, Content, DialogEvent, DialogId, DialogInfo, InviteSpec, Limits, OutOfDialog, Reply, RequestError, RequestId,
+    Body, Content, DialogEvent, DialogId, DialogInfo, InviteSpec, OutOfDialog, Reply, RequestError, RequestId,
 };
 use crate::message::{Headers, Method, Request, Response};
 use crate::transport::{Path, Transport};
@@ -32,8 +32,8 @@ impl Stack {
     pub(super) fn over(
         commands: mpsc::UnboundedSender<Command>,
         listening: Vec<(Transport, SocketAddr)>,
+        dialog_queue: usize,
     ) -> Self {
-        let dialog_queue = Limits::default().dialog_queue;
         Self { shared: Arc::new(Shared { commands, listening, next_dialog: AtomicU64::new(1), dialog_queue }) }
     }
 
@@ -47,8 +47,9 @@ impl Stack {
         // Even numbers are ours, odd ones the driver's (incoming).
         let id = DialogId(self.shared.next_dialog.fetch_add(1, Ordering::Relaxed) * 2);
         let (events, receiver) = mpsc::channel(self.shared.dialog_queue);
-        let dialog = Dialog::over(id, self.shared.commands.clone());
-        self.post(Command::Invite { id, spec: Box::new(spec), events });
+        let info = InfoCell::default();
+        let dialog = Dialog::over(id, self.shared.commands.clone(), info.clone());
+        self.post(Command::Invite { id, spec: Box::new(spec), events, info });
         (dialog, receiver)
     }
 
@@ -99,13 +100,18 @@ impl IncomingInvite {
 
     /// Answers without making a call of it: a challenge, a refusal.
     pub fn respond(self, status: u16, reason: &str, headers: Headers, body: Option<Body>) {
+        // The handle drops after it: what is left of the call then is nothing.
         self.dialog.post(DialogCommand::Respond(Content { status, reason: reason.to_owned(), headers, body }));
-        self.dialog.forget();
     }
 
     /// Sends `100 Trying` now.
     pub fn trying(&self) {
         self.dialog.provisional(100, "", Headers::new(), None);
+    }
+
+    /// The To tag our answers carry.
+    pub fn local_tag(&self) -> String {
+        self.dialog.info().map(|i| i.local_tag.clone()).unwrap_or_default()
     }
 
     /// Takes the call on.
@@ -168,13 +174,12 @@ impl Drop for IncomingRequest {
 pub struct Dialog {
     id: DialogId,
     commands: mpsc::UnboundedSender<Command>,
-    info: Arc<OnceLock<DialogInfo>>,
-    armed: bool,
+    info: InfoCell,
 }
 
 impl Dialog {
-    pub(super) fn over(id: DialogId, commands: mpsc::UnboundedSender<Command>) -> Self {
-        Self { id, commands, info: Arc::default(), armed: true }
+    pub(super) fn over(id: DialogId, commands: mpsc::UnboundedSender<Command>, info: InfoCell) -> Self {
+        Self { id, commands, info }
     }
 
     /// The identity of the dialog within the stack.
@@ -183,8 +188,15 @@ impl Dialog {
     }
 
     /// Identifiers and addresses; `None` until the stack has made them (outgoing calls: a moment).
-    pub fn info(&self) -> Option<&DialogInfo> {
+    /// The peer's tag joins with the answer.
+    pub fn info(&self) -> Option<Arc<DialogInfo>> {
         self.info.get()
+    }
+
+    /// From now on requests of ours go to where the peer's messages come from, whatever its Contact
+    /// and route say: the peer is behind NAT.
+    pub fn pin_to_source(&self) {
+        self.post(DialogCommand::Pin);
     }
 
     /// 1xx to the caller.
@@ -244,17 +256,26 @@ impl Dialog {
     fn post(&self, command: DialogCommand) {
         let _ = self.commands.send(Command::Dialog { id: self.id, command });
     }
-
-    /// Gives the handle up without ending the dialog.
-    fn forget(mut self) {
-        self.armed = false;
-    }
 }
 
 impl Drop for Dialog {
     fn drop(&mut self) {
-        if self.armed {
-            self.post(DialogCommand::Drop);
+        self.post(DialogCommand::Drop);
+    }
+}
+
+/// Where the stack's task leaves a dialog's identifiers for its handle.
+#[derive(Clone, Debug, Default)]
+pub(super) struct InfoCell(Arc<Mutex<Option<Arc<DialogInfo>>>>);
+
+impl InfoCell {
+    pub(super) fn set(&self, info: DialogInfo) {
+        if let Ok(mut cell) = self.0.lock() {
+            *cell = Some(Arc::new(info));
         }
+    }
+
+    fn get(&self) -> Option<Arc<DialogInfo>> {
+        self.0.lock().ok()?.clone()
     }
 }

@@ -5,12 +5,26 @@
 
 mod command;
 mod config;
+mod connections;
+mod driver;
 mod handles;
+mod resolve;
+mod tcp;
+mod udp;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use thiserror::Error;
 use tokio::sync::mpsc;
+
+use connections::Connections;
+use driver::Driver;
+use resolve::SystemResolver;
+use udp::Udp;
+
+use crate::endpoint::{Endpoint, EndpointConfig};
+use crate::token::Tokens;
 
 pub use config::{Direction, Resolve, ResolveFuture, StackConfig, Trace};
 pub use crate::endpoint::{Advertise, Identity, Limits, Timers};
@@ -37,9 +51,52 @@ pub struct StartError {
 impl Stack {
     /// Binds the listening addresses and starts the stack's task on the current tokio runtime.
     /// Requests outside dialogs come out of the receiver; while it is full they are refused with 503.
-    pub async fn start(_config: StackConfig) -> Result<(Self, mpsc::Receiver<Incoming>), StartError> {
-        let (commands, _) = mpsc::unbounded_channel();
-        let (_, incoming) = mpsc::channel(1);
-        Ok((Self::over(commands, Vec::new()), incoming))
+    pub async fn start(config: StackConfig) -> Result<(Self, mpsc::Receiver<Incoming>), StartError> {
+        let limits = config.limits;
+        let (stream_events, streams) = mpsc::channel(driver::INNER_QUEUE);
+        let mut udp = Udp::new();
+        let mut listening = Vec::new();
+        for (transport, addr) in config.listen {
+            let bound = match transport {
+                Transport::Udp => udp.bind(addr),
+                Transport::Tcp => tcp::listen(addr, stream_events.clone()).await,
+                other => Err(std::io::Error::other(format!("{other} is not available"))),
+            };
+            let bound = bound.map_err(|source| StartError { transport, addr, source })?;
+            listening.push((transport, bound));
+        }
+        let endpoint = Endpoint::new(
+            EndpointConfig {
+                listening: listening.clone(),
+                timers: config.timers,
+                identity: config.identity,
+                limits,
+                advertise: config.advertise,
+                force_rport: config.force_rport,
+            },
+            Tokens::random(),
+        );
+        let (commands, command_queue) = mpsc::unbounded_channel();
+        let (incoming, incoming_queue) = mpsc::channel(limits.incoming_queue.max(1));
+        let (resolved_tx, resolved) = mpsc::channel(driver::INNER_QUEUE);
+        let stream_limits = tcp::StreamLimits { message: limits.message(), idle: limits.connection_idle };
+        let dialog_queue = limits.dialog_queue.max(16);
+        let driver = Driver {
+            endpoint,
+            udp,
+            connections: Connections::new(stream_events, stream_limits, limits.connections),
+            commander: commands.downgrade(),
+            commands: command_queue,
+            streams,
+            resolved,
+            resolved_tx,
+            incoming,
+            resolver: config.resolver.unwrap_or_else(|| Arc::new(SystemResolver)),
+            trace: config.trace,
+            dialog_queue,
+            state: driver::State::default(),
+        };
+        tokio::spawn(driver.run());
+        Ok((Self::over(commands, listening, dialog_queue), incoming_queue))
     }
 }

@@ -181,14 +181,6 @@ impl<U: Clone> Transactions<U> {
         }
     }
 
-    /// Where a client transaction sends to.
-    pub(crate) fn client_path(&self, id: TxId) -> Option<Path> {
-        match &self.entry(id)?.kind {
-            Kind::Client(client) => Some(client.path),
-            Kind::Server(_) => None,
-        }
-    }
-
     /// Forgets a client transaction without a word to its user.
     pub(crate) fn abandon(&mut self, id: TxId) {
         self.remove(id);
@@ -245,11 +237,6 @@ impl<U: Clone> Transactions<U> {
     pub(crate) fn respond(&mut self, now: Instant, id: TxId, response: &Response) -> bool {
         let (status, bytes) = (response.status, response.to_bytes());
         self.with_server(now, id, |server, fx| server.respond(status, bytes, fx)).unwrap_or(false)
-    }
-
-    /// True while a server transaction waits for its final response.
-    pub(crate) fn is_unanswered(&self, id: TxId) -> bool {
-        self.entry(id).is_some_and(|e| matches!(&e.kind, Kind::Server(server) if server.is_pending()))
     }
 
     /// Matches a response.

@@ -112,7 +112,6 @@ pub(super) struct Net {
     pub(super) alice: End,
     pub(super) bob: End,
     pub(super) now: Instant,
-    start: Instant,
     transport: Transport,
     flying: Vec<(Instant, SocketAddr, SocketAddr, Bytes)>,
     fate: Fate,
@@ -130,16 +129,11 @@ impl Net {
             alice: End::new(ALICE, 1, transport),
             bob: End::new(BOB, 2, transport),
             now,
-            start: now,
             transport,
             flying: Vec::new(),
             fate,
             count: 0,
         }
-    }
-
-    pub(super) fn elapsed(&self) -> Duration {
-        self.now - self.start
     }
 
     /// Lets time pass, moving datagrams and running timers in order.

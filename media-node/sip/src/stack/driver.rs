@@ -1,0 +1,374 @@
+//! The stack's task: moves bytes between sockets and the endpoint, commands in, events out.
+
+use std::collections::HashMap;
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use tokio::sync::{mpsc, oneshot};
+
+use super::command::{Command, DialogCommand, ReplyTo};
+use super::config::{Direction, Resolve, Trace};
+use super::connections::Connections;
+use super::handles::{Dialog, Incoming, IncomingInvite, IncomingRequest, InfoCell};
+use super::resolve::{DEADLINE, MAX_LOOKUPS};
+use super::tcp::StreamEvent;
+use super::udp::Udp;
+use crate::endpoint::{
+    Content, DialogEvent, DialogId, Endpoint, Output, Reply, RequestError, RequestId, Token,
+};
+use crate::message::{Headers, Response};
+use crate::transaction::TxId;
+use crate::transport::{Path, Transport};
+
+/// Commands taken in one go before the sockets get their turn.
+const COMMAND_BATCH: usize = 256;
+/// Places of a dialog's queue kept for the events that end it.
+const RESERVED_EVENTS: usize = 8;
+/// Events kept for a call its owner has not taken on yet.
+const MAX_BACKLOG: usize = 16;
+/// A stopping stack waits so long for its BYEs to be answered.
+const STOP_PATIENCE: Duration = Duration::from_secs(2);
+/// Lookups answered and not yet taken in.
+pub(super) const INNER_QUEUE: usize = 1024;
+
+/// Who hears of a dialog.
+struct Owner {
+    /// `None` until an incoming call is taken on.
+    events: Option<mpsc::Sender<DialogEvent>>,
+    backlog: Vec<DialogEvent>,
+    info: InfoCell,
+}
+
+enum Waiting {
+    Reply(ReplyTo<Reply>),
+    Response(ReplyTo<Response>),
+}
+
+/// An answered lookup.
+pub(super) type Resolved = (Token, Vec<(Transport, std::net::SocketAddr)>);
+
+pub(super) struct Driver {
+    pub(super) endpoint: Endpoint,
+    pub(super) udp: Udp,
+    pub(super) connections: Connections,
+    pub(super) commands: mpsc::UnboundedReceiver<Command>,
+    /// To give away inside handles.
+    pub(super) commander: mpsc::WeakUnboundedSender<Command>,
+    pub(super) streams: mpsc::Receiver<StreamEvent>,
+    pub(super) resolved: mpsc::Receiver<Resolved>,
+    pub(super) resolved_tx: mpsc::Sender<Resolved>,
+    pub(super) incoming: mpsc::Sender<Incoming>,
+    pub(super) resolver: Arc<dyn Resolve>,
+    pub(super) trace: Option<Arc<dyn Trace>>,
+    pub(super) dialog_queue: usize,
+    pub(super) state: State,
+}
+
+/// Bookkeeping of the task.
+#[derive(Default)]
+pub(super) struct State {
+    owners: HashMap<DialogId, Owner>,
+    waiting: HashMap<Token, Waiting>,
+    next_token: u64,
+    lookups: usize,
+    stop_at: Option<Instant>,
+    /// No handle is left to command anything.
+    deaf: bool,
+}
+
+impl Driver {
+    pub(super) async fn run(mut self) {
+        let sleep = tokio::time::sleep(Duration::from_secs(3600));
+        tokio::pin!(sleep);
+        loop {
+            self.drain(Instant::now());
+            if self.finished() {
+                return;
+            }
+            let wake = self.next_wake();
+            if sleep.deadline() != wake {
+                sleep.as_mut().reset(wake);
+            }
+            tokio::select! {
+                () = poll_fn(|cx| self.udp.poll_readable(cx)) => self.receive_udp(),
+                command = self.commands.recv(), if !self.state.deaf => match command {
+                    Some(command) => self.take_commands(command),
+                    // Every handle is gone: nobody can be told anything any more.
+                    None => {
+                        self.state.deaf = true;
+                        self.stop();
+                    }
+                },
+                Some(event) = self.streams.recv() => self.on_stream(event),
+                Some((token, found)) = self.resolved.recv() => {
+                    self.state.lookups = self.state.lookups.saturating_sub(1);
+                    self.endpoint.handle_resolved(Instant::now(), token, &found);
+                }
+                () = &mut sleep => self.endpoint.handle_timeout(Instant::now()),
+            }
+        }
+    }
+
+    fn next_wake(&self) -> tokio::time::Instant {
+        let idle = Instant::now() + Duration::from_secs(3600);
+        let next = [self.endpoint.next_timeout(), self.state.stop_at].into_iter().flatten().min();
+        next.unwrap_or(idle).into()
+    }
+
+    fn finished(&self) -> bool {
+        let Some(at) = self.state.stop_at else { return false };
+        Instant::now() >= at || self.endpoint.load().0 == 0
+    }
+
+    fn stop(&mut self) {
+        if self.state.stop_at.is_none() {
+            let now = Instant::now();
+            self.state.stop_at = Some(now + STOP_PATIENCE);
+            self.endpoint.release_all(now);
+        }
+    }
+
+    // --- in ---
+
+    fn receive_udp(&mut self) {
+        let now = Instant::now();
+        let Self { udp, endpoint, trace, .. } = self;
+        udp.receive(|local, remote, bytes| {
+            let path = Path { transport: Transport::Udp, local, remote, connection: None };
+            show(trace.as_deref(), Direction::Received, &path, &bytes);
+            endpoint.handle_bytes(now, path, &bytes);
+        });
+    }
+
+    fn on_stream(&mut self, event: StreamEvent) {
+        let now = Instant::now();
+        match event {
+            StreamEvent::Accepted { stream, local, remote } => self.connections.accept(stream, local, remote),
+            StreamEvent::Opened { id } => self.connections.opened(id),
+            StreamEvent::Message { id, bytes } => {
+                let Some(path) = self.connections.path(id) else { return };
+                show(self.trace.as_deref(), Direction::Received, &path, &bytes);
+                self.endpoint.handle_bytes(now, path, &bytes);
+            }
+            StreamEvent::Closed { id, reason } => {
+                let (failed, remote) = self.connections.closed(id);
+                for tx in failed {
+                    if let Some(remote) = remote {
+                        self.endpoint.handle_send_failure(now, tx, remote, &reason);
+                    }
+                }
+            }
+        }
+    }
+
+    fn take_commands(&mut self, first: Command) {
+        let now = Instant::now();
+        self.on_command(now, first);
+        for _ in 0..COMMAND_BATCH {
+            match self.commands.try_recv() {
+                Ok(command) => self.on_command(now, command),
+                Err(_) => return,
+            }
+        }
+    }
+
+    fn on_command(&mut self, now: Instant, command: Command) {
+        match command {
+            Command::Invite { id, spec, events, info } => {
+                self.state.owners.insert(id, Owner { events: Some(events), backlog: Vec::new(), info });
+                self.endpoint.invite(now, id, *spec);
+            }
+            Command::Request { spec, reply } => {
+                let token = self.wait(Waiting::Reply(reply));
+                self.endpoint.request(now, token, *spec);
+            }
+            Command::Respond { id, content } => self.endpoint.answer_request(now, id, content),
+            Command::Adopt { id, events } => self.adopt(id, events),
+            Command::Dialog { id, command } => self.on_dialog_command(now, id, command),
+            Command::Stop => self.stop(),
+        }
+    }
+
+    fn on_dialog_command(&mut self, now: Instant, id: DialogId, command: DialogCommand) {
+        match command {
+            DialogCommand::Respond(content) => self.endpoint.answer_invite(now, id, content),
+            DialogCommand::Answer { id: request, content } => self.endpoint.answer_request(now, request, content),
+            DialogCommand::Ack { headers, body } => self.endpoint.ack(id, &headers, body),
+            DialogCommand::Cancel { headers } => self.endpoint.cancel(now, id, headers),
+            DialogCommand::Bye { headers } => self.endpoint.bye(now, id, headers),
+            DialogCommand::Reinvite { headers, body } => self.endpoint.reinvite(now, id, &headers, body),
+            DialogCommand::Request { method, headers, body, reply } => {
+                let token = self.wait(Waiting::Response(reply));
+                self.endpoint.request_in_dialog(now, id, token, method, &headers, body);
+            }
+            DialogCommand::Pin => self.endpoint.pin_to_source(id),
+            DialogCommand::Drop => {
+                self.endpoint.release(now, id);
+                self.state.owners.remove(&id);
+            }
+        }
+    }
+
+    fn adopt(&mut self, id: DialogId, events: mpsc::Sender<DialogEvent>) {
+        let Some(owner) = self.state.owners.get_mut(&id) else { return };
+        let mut over = false;
+        for event in owner.backlog.drain(..) {
+            over |= ends(&event);
+            let _ = events.try_send(event);
+        }
+        if over {
+            self.state.owners.remove(&id);
+        } else {
+            owner.events = Some(events);
+        }
+    }
+
+    fn wait(&mut self, waiting: Waiting) -> Token {
+        self.state.next_token += 1;
+        // The endpoint's own tokens (lookups) are a separate series and never come back here.
+        let token = Token(self.state.next_token);
+        self.state.waiting.insert(token, waiting);
+        token
+    }
+
+    // --- out ---
+
+    fn drain(&mut self, now: Instant) {
+        while let Some(output) = self.endpoint.poll_output(now) {
+            match output {
+                Output::Transmit { path, bytes, tx } => self.transmit(now, path, bytes, tx),
+                Output::Resolve { token, host, port, transport } => self.look_up(token, host, port, transport),
+                Output::Invite { id, request, path, info: known } => {
+                    let info = InfoCell::default();
+                    info.set(*known);
+                    self.state.owners.insert(id, Owner { events: None, backlog: Vec::new(), info: info.clone() });
+                    let Some(commands) = self.commander.upgrade() else { continue };
+                    let dialog = Dialog::over(id, commands, info);
+                    let invite = IncomingInvite::new(request, path, dialog, self.dialog_queue);
+                    if let Err(error) = self.incoming.try_send(Incoming::Invite(invite)) {
+                        self.refuse_call(now, id);
+                        drop(error);
+                    }
+                }
+                Output::Request { id, request, path, local_tag } => {
+                    let Some(commands) = self.commander.upgrade() else { continue };
+                    let request = IncomingRequest::new(request, path, local_tag, id, commands);
+                    if let Err(error) = self.incoming.try_send(Incoming::Request(request)) {
+                        self.endpoint.answer_request(now, id, overloaded());
+                        drop(error);
+                    }
+                }
+                Output::Event { id, event } => self.tell(now, id, event),
+                Output::Info { id, info } => {
+                    if let Some(owner) = self.state.owners.get(&id) {
+                        owner.info.set(*info);
+                    }
+                }
+                Output::Reply { token, result } => self.reply(token, result),
+            }
+        }
+    }
+
+    fn transmit(&mut self, now: Instant, path: Path, bytes: Bytes, tx: Option<TxId>) {
+        show(self.trace.as_deref(), Direction::Sent, &path, &bytes);
+        let result = match path.transport {
+            Transport::Udp => self.udp.send(path.local, path.remote, &bytes).map_err(|e| e.to_string()),
+            Transport::Tcp => self.connections.send(&path, bytes, tx),
+            other => Err(format!("{other} is not configured")),
+        };
+        if let (Err(reason), Some(tx)) = (result, tx) {
+            self.endpoint.handle_send_failure(now, tx, path.remote, &reason);
+        }
+    }
+
+    fn look_up(&mut self, token: Token, host: String, port: Option<u16>, transport: Option<Transport>) {
+        if self.state.lookups >= MAX_LOOKUPS {
+            self.endpoint.handle_resolved(Instant::now(), token, &[]);
+            return;
+        }
+        self.state.lookups += 1;
+        let lookup = self.resolver.resolve(host, port, transport);
+        let answers = self.resolved_tx.clone();
+        tokio::spawn(async move {
+            let found = match tokio::time::timeout(DEADLINE, lookup).await {
+                Ok(Ok(found)) => found,
+                Ok(Err(_)) | Err(_) => Vec::new(),
+            };
+            let _ = answers.send((token, found)).await;
+        });
+    }
+
+    fn refuse_call(&mut self, now: Instant, id: DialogId) {
+        self.endpoint.answer_invite(now, id, overloaded());
+        self.state.owners.remove(&id);
+    }
+
+    fn tell(&mut self, now: Instant, id: DialogId, event: DialogEvent) {
+        let Some(owner) = self.state.owners.get_mut(&id) else { return };
+        let over = ends(&event);
+        let Some(events) = &owner.events else {
+            if owner.backlog.len() < MAX_BACKLOG {
+                owner.backlog.push(event);
+            }
+            return;
+        };
+        // An owner that does not keep up loses what the peer can repeat, never how the call ended.
+        if let Some(request) = answerable(&event).filter(|_| events.capacity() <= RESERVED_EVENTS) {
+            tracing::warn!(%id, "dialog queue full: request refused");
+            self.endpoint.answer_request(now, request, overloaded());
+            return;
+        }
+        if events.try_send(event).is_err() {
+            tracing::debug!(%id, "dialog event lost: owner gone or queue full");
+        }
+        if over {
+            self.state.owners.remove(&id);
+        }
+    }
+
+    fn reply(&mut self, token: Token, result: Result<Box<Reply>, RequestError>) {
+        match self.state.waiting.remove(&token) {
+            Some(Waiting::Reply(reply)) => hand_back(reply, result.map(|r| *r)),
+            Some(Waiting::Response(reply)) => hand_back(reply, result.map(|r| r.response)),
+            None => {}
+        }
+    }
+}
+
+/// The asker may have lost interest.
+fn hand_back<T>(reply: oneshot::Sender<Result<T, RequestError>>, result: Result<T, RequestError>) {
+    let _ = reply.send(result);
+}
+
+fn show(trace: Option<&dyn Trace>, direction: Direction, path: &Path, bytes: &[u8]) {
+    if let Some(trace) = trace.filter(|t| t.enabled()) {
+        trace.message(direction, path, bytes);
+    }
+}
+
+fn overloaded() -> Content {
+    let headers: Headers = [("Retry-After", "5")].into_iter().collect();
+    Content { status: 503, reason: String::new(), headers, body: None }
+}
+
+/// True for the last event of a dialog.
+fn ends(event: &DialogEvent) -> bool {
+    matches!(
+        event,
+        DialogEvent::Failed(_) | DialogEvent::Cancelled(_) | DialogEvent::Bye(_) | DialogEvent::Terminated(_)
+    )
+}
+
+fn answerable(event: &DialogEvent) -> Option<RequestId> {
+    match event {
+        DialogEvent::Reinvite(r)
+        | DialogEvent::Update(r)
+        | DialogEvent::Info(r)
+        | DialogEvent::Refer(r)
+        | DialogEvent::Notify(r)
+        | DialogEvent::Message(r) => Some(r.id),
+        _ => None,
+    }
+}

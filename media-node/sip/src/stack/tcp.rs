@@ -1,0 +1,148 @@
+//! TCP: listeners, connections opened and accepted, one task each.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, timeout};
+
+use crate::message::{Frame, MessageLimits, StreamFramer};
+use crate::transport::ConnectionId;
+
+/// Messages waiting to be written on one connection; beyond, the connection counts as broken.
+pub(super) const WRITE_QUEUE: usize = 256;
+/// Time to open a connection. Shorter than timer B, so that the caller hears the true reason.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// A peer that does not read for so long is gone.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What connection tasks tell the stack.
+#[derive(Debug)]
+pub(super) enum StreamEvent {
+    Accepted { stream: TcpStream, local: SocketAddr, remote: SocketAddr },
+    Opened { id: ConnectionId },
+    Message { id: ConnectionId, bytes: Bytes },
+    Closed { id: ConnectionId, reason: String },
+}
+
+/// Bounds of one connection.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct StreamLimits {
+    pub(super) message: MessageLimits,
+    pub(super) idle: Duration,
+}
+
+/// Binds a listener and starts accepting.
+pub(super) async fn listen(addr: SocketAddr, events: mpsc::Sender<StreamEvent>) -> io::Result<SocketAddr> {
+    let listener = TcpListener::bind(addr).await?;
+    let bound = listener.local_addr()?;
+    tokio::spawn(accept(listener, bound, events));
+    Ok(bound)
+}
+
+async fn accept(listener: TcpListener, local: SocketAddr, events: mpsc::Sender<StreamEvent>) {
+    loop {
+        tokio::select! {
+            () = events.closed() => return,
+            accepted = listener.accept() => match accepted {
+                Ok((stream, remote)) => {
+                    if events.send(StreamEvent::Accepted { stream, local, remote }).await.is_err() {
+                        return;
+                    }
+                }
+                // Out of descriptors: accepting again at once would only burn the processor.
+                Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+            },
+        }
+    }
+}
+
+/// Opens a connection and serves it.
+pub(super) async fn open(
+    id: ConnectionId,
+    remote: SocketAddr,
+    limits: StreamLimits,
+    writes: mpsc::Receiver<Bytes>,
+    events: mpsc::Sender<StreamEvent>,
+) {
+    match timeout(CONNECT_TIMEOUT, TcpStream::connect(remote)).await {
+        Ok(Ok(stream)) => {
+            if events.send(StreamEvent::Opened { id }).await.is_ok() {
+                serve(id, stream, limits, writes, events).await;
+            }
+        }
+        Ok(Err(error)) => closed(id, error.to_string(), &events).await,
+        Err(_) => closed(id, "connection attempt timed out".into(), &events).await,
+    }
+}
+
+/// Reads and writes one connection until it ends.
+pub(super) async fn serve(
+    id: ConnectionId,
+    mut stream: TcpStream,
+    limits: StreamLimits,
+    mut writes: mpsc::Receiver<Bytes>,
+    events: mpsc::Sender<StreamEvent>,
+) {
+    let _ = stream.set_nodelay(true);
+    let reason = match converse(id, &mut stream, limits, &mut writes, &events).await {
+        Ok(()) => "closed".to_owned(),
+        Err(error) => error.to_string(),
+    };
+    closed(id, reason, &events).await;
+}
+
+async fn closed(id: ConnectionId, reason: String, events: &mpsc::Sender<StreamEvent>) {
+    // Without a receiver the stack is gone and needs no telling.
+    let _ = events.send(StreamEvent::Closed { id, reason }).await;
+}
+
+async fn converse(
+    id: ConnectionId,
+    stream: &mut TcpStream,
+    limits: StreamLimits,
+    writes: &mut mpsc::Receiver<Bytes>,
+    events: &mpsc::Sender<StreamEvent>,
+) -> io::Result<()> {
+    let mut framer = StreamFramer::new(limits.message);
+    let mut idle_until = Instant::now() + limits.idle;
+    loop {
+        tokio::select! {
+            read = stream.read_buf(framer.buffer()) => {
+                if read? == 0 {
+                    return Ok(());
+                }
+                idle_until = Instant::now() + limits.idle;
+                while let Some(frame) = framer.next_frame().map_err(io::Error::other)? {
+                    match frame {
+                        Frame::Ping => write(stream, b"\r\n").await?,
+                        Frame::Message(bytes) => {
+                            if events.send(StreamEvent::Message { id, bytes }).await.is_err() {
+                                return Ok(());
+                            }
+                        }
+                    }
+                }
+            }
+            bytes = writes.recv() => match bytes {
+                Some(bytes) => {
+                    idle_until = Instant::now() + limits.idle;
+                    write(stream, &bytes).await?;
+                }
+                None => return Ok(()),
+            },
+            () = tokio::time::sleep_until(idle_until) => return Ok(()),
+        }
+    }
+}
+
+async fn write(stream: &mut TcpStream, bytes: &[u8]) -> io::Result<()> {
+    match timeout(WRITE_TIMEOUT, stream.write_all(bytes)).await {
+        Ok(written) => written,
+        Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "peer does not read")),
+    }
+}

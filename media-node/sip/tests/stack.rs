@@ -1,0 +1,155 @@
+//! Two stacks over real loopback sockets.
+
+use std::net::SocketAddr;
+
+use sip::message::{Headers, Method, Name};
+use sip::stack::{
+    Body, Dialog, DialogEvent, Failure, Incoming, InviteSpec, OutOfDialog, RequestError, Stack, StackConfig, Transport,
+};
+use sip::uri::{NameAddr, Uri};
+use tokio::sync::mpsc::Receiver;
+
+fn free() -> SocketAddr {
+    "127.0.0.1:0".parse().unwrap()
+}
+
+async fn stack(transport: Transport) -> (Stack, Receiver<Incoming>, SocketAddr) {
+    let (stack, incoming) = Stack::start(StackConfig::new(vec![(transport, free())])).await.unwrap();
+    let at = stack.listening()[0].1;
+    (stack, incoming, at)
+}
+
+fn spec(from: SocketAddr, to: SocketAddr, transport: Transport) -> InviteSpec {
+    let uri = Uri::parse(&format!("sip:bob@{to};transport={}", transport.as_param())).unwrap();
+    let contact = NameAddr::parse(&format!("<sip:alice@{from};transport={}>", transport.as_param())).unwrap();
+    let mut spec = InviteSpec::new(uri, NameAddr::parse("<sip:alice@a.example>").unwrap(), contact);
+    spec.body = Some(Body::sdp("v=0\r\n"));
+    spec
+}
+
+fn contact(at: SocketAddr, transport: Transport) -> Headers {
+    let mut headers = Headers::new();
+    headers.push(Name::Contact, format!("<sip:bob@{at};transport={}>", transport.as_param()));
+    headers
+}
+
+async fn next_call(incoming: &mut Receiver<Incoming>) -> (Dialog, Receiver<DialogEvent>) {
+    match incoming.recv().await {
+        Some(Incoming::Invite(invite)) => invite.into_dialog(),
+        other => panic!("{other:?}"),
+    }
+}
+
+async fn whole_call(transport: Transport) {
+    let (alice, _keep, a) = stack(transport).await;
+    let (_bob, mut calls, b) = stack(transport).await;
+    let (dialog, mut events) = alice.invite(spec(a, b, transport));
+    let (answering, mut theirs) = next_call(&mut calls).await;
+    answering.provisional(180, "", contact(b, transport), None);
+    assert!(matches!(events.recv().await, Some(DialogEvent::Provisional(r)) if r.status == 180));
+    answering.answer(contact(b, transport), Some(Body::sdp("v=0\r\n")));
+    assert!(matches!(events.recv().await, Some(DialogEvent::Answered(r)) if &r.body[..] == b"v=0\r\n"));
+    assert!(matches!(theirs.recv().await, Some(DialogEvent::Acked(_))));
+
+    let info = dialog.request(Method::Info, Headers::new(), Some(Body::new("text/plain", "hello")));
+    let Some(DialogEvent::Info(request)) = theirs.recv().await else { panic!() };
+    answering.respond(request.id, 200, "", Headers::new(), None);
+    assert_eq!(info.await.unwrap().status, 200);
+    assert_eq!(dialog.info().unwrap().local_tag, request.request.headers.from_tag().unwrap());
+
+    answering.bye(Headers::new());
+    assert!(matches!(events.recv().await, Some(DialogEvent::Bye(_))));
+    assert!(events.recv().await.is_none());
+    assert!(matches!(theirs.recv().await, Some(DialogEvent::Terminated(_))));
+}
+
+#[tokio::test]
+async fn a_call_over_udp() {
+    whole_call(Transport::Udp).await;
+}
+
+#[tokio::test]
+async fn a_call_over_tcp() {
+    whole_call(Transport::Tcp).await;
+}
+
+#[tokio::test]
+async fn a_call_is_cancelled_before_its_owner_takes_it_on() {
+    let (alice, _keep, a) = stack(Transport::Udp).await;
+    let (_bob, mut calls, b) = stack(Transport::Udp).await;
+    let (dialog, mut events) = alice.invite(spec(a, b, Transport::Udp));
+    let Some(Incoming::Invite(invite)) = calls.recv().await else { panic!() };
+    invite.trying();
+    dialog.cancel(Headers::new());
+    let Some(DialogEvent::Failed(Failure::Rejected(response))) = events.recv().await else { panic!() };
+    assert_eq!(response.status, 487);
+    let (_late, mut theirs) = invite.into_dialog();
+    assert!(matches!(theirs.recv().await, Some(DialogEvent::Cancelled(_))));
+    assert!(theirs.recv().await.is_none());
+}
+
+#[tokio::test]
+async fn handles_that_are_dropped_end_their_calls() {
+    let (alice, _keep, a) = stack(Transport::Udp).await;
+    let (_bob, mut calls, b) = stack(Transport::Udp).await;
+    let (_first, mut events) = alice.invite(spec(a, b, Transport::Udp));
+    drop(calls.recv().await);
+    assert!(matches!(events.recv().await, Some(DialogEvent::Failed(f)) if f.status() == 480));
+    let (second, mut events) = alice.invite(spec(a, b, Transport::Udp));
+    let (answering, mut theirs) = next_call(&mut calls).await;
+    answering.answer(contact(b, Transport::Udp), None);
+    assert!(matches!(events.recv().await, Some(DialogEvent::Answered(_))));
+    drop(second);
+    assert!(matches!(theirs.recv().await, Some(DialogEvent::Acked(_))));
+    assert!(matches!(theirs.recv().await, Some(DialogEvent::Bye(_))));
+}
+
+#[tokio::test]
+async fn requests_outside_dialogs_are_answered() {
+    let (alice, _keep, a) = stack(Transport::Udp).await;
+    let (_bob, mut incoming, b) = stack(Transport::Udp).await;
+    let who = NameAddr::parse(&format!("<sip:alice@{a}>")).unwrap();
+    let uri = Uri::parse(&format!("sip:{b}")).unwrap();
+    let asking = tokio::spawn({
+        let alice = alice.clone();
+        async move { alice.request(OutOfDialog::new(Method::Options, uri, who.clone(), who)).await }
+    });
+    let Some(Incoming::Request(request)) = incoming.recv().await else { panic!() };
+    let tag = request.local_tag.clone();
+    request.respond(200, "", Headers::new(), None);
+    let reply = asking.await.unwrap().unwrap();
+    assert_eq!((reply.response.status, reply.response.headers.to_tag()), (200, Some(tag.as_str())));
+}
+
+#[tokio::test]
+async fn a_port_in_use_is_named() {
+    let (_stack, _incoming, taken) = stack(Transport::Udp).await;
+    let error = Stack::start(StackConfig::new(vec![(Transport::Udp, taken)])).await.unwrap_err();
+    assert!(error.to_string().starts_with(&format!("cannot listen on UDP {taken}: ")), "{error}");
+}
+
+#[tokio::test]
+async fn a_refused_connection_fails_the_call_with_its_reason() {
+    let (alice, _keep, a) = stack(Transport::Tcp).await;
+    let nobody = {
+        let socket = std::net::TcpListener::bind(free()).unwrap();
+        socket.local_addr().unwrap()
+    };
+    let (_dialog, mut events) = alice.invite(spec(a, nobody, Transport::Tcp));
+    let Some(DialogEvent::Failed(Failure::NoResponse(error))) = events.recv().await else { panic!() };
+    assert!(matches!(&error, RequestError::Transport { to, .. } if *to == nobody.to_string()), "{error}");
+}
+
+#[tokio::test]
+async fn a_stopped_stack_ends_its_calls() {
+    let (alice, _keep, a) = stack(Transport::Udp).await;
+    let (bob, mut calls, b) = stack(Transport::Udp).await;
+    let (_dialog, mut events) = alice.invite(spec(a, b, Transport::Udp));
+    let (answering, _theirs) = next_call(&mut calls).await;
+    answering.answer(contact(b, Transport::Udp), None);
+    assert!(matches!(events.recv().await, Some(DialogEvent::Answered(_))));
+    bob.stop();
+    assert!(matches!(events.recv().await, Some(DialogEvent::Bye(_))));
+    assert!(calls.recv().await.is_none());
+    let _ = answering;
+}
