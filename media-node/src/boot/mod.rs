@@ -136,7 +136,7 @@ where
     let mut dirs = Dirs::resolve(&options.dirs)
         .map_err(|error| Fatal::new(format!("The working directory is gone: {error}")))?;
     if !dirs.root_path().exists() {
-        return Err(no_configuration(&dirs));
+        return Err(no_configuration(&options, &dirs));
     }
     let notes = dirs.prepare(&options.dirs, &Dirs::user_state());
     let log_hub = LogHub::new();
@@ -164,13 +164,20 @@ where
     ended
 }
 
-fn no_configuration(dirs: &Dirs) -> Fatal {
-    Fatal::config(format!(
-        "Cannot Open log directory or XML Root!] [no {} in {}, and neither in /etc/ferroswitch, \
-         /etc/freeswitch, /usr/local/freeswitch; say where with -conf DIR",
-        dirs.root_file,
-        dirs.conf_dir.display()
-    ))
+/// The reference's words for a root file that cannot be read, and what to do about it.
+fn no_configuration(options: &Options, dirs: &Dirs) -> Fatal {
+    let place = dirs.conf_dir.display();
+    let file = &dirs.root_file;
+    let named = options.dirs.conf.is_some() || options.dirs.base.is_some();
+    let advice = if named {
+        format!("there is no {file} in {place}")
+    } else {
+        format!(
+            "there is no {file} in {place}, and none in /etc/ferroswitch, /etc/freeswitch or \
+             /usr/local/freeswitch; say where with -conf DIR"
+        )
+    };
+    Fatal::config(format!("Cannot Open log directory or XML Root!] [{advice}"))
 }
 
 fn log_flags(options: &Options) -> Result<log::Flags, Fatal> {
