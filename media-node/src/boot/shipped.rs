@@ -4,7 +4,12 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use dialplan_xml::{Globals, LoadOptions, Loaded, Node, Severity, Tree, load};
+use dialplan_xml::acl::{AclSet, LocalNet};
+use dialplan_xml::config::{AclConf, SofiaConf, SwitchConf};
+use dialplan_xml::dialplan::{Dialplan, RouteRequest, Trace};
+use dialplan_xml::directory::Directory;
+use dialplan_xml::{Globals, Host, LoadOptions, Loaded, Node, Severity, Tree, load};
+use jiff::Timestamp;
 
 fn conf() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../conf")
@@ -169,4 +174,139 @@ fn containers_change_it_by_their_environment() {
     ] {
         assert_eq!(loaded.globals.get(name), Some(value), "{name}");
     }
+}
+
+/// A caller who dialled something.
+struct Caller(&'static str);
+
+impl Host for Caller {
+    fn variable(&mut self, _: &str) -> Option<String> {
+        None
+    }
+    fn set_variable(&mut self, _: &str, _: Option<&str>) {}
+    fn field(&mut self, name: &str) -> Option<String> {
+        (name == "destination_number").then(|| self.0.to_owned())
+    }
+    fn global(&self, _: &str) -> Option<String> {
+        None
+    }
+    fn api(&mut self, _: &str, _: &str) -> Option<String> {
+        None
+    }
+    fn run_inline(&mut self, _: &str, _: &str) {}
+    fn now(&self) -> Timestamp {
+        Timestamp::UNIX_EPOCH
+    }
+}
+
+/// The extension that takes a number, and its applications with their arguments.
+fn routed(context: &str, number: &'static str) -> (String, Vec<(String, String)>) {
+    let (dialplan, complaints) = Dialplan::compile(&tree());
+    assert!(complaints.is_empty(), "{complaints:?}");
+    let request = RouteRequest {
+        context: context.to_owned(),
+        destination_number: number.to_owned(),
+        caller_id_name: String::new(),
+        caller_id_number: String::new(),
+        auto_hunt: false,
+    };
+    let routed = dialplan.route(&request, &mut Caller(number), Trace::Off);
+    let extension = routed.extension.unwrap_or_else(|| panic!("{number} is not routed"));
+    let actions = routed.actions.iter();
+    let actions = actions.map(|act| (act.application.to_string(), act.data.to_string())).collect();
+    (extension.to_string(), actions)
+}
+
+#[test]
+fn every_number_of_the_overview_leads_where_it_says() {
+    for (number, extension, application, data) in [
+        ("1000", "Local_Extension", "bridge", "user/${dialed_extension}@${domain_name}"),
+        ("1019", "Local_Extension", "set", "dialed_extension=1019"),
+        ("2000", "group_dial_sales", "bridge", "group/sales@${domain_name}"),
+        ("2001", "group_dial_support", "bridge", "group/support@${domain_name}"),
+        ("5000", "demo_ivr", "execute_extension", "menu_${menu_choice} XML features"),
+        ("9190", "record_and_listen", "record", "/recordings/${uuid}.wav 10 200 3"),
+        ("9192", "show_info", "info", ""),
+        ("9195", "delay_echo", "delay_echo", "5000"),
+        ("9196", "echo", "echo", ""),
+        ("9197", "milliwatt", "playback", "tone_stream://%(10000,0,1004);loops=-1"),
+        ("1020", "unknown_number", "respond", "404"),
+        ("900123456789", "unknown_number", "respond", "404"),
+    ] {
+        let (found, actions) = routed("default", number);
+        assert_eq!(found, extension, "{number}");
+        let wanted = (application.to_owned(), data.to_owned());
+        assert!(actions.contains(&wanted), "{number}: {actions:?}");
+    }
+    let (_, music) = routed("default", "9664");
+    assert!(music.iter().any(|(_, data)| data.starts_with("tone_stream://")), "{music:?}");
+    for number in ["1000", "9196", "00442071234567", "sip", ""] {
+        assert_eq!(routed("public", number).0, "unknown_number", "{number}");
+    }
+    assert_eq!(routed("features", "menu_1001").1[0].1, "1001 XML default");
+}
+
+#[test]
+fn a_phone_is_a_whole_user() {
+    let directory = Directory::compile(&tree());
+    let user = directory.find_user("1007", "127.0.0.1").expect("user 1007");
+    assert_eq!(user.params.get("password"), Some("kw4m8q2xv7hp3ntz"));
+    assert_eq!(user.params.get("allow-empty-password"), Some("false"));
+    assert_eq!(user.variables.get("user_context"), Some("default"));
+    assert_eq!(user.variables.get("effective_caller_id_number"), Some("1007"));
+    assert!(user.dial_string().is_some_and(|dial| dial.contains("sofia_contact")));
+    assert!(directory.find_user("1020", "127.0.0.1").is_none());
+    for (group, first) in [("sales", "1000"), ("support", "1004")] {
+        let domain = directory.find_domain("127.0.0.1").expect("domain");
+        let group = domain.groups.iter().find(|g| &*g.name == group).expect("group");
+        assert_eq!(group.members.len(), 4);
+        assert_eq!(&*group.members[0].id, first);
+    }
+}
+
+#[test]
+fn both_profiles_are_whole_and_on_different_ports() {
+    let tree = tree();
+    let sofia = SofiaConf::read(tree.configuration("sofia.conf"));
+    let names: Vec<&str> = sofia.profiles.iter().map(|profile| &*profile.name).collect();
+    assert_eq!(names, ["external", "internal"]);
+    let setting = |index: usize, name: &str| {
+        let settings = sofia.profiles[index].settings.as_ref().expect("settings");
+        settings.get(name).unwrap_or_else(|| panic!("{name}")).to_owned()
+    };
+    assert_eq!((setting(0, "sip-port"), setting(1, "sip-port")), ("5080".into(), "5060".into()));
+    assert_eq!(
+        (setting(0, "auth-calls"), setting(1, "auth-calls")),
+        ("false".into(), "true".into())
+    );
+    assert_eq!(setting(0, "apply-inbound-acl"), "trunks", "what is not proved is not let in");
+    for index in 0..2 {
+        assert_eq!(setting(index, "context"), "public");
+        assert_eq!(setting(index, "sip-ip"), "127.0.0.1");
+    }
+}
+
+#[test]
+fn only_this_machine_counts_as_a_trunk() {
+    let tree = tree();
+    let local = LocalNet {
+        v4: "192.0.2.5".parse().expect("address"),
+        mask: "255.255.255.0".parse().expect("mask"),
+        v6: None,
+    };
+    let directory = Directory::compile(&tree);
+    let conf = AclConf::read(tree.configuration("acl.conf"));
+    let (acl, complaints) = AclSet::build(&conf, &directory, &local);
+    assert!(complaints.is_empty(), "{complaints:?}");
+    let allowed = |list: &str, ip: &str| acl.check(list, ip.parse().expect("address"));
+    assert!(allowed("trunks", "127.0.0.1") && allowed("event_clients", "::1"));
+    assert!(!allowed("trunks", "192.0.2.5") && !allowed("trunks", "54.172.60.1"));
+}
+
+#[test]
+fn limits_are_those_documented() {
+    let tree = tree();
+    let switch = SwitchConf::read(tree.configuration("switch.conf"));
+    assert_eq!((switch.rtp_start_port, switch.rtp_end_port), (16384, 32768));
+    assert_eq!(switch.max_sessions, 1000);
 }

@@ -25,6 +25,9 @@ use super::settings::LogSettings;
 const QUEUE_LINES: usize = 16_384;
 /// Lines kept from before the configuration is read, to be written to the log file as well.
 const EARLY_LINES: usize = 1_000;
+/// How long the writer lets lines gather after it has written some. While it sleeps, a line costs its caller no
+/// wake-up, and a call's burst of lines becomes one write.
+const GATHER: Duration = Duration::from_millis(10);
 /// How often the idle CPU is sampled.
 const SAMPLE: Duration = Duration::from_secs(1);
 
@@ -140,7 +143,9 @@ pub(super) fn start(
             sampler.sample();
             let deadline = Instant::now() + SAMPLE;
             while Instant::now() < deadline {
-                writer.round(deadline);
+                if writer.round(deadline) {
+                    thread::sleep(GATHER);
+                }
             }
         }
     })
@@ -175,13 +180,14 @@ impl Writer {
     }
 
     /// Waits for work until `deadline` and does it: lines first, so that an order given after a line
-    /// acts after it.
-    fn round(&mut self, deadline: Instant) {
+    /// acts after it. Tells whether there were lines.
+    fn round(&mut self, deadline: Instant) -> bool {
         let mut batch = mem::take(&mut self.batch);
         let orders = self.queue.take(deadline, &mut batch);
         for entry in &batch {
             self.add(entry);
         }
+        let any = !batch.is_empty();
         batch.clear();
         self.batch = batch;
         self.report_dropped();
@@ -189,6 +195,7 @@ impl Writer {
         for order in orders {
             self.obey(order);
         }
+        any
     }
 
     fn add(&mut self, entry: &Entry) {
