@@ -10,6 +10,7 @@
 #![warn(missing_docs)]
 
 pub mod bus;
+pub mod client;
 mod connection;
 pub mod event;
 pub mod frame;
