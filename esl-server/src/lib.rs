@@ -14,6 +14,8 @@ pub mod client;
 mod connection;
 pub mod event;
 pub mod frame;
+#[cfg(feature = "fs_cli")]
+pub mod fs_cli;
 pub mod log;
 pub mod outbound;
 mod queue;
