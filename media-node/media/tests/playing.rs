@@ -1,0 +1,191 @@
+//! What a leg hears when something is played to it, and what it is told about it.
+
+mod kit;
+
+use kit::{World, assert_continuous};
+use media::dtmf::parse_digits;
+use media::source::{SourceOptions, open};
+use media::{Codec, Direction, LegEvent, PlayEnd, PlayPlan};
+
+fn plan(samples: usize) -> Box<PlayPlan> {
+    let pcm: Vec<i16> = (0..samples).map(|n| ((n / 160 % 300) as i16 + 1) * 100).collect();
+    Box::new(PlayPlan::from_samples(8000, pcm.into()))
+}
+
+fn play_ends(events: Vec<LegEvent>) -> Vec<(u64, PlayEnd)> {
+    let end = |e| match e {
+        LegEvent::PlayDone { samples, reason, .. } => Some((samples, reason)),
+        _ => None,
+    };
+    events.into_iter().filter_map(end).collect()
+}
+
+#[test]
+fn a_file_is_heard_whole_in_even_packets_and_its_end_is_told() {
+    let mut world = World::new();
+    let mut call = world.call(1, Codec::L16_8K);
+    call.leg.play(plan(8000)).unwrap();
+    world.sim.run_ms(1100);
+    let heard = call.phone.heard();
+    assert_eq!(heard.len(), 50 + 1, "fifty frames, and one that finds the end");
+    assert_continuous(&heard);
+    assert!(
+        heard.windows(2).all(|w| w[1].header.timestamp.wrapping_sub(w[0].header.timestamp) == 160)
+    );
+    assert_eq!(heard[49].payload[..2], 5000i16.to_be_bytes());
+    assert_eq!(play_ends(call.events()), [(8000, PlayEnd::Finished)]);
+}
+
+#[test]
+fn plays_are_stopped_replaced_paused_and_moved() {
+    let mut world = World::new();
+    let mut call = world.call(1, Codec::L16_8K);
+    let first = call.leg.play(plan(80_000)).unwrap();
+    world.sim.run_ms(100);
+    let second = call.leg.play(plan(80_000)).unwrap();
+    world.sim.run_ms(100);
+    call.leg.stop_play(first).unwrap();
+    call.leg.pause_play(second, true).unwrap();
+    world.sim.run_ms(100);
+    call.leg.pause_play(second, false).unwrap();
+    call.leg.seek_play(second, 8000, false).unwrap();
+    call.phone.heard();
+    world.sim.run_ms(20);
+    assert_eq!(call.phone.heard()[0].payload[..2], 5100i16.to_be_bytes());
+    call.leg.stop_play(second).unwrap();
+    world.sim.run_ms(20);
+    let ends = play_ends(call.events());
+    assert_eq!(ends.len(), 2);
+    assert_eq!((ends[0].1, ends[1].1), (PlayEnd::Replaced, PlayEnd::Stopped));
+    assert_eq!((ends[0].0, ends[1].0), (800, 960));
+}
+
+#[test]
+fn a_play_over_a_bridge_is_mixed_and_a_play_on_it_replaces() {
+    let mut world = World::new();
+    let (mut a, mut b) = (world.call(1, Codec::L16_8K), world.call(2, Codec::L16_8K));
+    a.leg.bridge(&b.leg).unwrap();
+    b.leg.play_over(plan(320)).unwrap();
+    for _ in 0..5 {
+        a.phone.speak(&[0, 7].repeat(160));
+        world.sim.run_ms(20);
+    }
+    let values: Vec<i16> =
+        b.phone.heard().iter().map(|p| i16::from_be_bytes([p.payload[0], p.payload[1]])).collect();
+    assert_eq!(values, [107, 207, 7, 7, 7]);
+    assert_eq!(play_ends(b.events()), [(320, PlayEnd::Finished)]);
+    b.leg.play(plan(320)).unwrap();
+    for _ in 0..5 {
+        a.phone.speak(&[0, 7].repeat(160));
+        world.sim.run_ms(20);
+    }
+    let heard = b.phone.heard();
+    assert_continuous(&heard);
+    assert!(heard[..2].iter().all(|p| p.payload[..2] != [0, 7]));
+    assert_eq!(heard[heard.len() - 1].payload[..2], [0, 7]);
+    let _ = a.events();
+}
+
+#[test]
+fn silence_is_sent_when_asked_for_and_only_then() {
+    let mut world = World::new();
+    let call = world.call(1, Codec::PCMU);
+    world.sim.run_ms(200);
+    assert!(call.phone.heard().is_empty());
+    call.leg.silence(true).unwrap();
+    world.sim.run_ms(200);
+    let heard = call.phone.heard();
+    assert_eq!(heard.len(), 10);
+    assert!(heard.iter().all(|p| p.payload == [0xff; 160]));
+    call.leg.silence(false).unwrap();
+    world.sim.run_ms(200);
+    assert!(call.phone.heard().is_empty());
+}
+
+#[test]
+fn a_leg_that_may_not_send_stays_quiet_while_its_play_goes_by() {
+    let mut world = World::new();
+    let mut call = world.call_with(1, Codec::PCMU, |p| p.direction = Direction::RecvOnly);
+    call.leg.play(plan(1600)).unwrap();
+    world.sim.run_ms(300);
+    assert!(call.phone.heard().is_empty());
+    assert_eq!(play_ends(call.events()), [(1600, PlayEnd::Finished)]);
+}
+
+#[test]
+fn digits_take_the_place_of_a_play_and_it_goes_on_after_them() {
+    let mut world = World::new();
+    let mut call = world.call(1, Codec::PCMU);
+    call.leg.play(plan(16_000)).unwrap();
+    world.sim.run_ms(100);
+    call.leg.send_dtmf(parse_digits("12@100", 2000)).unwrap();
+    world.sim.run_ms(1000);
+    let heard = call.phone.heard();
+    assert_continuous(&heard);
+    let digits: Vec<u8> = heard
+        .iter()
+        .filter(|p| p.header.pt == kit::TE && p.header.marker)
+        .map(|p| p.payload[0])
+        .collect();
+    assert_eq!(digits, [1, 2]);
+    assert_eq!(heard.last().map(|p| p.header.pt), Some(0));
+    assert!(call.events().contains(&LegEvent::DigitsSent));
+    world.sim.run_ms(1100);
+    assert_eq!(play_ends(call.events()), [(16_000, PlayEnd::Finished)]);
+}
+
+#[test]
+fn echo_comes_back_at_once_or_after_its_delay() {
+    let mut world = World::new();
+    let mut call = world.call(1, Codec::L16_8K);
+    call.leg.echo(true).unwrap();
+    call.phone.speak(&[1; 320]);
+    world.sim.run_ms(1);
+    assert_eq!(call.phone.heard()[0].payload, [1; 320]);
+    call.leg.delayed_echo(40).unwrap();
+    for n in 1..=4u8 {
+        call.phone.speak(&[n; 320]);
+        world.sim.run_ms(20);
+    }
+    let first: Vec<u8> = call.phone.heard().iter().map(|p| p.payload[0]).collect();
+    assert_eq!(first, [0, 0, 1, 2]);
+}
+
+#[test]
+fn a_stalled_worker_skips_time_instead_of_flooding() {
+    let mut world = World::new();
+    let call = world.call(1, Codec::PCMU);
+    call.leg.play(plan(160_000)).unwrap();
+    world.sim.run_ms(100);
+    call.phone.heard();
+    world.sim.stall_ms(1000);
+    let flood = call.phone.heard().len();
+    assert!(flood <= 4, "{flood} packets at once");
+    assert!(world.engine.load()[0].late_frames > 40);
+    world.sim.run_ms(200);
+    assert_eq!(call.phone.heard().len(), 10);
+}
+
+#[test]
+fn a_null_leg_plays_in_real_time() {
+    let mut world = World::new();
+    let (leg, mut events) = world.engine.open_null().unwrap();
+    leg.play(plan(1600)).unwrap();
+    world.sim.run_ms(150);
+    assert!(events.try_recv().is_err());
+    world.sim.run_ms(150);
+    assert!(matches!(events.try_recv(), Ok(LegEvent::PlayDone { samples: 1600, .. })));
+}
+
+#[test]
+fn a_tone_opened_for_the_leg_is_heard() {
+    let mut world = World::new();
+    let call = world.call(1, Codec::PCMA);
+    let options = SourceOptions::new(8000, "/");
+    let tone = open("tone_stream://%(200,0,440)", &options).unwrap();
+    call.leg.play(Box::new(tone)).unwrap();
+    world.sim.run_ms(200);
+    let mut pcm = [0; 160];
+    Codec::PCMA.decode(&call.phone.heard()[3].payload, &mut pcm);
+    assert!(pcm.iter().any(|s| s.unsigned_abs() > 8000));
+}
