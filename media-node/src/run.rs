@@ -135,6 +135,9 @@ async fn wait_for_end(switch: &Arc<Switch>, signals: &mut Signals, log: &LogCont
             },
             how = switch.stopped() => {
                 tracing::info!("Stopping: {how:?}");
+                if how == Stop::Restart {
+                    crate::boot::restart_after_end();
+                }
                 if how != Stop::Elegant {
                     return;
                 }

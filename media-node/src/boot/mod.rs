@@ -22,11 +22,13 @@ pub mod version;
 
 use std::future::Future;
 use std::io::Write;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use std::{env, io};
+use std::{env, io, panic};
 
 use esl_server::log::LogHub;
 
@@ -37,6 +39,8 @@ pub use self::limits::{Identity, IdentityError};
 pub use self::log::{LogControl, LogSettings};
 pub use self::signals::{Request, Signals};
 
+/// How long the end waits for blocking tasks.
+const RUNTIME_PATIENCE: Duration = Duration::from_secs(1);
 /// How long `-stop` waits beyond the drain time of the switch it stops.
 const STOP_PATIENCE: Duration = Duration::from_secs(60);
 
@@ -153,15 +157,50 @@ where
     limit_resources(&options);
     let globals = globals(&dirs);
     own_state(&dirs, &identity);
-    let ended = runtime()?.block_on(async {
+    log_panics();
+    let runtime = runtime()?;
+    let ended = runtime.block_on(async {
         let signals = Signals::catch()
             .map_err(|error| Fatal::new(format!("Cannot catch signals: {error}")))?;
         let (log_hub, log, ready) = (Arc::clone(&log_hub), log.clone(), Ready::new());
         run(Context { dirs, options, globals, log_hub, log, signals, identity, ready }).await
     });
+    // A blocking task that is stuck on a dead disk or name server must not keep the process alive.
+    runtime.shutdown_timeout(RUNTIME_PATIENCE);
     log.flush();
     drop(pid_file);
+    if ended.is_ok() && RESTART.load(Ordering::Relaxed) {
+        return Err(start_again());
+    }
     ended
+}
+
+/// Asks that the program start again, in the same process, once the switch has ended in peace
+/// (`fsctl shutdown restart`).
+pub fn restart_after_end() {
+    RESTART.store(true, Ordering::Relaxed);
+}
+
+static RESTART: AtomicBool = AtomicBool::new(false);
+
+/// Becomes the program anew; returns only when that fails.
+fn start_again() -> Fatal {
+    let error = match env::current_exe() {
+        Ok(program) => Command::new(program).args(env::args_os().skip(1)).exec(),
+        Err(error) => error,
+    };
+    Fatal::new(format!("Cannot start again: {error}"))
+}
+
+/// A bug in one call's task ends that call; here it is put on record, wherever standard error leads.
+fn log_panics() {
+    let before = panic::take_hook();
+    panic::set_hook(Box::new(move |info| {
+        let place = info.location().map_or_else(|| "somewhere".to_owned(), ToString::to_string);
+        let what = info.payload_as_str().unwrap_or("no message");
+        crate::log_crit!("A task died of a bug at {place}: {what}. Please report this line");
+        before(info);
+    }));
 }
 
 /// The reference's words for a root file that cannot be read, and what to do about it.
