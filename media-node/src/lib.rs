@@ -14,6 +14,7 @@ pub mod endpoint;
 pub mod host;
 pub mod modules;
 pub mod schedule;
+pub mod sofia;
 pub mod store;
 pub mod switch;
 pub mod text;

@@ -11,6 +11,8 @@ use esl_server::{CoreInfo, EventBus};
 use parking_lot::Mutex;
 
 use crate::boot::{Context, Fatal, LogControl, Request, Signals};
+use crate::sofia::Sofia;
+use crate::sofia::outbound::SofiaEndpoint;
 use crate::switch::{EslFace, Parts, Peaks, Stop, Switch, tick};
 use crate::{clock, config};
 
@@ -49,6 +51,10 @@ pub async fn run(context: Context) -> Result<(), Fatal> {
         dirs: context.dirs.clone(),
     });
     crate::endpoint::register(&switch);
+    let sofia = Sofia::new(Arc::clone(&switch));
+    switch.set_sofia(Arc::clone(&sofia));
+    switch.add_endpoint(Arc::new(SofiaEndpoint(Arc::clone(&sofia))));
+    sofia.start_all().await;
     let _listener = listen(&switch).await?;
     spawn_clock(&switch);
     let Context { ready, mut signals, log, identity, options, .. } = context;

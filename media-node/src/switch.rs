@@ -49,6 +49,7 @@ pub struct Switch {
     pub started: Instant,
     /// Since when, µs since the epoch.
     pub started_us: i64,
+    sofia: std::sync::OnceLock<Arc<crate::sofia::Sofia>>,
     globals: RwLock<Globals>,
     channels: RwLock<HashMap<Arc<str>, Arc<Channel>>>,
     endpoints: RwLock<HashMap<&'static str, Arc<dyn Endpoint>>>,
@@ -136,6 +137,7 @@ impl Switch {
             dirs: parts.dirs,
             started: Instant::now(),
             started_us: clock::now_us(),
+            sofia: std::sync::OnceLock::new(),
             globals: RwLock::new(parts.globals),
             channels: RwLock::default(),
             endpoints: RwLock::default(),
@@ -299,6 +301,17 @@ impl Switch {
     }
 
     // ---- endpoints and modules ----
+
+    /// SIP.
+    #[must_use]
+    pub fn sofia(&self) -> Option<&Arc<crate::sofia::Sofia>> {
+        self.sofia.get()
+    }
+
+    /// Gives the switch its SIP; only the first one counts.
+    pub fn set_sofia(&self, sofia: Arc<crate::sofia::Sofia>) {
+        let _kept = self.sofia.set(sofia);
+    }
 
     /// Makes a way to call known.
     pub fn add_endpoint(&self, endpoint: Arc<dyn Endpoint>) {

@@ -328,10 +328,9 @@ impl Session {
             return Ok(());
         }
         self.indicate_or_hang_up(Indication::Answer).await?;
-        if self.channel.mark_answered() {
-            self.run_answer_hooks().await;
-        }
-        Ok(())
+        self.channel.mark_answered();
+        self.run_answer_hooks().await;
+        self.check()
     }
 
     /// Starts early media on an inbound leg (183).
@@ -343,11 +342,10 @@ impl Session {
             return Ok(());
         }
         self.indicate_or_hang_up(Indication::EarlyMedia).await?;
-        if self.channel.mark_pre_answered() {
-            self.run_hooks("pre_answer").await;
-            self.run_hooks("media").await;
-        }
-        Ok(())
+        self.channel.mark_pre_answered();
+        self.run_hooks("pre_answer").await;
+        self.run_hooks("media").await;
+        self.check()
     }
 
     /// Tells an inbound caller that it rings (180, or 182 when queued).

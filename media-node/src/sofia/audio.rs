@@ -1,0 +1,413 @@
+//! A leg's audio: its session description on both sides, the media leg, and the variables that show them.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use media::{Direction as Flow, RtpParams, RtpSpec};
+use sip::sdp::{
+    self, LocalAudio, MediaDirection, Mode, NegotiatedAudio, NegotiationError, SessionDescription, parse_codec_list,
+};
+use tokio::sync::mpsc;
+
+use super::profile::Profile;
+use super::settings::DtmfType;
+use crate::call::{Cause, Channel, CodecInfo};
+use crate::clock;
+
+/// One leg's audio.
+pub struct Audio {
+    profile: Arc<Profile>,
+    session_id: u64,
+    version: u64,
+    bind_ip: IpAddr,
+    /// The address in our descriptions.
+    pub advertised: IpAddr,
+    /// Codecs we would take, in order.
+    codecs: String,
+    mode: Mode,
+    media: Option<Arc<media::Leg>>,
+    /// News of the media leg.
+    pub events: Option<mpsc::Receiver<media::LegEvent>>,
+    /// What was agreed.
+    pub agreed: Option<NegotiatedAudio>,
+    remote_offer: Option<SessionDescription>,
+    /// Our description as sent.
+    pub local_sdp: Option<String>,
+    held_by_us: bool,
+}
+
+impl Audio {
+    /// Audio of a leg towards `peer`.
+    #[must_use]
+    pub fn new(profile: Arc<Profile>, peer: Option<IpAddr>, codecs: String, mode: Mode) -> Self {
+        let (advertised, bind_ip) = profile.rtp_ip_for(peer);
+        let session_id = u64::try_from(clock::now_secs()).unwrap_or(1);
+        Self {
+            profile,
+            session_id,
+            version: session_id,
+            bind_ip,
+            advertised,
+            codecs,
+            mode,
+            media: None,
+            events: None,
+            agreed: None,
+            remote_offer: None,
+            local_sdp: None,
+            held_by_us: false,
+        }
+    }
+
+    /// Names the codecs tried, and shows them.
+    pub fn use_codecs(&mut self, channel: &Channel, profile_codecs: &str) {
+        let list = channel
+            .var("absolute_codec_string")
+            .or_else(|| {
+                let own = channel.var("codec_string");
+                if let Some(exclusive) = own.as_deref().and_then(|own| own.strip_prefix('=')) {
+                    return Some(exclusive.to_owned());
+                }
+                let base = own.unwrap_or_else(|| profile_codecs.to_owned());
+                match channel.var("originator_codec") {
+                    // The recordings show the originator's codec offered alone.
+                    Some(codec) if !channel.is_answered() && !channel.is_true("media_mix_inbound_outbound_codecs") => {
+                        Some(codec)
+                    }
+                    _ => Some(base),
+                }
+            })
+            .unwrap_or_else(|| profile_codecs.to_owned());
+        channel.set_var("rtp_use_codec_string", list.clone());
+        self.codecs = list;
+    }
+
+    fn port(&self) -> u16 {
+        self.media.as_ref().map_or(0, |media| media.rtp_port())
+    }
+
+    fn local(&self, direction: MediaDirection) -> LocalAudio {
+        let settings = self.profile.settings.load();
+        LocalAudio {
+            username: settings.username.clone(),
+            session_id: self.session_id,
+            version: self.version,
+            address: self.advertised,
+            port: self.port(),
+            codecs: parse_codec_list(&self.codecs).into_iter().filter(|codec| is_known(&codec.name, codec.clock_rate())).collect(),
+            telephone_event: (settings.dtmf_type == DtmfType::Rfc2833).then_some(settings.te_pt),
+            comfort_noise: !settings.suppress_cng,
+            direction,
+            rtcp_port: settings.rtcp_interval.and_then(|_| self.media.as_ref().and_then(|media| media.rtcp_port())),
+            rtcp_mux: false,
+            append: Vec::new(),
+        }
+    }
+
+    /// Binds the media ports if that was not done, and shows them.
+    ///
+    /// # Errors
+    /// The cause to hang up with when no port can be had.
+    pub fn open(&mut self, channel: &Channel, near: Option<&Channel>) -> Result<(), Cause> {
+        if self.media.is_none() {
+            let spec = RtpSpec {
+                local_ip: self.bind_ip,
+                near: near.and_then(Channel::media).map(|media| media.id()),
+                rtcp: self.profile.settings.load().rtcp_interval.is_some(),
+            };
+            let (leg, events) = self.profile.switch.media.open_rtp(spec).map_err(|error| {
+                tracing::error!(uuid = %channel.uuid(), fs_level = "CRIT", "No RTP port available: {error}");
+                Cause::DESTINATION_OUT_OF_ORDER
+            })?;
+            let leg = Arc::new(leg);
+            channel.with(|data| data.media = Some(Arc::clone(&leg)));
+            self.media = Some(leg);
+            self.events = Some(events);
+        }
+        Ok(())
+    }
+
+    fn show_ports(&self, channel: &Channel) {
+        channel.set_vars([
+            ("local_media_ip", self.bind_ip.to_string()),
+            ("local_media_port", self.port().to_string()),
+            ("advertised_media_ip", self.advertised.to_string()),
+        ]);
+    }
+
+    /// Writes our offer.
+    ///
+    /// # Errors
+    /// As for [`Audio::open`].
+    pub fn offer(&mut self, channel: &Channel, near: Option<&Channel>) -> Result<String, Cause> {
+        self.open(channel, near)?;
+        self.show_ports(channel);
+        channel.set_var("audio_media_flow", "sendrecv");
+        if channel.var("switch_m_sdp").is_some() {
+            channel.set_var("video_media_flow", "inactive");
+        }
+        let direction = if self.held_by_us { MediaDirection::SendOnly } else { MediaDirection::SendRecv };
+        self.version += 1;
+        let text = sdp::offer_audio(&self.local(direction)).to_string();
+        self.keep_local(channel, &text);
+        Ok(text)
+    }
+
+    fn keep_local(&mut self, channel: &Channel, text: &str) {
+        let mut shown = text.to_owned();
+        if !["a=sendonly", "a=recvonly", "a=inactive"].iter().any(|line| text.contains(line)) {
+            shown.push_str("a=sendrecv\r\n");
+        }
+        channel.set_var("rtp_local_sdp_str", shown);
+        self.local_sdp = Some(text.to_owned());
+    }
+
+    /// Looks at the peer's offer and chooses a codec; nothing is bound yet.
+    ///
+    /// # Errors
+    /// [`Cause::INCOMPATIBLE_DESTINATION`] when nothing fits.
+    pub fn consider(&mut self, channel: &Channel, remote: &str) -> Result<(), Cause> {
+        let description = SessionDescription::parse(remote).map_err(|error| {
+            tracing::warn!(uuid = %channel.uuid(), "Cannot read the session description: {error}");
+            Cause::INCOMPATIBLE_DESTINATION
+        })?;
+        let offered = self.common_codecs(&description);
+        if !offered.is_empty() {
+            channel.set_var("ep_codec_string", offered);
+        }
+        let agreed = sdp::agree(&description, &self.local(MediaDirection::SendRecv), self.mode);
+        self.remote_offer = Some(description);
+        let agreed = agreed.map_err(|error| refuse(channel, error))?;
+        self.note(channel, agreed);
+        Ok(())
+    }
+
+    /// Codecs of the offer that we know, the way `ep_codec_string` lists them.
+    fn common_codecs(&self, description: &SessionDescription) -> String {
+        let mut names = Vec::new();
+        for media in description.media.iter().filter(|media| media.kind == "audio") {
+            let ptime = media.attribute("ptime").and_then(|text| text.parse::<u32>().ok()).unwrap_or(20);
+            for format in &media.formats {
+                let Ok(pt) = format.parse::<u8>() else { continue };
+                let map = media
+                    .rtpmaps()
+                    .find(|map| map.payload_type == pt)
+                    .map(|map| (map.name, map.rate))
+                    .or_else(|| sdp::static_codec(pt).map(|(name, rate, _)| (name.to_owned(), rate)));
+                let Some((name, rate)) = map else { continue };
+                if let Some(codec) = media::Codec::by_name(&name, rate) {
+                    names.push(format!("CORE_PCM_MODULE.{}@{rate}h@{ptime}i@{}b", codec.name(), codec.bit_rate()));
+                }
+            }
+        }
+        names.join(",")
+    }
+
+    /// Books an agreement on the channel.
+    fn note(&mut self, channel: &Channel, agreed: NegotiatedAudio) {
+        let codec = &agreed.codec;
+        let flow = agreed.remote_direction.as_str();
+        channel.set_vars([
+            ("remote_video_media_flow", "inactive".to_owned()),
+            ("remote_text_media_flow", "inactive".to_owned()),
+            ("remote_audio_media_flow", flow.to_owned()),
+            ("audio_media_flow", agreed.remote_direction.answer().as_str().to_owned()),
+        ]);
+        if let Some(remote) = agreed.remote {
+            channel.set_vars([
+                ("remote_media_ip", remote.ip().to_string()),
+                ("remote_media_port", remote.port().to_string()),
+            ]);
+        }
+        channel.set_vars([
+            ("rtp_audio_recv_pt", codec.payload_type.to_string()),
+            ("rtp_use_codec_name", codec.name.clone()),
+            ("rtp_use_codec_rate", codec.rate.to_string()),
+            ("rtp_use_codec_ptime", codec.ptime.to_string()),
+            ("rtp_use_codec_channels", codec.channels.to_string()),
+            (
+                "rtp_last_audio_codec_string",
+                format!("{}@{}h@{}i@{}c", codec.name, codec.rate, codec.ptime, codec.channels),
+            ),
+        ]);
+        if let Some(known) = media::Codec::by_name(&codec.name, codec.rate) {
+            channel.set_codecs(&CodecInfo {
+                name: known.name().to_owned(),
+                rate: codec.rate,
+                bit_rate: known.bit_rate(),
+                ptime: codec.ptime,
+            });
+        }
+        let dtmf = self.dtmf_type(channel, &agreed);
+        channel.set_var("dtmf_type", dtmf.name());
+        self.agreed = Some(agreed);
+    }
+
+    fn dtmf_type(&self, channel: &Channel, agreed: &NegotiatedAudio) -> DtmfType {
+        let wanted = channel
+            .var("dtmf_type")
+            .map_or(self.profile.settings.load().dtmf_type, |text| DtmfType::parse(&text));
+        match (wanted, agreed.telephone_event) {
+            (DtmfType::Rfc2833, None) => DtmfType::Info,
+            (wanted, _) => wanted,
+        }
+    }
+
+    /// Writes the answer to the offer considered, binding ports and starting media.
+    ///
+    /// # Errors
+    /// The cause to hang up with.
+    pub fn answer(&mut self, channel: &Channel, near: Option<&Channel>) -> Result<String, Cause> {
+        if let (Some(text), Some(_)) = (&self.local_sdp, &self.media) {
+            return Ok(text.clone());
+        }
+        self.open(channel, near)?;
+        let offer = self.remote_offer.clone().ok_or(Cause::INCOMPATIBLE_DESTINATION)?;
+        self.version += 1;
+        let (agreed, answer) = sdp::answer_audio(&offer, &self.local(MediaDirection::SendRecv), self.mode)
+            .map_err(|error| refuse(channel, error))?;
+        if self.agreed.as_ref() != Some(&agreed) {
+            self.note(channel, agreed);
+        }
+        if channel.var("switch_m_sdp").is_some() {
+            channel.set_vars([
+                ("video_media_flow", "inactive".to_owned()),
+                ("text_media_flow", "inactive".to_owned()),
+            ]);
+        }
+        let text = answer.to_string();
+        self.keep_local(channel, &text);
+        self.show_ports(channel);
+        self.start(channel);
+        Ok(text)
+    }
+
+    /// A new offer of the peer within the call: the answer to send.
+    ///
+    /// # Errors
+    /// The cause (488) when nothing fits; the call goes on as it was.
+    pub fn answer_again(&mut self, channel: &Channel, remote: &str) -> Result<String, Cause> {
+        let kept = (self.local_sdp.take(), self.agreed.clone());
+        let result = self.consider(channel, remote).and_then(|()| self.answer(channel, None));
+        if result.is_err() {
+            (self.local_sdp, self.agreed) = kept;
+        }
+        result
+    }
+
+    /// The peer's answer to our offer.
+    ///
+    /// # Errors
+    /// The cause to hang up with.
+    pub fn accept(&mut self, channel: &Channel, remote: &str) -> Result<(), Cause> {
+        let description = SessionDescription::parse(remote).map_err(|_| Cause::INCOMPATIBLE_DESTINATION)?;
+        let offered = self.common_codecs(&description);
+        if !offered.is_empty() {
+            channel.set_var("ep_codec_string", offered);
+        }
+        channel.set_var("rtp_use_codec_string", self.codecs.clone());
+        let agreed = sdp::agree(&description, &self.local(MediaDirection::SendRecv), Mode::Generous)
+            .map_err(|error| refuse(channel, error))?;
+        self.note(channel, agreed);
+        self.show_ports(channel);
+        self.start(channel);
+        Ok(())
+    }
+
+    /// Tells the media leg what was agreed, and shows what it uses.
+    fn start(&self, channel: &Channel) {
+        let (Some(media), Some(agreed)) = (&self.media, &self.agreed) else { return };
+        let Some(codec) = media::Codec::by_name(&agreed.codec.name, agreed.codec.rate) else { return };
+        let settings = self.profile.settings.load();
+        let mut params = RtpParams::new(codec, agreed.codec.payload_type);
+        params.remote = agreed.remote;
+        params.remote_rtcp = agreed.remote_rtcp;
+        params.rtcp_mux = agreed.rtcp_mux;
+        params.ptime = agreed.codec.ptime;
+        params.te_send = agreed.telephone_event;
+        params.te_recv = agreed.telephone_event;
+        params.cn_pt = agreed.comfort_noise;
+        params.symmetric = settings.rtp_auto_adjust && !channel.var("rtp_auto_adjust_audio").is_some_and(|v| !crate::text::is_true(&v));
+        params.direction = flow(agreed.remote_direction.answer(), self.held_by_us);
+        let ms = |name: &str| {
+            channel
+                .var(name)
+                .and_then(|text| u64::try_from(crate::text::int(&text)).ok())
+                .filter(|&ms| ms > 0)
+                .map(std::time::Duration::from_millis)
+        };
+        params.media_timeout = ms("media_timeout").or(settings.rtp_timeout);
+        params.hold_timeout = ms("media_hold_timeout").or(settings.rtp_hold_timeout);
+        params.rtcp_interval = settings.rtcp_interval;
+        params.digit_delay_ms = settings.digit_delay_ms;
+        params.cname = channel.uuid().to_string();
+        params.jitter_ms = channel
+            .var("jitterbuffer_msec")
+            .and_then(|text| u32::try_from(crate::text::int(&text)).ok())
+            .filter(|&ms| ms > 0);
+        if let Err(error) = media.set_rtp(params) {
+            tracing::error!(uuid = %channel.uuid(), "Media engine refuses the leg: {error}");
+        }
+        channel.set_vars([
+            ("rtp_use_timer_name", settings.rtp_timer_name.clone()),
+            ("rtp_use_pt", agreed.codec.payload_type.to_string()),
+            ("rtp_use_ssrc", media.ssrc().to_string()),
+        ]);
+        if let Some(pt) = agreed.telephone_event {
+            channel.set_vars([
+                ("rtp_2833_send_payload", pt.to_string()),
+                ("rtp_2833_recv_payload", pt.to_string()),
+            ]);
+        }
+        if let Some(remote) = agreed.remote {
+            channel.set_vars([
+                ("remote_media_ip", remote.ip().to_string()),
+                ("remote_media_port", remote.port().to_string()),
+            ]);
+        }
+    }
+
+    /// The description to send for a hold or its end.
+    ///
+    /// # Errors
+    /// As for [`Audio::offer`].
+    pub fn hold_offer(&mut self, channel: &Channel, on: bool) -> Result<String, Cause> {
+        self.held_by_us = on;
+        if let Some(media) = &self.media {
+            let _gone = media.hold(on);
+        }
+        self.offer(channel, None)
+    }
+
+    /// Does the peer hold us?
+    #[must_use]
+    pub fn is_held_by_peer(&self) -> bool {
+        self.agreed.as_ref().is_some_and(|agreed| agreed.hold)
+    }
+
+    /// Was an offer of the peer seen?
+    #[must_use]
+    pub fn has_remote_offer(&self) -> bool {
+        self.remote_offer.is_some()
+    }
+}
+
+fn flow(ours: MediaDirection, held: bool) -> Flow {
+    match ours {
+        MediaDirection::SendRecv if held => Flow::SendOnly,
+        MediaDirection::SendRecv => Flow::SendRecv,
+        MediaDirection::SendOnly => Flow::SendOnly,
+        MediaDirection::RecvOnly => Flow::RecvOnly,
+        MediaDirection::Inactive => Flow::Inactive,
+    }
+}
+
+fn refuse(channel: &Channel, error: NegotiationError) -> Cause {
+    tracing::error!(uuid = %channel.uuid(), "CODEC NEGOTIATION ERROR: {error}");
+    channel.set_var("endpoint_disposition", "CODEC NEGOTIATION ERROR");
+    Cause::INCOMPATIBLE_DESTINATION
+}
+
+fn is_known(name: &str, rate: u32) -> bool {
+    media::Codec::by_name(name, rate).is_some()
+}

@@ -1,0 +1,250 @@
+//! An INVITE comes in: who may call, and the channel that results.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use sip::message::{Headers, Name, Request};
+use sip::stack::{IncomingInvite, Path};
+use sip::uri::NameAddr;
+
+use super::audio::Audio;
+use super::leg::SofiaLeg;
+use super::profile::Profile;
+use crate::call::{CallerProfile, Channel, Direction, Session};
+use crate::clock;
+
+/// What the checks found about a caller that may call.
+#[derive(Clone, Debug, Default)]
+pub struct Admission {
+    /// Context that the access list prescribes.
+    pub context: Option<String>,
+    /// Variables of the user the caller is.
+    pub variables: Vec<(String, String)>,
+}
+
+/// Decides about an INVITE and starts its channel.
+pub fn accept(profile: &Arc<Profile>, invite: IncomingInvite) {
+    profile.counters.calls_in.fetch_add(1, Ordering::Relaxed);
+    let admission = match admit(profile, &invite) {
+        Ok(admission) => admission,
+        Err(refusal) => {
+            profile.counters.failed_in.fetch_add(1, Ordering::Relaxed);
+            invite.respond(refusal.status, refusal.reason, refusal.headers, None);
+            return;
+        }
+    };
+    if let Err((status, reason)) = start(profile, &admission, invite) {
+        profile.counters.failed_in.fetch_add(1, Ordering::Relaxed);
+        tracing::warn!("Call refused: {status} {reason}");
+    }
+}
+
+/// A final answer instead of a call.
+pub struct Refusal {
+    /// SIP status.
+    pub status: u16,
+    /// Reason phrase; the standard one when empty.
+    pub reason: &'static str,
+    /// Further headers.
+    pub headers: Headers,
+}
+
+impl Refusal {
+    /// A refusal without further headers.
+    #[must_use]
+    pub fn new(status: u16, reason: &'static str) -> Self {
+        Self { status, reason, headers: Headers::new() }
+    }
+}
+
+/// The checks, in the order of the reference.
+fn admit(profile: &Arc<Profile>, invite: &IncomingInvite) -> Result<Admission, Refusal> {
+    let request = &invite.request;
+    let switch = &profile.switch;
+    if switch.admit(Direction::Inbound).is_err() {
+        let mut refusal = Refusal::new(503, "Maximum Calls In Progress");
+        refusal.headers.push(Name::RetryAfter, "300");
+        return Err(refusal);
+    }
+    if request.contact().is_none() {
+        return Err(Refusal::new(400, "Missing Contact Header"));
+    }
+    let settings = profile.settings.load();
+    let peer = invite.path.remote.ip();
+    let mut admission = Admission::default();
+    let mut authorised = settings.inbound_acl.is_empty() && !settings.auth_calls;
+    let mut refused = None;
+    for acl in &settings.inbound_acl {
+        if switch.acl_allows(&acl.list, peer) {
+            authorised = true;
+            admission.context.clone_from(&acl.pass_context);
+            refused = None;
+            break;
+        }
+        refused = Some(acl);
+    }
+    if let Some(acl) = refused {
+        tracing::warn!("IP {peer} Rejected by acl \"{}\"", acl.list);
+        if let Some(context) = &acl.fail_context {
+            admission.context = Some(context.clone());
+            authorised = true;
+        } else if !settings.auth_calls {
+            return Err(Refusal::new(403, ""));
+        }
+    }
+    if !authorised && settings.auth_calls_acl_only {
+        return Err(Refusal::new(403, ""));
+    }
+    if !authorised && !settings.accept_blind_auth {
+        admission = super::auth::authorise_call(profile, request, &invite.path, admission)?;
+    }
+    Ok(admission)
+}
+
+/// Makes the channel and starts its task.
+fn start(profile: &Arc<Profile>, admission: &Admission, invite: IncomingInvite) -> Result<(), (u16, &'static str)> {
+    let request = Arc::clone(&invite.request);
+    let path = invite.path;
+    let settings = profile.settings.load_full();
+    let from = request.from_addr();
+    let user = from.as_ref().and_then(|from| from.uri.user()).unwrap_or("nobody").to_owned();
+    let host = from.as_ref().map_or_else(|| "nowhere".to_owned(), |from| from.uri.host().to_owned());
+    let port = from.as_ref().and_then(|from| from.uri.port()).map(|port| format!(":{port}")).unwrap_or_default();
+    let name = format!("sofia/{}/{user}@{host}{port}", profile.name);
+    let uuid = settings.callid_as_uuid.then(|| request.call_id().to_owned());
+    let (channel, inbox) = match profile.switch.new_channel(Direction::Inbound, name, uuid.as_deref()) {
+        Ok(made) => made,
+        Err(_) => {
+            invite.respond(503, "Maximum Calls In Progress", Headers::new(), None);
+            return Err((503, "Maximum Calls In Progress"));
+        }
+    };
+    let caller = caller_profile(profile, &channel, &request, &path, admission);
+    let audio = Audio::new(
+        Arc::clone(profile),
+        Some(path.remote.ip()),
+        settings.inbound_codecs.clone(),
+        settings.negotiation,
+    );
+    let (dialog, events) = invite.into_dialog();
+    let leg = SofiaLeg::inbound(Arc::clone(profile), dialog, events, audio, request, path, caller, admission.clone());
+    let _taken = profile.switch.add_channel(&channel);
+    tracing::info!(
+        uuid = %channel.uuid(), fs_level = "NOTICE",
+        "New Channel {} [{}]", channel.name(), channel.uuid()
+    );
+    Session::new(channel, Box::new(leg), inbox).start();
+    Ok(())
+}
+
+/// Who calls, from the headers that may say so.
+fn caller_profile(
+    profile: &Profile,
+    channel: &Channel,
+    request: &Request,
+    path: &Path,
+    admission: &Admission,
+) -> CallerProfile {
+    let settings = profile.settings.load();
+    let mut caller = CallerProfile::new(Direction::Inbound, clock::now_us());
+    let from = request.from_addr();
+    let from_user = from.as_ref().and_then(|from| from.uri.user()).unwrap_or_default().to_owned();
+    let mut identity = Identity {
+        name: from.as_ref().and_then(|from| from.display.clone()).filter(|name| !name.is_empty()),
+        number: from_user.clone(),
+    };
+    for header in ["Remote-Party-ID", "P-Asserted-Identity", "P-Preferred-Identity"] {
+        if let Some(value) = request.headers.named(header) {
+            identity.overlay(value);
+            if header == "Remote-Party-ID" {
+                let value = value.to_ascii_lowercase();
+                caller.screen = !value.contains("screen=no");
+                caller.hide_name |= ["privacy=yes", "privacy=full", "privacy=name"].iter().any(|word| value.contains(word));
+                caller.hide_number |= ["privacy=yes", "privacy=full", "privacy=uri"].iter().any(|word| value.contains(word));
+            }
+        }
+    }
+    if let Some(privacy) = request.headers.named("Privacy") {
+        if ["id", "user", "full"].iter().any(|word| privacy.to_ascii_lowercase().split([';', ',']).any(|item| item.trim() == *word)) {
+            caller.hide_name = true;
+            caller.hide_number = true;
+        }
+    }
+    caller.caller_id_name = identity.name.unwrap_or_else(|| identity.number.clone());
+    caller.username = if request.headers.named("P-Asserted-Identity").is_some() { identity.number.clone() } else { from_user };
+    caller.orig_caller_id_name.clone_from(&caller.caller_id_name);
+    caller.orig_caller_id_number.clone_from(&identity.number);
+    caller.ani.clone_from(&identity.number);
+    caller.caller_id_number = identity.number;
+    caller.network_addr = path.remote.ip().to_string();
+    caller.source = "mod_sofia".into();
+    caller.uuid = channel.uuid().to_string();
+    caller.chan_name = channel.name();
+    caller.destination_number = destination(request);
+    let user_context = admission.variables.iter().find(|(name, _)| name == "user_context").map(|(_, value)| value.clone());
+    caller.context = admission.context.clone().or(user_context).unwrap_or_else(|| {
+        if settings.context == "_domain_" {
+            from.as_ref().map_or_else(|| "default".into(), |from| from.uri.host().to_owned())
+        } else {
+            settings.context.clone()
+        }
+    });
+    caller.dialplan.clone_from(&settings.dialplan);
+    match_gateway(profile, channel, request, &mut caller);
+    caller
+}
+
+struct Identity {
+    name: Option<String>,
+    number: String,
+}
+
+impl Identity {
+    /// A later header overrides name and number, each only if it has one.
+    fn overlay(&mut self, value: &str) {
+        let Some(address) = NameAddr::parse(value) else { return };
+        if let Some(user) = address.uri.user().filter(|user| !user.is_empty()) {
+            user.clone_into(&mut self.number);
+        }
+        if let Some(name) = address.display.filter(|name| !name.is_empty()) {
+            self.name = Some(name);
+        }
+    }
+}
+
+fn destination(request: &Request) -> String {
+    request
+        .uri
+        .user()
+        .filter(|user| !user.is_empty())
+        .map(str::to_owned)
+        .or_else(|| request.to_addr().and_then(|to| to.uri.user().map(str::to_owned)))
+        .or_else(|| request.from_addr().and_then(|from| from.uri.user().map(str::to_owned)))
+        .unwrap_or_else(|| "service".into())
+}
+
+/// A call to the Contact a gateway registered with: its context, extension and variables.
+fn match_gateway(profile: &Profile, channel: &Channel, request: &Request, caller: &mut CallerProfile) {
+    let by_user = request.uri.user().and_then(|user| user.split_once("gw+")).map(|(_, name)| name.to_owned());
+    let by_param = request.uri.params().get("gw").map(str::to_owned);
+    let Some(name) = by_user.clone().or(by_param) else { return };
+    let Some(gateway) = profile.gateway(&name) else { return };
+    gateway.counters.calls_in.fetch_add(1, Ordering::Relaxed);
+    channel.set_var("sip_gateway", gateway.name.clone());
+    for variable in gateway.conf.variables.iter().filter(|variable| variable.inbound) {
+        channel.set_var(variable.name.clone(), variable.value.as_str());
+    }
+    if let Some(context) = &gateway.context {
+        caller.context.clone_from(context);
+    }
+    let to_user = || request.to_addr().and_then(|to| to.uri.user().map(str::to_owned));
+    let extension = match gateway.extension.as_deref() {
+        Some("auto_to_user") => to_user(),
+        Some("auto") => by_user.is_some().then(to_user).flatten(),
+        Some(literal) => Some(literal.to_owned()),
+        None => by_user.is_some().then(|| gateway.username.clone()),
+    };
+    if let Some(extension) = extension {
+        caller.destination_number = extension;
+    }
+}

@@ -1,0 +1,154 @@
+//! SIP for calls (mod_sofia): profiles, the way in and the way out, and the leg in between.
+//!
+//! [`profile`] owns a stack; [`inbound`] turns an INVITE into a channel; [`outbound`] makes one for a dial string;
+//! [`leg`] is a channel's SIP side; [`audio`] its session description and media; [`variables`] what the dialplan sees.
+
+pub mod audio;
+pub mod auth;
+pub mod cause;
+pub mod gateway;
+pub mod inbound;
+pub mod leg;
+pub mod outbound;
+pub mod profile;
+pub mod registrar;
+pub mod settings;
+pub mod variables;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use dialplan_xml::config::ProfileConf;
+use esl_server::event::{Event, EventName};
+use parking_lot::RwLock;
+
+pub use gateway::Gateway;
+pub use profile::Profile;
+
+use crate::call::Cause;
+use crate::switch::Switch;
+
+/// All profiles.
+pub struct Sofia {
+    switch: Arc<Switch>,
+    profiles: RwLock<BTreeMap<String, Arc<Profile>>>,
+}
+
+impl Sofia {
+    /// SIP for that switch; no profile runs yet.
+    #[must_use]
+    pub fn new(switch: Arc<Switch>) -> Arc<Self> {
+        Arc::new(Self { switch, profiles: RwLock::default() })
+    }
+
+    /// Starts all profiles of the configuration. One that cannot start is said so and left out.
+    pub async fn start_all(self: &Arc<Self>) {
+        let config = self.switch.config.load_full();
+        for conf in &config.sofia.profiles {
+            if let Err(problem) = self.start_profile(conf).await {
+                tracing::error!("{}: profile {}: {problem}", conf.place, conf.name);
+            }
+        }
+    }
+
+    /// Starts one profile.
+    ///
+    /// # Errors
+    /// A text that says what is wrong.
+    pub async fn start_profile(self: &Arc<Self>, conf: &ProfileConf) -> Result<Arc<Profile>, String> {
+        let (profile, mut incoming) = Profile::start(&self.switch, conf).await?;
+        self.add_domain_aliases(&profile, conf);
+        self.profiles.write().insert(conf.name.clone(), Arc::clone(&profile));
+        tracing::info!(fs_level = "NOTICE", "Started Profile {} [{}]", profile.name, profile.url());
+        self.announce(&profile);
+        let sofia = Arc::clone(self);
+        let served = Arc::clone(&profile);
+        tokio::spawn(async move {
+            while let Some(request) = incoming.recv().await {
+                sofia.serve(&served, request);
+            }
+        });
+        Ok(profile)
+    }
+
+    fn add_domain_aliases(&self, profile: &Profile, conf: &ProfileConf) {
+        let config = self.switch.config.load();
+        for domain in conf.domains.iter().filter(|domain| domain.alias) {
+            let mut aliases = profile.aliases.write();
+            if domain.name == "all" {
+                aliases.extend(config.directory.domains().map(|domain| domain.name.to_string()));
+            } else {
+                aliases.push(domain.name.clone());
+            }
+        }
+    }
+
+    fn announce(&self, profile: &Profile) {
+        let mut event = Event::custom("sofia::profile_start");
+        event.push("module_name", "mod_sofia");
+        event.push("profile_name", profile.name.as_str());
+        event.push("profile_uri", profile.url());
+        esl_server::fire!(self.switch.bus, event);
+        let mut event = Event::new(EventName::Publish);
+        event.push("service", "_sip._udp,_sip._tcp,_sip._sctp");
+        event.push("port", profile.port().to_string());
+        event.push("module_name", "mod_sofia");
+        event.push("profile_name", profile.name.as_str());
+        event.push("profile_uri", profile.url());
+        esl_server::fire!(self.switch.bus, event);
+    }
+
+    fn serve(self: &Arc<Self>, profile: &Arc<Profile>, request: sip::stack::Incoming) {
+        match request {
+            sip::stack::Incoming::Invite(invite) => inbound::accept(profile, invite),
+            sip::stack::Incoming::Request(request) => self.serve_request(profile, request),
+        }
+    }
+
+    fn serve_request(self: &Arc<Self>, _profile: &Arc<Profile>, request: sip::stack::IncomingRequest) {
+        let method = request.request.method.clone();
+        if method == sip::message::Method::Options {
+            request.respond(200, "OK", sip::message::Headers::new(), None);
+        } else {
+            request.respond(501, "", sip::message::Headers::new(), None);
+        }
+    }
+
+    /// The profile of that name or alias.
+    #[must_use]
+    pub fn find(&self, name: &str) -> Option<Arc<Profile>> {
+        let profiles = self.profiles.read();
+        profiles.get(name).cloned().or_else(|| {
+            profiles.values().find(|profile| profile.aliases.read().iter().any(|alias| alias.eq_ignore_ascii_case(name))).cloned()
+        })
+    }
+
+    /// All profiles, by name.
+    #[must_use]
+    pub fn profiles(&self) -> Vec<Arc<Profile>> {
+        self.profiles.read().values().cloned().collect()
+    }
+
+    /// A gateway by `name` or `profile::name`, with its profile.
+    #[must_use]
+    pub fn gateway(&self, name: &str) -> Option<(Arc<Profile>, Arc<Gateway>)> {
+        let (wanted, name) = name.split_once("::").map_or((None, name), |(profile, name)| (Some(profile), name));
+        self.profiles
+            .read()
+            .values()
+            .filter(|profile| wanted.is_none_or(|wanted| profile.name == wanted))
+            .find_map(|profile| profile.gateway(name).map(|gateway| (Arc::clone(profile), gateway)))
+    }
+
+    /// Stops a profile: its calls end with MANAGER_REQUEST.
+    pub fn stop_profile(&self, name: &str) -> bool {
+        let Some(profile) = self.profiles.write().remove(name) else { return false };
+        for channel in self.switch.channels() {
+            if channel.var("sofia_profile_name").as_deref() == Some(name) {
+                channel.hangup(Cause::MANAGER_REQUEST);
+            }
+        }
+        profile.stack.stop();
+        true
+    }
+}

@@ -1,0 +1,261 @@
+//! A profile's parameters, read once into what the call path asks for.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use dialplan_xml::config::{Params, ProfileConf};
+use sip::sdp::Mode;
+
+use crate::boot::version::COMPATIBLE_FULL;
+use crate::text;
+
+/// One entry of `apply-inbound-acl`: list, context when it passes, context when it fails.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InboundAcl {
+    /// Access list or CIDR.
+    pub list: String,
+    /// Context of calls that pass.
+    pub pass_context: Option<String>,
+    /// Context of calls that fail.
+    pub fail_context: Option<String>,
+}
+
+impl InboundAcl {
+    fn parse(text: &str) -> Self {
+        let mut parts = text.splitn(3, ':').map(str::to_owned);
+        let list = parts.next().unwrap_or_default();
+        let mut context = || parts.next().filter(|text| !text.is_empty());
+        Self { list, pass_context: context(), fail_context: context() }
+    }
+}
+
+/// How digits are sent when nothing else is negotiated (`dtmf-type`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DtmfType {
+    /// RFC 4733 in RTP.
+    Rfc2833,
+    /// SIP INFO.
+    Info,
+    /// Not at all.
+    None,
+}
+
+impl DtmfType {
+    /// Reads the parameter; anything unknown is `rfc2833`.
+    #[must_use]
+    pub fn parse(text: &str) -> Self {
+        match text.to_ascii_lowercase().as_str() {
+            "info" => Self::Info,
+            "none" => Self::None,
+            _ => Self::Rfc2833,
+        }
+    }
+
+    /// The word on the wire.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Rfc2833 => "rfc2833",
+            Self::Info => "info",
+            Self::None => "none",
+        }
+    }
+}
+
+/// A profile's settings.
+#[derive(Clone, Debug)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a switch an administrator knows by name")]
+pub struct Settings {
+    /// All parameters, for what is asked for rarely.
+    pub params: Params,
+    /// Address to bind.
+    pub sip_ip: IpAddr,
+    /// Port to bind; 0 lets the system choose.
+    pub sip_port: u16,
+    /// Addresses for media, used in turn.
+    pub rtp_ips: Vec<IpAddr>,
+    /// Address to show for media instead.
+    pub ext_rtp_ip: Option<IpAddr>,
+    /// Address to show for signalling instead.
+    pub ext_sip_ip: Option<IpAddr>,
+    /// Peers in this list see our own address.
+    pub local_network_acl: String,
+    /// Default context.
+    pub context: String,
+    /// Dialplans.
+    pub dialplan: String,
+    /// Digest (or a matching access list) for calls.
+    pub auth_calls: bool,
+    /// Calls that match no list are refused rather than challenged.
+    pub auth_calls_acl_only: bool,
+    /// Calls are let in without digest.
+    pub accept_blind_auth: bool,
+    /// Access lists for calls.
+    pub inbound_acl: Vec<InboundAcl>,
+    /// Codecs of calls in.
+    pub inbound_codecs: String,
+    /// Codecs of calls out.
+    pub outbound_codecs: String,
+    /// How codecs are chosen.
+    pub negotiation: Mode,
+    /// Codecs are chosen at the answer.
+    pub late_negotiation: bool,
+    /// telephone-event payload type of our offers.
+    pub te_pt: u8,
+    /// How digits travel.
+    pub dtmf_type: DtmfType,
+    /// Digits are taken from wherever they come.
+    pub liberal_dtmf: bool,
+    /// Offer no comfort noise.
+    pub suppress_cng: bool,
+    /// Accept calls without an offer.
+    pub enable_3pcc: bool,
+    /// `User-Agent` and `Server`; empty leaves the headers out.
+    pub user_agent: String,
+    /// SDP's `o=` and `s=` name.
+    pub username: String,
+    /// User part of our Contacts.
+    pub contact_user: String,
+    /// Header that carries caller id out: `rpid`, `pid` or `none`.
+    pub cid_type: String,
+    /// Tell the caller who answered.
+    pub pass_callee_id: bool,
+    /// Identity headers in provisional responses too.
+    pub cid_in_1xx: bool,
+    /// Timer name, shown in variables only.
+    pub rtp_timer_name: String,
+    /// Music for held parties.
+    pub hold_music: Option<String>,
+    /// Hang up after this long without RTP.
+    pub rtp_timeout: Option<Duration>,
+    /// The same on hold.
+    pub rtp_hold_timeout: Option<Duration>,
+    /// RTCP reports.
+    pub rtcp_interval: Option<Duration>,
+    /// Learn the peer's address from its packets.
+    pub rtp_auto_adjust: bool,
+    /// Pause between digits sent, ms.
+    pub digit_delay_ms: u32,
+    /// All headers of an INVITE become variables.
+    pub parse_all_headers: bool,
+    /// 183 without SDP is not ringing.
+    pub ignore_183_nosdp: bool,
+    /// 100 Trying when routing begins.
+    pub auto_invite_100: bool,
+    /// REFER is refused.
+    pub disable_transfer: bool,
+    /// The Call-ID becomes the UUID.
+    pub callid_as_uuid: bool,
+    /// The UUID becomes the Call-ID.
+    pub uuid_as_callid: bool,
+}
+
+/// What the core falls back to when a profile names no codecs.
+pub const DEFAULT_CODECS: &str = "PCMU,PCMA";
+
+impl Settings {
+    /// Reads a profile. `local_ip` stands in for addresses left open.
+    ///
+    /// # Errors
+    /// A text that names the parameter and the value that cannot be used.
+    pub fn read(conf: &ProfileConf, local_ip: IpAddr) -> Result<Self, String> {
+        let params = conf.settings.clone().ok_or_else(|| format!("profile {} has no <settings>", conf.name))?;
+        let get = |name: &str| params.last(name).map(str::trim).filter(|value| !value.is_empty());
+        let on = |name: &str, default: bool| get(name).map_or(default, text::is_true);
+        let seconds = |name: &str| {
+            get(name)
+                .and_then(|value| u64::try_from(text::int(value)).ok())
+                .filter(|&n| n > 0)
+                .map(Duration::from_secs)
+        };
+        let codecs = |name: &str| get(name).or_else(|| get("codec-prefs")).unwrap_or(DEFAULT_CODECS).to_owned();
+        let sip_ip = address("sip-ip", get("sip-ip"), local_ip)?;
+        let rtp_ips = params
+            .all("rtp-ip")
+            .map(|value| address("rtp-ip", Some(value.trim()), local_ip))
+            .collect::<Result<Vec<_>, _>>()?;
+        let hold = seconds("rtp-hold-timeout-sec");
+        let timeout = seconds("rtp-timeout-sec");
+        Ok(Self {
+            sip_ip,
+            sip_port: match get("sip-port") {
+                None => 5060,
+                Some("auto") => 0,
+                Some(port) => port.parse().map_err(|_| format!("sip-port is no port: {port}"))?,
+            },
+            rtp_ips: if rtp_ips.is_empty() { vec![sip_ip] } else { rtp_ips },
+            ext_rtp_ip: external("ext-rtp-ip", get("ext-rtp-ip")),
+            ext_sip_ip: external("ext-sip-ip", get("ext-sip-ip")),
+            local_network_acl: get("local-network-acl").unwrap_or("localnet.auto").to_owned(),
+            context: get("context").unwrap_or("default").to_owned(),
+            dialplan: get("dialplan").unwrap_or("XML").to_owned(),
+            auth_calls: on("auth-calls", false),
+            auth_calls_acl_only: on("auth-calls-acl-only", false),
+            accept_blind_auth: on("accept-blind-auth", false),
+            inbound_acl: params
+                .all("apply-inbound-acl")
+                .map(str::trim)
+                .filter(|value| !value.is_empty() && !value.eq_ignore_ascii_case("none"))
+                .map(InboundAcl::parse)
+                .collect(),
+            inbound_codecs: codecs("inbound-codec-prefs"),
+            outbound_codecs: codecs("outbound-codec-prefs"),
+            negotiation: Mode::parse(get("inbound-codec-negotiation").unwrap_or_default()),
+            late_negotiation: on("inbound-late-negotiation", false),
+            te_pt: get("rfc2833-pt").and_then(|value| value.parse().ok()).filter(|pt| (96..=127).contains(pt)).unwrap_or(101),
+            dtmf_type: DtmfType::parse(get("dtmf-type").unwrap_or_default()),
+            liberal_dtmf: on("liberal-dtmf", false),
+            suppress_cng: on("suppress-cng", false),
+            enable_3pcc: get("enable-3pcc").is_some_and(|value| text::is_true(value) || value.eq_ignore_ascii_case("proxy")),
+            user_agent: match get("user-agent-string") {
+                None => format!("FreeSWITCH-mod_sofia/{COMPATIBLE_FULL}"),
+                Some("_undef_") => String::new(),
+                Some(name) => name.to_owned(),
+            },
+            username: get("username").unwrap_or("FreeSWITCH").to_owned(),
+            contact_user: get("contact-user").unwrap_or("mod_sofia").to_owned(),
+            cid_type: get("caller-id-type").unwrap_or("rpid").to_ascii_lowercase(),
+            pass_callee_id: on("pass-callee-id", true),
+            cid_in_1xx: on("cid-in-1xx", true),
+            rtp_timer_name: get("rtp-timer-name").unwrap_or("soft").to_owned(),
+            hold_music: get("hold-music").map(str::to_owned),
+            rtp_timeout: timeout,
+            rtp_hold_timeout: hold.or_else(|| timeout.map(|timeout| timeout * 10)),
+            rtcp_interval: get("rtcp-audio-interval-msec")
+                .and_then(|value| u64::try_from(text::int(value)).ok())
+                .filter(|ms| (100..=500_000).contains(ms))
+                .map(Duration::from_millis),
+            rtp_auto_adjust: !on("disable-rtp-auto-adjust", false),
+            digit_delay_ms: get("rtp-digit-delay").and_then(|value| u32::try_from(text::int(value)).ok()).unwrap_or(40),
+            parse_all_headers: on("parse-all-invite-headers", false),
+            ignore_183_nosdp: on("ignore-183nosdp", false),
+            auto_invite_100: on("auto-invite-100", true),
+            disable_transfer: on("disable-transfer", false),
+            callid_as_uuid: on("inbound-use-callid-as-uuid", false),
+            uuid_as_callid: on("outbound-use-uuid-as-callid", false),
+            params,
+        })
+    }
+}
+
+fn address(name: &str, value: Option<&str>, local_ip: IpAddr) -> Result<IpAddr, String> {
+    match value {
+        None | Some("" | "auto" | "0.0.0.0") => Ok(local_ip),
+        Some(text) => text.parse().map_err(|_| format!("{name} is no address: {text}")),
+    }
+}
+
+/// External addresses: a literal; `auto` forms need a NAT device and mean "none" where there is none.
+fn external(name: &str, value: Option<&str>) -> Option<IpAddr> {
+    let value = value?;
+    let literal = value.strip_prefix("autonat:").unwrap_or(value);
+    match literal.parse() {
+        Ok(ip) => Some(ip),
+        Err(_) => {
+            if !value.starts_with("auto") {
+                tracing::warn!("{name}: {value} is not supported here, our own address is used");
+            }
+            None
+        }
+    }
+}

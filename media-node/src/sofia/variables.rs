@@ -1,0 +1,342 @@
+//! SIP as channel variables: what dialplans and programs read of requests and responses.
+
+use std::net::SocketAddr;
+
+use sip::message::{Name, Request, Response};
+use sip::stack::Path;
+use sip::uri::{NameAddr, Uri};
+
+use super::profile::Profile;
+use crate::call::Channel;
+use crate::clock;
+
+/// Most repetitions of one custom header that become variables.
+const MAX_REPEATS: usize = 20;
+
+/// Variables of an inbound INVITE, in the order the reference assigns them.
+pub fn of_invite(channel: &Channel, profile: &Profile, request: &Request, path: &Path) {
+    let from = request.from_addr();
+    if let Some(from) = &from {
+        address(channel, "sip_from", &from.uri, Part::UserUriHost);
+    }
+    channel.set_vars([
+        ("video_media_flow", "disabled".to_owned()),
+        ("text_media_flow", "disabled".to_owned()),
+        ("channel_name", channel.name()),
+        ("sip_call_id", request.call_id().to_owned()),
+    ]);
+    transport(channel, path);
+    channel.set_var("sip_via_protocol", path.transport.as_param());
+    if let Some(from) = &from {
+        let user = from.uri.user().unwrap_or_default();
+        channel.set_var("sip_from_user_stripped", user.trim_start_matches('+'));
+        if let Some(port) = from.uri.port() {
+            channel.set_var("sip_from_port", port.to_string());
+        }
+        if let Some(display) = &from.display {
+            channel.set_var("sip_from_display", display.as_str());
+        }
+        if let Some(tag) = from.tag() {
+            channel.set_var("sip_from_tag", tag);
+        }
+    }
+    channel.set_vars([
+        ("sofia_profile_name", profile.name.clone()),
+        ("sofia_profile_url", profile.url()),
+        ("recovery_profile_name", profile.name.clone()),
+    ]);
+    identities(channel, request);
+    channel.set_var("sip_full_via", vias(request));
+    header(channel, "sip_full_route", request, Name::Route);
+    header(channel, "sip_full_from", request, Name::From);
+    header(channel, "sip_full_to", request, Name::To);
+    header(channel, "sip_allow", request, Name::Allow);
+    address(channel, "sip_req", &request.uri, Part::Request);
+    if let Some(to) = request.to_addr() {
+        address(channel, "sip_to", &to.uri, Part::Full);
+        if let Some(display) = &to.display {
+            channel.set_var("sip_to_display", display.as_str());
+        }
+    }
+    if let Some(contact) = request.contact() {
+        address(channel, "sip_contact", &contact.uri, Part::Full);
+        if !contact.uri.params().as_str().is_empty() {
+            channel.set_var("sip_contact_params", contact.uri.params().as_str().trim_start_matches(';'));
+        }
+    }
+    named(channel, "sip_subject", request, "Subject");
+    header(channel, "sip_user_agent", request, Name::UserAgent);
+    if let Some(via) = request.via() {
+        channel.set_var("sip_via_host", via.host);
+        channel.set_var("sip_via_port", via.port.unwrap_or(5060).to_string());
+        if via.params.has("rport") {
+            channel.set_var("sip_via_rport", path.remote.port().to_string());
+        }
+    }
+    if let Some(hops) = request.number(Name::MaxForwards) {
+        channel.set_var("max_forwards", hops.to_string());
+    }
+    named(channel, "sip_call_info", request, "Call-Info");
+    named(channel, "alert_info", request, "Alert-Info");
+    named(channel, "sip_history_info", request, "History-Info");
+    named(channel, "sip_geolocation", request, "Geolocation");
+    custom_headers(channel, &request.headers, "sip_h_", profile.settings.load().parse_all_headers);
+}
+
+fn transport(channel: &Channel, path: &Path) {
+    let ip = path.remote.ip().to_string();
+    let port = path.remote.port().to_string();
+    channel.set_vars([
+        ("sip_local_network_addr", path.local.ip().to_string()),
+        ("sip_network_ip", ip.clone()),
+        ("sip_network_port", port.clone()),
+        ("sip_invite_stamp", clock::now_us().to_string()),
+        ("sip_received_ip", ip),
+        ("sip_received_port", port),
+    ]);
+}
+
+/// Which parts of an address become variables, and in which order.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Part {
+    UserUriHost,
+    Request,
+    Full,
+}
+
+fn address(channel: &Channel, prefix: &'static str, uri: &Uri, part: Part) {
+    let user = uri.user().unwrap_or_default();
+    let text = user_at_host(uri);
+    let name = |suffix: &str| format!("{prefix}_{suffix}");
+    channel.set_var(name("user"), user);
+    if part != Part::UserUriHost {
+        if let Some(port) = uri.port() {
+            channel.set_var(name("port"), port.to_string());
+        }
+    }
+    channel.set_var(name("uri"), text);
+    channel.set_var(name("host"), uri.host());
+    if part == Part::Request && !uri.params().as_str().is_empty() {
+        channel.set_var(name("params"), uri.params().as_str().trim_start_matches(';'));
+    }
+}
+
+/// `user@host:port`, as the `*_uri` variables show addresses.
+#[must_use]
+pub fn user_at_host(uri: &Uri) -> String {
+    let mut text = String::new();
+    if let Some(user) = uri.user() {
+        text.push_str(user);
+        text.push('@');
+    }
+    text.push_str(uri.host());
+    if let Some(port) = uri.port() {
+        text.push(':');
+        text.push_str(&port.to_string());
+    }
+    text
+}
+
+fn identities(channel: &Channel, request: &Request) {
+    for (name, kind) in [("P-Asserted-Identity", "pid"), ("P-Preferred-Identity", "pid")] {
+        if let Some(value) = request.headers.named(name) {
+            let user = NameAddr::parse(value).and_then(|address| address.uri.user().map(str::to_owned));
+            channel.set_var(format!("sip_{name}"), user.unwrap_or_else(|| value.to_owned()));
+            channel.set_var("sip_cid_type", kind);
+        }
+    }
+    if let Some(value) = request.headers.named("Remote-Party-ID") {
+        channel.set_var("sip_Remote-Party-ID", value.to_owned());
+        channel.set_var("sip_cid_type", "rpid");
+    }
+    if let Some(value) = request.headers.named("Privacy") {
+        channel.set_var("sip_Privacy", value.to_owned());
+    }
+}
+
+fn vias(request: &Request) -> String {
+    request.headers.all(Name::Via).collect::<Vec<_>>().join(",")
+}
+
+fn header(channel: &Channel, variable: &'static str, request: &Request, name: Name) {
+    if let Some(value) = request.headers.get(name) {
+        channel.set_var(variable, value);
+    }
+}
+
+fn named(channel: &Channel, variable: &'static str, request: &Request, name: &str) {
+    if let Some(value) = request.headers.named(name) {
+        channel.set_var(variable, value);
+    }
+}
+
+/// `X-*`, `P-*` and a few others under a prefix; repetitions get `-1`, `-2`, …
+pub fn custom_headers(channel: &Channel, headers: &sip::message::Headers, prefix: &str, all: bool) {
+    let mut seen: Vec<(String, usize)> = Vec::new();
+    for header in headers.iter() {
+        let name = header.text;
+        let starts = |prefix: &str| name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix));
+        let is_identity = ["P-Asserted-Identity", "P-Preferred-Identity", "P-Early-Media"]
+            .iter()
+            .any(|known| name.eq_ignore_ascii_case(known));
+        let kept = starts("X-")
+            || (starts("P-") && !is_identity)
+            || starts("On")
+            || ["Diversion", "User-to-User", "Accept-Language", "Identity"]
+                .iter()
+                .any(|known| name.eq_ignore_ascii_case(known));
+        if !kept {
+            if all {
+                channel.set_var(format!("sip_i_{}", name.to_ascii_lowercase().replace('-', "_")), header.value);
+            }
+            continue;
+        }
+        let count = match seen.iter_mut().find(|(known, _)| known.eq_ignore_ascii_case(name)) {
+            Some((_, count)) => {
+                *count += 1;
+                *count
+            }
+            None => {
+                seen.push((name.to_owned(), 0));
+                0
+            }
+        };
+        if count > MAX_REPEATS {
+            continue;
+        }
+        let variable = if count == 0 { format!("{prefix}{name}") } else { format!("{prefix}{name}-{count}") };
+        channel.set_var(variable, header.value);
+    }
+}
+
+/// Variables of a response to our INVITE.
+pub fn of_response(channel: &Channel, response: &Response, source: Option<SocketAddr>, local: &Local<'_>) {
+    if response.status >= 200 {
+        channel.set_var("sip_local_network_addr", local.ip.to_string());
+    }
+    if let Some(source) = source {
+        let (ip, port) = (source.ip().to_string(), source.port().to_string());
+        channel.set_vars([
+            ("sip_reply_host", ip.clone()),
+            ("sip_reply_port", port.clone()),
+            ("sip_network_ip", ip),
+            ("sip_network_port", port),
+        ]);
+    }
+    if let Some(agent) = response.headers.get(Name::UserAgent).or_else(|| response.headers.named("Server")) {
+        channel.set_var("sip_user_agent", agent);
+    }
+    if let Some(allow) = response.headers.get(Name::Allow) {
+        channel.set_var("sip_allow", allow);
+    }
+    if let Some(contact) = response.headers.get(Name::Contact) {
+        channel.set_var("sip_recover_contact", contact);
+    }
+    if let Some(via) = response.headers.get(Name::Via) {
+        channel.set_var("sip_full_via", via);
+        channel.set_var("sip_recover_via", via);
+    }
+    if let Some(from) = response.from_addr() {
+        if let Some(display) = &from.display {
+            channel.set_var("sip_from_display", display.as_str());
+        }
+        channel.set_var("sip_full_from", response.headers.get(Name::From).unwrap_or_default());
+        channel.set_var("sip_full_to", response.headers.get(Name::To).unwrap_or_default());
+        address(channel, "sip_from", &from.uri, Part::UserUriHost);
+    }
+    if let Some(to) = response.to_addr() {
+        address(channel, "sip_to", &to.uri, Part::Full);
+    }
+    if let Some(contact) = response.contact() {
+        address(channel, "sip_contact", &contact.uri, Part::Full);
+    }
+    dialog(channel, response);
+}
+
+/// What of our side a response's variables need.
+pub struct Local<'a> {
+    /// Our address.
+    pub ip: std::net::IpAddr,
+    /// The profile.
+    pub profile: &'a Profile,
+}
+
+fn dialog(channel: &Channel, response: &Response) {
+    if let Some(tag) = response.to_tag() {
+        channel.set_var("sip_to_tag", tag);
+    }
+    if let Some(tag) = response.from_tag() {
+        channel.set_var("sip_from_tag", tag);
+    }
+    if let Some(cseq) = response.cseq() {
+        channel.set_var("sip_cseq", cseq.number.to_string());
+    }
+    channel.set_var("sip_call_id", response.call_id());
+}
+
+/// Variables of the ACK that completes an inbound call.
+pub fn of_ack(channel: &Channel, request: &Request) {
+    if let Some(tag) = request.to_tag() {
+        channel.set_var("sip_to_tag", tag);
+    }
+    if let Some(tag) = request.from_tag() {
+        channel.set_var("sip_from_tag", tag);
+    }
+    if let Some(cseq) = request.cseq() {
+        channel.set_var("sip_cseq", cseq.number.to_string());
+    }
+    channel.set_var("sip_call_id", request.call_id());
+    channel.set_var("sip_full_via", vias(request));
+    header(channel, "sip_full_from", request, Name::From);
+    header(channel, "sip_full_to", request, Name::To);
+}
+
+/// Headers set by variables: every variable that starts so becomes a header of that name.
+#[must_use]
+pub fn headers_from(channel: &Channel, prefix: &str) -> Vec<(String, String)> {
+    channel
+        .vars()
+        .iter()
+        .filter_map(|(name, value)| {
+            let header = name.get(..prefix.len()).filter(|start| start.eq_ignore_ascii_case(prefix)).map(|_| &name[prefix.len()..])?;
+            (!header.is_empty()).then(|| (header.to_owned(), value.text().into_owned()))
+        })
+        .collect()
+}
+
+/// RTP figures at the end of a call (`rtp_audio_*`), in the order of the reference.
+pub fn set_rtp_statistics(channel: &Channel) {
+    let Some(media) = channel.media().filter(|_| channel.has_media()) else { return };
+    let stats = media.stats();
+    let (i, o) = (stats.inbound, stats.outbound);
+    let two = |value: f64| format!("{value:.2}");
+    channel.set_vars([
+        ("rtp_audio_in_raw_bytes", i.raw_bytes.to_string()),
+        ("rtp_audio_in_media_bytes", i.media_bytes.to_string()),
+        ("rtp_audio_in_packet_count", i.packet_count.to_string()),
+        ("rtp_audio_in_media_packet_count", i.media_packet_count.to_string()),
+        ("rtp_audio_in_skip_packet_count", i.skip_packet_count.to_string()),
+        ("rtp_audio_in_jitter_packet_count", i.jitter_packet_count.to_string()),
+        ("rtp_audio_in_dtmf_packet_count", i.dtmf_packet_count.to_string()),
+        ("rtp_audio_in_cng_packet_count", i.cng_packet_count.to_string()),
+        ("rtp_audio_in_flush_packet_count", i.flush_packet_count.to_string()),
+        ("rtp_audio_in_largest_jb_size", i.largest_jb_size.to_string()),
+        ("rtp_audio_in_jitter_min_variance", two(i.jitter_min_variance)),
+        ("rtp_audio_in_jitter_max_variance", two(i.jitter_max_variance)),
+        ("rtp_audio_in_jitter_loss_rate", two(i.jitter_loss_rate)),
+        ("rtp_audio_in_jitter_burst_rate", two(i.jitter_burst_rate)),
+        ("rtp_audio_in_mean_interval", two(i.mean_interval)),
+        ("rtp_audio_in_flaw_total", i.flaw_total.to_string()),
+        ("rtp_audio_in_quality_percentage", two(i.quality_percentage)),
+        ("rtp_audio_in_mos", two(i.mos)),
+        ("rtp_audio_out_raw_bytes", o.raw_bytes.to_string()),
+        ("rtp_audio_out_media_bytes", o.media_bytes.to_string()),
+        ("rtp_audio_out_packet_count", o.packet_count.to_string()),
+        ("rtp_audio_out_media_packet_count", o.media_packet_count.to_string()),
+        ("rtp_audio_out_skip_packet_count", o.skip_packet_count.to_string()),
+        ("rtp_audio_out_dtmf_packet_count", o.dtmf_packet_count.to_string()),
+        ("rtp_audio_out_cng_packet_count", o.cng_packet_count.to_string()),
+        ("rtp_audio_rtcp_packet_count", stats.rtcp.packet_count.to_string()),
+        ("rtp_audio_rtcp_octet_count", stats.rtcp.octet_count.to_string()),
+    ]);
+}
