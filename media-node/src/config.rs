@@ -61,7 +61,8 @@ fn compile(tree: Tree, globals: &Globals) -> (Config, Vec<Diagnostic>) {
     let directory = Arc::new(Directory::compile(&tree));
     let (dialplan, mut diagnostics) = Dialplan::compile(&tree);
     let local = local_net(globals);
-    let (acl, more) = AclSet::build(&AclConf::read(tree.configuration("acl.conf")), &directory, &local);
+    let (acl, more) =
+        AclSet::build(&AclConf::read(tree.configuration("acl.conf")), &directory, &local);
     diagnostics.extend(more);
     let config = Config {
         switch: SwitchConf::read(tree.configuration("switch.conf")),
@@ -112,7 +113,12 @@ pub fn reload(switch: &Arc<Switch>) -> (String, bool) {
 }
 
 /// The dialplan a channel is routed by: the loaded one, a file of its own (`XML:<path>`), or an answer from elsewhere.
-pub async fn dialplan_for(switch: &Arc<Switch>, channel: &Arc<Channel>, file: &str, context: &str) -> Option<Arc<Dialplan>> {
+pub async fn dialplan_for(
+    switch: &Arc<Switch>,
+    channel: &Arc<Channel>,
+    file: &str,
+    context: &str,
+) -> Option<Arc<Dialplan>> {
     if !file.is_empty() {
         return from_file(file);
     }
@@ -127,8 +133,10 @@ fn from_file(file: &str) -> Option<Arc<Dialplan>> {
     let text = std::fs::read(file)
         .inspect_err(|error| tracing::error!("Open of dialplan failed: {file}: {error}"))
         .ok()?;
-    let options = LoadOptions { allowed: std::collections::BTreeSet::new(), ..LoadOptions::default() };
-    let loaded = dialplan_xml::parse_document(&text, file, Path::new("/"), Globals::new(), &options);
+    let options =
+        LoadOptions { allowed: std::collections::BTreeSet::new(), ..LoadOptions::default() };
+    let loaded =
+        dialplan_xml::parse_document(&text, file, Path::new("/"), Globals::new(), &options);
     log_diagnostics(&loaded.diagnostics);
     let (dialplan, diagnostics) = Dialplan::compile(&loaded.tree?);
     log_diagnostics(&diagnostics);

@@ -118,7 +118,12 @@ fn fire_info(switch: &Switch, name: EventName, info: &str) {
 
 /// Waits for a signal or a command that ends the switch. With `drain`, SIGTERM takes no new calls and waits that
 /// long for the others; a second one does not wait.
-async fn wait_for_end(switch: &Arc<Switch>, signals: &mut Signals, log: &LogControl, drain: Option<Duration>) {
+async fn wait_for_end(
+    switch: &Arc<Switch>,
+    signals: &mut Signals,
+    log: &LogControl,
+    drain: Option<Duration>,
+) {
     let mut deadline: Option<tokio::time::Instant> = None;
     loop {
         let out_of_patience = async {

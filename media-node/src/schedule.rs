@@ -51,7 +51,12 @@ impl Job {
 
     /// Transfers a call.
     #[must_use]
-    pub fn transfer(uuid: &str, exten: &str, dialplan: Option<String>, context: Option<String>) -> Self {
+    pub fn transfer(
+        uuid: &str,
+        exten: &str,
+        dialplan: Option<String>,
+        context: Option<String>,
+    ) -> Self {
         let action = Action::Transfer { exten: exten.to_owned(), dialplan, context };
         Self { description: "sched_transfer".into(), group: uuid.to_owned(), every: None, action }
     }
@@ -68,7 +73,10 @@ impl Job {
         match &self.action {
             Action::Api { command, args } => {
                 let output = switch.run_api(command, args, None).await;
-                tracing::info!("Command {command}({args}): {}", output.as_deref().unwrap_or("no such command"));
+                tracing::info!(
+                    "Command {command}({args}): {}",
+                    output.as_deref().unwrap_or("no such command")
+                );
             }
             Action::Hangup { cause, partner } => {
                 let Some(channel) = channel() else { return };
@@ -120,7 +128,8 @@ impl Scheduler {
         let mut tasks = self.tasks.lock();
         let handle = tokio::spawn(async move {
             loop {
-                let ms = u64::try_from(waiting.runtime * 1000 - clock::now_us() / 1000).unwrap_or(0);
+                let ms =
+                    u64::try_from(waiting.runtime * 1000 - clock::now_us() / 1000).unwrap_or(0);
                 tokio::time::sleep(Duration::from_millis(ms)).await;
                 waiting.job.run(&owner).await;
                 let Some(every) = waiting.job.every.filter(|&every| every > 0) else { break };

@@ -176,7 +176,9 @@ impl Switch {
         self.globals
             .read()
             .iter()
-            .filter(|(name, _)| name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix)))
+            .filter(|(name, _)| {
+                name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
+            })
             .map(|(_, value)| value.to_owned())
             .collect()
     }
@@ -241,14 +243,16 @@ impl Switch {
             Direction::Outbound => &counters.paused_outbound,
         };
         let full = self.channel_count() >= counters.max_sessions.load(Ordering::Relaxed) as usize;
-        let fast = counters.this_second.load(Ordering::Relaxed) >= counters.sps_limit.load(Ordering::Relaxed);
+        let fast = counters.this_second.load(Ordering::Relaxed)
+            >= counters.sps_limit.load(Ordering::Relaxed);
         if paused.load(Ordering::Relaxed) || counters.draining.load(Ordering::Relaxed) {
             return Err(Cause::DESTINATION_OUT_OF_ORDER);
         }
         if full || fast {
             tracing::error!(
                 fs_level = "CRIT",
-                "{}", if full { "Over Session Limit!" } else { "Over Session Rate!" }
+                "{}",
+                if full { "Over Session Limit!" } else { "Over Session Rate!" }
             );
             return Err(Cause::DESTINATION_OUT_OF_ORDER);
         }
@@ -327,7 +331,11 @@ impl Switch {
     /// Names and modules of all endpoints.
     #[must_use]
     pub fn endpoints(&self) -> Vec<(&'static str, &'static str)> {
-        self.endpoints.read().values().map(|endpoint| (endpoint.name(), endpoint.module())).collect()
+        self.endpoints
+            .read()
+            .values()
+            .map(|endpoint| (endpoint.name(), endpoint.module()))
+            .collect()
     }
 
     /// Which modules are loaded.
@@ -353,7 +361,12 @@ impl Switch {
     // ---- commands ----
 
     /// Runs an API command for a call or for nobody and fires its API event. `None` if there is no such command.
-    pub async fn run_api(self: &Arc<Self>, command: &str, args: &str, channel: Option<Arc<Channel>>) -> Option<String> {
+    pub async fn run_api(
+        self: &Arc<Self>,
+        command: &str,
+        args: &str,
+        channel: Option<Arc<Channel>>,
+    ) -> Option<String> {
         let api = self.apis.find(command)?;
         // Created before the command runs, delivered after: events it causes carry higher sequence numbers.
         let event = self.bus.wants(EventName::Api).then(|| {

@@ -82,7 +82,10 @@ mod tests {
         assert_eq!(words("a b c d", 2), ["a", "b c d"]);
         assert_eq!(words("  ", 3), Vec::<String>::new());
         assert_eq!(words("x '&app(a b)' inline", 7), ["x", "&app(a b)", "inline"]);
-        assert_eq!(words("{a='two words'}sofia/x/y &park", 7), ["{a='two words'}sofia/x/y", "&park"]);
+        assert_eq!(
+            words("{a='two words'}sofia/x/y &park", 7),
+            ["{a='two words'}sofia/x/y", "&park"]
+        );
     }
 
     #[test]

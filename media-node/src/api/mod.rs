@@ -109,7 +109,8 @@ impl Registry {
     #[must_use]
     pub fn standard() -> Self {
         let families: &[&'static [Api]] = &[originate::APIS, regex::APIS, uuid::APIS];
-        let by_name = families.iter().flat_map(|family| family.iter()).map(|api| (api.name, api)).collect();
+        let by_name =
+            families.iter().flat_map(|family| family.iter()).map(|api| (api.name, api)).collect();
         Self { by_name }
     }
 

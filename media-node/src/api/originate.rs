@@ -10,23 +10,26 @@ use crate::call::transfer::transfer;
 use crate::call::{Extension, State};
 use crate::text;
 
-const SYNTAX: &str =
-    "<call url> <exten>|&<application_name>(<app_args>) [<dialplan>] [<context>] [<cid_name>] [<cid_num>] [<timeout_sec>]";
+const SYNTAX: &str = "<call url> <exten>|&<application_name>(<app_args>) [<dialplan>] [<context>] [<cid_name>] [<cid_num>] [<timeout_sec>]";
 
 /// The family.
-pub const APIS: &[Api] = &[api!("originate", "mod_commands", SYNTAX, "Originate a call", async run)];
+pub const APIS: &[Api] =
+    &[api!("originate", "mod_commands", SYNTAX, "Originate a call", async run)];
 
 async fn run(call: ApiCall) -> String {
     let words = call.words(10);
     if words.len() < 2 || words.len() > 7 {
         return usage(SYNTAX);
     }
-    let given = |at: usize| words.get(at).filter(|word| !word.eq_ignore_ascii_case("undef")).cloned();
+    let given =
+        |at: usize| words.get(at).filter(|word| !word.eq_ignore_ascii_case("undef")).cloned();
     let request = Request {
         dial: words[0].clone(),
         cid_name: given(4),
         cid_number: given(5),
-        timeout: given(6).and_then(|text| u64::try_from(text::int(&text)).ok()).map(Duration::from_secs),
+        timeout: given(6)
+            .and_then(|text| u64::try_from(text::int(&text)).ok())
+            .map(Duration::from_secs),
         variables: Vec::new(),
     };
     let channel = match originate(&call.switch, &request, None).await {

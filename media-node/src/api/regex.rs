@@ -4,7 +4,13 @@ use super::{Api, ApiCall};
 use crate::api;
 
 /// The family.
-pub const APIS: &[Api] = &[api!("regex", "mod_commands", "<data>|<pattern>[|<subst string>][|n|b]", "Evaluate a regex", run)];
+pub const APIS: &[Api] = &[api!(
+    "regex",
+    "mod_commands",
+    "<data>|<pattern>[|<subst string>][|n|b]",
+    "Evaluate a regex",
+    run
+)];
 
 fn run(call: &ApiCall) -> String {
     let (delimiter, text) = match call.args.strip_prefix("m:").and_then(|rest| {

@@ -11,18 +11,74 @@ use crate::text;
 /// The family.
 pub const APPS: &[App] = &[
     app!("answer", "mod_dptools", Flags::NO_MEDIA, "", "Answer the call for a channel.", answer),
-    app!("pre_answer", "mod_dptools", Flags::NO_MEDIA, "", "Pre-Answer the call for a channel.", pre_answer),
-    app!("ring_ready", "mod_dptools", Flags::NO_MEDIA, "", "Indicate Ring_Ready on a channel.", ring_ready),
-    app!("acknowledge_call", "mod_dptools", Flags::NO_MEDIA, "", "Indicate Call Acknowledged on a channel.", acknowledge),
-    app!("wait_for_answer", "mod_dptools", Flags::NO_MEDIA, "", "Wait for call to be answered", wait_for_answer),
-    app!("hangup", "mod_dptools", Flags::NO_MEDIA, "[<cause>]", "Hangup the call for a channel.", hangup),
-    app!("sleep", "mod_dptools", Flags::NO_MEDIA, "<pausemilliseconds>", "Pause a channel for given amount of milliseconds.", sleep),
+    app!(
+        "pre_answer",
+        "mod_dptools",
+        Flags::NO_MEDIA,
+        "",
+        "Pre-Answer the call for a channel.",
+        pre_answer
+    ),
+    app!(
+        "ring_ready",
+        "mod_dptools",
+        Flags::NO_MEDIA,
+        "",
+        "Indicate Ring_Ready on a channel.",
+        ring_ready
+    ),
+    app!(
+        "acknowledge_call",
+        "mod_dptools",
+        Flags::NO_MEDIA,
+        "",
+        "Indicate Call Acknowledged on a channel.",
+        acknowledge
+    ),
+    app!(
+        "wait_for_answer",
+        "mod_dptools",
+        Flags::NO_MEDIA,
+        "",
+        "Wait for call to be answered",
+        wait_for_answer
+    ),
+    app!(
+        "hangup",
+        "mod_dptools",
+        Flags::NO_MEDIA,
+        "[<cause>]",
+        "Hangup the call for a channel.",
+        hangup
+    ),
+    app!(
+        "sleep",
+        "mod_dptools",
+        Flags::NO_MEDIA,
+        "<pausemilliseconds>",
+        "Pause a channel for given amount of milliseconds.",
+        sleep
+    ),
     app!("park", "mod_dptools", Flags::NO_MEDIA, "", "Park a call", park),
     app!("park_state", "mod_dptools", Flags::NONE, "", "Park a call by state", park_state),
     app!("break", "mod_dptools", Flags::NO_MEDIA, "", "Set the break flag.", set_break),
     app!("stop", "mod_dptools", Flags::NO_MEDIA.and(Flags::ROUTING), "", "Do Nothing", nothing),
-    app!("set_zombie_exec", "mod_dptools", Flags::NO_MEDIA.and(Flags::ROUTING).and(Flags::ZOMBIE), "", "Enable Zombie Execution", zombie),
-    app!("early_hangup", "mod_dptools", Flags::NO_MEDIA.and(Flags::ROUTING), "", "Enable early hangup", nothing),
+    app!(
+        "set_zombie_exec",
+        "mod_dptools",
+        Flags::NO_MEDIA.and(Flags::ROUTING).and(Flags::ZOMBIE),
+        "",
+        "Enable Zombie Execution",
+        zombie
+    ),
+    app!(
+        "early_hangup",
+        "mod_dptools",
+        Flags::NO_MEDIA.and(Flags::ROUTING),
+        "",
+        "Enable early hangup",
+        nothing
+    ),
 ];
 
 async fn answer(session: &mut Session, _argument: &str) -> AppResult {

@@ -9,14 +9,8 @@ use crate::call::{AppResult, Cause, Channel, Interrupt, Session, bridge, transfe
 use crate::text;
 
 /// The family.
-pub const APPS: &[App] = &[app!(
-    "bridge",
-    "mod_dptools",
-    Flags::NO_MEDIA,
-    "<channel_url>",
-    "Bridge Audio",
-    run
-)];
+pub const APPS: &[App] =
+    &[app!("bridge", "mod_dptools", Flags::NO_MEDIA, "<channel_url>", "Bridge Audio", run)];
 
 async fn run(session: &mut Session, argument: &str) -> AppResult {
     if argument.is_empty() {
@@ -42,7 +36,8 @@ async fn bridged(session: &mut Session, peer: &Arc<Channel>) -> AppResult {
         peer.hangup(Cause::ORIGINATOR_CANCEL);
         return Err(interrupt);
     }
-    let connected = if peer.is_answered() { session.answer().await } else { session.pre_answer().await };
+    let connected =
+        if peer.is_answered() { session.answer().await } else { session.pre_answer().await };
     if let Err(interrupt) = connected {
         peer.hangup(session.channel().cause().unwrap_or(Cause::ORIGINATOR_CANCEL));
         return Err(interrupt);
@@ -84,10 +79,13 @@ fn continues(channel: &Channel, cause: Cause) -> bool {
         }
     }
     if let Some(rule) = &go_on {
-        return text::is_true(rule) && Cause::parse_strict(rule).is_none_or(|_| rule.parse::<u16>().is_err() || rule == "1")
+        return text::is_true(rule)
+            && Cause::parse_strict(rule)
+                .is_none_or(|_| rule.parse::<u16>().is_err() || rule == "1")
             || listed(rule, cause);
     }
-    failures.is_none() && matches!(cause, Cause::NO_ANSWER | Cause::NO_USER_RESPONSE | Cause::ORIGINATOR_CANCEL)
+    failures.is_none()
+        && matches!(cause, Cause::NO_ANSWER | Cause::NO_USER_RESPONSE | Cause::ORIGINATOR_CANCEL)
 }
 
 /// Is the cause named, by name or number, in the comma list?

@@ -10,9 +10,30 @@ use crate::text;
 
 /// The family.
 pub const APPS: &[App] = &[
-    app!("transfer", "mod_dptools", Flags::NO_MEDIA, "<exten> [<dialplan> <context>]", "Immediately transfer the calling channel to a new extension", run_transfer),
-    app!("execute_extension", "mod_dptools", Flags::NO_MEDIA, "<exten> [<dialplan> <context>]", "Execute an extension", execute_extension),
-    app!("reuse_caller_profile", "mod_dptools", Flags::NO_MEDIA, "", "Reuse Caller Profile", nothing),
+    app!(
+        "transfer",
+        "mod_dptools",
+        Flags::NO_MEDIA,
+        "<exten> [<dialplan> <context>]",
+        "Immediately transfer the calling channel to a new extension",
+        run_transfer
+    ),
+    app!(
+        "execute_extension",
+        "mod_dptools",
+        Flags::NO_MEDIA,
+        "<exten> [<dialplan> <context>]",
+        "Execute an extension",
+        execute_extension
+    ),
+    app!(
+        "reuse_caller_profile",
+        "mod_dptools",
+        Flags::NO_MEDIA,
+        "",
+        "Reuse Caller Profile",
+        nothing
+    ),
 ];
 
 /// Extensions within extensions; deeper is a loop.
@@ -35,7 +56,13 @@ async fn run_transfer(session: &mut Session, argument: &str) -> AppResult {
     }
     let Some(exten) = words.first() else { return Ok(()) };
     let channel = Arc::clone(session.channel());
-    transfer_legs(&channel, legs, exten, words.get(1).map(String::as_str), words.get(2).map(String::as_str));
+    transfer_legs(
+        &channel,
+        legs,
+        exten,
+        words.get(1).map(String::as_str),
+        words.get(2).map(String::as_str),
+    );
     session.check()
 }
 

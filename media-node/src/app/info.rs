@@ -14,7 +14,14 @@ pub const APPS: &[App] = &[
     app!("log", "mod_dptools", ANYTIME, "<log_level> <log_string>", "Logs to the logger", log),
     app!("info", "mod_dptools", ANYTIME, "", "Display Call info", info),
     app!("event", "mod_dptools", ANYTIME, "", "Fire an event", event),
-    app!("session_loglevel", "mod_dptools", Flags::NO_MEDIA, "<level>", "Set session log level", session_loglevel),
+    app!(
+        "session_loglevel",
+        "mod_dptools",
+        Flags::NO_MEDIA,
+        "<level>",
+        "Set session log level",
+        session_loglevel
+    ),
 ];
 
 async fn log(session: &mut Session, argument: &str) -> AppResult {
@@ -51,10 +58,19 @@ async fn info(session: &mut Session, _argument: &str) -> AppResult {
 async fn event(session: &mut Session, argument: &str) -> AppResult {
     let pairs: Vec<(String, String)> = separate(argument, ',')
         .into_iter()
-        .filter_map(|item| item.split_once('=').map(|(name, value)| (name.trim().to_owned(), value.trim().to_owned())))
+        .filter_map(|item| {
+            item.split_once('=')
+                .map(|(name, value)| (name.trim().to_owned(), value.trim().to_owned()))
+        })
         .collect();
-    let get = |name: &str| pairs.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str());
-    let name = get("Event-Name").and_then(EventName::parse).unwrap_or(EventName::ChannelApplication);
+    let get = |name: &str| {
+        pairs
+            .iter()
+            .find(|(key, _)| key.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value.as_str())
+    };
+    let name =
+        get("Event-Name").and_then(EventName::parse).unwrap_or(EventName::ChannelApplication);
     let subclass = get("Event-Subclass");
     let channel = session.channel();
     let bus = &channel.switch().bus;
@@ -64,7 +80,8 @@ async fn event(session: &mut Session, argument: &str) -> AppResult {
     };
     esl_server::stamp!(bus, &mut event);
     for (name, value) in &pairs {
-        if !name.eq_ignore_ascii_case("Event-Name") && !name.eq_ignore_ascii_case("Event-Subclass") {
+        if !name.eq_ignore_ascii_case("Event-Name") && !name.eq_ignore_ascii_case("Event-Subclass")
+        {
             event.push(name.clone(), value.as_str());
         }
     }

@@ -96,7 +96,8 @@ impl Registry {
             socket::APPS,
             variables::APPS,
         ];
-        let by_name = families.iter().flat_map(|family| family.iter()).map(|app| (app.name, app)).collect();
+        let by_name =
+            families.iter().flat_map(|family| family.iter()).map(|app| (app.name, app)).collect();
         Self { by_name }
     }
 

@@ -7,11 +7,39 @@ use crate::text;
 
 /// The family.
 pub const APPS: &[App] = &[
-    app!("respond", "mod_dptools", Flags::NO_MEDIA, "<resp>", "Send a respond message to the session.", respond),
-    app!("redirect", "mod_dptools", Flags::NO_MEDIA, "<redirect_data>", "Send a redirect message to a session.", redirect),
+    app!(
+        "respond",
+        "mod_dptools",
+        Flags::NO_MEDIA,
+        "<resp>",
+        "Send a respond message to the session.",
+        respond
+    ),
+    app!(
+        "redirect",
+        "mod_dptools",
+        Flags::NO_MEDIA,
+        "<redirect_data>",
+        "Send a redirect message to a session.",
+        redirect
+    ),
     app!("deflect", "mod_dptools", Flags::NO_MEDIA, "<deflect_data>", "Send call deflect", deflect),
-    app!("send_display", "mod_dptools", Flags::NO_MEDIA, "<text>", "Send session a new display.", send_display),
-    app!("send_info", "mod_dptools", Flags::NO_MEDIA, "<info>", "Send info to the endpoint", send_info),
+    app!(
+        "send_display",
+        "mod_dptools",
+        Flags::NO_MEDIA,
+        "<text>",
+        "Send session a new display.",
+        send_display
+    ),
+    app!(
+        "send_info",
+        "mod_dptools",
+        Flags::NO_MEDIA,
+        "<info>",
+        "Send info to the endpoint",
+        send_info
+    ),
 ];
 
 async fn respond(session: &mut Session, argument: &str) -> AppResult {
@@ -31,13 +59,19 @@ async fn deflect(session: &mut Session, argument: &str) -> AppResult {
 async fn send_display(session: &mut Session, argument: &str) -> AppResult {
     let (name, number) = argument.split_once('|').unwrap_or((argument, argument));
     session
-        .indicate_or_hang_up(Indication::Display { name: name.to_owned(), number: number.to_owned() })
+        .indicate_or_hang_up(Indication::Display {
+            name: name.to_owned(),
+            number: number.to_owned(),
+        })
         .await
 }
 
 async fn send_info(session: &mut Session, argument: &str) -> AppResult {
     let _sent = session
-        .indicate(Indication::Info { content_type: "message/fs-info".into(), body: argument.to_owned() })
+        .indicate(Indication::Info {
+            content_type: "message/fs-info".into(),
+            body: argument.to_owned(),
+        })
         .await;
     Ok(())
 }

@@ -10,12 +10,54 @@ use crate::text;
 
 /// The family.
 pub const APPS: &[App] = &[
-    app!("sched_hangup", "mod_dptools", Flags::NO_MEDIA, "[+]<time> [<cause>]", "Schedule a hangup in the future", sched_hangup),
-    app!("sched_transfer", "mod_dptools", Flags::NO_MEDIA, "[+]<time> <extension> <dialplan> <context>", "Schedule a transfer in the future", sched_transfer),
-    app!("sched_broadcast", "mod_dptools", Flags::NO_MEDIA, "[+]<time> <path> [aleg|bleg|both]", "Schedule a broadcast in the future", sched_broadcast),
-    app!("sched_cancel", "mod_dptools", Flags::NO_MEDIA, "[group]", "cancel scheduled tasks", sched_cancel),
-    app!("sched_heartbeat", "mod_dptools", Flags::NO_MEDIA, "[0|<seconds>]", "Enable Scheduled Heartbeat", enable_heartbeat),
-    app!("enable_heartbeat", "mod_dptools", Flags::NO_MEDIA, "[0|<seconds>]", "Enable Media Heartbeat", enable_heartbeat),
+    app!(
+        "sched_hangup",
+        "mod_dptools",
+        Flags::NO_MEDIA,
+        "[+]<time> [<cause>]",
+        "Schedule a hangup in the future",
+        sched_hangup
+    ),
+    app!(
+        "sched_transfer",
+        "mod_dptools",
+        Flags::NO_MEDIA,
+        "[+]<time> <extension> <dialplan> <context>",
+        "Schedule a transfer in the future",
+        sched_transfer
+    ),
+    app!(
+        "sched_broadcast",
+        "mod_dptools",
+        Flags::NO_MEDIA,
+        "[+]<time> <path> [aleg|bleg|both]",
+        "Schedule a broadcast in the future",
+        sched_broadcast
+    ),
+    app!(
+        "sched_cancel",
+        "mod_dptools",
+        Flags::NO_MEDIA,
+        "[group]",
+        "cancel scheduled tasks",
+        sched_cancel
+    ),
+    app!(
+        "sched_heartbeat",
+        "mod_dptools",
+        Flags::NO_MEDIA,
+        "[0|<seconds>]",
+        "Enable Scheduled Heartbeat",
+        enable_heartbeat
+    ),
+    app!(
+        "enable_heartbeat",
+        "mod_dptools",
+        Flags::NO_MEDIA,
+        "[0|<seconds>]",
+        "Enable Media Heartbeat",
+        enable_heartbeat
+    ),
 ];
 
 async fn sched_hangup(session: &mut Session, argument: &str) -> AppResult {
@@ -29,7 +71,8 @@ async fn sched_hangup(session: &mut Session, argument: &str) -> AppResult {
         return session.check();
     }
     let uuid = Arc::clone(session.channel().uuid());
-    let id = session.switch().scheduler.add(session.switch(), when, Job::hangup(&uuid, cause, partner));
+    let id =
+        session.switch().scheduler.add(session.switch(), when, Job::hangup(&uuid, cause, partner));
     session.channel().set_var("last_sched_id", id.to_string());
     Ok(())
 }
@@ -37,7 +80,12 @@ async fn sched_hangup(session: &mut Session, argument: &str) -> AppResult {
 async fn sched_transfer(session: &mut Session, argument: &str) -> AppResult {
     let words = text::words(argument, 4);
     let (Some(time), Some(exten)) = (words.first(), words.get(1)) else { return Ok(()) };
-    let job = Job::transfer(session.channel().uuid(), exten, words.get(2).cloned(), words.get(3).cloned());
+    let job = Job::transfer(
+        session.channel().uuid(),
+        exten,
+        words.get(2).cloned(),
+        words.get(3).cloned(),
+    );
     let id = session.switch().scheduler.add(session.switch(), schedule::epoch(time), job);
     session.channel().set_var("last_sched_id", id.to_string());
     Ok(())
@@ -54,14 +102,19 @@ async fn sched_broadcast(session: &mut Session, argument: &str) -> AppResult {
 }
 
 async fn sched_cancel(session: &mut Session, argument: &str) -> AppResult {
-    let group = if argument.is_empty() { session.channel().uuid().to_string() } else { argument.to_owned() };
+    let group = if argument.is_empty() {
+        session.channel().uuid().to_string()
+    } else {
+        argument.to_owned()
+    };
     session.switch().scheduler.remove(session.switch(), &group);
     Ok(())
 }
 
 async fn enable_heartbeat(session: &mut Session, argument: &str) -> AppResult {
     let seconds = u32::try_from(text::int(argument)).unwrap_or(0);
-    let seconds = if argument.is_empty() || (seconds == 0 && text::is_true(argument)) { 60 } else { seconds };
+    let seconds =
+        if argument.is_empty() || (seconds == 0 && text::is_true(argument)) { 60 } else { seconds };
     heartbeat::start(session.channel(), seconds);
     Ok(())
 }

@@ -10,21 +10,91 @@ const SETTER: Flags = Flags::NO_MEDIA.and(Flags::ROUTING).and(Flags::ZOMBIE);
 /// The family.
 pub const APPS: &[App] = &[
     app!("set", "mod_dptools", SETTER, "<varname>=<value>", "Set a channel variable", set),
-    app!("multiset", "mod_dptools", SETTER, "[^^<delim>]<varname>=<value> <var2>=<val2>", "Set many channel variables", multiset),
+    app!(
+        "multiset",
+        "mod_dptools",
+        SETTER,
+        "[^^<delim>]<varname>=<value> <var2>=<val2>",
+        "Set many channel variables",
+        multiset
+    ),
     app!("unset", "mod_dptools", SETTER, "<varname>", "Unset a channel variable", unset),
-    app!("multiunset", "mod_dptools", SETTER, "[^^<delim>]<varname> <var2>", "Unset many channel variables", multiunset),
-    app!("export", "mod_dptools", SETTER, "<varname>=<value>", "Export a channel variable across a bridge", export),
-    app!("bridge_export", "mod_dptools", SETTER, "<varname>=<value>", "Export a channel variable across a bridge", bridge_export),
+    app!(
+        "multiunset",
+        "mod_dptools",
+        SETTER,
+        "[^^<delim>]<varname> <var2>",
+        "Unset many channel variables",
+        multiunset
+    ),
+    app!(
+        "export",
+        "mod_dptools",
+        SETTER,
+        "<varname>=<value>",
+        "Export a channel variable across a bridge",
+        export
+    ),
+    app!(
+        "bridge_export",
+        "mod_dptools",
+        SETTER,
+        "<varname>=<value>",
+        "Export a channel variable across a bridge",
+        bridge_export
+    ),
     app!("push", "mod_dptools", SETTER, "<varname>=<value>", "Set a channel variable", push),
     app!("unshift", "mod_dptools", SETTER, "<varname>=<value>", "Set a channel variable", unshift),
-    app!("set_global", "mod_dptools", SETTER, "<varname>=<value>", "Set a global variable", set_global),
-    app!("set_profile_var", "mod_dptools", SETTER, "<varname>=<value>", "Set a caller profile variable", set_profile_var),
+    app!(
+        "set_global",
+        "mod_dptools",
+        SETTER,
+        "<varname>=<value>",
+        "Set a global variable",
+        set_global
+    ),
+    app!(
+        "set_profile_var",
+        "mod_dptools",
+        SETTER,
+        "<varname>=<value>",
+        "Set a caller profile variable",
+        set_profile_var
+    ),
     app!("set_name", "mod_dptools", Flags::NO_MEDIA, "<name>", "Name the channel", set_name),
-    app!("set_user", "mod_dptools", Flags::NO_MEDIA.and(Flags::ROUTING), "<user>@<domain> [prefix]", "Set a User", set_user),
+    app!(
+        "set_user",
+        "mod_dptools",
+        Flags::NO_MEDIA.and(Flags::ROUTING),
+        "<user>@<domain> [prefix]",
+        "Set a User",
+        set_user
+    ),
     app!("eval", "mod_dptools", SETTER, "", "Do Nothing", eval),
-    app!("verbose_events", "mod_dptools", Flags::NO_MEDIA.and(Flags::ROUTING), "", "Make ALL Events verbose.", verbose_events),
-    app!("transfer_vars", "mod_dptools", Flags::NO_MEDIA.and(Flags::ZOMBIE), "<~variable_prefix|variable>", "Transfer variables", transfer_vars),
-    app!("capture", "mod_dptools", Flags::NO_MEDIA, "<varname>|<data>|<regex>", "Capture data into a var", capture),
+    app!(
+        "verbose_events",
+        "mod_dptools",
+        Flags::NO_MEDIA.and(Flags::ROUTING),
+        "",
+        "Make ALL Events verbose.",
+        verbose_events
+    ),
+    app!(
+        "transfer_vars",
+        "mod_dptools",
+        Flags::NO_MEDIA.and(Flags::ZOMBIE),
+        "<~variable_prefix|variable>",
+        "Transfer variables",
+        transfer_vars
+    ),
+    app!(
+        "capture",
+        "mod_dptools",
+        Flags::NO_MEDIA,
+        "<varname>|<data>|<regex>",
+        "Capture data into a var",
+        capture
+    ),
 ];
 
 /// `name=value`, or `name,value` where there is no `=`.
@@ -190,7 +260,8 @@ async fn transfer_vars(session: &mut Session, argument: &str) -> AppResult {
         None => (argument, true),
     };
     for (name, value) in session.channel().vars().iter() {
-        let wanted = if exact { name.eq_ignore_ascii_case(prefix) } else { name.starts_with(prefix) };
+        let wanted =
+            if exact { name.eq_ignore_ascii_case(prefix) } else { name.starts_with(prefix) };
         if wanted {
             partner.set_var(name.to_owned(), value.clone());
         }
@@ -200,7 +271,9 @@ async fn transfer_vars(session: &mut Session, argument: &str) -> AppResult {
 
 async fn capture(session: &mut Session, argument: &str) -> AppResult {
     let mut parts = argument.splitn(3, '|');
-    let (Some(name), Some(data), Some(pattern)) = (parts.next(), parts.next(), parts.next()) else { return Ok(()) };
+    let (Some(name), Some(data), Some(pattern)) = (parts.next(), parts.next(), parts.next()) else {
+        return Ok(());
+    };
     if let Some(groups) = crate::api::regex::captures(pattern, data) {
         let channel = session.channel();
         channel.unset_var(name);

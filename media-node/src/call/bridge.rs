@@ -15,7 +15,8 @@ use super::state::State;
 use crate::{BoxFuture, clock};
 
 /// What a task does once it reaches CS_SOFT_EXECUTE.
-pub(super) type SoftStep = Box<dyn for<'a> FnOnce(&'a mut Session) -> BoxFuture<'a, AppResult> + Send>;
+pub(super) type SoftStep =
+    Box<dyn for<'a> FnOnce(&'a mut Session) -> BoxFuture<'a, AppResult> + Send>;
 
 /// How long a leg may take to reach the state a bridge needs it in.
 const STATE_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(5);
@@ -177,7 +178,9 @@ fn separate(own: &Arc<Channel>, peer: &Arc<Channel>, result: &AppResult) {
     let peer_cause = peer.cause();
     if let Some(cause) = peer_cause {
         own.set_var("bridge_hangup_cause", cause.name());
-    } else if peer.state() == State::ExchangeMedia && !peer.flags.transferred.load(Ordering::Relaxed) {
+    } else if peer.state() == State::ExchangeMedia
+        && !peer.flags.transferred.load(Ordering::Relaxed)
+    {
         let cause = match own.cause() {
             Some(_) if !peer.is_answered() => Cause::ORIGINATOR_CANCEL,
             _ => Cause::NORMAL_CLEARING,
@@ -218,7 +221,8 @@ pub async fn after_bridge(session: &mut Session, peer: &Arc<Channel>) -> AppResu
     if let Some(target) = channel.var("transfer_after_bridge") {
         let mut parts = target.splitn(3, ':');
         let exten = parts.next().unwrap_or_default().to_owned();
-        let (dialplan, context) = (parts.next().map(str::to_owned), parts.next().map(str::to_owned));
+        let (dialplan, context) =
+            (parts.next().map(str::to_owned), parts.next().map(str::to_owned));
         super::transfer::transfer(&channel, &exten, dialplan.as_deref(), context.as_deref());
         return Err(Interrupt::Moved);
     }
@@ -317,8 +321,12 @@ async fn originatee_step(session: &mut Session, peer: Arc<Channel>) -> AppResult
 }
 
 fn announce_uuid_bridge(own: &Channel, peer: &Channel) {
-    own.fire_with(EventName::ChannelExecute, |_| {}, |event| {
-        event.push("Application", "uuid_bridge");
-        event.push("Application-Data", &**peer.uuid());
-    });
+    own.fire_with(
+        EventName::ChannelExecute,
+        |_| {},
+        |event| {
+            event.push("Application", "uuid_bridge");
+            event.push("Application-Data", &**peer.uuid());
+        },
+    );
 }

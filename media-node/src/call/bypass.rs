@@ -14,7 +14,8 @@ pub fn wanted(channel: &Channel) -> bool {
 
 /// `sendmsg nomedia` and `uuid_media off`: lets the two far ends exchange media directly.
 pub fn nomedia(channel: &Arc<Channel>, other: Option<&str>) {
-    let partner = other.and_then(|uuid| channel.switch().channel(uuid)).or_else(|| channel.partner());
+    let partner =
+        other.and_then(|uuid| channel.switch().channel(uuid)).or_else(|| channel.partner());
     let Some(partner) = partner else { return };
     exchange(channel, &partner);
     exchange(&partner, channel);

@@ -330,7 +330,11 @@ impl Channel {
     /// The caller profile; an empty one when the endpoint has not made any yet.
     #[must_use]
     pub fn profile(&self) -> CallerProfile {
-        self.data.lock().profile.clone().unwrap_or_else(|| CallerProfile::new(self.direction, self.created))
+        self.data
+            .lock()
+            .profile
+            .clone()
+            .unwrap_or_else(|| CallerProfile::new(self.direction, self.created))
     }
 
     /// The leg it is bridged to.
@@ -436,7 +440,9 @@ impl Channel {
             .vars
             .iter()
             .map(|(name, _)| name)
-            .filter(|name| name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix)))
+            .filter(|name| {
+                name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
+            })
             .map(str::to_owned)
             .collect();
         if !names.is_empty() {
@@ -538,7 +544,11 @@ impl Channel {
             data.state = State::Hangup;
             data.cause = Some(cause);
             if data.bridged_to.is_some() {
-                let role = if self.flags.bridge_originator.load(Ordering::Relaxed) { "originator" } else { "originatee" };
+                let role = if self.flags.bridge_originator.load(Ordering::Relaxed) {
+                    "originator"
+                } else {
+                    "originatee"
+                };
                 Arc::make_mut(&mut data.vars).set("last_bridge_role", role);
             }
             let now = clock::now_us();

@@ -55,7 +55,9 @@ impl fmt::Display for DialStringError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Empty => f.write_str("the dial string names no endpoint"),
-            Self::Unclosed(bracket) => write!(f, "the dial string opens '{bracket}' and does not close it"),
+            Self::Unclosed(bracket) => {
+                write!(f, "the dial string opens '{bracket}' and does not close it")
+            }
             Self::TooManyLegs => write!(f, "the dial string has more than {MAX_LEGS} legs"),
         }
     }
@@ -77,7 +79,8 @@ impl DialString {
             rest = after.trim_start_matches(' ');
         }
         let branches = rest.split(":_:").map(Branch::parse).collect::<Result<Vec<_>, _>>()?;
-        if branches.iter().flat_map(|branch| &branch.groups).map(Vec::len).sum::<usize>() > MAX_LEGS {
+        if branches.iter().flat_map(|branch| &branch.groups).map(Vec::len).sum::<usize>() > MAX_LEGS
+        {
             return Err(DialStringError::TooManyLegs);
         }
         Ok(Self { ultra, branches })
@@ -121,7 +124,11 @@ impl DialLeg {
             rest = after.trim_start_matches(' ');
         }
         let (endpoint, rest) = rest.split_once('/').unwrap_or((rest, ""));
-        Ok(Self { local, endpoint: endpoint.to_owned(), rest: rest.trim_end_matches(' ').to_owned() })
+        Ok(Self {
+            local,
+            endpoint: endpoint.to_owned(),
+            rest: rest.trim_end_matches(' ').to_owned(),
+        })
     }
 }
 
@@ -199,7 +206,9 @@ pub fn separate(text: &str, separator: char) -> Vec<String> {
             },
             '\'' if quoted => quoted = false,
             '\'' if text[at + 1..].contains('\'') => quoted = true,
-            _ if c == separator && !quoted => items.push(std::mem::take(&mut item).trim().to_owned()),
+            _ if c == separator && !quoted => {
+                items.push(std::mem::take(&mut item).trim().to_owned())
+            }
             _ => item.push(c),
         }
     }
@@ -230,7 +239,10 @@ mod tests {
         assert_eq!(
             branch.groups,
             vec![
-                vec![DialLeg { local: pairs(&[("b", "2")]), ..leg("sofia", "gateway/x/1") }, leg("user", "2@d")],
+                vec![
+                    DialLeg { local: pairs(&[("b", "2")]), ..leg("sofia", "gateway/x/1") },
+                    leg("user", "2@d")
+                ],
                 vec![leg("loopback", "3")],
             ]
         );

@@ -46,7 +46,11 @@ impl OutgoingCall {
     /// The value of a dial string variable; the last of equal names wins, names in any case.
     #[must_use]
     pub fn variable(&self, name: &str) -> Option<&str> {
-        self.variables.iter().rev().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+        self.variables
+            .iter()
+            .rev()
+            .find(|(key, _)| key.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value.as_str())
     }
 }
 
@@ -89,7 +93,11 @@ pub trait EndpointLeg: Send {
     ///
     /// # Errors
     /// The cause to hang up with, or [`Cause::NONE`] when it simply did not work (the call goes on).
-    fn indicate<'a>(&'a mut self, channel: &'a Arc<Channel>, what: Indication) -> BoxFuture<'a, Result<(), Cause>>;
+    fn indicate<'a>(
+        &'a mut self,
+        channel: &'a Arc<Channel>,
+        what: Indication,
+    ) -> BoxFuture<'a, Result<(), Cause>>;
 
     /// The next thing that happens on the leg. Must be cancel-safe. Never resolves after the leg is gone for good.
     fn event<'a>(&'a mut self, channel: &'a Arc<Channel>) -> BoxFuture<'a, LegEvent>;

@@ -18,7 +18,12 @@ impl Channel {
     }
 
     /// [`Channel::fire`] with headers before the channel block and after the variables.
-    pub fn fire_with(&self, name: EventName, before: impl FnOnce(&mut Event), after: impl FnOnce(&mut Event)) {
+    pub fn fire_with(
+        &self,
+        name: EventName,
+        before: impl FnOnce(&mut Event),
+        after: impl FnOnce(&mut Event),
+    ) {
         let bus = &self.switch().bus;
         if !bus.wants(name) {
             bus.skip();
@@ -33,7 +38,12 @@ impl Channel {
     }
 
     /// Fires a CUSTOM event with the channel block and variables after the given headers.
-    pub fn fire_custom(&self, subclass: &str, before: impl FnOnce(&mut Event), after: impl FnOnce(&mut Event)) {
+    pub fn fire_custom(
+        &self,
+        subclass: &str,
+        before: impl FnOnce(&mut Event),
+        after: impl FnOnce(&mut Event),
+    ) {
         let bus = &self.switch().bus;
         if !bus.wants(EventName::Custom) {
             bus.skip();
@@ -100,18 +110,39 @@ impl Channel {
             }
             event.push("Presence-Data-Cols", cols);
         }
-        event.push("Channel-Call-UUID", data.vars.get("call_uuid").map(Cow::into_owned).unwrap_or_else(|| self.uuid().to_string()));
+        event.push(
+            "Channel-Call-UUID",
+            data.vars
+                .get("call_uuid")
+                .map(Cow::into_owned)
+                .unwrap_or_else(|| self.uuid().to_string()),
+        );
         event.push("Answer-State", self.answer_state(data));
         if let Some(cause) = data.cause {
             event.push("Hangup-Cause", cause.name());
         }
-        codec_block(event, ["Channel-Read-Codec-Name", "Channel-Read-Codec-Rate", "Channel-Read-Codec-Bit-Rate"], data.read_codec.as_ref());
-        codec_block(event, ["Channel-Write-Codec-Name", "Channel-Write-Codec-Rate", "Channel-Write-Codec-Bit-Rate"], data.write_codec.as_ref());
+        codec_block(
+            event,
+            ["Channel-Read-Codec-Name", "Channel-Read-Codec-Rate", "Channel-Read-Codec-Bit-Rate"],
+            data.read_codec.as_ref(),
+        );
+        codec_block(
+            event,
+            [
+                "Channel-Write-Codec-Name",
+                "Channel-Write-Codec-Rate",
+                "Channel-Write-Codec-Bit-Rate",
+            ],
+            data.write_codec.as_ref(),
+        );
         if let Some(profile) = &data.profile {
             profile.write(event, Prefix::Caller);
         }
         if let Some((kind, profile)) = &data.other {
-            event.push("Other-Type", if *kind == OtherType::Originator { "originator" } else { "originatee" });
+            event.push(
+                "Other-Type",
+                if *kind == OtherType::Originator { "originator" } else { "originatee" },
+            );
             profile.write(event, Prefix::OtherLeg);
         }
     }
@@ -155,7 +186,8 @@ impl Channel {
 
     /// Ringing was sent or received. Returns false if the channel was past that.
     pub fn mark_ring_ready(&self) -> bool {
-        if !self.is_up() || self.has_media() || self.flags.ring_ready.swap(true, Ordering::Relaxed) {
+        if !self.is_up() || self.has_media() || self.flags.ring_ready.swap(true, Ordering::Relaxed)
+        {
             return false;
         }
         self.stamp_time(|profile, now| {
@@ -172,7 +204,10 @@ impl Channel {
 
     /// Early media was sent or received. Returns false if the channel was past that.
     pub fn mark_pre_answered(&self) -> bool {
-        if !self.is_up() || self.is_answered() || self.flags.early_media.swap(true, Ordering::Relaxed) {
+        if !self.is_up()
+            || self.is_answered()
+            || self.flags.early_media.swap(true, Ordering::Relaxed)
+        {
             return false;
         }
         self.stamp_time(|profile, now| profile.times.progress_media = now);
@@ -224,21 +259,29 @@ impl Channel {
             vars.set("write_rate", codec.rate.to_string());
         }
         if changed {
-            self.fire_with(EventName::Codec, |_| {}, |event| {
-                event.push("Channel-Write-Codec-Name", codec.name.as_str());
-                event.push("Channel-Write-Codec-Rate", codec.rate.to_string());
-                event.push("Channel-Write-codec-bit-rate", codec.bit_rate.to_string());
-            });
+            self.fire_with(
+                EventName::Codec,
+                |_| {},
+                |event| {
+                    event.push("Channel-Write-Codec-Name", codec.name.as_str());
+                    event.push("Channel-Write-Codec-Rate", codec.rate.to_string());
+                    event.push("Channel-Write-codec-bit-rate", codec.bit_rate.to_string());
+                },
+            );
         }
     }
 
     /// The CODEC event of the read side (also fired around recordings).
     pub fn fire_codec_read(&self, codec: &CodecInfo) {
-        self.fire_with(EventName::Codec, |_| {}, |event| {
-            event.push("channel-read-codec-name", codec.name.as_str());
-            event.push("channel-read-codec-rate", codec.rate.to_string());
-            event.push("channel-read-codec-bit-rate", codec.bit_rate.to_string());
-        });
+        self.fire_with(
+            EventName::Codec,
+            |_| {},
+            |event| {
+                event.push("channel-read-codec-name", codec.name.as_str());
+                event.push("channel-read-codec-rate", codec.rate.to_string());
+                event.push("channel-read-codec-bit-rate", codec.bit_rate.to_string());
+            },
+        );
     }
 
     fn stamp_time(&self, set: impl Fn(&mut CallerProfile, i64)) {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use esl_server::switch::{CallCommand, CallMessage};
 use esl_server::event::{EventName, Vars};
+use esl_server::switch::{CallCommand, CallMessage};
 
 use super::cause::Cause;
 use super::session::{AppResult, Interrupt, Session};
@@ -39,7 +39,12 @@ impl Session {
     ///
     /// # Errors
     /// [`Interrupt`] when the call ended or moved meanwhile.
-    pub async fn execute_as(&mut self, application: &str, data: &str, id: ExecutionId) -> AppResult {
+    pub async fn execute_as(
+        &mut self,
+        application: &str,
+        data: &str,
+        id: ExecutionId,
+    ) -> AppResult {
         let Some(app) = self.switch().apps.find(application) else {
             tracing::error!(uuid = %self.channel.uuid(), "Invalid Application {application}");
             self.channel.hangup(Cause::DESTINATION_OUT_OF_ORDER);
@@ -87,24 +92,32 @@ impl Session {
         let scoped = scope.is_some();
         let id = self.begin_app(app, argument, scope, id);
         tracing::info!(
-            uuid = %self.channel.uuid(), 
+            uuid = %self.channel.uuid(),
             "EXECUTE [depth={}] {} {}({})", self.depth, self.channel.name(), app.name, argument
         );
-        self.channel.fire_with(EventName::ChannelExecute, |_| {}, |event| {
-            event.push("Application", app.name);
-            event.push("Application-Data", argument);
-            event.push("Application-UUID", id.uuid.as_deref().unwrap_or_default());
-            event.push("Application-UUID-Name", id.name.as_deref().unwrap_or_default());
-        });
+        self.channel.fire_with(
+            EventName::ChannelExecute,
+            |_| {},
+            |event| {
+                event.push("Application", app.name);
+                event.push("Application-Data", argument);
+                event.push("Application-UUID", id.uuid.as_deref().unwrap_or_default());
+                event.push("Application-UUID-Name", id.name.as_deref().unwrap_or_default());
+            },
+        );
         let result = (app.run)(self, argument).await;
-        self.channel.fire_with(EventName::ChannelExecuteComplete, |_| {}, |event| {
-            event.push("Application", app.name);
-            event.push("Application-Data", argument);
-            let response = self.channel.var("current_application_response");
-            event.push("Application-Response", response.as_deref().unwrap_or("_none_"));
-            event.push("Application-UUID", id.uuid.as_deref().unwrap_or_default());
-            event.push("Application-UUID-Name", id.name.as_deref().unwrap_or_default());
-        });
+        self.channel.fire_with(
+            EventName::ChannelExecuteComplete,
+            |_| {},
+            |event| {
+                event.push("Application", app.name);
+                event.push("Application-Data", argument);
+                let response = self.channel.var("current_application_response");
+                event.push("Application-Response", response.as_deref().unwrap_or("_none_"));
+                event.push("Application-UUID", id.uuid.as_deref().unwrap_or_default());
+                event.push("Application-UUID-Name", id.name.as_deref().unwrap_or_default());
+            },
+        );
         if scoped {
             self.channel.with(|data| data.scopes.pop());
         }
@@ -112,7 +125,13 @@ impl Session {
     }
 
     /// Book-keeping before an application starts; completes its identity.
-    fn begin_app(&self, app: &App, argument: &str, scope: Option<Vars>, mut id: ExecutionId) -> ExecutionId {
+    fn begin_app(
+        &self,
+        app: &App,
+        argument: &str,
+        scope: Option<Vars>,
+        mut id: ExecutionId,
+    ) -> ExecutionId {
         self.channel.with(|data| {
             if let Some(scope) = scope {
                 data.scopes.push(Arc::new(scope));
@@ -160,7 +179,9 @@ impl Session {
             CallCommand::Hangup => {
                 self.channel.hangup(Cause::parse(&message.hangup_cause().unwrap_or_default()));
             }
-            CallCommand::Nomedia => super::bypass::nomedia(&self.channel, message.nomedia_uuid().as_deref()),
+            CallCommand::Nomedia => {
+                super::bypass::nomedia(&self.channel, message.nomedia_uuid().as_deref())
+            }
             CallCommand::Xferext => self.run_extension_transfer(&message),
             CallCommand::Unicast => crate::app::unicast::start(self, &message),
             CallCommand::None => {}
@@ -228,7 +249,11 @@ impl Session {
             })
             .collect();
         self.channel.with(|data| {
-            data.extension = Some(super::channel::Extension { name: "xferext".into(), number: String::new(), applications });
+            data.extension = Some(super::channel::Extension {
+                name: "xferext".into(),
+                number: String::new(),
+                applications,
+            });
         });
         self.channel.set_state(State::Reset);
         self.channel.set_state(State::Execute);

@@ -49,7 +49,11 @@ impl Session {
         channel.fire(EventName::ChannelState);
         channel.switch().report(&channel).await;
         self.run_api_hook("api_reporting_hook").await;
-        channel.fire_with(EventName::ChannelHangupComplete, |event| drop(event.push("Hangup-Cause", cause.name())), |_| {});
+        channel.fire_with(
+            EventName::ChannelHangupComplete,
+            |event| drop(event.push("Hangup-Cause", cause.name())),
+            |_| {},
+        );
         channel.with(|data| data.state = State::Destroy);
         channel.fire(EventName::ChannelDestroy);
         channel.with(|data| data.running = State::Destroy);
@@ -66,7 +70,11 @@ impl Session {
         if !self.channel.flags.zombie.load(Ordering::Relaxed) {
             return;
         }
-        let rest = self.channel.with(|data| data.extension.take()).map(|list| list.applications).unwrap_or_default();
+        let rest = self
+            .channel
+            .with(|data| data.extension.take())
+            .map(|list| list.applications)
+            .unwrap_or_default();
         for (application, data) in rest {
             let _ended = self.execute(&application, &data).await;
         }
@@ -90,7 +98,10 @@ fn set_record_variables(channel: &Channel, cause: Cause) {
         let vars = Arc::make_mut(vars);
         vars.set("hangup_cause", cause.name());
         vars.set("hangup_cause_q850", cause.q850().to_string());
-        vars.set("digits_dialed", if digits_dialed.is_empty() { "none" } else { digits_dialed.as_str() });
+        vars.set(
+            "digits_dialed",
+            if digits_dialed.is_empty() { "none" } else { digits_dialed.as_str() },
+        );
         let Some(profile) = profile else { return };
         let times = profile.times;
         let end = if times.hungup == 0 { clock::now_us() } else { times.hungup };
@@ -124,7 +135,8 @@ fn stamps(vars: &mut Vars, times: &super::profile::Times, end: i64, holds: &[(i6
     stamp("progress_stamp", times.progress);
     stamp("progress_media_stamp", times.progress_media);
     if !holds.is_empty() {
-        let list: Vec<String> = holds.iter().rev().map(|(on, off)| format!("{{{on},{off}}}")).collect();
+        let list: Vec<String> =
+            holds.iter().rev().map(|(on, off)| format!("{{{on},{off}}}")).collect();
         vars.set("hold_events", format!("{{{}}}", list.join(",")));
     }
     let mut stamp = |name: &'static str, time: i64| vars.set(name, clock::local_stamp(time));
@@ -154,7 +166,9 @@ fn stamps(vars: &mut Vars, times: &super::profile::Times, end: i64, holds: &[(i6
 /// Durations in seconds (differences of whole seconds, as the reference counts), milliseconds and microseconds.
 fn durations(vars: &mut Vars, times: &super::profile::Times, end: i64) {
     let since = |from: i64, to: i64| if from == 0 || to == 0 { 0 } else { (to - from).max(0) };
-    let seconds = |from: i64, to: i64| if from == 0 || to == 0 { 0 } else { to / 1_000_000 - from / 1_000_000 };
+    let seconds = |from: i64, to: i64| {
+        if from == 0 || to == 0 { 0 } else { to / 1_000_000 - from / 1_000_000 }
+    };
     let answered = times.answered != 0;
     let spans = [
         (times.created, end, true),
@@ -166,9 +180,33 @@ fn durations(vars: &mut Vars, times: &super::profile::Times, end: i64) {
         (times.created, end, answered),
     ];
     let names = [
-        ["duration", "billsec", "progresssec", "answersec", "waitsec", "progress_mediasec", "flow_billsec"],
-        ["mduration", "billmsec", "progressmsec", "answermsec", "waitmsec", "progress_mediamsec", "flow_billmsec"],
-        ["uduration", "billusec", "progressusec", "answerusec", "waitusec", "progress_mediausec", "flow_billusec"],
+        [
+            "duration",
+            "billsec",
+            "progresssec",
+            "answersec",
+            "waitsec",
+            "progress_mediasec",
+            "flow_billsec",
+        ],
+        [
+            "mduration",
+            "billmsec",
+            "progressmsec",
+            "answermsec",
+            "waitmsec",
+            "progress_mediamsec",
+            "flow_billmsec",
+        ],
+        [
+            "uduration",
+            "billusec",
+            "progressusec",
+            "answerusec",
+            "waitusec",
+            "progress_mediausec",
+            "flow_billusec",
+        ],
     ];
     for (unit, names) in names.iter().enumerate() {
         for (name, &(from, to, counts)) in names.iter().zip(&spans) {

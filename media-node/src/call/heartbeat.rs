@@ -16,7 +16,13 @@ const DEFAULT_SECONDS: u32 = 60;
 pub fn start_if_asked(channel: &Arc<Channel>) {
     if let Some(value) = channel.var("enable_heartbeat_events") {
         let seconds = u32::try_from(text::int(&value)).unwrap_or(0);
-        let seconds = if seconds > 0 { seconds } else if text::is_true(&value) { DEFAULT_SECONDS } else { 0 };
+        let seconds = if seconds > 0 {
+            seconds
+        } else if text::is_true(&value) {
+            DEFAULT_SECONDS
+        } else {
+            0
+        };
         start(channel, seconds);
     }
 }

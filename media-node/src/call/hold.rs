@@ -15,7 +15,9 @@ use crate::clock;
 impl Session {
     /// Puts the far end on hold. False if it is already, or cannot be.
     pub async fn hold(&mut self, message: Option<String>, entertain: bool) -> bool {
-        if self.channel.flags.held.load(Ordering::Relaxed) || !self.indicate(Indication::Hold(message)).await {
+        if self.channel.flags.held.load(Ordering::Relaxed)
+            || !self.indicate(Indication::Hold(message)).await
+        {
             return false;
         }
         mark_held(&self.channel, true);

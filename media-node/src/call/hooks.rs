@@ -27,7 +27,9 @@ impl Session {
     }
 
     async fn run_execute_hook(&mut self, value: &str) {
-        if let Some((app, argument)) = value.split_once("::").filter(|(app, _)| !app.contains([' ', ':'])) {
+        if let Some((app, argument)) =
+            value.split_once("::").filter(|(app, _)| !app.contains([' ', ':']))
+        {
             let _full = self.channel.post(CallMessage::execute(app, argument));
             return;
         }
@@ -45,7 +47,8 @@ impl Session {
             .unwrap_or((&value, ""));
         let event = self.channel.channel_data(false);
         let argument = crate::host::expand_event(self.switch(), &event, argument);
-        let session = self.channel.is_true("session_in_hangup_hook").then(|| Arc::clone(&self.channel));
+        let session =
+            self.channel.is_true("session_in_hangup_hook").then(|| Arc::clone(&self.channel));
         let reply = self.switch().run_api(api, &argument, session).await;
         tracing::debug!(uuid = %self.channel.uuid(), "Hangup hook {api}({argument}): {}", reply.unwrap_or_default());
     }
@@ -53,7 +56,11 @@ impl Session {
 
 fn starting(vars: &esl_server::Vars, prefix: &str) -> Vec<String> {
     vars.iter()
-        .filter(|(name, _)| name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix)))
-        .flat_map(|(_, value)| value.items().iter().map(|item| item.to_string()).collect::<Vec<_>>())
+        .filter(|(name, _)| {
+            name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
+        })
+        .flat_map(|(_, value)| {
+            value.items().iter().map(|item| item.to_string()).collect::<Vec<_>>()
+        })
         .collect()
 }

@@ -73,7 +73,12 @@ impl Session {
     fn inbound_call_state(&self, state: State) {
         match state {
             State::Routing => self.channel.set_call_state(CallState::Ringing),
-            State::New | State::Init | State::Reset | State::Hangup | State::Reporting | State::Destroy => {}
+            State::New
+            | State::Init
+            | State::Reset
+            | State::Hangup
+            | State::Reporting
+            | State::Destroy => {}
             _ if self.channel.is_answered() => {
                 if !self.channel.flags.held.load(Ordering::Relaxed) {
                     self.channel.set_call_state(CallState::Active);
@@ -132,7 +137,8 @@ impl Session {
             channel.set_state(State::Execute);
             return Ok(());
         }
-        let has_dialplan = channel.with(|data| data.profile.as_ref().is_some_and(|profile| !profile.dialplan.is_empty()));
+        let has_dialplan = channel
+            .with(|data| data.profile.as_ref().is_some_and(|profile| !profile.dialplan.is_empty()));
         if !has_dialplan {
             if channel.direction() == Direction::Outbound && !channel.is_answered() {
                 channel.set_state(State::ConsumeMedia);
@@ -167,9 +173,15 @@ impl Session {
     }
 
     /// Asks the named dialplans (comma separated) in order; the first extension wins.
-    pub async fn route_with(&mut self, dialplans: &str, context: &str, number: &str) -> Option<Extension> {
+    pub async fn route_with(
+        &mut self,
+        dialplans: &str,
+        context: &str,
+        number: &str,
+    ) -> Option<Extension> {
         for entry in dialplans.split(',').take(25) {
-            let (name, argument) = entry.split_once(':').map_or((entry, ""), |(name, argument)| (name, argument));
+            let (name, argument) =
+                entry.split_once(':').map_or((entry, ""), |(name, argument)| (name, argument));
             let name = name.trim();
             let found = if name.eq_ignore_ascii_case("inline") {
                 self.route_inline(if argument.is_empty() { number } else { argument })
@@ -190,10 +202,11 @@ impl Session {
     }
 
     fn route_inline(&mut self, text: &str) -> Option<Extension> {
-        let applications: std::collections::VecDeque<_> = dialplan_xml::dialplan::parse_inline(text)
-            .into_iter()
-            .map(|action| (action.application, action.data))
-            .collect();
+        let applications: std::collections::VecDeque<_> =
+            dialplan_xml::dialplan::parse_inline(text)
+                .into_iter()
+                .map(|action| (action.application, action.data))
+                .collect();
         if applications.is_empty() {
             return None;
         }
@@ -219,7 +232,10 @@ impl Session {
         Some(Extension {
             name: name.to_string(),
             number: number.to_owned(),
-            applications: actions.into_iter().map(|action| (action.application.to_string(), action.data.to_string())).collect(),
+            applications: actions
+                .into_iter()
+                .map(|action| (action.application.to_string(), action.data.to_string()))
+                .collect(),
         })
     }
 
@@ -227,7 +243,9 @@ impl Session {
         self.show_outbound_as_caller();
         loop {
             self.check()?;
-            let next = self.channel.with(|data| data.extension.as_mut().and_then(|list| list.applications.pop_front()));
+            let next = self.channel.with(|data| {
+                data.extension.as_mut().and_then(|list| list.applications.pop_front())
+            });
             let Some((application, data)) = next else { break };
             self.execute(&application, &data).await?;
             self.channel.flags.broken.store(false, Ordering::Relaxed);
@@ -244,7 +262,9 @@ impl Session {
     /// The first time an outbound leg runs a dialplan it becomes the caller: identities swap, CALL_UPDATE tells.
     fn show_outbound_as_caller(&self) {
         let channel = &self.channel;
-        if channel.direction() == Direction::Inbound || channel.flags.hit_dialplan.swap(true, Ordering::Relaxed) {
+        if channel.direction() == Direction::Inbound
+            || channel.flags.hit_dialplan.swap(true, Ordering::Relaxed)
+        {
             return;
         }
         channel.with(|data| {
@@ -255,7 +275,11 @@ impl Session {
             }
             data.callee_direction = "RECV";
         });
-        channel.fire_with(EventName::CallUpdate, |event| drop(event.push("Direction", "RECV")), |_| {});
+        channel.fire_with(
+            EventName::CallUpdate,
+            |event| drop(event.push("Direction", "RECV")),
+            |_| {},
+        );
     }
 
     /// Does nothing but serve the leg until somebody moves the call.

@@ -65,7 +65,11 @@ impl Ringing {
 }
 
 fn find<'v>(variables: &'v Variables, name: &str) -> Option<&'v str> {
-    variables.iter().rev().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+    variables
+        .iter()
+        .rev()
+        .find(|(key, _)| key.eq_ignore_ascii_case(name))
+        .map(|(_, value)| value.as_str())
 }
 
 /// Calls; returns the leg that won. `caller` is the session on whose behalf it happens (the `bridge` application).
@@ -90,7 +94,10 @@ pub async fn originate(
         enterprise(switch, request, &dial, caller.as_deref_mut()).await
     } else {
         match dial.branches.first() {
-            Some(branch) => branch_with_retries(switch, request, &dial.ultra, branch, caller.as_deref_mut()).await,
+            Some(branch) => {
+                branch_with_retries(switch, request, &dial.ultra, branch, caller.as_deref_mut())
+                    .await
+            }
             None => Err(Failure { cause: Cause::DESTINATION_OUT_OF_ORDER }),
         }
     };
@@ -134,7 +141,9 @@ async fn enterprise(
     let runs = dial.branches.iter().map(|branch| {
         let mut branch = branch.clone();
         branch.global.push(("ignore_early_media".into(), "true".into()));
-        Box::pin(async move { branch_with_retries(switch, request, &dial.ultra, &branch, None).await })
+        Box::pin(
+            async move { branch_with_retries(switch, request, &dial.ultra, &branch, None).await },
+        )
     });
     let race = async {
         let mut open: Vec<_> = runs.collect();
@@ -151,7 +160,9 @@ async fn enterprise(
     };
     match caller {
         None => race.await,
-        Some(session) => session.wait_for(race).await.unwrap_or(Err(Failure { cause: Cause::ORIGINATOR_CANCEL })),
+        Some(session) => {
+            session.wait_for(race).await.unwrap_or(Err(Failure { cause: Cause::ORIGINATOR_CANCEL }))
+        }
     }
 }
 
@@ -168,9 +179,12 @@ async fn branch_with_retries(
     if let Some(session) = caller.as_deref() {
         inherit_from_caller(&mut global, session.channel());
     }
-    let number = |name: &str| find(&global, name).map(text::int).and_then(|n| u64::try_from(n).ok());
+    let number =
+        |name: &str| find(&global, name).map(text::int).and_then(|n| u64::try_from(n).ok());
     let retries = number("originate_retries").unwrap_or(1).clamp(1, 100);
-    let pause = Duration::from_millis(number("originate_retry_sleep_ms").unwrap_or(1000).clamp(500, 60_000));
+    let pause = Duration::from_millis(
+        number("originate_retry_sleep_ms").unwrap_or(1000).clamp(500, 60_000),
+    );
     if let Some(delay) = number("originate_delay_start") {
         rest(&mut caller, Duration::from_millis(delay)).await?;
     }
@@ -190,7 +204,9 @@ async fn branch_with_retries(
 async fn rest(caller: &mut Option<&mut Session>, time: Duration) -> Result<(), Failure> {
     match caller {
         None => tokio::time::sleep(time).await,
-        Some(session) => session.sleep(time).await.map_err(|_| Failure { cause: Cause::ORIGINATOR_CANCEL })?,
+        Some(session) => {
+            session.sleep(time).await.map_err(|_| Failure { cause: Cause::ORIGINATOR_CANCEL })?
+        }
     }
     Ok(())
 }
@@ -253,7 +269,8 @@ async fn groups(
     mut caller: Option<&mut Session>,
 ) -> Result<Arc<Channel>, Failure> {
     let mut last = Failure { cause: Cause::DESTINATION_OUT_OF_ORDER };
-    let go_on_after_timeout = find(global, "originate_continue_on_timeout").is_some_and(text::is_true);
+    let go_on_after_timeout =
+        find(global, "originate_continue_on_timeout").is_some_and(text::is_true);
     let total = timeout_of(request, global, caller.as_deref());
     let deadline = Instant::now() + total;
     for group in &branch.groups {
@@ -274,11 +291,17 @@ async fn groups(
 }
 
 fn timeout_of(request: &Request, global: &Variables, caller: Option<&Session>) -> Duration {
-    let seconds = |text: &str| u64::try_from(text::int(text)).ok().filter(|&n| n > 0).map(Duration::from_secs);
+    let seconds = |text: &str| {
+        u64::try_from(text::int(text)).ok().filter(|&n| n > 0).map(Duration::from_secs)
+    };
     find(global, "originate_timeout")
         .and_then(seconds)
         .or_else(|| find(global, "call_timeout").and_then(seconds))
-        .or_else(|| caller.and_then(|session| session.channel().var("call_timeout")).and_then(|text| seconds(&text)))
+        .or_else(|| {
+            caller
+                .and_then(|session| session.channel().var("call_timeout"))
+                .and_then(|text| seconds(&text))
+        })
         .or(request.timeout)
         .unwrap_or(DEFAULT_TIMEOUT)
 }
@@ -319,7 +342,11 @@ async fn one_group(
 }
 
 /// The losers end; the caller learns how each leg fared.
-fn finish(ringing: &[Ringing], outcome: &Result<Arc<Channel>, Cause>, caller: Option<&Arc<Channel>>) {
+fn finish(
+    ringing: &[Ringing],
+    outcome: &Result<Arc<Channel>, Cause>,
+    caller: Option<&Arc<Channel>>,
+) {
     for leg in ringing {
         let won = matches!(outcome, Ok(winner) if Arc::ptr_eq(winner, &leg.channel));
         if !won {
@@ -371,7 +398,11 @@ async fn start_leg(
     }
     switch.add_channel(&channel)?;
     if channel.var("origination_uuid").is_some() {
-        channel.fire_with(EventName::ChannelUuid, |event| drop(event.push("Old-Unique-ID", clock::new_uuid())), |_| {});
+        channel.fire_with(
+            EventName::ChannelUuid,
+            |event| drop(event.push("Old-Unique-ID", clock::new_uuid())),
+            |_| {},
+        );
     }
     channel.with(|data| data.state = super::State::Init);
     channel.fire(EventName::ChannelOutgoing);
@@ -404,7 +435,11 @@ fn start_after_delay(session: Session, delay: Option<&str>) {
 }
 
 /// The caller profile a new leg starts with.
-fn profile_for(request: &Request, variables: &Variables, caller: Option<&Channel>) -> CallerProfile {
+fn profile_for(
+    request: &Request,
+    variables: &Variables,
+    caller: Option<&Channel>,
+) -> CallerProfile {
     let now = clock::now_us();
     let mut profile = match caller {
         Some(caller) => {
@@ -418,9 +453,17 @@ fn profile_for(request: &Request, variables: &Variables, caller: Option<&Channel
                 transfer_source: String::new(),
                 soft: Vec::new(),
                 profile_index: "1".into(),
-                times: super::profile::Times { profile_created: now, created: now, ..Default::default() },
-                caller_id_name: caller.var("effective_caller_id_name").unwrap_or(from.caller_id_name),
-                caller_id_number: caller.var("effective_caller_id_number").unwrap_or(from.caller_id_number),
+                times: super::profile::Times {
+                    profile_created: now,
+                    created: now,
+                    ..Default::default()
+                },
+                caller_id_name: caller
+                    .var("effective_caller_id_name")
+                    .unwrap_or(from.caller_id_name),
+                caller_id_number: caller
+                    .var("effective_caller_id_number")
+                    .unwrap_or(from.caller_id_number),
                 ..from
             }
         }
@@ -455,7 +498,8 @@ fn profile_for(request: &Request, variables: &Variables, caller: Option<&Channel
     profile.orig_caller_id_name.clone_from(&profile.caller_id_name);
     profile.orig_caller_id_number.clone_from(&profile.caller_id_number);
     let callee = |name: &str| find(variables, name).map(str::to_owned);
-    profile.callee_id_name = callee("origination_callee_id_name").unwrap_or_else(|| "Outbound Call".into());
+    profile.callee_id_name =
+        callee("origination_callee_id_name").unwrap_or_else(|| "Outbound Call".into());
     profile.callee_id_number = callee("origination_callee_id_number").unwrap_or_default();
     profile
 }
@@ -473,7 +517,10 @@ fn set_leg_variables(
         let left = caller.var("max_forwards").map_or(70, |value| text::int(&value)) - 1;
         channel.set_var("max_forwards", left.max(0).to_string());
         if let Some(codec) = caller.with(|data| data.read_codec.clone()) {
-            channel.set_var("originator_codec", format!("{}@{}h@{}i", codec.name, codec.rate, codec.ptime));
+            channel.set_var(
+                "originator_codec",
+                format!("{}@{}h@{}i", codec.name, codec.rate, codec.ptime),
+            );
         }
         channel.set_var("originator", &**caller.uuid());
         channel.set_var("signal_bond", &**caller.uuid());
@@ -503,7 +550,10 @@ fn set_leg_variables(
     first.iter().for_each(set);
     second.iter().for_each(set);
     if let Some(caller) = caller {
-        channel.set_var("call_uuid", caller.var("call_uuid").unwrap_or_else(|| caller.uuid().to_string()));
+        channel.set_var(
+            "call_uuid",
+            caller.var("call_uuid").unwrap_or_else(|| caller.uuid().to_string()),
+        );
     }
     channel.set_var("originate_early_media", "true");
     if let Some(caller) = caller {
@@ -540,7 +590,8 @@ async fn race(
     loop {
         for leg in ringing.iter() {
             let channel = &leg.channel;
-            let early = early_media_counts && !leg.is_true("ignore_early_media") && channel.has_media();
+            let early =
+                early_media_counts && !leg.is_true("ignore_early_media") && channel.has_media();
             let rings = ring_counts && channel.flags.ring_ready.load(Ordering::Relaxed);
             if channel.is_up() && (channel.is_answered() || early || rings) {
                 return Ok(Arc::clone(channel));
@@ -599,7 +650,8 @@ fn check_single_reject(global: &Variables, ringing: &[Ringing]) -> Result<(), Ca
         let Some(cause) = leg.channel.cause() else { continue };
         let required = leg.is_true("leg_required");
         let listed = rule.is_some_and(|rule| {
-            let (inverted, list) = rule.strip_prefix('!').map_or((false, rule), |rest| (true, rest));
+            let (inverted, list) =
+                rule.strip_prefix('!').map_or((false, rule), |rest| (true, rest));
             let named = list.split(',').any(|name| Cause::parse_strict(name) == Some(cause));
             text::is_true(rule) || named != inverted
         });
@@ -632,7 +684,12 @@ struct Told {
 
 impl Told {
     /// Passes ringing on to the caller.
-    async fn tell(&mut self, session: &mut Session, ringing: &[Ringing], global: &Variables) -> Result<(), Cause> {
+    async fn tell(
+        &mut self,
+        session: &mut Session,
+        ringing: &[Ringing],
+        global: &Variables,
+    ) -> Result<(), Cause> {
         let cancelled = |_| Cause::ORIGINATOR_CANCEL;
         if !self.dialing {
             self.dialing = true;
@@ -645,7 +702,8 @@ impl Told {
         let rings = ringing.iter().any(|leg| {
             leg.channel.flags.ring_ready.load(Ordering::Relaxed)
                 || leg.channel.has_media()
-                    && find(global, "ignore_early_media").is_some_and(|how| how.eq_ignore_ascii_case("ring_ready"))
+                    && find(global, "ignore_early_media")
+                        .is_some_and(|how| how.eq_ignore_ascii_case("ring_ready"))
         });
         if rings && !ignore && !self.ringing {
             self.ringing = true;

@@ -157,9 +157,19 @@ impl CallerProfile {
             "progress_media_time" => time(self.times.progress_media),
             "hungup_time" => time(self.times.hungup),
             "transferred_time" => time(self.times.transferred),
-            "caller_ton" | "caller_numplan" | "destination_number_ton" | "destination_number_numplan" | "ani_ton"
-            | "ani_numplan" | "rdnis_ton" | "rdnis_numplan" => Some("255".into()),
-            lower => self.soft.iter().find(|(soft, _)| soft.eq_ignore_ascii_case(lower)).map(|(_, value)| value.clone()),
+            "caller_ton"
+            | "caller_numplan"
+            | "destination_number_ton"
+            | "destination_number_numplan"
+            | "ani_ton"
+            | "ani_numplan"
+            | "rdnis_ton"
+            | "rdnis_numplan" => Some("255".into()),
+            lower => self
+                .soft
+                .iter()
+                .find(|(soft, _)| soft.eq_ignore_ascii_case(lower))
+                .map(|(_, value)| value.clone()),
         }
     }
 
@@ -201,7 +211,11 @@ impl CallerProfile {
         };
         put(self.direction.name());
         // A profile shown for the other leg is a copy, and copies start out as inbound.
-        put(if prefix == Prefix::OtherLeg { Direction::Inbound.name() } else { self.logical_direction.name() });
+        put(if prefix == Prefix::OtherLeg {
+            Direction::Inbound.name()
+        } else {
+            self.logical_direction.name()
+        });
         put(&self.username);
         put(&self.dialplan);
         put(&self.caller_id_name);

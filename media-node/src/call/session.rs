@@ -74,9 +74,22 @@ pub const MAX_DEPTH: usize = 32;
 impl Session {
     /// A session around a new channel. It does nothing before [`Session::start`].
     #[must_use]
-    pub fn new(channel: Arc<Channel>, leg: Box<dyn EndpointLeg>, inbox: mpsc::Receiver<Command>) -> Self {
+    pub fn new(
+        channel: Arc<Channel>,
+        leg: Box<dyn EndpointLeg>,
+        inbox: mpsc::Receiver<Command>,
+    ) -> Self {
         let watch = channel.watch();
-        Self { channel, leg, inbox, watch, messages: VecDeque::new(), depth: 0, locked: false, stacked: 0 }
+        Self {
+            channel,
+            leg,
+            inbox,
+            watch,
+            messages: VecDeque::new(),
+            depth: 0,
+            locked: false,
+            stacked: 0,
+        }
     }
 
     /// The channel.
@@ -264,7 +277,9 @@ impl Session {
                 self.channel.hangup(Cause::MEDIA_TIMEOUT);
                 None
             }
-            media::LegEvent::FirstPacket | media::LegEvent::RemoteLatched(_) | media::LegEvent::DigitsSent => None,
+            media::LegEvent::FirstPacket
+            | media::LegEvent::RemoteLatched(_)
+            | media::LegEvent::DigitsSent => None,
             other => {
                 crate::app::media_changed(self, &other);
                 Some(Wake::Media(other))
@@ -292,11 +307,15 @@ impl Session {
             data.digits_dialed.push(digit.digit);
             Some(digit)
         })?;
-        self.channel.fire_with(EventName::Dtmf, |_| {}, |event| {
-            event.push("DTMF-Digit", digit.digit.to_string());
-            event.push("DTMF-Duration", digit.duration.to_string());
-            event.push("DTMF-Source", digit.source.name());
-        });
+        self.channel.fire_with(
+            EventName::Dtmf,
+            |_| {},
+            |event| {
+                event.push("DTMF-Digit", digit.digit.to_string());
+                event.push("DTMF-Duration", digit.duration.to_string());
+                event.push("DTMF-Source", digit.source.name());
+            },
+        );
         Some(digit)
     }
 
@@ -324,7 +343,9 @@ impl Session {
     /// # Errors
     /// [`Interrupt::Hangup`] if the leg cannot be answered; the call is hung up then.
     pub async fn answer(&mut self) -> AppResult {
-        if self.channel.is_answered() || self.channel.direction() == super::state::Direction::Outbound {
+        if self.channel.is_answered()
+            || self.channel.direction() == super::state::Direction::Outbound
+        {
             return Ok(());
         }
         self.indicate_or_hang_up(Indication::Answer).await?;
@@ -338,7 +359,8 @@ impl Session {
     /// # Errors
     /// As for [`Session::answer`].
     pub async fn pre_answer(&mut self) -> AppResult {
-        if self.channel.has_media() || self.channel.direction() == super::state::Direction::Outbound {
+        if self.channel.has_media() || self.channel.direction() == super::state::Direction::Outbound
+        {
             return Ok(());
         }
         self.indicate_or_hang_up(Indication::EarlyMedia).await?;
@@ -450,7 +472,9 @@ impl Session {
                     self.channel.hangup(cause);
                     return Err(Interrupt::Hangup);
                 }
-                Wake::Changed if was_controlled && !self.channel.flags.controlled.load(Ordering::Relaxed) => {
+                Wake::Changed
+                    if was_controlled && !self.channel.flags.controlled.load(Ordering::Relaxed) =>
+                {
                     return Ok(());
                 }
                 _ => {}
@@ -461,7 +485,11 @@ impl Session {
     /// Moves the call state for the time an answered leg dials another.
     pub fn ring_wait(&self, dialing: bool) {
         if self.channel.is_answered() {
-            self.channel.set_call_state(if dialing { CallState::RingWait } else { CallState::Active });
+            self.channel.set_call_state(if dialing {
+                CallState::RingWait
+            } else {
+                CallState::Active
+            });
         }
     }
 }

@@ -66,8 +66,8 @@ impl State {
     #[must_use]
     pub const fn allows(self, to: Self) -> bool {
         use State::{
-            ConsumeMedia, Destroy, ExchangeMedia, Execute, Hangup, Hibernate, Init, New, None, Park, Reporting,
-            Reset, Routing, SoftExecute,
+            ConsumeMedia, Destroy, ExchangeMedia, Execute, Hangup, Hibernate, Init, New, None,
+            Park, Reporting, Reset, Routing, SoftExecute,
         };
         match self {
             New | Reset => true,

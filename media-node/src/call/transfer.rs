@@ -11,11 +11,20 @@ use crate::{clock, text};
 /// Sends the channel to a number. Dialplan and context default to the channel's own.
 ///
 /// Returns false when the loop guard (`max_forwards`, `max_session_transfers`) ended the call instead.
-pub fn transfer(channel: &Arc<Channel>, exten: &str, dialplan: Option<&str>, context: Option<&str>) -> bool {
+pub fn transfer(
+    channel: &Arc<Channel>,
+    exten: &str,
+    dialplan: Option<&str>,
+    context: Option<&str>,
+) -> bool {
     if !channel.is_up() {
         return false;
     }
-    let guard = if channel.var("max_session_transfers").is_some() { "max_session_transfers" } else { "max_forwards" };
+    let guard = if channel.var("max_session_transfers").is_some() {
+        "max_session_transfers"
+    } else {
+        "max_forwards"
+    };
     let left = channel.var(guard).map_or(70, |value| text::int(&value)) - 1;
     channel.set_var(guard, left.max(0).to_string());
     if left <= 0 {
@@ -31,13 +40,20 @@ pub fn transfer(channel: &Arc<Channel>, exten: &str, dialplan: Option<&str>, con
     let context = chosen(context, "force_transfer_context");
     let source = channel.with(|data| {
         let now = clock::now_us();
-        let mut profile = data.profile.clone().unwrap_or_else(|| super::CallerProfile::new(Direction::Inbound, now));
+        let mut profile = data
+            .profile
+            .clone()
+            .unwrap_or_else(|| super::CallerProfile::new(Direction::Inbound, now));
         let past = profile.clone();
         let dialplan = dialplan
-            .or_else(|| Some(profile.dialplan.clone()).filter(|name| !name.is_empty() && !name.starts_with("inline")))
+            .or_else(|| {
+                Some(profile.dialplan.clone())
+                    .filter(|name| !name.is_empty() && !name.starts_with("inline"))
+            })
             .unwrap_or_else(|| "XML".into());
-        let context =
-            context.or_else(|| Some(profile.context.clone()).filter(|name| !name.is_empty())).unwrap_or_else(|| "default".into());
+        let context = context
+            .or_else(|| Some(profile.context.clone()).filter(|name| !name.is_empty()))
+            .unwrap_or_else(|| "default".into());
         profile.rdnis = std::mem::replace(&mut profile.destination_number, exten.to_owned());
         profile.dialplan = dialplan;
         profile.context = context;
@@ -84,7 +100,13 @@ pub enum Legs {
 }
 
 /// Transfers the leg, its partner or both; false if there was nothing to transfer.
-pub fn transfer_legs(channel: &Arc<Channel>, legs: Legs, exten: &str, dialplan: Option<&str>, context: Option<&str>) -> bool {
+pub fn transfer_legs(
+    channel: &Arc<Channel>,
+    legs: Legs,
+    exten: &str,
+    dialplan: Option<&str>,
+    context: Option<&str>,
+) -> bool {
     let partner = channel.partner();
     let mut moved = false;
     if legs != Legs::Own {
@@ -107,7 +129,11 @@ pub fn transfer_legs(channel: &Arc<Channel>, legs: Legs, exten: &str, dialplan: 
 /// A far end asks, by REFER, to transfer its partner.
 pub fn on_refer(channel: &Arc<Channel>, to: &str, replaces: Option<&str>) {
     let Some(partner) = channel.partner() else {
-        channel.fire_custom("sofia::error", |event| drop(event.push("Error-Type", "blind_transfer")), |_| {});
+        channel.fire_custom(
+            "sofia::error",
+            |event| drop(event.push("Error-Type", "blind_transfer")),
+            |_| {},
+        );
         return;
     };
     if let Some(other) = replaces.and_then(|uuid| channel.switch().channel(uuid)) {

@@ -10,8 +10,8 @@ use tokio::sync::mpsc;
 
 use crate::BoxFuture;
 use crate::call::{
-    CallerProfile, Cause, Channel, CodecInfo, Direction, Endpoint, EndpointLeg, Extension, Indication, LegEvent,
-    OutgoingCall, Session, State,
+    CallerProfile, Cause, Channel, CodecInfo, Direction, Endpoint, EndpointLeg, Extension,
+    Indication, LegEvent, OutgoingCall, Session, State,
 };
 use crate::clock;
 use crate::switch::Switch;
@@ -108,7 +108,11 @@ impl Target {
     fn parse(text: &str, originator: Option<&Channel>, profile: &CallerProfile) -> Self {
         let from = originator.map(Channel::profile);
         let inherited = |field: fn(&CallerProfile) -> &String| {
-            from.as_ref().map(field).or(Some(field(profile))).filter(|text| !text.is_empty()).cloned()
+            from.as_ref()
+                .map(field)
+                .or(Some(field(profile)))
+                .filter(|text| !text.is_empty())
+                .cloned()
         };
         if let Some(app) = text.strip_prefix("app=") {
             let (app, argument) = app.split_once(':').unwrap_or((app, ""));
@@ -125,8 +129,12 @@ impl Target {
         let dialplan = parts.next().filter(|text| !text.is_empty()).map(str::to_owned);
         Self {
             number,
-            context: context.or_else(|| inherited(|profile| &profile.context)).unwrap_or_else(|| "default".into()),
-            dialplan: dialplan.or_else(|| inherited(|profile| &profile.dialplan)).unwrap_or_else(|| "XML".into()),
+            context: context
+                .or_else(|| inherited(|profile| &profile.context))
+                .unwrap_or_else(|| "default".into()),
+            dialplan: dialplan
+                .or_else(|| inherited(|profile| &profile.dialplan))
+                .unwrap_or_else(|| "XML".into()),
             app: None,
         }
     }
@@ -183,7 +191,11 @@ impl LoopLeg {
             source: "mod_loopback".into(),
             callee_id_name: String::new(),
             callee_id_number: String::new(),
-            times: crate::call::profile::Times { profile_created: now, created: now, ..Default::default() },
+            times: crate::call::profile::Times {
+                profile_created: now,
+                created: now,
+                ..Default::default()
+            },
             ..outer
         };
         b.with(|data| {
@@ -212,7 +224,9 @@ impl LoopLeg {
 }
 
 fn is_exported(channel: &Channel, name: &str) -> bool {
-    channel.var("export_vars").is_some_and(|list| list.split(',').any(|item| item.eq_ignore_ascii_case(name)))
+    channel
+        .var("export_vars")
+        .is_some_and(|list| list.split(',').any(|item| item.eq_ignore_ascii_case(name)))
 }
 
 fn announce_codec(channel: &Channel) {
@@ -241,7 +255,11 @@ impl EndpointLeg for LoopLeg {
         })
     }
 
-    fn indicate<'a>(&'a mut self, channel: &'a Arc<Channel>, what: Indication) -> BoxFuture<'a, Result<(), Cause>> {
+    fn indicate<'a>(
+        &'a mut self,
+        channel: &'a Arc<Channel>,
+        what: Indication,
+    ) -> BoxFuture<'a, Result<(), Cause>> {
         Box::pin(async move {
             match what {
                 Indication::Ringing { .. } => self.tell(News::Ringing),

@@ -6,7 +6,8 @@ use tokio::sync::mpsc;
 
 use crate::BoxFuture;
 use crate::call::{
-    Cause, Channel, CodecInfo, Direction, Endpoint, EndpointLeg, Indication, LegEvent, OutgoingCall, Session,
+    Cause, Channel, CodecInfo, Direction, Endpoint, EndpointLeg, Indication, LegEvent,
+    OutgoingCall, Session,
 };
 use crate::switch::Switch;
 
@@ -66,7 +67,12 @@ impl EndpointLeg for NullLeg {
 
     fn on_init<'a>(&'a mut self, channel: &'a Arc<Channel>) -> BoxFuture<'a, Result<(), Cause>> {
         Box::pin(async move {
-            channel.set_codecs(&CodecInfo { name: "L16".into(), rate: 8000, bit_rate: 128_000, ptime: 20 });
+            channel.set_codecs(&CodecInfo {
+                name: "L16".into(),
+                rate: 8000,
+                bit_rate: 128_000,
+                ptime: 20,
+            });
             Ok(())
         })
     }
@@ -75,7 +81,11 @@ impl EndpointLeg for NullLeg {
         Box::pin(async {})
     }
 
-    fn indicate<'a>(&'a mut self, _channel: &'a Arc<Channel>, _what: Indication) -> BoxFuture<'a, Result<(), Cause>> {
+    fn indicate<'a>(
+        &'a mut self,
+        _channel: &'a Arc<Channel>,
+        _what: Indication,
+    ) -> BoxFuture<'a, Result<(), Cause>> {
         Box::pin(async { Ok(()) })
     }
 

@@ -49,7 +49,11 @@ fn split_user(switch: &Switch, text: &str) -> (String, String) {
     }
 }
 
-fn user(switch: &Arc<Switch>, leg: &DialLeg, caller: Option<&Arc<Channel>>) -> Result<Vec<DialLeg>, Cause> {
+fn user(
+    switch: &Arc<Switch>,
+    leg: &DialLeg,
+    caller: Option<&Arc<Channel>>,
+) -> Result<Vec<DialLeg>, Cause> {
     let (id, domain) = split_user(switch, &leg.rest);
     let config = switch.config.load_full();
     let user = config.directory.find_user(&id, &domain).ok_or_else(|| {
@@ -73,10 +77,8 @@ fn user(switch: &Arc<Switch>, leg: &DialLeg, caller: Option<&Arc<Channel>>) -> R
     let mut legs = Vec::new();
     for branch in parsed.branches {
         for mut inner in branch.groups.into_iter().flatten() {
-            let mut local: Variables = vec![
-                ("dialed_user".into(), id.clone()),
-                ("dialed_domain".into(), domain.clone()),
-            ];
+            let mut local: Variables =
+                vec![("dialed_user".into(), id.clone()), ("dialed_domain".into(), domain.clone())];
             for param in user.params.iter() {
                 if let Some(name) = param.name.strip_prefix("dial-var-") {
                     local.push((name.to_owned(), param.value.to_string()));
@@ -99,7 +101,11 @@ fn user(switch: &Arc<Switch>, leg: &DialLeg, caller: Option<&Arc<Channel>>) -> R
     Ok(legs)
 }
 
-async fn group(switch: &Arc<Switch>, leg: &DialLeg, caller: Option<&Arc<Channel>>) -> Result<Vec<DialLeg>, Cause> {
+async fn group(
+    switch: &Arc<Switch>,
+    leg: &DialLeg,
+    caller: Option<&Arc<Channel>>,
+) -> Result<Vec<DialLeg>, Cause> {
     let dial = switch
         .run_api("group_call", &leg.rest, caller.cloned())
         .await

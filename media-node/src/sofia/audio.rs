@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use media::{Direction as Flow, RtpParams, RtpSpec};
 use sip::sdp::{
-    self, LocalAudio, MediaDirection, Mode, NegotiatedAudio, NegotiationError, SessionDescription, parse_codec_list,
+    self, LocalAudio, MediaDirection, Mode, NegotiatedAudio, NegotiationError, SessionDescription,
+    parse_codec_list,
 };
 use tokio::sync::mpsc;
 
@@ -71,7 +72,10 @@ impl Audio {
                 let base = own.unwrap_or_else(|| profile_codecs.to_owned());
                 match channel.var("originator_codec") {
                     // The recordings show the originator's codec offered alone.
-                    Some(codec) if !channel.is_answered() && !channel.is_true("media_mix_inbound_outbound_codecs") => {
+                    Some(codec)
+                        if !channel.is_answered()
+                            && !channel.is_true("media_mix_inbound_outbound_codecs") =>
+                    {
                         Some(codec)
                     }
                     _ => Some(base),
@@ -94,11 +98,16 @@ impl Audio {
             version: self.version,
             address: self.advertised,
             port: self.port(),
-            codecs: parse_codec_list(&self.codecs).into_iter().filter(|codec| is_known(&codec.name, codec.clock_rate())).collect(),
+            codecs: parse_codec_list(&self.codecs)
+                .into_iter()
+                .filter(|codec| is_known(&codec.name, codec.clock_rate()))
+                .collect(),
             telephone_event: (settings.dtmf_type == DtmfType::Rfc2833).then_some(settings.te_pt),
             comfort_noise: !settings.suppress_cng,
             direction,
-            rtcp_port: settings.rtcp_interval.and_then(|_| self.media.as_ref().and_then(|media| media.rtcp_port())),
+            rtcp_port: settings
+                .rtcp_interval
+                .and_then(|_| self.media.as_ref().and_then(|media| media.rtcp_port())),
             rtcp_mux: false,
             append: Vec::new(),
         }
@@ -146,7 +155,8 @@ impl Audio {
         if channel.var("switch_m_sdp").is_some() {
             channel.set_var("video_media_flow", "inactive");
         }
-        let direction = if self.held_by_us { MediaDirection::SendOnly } else { MediaDirection::SendRecv };
+        let direction =
+            if self.held_by_us { MediaDirection::SendOnly } else { MediaDirection::SendRecv };
         self.version += 1;
         let text = sdp::offer_audio(&self.local(direction)).to_string();
         self.keep_local(channel, &text);
@@ -186,17 +196,24 @@ impl Audio {
     fn common_codecs(&self, description: &SessionDescription) -> String {
         let mut names = Vec::new();
         for media in description.media.iter().filter(|media| media.kind == "audio") {
-            let ptime = media.attribute("ptime").and_then(|text| text.parse::<u32>().ok()).unwrap_or(20);
+            let ptime =
+                media.attribute("ptime").and_then(|text| text.parse::<u32>().ok()).unwrap_or(20);
             for format in &media.formats {
                 let Ok(pt) = format.parse::<u8>() else { continue };
                 let map = media
                     .rtpmaps()
                     .find(|map| map.payload_type == pt)
                     .map(|map| (map.name, map.rate))
-                    .or_else(|| sdp::static_codec(pt).map(|(name, rate, _)| (name.to_owned(), rate)));
+                    .or_else(|| {
+                        sdp::static_codec(pt).map(|(name, rate, _)| (name.to_owned(), rate))
+                    });
                 let Some((name, rate)) = map else { continue };
                 if let Some(codec) = media::Codec::by_name(&name, rate) {
-                    names.push(format!("CORE_PCM_MODULE.{}@{rate}h@{ptime}i@{}b", codec.name(), codec.bit_rate()));
+                    names.push(format!(
+                        "CORE_PCM_MODULE.{}@{rate}h@{ptime}i@{}b",
+                        codec.name(),
+                        codec.bit_rate()
+                    ));
                 }
             }
         }
@@ -264,8 +281,9 @@ impl Audio {
         self.open(channel, near)?;
         let offer = self.remote_offer.clone().ok_or(Cause::INCOMPATIBLE_DESTINATION)?;
         self.version += 1;
-        let (agreed, answer) = sdp::answer_audio(&offer, &self.local(MediaDirection::SendRecv), self.mode)
-            .map_err(|error| refuse(channel, error))?;
+        let (agreed, answer) =
+            sdp::answer_audio(&offer, &self.local(MediaDirection::SendRecv), self.mode)
+                .map_err(|error| refuse(channel, error))?;
         if self.agreed.as_ref() != Some(&agreed) {
             self.note(channel, agreed);
         }
@@ -300,14 +318,16 @@ impl Audio {
     /// # Errors
     /// The cause to hang up with.
     pub fn accept(&mut self, channel: &Channel, remote: &str) -> Result<(), Cause> {
-        let description = SessionDescription::parse(remote).map_err(|_| Cause::INCOMPATIBLE_DESTINATION)?;
+        let description =
+            SessionDescription::parse(remote).map_err(|_| Cause::INCOMPATIBLE_DESTINATION)?;
         let offered = self.common_codecs(&description);
         if !offered.is_empty() {
             channel.set_var("ep_codec_string", offered);
         }
         channel.set_var("rtp_use_codec_string", self.codecs.clone());
-        let agreed = sdp::agree(&description, &self.local(MediaDirection::SendRecv), Mode::Generous)
-            .map_err(|error| refuse(channel, error))?;
+        let agreed =
+            sdp::agree(&description, &self.local(MediaDirection::SendRecv), Mode::Generous)
+                .map_err(|error| refuse(channel, error))?;
         self.note(channel, agreed);
         self.show_ports(channel);
         self.start(channel);
@@ -317,7 +337,9 @@ impl Audio {
     /// Tells the media leg what was agreed, and shows what it uses.
     fn start(&self, channel: &Channel) {
         let (Some(media), Some(agreed)) = (&self.media, &self.agreed) else { return };
-        let Some(codec) = media::Codec::by_name(&agreed.codec.name, agreed.codec.rate) else { return };
+        let Some(codec) = media::Codec::by_name(&agreed.codec.name, agreed.codec.rate) else {
+            return;
+        };
         let settings = self.profile.settings.load();
         let mut params = RtpParams::new(codec, agreed.codec.payload_type);
         params.remote = agreed.remote;
@@ -327,7 +349,8 @@ impl Audio {
         params.te_send = agreed.telephone_event;
         params.te_recv = agreed.telephone_event;
         params.cn_pt = agreed.comfort_noise;
-        params.symmetric = settings.rtp_auto_adjust && !channel.var("rtp_auto_adjust_audio").is_some_and(|v| !crate::text::is_true(&v));
+        params.symmetric = settings.rtp_auto_adjust
+            && !channel.var("rtp_auto_adjust_audio").is_some_and(|v| !crate::text::is_true(&v));
         params.direction = flow(agreed.remote_direction.answer(), self.held_by_us);
         let ms = |name: &str| {
             channel

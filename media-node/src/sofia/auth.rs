@@ -10,6 +10,11 @@ use super::profile::Profile;
 ///
 /// # Errors
 /// The challenge (407) or refusal (403) to send.
-pub fn authorise_call(_profile: &Profile, _request: &Request, _path: &Path, _admission: Admission) -> Result<Admission, Refusal> {
+pub fn authorise_call(
+    _profile: &Profile,
+    _request: &Request,
+    _path: &Path,
+    _admission: Admission,
+) -> Result<Admission, Refusal> {
     Err(Refusal::new(403, ""))
 }

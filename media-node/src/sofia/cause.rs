@@ -6,7 +6,9 @@ use crate::call::Cause;
 #[must_use]
 pub fn status_of(cause: Cause) -> u16 {
     match cause {
-        Cause::UNALLOCATED_NUMBER | Cause::NO_ROUTE_TRANSIT_NET | Cause::NO_ROUTE_DESTINATION => 404,
+        Cause::UNALLOCATED_NUMBER | Cause::NO_ROUTE_TRANSIT_NET | Cause::NO_ROUTE_DESTINATION => {
+            404
+        }
         Cause::USER_BUSY => 486,
         Cause::NO_USER_RESPONSE => 408,
         Cause::CALL_REJECTED | Cause::DECLINE | Cause::REJECT_ALL => 603,
@@ -14,7 +16,9 @@ pub fn status_of(cause: Cause) -> u16 {
         Cause::EXCHANGE_ROUTING_ERROR => 483,
         Cause::DESTINATION_OUT_OF_ORDER | Cause::INVALID_PROFILE => 502,
         Cause::INVALID_NUMBER_FORMAT | Cause::INVALID_URL | Cause::INVALID_GATEWAY => 484,
-        Cause::FACILITY_REJECTED | Cause::FACILITY_NOT_IMPLEMENTED | Cause::SERVICE_NOT_IMPLEMENTED => 501,
+        Cause::FACILITY_REJECTED
+        | Cause::FACILITY_NOT_IMPLEMENTED
+        | Cause::SERVICE_NOT_IMPLEMENTED => 501,
         Cause::NORMAL_CIRCUIT_CONGESTION
         | Cause::NETWORK_OUT_OF_ORDER
         | Cause::NORMAL_TEMPORARY_FAILURE
@@ -22,7 +26,10 @@ pub fn status_of(cause: Cause) -> u16 {
         | Cause::REQUESTED_CHAN_UNAVAIL
         | Cause::BEARERCAPABILITY_NOTAVAIL
         | Cause::GATEWAY_DOWN => 503,
-        Cause::OUTGOING_CALL_BARRED | Cause::INCOMING_CALL_BARRED | Cause::BEARERCAPABILITY_NOTAUTH | Cause::STALE_DATE => 403,
+        Cause::OUTGOING_CALL_BARRED
+        | Cause::INCOMING_CALL_BARRED
+        | Cause::BEARERCAPABILITY_NOTAUTH
+        | Cause::STALE_DATE => 403,
         Cause::BEARERCAPABILITY_NOTIMPL | Cause::INCOMPATIBLE_DESTINATION => 488,
         Cause::RECOVERY_ON_TIMER_EXPIRE => 504,
         Cause::ORIGINATOR_CANCEL => 487,
@@ -97,7 +104,10 @@ mod tests {
         assert_eq!(status_of(Cause::NORMAL_CLEARING), 480);
         assert_eq!(cause_of(486), Cause::USER_BUSY);
         assert_eq!(cause_of(499), Cause::NORMAL_UNSPECIFIED);
-        assert_eq!(reason_header(Cause::NORMAL_CLEARING), "Q.850;cause=16;text=\"NORMAL_CLEARING\"");
+        assert_eq!(
+            reason_header(Cause::NORMAL_CLEARING),
+            "Q.850;cause=16;text=\"NORMAL_CLEARING\""
+        );
         assert_eq!(reason_header(Cause::MANAGER_REQUEST), "SIP;cause=703;text=\"MANAGER_REQUEST\"");
         assert_eq!(cause_of_reason("Q.850;cause=17;text=\"x\""), Some(Cause::USER_BUSY));
         assert_eq!(cause_of_reason("SIP;cause=200"), None);

@@ -66,7 +66,13 @@ impl Gateway {
     /// # Errors
     /// A text that says what is missing.
     pub fn read(profile: &str, conf: &GatewayConf, _settings: &Settings) -> Result<Self, String> {
-        let get = |name: &str| conf.params.get(name).map(str::trim).filter(|value| !value.is_empty()).map(str::to_owned);
+        let get = |name: &str| {
+            conf.params
+                .get(name)
+                .map(str::trim)
+                .filter(|value| !value.is_empty())
+                .map(str::to_owned)
+        };
         let register = get("register").is_none_or(|value| text::is_true(&value));
         let username = match get("username") {
             Some(username) => username,

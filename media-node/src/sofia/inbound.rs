@@ -66,7 +66,7 @@ fn admit(profile: &Arc<Profile>, invite: &IncomingInvite) -> Result<Admission, R
         refusal.headers.push(Name::RetryAfter, "300");
         return Err(refusal);
     }
-    if request.contact().is_none() {
+    if request.headers.contact().is_none() {
         return Err(Refusal::new(400, "Missing Contact Header"));
     }
     let settings = profile.settings.load();
@@ -102,23 +102,33 @@ fn admit(profile: &Arc<Profile>, invite: &IncomingInvite) -> Result<Admission, R
 }
 
 /// Makes the channel and starts its task.
-fn start(profile: &Arc<Profile>, admission: &Admission, invite: IncomingInvite) -> Result<(), (u16, &'static str)> {
+fn start(
+    profile: &Arc<Profile>,
+    admission: &Admission,
+    invite: IncomingInvite,
+) -> Result<(), (u16, &'static str)> {
     let request = Arc::clone(&invite.request);
     let path = invite.path;
     let settings = profile.settings.load_full();
-    let from = request.from_addr();
+    let from = request.headers.from_addr();
     let user = from.as_ref().and_then(|from| from.uri.user()).unwrap_or("nobody").to_owned();
-    let host = from.as_ref().map_or_else(|| "nowhere".to_owned(), |from| from.uri.host().to_owned());
-    let port = from.as_ref().and_then(|from| from.uri.port()).map(|port| format!(":{port}")).unwrap_or_default();
+    let host =
+        from.as_ref().map_or_else(|| "nowhere".to_owned(), |from| from.uri.host().to_owned());
+    let port = from
+        .as_ref()
+        .and_then(|from| from.uri.port())
+        .map(|port| format!(":{port}"))
+        .unwrap_or_default();
     let name = format!("sofia/{}/{user}@{host}{port}", profile.name);
-    let uuid = settings.callid_as_uuid.then(|| request.call_id().to_owned());
-    let (channel, inbox) = match profile.switch.new_channel(Direction::Inbound, name, uuid.as_deref()) {
-        Ok(made) => made,
-        Err(_) => {
-            invite.respond(503, "Maximum Calls In Progress", Headers::new(), None);
-            return Err((503, "Maximum Calls In Progress"));
-        }
-    };
+    let uuid = settings.callid_as_uuid.then(|| request.headers.call_id().to_owned());
+    let (channel, inbox) =
+        match profile.switch.new_channel(Direction::Inbound, name, uuid.as_deref()) {
+            Ok(made) => made,
+            Err(_) => {
+                invite.respond(503, "Maximum Calls In Progress", Headers::new(), None);
+                return Err((503, "Maximum Calls In Progress"));
+            }
+        };
     let caller = caller_profile(profile, &channel, &request, &path, admission);
     let audio = Audio::new(
         Arc::clone(profile),
@@ -127,7 +137,16 @@ fn start(profile: &Arc<Profile>, admission: &Admission, invite: IncomingInvite) 
         settings.negotiation,
     );
     let (dialog, events) = invite.into_dialog();
-    let leg = SofiaLeg::inbound(Arc::clone(profile), dialog, events, audio, request, path, caller, admission.clone());
+    let leg = SofiaLeg::inbound(
+        Arc::clone(profile),
+        dialog,
+        events,
+        audio,
+        request,
+        path,
+        caller,
+        admission.clone(),
+    );
     let _taken = profile.switch.add_channel(&channel);
     tracing::info!(
         uuid = %channel.uuid(), fs_level = "NOTICE",
@@ -147,7 +166,7 @@ fn caller_profile(
 ) -> CallerProfile {
     let settings = profile.settings.load();
     let mut caller = CallerProfile::new(Direction::Inbound, clock::now_us());
-    let from = request.from_addr();
+    let from = request.headers.from_addr();
     let from_user = from.as_ref().and_then(|from| from.uri.user()).unwrap_or_default().to_owned();
     let mut identity = Identity {
         name: from.as_ref().and_then(|from| from.display.clone()).filter(|name| !name.is_empty()),
@@ -159,19 +178,29 @@ fn caller_profile(
             if header == "Remote-Party-ID" {
                 let value = value.to_ascii_lowercase();
                 caller.screen = !value.contains("screen=no");
-                caller.hide_name |= ["privacy=yes", "privacy=full", "privacy=name"].iter().any(|word| value.contains(word));
-                caller.hide_number |= ["privacy=yes", "privacy=full", "privacy=uri"].iter().any(|word| value.contains(word));
+                caller.hide_name |= ["privacy=yes", "privacy=full", "privacy=name"]
+                    .iter()
+                    .any(|word| value.contains(word));
+                caller.hide_number |= ["privacy=yes", "privacy=full", "privacy=uri"]
+                    .iter()
+                    .any(|word| value.contains(word));
             }
         }
     }
     if let Some(privacy) = request.headers.named("Privacy") {
-        if ["id", "user", "full"].iter().any(|word| privacy.to_ascii_lowercase().split([';', ',']).any(|item| item.trim() == *word)) {
+        if ["id", "user", "full"].iter().any(|word| {
+            privacy.to_ascii_lowercase().split([';', ',']).any(|item| item.trim() == *word)
+        }) {
             caller.hide_name = true;
             caller.hide_number = true;
         }
     }
     caller.caller_id_name = identity.name.unwrap_or_else(|| identity.number.clone());
-    caller.username = if request.headers.named("P-Asserted-Identity").is_some() { identity.number.clone() } else { from_user };
+    caller.username = if request.headers.named("P-Asserted-Identity").is_some() {
+        identity.number.clone()
+    } else {
+        from_user
+    };
     caller.orig_caller_id_name.clone_from(&caller.caller_id_name);
     caller.orig_caller_id_number.clone_from(&identity.number);
     caller.ani.clone_from(&identity.number);
@@ -181,7 +210,11 @@ fn caller_profile(
     caller.uuid = channel.uuid().to_string();
     caller.chan_name = channel.name();
     caller.destination_number = destination(request);
-    let user_context = admission.variables.iter().find(|(name, _)| name == "user_context").map(|(_, value)| value.clone());
+    let user_context = admission
+        .variables
+        .iter()
+        .find(|(name, _)| name == "user_context")
+        .map(|(_, value)| value.clone());
     caller.context = admission.context.clone().or(user_context).unwrap_or_else(|| {
         if settings.context == "_domain_" {
             from.as_ref().map_or_else(|| "default".into(), |from| from.uri.host().to_owned())
@@ -218,14 +251,20 @@ fn destination(request: &Request) -> String {
         .user()
         .filter(|user| !user.is_empty())
         .map(str::to_owned)
-        .or_else(|| request.to_addr().and_then(|to| to.uri.user().map(str::to_owned)))
-        .or_else(|| request.from_addr().and_then(|from| from.uri.user().map(str::to_owned)))
+        .or_else(|| request.headers.to_addr().and_then(|to| to.uri.user().map(str::to_owned)))
+        .or_else(|| request.headers.from_addr().and_then(|from| from.uri.user().map(str::to_owned)))
         .unwrap_or_else(|| "service".into())
 }
 
 /// A call to the Contact a gateway registered with: its context, extension and variables.
-fn match_gateway(profile: &Profile, channel: &Channel, request: &Request, caller: &mut CallerProfile) {
-    let by_user = request.uri.user().and_then(|user| user.split_once("gw+")).map(|(_, name)| name.to_owned());
+fn match_gateway(
+    profile: &Profile,
+    channel: &Channel,
+    request: &Request,
+    caller: &mut CallerProfile,
+) {
+    let by_user =
+        request.uri.user().and_then(|user| user.split_once("gw+")).map(|(_, name)| name.to_owned());
     let by_param = request.uri.params().get("gw").map(str::to_owned);
     let Some(name) = by_user.clone().or(by_param) else { return };
     let Some(gateway) = profile.gateway(&name) else { return };
@@ -237,7 +276,7 @@ fn match_gateway(profile: &Profile, channel: &Channel, request: &Request, caller
     if let Some(context) = &gateway.context {
         caller.context.clone_from(context);
     }
-    let to_user = || request.to_addr().and_then(|to| to.uri.user().map(str::to_owned));
+    let to_user = || request.headers.to_addr().and_then(|to| to.uri.user().map(str::to_owned));
     let extension = match gateway.extension.as_deref() {
         Some("auto_to_user") => to_user(),
         Some("auto") => by_user.is_some().then(to_user).flatten(),

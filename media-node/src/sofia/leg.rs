@@ -14,7 +14,8 @@ use super::profile::Profile;
 use super::variables::{self, Local};
 use crate::BoxFuture;
 use crate::call::{
-    CallerProfile, Cause, Channel, Digit, DigitSource, Direction, EndpointLeg, Indication, LegEvent, State,
+    CallerProfile, Cause, Channel, Digit, DigitSource, Direction, EndpointLeg, Indication,
+    LegEvent, State,
 };
 use crate::text;
 
@@ -41,13 +42,24 @@ pub struct SofiaLeg {
 
 /// What only one of the two directions has.
 enum Side {
-    Inbound { request: Arc<Request>, path: Path, caller: Option<Box<CallerProfile>>, admission: Admission },
-    Outbound { invite: Option<Box<InviteSpec>>, gateway: Option<Arc<super::Gateway>> },
+    Inbound {
+        request: Arc<Request>,
+        path: Path,
+        caller: Option<Box<CallerProfile>>,
+        admission: Admission,
+    },
+    Outbound {
+        invite: Option<Box<InviteSpec>>,
+        gateway: Option<Arc<super::Gateway>>,
+    },
 }
 
 impl SofiaLeg {
     /// The leg of a call that came in.
-    #[allow(clippy::too_many_arguments, reason = "made in one place, of parts that belong together only here")]
+    #[allow(
+        clippy::too_many_arguments,
+        reason = "made in one place, of parts that belong together only here"
+    )]
     pub fn inbound(
         profile: Arc<Profile>,
         dialog: Dialog,
@@ -59,13 +71,34 @@ impl SofiaLeg {
         admission: Admission,
     ) -> Self {
         let side = Side::Inbound { request, path, caller: Some(Box::new(caller)), admission };
-        Self { profile, dialog: Some(dialog), events: Some(events), audio, progress: Progress::Nothing, side, counted: false }
+        Self {
+            profile,
+            dialog: Some(dialog),
+            events: Some(events),
+            audio,
+            progress: Progress::Nothing,
+            side,
+            counted: false,
+        }
     }
 
     /// The leg of a call to be made.
-    pub fn outbound(profile: Arc<Profile>, invite: InviteSpec, audio: Audio, gateway: Option<Arc<super::Gateway>>) -> Self {
+    pub fn outbound(
+        profile: Arc<Profile>,
+        invite: InviteSpec,
+        audio: Audio,
+        gateway: Option<Arc<super::Gateway>>,
+    ) -> Self {
         let side = Side::Outbound { invite: Some(Box::new(invite)), gateway };
-        Self { profile, dialog: None, events: None, audio, progress: Progress::Nothing, side, counted: false }
+        Self {
+            profile,
+            dialog: None,
+            events: None,
+            audio,
+            progress: Progress::Nothing,
+            side,
+            counted: false,
+        }
     }
 
     /// The profile.
@@ -90,7 +123,9 @@ impl SofiaLeg {
 
     fn set_up_inbound(&mut self, channel: &Arc<Channel>) -> Result<(), Cause> {
         self.count();
-        let Side::Inbound { request, path, caller, admission } = &mut self.side else { return Ok(()) };
+        let Side::Inbound { request, path, caller, admission } = &mut self.side else {
+            return Ok(());
+        };
         variables::of_invite(channel, &self.profile, request, path);
         for (name, value) in &admission.variables {
             channel.set_var(name.clone(), value.as_str());
@@ -114,7 +149,9 @@ impl SofiaLeg {
                     Ok(())
                 } else {
                     self.audio.use_codecs(channel, &settings.inbound_codecs);
-                    self.audio.consider(channel, &sdp).inspect(|()| channel.set_var("endpoint_disposition", "RECEIVED"))
+                    self.audio
+                        .consider(channel, &sdp)
+                        .inspect(|()| channel.set_var("endpoint_disposition", "RECEIVED"))
                 }
             }
         };
@@ -126,13 +163,21 @@ impl SofiaLeg {
 
     /// Our Contact in replies: the number that was called, at our address.
     fn reply_contact(&self) -> String {
-        let Side::Inbound { request, path, .. } = &self.side else { return format!("<{}>", self.profile.url()) };
+        let Side::Inbound { request, path, .. } = &self.side else {
+            return format!("<{}>", self.profile.url());
+        };
         let user = request
+            .headers
             .to_addr()
             .and_then(|to| to.uri.user().map(str::to_owned))
             .unwrap_or_else(|| self.profile.settings.load().contact_user.clone());
         let ip = self.profile.sip_ip_for(Some(path.remote.ip()));
-        format!("<sip:{user}@{}:{};transport={}>", super::profile::host_text(ip), self.profile.port(), path.transport.as_param())
+        format!(
+            "<sip:{user}@{}:{};transport={}>",
+            super::profile::host_text(ip),
+            self.profile.port(),
+            path.transport.as_param()
+        )
     }
 
     fn reply_headers(&self, channel: &Channel, provisional: bool) -> Headers {
@@ -167,7 +212,9 @@ impl SofiaLeg {
         let kind = channel.var("sip_cid_type").unwrap_or_else(|| settings.cid_type.clone());
         match kind.as_str() {
             "none" => {}
-            "pid" => headers.push_text("P-Asserted-Identity", format!("\"{name}\" <sip:{number}@{ip}>")),
+            "pid" => {
+                headers.push_text("P-Asserted-Identity", format!("\"{name}\" <sip:{number}@{ip}>"))
+            }
             _ => headers.push_text(
                 "Remote-Party-ID",
                 format!("\"{name}\" <sip:{number}@{ip}>;party=calling;privacy=off;screen=no"),
@@ -220,7 +267,11 @@ impl SofiaLeg {
     fn early_media_inbound(&mut self, channel: &Arc<Channel>) -> Result<(), Cause> {
         let sdp = self.local_description(channel)?;
         let headers = self.reply_headers(channel, true);
-        let status = if channel.is_true("early_use_180") { (180, "Ringing") } else { (183, "Session Progress") };
+        let status = if channel.is_true("early_use_180") {
+            (180, "Ringing")
+        } else {
+            (183, "Session Progress")
+        };
         if let Some(dialog) = &self.dialog {
             dialog.provisional(status.0, status.1, headers, Some(Body::sdp(sdp)));
         }
@@ -253,7 +304,8 @@ impl SofiaLeg {
         let Some(mut spec) = invite.take() else { return Err(Cause::WRONG_CALL_STATE) };
         let codecs = self.profile.settings.load().outbound_codecs.clone();
         self.audio.use_codecs(channel, &codecs);
-        let near = channel.var("originating_leg_uuid").and_then(|uuid| channel.switch().channel(&uuid));
+        let near =
+            channel.var("originating_leg_uuid").and_then(|uuid| channel.switch().channel(&uuid));
         let sdp = match channel.var("bypass_sdp") {
             Some(sdp) => sdp,
             None => self.audio.offer(channel, near.as_deref())?,
@@ -276,7 +328,12 @@ impl SofiaLeg {
     }
 
     fn note_response(&self, channel: &Channel, response: &Response) {
-        let source = self.dialog.as_ref().and_then(Dialog::info).and_then(|info| info.path).map(|path| path.remote);
+        let source = self
+            .dialog
+            .as_ref()
+            .and_then(Dialog::info)
+            .and_then(|info| info.path)
+            .map(|path| path.remote);
         let local = Local { ip: self.profile.settings.load().sip_ip, profile: &self.profile };
         variables::of_response(channel, response, source, &local);
         if let Some(source) = source {
@@ -313,7 +370,9 @@ impl SofiaLeg {
                 }
                 LegEvent::Other
             }
-            _ if response.status == 183 && self.profile.settings.load().ignore_183_nosdp => LegEvent::Other,
+            _ if response.status == 183 && self.profile.settings.load().ignore_183_nosdp => {
+                LegEvent::Other
+            }
             _ if matches!(response.status, 180 | 182 | 183) => {
                 self.progress = self.progress.max(Progress::Ringing);
                 if channel.mark_ring_ready() { LegEvent::Ringing } else { LegEvent::Other }
@@ -365,7 +424,9 @@ impl SofiaLeg {
             ("sip_invite_failure_status", status_text.clone()),
             ("sip_invite_failure_phrase", phrase.clone()),
         ]);
-        if let Some(caller) = channel.var("originating_leg_uuid").and_then(|uuid| channel.switch().channel(&uuid)) {
+        if let Some(caller) =
+            channel.var("originating_leg_uuid").and_then(|uuid| channel.switch().channel(&uuid))
+        {
             caller.set_vars([
                 ("sip_invite_failure_status", status_text.clone()),
                 ("sip_invite_failure_phrase", phrase.clone()),
@@ -379,7 +440,14 @@ impl SofiaLeg {
 
     // ---- both ----
 
-    fn note_end(&self, channel: &Channel, disposition: &str, status: u16, phrase: &str, cause: Cause) {
+    fn note_end(
+        &self,
+        channel: &Channel,
+        disposition: &str,
+        status: u16,
+        phrase: &str,
+        cause: Cause,
+    ) {
         channel.set_vars([
             ("sip_term_status", status.to_string()),
             ("proto_specific_hangup_cause", format!("sip:{status}")),
@@ -458,16 +526,22 @@ impl SofiaLeg {
         if let Some(dialog) = &self.dialog {
             dialog.respond(info.id, 200, "OK", Headers::new(), None);
         }
-        let content = info.request.headers.get(Name::ContentType).unwrap_or_default().to_ascii_lowercase();
+        let content =
+            info.request.headers.get(Name::ContentType).unwrap_or_default().to_ascii_lowercase();
         let body = String::from_utf8_lossy(&info.request.body);
         let Some(digit) = digit_of_info(&content, &body) else {
-            channel.fire_with(esl_server::EventName::RecvInfo, |event| {
-                event.push("SIP-Content-Type", content.as_str());
-                event.set_body(info.request.body.clone());
-            }, |_| {});
+            channel.fire_with(
+                esl_server::EventName::RecvInfo,
+                |event| {
+                    event.push("SIP-Content-Type", content.as_str());
+                    event.set_body(info.request.body.clone());
+                },
+                |_| {},
+            );
             return LegEvent::Other;
         };
-        let by_info = channel.var("dtmf_type").is_some_and(|kind| kind.eq_ignore_ascii_case("info"));
+        let by_info =
+            channel.var("dtmf_type").is_some_and(|kind| kind.eq_ignore_ascii_case("info"));
         if by_info || self.profile.settings.load().liberal_dtmf || channel.is_true("liberal_dtmf") {
             return LegEvent::Digit(digit);
         }
@@ -477,7 +551,8 @@ impl SofiaLeg {
 
     fn on_refer(&mut self, channel: &Arc<Channel>, refer: &InDialog) -> LegEvent {
         let Some(dialog) = &self.dialog else { return LegEvent::Other };
-        let target = refer.request.headers.named("Refer-To").or_else(|| refer.request.headers.named("r"));
+        let target =
+            refer.request.headers.named("Refer-To").or_else(|| refer.request.headers.named("r"));
         if self.profile.settings.load().disable_transfer {
             dialog.respond(refer.id, 403, "", Headers::new(), None);
             return LegEvent::Other;
@@ -491,7 +566,7 @@ impl SofiaLeg {
         headers.push(Name::Contact, self.contact_in_dialog());
         dialog.respond(refer.id, 202, "Accepted", headers, None);
         channel.set_var("sip_refer_to", target.unwrap_or_default().to_owned());
-        let cseq = refer.request.cseq().map(|cseq| cseq.number).unwrap_or_default();
+        let cseq = refer.request.headers.cseq().map(|cseq| cseq.number).unwrap_or_default();
         let mut headers = Headers::new();
         headers.push(Name::Contact, self.contact_in_dialog());
         headers.push_text("Event", format!("refer;id={cseq}"));
@@ -502,12 +577,16 @@ impl SofiaLeg {
             Some(Body::new("message/sipfrag;version=2.0", "SIP/2.0 200 OK\r\n")),
         );
         tokio::spawn(sent);
-        let replaces = address.uri.headers().to_ascii_lowercase().contains("replaces=").then(|| {
-            let text = address.uri.headers();
-            sip::uri::unescape(text.split_once('=').map_or("", |(_, value)| value))
-        });
+        let replaces =
+            address.uri.headers().to_ascii_lowercase().contains("replaces=").then(|| {
+                let text = address.uri.headers();
+                sip::uri::unescape(text.split_once('=').map_or("", |(_, value)| value))
+            });
         let replaced = replaces.as_deref().and_then(|text| find_dialog(channel, text));
-        LegEvent::Refer { to: address.uri.user().unwrap_or_else(|| address.uri.host()).to_owned(), replaces: replaced }
+        LegEvent::Refer {
+            to: address.uri.user().unwrap_or_else(|| address.uri.host()).to_owned(),
+            replaces: replaced,
+        }
     }
 
     fn on_dialog(&mut self, channel: &Arc<Channel>, event: DialogEvent) -> LegEvent {
@@ -538,7 +617,9 @@ impl SofiaLeg {
                 self.on_bye(channel, &request);
                 LegEvent::Other
             }
-            DialogEvent::Reinvite(offer) | DialogEvent::Update(offer) => self.on_reinvite(channel, &offer),
+            DialogEvent::Reinvite(offer) | DialogEvent::Update(offer) => {
+                self.on_reinvite(channel, &offer)
+            }
             DialogEvent::Info(info) => self.on_info(channel, &info),
             DialogEvent::Refer(refer) => self.on_refer(channel, &refer),
             DialogEvent::Notify(request) => {
@@ -578,7 +659,10 @@ impl SofiaLeg {
         let Some(dialog) = &self.dialog else { return };
         let mut headers = Headers::new();
         if !channel.is_true("disable_q850_reason") {
-            headers.push_text("Reason", channel.var("sip_reason").unwrap_or_else(|| reason_header(cause)));
+            headers.push_text(
+                "Reason",
+                channel.var("sip_reason").unwrap_or_else(|| reason_header(cause)),
+            );
         }
         let disposition = match (self.progress, channel.direction()) {
             (Progress::Over, _) => return,
@@ -647,17 +731,22 @@ impl SofiaLeg {
             return Err(Cause::NONE);
         }
         let Some(dialog) = &self.dialog else { return Err(Cause::NONE) };
-        let targets: Vec<&str> = targets.split(',').map(str::trim).filter(|target| !target.is_empty()).collect();
+        let targets: Vec<&str> =
+            targets.split(',').map(str::trim).filter(|target| !target.is_empty()).collect();
         let mut headers = Headers::new();
         let several = targets.len() > 1;
         for (at, target) in targets.iter().enumerate() {
             let bare = target.trim_start_matches('<').trim_end_matches('>');
             let bare = if bare.contains(':') { bare.to_owned() } else { format!("sip:{bare}") };
-            let quality = if several { format!(";q={:.1}", 1.0 - at as f32 / 10.0) } else { String::new() };
+            let quality =
+                if several { format!(";q={:.1}", 1.0 - at as f32 / 10.0) } else { String::new() };
             headers.push(Name::Contact, format!("<{bare}>{quality}"));
         }
-        let (status, reason) = if several { (300, "Multiple Choices") } else { (302, "Moved Temporarily") };
-        for header in self.reply_headers(channel, false).iter().filter(|header| header.name != Name::Contact) {
+        let (status, reason) =
+            if several { (300, "Multiple Choices") } else { (302, "Moved Temporarily") };
+        for header in
+            self.reply_headers(channel, false).iter().filter(|header| header.name != Name::Contact)
+        {
             headers.push_header(header);
         }
         dialog.reject(status, reason, headers, None);
@@ -681,7 +770,10 @@ impl SofiaLeg {
         match reply {
             Ok(response) => {
                 channel.set_var("sip_refer_status_code", response.status.to_string());
-                channel.set_var("sip_refer_reply", format!("SIP/2.0 {} {}\r\n", response.status, response.reason));
+                channel.set_var(
+                    "sip_refer_reply",
+                    format!("SIP/2.0 {} {}\r\n", response.status, response.reason),
+                );
                 Ok(())
             }
             Err(_) => Err(Cause::NONE),
@@ -716,7 +808,8 @@ impl SofiaLeg {
         match channel.var("dtmf_type").as_deref() {
             Some("info") => {
                 for digit in digits {
-                    let body = format!("Signal={}\r\nDuration={}\r\n", digit.digit, digit.duration / 8);
+                    let body =
+                        format!("Signal={}\r\nDuration={}\r\n", digit.digit, digit.duration / 8);
                     self.send_info("application/dtmf-relay", body)?;
                 }
                 Ok(())
@@ -726,7 +819,9 @@ impl SofiaLeg {
                 let media = channel.media().ok_or(Cause::NONE)?;
                 let steps = digits
                     .iter()
-                    .flat_map(|digit| media::dtmf::parse_digits(&digit.digit.to_string(), digit.duration))
+                    .flat_map(|digit| {
+                        media::dtmf::parse_digits(&digit.digit.to_string(), digit.duration)
+                    })
                     .collect();
                 media.send_dtmf(steps).map_err(|_| Cause::NONE)
             }
@@ -786,7 +881,11 @@ impl EndpointLeg for SofiaLeg {
         })
     }
 
-    fn indicate<'a>(&'a mut self, channel: &'a Arc<Channel>, what: Indication) -> BoxFuture<'a, Result<(), Cause>> {
+    fn indicate<'a>(
+        &'a mut self,
+        channel: &'a Arc<Channel>,
+        what: Indication,
+    ) -> BoxFuture<'a, Result<(), Cause>> {
         Box::pin(async move {
             let inbound = matches!(self.side, Side::Inbound { .. });
             match what {
@@ -804,7 +903,10 @@ impl EndpointLeg for SofiaLeg {
                 Indication::Deflect(target) => self.deflect(channel, &target).await,
                 Indication::Display { name, number } => {
                     if channel.is_answered() && self.peer_takes_displays() {
-                        self.send_info("message/update_display", format!("From:\r\nTo: \"{name}\" {number}\r\n"))
+                        self.send_info(
+                            "message/update_display",
+                            format!("From:\r\nTo: \"{name}\" {number}\r\n"),
+                        )
                     } else {
                         Ok(())
                     }
@@ -861,9 +963,10 @@ impl EndpointLeg for SofiaLeg {
 impl SofiaLeg {
     fn peer_takes_displays(&self) -> bool {
         match &self.side {
-            Side::Inbound { request, .. } => {
-                request.headers.named("X-FS-Support").is_some_and(|text| text.contains("update_display"))
-            }
+            Side::Inbound { request, .. } => request
+                .headers
+                .named("X-FS-Support")
+                .is_some_and(|text| text.contains("update_display")),
             Side::Outbound { .. } => false,
         }
     }
@@ -871,7 +974,8 @@ impl SofiaLeg {
 
 /// Session description of a body, if it is one.
 fn sdp_of(body: &[u8], content_type: Option<&str>) -> Option<String> {
-    let is_sdp = content_type.is_none_or(|kind| kind.to_ascii_lowercase().starts_with("application/sdp"));
+    let is_sdp =
+        content_type.is_none_or(|kind| kind.to_ascii_lowercase().starts_with("application/sdp"));
     (is_sdp && !body.is_empty()).then(|| String::from_utf8_lossy(body).into_owned())
 }
 
@@ -935,7 +1039,9 @@ fn find_dialog(channel: &Channel, replaces: &str) -> Option<String> {
         .switch()
         .channels()
         .into_iter()
-        .find(|other| other.uuid() != channel.uuid() && other.var("sip_call_id").as_deref() == Some(&call_id))
+        .find(|other| {
+            other.uuid() != channel.uuid() && other.var("sip_call_id").as_deref() == Some(&call_id)
+        })
         .map(|other| other.uuid().to_string())
 }
 
@@ -947,7 +1053,10 @@ mod tests {
     fn digits_arrive_in_three_kinds_of_info() {
         let relay = digit_of_info("application/dtmf-relay", "Signal=5\r\nDuration=160\r\n");
         assert_eq!(relay.map(|digit| (digit.digit, digit.duration)), Some(('5', 1280)));
-        assert_eq!(digit_of_info("application/dtmf-relay", "Signal= 10\r\n").map(|digit| digit.digit), Some('*'));
+        assert_eq!(
+            digit_of_info("application/dtmf-relay", "Signal= 10\r\n").map(|digit| digit.digit),
+            Some('*')
+        );
         assert_eq!(digit_of_info("application/dtmf", "7").map(|digit| digit.digit), Some('7'));
         assert_eq!(digit_of_info("application/dtmf", "x"), None);
         assert_eq!(digit_of_info("text/plain", "5"), None);

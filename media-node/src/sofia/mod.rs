@@ -55,7 +55,10 @@ impl Sofia {
     ///
     /// # Errors
     /// A text that says what is wrong.
-    pub async fn start_profile(self: &Arc<Self>, conf: &ProfileConf) -> Result<Arc<Profile>, String> {
+    pub async fn start_profile(
+        self: &Arc<Self>,
+        conf: &ProfileConf,
+    ) -> Result<Arc<Profile>, String> {
         let (profile, mut incoming) = Profile::start(&self.switch, conf).await?;
         self.add_domain_aliases(&profile, conf);
         self.profiles.write().insert(conf.name.clone(), Arc::clone(&profile));
@@ -105,7 +108,11 @@ impl Sofia {
         }
     }
 
-    fn serve_request(self: &Arc<Self>, _profile: &Arc<Profile>, request: sip::stack::IncomingRequest) {
+    fn serve_request(
+        self: &Arc<Self>,
+        _profile: &Arc<Profile>,
+        request: sip::stack::IncomingRequest,
+    ) {
         let method = request.request.method.clone();
         if method == sip::message::Method::Options {
             request.respond(200, "OK", sip::message::Headers::new(), None);
@@ -119,7 +126,12 @@ impl Sofia {
     pub fn find(&self, name: &str) -> Option<Arc<Profile>> {
         let profiles = self.profiles.read();
         profiles.get(name).cloned().or_else(|| {
-            profiles.values().find(|profile| profile.aliases.read().iter().any(|alias| alias.eq_ignore_ascii_case(name))).cloned()
+            profiles
+                .values()
+                .find(|profile| {
+                    profile.aliases.read().iter().any(|alias| alias.eq_ignore_ascii_case(name))
+                })
+                .cloned()
         })
     }
 
@@ -132,7 +144,8 @@ impl Sofia {
     /// A gateway by `name` or `profile::name`, with its profile.
     #[must_use]
     pub fn gateway(&self, name: &str) -> Option<(Arc<Profile>, Arc<Gateway>)> {
-        let (wanted, name) = name.split_once("::").map_or((None, name), |(profile, name)| (Some(profile), name));
+        let (wanted, name) =
+            name.split_once("::").map_or((None, name), |(profile, name)| (Some(profile), name));
         self.profiles
             .read()
             .values()

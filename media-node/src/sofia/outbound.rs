@@ -48,15 +48,20 @@ impl SofiaEndpoint {
         let route = self.route(&call)?;
         let switch = &route.profile.switch;
         let name = format!("sofia/{}/{}", route.profile.name, route.dialled);
-        let (channel, inbox) = switch.new_channel(Direction::Outbound, name, call.uuid.as_deref())?;
+        let (channel, inbox) =
+            switch.new_channel(Direction::Outbound, name, call.uuid.as_deref())?;
         set_creation_variables(&channel, &route, &call);
         let mut profile = call.profile.clone();
         profile.uuid = channel.uuid().to_string();
         profile.chan_name = channel.name();
-        profile.destination_number = route.uri.user().unwrap_or_else(|| route.uri.host()).to_owned();
+        profile.destination_number =
+            route.uri.user().unwrap_or_else(|| route.uri.host()).to_owned();
         if let Some(gateway) = &route.gateway {
             if !gateway.destination_prefix.is_empty() {
-                profile.destination_number = profile.destination_number.trim_start_matches(gateway.destination_prefix.as_str()).to_owned();
+                profile.destination_number = profile
+                    .destination_number
+                    .trim_start_matches(gateway.destination_prefix.as_str())
+                    .to_owned();
             }
         }
         if profile.callee_id_number.is_empty() {
@@ -65,9 +70,15 @@ impl SofiaEndpoint {
         channel.with(|data| data.profile = Some(profile));
         let peer = route.uri.host_ip();
         let settings = route.profile.settings.load_full();
-        let audio = Audio::new(Arc::clone(&route.profile), peer, settings.outbound_codecs.clone(), settings.negotiation);
+        let audio = Audio::new(
+            Arc::clone(&route.profile),
+            peer,
+            settings.outbound_codecs.clone(),
+            settings.negotiation,
+        );
         let spec = invite(&route, &channel, &call)?;
-        let leg = SofiaLeg::outbound(Arc::clone(&route.profile), spec, audio, route.gateway.clone());
+        let leg =
+            SofiaLeg::outbound(Arc::clone(&route.profile), spec, audio, route.gateway.clone());
         tracing::info!(uuid = %channel.uuid(), fs_level = "NOTICE", "New Channel {} [{}]", channel.name(), channel.uuid());
         Ok(Session::new(channel, Box::new(leg), inbox))
     }
@@ -81,11 +92,16 @@ impl SofiaEndpoint {
             tracing::error!("Invalid Profile {first}");
             Cause::INVALID_PROFILE
         })?;
-        let (target, to) = rest.split_once('^').map_or((rest, None), |(target, to)| (target, Some(to.to_owned())));
+        let (target, to) =
+            rest.split_once('^').map_or((rest, None), |(target, to)| (target, Some(to.to_owned())));
         if let Some(contact) = self.registered(&profile, target)? {
             return Ok(contact);
         }
-        let text = if target.starts_with("sip:") || target.starts_with("sips:") { target.to_owned() } else { format!("sip:{target}") };
+        let text = if target.starts_with("sip:") || target.starts_with("sips:") {
+            target.to_owned()
+        } else {
+            format!("sip:{target}")
+        };
         let uri = Uri::parse(&text).ok_or_else(|| {
             tracing::error!("Invalid URL \'{target}\'");
             Cause::INVALID_URL
@@ -99,13 +115,25 @@ impl SofiaEndpoint {
         let bare = target.trim_start_matches("sip:");
         let (user, domain) = match bare.split_once('%') {
             Some((user, domain)) => (user, domain.to_owned()),
-            None if !bare.contains('@') => (bare, profile.aliases.read().first().cloned().unwrap_or_else(|| profile.name.clone())),
+            None if !bare.contains('@') => (
+                bare,
+                profile.aliases.read().first().cloned().unwrap_or_else(|| profile.name.clone()),
+            ),
             None => return Ok(None),
         };
-        let contact = super::registrar::contacts(profile, user, &domain).into_iter().next().ok_or(Cause::USER_NOT_REGISTERED)?;
+        let contact = super::registrar::contacts(profile, user, &domain)
+            .into_iter()
+            .next()
+            .ok_or(Cause::USER_NOT_REGISTERED)?;
         let address = NameAddr::parse(&contact).ok_or(Cause::USER_NOT_REGISTERED)?;
         let dialled = address.uri.as_str().trim_start_matches("sip:").to_owned();
-        Ok(Some(Route { profile: Arc::clone(profile), gateway: None, uri: address.uri, to: None, dialled }))
+        Ok(Some(Route {
+            profile: Arc::clone(profile),
+            gateway: None,
+            uri: address.uri,
+            to: None,
+            dialled,
+        }))
     }
 
     fn gateway_route(&self, rest: &str) -> Result<Route, Cause> {
@@ -118,7 +146,9 @@ impl SofiaEndpoint {
             tracing::error!("Gateway is down!");
             return Err(Cause::GATEWAY_DOWN);
         }
-        let (number, params) = number.split_once(';').map_or((number, String::new()), |(number, params)| (number, format!(";{params}")));
+        let (number, params) = number
+            .split_once(';')
+            .map_or((number, String::new()), |(number, params)| (number, format!(";{params}")));
         let target = if number.contains('@') {
             format!("sip:{number}{params}")
         } else {
@@ -155,7 +185,8 @@ fn set_creation_variables(channel: &Channel, route: &Route, call: &OutgoingCall)
         }
         if let Some(proxy) = &gateway.outbound_proxy {
             if call.variable("sip_route_uri").is_none() {
-                channel.set_var("sip_route_uri", format!("sip:{}", proxy.trim_start_matches("sip:")));
+                channel
+                    .set_var("sip_route_uri", format!("sip:{}", proxy.trim_start_matches("sip:")));
             }
         }
         if let Some(domain) = &gateway.from_domain {
@@ -171,7 +202,10 @@ fn invite(route: &Route, channel: &Channel, call: &OutgoingCall) -> Result<Invit
     let settings = route.profile.settings.load();
     let request_uri = route.uri.without_headers();
     let contact = match &route.gateway {
-        Some(gateway) => format!("<sip:gw+{}@{ip}:{port};transport={};gw={}>", gateway.name, gateway.transport, gateway.name),
+        Some(gateway) => format!(
+            "<sip:gw+{}@{ip}:{port};transport={};gw={}>",
+            gateway.name, gateway.transport, gateway.name
+        ),
         None => format!("<sip:{}@{ip}:{port}>", settings.contact_user),
     };
     let from = format!("<sip:{}@{ip}>", call.profile.caller_id_number);
@@ -191,7 +225,10 @@ fn invite(route: &Route, channel: &Channel, call: &OutgoingCall) -> Result<Invit
 }
 
 fn gateway_from(gateway: &Gateway, call: &OutgoingCall) -> Result<NameAddr, Cause> {
-    let domain = gateway.from_domain.as_deref().unwrap_or_else(|| gateway.proxy.split(';').next().unwrap_or_default());
+    let domain = gateway
+        .from_domain
+        .as_deref()
+        .unwrap_or_else(|| gateway.proxy.split(';').next().unwrap_or_default());
     let text = if gateway.caller_id_in_from && !call.profile.caller_id_number.is_empty() {
         format!("<sip:{}@{domain}>", call.profile.caller_id_number)
     } else {
@@ -204,8 +241,10 @@ fn gateway_from(gateway: &Gateway, call: &OutgoingCall) -> Result<NameAddr, Caus
 pub fn finish_headers(channel: &Channel, profile: &Profile, spec: &mut InviteSpec) {
     let settings = profile.settings.load();
     let caller = channel.profile();
-    let shown_name = Some(caller.caller_id_name.as_str()).filter(|name| !name.is_empty() && *name != "_undef_");
-    let gateway_hides_caller = channel.var("sip_gateway_name").is_some() && spec.from.uri.user() != Some(&caller.caller_id_number);
+    let shown_name =
+        Some(caller.caller_id_name.as_str()).filter(|name| !name.is_empty() && *name != "_undef_");
+    let gateway_hides_caller = channel.var("sip_gateway_name").is_some()
+        && spec.from.uri.user() != Some(&caller.caller_id_number);
     if !gateway_hides_caller {
         spec.from.display = shown_name.map(str::to_owned);
     }
@@ -215,7 +254,8 @@ pub fn finish_headers(channel: &Channel, profile: &Profile, spec: &mut InviteSpe
             spec.from.uri = uri;
         }
     }
-    if let Some(uri) = channel.var("sip_from_uri").and_then(|text| Uri::parse(&with_scheme(&text))) {
+    if let Some(uri) = channel.var("sip_from_uri").and_then(|text| Uri::parse(&with_scheme(&text)))
+    {
         spec.from.uri = uri;
     }
     if let Some(display) = channel.var("sip_from_display") {
@@ -226,7 +266,9 @@ pub fn finish_headers(channel: &Channel, profile: &Profile, spec: &mut InviteSpe
             spec.from = from;
         }
     }
-    if let Some(to) = channel.var("sip_invite_to_uri").and_then(|text| Uri::parse(text.trim_matches(['<', '>']))) {
+    if let Some(to) =
+        channel.var("sip_invite_to_uri").and_then(|text| Uri::parse(text.trim_matches(['<', '>'])))
+    {
         spec.to = NameAddr::new(to);
     }
     for name in ["sip_invite_full_to", "sip_force_full_to"] {
@@ -234,7 +276,9 @@ pub fn finish_headers(channel: &Channel, profile: &Profile, spec: &mut InviteSpe
             spec.to = to;
         }
     }
-    if let Some(uri) = channel.var("sip_invite_req_uri").and_then(|text| Uri::parse(&with_scheme(&text))) {
+    if let Some(uri) =
+        channel.var("sip_invite_req_uri").and_then(|text| Uri::parse(&with_scheme(&text)))
+    {
         spec.request_uri = uri;
     }
     if let Some(params) = channel.var("sip_invite_params") {
@@ -243,7 +287,8 @@ pub fn finish_headers(channel: &Channel, profile: &Profile, spec: &mut InviteSpe
         }
     }
     if let Some(user) = channel.var("sip_contact_user") {
-        if channel.var("sip_gateway_name").is_none() && channel.var("sip_recover_contact").is_none() {
+        if channel.var("sip_gateway_name").is_none() && channel.var("sip_recover_contact").is_none()
+        {
             let text = spec.contact.to_string().replacen(settings.contact_user.as_str(), &user, 1);
             if let Some(contact) = NameAddr::parse(&text) {
                 spec.contact = contact;
@@ -259,8 +304,14 @@ pub fn finish_headers(channel: &Channel, profile: &Profile, spec: &mut InviteSpe
     fs_path(spec);
     spec.call_id = channel.var("sip_invite_call_id").or_else(|| spec.call_id.take());
     spec.cseq = channel.var("sip_invite_cseq").and_then(|text| text.parse().ok());
-    if let (Some(user), Some(password)) = (channel.var("sip_auth_username"), channel.var("sip_auth_password")) {
-        spec.credentials = Some(Arc::new(sip::digest::PasswordAuthorizer::new(user, sip::digest::Secret::Password(password), "")));
+    if let (Some(user), Some(password)) =
+        (channel.var("sip_auth_username"), channel.var("sip_auth_password"))
+    {
+        spec.credentials = Some(Arc::new(sip::digest::PasswordAuthorizer::new(
+            user,
+            sip::digest::Secret::Password(password),
+            "",
+        )));
     }
     if let Some(hops) = channel.var("max_forwards") {
         spec.headers.push(Name::MaxForwards, hops);
@@ -282,7 +333,11 @@ pub fn finish_headers(channel: &Channel, profile: &Profile, spec: &mut InviteSpe
 }
 
 fn with_scheme(text: &str) -> String {
-    if text.starts_with("sip:") || text.starts_with("sips:") { text.to_owned() } else { format!("sip:{text}") }
+    if text.starts_with("sip:") || text.starts_with("sips:") {
+        text.to_owned()
+    } else {
+        format!("sip:{text}")
+    }
 }
 
 /// A contact's `fs_path` names the next hop; it and its like do not go out.
@@ -305,7 +360,11 @@ fn fs_path(spec: &mut InviteSpec) {
 
 /// The caller's `sip_h_*` go on to this leg unless `sip_copy_custom_headers` says no.
 fn copy_custom_headers(channel: &Channel) {
-    let Some(caller) = channel.var("originating_leg_uuid").and_then(|uuid| channel.switch().channel(&uuid)) else { return };
+    let Some(caller) =
+        channel.var("originating_leg_uuid").and_then(|uuid| channel.switch().channel(&uuid))
+    else {
+        return;
+    };
     if caller.var("sip_copy_custom_headers").is_some_and(|value| !crate::text::is_true(&value)) {
         return;
     }
@@ -325,7 +384,11 @@ fn push_caller_identity(
     spec: &mut InviteSpec,
 ) {
     let kind = channel.var("sip_cid_type").unwrap_or_else(|| default_kind.to_owned());
-    let name = if caller.caller_id_name.is_empty() { &caller.caller_id_number } else { &caller.caller_id_name };
+    let name = if caller.caller_id_name.is_empty() {
+        &caller.caller_id_number
+    } else {
+        &caller.caller_id_name
+    };
     let domain = channel
         .var("sip_invite_domain")
         .unwrap_or_else(|| host_text(profile.sip_ip_for(spec.request_uri.host_ip())));

@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use arc_swap::ArcSwap;
 use dialplan_xml::config::ProfileConf;
 use parking_lot::RwLock;
-use sip::stack::{Identity, Stack, StackConfig};
 use sip::stack::Transport;
+use sip::stack::{Identity, Stack, StackConfig};
 
 use super::gateway::Gateway;
 use super::settings::Settings;
@@ -66,11 +66,16 @@ impl Profile {
         let settings = Settings::read(conf, local_ip)?;
         let address = SocketAddr::new(settings.sip_ip, settings.sip_port);
         let mut listen = vec![(Transport::Udp, address), (Transport::Tcp, address)];
-        if settings.params.last("bind-params").is_some_and(|params| params.contains("transport=udp")) {
+        if settings
+            .params
+            .last("bind-params")
+            .is_some_and(|params| params.contains("transport=udp"))
+        {
             listen.pop();
         }
         let mut config = StackConfig::new(listen);
-        config.identity = Identity { user_agent: settings.user_agent.clone(), ..Identity::default() };
+        config.identity =
+            Identity { user_agent: settings.user_agent.clone(), ..Identity::default() };
         if let Some(rate) = settings.params.int("max-recv-requests-per-second") {
             config.limits.requests_per_second = u32::try_from(rate).unwrap_or(0);
         }
@@ -79,7 +84,9 @@ impl Profile {
         for gateway in &conf.gateways {
             match Gateway::read(&conf.name, gateway, &settings) {
                 Ok(gateway) => gateways.push(Arc::new(gateway)),
-                Err(problem) => tracing::error!("{}: gateway {}: {problem}", gateway.place, gateway.name),
+                Err(problem) => {
+                    tracing::error!("{}: gateway {}: {problem}", gateway.place, gateway.name)
+                }
             }
         }
         let profile = Arc::new(Self {
@@ -117,7 +124,11 @@ impl Profile {
     pub fn rtp_ip_for(&self, peer: Option<IpAddr>) -> (IpAddr, IpAddr) {
         let settings = self.settings.load();
         let turn = self.next_rtp_ip.fetch_add(1, Ordering::Relaxed);
-        let bind = settings.rtp_ips.get(turn % settings.rtp_ips.len().max(1)).copied().unwrap_or(settings.sip_ip);
+        let bind = settings
+            .rtp_ips
+            .get(turn % settings.rtp_ips.len().max(1))
+            .copied()
+            .unwrap_or(settings.sip_ip);
         match settings.ext_rtp_ip {
             Some(external) if self.is_outside(peer) => (external, bind),
             _ => (bind, bind),

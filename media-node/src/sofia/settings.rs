@@ -159,7 +159,10 @@ impl Settings {
     /// # Errors
     /// A text that names the parameter and the value that cannot be used.
     pub fn read(conf: &ProfileConf, local_ip: IpAddr) -> Result<Self, String> {
-        let params = conf.settings.clone().ok_or_else(|| format!("profile {} has no <settings>", conf.name))?;
+        let params = conf
+            .settings
+            .clone()
+            .ok_or_else(|| format!("profile {} has no <settings>", conf.name))?;
         let get = |name: &str| params.last(name).map(str::trim).filter(|value| !value.is_empty());
         let on = |name: &str, default: bool| get(name).map_or(default, text::is_true);
         let seconds = |name: &str| {
@@ -168,7 +171,9 @@ impl Settings {
                 .filter(|&n| n > 0)
                 .map(Duration::from_secs)
         };
-        let codecs = |name: &str| get(name).or_else(|| get("codec-prefs")).unwrap_or(DEFAULT_CODECS).to_owned();
+        let codecs = |name: &str| {
+            get(name).or_else(|| get("codec-prefs")).unwrap_or(DEFAULT_CODECS).to_owned()
+        };
         let sip_ip = address("sip-ip", get("sip-ip"), local_ip)?;
         let rtp_ips = params
             .all("rtp-ip")
@@ -202,11 +207,15 @@ impl Settings {
             outbound_codecs: codecs("outbound-codec-prefs"),
             negotiation: Mode::parse(get("inbound-codec-negotiation").unwrap_or_default()),
             late_negotiation: on("inbound-late-negotiation", false),
-            te_pt: get("rfc2833-pt").and_then(|value| value.parse().ok()).filter(|pt| (96..=127).contains(pt)).unwrap_or(101),
+            te_pt: get("rfc2833-pt")
+                .and_then(|value| value.parse().ok())
+                .filter(|pt| (96..=127).contains(pt))
+                .unwrap_or(101),
             dtmf_type: DtmfType::parse(get("dtmf-type").unwrap_or_default()),
             liberal_dtmf: on("liberal-dtmf", false),
             suppress_cng: on("suppress-cng", false),
-            enable_3pcc: get("enable-3pcc").is_some_and(|value| text::is_true(value) || value.eq_ignore_ascii_case("proxy")),
+            enable_3pcc: get("enable-3pcc")
+                .is_some_and(|value| text::is_true(value) || value.eq_ignore_ascii_case("proxy")),
             user_agent: match get("user-agent-string") {
                 None => format!("FreeSWITCH-mod_sofia/{COMPATIBLE_FULL}"),
                 Some("_undef_") => String::new(),
@@ -226,7 +235,9 @@ impl Settings {
                 .filter(|ms| (100..=500_000).contains(ms))
                 .map(Duration::from_millis),
             rtp_auto_adjust: !on("disable-rtp-auto-adjust", false),
-            digit_delay_ms: get("rtp-digit-delay").and_then(|value| u32::try_from(text::int(value)).ok()).unwrap_or(40),
+            digit_delay_ms: get("rtp-digit-delay")
+                .and_then(|value| u32::try_from(text::int(value)).ok())
+                .unwrap_or(40),
             parse_all_headers: on("parse-all-invite-headers", false),
             ignore_183_nosdp: on("ignore-183nosdp", false),
             auto_invite_100: on("auto-invite-100", true),

@@ -15,7 +15,7 @@ const MAX_REPEATS: usize = 20;
 
 /// Variables of an inbound INVITE, in the order the reference assigns them.
 pub fn of_invite(channel: &Channel, profile: &Profile, request: &Request, path: &Path) {
-    let from = request.from_addr();
+    let from = request.headers.from_addr();
     if let Some(from) = &from {
         address(channel, "sip_from", &from.uri, Part::UserUriHost);
     }
@@ -23,7 +23,7 @@ pub fn of_invite(channel: &Channel, profile: &Profile, request: &Request, path: 
         ("video_media_flow", "disabled".to_owned()),
         ("text_media_flow", "disabled".to_owned()),
         ("channel_name", channel.name()),
-        ("sip_call_id", request.call_id().to_owned()),
+        ("sip_call_id", request.headers.call_id().to_owned()),
     ]);
     transport(channel, path);
     channel.set_var("sip_via_protocol", path.transport.as_param());
@@ -52,28 +52,31 @@ pub fn of_invite(channel: &Channel, profile: &Profile, request: &Request, path: 
     header(channel, "sip_full_to", request, Name::To);
     header(channel, "sip_allow", request, Name::Allow);
     address(channel, "sip_req", &request.uri, Part::Request);
-    if let Some(to) = request.to_addr() {
+    if let Some(to) = request.headers.to_addr() {
         address(channel, "sip_to", &to.uri, Part::Full);
         if let Some(display) = &to.display {
             channel.set_var("sip_to_display", display.as_str());
         }
     }
-    if let Some(contact) = request.contact() {
+    if let Some(contact) = request.headers.contact() {
         address(channel, "sip_contact", &contact.uri, Part::Full);
         if !contact.uri.params().as_str().is_empty() {
-            channel.set_var("sip_contact_params", contact.uri.params().as_str().trim_start_matches(';'));
+            channel.set_var(
+                "sip_contact_params",
+                contact.uri.params().as_str().trim_start_matches(';'),
+            );
         }
     }
     named(channel, "sip_subject", request, "Subject");
     header(channel, "sip_user_agent", request, Name::UserAgent);
-    if let Some(via) = request.via() {
+    if let Some(via) = request.headers.via() {
         channel.set_var("sip_via_host", via.host);
         channel.set_var("sip_via_port", via.port.unwrap_or(5060).to_string());
         if via.params.has("rport") {
             channel.set_var("sip_via_rport", path.remote.port().to_string());
         }
     }
-    if let Some(hops) = request.number(Name::MaxForwards) {
+    if let Some(hops) = request.headers.number(Name::MaxForwards) {
         channel.set_var("max_forwards", hops.to_string());
     }
     named(channel, "sip_call_info", request, "Call-Info");
@@ -140,7 +143,8 @@ pub fn user_at_host(uri: &Uri) -> String {
 fn identities(channel: &Channel, request: &Request) {
     for (name, kind) in [("P-Asserted-Identity", "pid"), ("P-Preferred-Identity", "pid")] {
         if let Some(value) = request.headers.named(name) {
-            let user = NameAddr::parse(value).and_then(|address| address.uri.user().map(str::to_owned));
+            let user =
+                NameAddr::parse(value).and_then(|address| address.uri.user().map(str::to_owned));
             channel.set_var(format!("sip_{name}"), user.unwrap_or_else(|| value.to_owned()));
             channel.set_var("sip_cid_type", kind);
         }
@@ -175,7 +179,9 @@ pub fn custom_headers(channel: &Channel, headers: &sip::message::Headers, prefix
     let mut seen: Vec<(String, usize)> = Vec::new();
     for header in headers.iter() {
         let name = header.text;
-        let starts = |prefix: &str| name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix));
+        let starts = |prefix: &str| {
+            name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
+        };
         let is_identity = ["P-Asserted-Identity", "P-Preferred-Identity", "P-Early-Media"]
             .iter()
             .any(|known| name.eq_ignore_ascii_case(known));
@@ -187,7 +193,10 @@ pub fn custom_headers(channel: &Channel, headers: &sip::message::Headers, prefix
                 .any(|known| name.eq_ignore_ascii_case(known));
         if !kept {
             if all {
-                channel.set_var(format!("sip_i_{}", name.to_ascii_lowercase().replace('-', "_")), header.value);
+                channel.set_var(
+                    format!("sip_i_{}", name.to_ascii_lowercase().replace('-', "_")),
+                    header.value,
+                );
             }
             continue;
         }
@@ -204,13 +213,19 @@ pub fn custom_headers(channel: &Channel, headers: &sip::message::Headers, prefix
         if count > MAX_REPEATS {
             continue;
         }
-        let variable = if count == 0 { format!("{prefix}{name}") } else { format!("{prefix}{name}-{count}") };
+        let variable =
+            if count == 0 { format!("{prefix}{name}") } else { format!("{prefix}{name}-{count}") };
         channel.set_var(variable, header.value);
     }
 }
 
 /// Variables of a response to our INVITE.
-pub fn of_response(channel: &Channel, response: &Response, source: Option<SocketAddr>, local: &Local<'_>) {
+pub fn of_response(
+    channel: &Channel,
+    response: &Response,
+    source: Option<SocketAddr>,
+    local: &Local<'_>,
+) {
     if response.status >= 200 {
         channel.set_var("sip_local_network_addr", local.ip.to_string());
     }
@@ -223,7 +238,9 @@ pub fn of_response(channel: &Channel, response: &Response, source: Option<Socket
             ("sip_network_port", port),
         ]);
     }
-    if let Some(agent) = response.headers.get(Name::UserAgent).or_else(|| response.headers.named("Server")) {
+    if let Some(agent) =
+        response.headers.get(Name::UserAgent).or_else(|| response.headers.named("Server"))
+    {
         channel.set_var("sip_user_agent", agent);
     }
     if let Some(allow) = response.headers.get(Name::Allow) {
@@ -236,7 +253,7 @@ pub fn of_response(channel: &Channel, response: &Response, source: Option<Socket
         channel.set_var("sip_full_via", via);
         channel.set_var("sip_recover_via", via);
     }
-    if let Some(from) = response.from_addr() {
+    if let Some(from) = response.headers.from_addr() {
         if let Some(display) = &from.display {
             channel.set_var("sip_from_display", display.as_str());
         }
@@ -244,10 +261,10 @@ pub fn of_response(channel: &Channel, response: &Response, source: Option<Socket
         channel.set_var("sip_full_to", response.headers.get(Name::To).unwrap_or_default());
         address(channel, "sip_from", &from.uri, Part::UserUriHost);
     }
-    if let Some(to) = response.to_addr() {
+    if let Some(to) = response.headers.to_addr() {
         address(channel, "sip_to", &to.uri, Part::Full);
     }
-    if let Some(contact) = response.contact() {
+    if let Some(contact) = response.headers.contact() {
         address(channel, "sip_contact", &contact.uri, Part::Full);
     }
     dialog(channel, response);
@@ -262,30 +279,30 @@ pub struct Local<'a> {
 }
 
 fn dialog(channel: &Channel, response: &Response) {
-    if let Some(tag) = response.to_tag() {
+    if let Some(tag) = response.headers.to_tag() {
         channel.set_var("sip_to_tag", tag);
     }
-    if let Some(tag) = response.from_tag() {
+    if let Some(tag) = response.headers.from_tag() {
         channel.set_var("sip_from_tag", tag);
     }
-    if let Some(cseq) = response.cseq() {
+    if let Some(cseq) = response.headers.cseq() {
         channel.set_var("sip_cseq", cseq.number.to_string());
     }
-    channel.set_var("sip_call_id", response.call_id());
+    channel.set_var("sip_call_id", response.headers.call_id());
 }
 
 /// Variables of the ACK that completes an inbound call.
 pub fn of_ack(channel: &Channel, request: &Request) {
-    if let Some(tag) = request.to_tag() {
+    if let Some(tag) = request.headers.to_tag() {
         channel.set_var("sip_to_tag", tag);
     }
-    if let Some(tag) = request.from_tag() {
+    if let Some(tag) = request.headers.from_tag() {
         channel.set_var("sip_from_tag", tag);
     }
-    if let Some(cseq) = request.cseq() {
+    if let Some(cseq) = request.headers.cseq() {
         channel.set_var("sip_cseq", cseq.number.to_string());
     }
-    channel.set_var("sip_call_id", request.call_id());
+    channel.set_var("sip_call_id", request.headers.call_id());
     channel.set_var("sip_full_via", vias(request));
     header(channel, "sip_full_from", request, Name::From);
     header(channel, "sip_full_to", request, Name::To);
@@ -298,7 +315,10 @@ pub fn headers_from(channel: &Channel, prefix: &str) -> Vec<(String, String)> {
         .vars()
         .iter()
         .filter_map(|(name, value)| {
-            let header = name.get(..prefix.len()).filter(|start| start.eq_ignore_ascii_case(prefix)).map(|_| &name[prefix.len()..])?;
+            let header = name
+                .get(..prefix.len())
+                .filter(|start| start.eq_ignore_ascii_case(prefix))
+                .map(|_| &name[prefix.len()..])?;
             (!header.is_empty()).then(|| (header.to_owned(), value.text().into_owned()))
         })
         .collect()

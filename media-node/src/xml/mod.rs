@@ -8,6 +8,10 @@ use crate::call::Channel;
 use crate::switch::Switch;
 
 /// A dialplan from a binding; `None` when no binding answers for this section.
-pub async fn dialplan(_switch: &Arc<Switch>, _channel: &Arc<Channel>, _context: &str) -> Option<Arc<Dialplan>> {
+pub async fn dialplan(
+    _switch: &Arc<Switch>,
+    _channel: &Arc<Channel>,
+    _context: &str,
+) -> Option<Arc<Dialplan>> {
     None
 }
