@@ -1,7 +1,8 @@
 //! The process as init scripts see it: background, pid file, `-stop`, exit status, words on the terminal.
-//! The configuration is an empty document, so no port is opened.
+//! The configuration opens one free port, the Event Socket's.
 
 use std::fs;
+use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -17,11 +18,21 @@ impl Home {
         let name = format!("ferroswitch-process-{}-{number}", std::process::id());
         let home = Self(std::env::temp_dir().join(name));
         fs::create_dir_all(home.0.join("conf")).expect("temporary directory");
-        fs::write(
-            home.0.join("conf/freeswitch.xml"),
-            "<document type=\"freeswitch/xml\">\n</document>\n",
-        )
-        .expect("configuration");
+        let port = TcpListener::bind("127.0.0.1:0")
+            .and_then(|free| free.local_addr())
+            .expect("a free port")
+            .port();
+        let document = format!(
+            r#"<document type="freeswitch/xml">
+  <section name="configuration">
+    <configuration name="event_socket.conf">
+      <settings><param name="listen-port" value="{port}"/></settings>
+    </configuration>
+  </section>
+</document>
+"#
+        );
+        fs::write(home.0.join("conf/freeswitch.xml"), document).expect("configuration");
         home
     }
 
@@ -90,6 +101,20 @@ fn a_switch_that_cannot_start_says_so_even_from_the_background() {
         assert!(text.contains("Cannot Initialize ["), "{text}");
         assert!(text.contains(&*home.0.join("conf").to_string_lossy()), "{text}");
         assert_eq!(home.pid(), None);
+    }
+}
+
+#[test]
+fn a_broken_configuration_is_shown_with_its_place_even_from_the_background() {
+    let home = Home::new();
+    let root = home.0.join("conf/freeswitch.xml");
+    fs::write(&root, "<document>\n<section>\n</document>\n").expect("configuration");
+    for flags in [&["-nf"][..], &["-nc"][..]] {
+        let failed = home.run(flags);
+        assert_eq!(failed.status.code(), Some(255), "{flags:?}");
+        let text = said(&failed);
+        assert!(text.contains("Cannot Initialize [[error near line 3]"), "{text}");
+        assert!(text.contains(&format!("{}:3:", root.display())), "{text}");
     }
 }
 

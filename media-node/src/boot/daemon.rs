@@ -12,6 +12,8 @@ use std::{env, process};
 
 use nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout, setsid};
 
+use super::log::LogControl;
+
 /// Set for the process in the background.
 const MARK: &str = "FERROSWITCH_DETACHED";
 /// What it writes when it is ready.
@@ -59,11 +61,12 @@ pub(super) fn leave_session() {
 #[must_use = "a parent, or a service manager, waits for the announcement"]
 pub struct Ready {
     detached: bool,
+    log: LogControl,
 }
 
 impl Ready {
-    pub(super) fn new() -> Self {
-        Self { detached: is_detached() }
+    pub(super) fn new(log: LogControl) -> Self {
+        Self { detached: is_detached(), log }
     }
 
     /// Says that the ports answer. In the background this also lets go of the terminal.
@@ -72,6 +75,8 @@ impl Ready {
         if !self.detached {
             return;
         }
+        self.log.detach();
+        self.log.flush();
         let mut out = io::stdout();
         let _ = writeln!(out, "{READY}").and_then(|()| out.flush());
         if let Ok(null) = OpenOptions::new().read(true).write(true).open("/dev/null") {

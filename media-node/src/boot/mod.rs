@@ -162,7 +162,8 @@ where
     let ended = runtime.block_on(async {
         let signals = Signals::catch()
             .map_err(|error| Fatal::new(format!("Cannot catch signals: {error}")))?;
-        let (log_hub, log, ready) = (Arc::clone(&log_hub), log.clone(), Ready::new());
+        let ready = Ready::new(log.clone());
+        let (log_hub, log) = (Arc::clone(&log_hub), log.clone());
         run(Context { dirs, options, globals, log_hub, log, signals, identity, ready }).await
     });
     // A blocking task that is stuck on a dead disk or name server must not keep the process alive.
@@ -226,8 +227,7 @@ fn log_flags(options: &Options) -> Result<log::Flags, Fatal> {
             Fatal::new(format!("-loglevel {word}: not a level; say debug, info, notice, ..."))
         })?),
     };
-    // In the background, standard output is the line to the parent that waits.
-    Ok(log::Flags { console: !daemon::is_detached(), json: options.log_json, level })
+    Ok(log::Flags { leaving: daemon::is_detached(), json: options.log_json, level })
 }
 
 fn say_beginnings(options: &Options, dirs: &Dirs, notes: &[String]) {

@@ -22,6 +22,12 @@ impl Console {
         Self::on(Box::new(out), terminal, settings)
     }
 
+    pub(super) fn stderr(settings: ConsoleSettings) -> Self {
+        let out = io::stderr();
+        let terminal = out.is_terminal();
+        Self::on(Box::new(out), terminal, settings)
+    }
+
     pub(super) fn on(
         out: Box<dyn Write + Send>,
         terminal: bool,

@@ -42,16 +42,16 @@ pub struct LogControl {
     queue: Arc<Queue>,
     core_level: Arc<AtomicU8>,
     console_level: Arc<AtomicU8>,
-    /// `-log-json` and `-loglevel`, which outrank the files.
-    json: bool,
-    level: Option<Level>,
+    /// They outrank the files.
+    flags: Flags,
 }
 
 /// What the command line says about logging.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Flags {
-    /// Print on standard output at all.
-    pub console: bool,
+    /// On its way to the background: warnings go to standard error until the switch is ready, and
+    /// nothing goes to standard output.
+    pub leaving: bool,
     /// Console lines as JSON.
     pub json: bool,
     /// The console's level, whatever `console.conf` says.
@@ -64,18 +64,15 @@ pub struct Flags {
 /// # Errors
 /// No thread, or the process already has a `tracing` subscriber.
 pub fn start(hub: Arc<LogHub>, flags: Flags) -> io::Result<LogControl> {
-    let mut early = LogSettings::early(flags.level, flags.json);
-    if !flags.console {
-        early.console = None;
-    }
+    let level = if flags.leaving { Some(Level::Warning) } else { flags.level };
+    let early = LogSettings::early(level, flags.json);
     let queue = Queue::new();
     let console = early.console.as_ref().and_then(|console| console.level);
     let control = LogControl {
         queue: Arc::clone(&queue),
         core_level: Arc::new(AtomicU8::new(Level::Debug as u8)),
         console_level: Arc::new(AtomicU8::new(number(console))),
-        json: flags.json,
-        level: flags.level,
+        flags,
     };
     let zone = TimeZone::system();
     let core_level = Arc::clone(&control.core_level);
@@ -86,7 +83,7 @@ pub fn start(hub: Arc<LogHub>, flags: Flags) -> io::Result<LogControl> {
         zone: zone.clone(),
     })
     .map_err(io::Error::other)?;
-    writer::start(queue, zone, early)?;
+    writer::start(queue, zone, early, flags.leaving)?;
     Ok(CONTROL.get_or_init(|| control).clone())
 }
 
@@ -113,10 +110,12 @@ impl LogControl {
             settings.files.clear();
         }
         if let Some(console) = &mut settings.console {
-            console.json |= self.json;
-            if self.level.is_some() {
-                console.level = self.level;
-            }
+            console.json |= self.flags.json;
+            console.level = match self.flags {
+                Flags { leaving: true, .. } => Some(Level::Warning),
+                Flags { level: Some(level), .. } => Some(level),
+                _ => console.level,
+            };
         }
         self.apply(settings);
     }

@@ -134,8 +134,10 @@ pub(super) fn start(
     queue: Arc<Queue>,
     zone: TimeZone,
     settings: LogSettings,
+    leaving: bool,
 ) -> io::Result<thread::JoinHandle<()>> {
-    let console = settings.console.map(Console::stdout);
+    let console = if leaving { Console::stderr } else { Console::stdout };
+    let console = settings.console.map(console);
     let mut writer = Writer::new(queue, zone, console);
     thread::Builder::new().name("log".to_owned()).spawn(move || {
         let mut sampler = Sampler::default();
