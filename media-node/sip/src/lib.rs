@@ -8,7 +8,10 @@
 mod dialog;
 pub mod digest;
 pub mod endpoint;
+pub mod gateway;
 pub mod message;
+pub mod nat;
+pub mod registrar;
 pub mod sdp;
 pub mod stack;
 mod token;
