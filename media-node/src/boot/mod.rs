@@ -20,6 +20,7 @@ pub mod signals;
 pub mod sounds;
 pub mod version;
 
+use std::ffi::OsString;
 use std::future::Future;
 use std::io::Write;
 use std::os::unix::process::CommandExt;
@@ -104,7 +105,7 @@ where
         Invocation::Run(options) => start(*options, run),
         Invocation::Stop(options) => stop(&options),
         Invocation::Sounds(args, options) => sounds::command(&args, &options.dirs),
-        Invocation::Cli(_) => complain(&"use fs_cli", 1),
+        Invocation::Cli(args) => become_fs_cli(&args),
         Invocation::Version => {
             print(&version::text());
             ExitCode::SUCCESS
@@ -304,6 +305,14 @@ fn runtime() -> Result<tokio::runtime::Runtime, Fatal> {
         .thread_name("switch")
         .build()
         .map_err(|error| Fatal::new(format!("Cannot start the runtime: {error}")))
+}
+
+/// `ferroswitch cli`: the `fs_cli` beside this binary, or the one on the path.
+fn become_fs_cli(args: &[OsString]) -> ExitCode {
+    let beside = env::current_exe().ok().map(|exe| exe.with_file_name("fs_cli"));
+    let program = beside.filter(|path| path.exists()).unwrap_or_else(|| "fs_cli".into());
+    let error = Command::new(&program).args(args).exec();
+    complain(&format!("{}: {error}", program.display()), cli::EXIT_REFUSED)
 }
 
 fn stop(options: &Options) -> ExitCode {
