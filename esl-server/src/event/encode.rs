@@ -1,5 +1,7 @@
 //! The encodings of the three event formats, byte by byte.
 
+use super::value::Value;
+
 /// Bytes sent as they are; every other byte becomes `%XX`.
 const LITERAL: [bool; 256] = {
     let mut table = [false; 256];
@@ -92,6 +94,29 @@ pub(super) fn plain_line(out: &mut Vec<u8>, name: &str, value: &str) {
 /// Appends a JSON string with its quotes.
 pub(super) fn json(out: &mut Vec<u8>, text: &[u8]) {
     out.push(b'"');
+    json_inner(out, text);
+    out.push(b'"');
+}
+
+/// Appends a value: a string, or an array of strings.
+pub(super) fn json_value(out: &mut Vec<u8>, value: &Value) {
+    match value {
+        Value::One(text) => json(out, text.as_bytes()),
+        Value::Array(items) => {
+            out.push(b'[');
+            for (at, item) in items.iter().enumerate() {
+                if at > 0 {
+                    out.push(b',');
+                }
+                json(out, item.as_bytes());
+            }
+            out.push(b']');
+        }
+    }
+}
+
+/// Appends what stands between the quotes of a JSON string.
+pub(super) fn json_inner(out: &mut Vec<u8>, text: &[u8]) {
     let mut rest = text;
     while let Some(at) = rest.iter().position(|&b| b < 0x20 || b == b'"' || b == b'\\') {
         let (plain, tail) = rest.split_at(at);
@@ -117,7 +142,6 @@ pub(super) fn json(out: &mut Vec<u8>, text: &[u8]) {
         rest = tail.get(1..).unwrap_or_default();
     }
     out.extend_from_slice(rest);
-    out.push(b'"');
 }
 
 /// Appends `text` escaped as XML character data; code points beyond ASCII become `&#xHEX;`.

@@ -115,10 +115,22 @@ impl Event {
 
     fn write_json(&self, out: &mut Vec<u8>) {
         out.push(b'{');
-        self.for_each_header(|name, value| json_member(out, name, value));
+        if let Some(subclass) = &self.subclass {
+            json_member(out, SUBCLASS, &Value::One(subclass.clone()));
+        }
+        let (before, after) =
+            self.parts.split_at_checked(self.core_at).unwrap_or((&self.parts, &[]));
+        write_json_parts(out, before);
+        if let Some(core) = &self.core {
+            core.for_each(self.name, |name, text| {
+                json_name(out, name);
+                encode::json(out, text.as_bytes());
+            });
+        }
+        write_json_parts(out, after);
         if let Some(body) = &self.body {
             json_member(out, "Content-Length", &body.len().into());
-            out.extend_from_slice(b",\"_body\":");
+            json_name(out, "_body");
             encode::json(out, body);
         }
         out.push(b'}');
@@ -164,24 +176,36 @@ fn write_plain_parts(out: &mut Vec<u8>, parts: &[Part]) {
     }
 }
 
-fn json_member(out: &mut Vec<u8>, name: &str, value: &Value) {
-    if out.last() != Some(&b'{') {
-        out.push(b',');
+fn write_json_parts(out: &mut Vec<u8>, parts: &[Part]) {
+    for part in parts {
+        match part {
+            Part::Header(h) => json_member(out, &h.name, &h.value),
+            Part::Vars { prefix, vars } => {
+                for member in vars.json_members() {
+                    json_comma(out);
+                    out.push(b'"');
+                    out.extend_from_slice(prefix.as_bytes());
+                    out.extend_from_slice(member);
+                }
+            }
+        }
     }
+}
+
+fn json_member(out: &mut Vec<u8>, name: &str, value: &Value) {
+    json_name(out, name);
+    encode::json_value(out, value);
+}
+
+fn json_name(out: &mut Vec<u8>, name: &str) {
+    json_comma(out);
     encode::json(out, name.as_bytes());
     out.push(b':');
-    match value {
-        Value::One(text) => encode::json(out, text.as_bytes()),
-        Value::Array(items) => {
-            out.push(b'[');
-            for (at, item) in items.iter().enumerate() {
-                if at > 0 {
-                    out.push(b',');
-                }
-                encode::json(out, item.as_bytes());
-            }
-            out.push(b']');
-        }
+}
+
+fn json_comma(out: &mut Vec<u8>) {
+    if out.last() != Some(&b'{') {
+        out.push(b',');
     }
 }
 
@@ -198,8 +222,10 @@ fn xml_close(out: &mut Vec<u8>, name: &str) {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
-    use crate::EventName;
+    use crate::{EventName, Vars};
 
     fn job() -> Event {
         let mut event = Event::new(EventName::BackgroundJob);
@@ -238,6 +264,18 @@ mod tests {
         event.push("A", "ARRAY::x").push("A", "raw%20é").set_body("");
         assert_eq!(event.json(), r#"{"A":["x"],"A":"raw%20é","Content-Length":"0","_body":""}"#);
         assert_eq!(Event::new(EventName::General).json(), "{}");
+    }
+
+    #[test]
+    fn snapshots_render_like_headers() {
+        let mut event = Event::new(EventName::General);
+        let vars: Vars = [("a", "x \"y\""), ("b", "ARRAY::1|:2")].into_iter().collect();
+        event.push("First", "1").push_vars("variable_", Arc::new(vars));
+        assert_eq!(event.json(), r#"{"First":"1","variable_a":"x \"y\"","variable_b":["1","2"]}"#);
+        assert_eq!(
+            event.plain(),
+            "First: 1\nvariable_a: x%20%22y%22\nvariable_b: ARRAY%3A%3A1%7C%3A2\n\n"
+        );
     }
 
     #[test]

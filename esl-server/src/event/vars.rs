@@ -27,6 +27,7 @@ struct Entry {
     name: Cow<'static, str>,
     value: Value,
     plain: OnceLock<Box<[u8]>>,
+    json: OnceLock<Box<[u8]>>,
 }
 
 impl Vars {
@@ -115,6 +116,11 @@ impl Vars {
         self.0.iter().map(|slot| slot.entry.plain())
     }
 
+    /// Each entry's member of a JSON event behind the prefix, `name":value`, rendered once.
+    pub(super) fn json_members(&self) -> impl Iterator<Item = &[u8]> {
+        self.0.iter().map(|slot| slot.entry.json())
+    }
+
     fn find(&self, name: &str) -> Option<usize> {
         let hash = hash(name);
         self.0
@@ -123,10 +129,7 @@ impl Vars {
     }
 
     fn append(&mut self, name: Cow<'static, str>, value: Value) {
-        self.0.push(Slot {
-            hash: hash(&name),
-            entry: Arc::new(Entry { name, value, plain: OnceLock::new() }),
-        });
+        self.0.push(Slot { hash: hash(&name), entry: Entry::new(name, value) });
     }
 
     /// Changes a value where it stands; element operations do not move a variable.
@@ -138,7 +141,7 @@ impl Vars {
                 let mut value = old.value.clone();
                 change(&mut value);
                 let name = old.name.clone();
-                self.0[at].entry = Arc::new(Entry { name, value, plain: OnceLock::new() });
+                self.0[at].entry = Entry::new(name, value);
             }
             None => {
                 let mut value = Value::Array(Vec::new());
@@ -152,6 +155,20 @@ impl Vars {
 }
 
 impl Entry {
+    fn new(name: Cow<'static, str>, value: Value) -> Arc<Self> {
+        Arc::new(Self { name, value, plain: OnceLock::new(), json: OnceLock::new() })
+    }
+
+    fn json(&self) -> &[u8] {
+        self.json.get_or_init(|| {
+            let mut member = Vec::with_capacity(self.name.len() + 64);
+            encode::json_inner(&mut member, self.name.as_bytes());
+            member.extend_from_slice(b"\":");
+            encode::json_value(&mut member, &self.value);
+            member.into_boxed_slice()
+        })
+    }
+
     fn plain(&self) -> &[u8] {
         self.plain.get_or_init(|| {
             let mut line = Vec::with_capacity(self.name.len() + 64);

@@ -99,6 +99,9 @@ pub struct Completion {
 impl Completion {
     /// Reads the answer: a listing, then perhaps `write=<length>:<text>`.
     pub fn parse(answer: &str) -> Self {
+        if answer.starts_with("-ERR") {
+            return Self::default();
+        }
         let (listing, write) = match answer.split_once("\n\nwrite=") {
             Some((listing, write)) => (listing, Some(write)),
             None => (answer, None),
