@@ -196,8 +196,14 @@ fn level_of(metadata: &Metadata<'_>) -> Level {
     }
 }
 
+/// The file without its directory, except where the directory is what tells files apart: `sofia/mod.rs`.
 fn base_name(path: &str) -> &str {
-    path.rsplit('/').next().unwrap_or(path)
+    let Some((directory, file)) = path.rsplit_once('/') else { return path };
+    if !["mod.rs", "lib.rs", "main.rs"].contains(&file) {
+        return file;
+    }
+    let above = directory.rfind('/').map_or(0, |slash| slash + 1);
+    path.get(above..).unwrap_or(file)
 }
 
 fn last_segment(module: &str) -> &str {
@@ -269,6 +275,14 @@ mod tests {
         assert_eq!(lines[0].file, "subscriber.rs");
         assert_eq!(lines[0].func, "tests");
         assert_eq!(lines[0].text_channel, TextChannel::Log);
+    }
+
+    #[test]
+    fn files_are_named_so_that_they_can_be_told_apart() {
+        assert_eq!(base_name("media-node/src/sofia/profile.rs"), "profile.rs");
+        assert_eq!(base_name("media-node/src/sofia/mod.rs"), "sofia/mod.rs");
+        assert_eq!(base_name("src/main.rs"), "src/main.rs");
+        assert_eq!(base_name("mod.rs"), "mod.rs");
     }
 
     #[test]
