@@ -551,10 +551,6 @@ impl Channel {
                 };
                 Arc::make_mut(&mut data.vars).set("last_bridge_role", role);
             }
-            let now = clock::now_us();
-            if let Some(profile) = &mut data.profile {
-                profile.times.hungup = now;
-            }
         }
         tracing::info!(
             uuid = %self.uuid, fs_level = "NOTICE",

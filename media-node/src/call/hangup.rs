@@ -33,7 +33,12 @@ impl Session {
         let channel = Arc::clone(&self.channel);
         let cause = channel.cause().unwrap_or(Cause::NORMAL_CLEARING);
         channel.hangup(cause);
-        channel.with(|data| data.running = State::Hangup);
+        channel.with(|data| {
+            data.running = State::Hangup;
+            if let Some(profile) = &mut data.profile {
+                profile.times.hungup = clock::now_us();
+            }
+        });
         channel.fire(EventName::ChannelState);
         crate::app::stop_session_recordings(self);
         set_record_variables(&channel, cause);

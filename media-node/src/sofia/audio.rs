@@ -176,7 +176,12 @@ impl Audio {
     ///
     /// # Errors
     /// [`Cause::INCOMPATIBLE_DESTINATION`] when nothing fits.
-    pub fn consider(&mut self, channel: &Channel, remote: &str) -> Result<(), Cause> {
+    pub fn consider(
+        &mut self,
+        channel: &Channel,
+        remote: &str,
+        profile_codecs: &str,
+    ) -> Result<(), Cause> {
         let description = SessionDescription::parse(remote).map_err(|error| {
             tracing::warn!(uuid = %channel.uuid(), "Cannot read the session description: {error}");
             Cause::INCOMPATIBLE_DESTINATION
@@ -185,6 +190,7 @@ impl Audio {
         if !offered.is_empty() {
             channel.set_var("ep_codec_string", offered);
         }
+        self.use_codecs(channel, profile_codecs);
         let agreed = sdp::agree(&description, &self.local(MediaDirection::SendRecv), self.mode);
         self.remote_offer = Some(description);
         let agreed = agreed.map_err(|error| refuse(channel, error))?;
@@ -306,7 +312,9 @@ impl Audio {
     /// The cause (488) when nothing fits; the call goes on as it was.
     pub fn answer_again(&mut self, channel: &Channel, remote: &str) -> Result<String, Cause> {
         let kept = (self.local_sdp.take(), self.agreed.clone());
-        let result = self.consider(channel, remote).and_then(|()| self.answer(channel, None));
+        let codecs = self.profile.settings.load().inbound_codecs.clone();
+        let result =
+            self.consider(channel, remote, &codecs).and_then(|()| self.answer(channel, None));
         if result.is_err() {
             (self.local_sdp, self.agreed) = kept;
         }

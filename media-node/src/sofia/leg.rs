@@ -148,9 +148,8 @@ impl SofiaLeg {
                     channel.set_var("endpoint_disposition", "DELAYED NEGOTIATION");
                     Ok(())
                 } else {
-                    self.audio.use_codecs(channel, &settings.inbound_codecs);
                     self.audio
-                        .consider(channel, &sdp)
+                        .consider(channel, &sdp, &settings.inbound_codecs)
                         .inspect(|()| channel.set_var("endpoint_disposition", "RECEIVED"))
                 }
             }
@@ -235,8 +234,7 @@ impl SofiaLeg {
         }
         let Some(sdp) = channel.var("switch_r_sdp") else { return Ok(()) };
         let codecs = self.profile.settings.load().inbound_codecs.clone();
-        self.audio.use_codecs(channel, &codecs);
-        self.audio.consider(channel, &sdp)
+        self.audio.consider(channel, &sdp, &codecs)
     }
 
     /// Our description for a 183 or 200.
@@ -260,7 +258,6 @@ impl SofiaLeg {
         self.progress = Progress::Answered;
         channel.mark_answered();
         channel.set_var("endpoint_disposition", "ANSWER");
-        self.show_local_tag(channel);
         Ok(())
     }
 
@@ -976,7 +973,9 @@ impl SofiaLeg {
 fn sdp_of(body: &[u8], content_type: Option<&str>) -> Option<String> {
     let is_sdp =
         content_type.is_none_or(|kind| kind.to_ascii_lowercase().starts_with("application/sdp"));
-    (is_sdp && !body.is_empty()).then(|| String::from_utf8_lossy(body).into_owned())
+    // The reference shows descriptions as its own printer writes them: the default direction is left out.
+    (is_sdp && !body.is_empty())
+        .then(|| String::from_utf8_lossy(body).replace("a=sendrecv\r\n", ""))
 }
 
 fn host_port(uri: &sip::uri::Uri) -> String {
