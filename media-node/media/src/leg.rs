@@ -17,7 +17,7 @@ use crate::params::RtpParams;
 use crate::record::RecordSpec;
 use crate::record::tap::Tap;
 use crate::service::{Job, NewRecord};
-use crate::shared::{LegShared, NewRtp, Op, PlayControl, RecordControl, post};
+use crate::shared::{LegShared, NewRtp, Op, PlayControl, PlayHow, RecordControl, post};
 use crate::source::PlayPlan;
 use crate::stats::Stats;
 use crate::worker::leg::DelayLine;
@@ -145,17 +145,22 @@ impl Leg {
     /// Plays to the leg in place of whatever it hears. A play in progress is ended as
     /// [`crate::PlayEnd::Replaced`].
     pub fn play(&self, plan: Box<PlayPlan>) -> Result<PlayId, LegError> {
-        self.play_at(plan, false)
+        self.play_at(plan, PlayHow::Instead)
+    }
+
+    /// Plays within a play in progress, which goes on where it was when this one has ended.
+    pub fn play_within(&self, plan: Box<PlayPlan>) -> Result<PlayId, LegError> {
+        self.play_at(plan, PlayHow::Within)
     }
 
     /// Plays on top of whatever the leg hears ("mux"); one at a time beside [`Leg::play`].
     pub fn play_over(&self, plan: Box<PlayPlan>) -> Result<PlayId, LegError> {
-        self.play_at(plan, true)
+        self.play_at(plan, PlayHow::Over)
     }
 
-    fn play_at(&self, plan: Box<PlayPlan>, over: bool) -> Result<PlayId, LegError> {
+    fn play_at(&self, plan: Box<PlayPlan>, how: PlayHow) -> Result<PlayId, LegError> {
         let id = PlayId(self.new_id());
-        self.post(Op::Play { id, plan, over })?;
+        self.post(Op::Play { id, plan, how })?;
         Ok(id)
     }
 

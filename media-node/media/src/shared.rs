@@ -65,7 +65,7 @@ pub(crate) struct Command {
 pub(crate) enum Op {
     Attach(Box<LegState>),
     SetRtp(Box<NewRtp>),
-    Play { id: PlayId, plan: Box<PlayPlan>, over: bool },
+    Play { id: PlayId, plan: Box<PlayPlan>, how: PlayHow },
     PlayControl { id: PlayId, control: PlayControl },
     Record(Box<Tap>),
     RecordControl { id: RecordId, control: RecordControl },
@@ -89,6 +89,17 @@ pub(crate) enum Op {
 pub(crate) struct NewRtp {
     pub(crate) params: Box<RtpParams>,
     pub(crate) jitter: Option<Box<JitterBuffer>>,
+}
+
+/// What a new play does to one in progress.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum PlayHow {
+    /// Ends it.
+    Instead,
+    /// Lets it wait.
+    Within,
+    /// Is added to it, or to whatever else the leg hears.
+    Over,
 }
 
 #[derive(Debug, Clone, Copy)]

@@ -27,7 +27,7 @@ fn a_file_is_heard_whole_in_even_packets_and_its_end_is_told() {
     call.leg.play(plan(8000)).unwrap();
     world.sim.run_ms(1100);
     let heard = call.phone.heard();
-    assert_eq!(heard.len(), 50 + 1, "fifty frames, and one that finds the end");
+    assert_eq!(heard.len(), 50);
     assert_continuous(&heard);
     assert!(
         heard.windows(2).all(|w| w[1].header.timestamp.wrapping_sub(w[0].header.timestamp) == 160)
@@ -58,6 +58,26 @@ fn plays_are_stopped_replaced_paused_and_moved() {
     assert_eq!(ends.len(), 2);
     assert_eq!((ends[0].1, ends[1].1), (PlayEnd::Replaced, PlayEnd::Stopped));
     assert_eq!((ends[0].0, ends[1].0), (800, 960));
+}
+
+#[test]
+fn a_play_within_another_lets_it_go_on_afterwards() {
+    let mut world = World::new();
+    let mut call = world.call(1, Codec::L16_8K);
+    call.leg.play(plan(1600)).unwrap();
+    world.sim.run_ms(100);
+    call.leg.play_within(plan(480)).unwrap();
+    world.sim.run_ms(300);
+    let values: Vec<i16> = call
+        .phone
+        .heard()
+        .iter()
+        .map(|p| i16::from_be_bytes([p.payload[0], p.payload[1]]))
+        .collect();
+    let hundreds: Vec<i16> = values.iter().map(|v| v / 100).collect();
+    assert_eq!(hundreds, [1, 2, 3, 4, 5, 1, 2, 3, 6, 7, 8, 9, 10]);
+    let ends = play_ends(call.events());
+    assert_eq!(ends, [(480, PlayEnd::Finished), (1600, PlayEnd::Finished)]);
 }
 
 #[test]

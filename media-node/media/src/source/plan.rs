@@ -70,6 +70,19 @@ impl PlayPlan {
         &self.params
     }
 
+    /// Whether the last sample has been given out.
+    pub fn is_finished(&self) -> bool {
+        if self.passes_left != Some(0) {
+            return false;
+        }
+        let at_end = match self.pieces.get(self.index) {
+            Some(Piece::Tone(generator)) => generator.is_finished(),
+            Some(piece) => piece.len().is_some_and(|len| self.at >= len),
+            None => true,
+        };
+        at_end && self.index + 1 >= self.pieces.len()
+    }
+
     /// Plays the plan `times` times; `None` = for ever.
     #[must_use]
     pub fn repeated(mut self, times: Option<u32>) -> Self {
@@ -127,17 +140,14 @@ impl PlayPlan {
     /// Writes samples to `out`; fewer than asked for means the end of the last pass.
     pub fn fill(&mut self, out: &mut [i16]) -> usize {
         let mut written = 0;
-        let mut pass_started_at = Some(0);
+        let mut written_before_pass = None;
         while written < out.len() {
             let Some(piece) = self.pieces.get_mut(self.index) else {
                 // A pass without a sample would go round for ever.
-                if pass_started_at == Some(written) && written > 0 || !self.next_pass() {
+                if written_before_pass == Some(written) || !self.next_pass() {
                     break;
                 }
-                if pass_started_at == Some(written) && self.len_samples() == Some(0) {
-                    break;
-                }
-                pass_started_at = Some(written);
+                written_before_pass = Some(written);
                 continue;
             };
             let room = &mut out[written..];

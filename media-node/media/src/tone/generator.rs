@@ -48,6 +48,15 @@ impl Generator {
         Some(once.saturating_mul(u64::from(loops)))
     }
 
+    /// Whether the last sample has been written.
+    pub fn is_finished(&self) -> bool {
+        let Some(element) = self.tones.elements.get(self.element) else { return true };
+        let last = self.element + 1 == self.tones.elements.len()
+            && self.time_of_element + 1 >= element.times
+            && matches!(self.tones.loops, Loops::Times(times) if self.loop_number + 1 >= times);
+        self.ended || (last && self.at >= self.total(element))
+    }
+
     /// Back to the start.
     pub fn rewind(&mut self) {
         let tones = std::mem::replace(

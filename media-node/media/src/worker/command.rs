@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use super::leg::{LegState, MAX_TAPS, Playing, Route, Transport, Watching};
 use super::{COMMANDS_PER_PASS, NOWHERE, Worker};
 use crate::dtmf::DigitStep;
-use crate::event::{PlayEnd, RecordEnd};
+use crate::event::RecordEnd;
 use crate::io::{MediaIo, Token};
 use crate::latch::Latch;
 use crate::leg::{BridgeOptions, PlayId, RecordId, Side};
@@ -53,11 +53,7 @@ impl<I: MediaIo> Worker<I> {
         match op {
             Op::Attach(_) | Op::Bridge { .. } => {}
             Op::SetRtp(new) => self.set_rtp(leg, *new),
-            Op::Play { id, plan, over } => {
-                leg.end_play(over, PlayEnd::Replaced, &self.ctx);
-                let place = if over { &mut leg.over } else { &mut leg.main };
-                *place = Some(Playing::new(id, plan));
-            }
+            Op::Play { id, plan, how } => leg.begin_play(Playing::new(id, plan), how, &self.ctx),
             Op::PlayControl { id, control } => self.control_play(leg, id, control),
             Op::Record(tap) if leg.taps.len() < MAX_TAPS => leg.taps.push(tap),
             Op::Record(tap) => {
@@ -144,14 +140,15 @@ impl<I: MediaIo> Worker<I> {
     }
 
     fn control_play(&self, leg: &mut LegState, id: PlayId, control: PlayControl) {
-        let over = leg.over.as_ref().is_some_and(|p| p.id == id);
-        let place = if over { &mut leg.over } else { &mut leg.main };
-        let Some(play) = place.as_mut().filter(|p| p.id == id) else { return };
+        if let PlayControl::Stop = control {
+            return leg.stop_play(id, &self.ctx);
+        }
+        let Some(play) = leg.play(id) else { return };
         match control {
             PlayControl::Pause(paused) => play.paused = paused,
             PlayControl::Seek { position, relative } => play.plan.seek(position, relative),
             PlayControl::Volume(percent) => play.volume.percent = percent,
-            PlayControl::Stop => leg.end_play(over, PlayEnd::Stopped, &self.ctx),
+            PlayControl::Stop => {}
         }
     }
 
@@ -275,8 +272,7 @@ impl<I: MediaIo> Worker<I> {
     fn close(&mut self, slot: u32) {
         let Some(mut leg) = self.detach(slot) else { return };
         self.unbridge(&mut leg);
-        leg.end_play(false, PlayEnd::Closed, &self.ctx);
-        leg.end_play(true, PlayEnd::Closed, &self.ctx);
+        leg.end_plays(&self.ctx);
         leg.taps.iter().for_each(|t| t.finish(&RecordEnd::Closed));
         leg.arrival.publish(&leg.shared.stats);
         leg.retell();

@@ -19,12 +19,14 @@ use crate::ports::Sockets;
 use crate::record::tap::{Fifo, Tap, score};
 use crate::resample::Converter;
 use crate::rtp::{self, Header};
-use crate::shared::LegShared;
+use crate::shared::{LegShared, PlayHow};
 use crate::source::PlayPlan;
 use crate::stats::arrival::{Arrival, Order};
 
 /// Events that wait for room in a full channel before the unimportant ones are dropped.
 const PENDING: usize = 256;
+/// Plays that can wait for one within them to end.
+const MAX_SUSPENDED: usize = 8;
 /// Recordings a leg can have at once.
 pub(crate) const MAX_TAPS: usize = 8;
 
@@ -89,7 +91,7 @@ impl Playing {
         Self { id, plan, paused: false, volume, samples: 0, fraction: 0, last: 0 }
     }
 
-    /// Fills a frame; false when the plan has ended (the rest of the frame is silence).
+    /// Fills a frame; false when it was the last one (what the plan had not is silence).
     fn fill(&mut self, out: &mut [i16], rate: u32) -> bool {
         if self.paused {
             out.fill(0);
@@ -103,7 +105,7 @@ impl Playing {
         self.samples += n as u64;
         out[n..].fill(0);
         self.volume.apply(&mut out[..n]);
-        n == out.len()
+        n == out.len() && !self.plan.is_finished()
     }
 
     /// A plan opened for another rate than the leg now has (the codec changed under it): nearest
@@ -230,6 +232,8 @@ pub(crate) struct LegState {
     pub(crate) digits_out: send::Sender,
     pub(crate) inband: Option<Box<inband::Detector>>,
     pub(crate) main: Option<Playing>,
+    /// Plays interrupted by the main one; the last goes on when it ends.
+    suspended: Vec<Playing>,
     pub(crate) over: Option<Playing>,
     pub(crate) route: Route,
     pub(crate) taps: Vec<Box<Tap>>,
@@ -282,6 +286,7 @@ impl LegState {
             digits_out: send::Sender::default(),
             inband: None,
             main: None,
+            suspended: Vec::new(),
             over: None,
             route: Route::Nowhere,
             taps: Vec::with_capacity(MAX_TAPS),
@@ -346,9 +351,60 @@ impl LegState {
     pub(crate) fn end_play(&mut self, over: bool, reason: PlayEnd, ctx: &Ctx) {
         let place = if over { &mut self.over } else { &mut self.main };
         let Some(play) = place.take() else { return };
+        if !over {
+            self.main = self.suspended.pop();
+        }
+        self.tell_play_end(play, reason, ctx);
+    }
+
+    fn tell_play_end(&mut self, play: Playing, reason: PlayEnd, ctx: &Ctx) {
         let (id, samples, position) = (play.id, play.samples, play.plan.position());
         self.tell(LegEvent::PlayDone { id, samples, position, reason });
         ctx.retire_plan(play.plan);
+    }
+
+    /// Begins a play; one in progress waits for its end when it is `within` it.
+    pub(crate) fn begin_play(&mut self, play: Playing, how: PlayHow, ctx: &Ctx) {
+        match how {
+            PlayHow::Over => {
+                self.end_play(true, PlayEnd::Replaced, ctx);
+                self.over = Some(play);
+            }
+            PlayHow::Within if self.suspended.len() < MAX_SUSPENDED => {
+                self.suspended.extend(self.main.replace(play));
+            }
+            PlayHow::Instead | PlayHow::Within => {
+                if let Some(old) = self.main.replace(play) {
+                    self.tell_play_end(old, PlayEnd::Replaced, ctx);
+                }
+            }
+        }
+    }
+
+    /// The play of that name, wherever it is.
+    pub(crate) fn play(&mut self, id: PlayId) -> Option<&mut Playing> {
+        let all = self.main.iter_mut().chain(&mut self.over).chain(&mut self.suspended);
+        all.into_iter().find(|p| p.id == id)
+    }
+
+    /// Ends the play of that name.
+    pub(crate) fn stop_play(&mut self, id: PlayId, ctx: &Ctx) {
+        if self.main.as_ref().is_some_and(|p| p.id == id) {
+            self.end_play(false, PlayEnd::Stopped, ctx);
+        } else if self.over.as_ref().is_some_and(|p| p.id == id) {
+            self.end_play(true, PlayEnd::Stopped, ctx);
+        } else if let Some(index) = self.suspended.iter().position(|p| p.id == id) {
+            let play = self.suspended.remove(index);
+            self.tell_play_end(play, PlayEnd::Stopped, ctx);
+        }
+    }
+
+    /// Ends everything that plays: the leg is closed.
+    pub(crate) fn end_plays(&mut self, ctx: &Ctx) {
+        self.end_play(true, PlayEnd::Closed, ctx);
+        while self.main.is_some() {
+            self.end_play(false, PlayEnd::Closed, ctx);
+        }
     }
 
     // === receiving ===

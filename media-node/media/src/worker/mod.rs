@@ -203,6 +203,7 @@ impl<I: MediaIo> Worker<I> {
         self.mailbox.awake();
         let started = self.io.now_us();
         self.ctx.now = Now { us: started };
+        self.wheel.resume(self.ctx.now.ms());
         self.obey();
         for token in &ready {
             self.read(*token);

@@ -38,6 +38,13 @@ impl Wheel {
         due_ms
     }
 
+    /// Catches up with the clock after a time without anything due.
+    pub(crate) fn resume(&mut self, now_ms: u64) {
+        if self.filled == 0 {
+            self.cursor_ms = self.cursor_ms.max(now_ms);
+        }
+    }
+
     /// When something is due next.
     pub(crate) fn next_due(&self) -> Option<u64> {
         if self.filled == 0 {
@@ -92,6 +99,15 @@ mod tests {
         assert_eq!(due(&mut wheel, 1010), [0u32; 0]);
         assert_eq!(wheel.add(1, 900), 1011);
         assert_eq!(due(&mut wheel, 1011), [1]);
+    }
+
+    #[test]
+    fn after_a_long_idle_time_the_present_counts() {
+        let mut wheel = Wheel::new(1000);
+        wheel.resume(90_000);
+        assert_eq!(wheel.add(1, 90_010), 90_010);
+        assert_eq!(due(&mut wheel, 90_009), [0u32; 0]);
+        assert_eq!(due(&mut wheel, 90_010), [1]);
     }
 
     #[test]
