@@ -87,7 +87,7 @@ def test_help_is_printed_and_the_status_is_0(run, option):
 def test_a_refused_connection_is_255(run):
     done = run("-x", "status", port=closed_port())
     assert done.returncode == 255 and done.stdout == ""
-    assert done.stderr.startswith("[ERROR] fs_cli.c:") and done.stderr.endswith("Error Connecting [Socket Connection Error]\n")
+    assert done.stderr.startswith("[ERROR] fs_cli.") and done.stderr.endswith("Error Connecting [Socket Connection Error]\n")
 
 
 def test_a_wrong_password_is_255(run):
@@ -98,6 +98,10 @@ def test_a_wrong_password_is_255(run):
 def test_a_host_that_does_not_resolve_is_255(run):
     done = run("-H", "no-such-host.invalid", "-x", "status")
     assert done.returncode == 255 and "Error Connecting [Cannot resolve host]" in done.stderr
+
+
+def test_the_last_of_two_equal_options_wins(site, run):
+    assert run("-P", str(site.esl_port), "-x", "echo hello", port=1).stdout == "hello\n"
 
 
 @pytest.mark.parametrize("args", [("-P", "0"), ("-P", "70000"), ("-d", "9")])
@@ -148,8 +152,9 @@ def test_slash_help_lists_the_slash_commands(site, terminal):
     t = terminal("-q")
     t.expect(prompt(site))
     t.line("/help")
+    shown = t.expect(rf"(?s).*{prompt(site)}")[0]
     for word in ("/event", "/noevents", "/nixevent", "/log", "/nolog", "/filter", "/uuid", "/logfilter", "/debug", "/exit"):
-        assert word in t.expect(rf"(?s).*{word}")[0]
+        assert word in shown, word
 
 
 def test_an_unknown_slash_command_is_named(site, terminal):

@@ -14,6 +14,8 @@ use crate::client::Credentials;
 /// commands. With -x it runs one command, prints its output and exits.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "fs_cli", disable_help_flag = true, disable_version_flag = true, after_help = EXAMPLES)]
+// As with getopt, the last of several wins: scripts put their defaults in front of what they are given.
+#[command(args_override_self = true)]
 pub struct Options {
     /// Show this help.
     #[arg(short = 'h', long, short_alias = '?', action = ArgAction::SetTrue)]
