@@ -440,3 +440,117 @@ impl fmt::Debug for EventSink {
         f.debug_struct("EventSink").finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bus() -> Arc<EventBus> {
+        EventBus::new(CoreInfo {
+            core_uuid: "core".into(),
+            hostname: "box".into(),
+            switchname: "pbx".into(),
+            ipv4: String::new(),
+            ipv6: String::new(),
+        })
+    }
+
+    fn names(reader: &mut Subscription) -> Vec<EventName> {
+        std::iter::from_fn(|| reader.try_recv()).map(|event| event.name()).collect()
+    }
+
+    #[test]
+    fn the_core_block_is_in_order_and_in_front() {
+        let bus = bus();
+        bus.skip();
+        let mut event = Event::new(EventName::Heartbeat);
+        event.push("Event-Info", "System Ready");
+        let caller = Caller { file: "src/core/heart.rs", func: "core::heart::beat::here", line: 7 };
+        bus.stamp_at(&mut event, caller, 1_709_633_472_000_123);
+        let text = String::from_utf8(event.plain().to_vec()).unwrap();
+        let (before, after) = text.split_once("Event-Date-Local: ").unwrap();
+        assert_eq!(
+            before,
+            "Event-Name: HEARTBEAT\nCore-UUID: core\nFreeSWITCH-Hostname: box\nFreeSWITCH-Switchname: pbx\n\
+             FreeSWITCH-IPv4: 127.0.0.1\nFreeSWITCH-IPv6: %3A%3A1\n"
+        );
+        let (_local, after) = after.split_once('\n').unwrap();
+        assert_eq!(
+            after,
+            "Event-Date-GMT: Tue,%2005%20Mar%202024%2010%3A11%3A12%20GMT\nEvent-Date-Timestamp: 1709633472000123\n\
+             Event-Calling-File: heart.rs\nEvent-Calling-Function: beat\nEvent-Calling-Line-Number: 7\n\
+             Event-Sequence: 2\nEvent-Info: System%20Ready\n\n"
+        );
+        assert_eq!(event.get("event-sequence").as_deref(), Some("2"));
+    }
+
+    #[test]
+    fn readers_get_what_they_listen_to_and_nobody_else_is_asked() {
+        let bus = bus();
+        assert!(!bus.wants(EventName::Dtmf));
+        let mut reader = bus.subscribe(10);
+        reader.listen(EventName::Dtmf);
+        reader.listen(EventName::Dtmf);
+        reader.listen_custom("a::b");
+        assert!(bus.wants(EventName::Dtmf) && !bus.wants(EventName::Talk));
+        for event in [
+            Event::new(EventName::Dtmf),
+            Event::new(EventName::Talk),
+            Event::custom("a::b"),
+            Event::custom("c"),
+        ] {
+            crate::fire!(bus, event);
+        }
+        assert_eq!(names(&mut reader), [EventName::Dtmf, EventName::Custom]);
+        reader.unlisten(EventName::Dtmf);
+        assert!(!bus.wants(EventName::Dtmf));
+        reader.listen(EventName::All);
+        assert!(bus.wants(EventName::Talk));
+        crate::fire!(bus, Event::custom("c"));
+        assert_eq!(names(&mut reader), [EventName::Custom]);
+        drop(reader);
+        assert!(!bus.wants(EventName::Talk) && !bus.wants(EventName::Custom));
+        assert!(bus.subscribers.load().is_empty());
+    }
+
+    #[test]
+    fn every_reader_holds_the_same_event() {
+        let bus = bus();
+        let (mut one, mut two) = (bus.subscribe(1), bus.subscribe(1));
+        one.listen(EventName::Talk);
+        two.listen(EventName::Talk);
+        let fired = crate::fire!(bus, Event::new(EventName::Talk));
+        assert!(
+            Arc::ptr_eq(&one.try_recv().unwrap(), &fired)
+                && Arc::ptr_eq(&two.try_recv().unwrap(), &fired)
+        );
+    }
+
+    #[tokio::test]
+    async fn a_reader_that_lost_too_much_is_given_up() {
+        let bus = bus();
+        let mut reader = bus.subscribe(1);
+        reader.listen(EventName::Talk);
+        for _ in 0..502 {
+            crate::fire!(bus, Event::new(EventName::Talk));
+        }
+        assert_eq!(reader.lost(), 501);
+        assert!(reader.recv().await.is_none());
+    }
+
+    #[test]
+    fn what_a_client_sent_stands_before_the_core_block() {
+        let bus = bus();
+        let mut event = Event::new(EventName::Message);
+        event.push("Event-Name", "whatever").push("X", "1");
+        bus.stamp_last(&mut event, crate::caller!());
+        assert!(
+            event.plain().starts_with(b"X: 1\nEvent-Name: MESSAGE\n"),
+            "MESSAGE holds each name once"
+        );
+        let mut event = Event::new(EventName::Notify);
+        event.push("Event-Name", "whatever");
+        bus.stamp_last(&mut event, crate::caller!());
+        assert!(event.plain().starts_with(b"Event-Name: whatever\nEvent-Name: NOTIFY\n"));
+    }
+}

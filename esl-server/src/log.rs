@@ -241,3 +241,44 @@ impl Drop for LogSubscription {
         self.hub.recount();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(level: Level) -> LogLine {
+        LogLine {
+            level,
+            text_channel: TextChannel::Log,
+            file: "a.rs".into(),
+            func: "f".into(),
+            line: 1,
+            user_data: String::new(),
+            text: format!("{level}\n"),
+        }
+    }
+
+    #[tokio::test]
+    async fn each_reader_gets_its_level_and_the_hub_knows_the_highest() {
+        let hub = LogHub::new();
+        assert!(!hub.enabled(Level::Console));
+        let mut errors = hub.subscribe(10, Some(Level::Err));
+        let mut all = hub.subscribe(10, None);
+        assert!(hub.enabled(Level::Err) && !hub.enabled(Level::Warning));
+        all.set_level(Some(Level::Debug));
+        for level in [Level::Debug, Level::Err] {
+            hub.publish(line(level));
+        }
+        assert_eq!(errors.recv().await.unwrap().level, Level::Err);
+        assert_eq!(all.recv().await.unwrap().level, Level::Debug);
+        drop(all);
+        assert!(!hub.enabled(Level::Debug) && hub.enabled(Level::Err));
+    }
+
+    #[test]
+    fn levels_have_names_but_error_is_none() {
+        assert_eq!(Level::parse("Warning"), Some(Level::Warning));
+        assert_eq!(Level::parse("error"), None);
+        assert_eq!(Level::from_number(8), None);
+    }
+}

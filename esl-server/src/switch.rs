@@ -38,6 +38,7 @@ pub trait Switch: Send + Sync + 'static {
 
     /// Queues an event to a live call instead of broadcasting it; gives it back when there is no
     /// such call.
+    #[allow(clippy::result_large_err, reason = "the event comes back by value, unused")]
     fn queue_event_to_call(&self, uuid: &str, event: Event) -> Result<(), Event>;
 
     /// Resolves when the system is being shut down, for connections that calls have opened.

@@ -52,7 +52,7 @@ const fn is_upper_hex(b: u8) -> bool {
     b.is_ascii_digit() || matches!(b, b'A'..=b'F')
 }
 
-/// Undoes [`url`]: `%XX` in either case becomes the byte, anything else stays.
+/// Undoes the URL encoding of events: `%XX` in either case becomes the byte, anything else stays.
 pub fn url_decode(text: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(text.len());
     let mut rest = text;

@@ -114,7 +114,7 @@ impl Event {
         let (name, value) = (name.into(), value.into());
         self.changed();
         if self.name == EventName::Custom && name.eq_ignore_ascii_case(SUBCLASS) {
-            self.subclass = Some(value.text().into()).filter(|s: &Box<str>| !s.is_empty());
+            self.subclass = Some(value.text()).filter(|s| !s.is_empty()).map(Into::into);
         } else if value.is_empty() {
             self.remove(&name);
         } else if let (base, Some(index)) = value::split_index(&name) {
@@ -416,7 +416,7 @@ mod tests {
         let caller = caller!();
         assert_eq!(caller.file_name(), "mod.rs");
         assert_eq!(caller.function(), "the_caller_is_named_by_file_and_function");
-        let in_closure = (|| caller!())();
-        assert_eq!(in_closure.function(), "the_caller_is_named_by_file_and_function");
+        let closure = || caller!();
+        assert_eq!(closure().function(), "the_caller_is_named_by_file_and_function");
     }
 }

@@ -91,7 +91,8 @@ impl Permissions {
         let Some(allowed) = &self.api else {
             return true;
         };
-        let (command, rest) = line.trim().split_once(' ').unwrap_or((line.trim(), ""));
+        let line = line.trim();
+        let (command, rest) = line.split_once(' ').unwrap_or((line, ""));
         allowed.contains(command)
             && (!WRAPPERS.contains(&command) || rest.trim().is_empty() || self.api(rest))
     }

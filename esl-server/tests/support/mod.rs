@@ -1,5 +1,6 @@
 //! A switch that exists only in memory, and raw clients that compare bytes.
 #![allow(dead_code, unreachable_pub, missing_docs, reason = "each test binary uses a part of it")]
+#![allow(clippy::result_large_err, reason = "the trait's signature")]
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
