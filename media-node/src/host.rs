@@ -197,22 +197,34 @@ pub fn expand_event(switch: &Arc<Switch>, event: &Event, text: &str) -> String {
     if !needs_expansion(text) {
         return text.to_owned();
     }
-    dialplan_xml::expand::expand_event(text, &mut EventHost { switch, event })
+    dialplan_xml::expand::expand_event(text, &mut EventHost { switch, event, variables: true })
 }
 
 fn needs_expansion(text: &str) -> bool {
     text.contains(['$', '\\'])
 }
 
+/// Expands text from an event's headers under their full names (`eval uuid:…`).
+#[must_use]
+pub fn expand_headers(switch: &Arc<Switch>, event: &Event, text: &str) -> String {
+    if !needs_expansion(text) {
+        return text.to_owned();
+    }
+    dialplan_xml::expand::expand_event(text, &mut EventHost { switch, event, variables: false })
+}
+
 struct EventHost<'a> {
     switch: &'a Arc<Switch>,
     event: &'a Event,
+    /// Are channel variables known by their own names too?
+    variables: bool,
 }
 
 impl Host for EventHost<'_> {
     fn variable(&mut self, name: &str) -> Option<String> {
         let header = |name: &str| self.event.get(name).map(Cow::into_owned);
-        header(name).or_else(|| header(&format!("variable_{name}")))
+        header(name)
+            .or_else(|| if self.variables { header(&format!("variable_{name}")) } else { None })
     }
 
     fn set_variable(&mut self, _name: &str, _value: Option<&str>) {}

@@ -11,6 +11,7 @@ pub mod call;
 pub mod clock;
 pub mod config;
 pub mod endpoint;
+pub mod heartbeat;
 pub mod host;
 pub mod modules;
 pub mod schedule;

@@ -1,6 +1,30 @@
-//! Which of the reference's modules this switch stands in for, and which are loaded.
+//! Which of the reference's modules this switch stands in for, which are loaded, and what they bring.
 
+use std::sync::Arc;
+
+use dialplan_xml::config::ModulesConf;
+use esl_server::event::{Event, EventName};
 use parking_lot::RwLock;
+
+use crate::switch::Switch;
+
+/// Modules whose work is done here. Everything else is not loaded, and `module_exists` says so.
+pub const HERE: &[&str] = &[
+    "mod_commands",
+    "mod_console",
+    "mod_db",
+    "mod_dialplan_xml",
+    "mod_dptools",
+    "mod_event_socket",
+    "mod_expr",
+    "mod_hash",
+    "mod_logfile",
+    "mod_loopback",
+    "mod_native_file",
+    "mod_sndfile",
+    "mod_sofia",
+    "mod_tone_stream",
+];
 
 /// The set of loaded modules, by FreeSWITCH's names.
 #[derive(Default)]
@@ -24,4 +48,166 @@ impl Modules {
     pub fn unload(&self, name: &str) -> bool {
         self.loaded.write().remove(name)
     }
+}
+
+/// Something a module brings: an endpoint, a command, a codec, …
+#[derive(Clone, Debug)]
+pub struct Interface {
+    /// `api`, `application`, `endpoint`, `codec`, …
+    pub kind: &'static str,
+    /// Its name.
+    pub name: String,
+    /// Whose it is.
+    pub module: &'static str,
+    /// One line about it; empty for kinds that have none.
+    pub description: &'static str,
+    /// Argument syntax; empty for kinds that have none.
+    pub syntax: &'static str,
+}
+
+impl Interface {
+    fn plain(kind: &'static str, name: impl Into<String>, module: &'static str) -> Self {
+        Self { kind, name: name.into(), module, description: "", syntax: "" }
+    }
+
+    /// The file an administrator expects the module in.
+    #[must_use]
+    pub fn filename(&self, switch: &Switch) -> String {
+        if self.module.starts_with("CORE_") {
+            return String::new();
+        }
+        switch.dirs.mod_dir.join(format!("{}.so", self.module)).display().to_string()
+    }
+}
+
+/// Interfaces that need no registry: kind, name, module.
+const FIXED: &[(&str, &str, &str)] = &[
+    ("codec", "G.711 alaw", "CORE_PCM_MODULE"),
+    ("codec", "G.711 ulaw", "CORE_PCM_MODULE"),
+    ("codec", "RAW Signed Linear (16 bit)", "CORE_PCM_MODULE"),
+    ("dialplan", "XML", "mod_dialplan_xml"),
+    ("dialplan", "inline", "mod_dptools"),
+    ("timer", "soft", "CORE_SOFTTIMER_MODULE"),
+    ("chat", "event", "mod_dptools"),
+    ("chat", "sip", "mod_sofia"),
+    ("file", "file_string", "mod_dptools"),
+    ("file", "silence_stream", "mod_tone_stream"),
+    ("file", "tone_stream", "mod_tone_stream"),
+    ("file", "L16", "mod_native_file"),
+    ("file", "PCMA", "mod_native_file"),
+    ("file", "PCMU", "mod_native_file"),
+    ("file", "wav", "mod_sndfile"),
+    ("limit", "db", "mod_db"),
+    ("limit", "hash", "mod_hash"),
+];
+
+/// Everything the loaded modules bring.
+#[must_use]
+pub fn interfaces(switch: &Switch) -> Vec<Interface> {
+    let mut all: Vec<Interface> = switch
+        .endpoints()
+        .into_iter()
+        .map(|(name, module)| Interface::plain("endpoint", name, module))
+        .collect();
+    all.extend(FIXED.iter().map(|(kind, name, module)| Interface::plain(kind, *name, module)));
+    all.extend(switch.apps.all().into_iter().map(|app| Interface {
+        kind: "application",
+        name: app.name.to_owned(),
+        module: app.module,
+        description: app.description,
+        syntax: app.syntax,
+    }));
+    all.extend(switch.apis.all().into_iter().map(|api| Interface {
+        kind: "api",
+        name: api.name.to_owned(),
+        module: api.module,
+        description: api.description,
+        syntax: api.syntax,
+    }));
+    all.retain(|interface| {
+        interface.module.starts_with("CORE_") || switch.modules().is_loaded(interface.module)
+    });
+    all
+}
+
+/// Loads what `modules.conf` and its two relatives name; no list means everything there is.
+///
+/// # Errors
+/// The message to stop with, if a module marked critical is not to be had.
+pub fn load_configured(switch: &Arc<Switch>) -> Result<(), String> {
+    let config = switch.config.load_full();
+    let mut loads = Vec::new();
+    for file in ["pre_load_modules.conf", "modules.conf", "post_load_modules.conf"] {
+        loads.extend(ModulesConf::read(config.tree.configuration(file)).modules);
+    }
+    if config.modules.modules.is_empty() {
+        for name in HERE {
+            load(switch, name);
+        }
+    }
+    for wanted in loads {
+        let name = wanted.module.rsplit('/').next().unwrap_or_default().trim_end_matches(".so");
+        if HERE.contains(&name) {
+            load(switch, name);
+        } else if wanted.critical {
+            return Err(format!(
+                "{}: critical module {name} is not part of this switch",
+                wanted.place
+            ));
+        } else {
+            tracing::warn!(
+                "{}: {name} is not part of this switch; what it would bring is missing",
+                wanted.place
+            );
+        }
+    }
+    Ok(())
+}
+
+/// Takes a module into use and announces what it brings. False if it is in use already.
+pub fn load(switch: &Arc<Switch>, name: &str) -> bool {
+    if !switch.modules().load(name) {
+        return false;
+    }
+    let mut brings = interfaces(switch);
+    brings.retain(|interface| interface.module == name);
+    brings.sort_by_key(|interface| (rank(interface.kind), interface.name.clone()));
+    if brings.is_empty() {
+        brings.push(Interface {
+            kind: "generic",
+            name: name.to_owned(),
+            module: "",
+            description: "",
+            syntax: "",
+        });
+    }
+    for interface in &brings {
+        announce(switch, interface);
+    }
+    tracing::info!("Successfully Loaded [{name}]");
+    true
+}
+
+/// The order in which the reference announces the kinds within a module.
+fn rank(kind: &str) -> usize {
+    const ORDER: &[&str] =
+        &["endpoint", "codec", "dialplan", "timer", "application", "api", "file", "chat", "limit"];
+    ORDER.iter().position(|known| *known == kind).unwrap_or(ORDER.len())
+}
+
+fn announce(switch: &Switch, interface: &Interface) {
+    if !switch.bus.wants(EventName::ModuleLoad) {
+        switch.bus.skip();
+        return;
+    }
+    let mut event = Event::new(EventName::ModuleLoad);
+    event.push("type", interface.kind);
+    event.push("name", interface.name.as_str());
+    if matches!(interface.kind, "api" | "application") {
+        event.push("description", interface.description);
+        event.push("syntax", interface.syntax);
+    }
+    event.push("key", interface.module);
+    event.push("filename", interface.filename(switch));
+    esl_server::fire!(switch.bus, event);
 }

@@ -8,12 +8,11 @@ use dialplan_xml::Globals;
 use esl_server::event::{Event, EventName};
 use esl_server::server::{Listener, ServerConfig, ServerHandle};
 use esl_server::{CoreInfo, EventBus};
-use parking_lot::Mutex;
 
 use crate::boot::{Context, Fatal, LogControl, Request, Signals};
 use crate::sofia::Sofia;
 use crate::sofia::outbound::SofiaEndpoint;
-use crate::switch::{EslFace, Parts, Peaks, Stop, Switch, tick};
+use crate::switch::{EslFace, Parts, Stop, Switch};
 use crate::{clock, config};
 
 /// Runs the switch until it is told to stop.
@@ -54,9 +53,12 @@ pub async fn run(context: Context) -> Result<(), Fatal> {
     let sofia = Sofia::new(Arc::clone(&switch));
     switch.set_sofia(Arc::clone(&sofia));
     switch.add_endpoint(Arc::new(SofiaEndpoint(Arc::clone(&sofia))));
-    sofia.start_all().await;
+    crate::modules::load_configured(&switch).map_err(Fatal::config)?;
+    if switch.modules().is_loaded("mod_sofia") {
+        sofia.start_all().await;
+    }
     let _listener = listen(&switch).await?;
-    spawn_clock(&switch);
+    crate::heartbeat::start(&switch);
     let Context { ready, mut signals, log, identity, options, .. } = context;
     identity.take().map_err(|error| Fatal::new(error.to_string()))?;
     ready.announce();
@@ -95,19 +97,6 @@ async fn listen(switch: &Arc<Switch>) -> Result<ServerHandle, Fatal> {
         .await
         .map_err(|error| Fatal::new(format!("Event Socket: {error}")))?;
     Ok(listener.serve(Arc::new(EslFace(Arc::clone(switch)))))
-}
-
-/// Counters every second, HEARTBEAT every `event-heartbeat-interval`.
-fn spawn_clock(switch: &Arc<Switch>) {
-    let switch = Arc::clone(switch);
-    tokio::spawn(async move {
-        let history = Mutex::new(Peaks::default());
-        let mut seconds = tokio::time::interval(Duration::from_secs(1));
-        loop {
-            seconds.tick().await;
-            tick(&switch, &history);
-        }
-    });
 }
 
 fn fire_info(switch: &Switch, name: EventName, info: &str) {

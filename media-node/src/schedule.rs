@@ -32,6 +32,8 @@ enum Action {
     Hangup { cause: Cause, partner: bool },
     Transfer { exten: String, dialplan: Option<String>, context: Option<String> },
     Broadcast { path: String, legs: String },
+    Heartbeat,
+    CheckIp,
 }
 
 impl Job {
@@ -68,9 +70,33 @@ impl Job {
         Self { description: "sched_broadcast".into(), group: uuid.to_owned(), every: None, action }
     }
 
+    /// The core's HEARTBEAT.
+    #[must_use]
+    pub fn heartbeat(every: u32) -> Self {
+        Self {
+            description: "heartbeat".into(),
+            group: "core".into(),
+            every: Some(every),
+            action: Action::Heartbeat,
+        }
+    }
+
+    /// The core's look at the machine's address; listed as in the reference, does nothing here.
+    #[must_use]
+    pub fn check_ip(every: u32) -> Self {
+        Self {
+            description: "check_ip".into(),
+            group: "core".into(),
+            every: Some(every),
+            action: Action::CheckIp,
+        }
+    }
+
     async fn run(&self, switch: &Arc<Switch>) {
         let channel = || -> Option<Arc<Channel>> { switch.channel(&self.group) };
         match &self.action {
+            Action::Heartbeat => crate::heartbeat::fire(switch),
+            Action::CheckIp => {}
             Action::Api { command, args } => {
                 let output = switch.run_api(command, args, None).await;
                 tracing::info!(

@@ -468,6 +468,10 @@ impl esl_server::Switch for EslFace {
         })
     }
 
+    fn expand_alias(&self, line: &str) -> Option<String> {
+        self.0.stores.console.expand(line)
+    }
+
     fn queue_event_to_call(&self, uuid: &str, event: Event) -> Result<(), Event> {
         match self.0.channel(uuid) {
             Some(channel) => {

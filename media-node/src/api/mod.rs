@@ -1,8 +1,21 @@
 //! API commands: one file per family, one registry that `show api`, `help` and every caller read.
 
+pub mod console;
+pub mod control;
+pub mod expr;
+pub mod fsctl;
+pub mod modules;
+pub mod net;
 pub mod originate;
 pub mod regex;
+pub mod sched;
+pub mod show;
+pub mod status;
+pub mod strings;
+pub mod system;
+pub mod time;
 pub mod uuid;
+pub mod vars;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -108,7 +121,24 @@ impl Registry {
     /// Everything this switch can be asked.
     #[must_use]
     pub fn standard() -> Self {
-        let families: &[&'static [Api]] = &[originate::APIS, regex::APIS, uuid::APIS];
+        let families: &[&'static [Api]] = &[
+            console::APIS,
+            control::APIS,
+            expr::APIS,
+            fsctl::APIS,
+            modules::APIS,
+            net::APIS,
+            originate::APIS,
+            regex::APIS,
+            sched::APIS,
+            show::APIS,
+            status::APIS,
+            strings::APIS,
+            system::APIS,
+            time::APIS,
+            uuid::APIS,
+            vars::APIS,
+        ];
         let by_name =
             families.iter().flat_map(|family| family.iter()).map(|api| (api.name, api)).collect();
         Self { by_name }

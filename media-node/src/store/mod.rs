@@ -1,13 +1,22 @@
 //! What outlives a call: keys and values, limits, registrations, call records.
 
 pub mod cdr;
+pub mod console;
 pub mod limits;
+pub mod registrations;
+pub mod tuning;
 
 /// All stores of the switch.
 #[derive(Default)]
 pub struct Stores {
     /// Call records.
     pub cdr: cdr::Records,
+    /// Aliases and completions of the console.
+    pub console: console::Console,
     /// `limit`.
     pub limits: limits::Limits,
+    /// Who is registered.
+    pub registrations: registrations::Registrations,
+    /// Settings of `fsctl`.
+    pub tuning: tuning::Tuning,
 }

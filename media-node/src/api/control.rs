@@ -1,0 +1,134 @@
+//! Commands that act on the whole switch: `reloadxml`, `hupall`, `bgapi`, `log`, and small questions.
+
+use std::sync::Arc;
+
+use esl_server::Level;
+use esl_server::event::{Event, EventName};
+
+use super::{Api, ApiCall, net, usage};
+use crate::call::Cause;
+use crate::{api, clock};
+
+/// The family.
+pub const APIS: &[Api] = &[
+    api!("bgapi", "mod_commands", "<command>[ <arg>]", "Execute an api command in a thread", bgapi),
+    api!("file_exists", "mod_commands", "<file>", "Check if a file exists on server", file_exists),
+    api!("hupall", "mod_commands", "<cause> [<var> <value>] [<var2> <value2>]", "hupall", hupall),
+    api!("log", "mod_commands", LOG, "Log", log),
+    api!("nat_map", "mod_commands", NAT_MAP, "Manage NAT", nat_map),
+    api!("reloadxml", "mod_commands", "", "Reload XML", async reloadxml),
+];
+
+const LOG: &str = "<level> <message>";
+const NAT_MAP: &str =
+    "[status|republish|reinit] | [add|del] <port> [tcp|udp] [static] | [mapping] <enable|disable>";
+
+async fn reloadxml(call: ApiCall) -> String {
+    let (status, _) = net::reload(&call).await;
+    format!("+OK [{status}]\n")
+}
+
+fn hupall(call: &ApiCall) -> String {
+    let words = call.words(64);
+    let (name, cause) = match words.first() {
+        Some(word) => {
+            let cause = Cause::parse(word);
+            (cause.name(), cause)
+        }
+        None => (Cause::MANAGER_REQUEST.name(), Cause::MANAGER_REQUEST),
+    };
+    let pairs: Vec<(&str, &str)> = words
+        .get(1..)
+        .unwrap_or_default()
+        .chunks_exact(2)
+        .filter_map(|pair| Some((pair.first()?.as_str(), pair.get(1)?.as_str())))
+        .collect();
+    for channel in call.switch.channels() {
+        let meant = pairs
+            .iter()
+            .all(|(variable, value)| channel.lookup(variable).as_deref() == Some(*value));
+        if meant {
+            channel.hangup(cause);
+        }
+    }
+    match pairs[..] {
+        [] => format!("+OK hangup all channels with cause {name}\n"),
+        [(variable, value)] => {
+            format!("+OK hangup all channels matching [{variable}]=[{value}] with cause: {name}\n")
+        }
+        [(variable, value), ..] => {
+            format!(
+                "+OK hangup all channels matching [{variable}]=[{value}]... with cause: {name}\n"
+            )
+        }
+    }
+}
+
+fn bgapi(call: &ApiCall) -> String {
+    let mut text = call.args.trim();
+    let mut job = clock::new_uuid();
+    if let Some(rest) = text.strip_prefix("uuid:") {
+        let (uuid, rest) = rest.split_once(' ').unwrap_or((rest, ""));
+        uuid.clone_into(&mut job);
+        text = rest;
+    }
+    if text.is_empty() {
+        return "-ERR Invalid syntax\n".into();
+    }
+    let (command, args) = text.split_once(' ').unwrap_or((text, ""));
+    let (command, args) = (command.to_owned(), args.to_owned());
+    let reply = format!("+OK Job-UUID: {job}\n");
+    let switch = Arc::clone(&call.switch);
+    tokio::spawn(async move {
+        let output = switch.run_api(&command, &args, None).await;
+        let output = output.unwrap_or_else(|| format!("-ERR {command} Command not found!\n"));
+        let mut event = Event::new(EventName::BackgroundJob);
+        event.push("Job-UUID", job);
+        event.push("Job-Command", command);
+        event.push("Job-Command-Arg", args);
+        event.set_body(output);
+        esl_server::fire!(switch.bus, event);
+    });
+    reply
+}
+
+fn file_exists(call: &ApiCall) -> String {
+    std::path::Path::new(call.args.trim()).exists().to_string()
+}
+
+/// Logs for an administrator or a dialplan; false for a level that does not exist.
+pub fn log_line(level: &str, line: &str, uuid: &str) -> bool {
+    let level = match Level::parse(level) {
+        Some(level) => Some(level),
+        None => level.parse().ok().and_then(Level::from_number),
+    };
+    match level {
+        Some(Level::Debug) => tracing::debug!(%uuid, "{line}"),
+        Some(Level::Info) => tracing::info!(%uuid, "{line}"),
+        Some(Level::Notice) => tracing::info!(%uuid, fs_level = "NOTICE", "{line}"),
+        Some(Level::Warning) => tracing::warn!(%uuid, "{line}"),
+        Some(Level::Err) => tracing::error!(%uuid, "{line}"),
+        Some(Level::Crit) => tracing::error!(%uuid, fs_level = "CRIT", "{line}"),
+        Some(Level::Alert) => tracing::error!(%uuid, fs_level = "ALERT", "{line}"),
+        Some(Level::Console) => tracing::error!(%uuid, fs_level = "CONSOLE", "{line}"),
+        None => return false,
+    }
+    true
+}
+
+fn log(call: &ApiCall) -> String {
+    match call.args.trim().split_once(' ') {
+        Some((level, line)) if log_line(level, line, "") => "+OK\n".into(),
+        Some(_) => "-ERR\n".into(),
+        None => usage(LOG),
+    }
+}
+
+fn nat_map(call: &ApiCall) -> String {
+    match call.args.trim().split(' ').next().unwrap_or_default() {
+        "status" => "Nat Type: none, ExtIP: \n".into(),
+        "republish" | "reinit" => "true".into(),
+        "" => usage(NAT_MAP),
+        _ => "false".into(),
+    }
+}

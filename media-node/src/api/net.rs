@@ -1,0 +1,137 @@
+//! Addresses: `acl`, `reloadacl`, `host_lookup`, `is_lan_addr`, `interface_ip`.
+
+use std::net::IpAddr;
+
+use super::{Api, ApiCall, usage};
+use crate::{api, config};
+
+/// The family.
+pub const APIS: &[Api] = &[
+    api!("acl", "mod_commands", "<ip> <list | net>", "Compare an ip to an acl list", acl),
+    api!("gethost", "mod_commands", "<hostname>", "gethostbyname", async host_lookup),
+    api!("host_lookup", "mod_commands", "<hostname>", "Lookup host", async host_lookup),
+    api!(
+        "interface_ip",
+        "mod_commands",
+        INTERFACE_IP,
+        "Return the primary IP of an interface",
+        interface_ip
+    ),
+    api!("is_lan_addr", "mod_commands", "<ip>", "See if an ip is a lan addr", is_lan_addr),
+    api!("reloadacl", "mod_commands", "[reloadxml]", "Reload XML", async reloadacl),
+    api!(
+        "stun",
+        "mod_commands",
+        "<stun_server>[:port] [<source_ip>[:<source_port]]",
+        "Execute STUN lookup",
+        stun
+    ),
+];
+
+const INTERFACE_IP: &str = "[auto|ipv4|ipv6] <ifname>";
+
+fn acl(call: &ApiCall) -> String {
+    let words = call.words(2);
+    let allowed = match (words.first().and_then(|ip| ip.parse().ok()), words.get(1)) {
+        (Some(ip), Some(list)) => call.switch.acl_allows(list, ip),
+        _ => false,
+    };
+    allowed.to_string()
+}
+
+async fn reloadacl(call: ApiCall) -> String {
+    let note = if call.args.trim().eq_ignore_ascii_case("reloadxml") {
+        "This option is deprecated, we now always reloadxml.\n"
+    } else {
+        ""
+    };
+    let (status, loaded) = reload(&call).await;
+    if loaded { format!("{note}+OK acl reloaded\n") } else { format!("{note}-ERR [{status}]\n") }
+}
+
+/// Reads the configuration anew, off the runtime's threads.
+pub(super) async fn reload(call: &ApiCall) -> (String, bool) {
+    let switch = std::sync::Arc::clone(&call.switch);
+    tokio::task::spawn_blocking(move || config::reload(&switch))
+        .await
+        .unwrap_or_else(|_| ("Cannot reload".to_owned(), false))
+}
+
+async fn host_lookup(call: ApiCall) -> String {
+    let host = call.args.trim();
+    if host.is_empty() {
+        return "parameter missing\n".into();
+    }
+    let found = tokio::net::lookup_host((host, 0)).await.ok();
+    let found: Vec<IpAddr> = found.into_iter().flatten().map(|address| address.ip()).collect();
+    let first = found.iter().find(|ip| ip.is_ipv4()).or_else(|| found.first());
+    first.map_or_else(|| "!err!".into(), ToString::to_string)
+}
+
+fn is_lan_addr(call: &ApiCall) -> String {
+    call.args.trim().parse().is_ok_and(lan).to_string()
+}
+
+/// The addresses the reference takes for local ones.
+fn lan(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => {
+            let [a, b, c, _] = ip.octets();
+            matches!(a, 0 | 1 | 2 | 10 | 127 | 255)
+                || (a == 172 && (16..32).contains(&b))
+                || (a == 192 && b == 168)
+                || (a == 192 && b == 0 && c == 2)
+                || (a == 169 && b == 254)
+        }
+        IpAddr::V6(_) => false,
+    }
+}
+
+fn interface_ip(call: &ApiCall) -> String {
+    let words = call.words(2);
+    let (Some(family), Some(name)) = (words.first(), words.get(1)) else {
+        return usage(INTERFACE_IP);
+    };
+    let wanted = |ip: &IpAddr| match family.as_str() {
+        "ipv4" => ip.is_ipv4(),
+        "ipv6" => ip.is_ipv6(),
+        _ => true,
+    };
+    let addresses = nix::ifaddrs::getifaddrs().into_iter().flatten();
+    let mut found: Vec<IpAddr> = addresses
+        .filter(|interface| interface.interface_name == *name)
+        .filter_map(|interface| {
+            let address = interface.address?;
+            let v4 = address.as_sockaddr_in().map(|v4| IpAddr::V4(v4.ip()));
+            v4.or_else(|| address.as_sockaddr_in6().map(|v6| IpAddr::V6(v6.ip())))
+        })
+        .filter(wanted)
+        .collect();
+    found.sort_by_key(IpAddr::is_ipv6);
+    found.first().map(ToString::to_string).unwrap_or_default()
+}
+
+fn stun(call: &ApiCall) -> String {
+    if call.args.trim().is_empty() {
+        return "-STUN Failed! NO STUN SERVER\n".into();
+    }
+    "-STUN Failed! [Not supported]\n".into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn local_networks_are_told_from_others() {
+        let lan = |text: &str| text.parse().is_ok_and(lan);
+        assert!(
+            lan("10.0.0.1")
+                && lan("172.31.9.9")
+                && lan("192.168.1.1")
+                && lan("127.0.0.1")
+                && lan("169.254.0.1")
+        );
+        assert!(!lan("8.8.8.8") && !lan("172.32.0.1") && !lan("not-an-ip") && !lan("192.169.0.1"));
+    }
+}

@@ -1,0 +1,114 @@
+//! Global variables and expansion: `global_getvar`, `eval`, `expand`, `getenv`.
+
+use std::sync::Arc;
+
+use esl_server::event::{Event, EventName};
+
+use super::{Api, ApiCall, usage};
+use crate::api;
+use crate::call::Channel;
+use crate::host;
+use crate::switch::Switch;
+
+/// The family.
+pub const APIS: &[Api] = &[
+    api!("eval", "mod_commands", "[uuid:<uuid> ]<expression>", "eval (noop)", async eval),
+    api!("expand", "mod_commands", "[uuid:<uuid> ]<cmd> <args>", "Execute an api with variable expansion", async expand),
+    api!("getenv", "mod_commands", "name", "getenv", getenv),
+    api!("global_getvar", "mod_commands", "<var>", "Get global variable", getvar),
+    api!("global_setvar", "mod_commands", SETVAR, "Set global variable", setvar),
+];
+
+const SETVAR: &str = "<var>=<value> [=<value2>]";
+
+fn getvar(call: &ApiCall) -> String {
+    let name = call.args.trim();
+    if !name.is_empty() {
+        return call.switch.global(name).unwrap_or_default();
+    }
+    let mut out = String::new();
+    for (name, value) in call.switch.globals().iter() {
+        out.push_str(&format!("{name}={value}\n"));
+    }
+    out
+}
+
+fn setvar(call: &ApiCall) -> String {
+    let Some((name, rest)) = call.args.split_once('=') else { return usage(SETVAR) };
+    let name = name.trim();
+    if name.is_empty() {
+        return usage(SETVAR);
+    }
+    match rest.split_once('=') {
+        // With a third part the value is only set if the old one is that, as in the reference; no third value means any.
+        Some((value, expected)) if !expected.is_empty() => {
+            let old = call.switch.global(name).unwrap_or_default();
+            if !old.is_empty() && old != expected {
+                return "-ERR".into();
+            }
+            call.switch.set_global(name, value);
+        }
+        Some((value, _)) => call.switch.set_global(name, value),
+        None => call.switch.set_global(name, rest),
+    }
+    "+OK".into()
+}
+
+fn getenv(call: &ApiCall) -> String {
+    std::env::var(call.args.trim()).unwrap_or_else(|_| "_undef_".into())
+}
+
+/// Splits `uuid:<uuid> text`.
+fn addressed(text: &str) -> (Option<&str>, &str) {
+    match text.strip_prefix("uuid:") {
+        Some(rest) => {
+            let (uuid, text) = rest.split_once(' ').unwrap_or((rest, ""));
+            (Some(uuid), text)
+        }
+        None => (None, text),
+    }
+}
+
+/// Expands for the calling channel, or from the headers of the addressed one, or from globals only.
+fn expanded(
+    switch: &Arc<Switch>,
+    channel: Option<&Arc<Channel>>,
+    uuid: Option<&str>,
+    text: &str,
+) -> String {
+    if let Some(channel) = channel.filter(|_| uuid.is_none()) {
+        return host::expand_for(switch, Some(channel), text);
+    }
+    let event = match uuid.and_then(|uuid| switch.channel(uuid)) {
+        Some(channel) => channel.channel_data(false),
+        None => Event::new(EventName::ChannelData),
+    };
+    host::expand_headers(switch, &event, text)
+}
+
+async fn eval(call: ApiCall) -> String {
+    let (uuid, text) = addressed(&call.args);
+    expanded(&call.switch, call.channel.as_ref(), uuid, text)
+}
+
+async fn expand(call: ApiCall) -> String {
+    let (uuid, text) = addressed(call.args.trim());
+    if text.is_empty() {
+        return "-ERR No input\n".into();
+    }
+    let (command, args) = text.split_once(' ').unwrap_or((text, ""));
+    let args = expanded(&call.switch, call.channel.as_ref(), uuid, args);
+    let run = call.switch.run_api(command, &args, call.channel.clone());
+    Box::pin(run).await.unwrap_or_else(|| "-ERR Cannot execute command\n".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_may_be_named_first() {
+        assert_eq!(addressed("uuid:1-2 a b"), (Some("1-2"), "a b"));
+        assert_eq!(addressed("a uuid:b"), (None, "a uuid:b"));
+    }
+}

@@ -1,0 +1,60 @@
+//! The switch's clockwork: counters every second, HEARTBEAT every `event-heartbeat-interval`, the core's tasks.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use esl_server::event::{Event, EventName};
+use parking_lot::Mutex;
+
+use crate::api::status::{uptime_text, uptime_us};
+use crate::boot::version::COMPATIBLE_FULL;
+use crate::clock;
+use crate::schedule::Job;
+use crate::switch::{Peaks, Switch, tick};
+
+/// Seconds between looks at the machine's address in the reference.
+const CHECK_IP: u32 = 60;
+
+/// Starts everything that goes by the clock.
+pub fn start(switch: &Arc<Switch>) {
+    let seconds = switch.config.load().switch.event_heartbeat_interval.max(1);
+    switch.scheduler.add(switch, clock::now_secs(), Job::heartbeat(seconds));
+    switch.scheduler.add(switch, clock::now_secs() + i64::from(CHECK_IP), Job::check_ip(CHECK_IP));
+    let switch = Arc::clone(switch);
+    tokio::spawn(async move {
+        let history = Mutex::new(Peaks::default());
+        let mut seconds = tokio::time::interval(Duration::from_secs(1));
+        loop {
+            seconds.tick().await;
+            tick(&switch, &history);
+        }
+    });
+}
+
+/// Fires HEARTBEAT.
+pub fn fire(switch: &Switch) {
+    if !switch.bus.wants(EventName::Heartbeat) {
+        switch.bus.skip();
+        return;
+    }
+    let counters = &switch.counters;
+    let count = |value: &std::sync::atomic::AtomicU32| value.load(Ordering::Relaxed).to_string();
+    let uptime = uptime_us(switch);
+    let mut event = Event::new(EventName::Heartbeat);
+    event.push("Event-Info", "System Ready");
+    event.push("Up-Time", uptime_text(uptime));
+    event.push("FreeSWITCH-Version", COMPATIBLE_FULL);
+    event.push("Uptime-msec", (uptime / 1000).to_string());
+    event.push("Session-Count", switch.channel_count().to_string());
+    event.push("Max-Sessions", count(&counters.max_sessions));
+    event.push("Session-Per-Sec", count(&counters.sps_limit));
+    event.push("Session-Per-Sec-Last", count(&counters.last_second));
+    event.push("Session-Per-Sec-Max", count(&counters.sps_peak));
+    event.push("Session-Per-Sec-FiveMin", count(&counters.sps_peak_five_minutes));
+    event.push("Session-Since-Startup", counters.total.load(Ordering::Relaxed).to_string());
+    event.push("Session-Peak-Max", count(&counters.peak));
+    event.push("Session-Peak-FiveMin", count(&counters.peak_five_minutes));
+    event.push("Idle-CPU", format!("{:.6}", crate::boot::log::idle_cpu()));
+    esl_server::fire!(switch.bus, event);
+}

@@ -1,0 +1,48 @@
+//! Settings that `fsctl` changes while the switch runs.
+
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+
+/// What can be tuned; starts with the reference's values.
+#[derive(Debug)]
+pub struct Tuning {
+    /// Hundredths of a percent of idle CPU below which new calls are refused; 0 never.
+    min_idle_cpu: AtomicU32,
+    /// Shortest digit, 8 kHz samples.
+    pub min_dtmf: AtomicU32,
+    /// Length of a digit that has none, 8 kHz samples.
+    pub default_dtmf: AtomicU32,
+    /// Longest digit, 8 kHz samples.
+    pub max_dtmf: AtomicU32,
+    /// `debug_level`: kept, means nothing.
+    pub debug_level: AtomicU32,
+    /// Does `${api(…)}` run commands?
+    pub api_expansion: AtomicBool,
+}
+
+impl Default for Tuning {
+    fn default() -> Self {
+        Self {
+            min_idle_cpu: AtomicU32::new(0),
+            min_dtmf: AtomicU32::new(400),
+            default_dtmf: AtomicU32::new(2000),
+            max_dtmf: AtomicU32::new(192_000),
+            debug_level: AtomicU32::new(0),
+            api_expansion: AtomicBool::new(true),
+        }
+    }
+}
+
+impl Tuning {
+    /// Percent of idle CPU below which new calls are refused; 0 never.
+    #[must_use]
+    pub fn min_idle_cpu(&self) -> f64 {
+        f64::from(self.min_idle_cpu.load(Ordering::Relaxed)) / 100.0
+    }
+
+    /// Changes the percent of idle CPU below which new calls are refused.
+    pub fn set_min_idle_cpu(&self, percent: f64) {
+        // A percentage with two decimals fits easily; casts saturate.
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+        self.min_idle_cpu.store((percent.clamp(0.0, 100.0) * 100.0) as u32, Ordering::Relaxed);
+    }
+}
