@@ -36,12 +36,6 @@ async fn bridged(session: &mut Session, peer: &Arc<Channel>) -> AppResult {
         peer.hangup(Cause::ORIGINATOR_CANCEL);
         return Err(interrupt);
     }
-    let connected =
-        if peer.is_answered() { session.answer().await } else { session.pre_answer().await };
-    if let Err(interrupt) = connected {
-        peer.hangup(session.channel().cause().unwrap_or(Cause::ORIGINATOR_CANCEL));
-        return Err(interrupt);
-    }
     session.bridge_to(peer).await?;
     bridge::after_bridge(session, peer).await
 }

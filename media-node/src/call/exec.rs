@@ -138,8 +138,8 @@ impl Session {
             }
             let vars = Arc::make_mut(&mut data.vars);
             vars.remove("current_application_response");
-            vars.set("current_application_data", argument);
             vars.set("current_application", app.name);
+            vars.set("current_application_data", argument);
             if id.uuid.is_none() {
                 id.uuid = vars.get("app_uuid").map(Cow::into_owned);
                 if id.uuid.is_some() {

@@ -132,21 +132,15 @@ impl Session {
 
     async fn state_routing(&mut self) -> AppResult {
         let channel = Arc::clone(&self.channel);
-        channel.set_var("call_uuid", &**channel.uuid());
         if channel.with(|data| data.extension.is_some()) {
             channel.set_state(State::Execute);
             return Ok(());
         }
-        let has_dialplan = channel
-            .with(|data| data.profile.as_ref().is_some_and(|profile| !profile.dialplan.is_empty()));
-        if !has_dialplan {
-            if channel.direction() == Direction::Outbound && !channel.is_answered() {
-                channel.set_state(State::ConsumeMedia);
-            } else {
-                channel.hangup(Cause::NO_ROUTE_DESTINATION);
-            }
+        if self.waits_for_answer() {
+            channel.set_state(State::ConsumeMedia);
             return Ok(());
         }
+        channel.set_var("call_uuid", &**channel.uuid());
         self.leg.on_routing(&channel).await;
         self.show_outbound_as_caller();
         match self.route().await {
@@ -163,6 +157,14 @@ impl Session {
             }
         }
         Ok(())
+    }
+
+    /// A leg made by originate has no dialplan of its own until it is transferred.
+    fn waits_for_answer(&self) -> bool {
+        self.channel.direction() == Direction::Outbound
+            && self.channel.with(|data| {
+                data.profile.as_ref().is_none_or(|profile| profile.transfer_source.is_empty())
+            })
     }
 
     /// Asks the dialplans of the profile, in order.

@@ -336,9 +336,22 @@ async fn one_group(
     if ringing.is_empty() {
         return Err(Failure { cause: first_cause.unwrap_or(Cause::DESTINATION_OUT_OF_ORDER) });
     }
-    let outcome = race(global, &mut ringing, deadline, caller.as_deref_mut()).await;
+    let mut outcome = race(global, &mut ringing, deadline, caller.as_deref_mut()).await;
+    if let (Ok(winner), Some(session)) = (&outcome, caller.as_deref_mut()) {
+        if connect_caller(session, winner).await.is_err() {
+            outcome = Err(Cause::ORIGINATOR_CANCEL);
+        }
+    }
     finish(&ringing, &outcome, caller.as_deref().map(Session::channel));
     outcome.map_err(|cause| Failure { cause })
+}
+
+/// The caller is answered, or hears early media, as its winner does.
+async fn connect_caller(session: &mut Session, winner: &Arc<Channel>) -> super::AppResult {
+    if let Some(sdp) = winner.var("switch_r_sdp") {
+        session.channel().set_var("switch_m_sdp", sdp);
+    }
+    if winner.is_answered() { session.answer().await } else { session.pre_answer().await }
 }
 
 /// The losers end; the caller learns how each leg fared.

@@ -38,6 +38,7 @@ pub struct SofiaLeg {
     progress: Progress,
     side: Side,
     counted: bool,
+    disposition: Option<&'static str>,
 }
 
 /// What only one of the two directions has.
@@ -79,6 +80,7 @@ impl SofiaLeg {
             progress: Progress::Nothing,
             side,
             counted: false,
+            disposition: None,
         }
     }
 
@@ -98,6 +100,7 @@ impl SofiaLeg {
             progress: Progress::Nothing,
             side,
             counted: false,
+            disposition: None,
         }
     }
 
@@ -430,21 +433,14 @@ impl SofiaLeg {
                 ("last_bridge_proto_specific_hangup_cause", format!("sip:{status}")),
             ]);
         }
-        self.note_end(channel, "recv_refuse", status, &phrase, cause);
+        self.note_end(channel, status, &phrase, cause);
         self.profile.counters.failed_out.fetch_add(1, Ordering::Relaxed);
         channel.hangup(cause);
     }
 
     // ---- both ----
 
-    fn note_end(
-        &self,
-        channel: &Channel,
-        disposition: &str,
-        status: u16,
-        phrase: &str,
-        cause: Cause,
-    ) {
+    fn note_end(&self, channel: &Channel, status: u16, phrase: &str, cause: Cause) {
         channel.set_vars([
             ("sip_term_status", status.to_string()),
             ("proto_specific_hangup_cause", format!("sip:{status}")),
@@ -453,7 +449,6 @@ impl SofiaLeg {
         if let Some(partner) = channel.partner() {
             partner.set_var("sip_hangup_phrase", phrase.to_owned());
         }
-        channel.set_var("sip_hangup_disposition", disposition.to_owned());
     }
 
     fn on_bye(&mut self, channel: &Arc<Channel>, request: &Request) {
@@ -465,10 +460,9 @@ impl SofiaLeg {
         let cause = reason.and_then(cause_of_reason).unwrap_or(Cause::NORMAL_CLEARING);
         variables::custom_headers(channel, &request.headers, "sip_bye_h_", false);
         // The disposition is shown from CS_HANGUP on, everything else already by the hangup event.
-        self.note_end(channel, "recv_bye", 200, "OK", cause);
-        channel.unset_var("sip_hangup_disposition");
-        channel.set_var("sip_hangup_disposition_pending", "recv_bye");
+        self.note_end(channel, 200, "OK", cause);
         channel.hangup(cause);
+        channel.set_var("sip_hangup_disposition", "recv_bye");
     }
 
     fn on_cancelled(&mut self, channel: &Arc<Channel>, request: &Request) {
@@ -479,9 +473,9 @@ impl SofiaLeg {
         channel.set_vars([
             ("sip_invite_failure_status", "487".to_owned()),
             ("sip_invite_failure_phrase", "CANCEL".to_owned()),
-            ("sip_hangup_disposition_pending", "recv_cancel".to_owned()),
         ]);
         channel.hangup(Cause::ORIGINATOR_CANCEL);
+        channel.set_var("sip_hangup_disposition", "recv_cancel");
     }
 
     fn on_reinvite(&mut self, channel: &Arc<Channel>, offer: &InDialog) -> LegEvent {
@@ -717,8 +711,8 @@ impl SofiaLeg {
         channel.set_vars([
             ("sip_term_status", code.to_string()),
             ("proto_specific_hangup_cause", format!("sip:{code}")),
-            ("sip_hangup_disposition_pending", "send_refuse".to_owned()),
         ]);
+        self.disposition = Some("send_refuse");
         let cause = if matches!(code, 401 | 407) { Cause::USER_CHALLENGE } else { cause_of(code) };
         Err(cause)
     }
@@ -748,7 +742,7 @@ impl SofiaLeg {
         }
         dialog.reject(status, reason, headers, None);
         self.progress = Progress::Over;
-        channel.set_var("sip_hangup_disposition_pending", "send_refuse");
+        self.disposition = Some("send_refuse");
         Err(Cause::REDIRECTION_TO_NEW_DESTINATION)
     }
 
@@ -866,8 +860,7 @@ impl EndpointLeg for SofiaLeg {
 
     fn on_hangup<'a>(&'a mut self, channel: &'a Arc<Channel>, cause: Cause) -> BoxFuture<'a, ()> {
         Box::pin(async move {
-            if let Some(disposition) = channel.var("sip_hangup_disposition_pending") {
-                channel.unset_var("sip_hangup_disposition_pending");
+            if let Some(disposition) = self.disposition.take() {
                 channel.set_var("sip_hangup_disposition", disposition);
             }
             self.say_goodbye(channel, cause);
