@@ -65,9 +65,8 @@ impl InlineCall for Inline<'_> {
     fn idle<'a>(&'a mut self) -> BoxFuture<'a, ()> {
         Box::pin(async {
             // Sync mode: queued messages wait for the next application that serves the queue.
-            let was_locked = std::mem::replace(&mut self.0.locked, true);
-            while self.0.wait(None).await.is_ok() {}
-            self.0.locked = was_locked;
+            let locked = Locked::new(self.0);
+            while locked.session.wait(None).await.is_ok() {}
         })
     }
 
@@ -75,5 +74,25 @@ impl InlineCall for Inline<'_> {
         Box::pin(async {
             let _ended = self.0.park_until(stop).await;
         })
+    }
+}
+
+/// Keeps queued messages waiting. The connection drops its wait as soon as its client speaks, so
+/// the lock is taken off by whoever ends the wait, not at its end.
+struct Locked<'s> {
+    session: &'s mut Session,
+    was: bool,
+}
+
+impl<'s> Locked<'s> {
+    fn new(session: &'s mut Session) -> Self {
+        let was = std::mem::replace(&mut session.locked, true);
+        Self { session, was }
+    }
+}
+
+impl Drop for Locked<'_> {
+    fn drop(&mut self) {
+        self.session.locked = self.was;
     }
 }
