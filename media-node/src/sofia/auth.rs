@@ -1,20 +1,258 @@
-//! Digest for calls: challenge, verify, and the user the caller turns out to be.
+//! Digest against the directory: challenge, verify, and the user a caller or phone turns out to be.
 
-use sip::message::Request;
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use dialplan_xml::directory::User;
+use esl_server::event::{Event, EventName};
+use sip::digest::{Algorithm, Challenge, Credentials, NonceState, Secret};
+use sip::message::{Headers, Method, Name, Request};
 use sip::stack::Path;
 
 use super::inbound::{Admission, Refusal};
 use super::profile::Profile;
+use crate::text;
 
-/// Authorises a call by digest against the directory.
+/// Shortest life of a nonce, seconds.
+const MIN_NONCE_TTL: i64 = 60;
+/// A nonce outlives its announced life by this, seconds.
+const NONCE_GRACE: u64 = 32;
+
+/// Somebody who has proved who he is.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    /// The directory's user.
+    pub user: User,
+    /// Digest user name.
+    pub username: String,
+    /// Digest realm.
+    pub realm: String,
+    /// The nonce used.
+    pub nonce: String,
+    /// Name of the domain the user was looked up in.
+    pub domain: String,
+}
+
+/// What credentials, or their absence, lead to.
+#[derive(Clone, Debug)]
+pub enum Verdict {
+    /// Let in.
+    Accepted(Box<Identity>),
+    /// Ask (again).
+    Challenge(Challenge),
+    /// Turn away.
+    Forbidden,
+}
+
+/// Judges the credentials of a request. REGISTER is asked with 401, everything else with 407.
+#[must_use]
+pub fn judge(profile: &Profile, request: &Request, path: &Path) -> Verdict {
+    let proxy = request.method != Method::Register;
+    let Some(credentials) = Credentials::of(&request.headers, proxy) else {
+        log_challenge(profile, request, path);
+        return Verdict::Challenge(challenge(profile, request, proxy, false));
+    };
+    let now = Instant::now();
+    if profile.nonces.lock().check(now, &credentials) == NonceState::Stale {
+        return Verdict::Challenge(challenge(profile, request, proxy, true));
+    }
+    match verify(profile, request, path, &credentials) {
+        Some(user) => {
+            let domain = lookup_domain(profile, &credentials.realm);
+            Verdict::Accepted(Box::new(Identity {
+                user,
+                username: credentials.username,
+                realm: credentials.realm,
+                nonce: credentials.nonce,
+                domain,
+            }))
+        }
+        None => {
+            log_failure(profile, request, path);
+            Verdict::Forbidden
+        }
+    }
+}
+
+/// A registration was granted: its nonce serves until the next one is due.
+pub fn renew_nonce(profile: &Profile, nonce: &str, granted: u32) {
+    let ttl = nonce_ttl(profile) + Duration::from_secs(granted.into());
+    profile.nonces.lock().renew(Instant::now(), nonce, ttl);
+}
+
+/// The domain users are looked up in: forced by the profile, else the digest realm.
+#[must_use]
+pub fn lookup_domain(profile: &Profile, realm: &str) -> String {
+    let settings = profile.settings.load();
+    settings.params.last("force-register-domain").filter(|d| !d.is_empty()).unwrap_or(realm).to_owned()
+}
+
+fn nonce_ttl(profile: &Profile) -> Duration {
+    let seconds = profile.settings.load().params.int("nonce-ttl").unwrap_or(MIN_NONCE_TTL).max(MIN_NONCE_TTL);
+    Duration::from_secs(seconds.unsigned_abs())
+}
+
+fn challenge(profile: &Profile, request: &Request, proxy: bool, stale: bool) -> Challenge {
+    let nonce = sip::nonce();
+    let ttl = nonce_ttl(profile) + Duration::from_secs(NONCE_GRACE);
+    profile.nonces.lock().issue(Instant::now(), nonce.clone(), ttl);
+    let settings = profile.settings.load();
+    let host = |name: Name| {
+        let address = if name == Name::From { request.headers.from_addr() } else { request.headers.to_addr() };
+        address.map(|a| a.uri.host().to_owned()).unwrap_or_default()
+    };
+    let realm = match settings.params.last("challenge-realm") {
+        None | Some("" | "auto_to") => host(Name::To),
+        Some("auto_from") => host(Name::From),
+        Some(literal) => literal.to_owned(),
+    };
+    let algorithm = settings
+        .params
+        .last("rfc8760-auth-algorithms")
+        .and_then(|list| list.split(',').find_map(|name| Algorithm::parse(name.trim())))
+        .unwrap_or_default();
+    Challenge { realm, nonce, opaque: None, algorithm, qop_auth: true, stale, proxy }
+}
+
+/// The user whose secret the credentials prove.
+fn verify(profile: &Profile, request: &Request, path: &Path, credentials: &Credentials) -> Option<User> {
+    let config = profile.switch.config.load();
+    let domain = lookup_domain(profile, &credentials.realm);
+    let user = config.directory.find_user(&credentials.username, &domain).filter(|user| !user.pointer)?;
+    if let Some(list) = user.params.get("auth-acl").filter(|list| !list.is_empty()) {
+        if !profile.switch.acl_allows(list, path.remote.ip()) {
+            tracing::warn!("IP {} Rejected by user acl [{list}]", path.remote.ip());
+            return None;
+        }
+    }
+    let secret = match (user.params.get("a1-hash"), user.params.get("password")) {
+        (Some(hash), _) if credentials.algorithm == Algorithm::Md5 => Secret::Ha1(hash.to_owned()),
+        (_, Some(password)) => {
+            let empty_allowed = user.params.bool("allow-empty-password").unwrap_or(true);
+            if password.is_empty() {
+                return empty_allowed.then_some(user);
+            }
+            Secret::Password(password.to_owned())
+        }
+        // A user without any params proves nothing and needs to prove nothing (reference behaviour).
+        (None, None) if user.params.is_empty() => return Some(user),
+        _ => return None,
+    };
+    credentials.verify(request.method.as_str(), &secret).then_some(user)
+}
+
+/// What a user brings to calls and to registration events, in the reference's order.
+#[must_use]
+pub fn user_variables(profile: &Profile, identity: &Identity, for_call: bool) -> Vec<(String, String)> {
+    let mut out: Vec<(String, String)> = Vec::new();
+    let mut put = |name: &str, value: &str| out.push((name.to_owned(), value.to_owned()));
+    let user = &identity.user;
+    if let Some(alias) = user.number_alias() {
+        put("sip_number_alias", alias);
+    }
+    put("sip_auth_username", &identity.username);
+    put("sip_auth_realm", &identity.realm);
+    if for_call {
+        put("requested_user_name", &identity.username);
+        put("requested_domain_name", &identity.domain);
+    }
+    if let Some(alias) = user.number_alias() {
+        put("number_alias", alias);
+    }
+    if !for_call {
+        put("user_name", &user.id);
+        put("domain_name", &user.domain);
+    }
+    for (name, value) in directory_variables(profile, user) {
+        put(&name, &value);
+    }
+    for param in &user.params {
+        if param.name.starts_with("sip-") && for_call {
+            put(&param.name, &param.value);
+        }
+    }
+    if for_call {
+        put("user_name", &user.id);
+        put("domain_name", &user.domain);
+        if let Some(account) = user.params.get("mwi-account") {
+            put("mwi-account", account);
+        }
+    }
+    out
+}
+
+/// The user's variables, the domain's first.
+fn directory_variables(profile: &Profile, user: &User) -> Vec<(String, String)> {
+    let config = profile.switch.config.load();
+    let domain = config.directory.find_domain(&user.domain);
+    let of_domain = |name: &str| domain.is_some_and(|d| d.variables.get(name).is_some());
+    let pair = |p: &dialplan_xml::config::Param| (p.name.to_string(), p.value.to_string());
+    let (first, second): (Vec<_>, Vec<_>) = user.variables.iter().map(pair).partition(|(name, _)| of_domain(name));
+    first.into_iter().chain(second).collect()
+}
+
+/// Authorises a call by digest.
 ///
 /// # Errors
 /// The challenge (407) or refusal (403) to send.
 pub fn authorise_call(
-    _profile: &Profile,
-    _request: &Request,
-    _path: &Path,
-    _admission: Admission,
+    profile: &Profile,
+    request: &Request,
+    path: &Path,
+    mut admission: Admission,
 ) -> Result<Admission, Refusal> {
-    Err(Refusal::new(403, ""))
+    match judge(profile, request, path) {
+        Verdict::Accepted(identity) => {
+            admission.variables.push(("sip_authorized".into(), "true".into()));
+            admission.variables.extend(lookup_event(profile));
+            admission.variables.extend(user_variables(profile, &identity, true));
+            renew_nonce(profile, &identity.nonce, 0);
+            Ok(admission)
+        }
+        Verdict::Challenge(challenge) => {
+            super::registrar::fire_pre_register(profile, request, path);
+            let mut headers = Headers::new();
+            headers.push(challenge.header_name(), challenge.to_string());
+            Err(Refusal { status: 407, reason: "", headers })
+        }
+        Verdict::Forbidden => Err(Refusal::new(403, "")),
+    }
+}
+
+/// The reference leaves the headers of its directory question on the channel, as variables.
+fn lookup_event(profile: &Profile) -> Vec<(String, String)> {
+    let mut event = Event::new(EventName::RequestParams);
+    esl_server::stamp!(profile.switch.bus, &mut event);
+    let mut out = Vec::new();
+    event.for_each_header(|name, value| out.push((name.to_owned(), value.text().into_owned())));
+    out
+}
+
+fn log_challenge(profile: &Profile, request: &Request, path: &Path) {
+    if wants_auth_log(profile) {
+        let (who, ip, kind) = (account(request), path.remote.ip(), kind(request));
+        tracing::warn!("SIP auth challenge ({kind}) on sofia profile '{}' for [{who}] from ip {ip}", profile.name);
+    }
+}
+
+fn log_failure(profile: &Profile, request: &Request, path: &Path) {
+    let ip: IpAddr = path.remote.ip();
+    if wants_auth_log(profile) {
+        let (who, kind) = (account(request), kind(request));
+        tracing::warn!("SIP auth failure ({kind}) on sofia profile '{}' for [{who}] from ip {ip}", profile.name);
+    }
+    super::registrar::fire_failure(profile, request, path);
+}
+
+fn wants_auth_log(profile: &Profile) -> bool {
+    profile.settings.load().params.last("log-auth-failures").is_some_and(text::is_true)
+}
+
+fn kind(request: &Request) -> &'static str {
+    if request.method == Method::Register { "REGISTER" } else { "INVITE" }
+}
+
+fn account(request: &Request) -> String {
+    let Some(to) = request.headers.to_addr() else { return String::new() };
+    format!("{}@{}", to.uri.user().unwrap_or_default(), to.uri.host())
 }

@@ -129,10 +129,7 @@ impl SofiaLeg {
         let Side::Inbound { request, path, caller, admission } = &mut self.side else {
             return Ok(());
         };
-        variables::of_invite(channel, &self.profile, request, path);
-        for (name, value) in &admission.variables {
-            channel.set_var(name.clone(), value.as_str());
-        }
+        variables::of_invite(channel, &self.profile, request, path, &admission.variables);
         let caller = caller.take();
         let sdp = sdp_of(&request.body, request.headers.get(Name::ContentType));
         let settings = self.profile.settings.load_full();

@@ -9,9 +9,11 @@ pub mod cause;
 pub mod gateway;
 pub mod inbound;
 pub mod leg;
+pub mod nat;
 pub mod outbound;
 pub mod profile;
 pub mod registrar;
+pub mod requests;
 pub mod settings;
 pub mod variables;
 
@@ -104,20 +106,7 @@ impl Sofia {
     fn serve(self: &Arc<Self>, profile: &Arc<Profile>, request: sip::stack::Incoming) {
         match request {
             sip::stack::Incoming::Invite(invite) => inbound::accept(profile, invite),
-            sip::stack::Incoming::Request(request) => self.serve_request(profile, request),
-        }
-    }
-
-    fn serve_request(
-        self: &Arc<Self>,
-        _profile: &Arc<Profile>,
-        request: sip::stack::IncomingRequest,
-    ) {
-        let method = request.request.method.clone();
-        if method == sip::message::Method::Options {
-            request.respond(200, "OK", sip::message::Headers::new(), None);
-        } else {
-            request.respond(501, "", sip::message::Headers::new(), None);
+            sip::stack::Incoming::Request(request) => requests::serve(profile, request),
         }
     }
 

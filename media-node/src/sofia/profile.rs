@@ -28,6 +28,10 @@ pub struct Profile {
     pub stack: Stack,
     /// Its gateways.
     pub gateways: RwLock<Vec<Arc<Gateway>>>,
+    /// Who is registered.
+    pub bindings: parking_lot::Mutex<sip::registrar::Bindings>,
+    /// Nonces given out.
+    pub nonces: parking_lot::Mutex<sip::digest::Nonces>,
     /// Counters.
     pub counters: Counters,
     /// Since when, in microseconds since the epoch.
@@ -74,8 +78,7 @@ impl Profile {
             listen.pop();
         }
         let mut config = StackConfig::new(listen);
-        config.identity =
-            Identity { user_agent: settings.user_agent.clone(), ..Identity::default() };
+        config.identity = identity(&settings);
         if let Some(rate) = settings.params.int("max-recv-requests-per-second") {
             config.limits.requests_per_second = u32::try_from(rate).unwrap_or(0);
         }
@@ -96,6 +99,8 @@ impl Profile {
             settings: ArcSwap::from_pointee(settings),
             stack,
             gateways: RwLock::new(gateways),
+            bindings: parking_lot::Mutex::default(),
+            nonces: parking_lot::Mutex::default(),
             counters: Counters::default(),
             started_us: crate::clock::now_us(),
             next_rtp_ip: AtomicUsize::new(0),
@@ -156,6 +161,41 @@ impl Profile {
     #[must_use]
     pub fn gateway(&self, name: &str) -> Option<Arc<Gateway>> {
         self.gateways.read().iter().find(|gateway| gateway.name == name).cloned()
+    }
+}
+
+/// What the stack says of itself (spec: capabilities advertised).
+fn identity(settings: &Settings) -> Identity {
+    let on = |name: &str, default: bool| settings.params.last(name).map_or(default, crate::text::is_true);
+    let presence = settings
+        .params
+        .last("manage-presence")
+        .is_none_or(|value| crate::text::is_true(value) || matches!(value, "passive" | "pnp"));
+    let mut allow = vec!["INVITE, ACK, BYE, CANCEL, OPTIONS, MESSAGE, INFO"];
+    let wanted = [
+        ("UPDATE", on("allow-update", true)),
+        ("REGISTER", !on("disable-register", false)),
+        ("REFER", !settings.disable_transfer),
+        ("PRACK", on("enable-100rel", false)),
+        ("NOTIFY", true),
+        ("PUBLISH, SUBSCRIBE", presence),
+    ];
+    allow.extend(wanted.iter().filter(|(_, wanted)| *wanted).map(|(name, _)| *name));
+    let options = [("100rel", on("enable-100rel", false)), ("timer", on("enable-timer", true))];
+    let mut supported: Vec<&str> = options.iter().filter(|(_, wanted)| *wanted).map(|(name, _)| *name).collect();
+    supported.extend(["path", "replaces"]);
+    let events = if presence {
+        "talk, hold, conference, presence, as-feature-event, dialog, line-seize, call-info, sla, \
+         include-session-description, presence.winfo, message-summary, refer"
+    } else {
+        "talk, hold, conference, refer"
+    };
+    Identity {
+        user_agent: settings.user_agent.clone(),
+        allow: allow.join(", "),
+        supported: supported.join(", "),
+        allow_events: events.to_owned(),
+        accept: "application/sdp".to_owned(),
     }
 }
 

@@ -1,9 +1,409 @@
-//! Who is registered where.
+//! REGISTER: who is registered where, and until when.
 
+use std::sync::Arc;
+
+use esl_server::event::Event;
+use sip::message::{Headers, Name, Request};
+use sip::registrar::{Binding, Multiple};
+use sip::stack::{IncomingRequest, Path, Transport};
+use sip::uri::{NameAddr, escape_param};
+
+use super::auth::{self, Identity, Verdict};
 use super::profile::Profile;
+use crate::{clock, text};
+
+/// Lifetime when a phone asks for none, seconds.
+const DEFAULT_EXPIRES: u32 = 300;
+/// The same behind NAT.
+const DEFAULT_EXPIRES_NAT: u32 = 30;
+
+/// One registration that was asked for.
+struct Asked {
+    user: String,
+    host: String,
+    from_user: String,
+    from_host: String,
+    contact: String,
+    expires: u32,
+    status: String,
+    call_id: String,
+    user_agent: String,
+}
 
 /// Contacts of a user of a domain, newest first, as name-addrs.
 #[must_use]
-pub fn contacts(_profile: &Profile, _user: &str, _domain: &str) -> Vec<String> {
-    Vec::new()
+pub fn contacts(profile: &Profile, user: &str, domain: &str) -> Vec<String> {
+    let bindings = profile.bindings.lock();
+    let mut found: Vec<_> = bindings.find(user, domain, clock::now_secs()).map(|b| b.contact.clone()).collect();
+    found.reverse();
+    found
+}
+
+/// Answers a REGISTER.
+pub fn serve(profile: &Arc<Profile>, incoming: IncomingRequest) {
+    let request = Arc::clone(&incoming.request);
+    let path = incoming.path;
+    match decide(profile, &request, &path) {
+        Reply::Ok { headers, events } => {
+            incoming.respond(200, "", headers, None);
+            for event in events {
+                esl_server::fire!(profile.switch.bus, event);
+            }
+        }
+        Reply::Refused { status, headers } => incoming.respond(status, "", headers, None),
+    }
+}
+
+enum Reply {
+    Ok { headers: Headers, events: Vec<Event> },
+    Refused { status: u16, headers: Headers },
+}
+
+fn refused(status: u16) -> Reply {
+    Reply::Refused { status, headers: Headers::new() }
+}
+
+/// The checks in the order of the reference, then the table.
+fn decide(profile: &Arc<Profile>, request: &Request, path: &Path) -> Reply {
+    let settings = profile.settings.load_full();
+    let on = |name: &str| settings.params.last(name).is_some_and(text::is_true);
+    if on("disable-register") {
+        return refused(403);
+    }
+    let Some(asked) = Asked::read(profile, request, path) else { return refused(401) };
+    let mut acls = settings.params.all("apply-register-acl").filter(|list| !list.is_empty()).peekable();
+    let by_acl = acls.peek().is_some();
+    if !acls.all(|list| profile.switch.acl_allows(list, path.remote.ip())) {
+        tracing::warn!("IP {} Rejected by register acl", path.remote.ip());
+        return refused(403);
+    }
+    let mut events = Vec::new();
+    let identity = if by_acl || on("accept-blind-reg") {
+        None
+    } else {
+        match auth::judge(profile, request, path) {
+            Verdict::Challenge(challenge) => {
+                fire_pre_register(profile, request, path);
+                let mut headers = Headers::new();
+                headers.push(challenge.header_name(), challenge.to_string());
+                return Reply::Refused { status: 401, headers };
+            }
+            Verdict::Forbidden => return refused(403),
+            Verdict::Accepted(identity) => {
+                if !may_register(profile, &asked, &identity) {
+                    fire_failure(profile, request, path);
+                    return refused(403);
+                }
+                events.push(asked.attempt(profile, path, &identity));
+                Some(identity)
+            }
+        }
+    };
+    apply(profile, path, request, &asked, identity.as_deref(), events)
+}
+
+fn may_register(profile: &Profile, asked: &Asked, identity: &Identity) -> bool {
+    let settings = profile.settings.load();
+    let forced = settings.params.last("inbound-reg-force-matching-username").is_some_and(text::is_true);
+    if forced && identity.username != asked.user {
+        return false;
+    }
+    if identity.user.params.bool("sip-forbid-register") == Some(true) {
+        return false;
+    }
+    let most = identity
+        .user
+        .params
+        .int("max-registrations-per-extension")
+        .or_else(|| settings.params.int("max-registrations-per-extension"))
+        .and_then(|n| usize::try_from(n).ok())
+        .filter(|n| *n > 0);
+    let Some(most) = most else { return true };
+    let bindings = profile.bindings.lock();
+    let mut others = bindings.find(&asked.user, &asked.host, clock::now_secs());
+    asked.expires == 0 || others.by_ref().filter(|b| b.contact != asked.contact).count() < most
+}
+
+/// Changes the table and writes the 200.
+fn apply(
+    profile: &Arc<Profile>,
+    path: &Path,
+    request: &Request,
+    asked: &Asked,
+    identity: Option<&Identity>,
+    mut events: Vec<Event>,
+) -> Reply {
+    let now = clock::now_secs();
+    let multiple = multiple_of(profile, identity);
+    let fetch_only = request.headers.get(Name::Contact).is_none();
+    let expires = if fetch_only { 0 } else { granted(profile, identity, asked.expires) };
+    if !fetch_only {
+        let mut bindings = profile.bindings.lock();
+        if expires > 0 {
+            let binding = asked.binding(profile, path, identity, expires, now);
+            match bindings.register(binding, multiple) {
+                Ok(renewed) => events.push(asked.registered(profile, path, identity, expires, renewed)),
+                Err(_) => return refused(403),
+            }
+        } else {
+            bindings.unregister(&asked.user, &asked.host, &asked.contact, &asked.call_id, multiple);
+            events.push(asked.unregistered(profile, path, identity));
+        }
+    }
+    if let Some(identity) = identity {
+        auth::renew_nonce(profile, &identity.nonce, expires);
+    }
+    let mut headers = Headers::new();
+    let bindings = profile.bindings.lock();
+    for binding in bindings.find(&asked.user, &asked.host, now) {
+        headers.push(Name::Contact, format!("{};expires={}", bare(&binding.contact), binding.granted));
+    }
+    headers.push(Name::Date, http_date(now));
+    Reply::Ok { headers, events }
+}
+
+/// A stored contact without an empty display name.
+fn bare(contact: &str) -> &str {
+    contact.trim_start_matches("\"\" ")
+}
+
+fn multiple_of(profile: &Profile, identity: Option<&Identity>) -> Multiple {
+    let own = identity.and_then(|i| i.user.variables.get("sip-allow-multiple-registrations").map(str::to_owned));
+    let settings = profile.settings.load();
+    match own.as_deref().or_else(|| settings.params.last("multiple-registrations")) {
+        Some("call-id") => Multiple::CallId,
+        Some("contact") => Multiple::Contact,
+        Some(word) if text::is_true(word) => Multiple::Contact,
+        _ => Multiple::Off,
+    }
+}
+
+/// The lifetime granted: what was asked, within the bounds of the user or the profile.
+fn granted(profile: &Profile, identity: Option<&Identity>, asked: u32) -> u32 {
+    if asked == 0 {
+        return 0;
+    }
+    let settings = profile.settings.load();
+    let bound = |name: &str| {
+        identity
+            .and_then(|i| i.user.variables.get(name).map(text::int))
+            .or_else(|| settings.params.last(name).map(text::int))
+            .and_then(|n| u32::try_from(n).ok())
+            .filter(|n| *n > 0)
+    };
+    if let Some(forced) = bound("sip-force-expires") {
+        return forced;
+    }
+    let least = bound("sip-force-expires-min").or_else(|| bound("sip-expires-force-min")).unwrap_or(0);
+    let most = bound("sip-force-expires-max").or_else(|| bound("sip-expires-force-max")).unwrap_or(u32::MAX);
+    asked.max(least).min(most)
+}
+
+impl Asked {
+    /// `None` without user or host in To and From.
+    fn read(profile: &Profile, request: &Request, path: &Path) -> Option<Self> {
+        let headers = &request.headers;
+        let (to, from) = (headers.to_addr()?, headers.from_addr()?);
+        let settings = profile.settings.load();
+        let host = settings.params.last("force-register-db-domain").filter(|d| !d.is_empty());
+        let host = host.or_else(|| settings.params.last("force-register-domain").filter(|d| !d.is_empty()));
+        let natted = super::nat::of_register(profile, request, path);
+        let (contact, star) = match headers.list(Name::Contact).next() {
+            Some("*") => ("*".to_owned(), true),
+            Some(text) => (stored_contact(&NameAddr::parse(text)?, request, path, natted), false),
+            None => (String::new(), false),
+        };
+        let base = if natted { DEFAULT_EXPIRES_NAT } else { DEFAULT_EXPIRES };
+        let in_contact = || headers.contact()?.params().get("expires")?.parse().ok();
+        let expires = if star { 0 } else { headers.number(Name::Expires).or_else(in_contact).unwrap_or(base) };
+        Some(Self {
+            user: to.uri.user().filter(|u| !u.is_empty())?.to_owned(),
+            host: host.unwrap_or_else(|| to.uri.host()).to_owned(),
+            from_user: from.uri.user().unwrap_or_default().to_owned(),
+            from_host: from.uri.host().to_owned(),
+            contact,
+            expires,
+            status: status_of(path.transport, natted),
+            call_id: headers.call_id().to_owned(),
+            user_agent: headers.get(Name::UserAgent).unwrap_or("unknown").to_owned(),
+        })
+    }
+
+    fn binding(&self, profile: &Profile, path: &Path, identity: Option<&Identity>, expires: u32, now: i64) -> Binding {
+        let settings = profile.settings.load();
+        let margin = settings.params.int("sip-expires-late-margin").unwrap_or(60).max(0);
+        let mwi = identity.and_then(|i| i.user.params.get("mwi-account").map(str::to_owned));
+        let metadata = identity.and_then(|i| i.user.variables.get("registration_metadata").map(str::to_owned));
+        Binding {
+            user: self.user.clone(),
+            host: self.host.clone(),
+            contact: self.contact.clone(),
+            call_id: self.call_id.clone(),
+            expires: now + i64::from(expires) + margin,
+            granted: expires,
+            status: self.status.clone(),
+            user_agent: self.user_agent.clone(),
+            network_ip: path.remote.ip().to_string(),
+            network_port: path.remote.port(),
+            network_proto: path.transport.as_param().to_owned(),
+            auth_user: identity.map_or_else(|| self.user.clone(), |i| i.username.clone()),
+            auth_realm: identity.map_or_else(|| self.host.clone(), |i| i.realm.clone()),
+            mwi_account: mwi.unwrap_or_else(|| format!("{}@{}", self.user, self.host)),
+            metadata: metadata.unwrap_or_default(),
+        }
+    }
+
+    // ---- events ----
+
+    fn base(&self, subclass: &str, profile: &Profile, hosts: Option<&str>) -> Event {
+        let mut event = Event::custom(subclass);
+        event.push("profile-name", profile.name.as_str());
+        event.push("from-user", self.user.as_str());
+        event.push("from-host", self.host.as_str());
+        if let Some(hosts) = hosts {
+            event.push("presence-hosts", hosts.to_owned());
+        }
+        event.push("contact", self.contact.as_str());
+        event.push("call-id", self.call_id.as_str());
+        event.push("rpid", "unknown");
+        event.push("status", self.status.as_str());
+        event
+    }
+
+    fn peer(&self, event: &mut Event, path: &Path, expires: u32) {
+        event.push("expires", expires.to_string());
+        event.push("to-user", self.from_user.as_str());
+        event.push("to-host", self.from_host.as_str());
+        event.push("network-ip", path.remote.ip().to_string());
+        event.push("network-port", path.remote.port().to_string());
+    }
+
+    fn attempt(&self, profile: &Profile, path: &Path, identity: &Identity) -> Event {
+        let mut event = self.base("sofia::register_attempt", profile, None);
+        self.peer(&mut event, path, self.expires);
+        event.push("username", identity.username.as_str());
+        event.push("realm", identity.realm.as_str());
+        event.push("user-agent", self.user_agent.as_str());
+        event.push("auth-result", "RENEWED");
+        event
+    }
+
+    fn registered(&self, profile: &Profile, path: &Path, identity: Option<&Identity>, expires: u32, renewed: bool) -> Event {
+        let settings = profile.settings.load();
+        let hosts = settings.params.last("presence-hosts").filter(|h| !h.is_empty()).unwrap_or("n/a").to_owned();
+        let mut event = self.base("sofia::register", profile, Some(&hosts));
+        self.peer(&mut event, path, expires);
+        event.push("username", identity.map_or(self.user.as_str(), |i| i.username.as_str()));
+        event.push("realm", identity.map_or(self.host.as_str(), |i| i.realm.as_str()));
+        event.push("user-agent", self.user_agent.as_str());
+        if renewed {
+            event.push("update-reg", "true");
+        }
+        self.user_part(profile, &mut event, identity);
+        event
+    }
+
+    fn unregistered(&self, profile: &Profile, path: &Path, identity: Option<&Identity>) -> Event {
+        let mut event = Event::custom("sofia::unregister");
+        event.push("profile-name", profile.name.as_str());
+        event.push("username", identity.map_or(self.user.as_str(), |i| i.username.as_str()));
+        event.push("from-user", self.user.as_str());
+        event.push("from-host", self.host.as_str());
+        event.push("contact", self.contact.as_str());
+        event.push("call-id", self.call_id.as_str());
+        event.push("rpid", "unknown");
+        event.push("realm", identity.map_or(self.host.as_str(), |i| i.realm.as_str()));
+        event.push("network-ip", path.remote.ip().to_string());
+        event.push("network-port", path.remote.port().to_string());
+        event.push("user-agent", self.user_agent.as_str());
+        event.push("expires", self.expires.to_string());
+        self.user_part(profile, &mut event, identity);
+        event
+    }
+
+    fn user_part(&self, profile: &Profile, event: &mut Event, identity: Option<&Identity>) {
+        let Some(identity) = identity else { return };
+        for (name, value) in auth::user_variables(profile, identity, false) {
+            event.push(name, value);
+        }
+    }
+}
+
+/// `sofia::pre_register`: somebody without credentials is about to be asked for them. The reference
+/// fires it for calls too.
+pub fn fire_pre_register(profile: &Profile, request: &Request, path: &Path) {
+    let Some(asked) = Asked::read(profile, request, path) else { return };
+    let mut event = asked.base("sofia::pre_register", profile, None);
+    asked.peer(&mut event, path, asked.expires);
+    event.push("user-agent", asked.user_agent.as_str());
+    esl_server::fire!(profile.switch.bus, event);
+}
+
+/// `sofia::register_failure`: credentials that prove nothing.
+pub fn fire_failure(profile: &Profile, request: &Request, path: &Path) {
+    let to = request.headers.to_addr();
+    let kind = if request.method == sip::message::Method::Register { "REGISTER" } else { "INVITE" };
+    let mut event = Event::custom("sofia::register_failure");
+    event.push("profile-name", profile.name.as_str());
+    event.push("to-user", to.as_ref().and_then(|t| t.uri.user()).unwrap_or_default().to_owned());
+    event.push("to-host", to.as_ref().map_or("", |t| t.uri.host()).to_owned());
+    event.push("network-ip", path.remote.ip().to_string());
+    event.push("user-agent", request.headers.get(Name::UserAgent).unwrap_or_default().to_owned());
+    event.push("network-port", path.remote.port().to_string());
+    event.push("registration-type", kind);
+    esl_server::fire!(profile.switch.bus, event);
+}
+
+/// Removes registrations that ended, and tells.
+pub fn sweep(profile: &Profile) {
+    let ended = profile.bindings.lock().sweep(clock::now_secs());
+    for binding in ended {
+        fire_expired(profile, &binding);
+    }
+}
+
+/// `sofia::expire`.
+pub fn fire_expired(profile: &Profile, binding: &Binding) {
+    let mut event = Event::custom("sofia::expire");
+    event.push("profile-name", profile.name.as_str());
+    event.push("call-id", binding.call_id.as_str());
+    event.push("user", binding.user.as_str());
+    event.push("username", binding.auth_user.as_str());
+    event.push("host", binding.host.as_str());
+    event.push("contact", binding.contact.as_str());
+    event.push("expires", binding.expires.to_string());
+    event.push("user-agent", binding.user_agent.as_str());
+    event.push("realm", binding.auth_realm.as_str());
+    event.push("network-ip", binding.network_ip.as_str());
+    event.push("network-port", binding.network_port.to_string());
+    esl_server::fire!(profile.switch.bus, event);
+}
+
+/// `"display" <sip:user@host...>` as kept and shown; behind NAT with the way back to the source.
+fn stored_contact(contact: &NameAddr, request: &Request, path: &Path, natted: bool) -> String {
+    let display = contact.display.as_deref().unwrap_or_default();
+    let uri = contact.uri.without_headers();
+    let paths: Vec<_> = request.headers.list(Name::Path).collect();
+    let mut extra = String::new();
+    if natted {
+        let user = uri.user().unwrap_or_default();
+        let params = uri.params().as_str();
+        let back = format!("sip:{user}@{}{params}", path.remote);
+        extra = format!(";fs_nat=yes;fs_path={}", escape_param(&back));
+    } else if !paths.is_empty() {
+        extra = format!(";fs_path={}", escape_param(&paths.join(",")));
+    }
+    format!("\"{display}\" <{uri}{extra}>")
+}
+
+fn status_of(transport: Transport, natted: bool) -> String {
+    let suffix = if natted { "-NAT" } else { "" };
+    format!("Registered({transport}{suffix})")
+}
+
+/// RFC 1123 date.
+fn http_date(seconds: i64) -> String {
+    jiff::Timestamp::from_second(seconds)
+        .map(|t| t.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string())
+        .unwrap_or_default()
 }

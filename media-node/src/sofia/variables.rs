@@ -14,7 +14,13 @@ use crate::clock;
 const MAX_REPEATS: usize = 20;
 
 /// Variables of an inbound INVITE, in the order the reference assigns them.
-pub fn of_invite(channel: &Channel, profile: &Profile, request: &Request, path: &Path) {
+pub fn of_invite(
+    channel: &Channel,
+    profile: &Profile,
+    request: &Request,
+    path: &Path,
+    of_user: &[(String, String)],
+) {
     let from = request.headers.from_addr();
     if let Some(from) = &from {
         address(channel, "sip_from", &from.uri, Part::UserUriHost);
@@ -27,6 +33,12 @@ pub fn of_invite(channel: &Channel, profile: &Profile, request: &Request, path: 
     ]);
     transport(channel, path);
     channel.set_var("sip_via_protocol", path.transport.as_param());
+    if super::nat::of_call(profile, request, path) {
+        channel.set_var("sip_nat_detected", "true");
+    }
+    for (name, value) in of_user {
+        channel.set_var(name.clone(), value.as_str());
+    }
     if let Some(from) = &from {
         let user = from.uri.user().unwrap_or_default();
         channel.set_var("sip_from_user_stripped", user.trim_start_matches('+'));

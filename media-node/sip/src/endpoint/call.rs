@@ -83,6 +83,8 @@ pub(super) struct Call {
     pub(super) transport: Option<Transport>,
     pub(super) credentials: Option<Arc<dyn Authorizer>>,
     pub(super) auto_ack: bool,
+    /// Our INVITE answers have shown `Accept`.
+    pub(super) told_accept: bool,
     /// `CSeq` of an INVITE of ours whose 2xx waits for the owner's ACK.
     pub(super) owes_ack: Option<u32>,
     pub(super) acks: Vec<SentAck>,
@@ -107,6 +109,7 @@ impl Call {
             transport: None,
             credentials: None,
             auto_ack: true,
+            told_accept: false,
             owes_ack: None,
             acks: Vec::new(),
             unacked: None,

@@ -37,9 +37,9 @@ impl Defaults {
         }
     }
 
-    /// For the 487 that follows a CANCEL.
-    pub(super) fn of_cancelled() -> Self {
-        Self { allow_events: true, ..Self::common() }
+    /// The same for a further answer to one INVITE: `Accept` goes with the first one only.
+    pub(super) fn without_accept(self) -> Self {
+        Self { accept: false, ..self }
     }
 
     fn common() -> Self {

@@ -48,8 +48,8 @@ impl Endpoint {
         }
     }
 
-    fn compose_invite_response(&self, id: DialogId, request: &Request, content: Content) -> Option<Response> {
-        let call = self.calls.get(&id)?;
+    fn compose_invite_response(&mut self, id: DialogId, request: &Request, content: Content) -> Option<Response> {
+        let call = self.calls.get_mut(&id)?;
         let Content { status, reason, headers, body } = content;
         let mut response = request.response(status, &reason);
         if status > 100 {
@@ -63,7 +63,10 @@ impl Endpoint {
                 response.headers.push(Name::Contact, &call.dialog.contact);
             }
         }
-        let defaults = Defaults::of_response(&Method::Invite, status, false);
+        let mut defaults = Defaults::of_response(&Method::Invite, status, false);
+        if status > 100 && std::mem::replace(&mut call.told_accept, true) {
+            defaults = defaults.without_accept();
+        }
         finish_response(&mut response, &headers, body, defaults, &self.config.identity);
         Some(response)
     }
@@ -206,7 +209,8 @@ impl Endpoint {
         let tx = *tx;
         let mut terminated = request.response(487, "");
         terminated.headers.set(Name::To, &call.dialog.local);
-        finish_response(&mut terminated, &Headers::new(), None, Defaults::of_cancelled(), &self.config.identity);
+        let defaults = Defaults::of_response(&Method::Invite, 487, false).without_accept();
+        finish_response(&mut terminated, &Headers::new(), None, defaults, &self.config.identity);
         self.transactions.respond(now, tx, &terminated);
         self.end_call(now, id, DialogEvent::Cancelled(cancel));
     }

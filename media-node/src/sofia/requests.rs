@@ -1,0 +1,148 @@
+//! Requests outside calls: OPTIONS, MESSAGE, REFER, NOTIFY, SUBSCRIBE, PUBLISH; REGISTER goes on to the registrar.
+
+use std::sync::Arc;
+
+use esl_server::event::{Event, EventName};
+use sip::message::{Headers, Method, Name, Request};
+use sip::stack::{Body, IncomingRequest, OutOfDialog, Path};
+use sip::uri::{NameAddr, Uri};
+
+use super::auth::{self, Verdict};
+use super::profile::{Profile, host_text};
+use super::registrar;
+use crate::text;
+
+/// Answers a request outside calls.
+pub fn serve(profile: &Arc<Profile>, request: IncomingRequest) {
+    match request.request.method {
+        Method::Register => registrar::serve(profile, request),
+        Method::Options => options(profile, request),
+        Method::Message => message(profile, request),
+        Method::Refer => refer(profile, request),
+        Method::Notify => notify(request),
+        Method::Subscribe => request.respond(489, "", Headers::new(), None),
+        _ => request.respond(501, "", Headers::new(), None),
+    }
+}
+
+/// `<sip:ip:port>`: where the profile listens.
+fn own_contact(profile: &Profile, path: &Path) -> String {
+    format!("<sip:{}:{}>", host_text(profile.sip_ip_for(Some(path.remote.ip()))), profile.port())
+}
+
+fn options(profile: &Profile, request: IncomingRequest) {
+    let settings = profile.settings.load();
+    let busy = settings.params.last("sip-options-respond-503-on-busy").is_some_and(text::is_true)
+        && profile.switch.admit(crate::call::Direction::Inbound).is_err();
+    let mut headers = Headers::new();
+    headers.push(Name::Contact, own_contact(profile, &request.path));
+    request.respond(if busy { 503 } else { 200 }, "", headers, None);
+}
+
+/// NOTIFY outside a subscription: keep-alives and message counts are taken note of, the rest belongs to nothing.
+fn notify(request: IncomingRequest) {
+    let event = request.request.headers.get(Name::Event).unwrap_or_default();
+    let package = event.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    match package.as_str() {
+        "keep-alive" | "message-summary" => request.respond(200, "", Headers::new(), None),
+        _ => request.respond(481, "Subscription Does Not Exist", Headers::new(), None),
+    }
+}
+
+fn message(profile: &Arc<Profile>, incoming: IncomingRequest) {
+    let settings = profile.settings.load_full();
+    let asks = settings.params.last("auth-messages").is_none_or(text::is_true)
+        && !settings.params.last("disable-auth-messages").is_some_and(text::is_true);
+    if asks && settings.auth_calls {
+        match auth::judge(profile, &incoming.request, &incoming.path) {
+            Verdict::Accepted(_) => {}
+            Verdict::Challenge(challenge) => {
+                let mut headers = Headers::new();
+                headers.push(challenge.header_name(), challenge.to_string());
+                return incoming.respond(407, "", headers, None);
+            }
+            Verdict::Forbidden => return incoming.respond(403, "", Headers::new(), None),
+        }
+    }
+    let event = message_event(profile, &incoming.request, &incoming.path);
+    let plain = settings.params.last("sip-messages-respond-200-ok").is_some_and(text::is_true);
+    incoming.respond(if plain { 200 } else { 202 }, "", Headers::new(), None);
+    esl_server::fire!(profile.switch.bus, event);
+}
+
+fn message_event(profile: &Profile, request: &Request, path: &Path) -> Event {
+    let (from, to) = (request.headers.from_addr(), request.headers.to_addr());
+    let part = |address: &Option<NameAddr>, user: bool| {
+        let uri = address.as_ref().map(|a| &a.uri);
+        let text = if user { uri.and_then(Uri::user) } else { uri.map(Uri::host) };
+        text.unwrap_or_default().to_owned()
+    };
+    let both = |address: &Option<NameAddr>| format!("{}@{}", part(address, true), part(address, false));
+    let mut event = Event::new(EventName::Message);
+    event.push("login", profile.url());
+    event.push("proto", "sip");
+    event.push("from", both(&from));
+    event.push("from_user", part(&from, true));
+    event.push("from_host", part(&from, false));
+    event.push("to_user", part(&to, true));
+    event.push("to_host", part(&to, false));
+    event.push("from_sip_ip", path.remote.ip().to_string());
+    event.push("from_sip_port", path.remote.port().to_string());
+    event.push("to", both(&to));
+    event.push("subject", "SIMPLE MESSAGE");
+    event.push("context", profile.settings.load().context.clone());
+    event.push("type", request.headers.content_type().unwrap_or("text/plain").to_owned());
+    event.push("from_full", request.headers.get(Name::From).unwrap_or_default().to_owned());
+    event.push("sip_profile", profile.name.as_str());
+    for header in request.headers.iter().filter(|h| h.text.starts_with("X-") || h.text.starts_with("P-")) {
+        event.push(format!("sip_h_{}", header.text), header.value.to_owned());
+    }
+    event.set_body(request.body.clone());
+    event
+}
+
+/// REFER outside a dialog: accepted, told to whoever listens, and reported as gone nowhere.
+fn refer(profile: &Arc<Profile>, incoming: IncomingRequest) {
+    let settings = profile.settings.load();
+    if settings.disable_transfer {
+        return incoming.respond(403, "", Headers::new(), None);
+    }
+    let request = Arc::clone(&incoming.request);
+    let (path, tag) = (incoming.path, incoming.local_tag.clone());
+    let mut headers = Headers::new();
+    headers.push(Name::Contact, own_contact(profile, &path));
+    incoming.respond(202, "", headers, None);
+    let status = match request.headers.get(Name::ReferTo) {
+        Some(to) => {
+            let mut event = Event::new(EventName::CallSetupReq);
+            event.push("profile_name", profile.name.as_str());
+            event.push("refer-to", to.to_owned());
+            esl_server::fire!(profile.switch.bus, event);
+            "200 OK"
+        }
+        None => "481 Failure",
+    };
+    let Some(spec) = refer_notify(profile, &request, &path, &tag, status) else { return };
+    let stack = profile.stack.clone();
+    tokio::spawn(async move {
+        let _unanswered = stack.request(spec).await;
+    });
+}
+
+/// The NOTIFY that ends the subscription a REFER makes (RFC 3515).
+fn refer_notify(profile: &Profile, request: &Request, path: &Path, tag: &str, status: &str) -> Option<OutOfDialog> {
+    let target = request.headers.contact()?.uri;
+    let from = NameAddr::parse(&format!("{};tag={tag}", request.headers.get(Name::To)?))?;
+    let to = NameAddr::parse(request.headers.get(Name::From)?)?;
+    let user = from.uri.user().unwrap_or_default();
+    let host = host_text(profile.sip_ip_for(Some(path.remote.ip())));
+    let contact = NameAddr::parse(&format!("<sip:{user}@{host}:{}>;isfocus", profile.port()))?;
+    let mut spec = OutOfDialog::new(Method::Notify, target, from, to);
+    spec.contact = Some(contact);
+    spec.call_id = Some(request.headers.call_id().to_owned());
+    spec.headers.push(Name::Expires, "0");
+    spec.headers.push(Name::Event, "refer");
+    spec.headers.push(Name::SubscriptionState, "terminated;reason=noresource");
+    spec.body = Some(Body::new("message/sipfrag", format!("SIP/2.0 {status}\r\n")));
+    Some(spec)
+}
