@@ -105,6 +105,8 @@ impl Session {
                 event.push("Application-UUID-Name", id.name.as_deref().unwrap_or_default());
             },
         );
+        // From here on the reference shows the name behind the argument.
+        self.channel.set_var("current_application", app.name);
         let result = (app.run)(self, argument).await;
         self.channel.fire_with(
             EventName::ChannelExecuteComplete,
@@ -217,10 +219,8 @@ impl Session {
         let mut turn: i64 = 0;
         while loops < 0 || turn < loops {
             turn += 1;
-            if loops != 1 {
-                self.channel.set_var("current_loop", turn.to_string());
-                self.channel.set_var("total_loops", loops.to_string());
-            }
+            self.channel.set_var("current_loop", turn.to_string());
+            self.channel.set_var("total_loops", loops.to_string());
             let started = Instant::now();
             let id = ExecutionId {
                 uuid: message.event_uuid().map(Cow::into_owned),
@@ -235,6 +235,8 @@ impl Session {
                 break;
             }
         }
+        self.channel.set_var("current_loop", "");
+        self.channel.set_var("total_loops", "");
         if message.hold_bleg() {
             super::hold::entertain_partner(&self.channel, false);
         }
