@@ -2,6 +2,7 @@
 
 pub mod console;
 pub mod control;
+pub mod directory;
 pub mod expr;
 pub mod fsctl;
 pub mod modules;
@@ -124,6 +125,7 @@ impl Registry {
         let families: &[&'static [Api]] = &[
             console::APIS,
             control::APIS,
+            directory::APIS,
             expr::APIS,
             fsctl::APIS,
             modules::APIS,
@@ -136,11 +138,14 @@ impl Registry {
             strings::APIS,
             system::APIS,
             time::APIS,
-            uuid::APIS,
             vars::APIS,
         ];
-        let by_name =
-            families.iter().flat_map(|family| family.iter()).map(|api| (api.name, api)).collect();
+        let by_name = families
+            .iter()
+            .chain(uuid::FAMILIES)
+            .flat_map(|family| family.iter())
+            .map(|api| (api.name, api))
+            .collect();
         Self { by_name }
     }
 

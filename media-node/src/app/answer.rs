@@ -10,7 +10,7 @@ use crate::text;
 
 /// The family.
 pub const APPS: &[App] = &[
-    app!("answer", "mod_dptools", Flags::NO_MEDIA, "", "Answer the call for a channel.", answer),
+    app!("answer", "mod_dptools", Flags::NO_MEDIA, "", "Answer the call", answer),
     app!(
         "pre_answer",
         "mod_dptools",

@@ -144,6 +144,8 @@ pub enum Indication {
         /// Body.
         body: String,
     },
+    /// `talk` or `hold`: the phone is to act as if its user had pressed a key (NOTIFY).
+    PhoneEvent(String),
     /// Digits to send towards the far end.
     Digits(Vec<Digit>),
     /// Media directly between the far ends (`bypass_media`): the SDP to offer instead of our own.

@@ -899,6 +899,7 @@ impl EndpointLeg for SofiaLeg {
                     }
                 }
                 Indication::Info { content_type, body } => self.send_info(&content_type, body),
+                Indication::PhoneEvent(_) => Err(Cause::NONE),
                 Indication::Digits(digits) => self.send_digits(channel, &digits),
                 Indication::RemoteSdp(sdp) => self.reinvite(sdp),
                 Indication::LocalMedia => {

@@ -1,0 +1,125 @@
+//! Digits: sent to the far end, or handed to the call as if it had sent them.
+
+use super::{Api, ApiCall, OK, in_task, usage};
+use crate::api;
+use crate::call::{Digit, DigitSource, Indication};
+use crate::text;
+
+/// The family.
+pub(super) const APIS: &[Api] = &[
+    api!(
+        "uuid_drop_dtmf",
+        "mod_commands",
+        DROP,
+        "Drop all DTMF or replace it with a mask",
+        drop_dtmf
+    ),
+    api!("uuid_flush_dtmf", "mod_commands", "<uuid>", "Flush dtmf on a given uuid", flush_dtmf),
+    api!("uuid_recv_dtmf", "mod_commands", DTMF, "Receive dtmf digits", recv_dtmf),
+    api!("uuid_send_dtmf", "mod_commands", DTMF, "Send dtmf digits", async send_dtmf),
+];
+
+const DTMF: &str = "<uuid> <dtmf_data>";
+const DROP: &str = "<uuid> [on | off ] [ mask_digits <digits> | mask_file <file>]";
+const NO_SESSION: &str = "-ERR Cannot locate session!\n";
+
+/// `digits[@ms][+digits…]`; characters that are no digits are left out.
+fn parse(text: &str, usual: u32) -> Vec<Digit> {
+    let mut digits = Vec::new();
+    for part in text.split('+') {
+        let (keys, duration) = match part.split_once('@') {
+            Some((keys, ms)) => {
+                let samples = u32::try_from(text::int(ms).saturating_mul(8)).unwrap_or(0);
+                (keys, if samples == 0 { usual } else { samples.clamp(400, 192_000) })
+            }
+            None => (part, usual),
+        };
+        let valid = keys.chars().filter(
+            |key| matches!(key, '0'..='9' | '*' | '#' | 'A'..='D' | 'a'..='d' | 'w' | 'W' | 'F'),
+        );
+        digits.extend(valid.map(|key| Digit {
+            digit: if key == 'w' || key == 'W' { key } else { key.to_ascii_uppercase() },
+            duration,
+            source: DigitSource::App,
+        }));
+    }
+    digits
+}
+
+fn usual(call: &ApiCall) -> u32 {
+    call.switch.stores.tuning.default_dtmf.load(std::sync::atomic::Ordering::Relaxed)
+}
+
+async fn send_dtmf(call: ApiCall) -> String {
+    let words = call.words(2);
+    let (Some(uuid), Some(data)) = (words.first(), words.get(1)) else { return usage(DTMF) };
+    let Some(channel) = call.switch.channel(uuid) else { return NO_SESSION.into() };
+    let digits = parse(data, usual(&call));
+    if digits.is_empty() {
+        return "-ERR Operation failed\n".into();
+    }
+    let sent =
+        in_task(&call, &channel, |session| Box::pin(session.indicate(Indication::Digits(digits))))
+            .await;
+    if sent == Some(false) {
+        return "-ERR Operation failed\n".into();
+    }
+    format!("+OK {uuid} sent DTMF {data}.\n")
+}
+
+fn recv_dtmf(call: &ApiCall) -> String {
+    let words = call.words(2);
+    let (Some(uuid), Some(data)) = (words.first(), words.get(1)) else { return usage(DTMF) };
+    let digits = parse(data.trim_start_matches('~'), usual(call));
+    if digits.is_empty() {
+        return usage(DTMF);
+    }
+    let Some(channel) = call.switch.channel(uuid) else { return NO_SESSION.into() };
+    for digit in digits {
+        channel.queue_digit(digit);
+    }
+    channel.notify();
+    format!("+OK {uuid} received DTMF {data}.\n")
+}
+
+fn flush_dtmf(call: &ApiCall) -> String {
+    match call.switch.channel(call.args.trim()) {
+        Some(channel) => {
+            channel.with(|data| data.digits.clear());
+            OK.into()
+        }
+        None => "-ERR No such session\n".into(),
+    }
+}
+
+fn drop_dtmf(call: &ApiCall) -> String {
+    let words = call.words(4);
+    let [uuid, switch, kind, mask] = words.as_slice() else { return usage(DROP) };
+    let Some(channel) = call.switch.channel(uuid) else { return NO_SESSION.into() };
+    let on = text::is_true(switch);
+    channel.set_var("drop_dtmf", if on { "true" } else { "false" });
+    let (file, digits) =
+        if kind == "mask_file" { (mask.as_str(), "(null)") } else { ("(null)", mask.as_str()) };
+    let variable =
+        if kind == "mask_file" { "drop_dtmf_masking_file" } else { "drop_dtmf_masking_digits" };
+    channel.set_var(variable, if on { mask.clone() } else { String::new() });
+    format!(
+        "+OK {uuid} is {} DTMF. mask_file: {file} mask_digits: {digits}\n",
+        if on { "dropping" } else { "not dropping" }
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_group_of_digits_may_have_its_length() {
+        let digits: Vec<(char, u32)> = parse("1#@100+2x", 2000)
+            .into_iter()
+            .map(|digit| (digit.digit, digit.duration))
+            .collect();
+        assert_eq!(digits, [('1', 800), ('#', 800), ('2', 2000)]);
+        assert!(parse("xyz", 2000).is_empty());
+    }
+}

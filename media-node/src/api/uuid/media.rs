@@ -1,0 +1,124 @@
+//! A call's media: recording, volume, displacement, what is attached to it.
+
+use super::{Api, ApiCall, FAILED, NO_CHANNEL, OK, SUCCESS, usage};
+use crate::api;
+use crate::text;
+use media::leg::Side;
+
+/// The family.
+pub(super) const APIS: &[Api] = &[
+    api!("pause", "mod_commands", PAUSE, "Pause media on a channel", pause),
+    api!("uuid_audio", "mod_commands", AUDIO, "uuid_audio", audio),
+    api!("uuid_buglist", "mod_commands", "<uuid>", "List media bugs on a session", buglist),
+    api!("uuid_debug_media", "mod_commands", DEBUG, "Debug media", debug_media),
+    api!("uuid_fileman", "mod_commands", FILEMAN, "Manage session audio", fileman),
+    api!("uuid_jitterbuffer", "mod_commands", JITTER, "uuid_jitterbuffer", jitterbuffer),
+    api!("uuid_pause", "mod_commands", PAUSE, "Pause media on a channel", pause),
+    api!("uuid_preprocess", "mod_commands", "<>", "Pre-process Channel", preprocess),
+    api!("uuid_set_media_stats", "mod_commands", "<uuid>", "Set media stats", set_media_stats),
+];
+
+const AUDIO: &str = "<uuid> [start [read|write] [mute|level <level>]|stop]";
+const DEBUG: &str = "<uuid> <read|write|both|vread|vwrite|vboth|all> <on|off>";
+const FILEMAN: &str = "<uuid> <cmd>:<val>";
+const JITTER: &str = "<uuid> [0|<min_msec>[:<max_msec>]]";
+const PAUSE: &str = "<uuid> <on|off>";
+
+/// Percent of the original volume for the levels -4 to 4.
+const LEVELS: [u32; 9] = [20, 40, 60, 80, 100, 130, 230, 330, 430];
+
+fn audio(call: &ApiCall) -> String {
+    let words = call.words(5);
+    let (Some(uuid), Some(verb)) = (words.first(), words.get(1)) else { return usage(AUDIO) };
+    let Some(channel) = call.switch.channel(uuid) else { return NO_CHANNEL.into() };
+    let Some(leg) = channel.media() else { return "-ERR Operation failed\n".into() };
+    let word = |at: usize| words.get(at).map(|word| word.to_ascii_lowercase()).unwrap_or_default();
+    if verb.eq_ignore_ascii_case("stop") {
+        for side in [Side::Read, Side::Write] {
+            let _closed = leg.mute(side, false);
+            let _closed = leg.gain(side, 100);
+        }
+        return OK.into();
+    }
+    if !verb.eq_ignore_ascii_case("start") {
+        return usage(AUDIO);
+    }
+    let side = if word(2) == "write" { Side::Write } else { Side::Read };
+    let done = match word(3).as_str() {
+        // A level for mute is noise to hear instead of silence; 0 takes the mute away.
+        "mute" => leg.mute(side, words.get(4).is_none_or(|level| text::int(level) != 0)),
+        "level" => {
+            let level = text::int(&word(4)).clamp(-4, 4) + 4;
+            let percent =
+                usize::try_from(level).ok().and_then(|at| LEVELS.get(at)).copied().unwrap_or(100);
+            leg.gain(side, percent)
+        }
+        _ => return usage(AUDIO),
+    };
+    if done.is_ok() { OK.into() } else { "-ERR Operation failed\n".into() }
+}
+
+fn pause(call: &ApiCall) -> String {
+    let words = call.words(2);
+    let (Some(uuid), Some(on)) = (words.first(), words.get(1)) else { return usage(PAUSE) };
+    let Some(channel) = call.switch.channel(uuid) else { return NO_CHANNEL.into() };
+    let on = text::is_true(on);
+    if let Some(leg) = channel.media() {
+        for side in [Side::Read, Side::Write] {
+            let _closed = leg.mute(side, on);
+        }
+    }
+    String::new()
+}
+
+fn buglist(call: &ApiCall) -> String {
+    let uuid = call.args.trim();
+    if uuid.is_empty() {
+        return usage("<uuid>");
+    }
+    if call.switch.channel(uuid).is_none() {
+        return String::new();
+    }
+    "<media-bugs>\n</media-bugs>\n".into()
+}
+
+fn debug_media(call: &ApiCall) -> String {
+    let words = call.words(3);
+    let [uuid, which, _] = words.as_slice() else { return format!("{}{FAILED}", usage(DEBUG)) };
+    let known =
+        matches!(which.as_str(), "read" | "write" | "both" | "vread" | "vwrite" | "vboth" | "all");
+    if known && call.switch.channel(uuid).is_some() { SUCCESS.into() } else { FAILED.into() }
+}
+
+fn fileman(call: &ApiCall) -> String {
+    let words = call.words(2);
+    let (Some(uuid), Some(_)) = (words.first(), words.get(1)) else { return usage(FILEMAN) };
+    if call.switch.channel(uuid).is_none() {
+        return NO_CHANNEL.into();
+    }
+    "-ERR No file handle!\n".into()
+}
+
+/// The engine's jitter buffer adapts by itself: there is nothing to set, and nothing to refuse.
+fn jitterbuffer(call: &ApiCall) -> String {
+    let words = call.words(2);
+    let Some(uuid) = words.first() else { return usage(JITTER) };
+    match call.switch.channel(uuid) {
+        Some(channel) if channel.media().is_some() => SUCCESS.into(),
+        _ => FAILED.into(),
+    }
+}
+
+fn preprocess(call: &ApiCall) -> String {
+    let words = call.words(2);
+    let (Some(uuid), Some(_)) = (words.first(), words.get(1)) else { return usage("<>") };
+    if call.switch.channel(uuid).is_some() { OK.into() } else { NO_CHANNEL.into() }
+}
+
+fn set_media_stats(call: &ApiCall) -> String {
+    let uuid = call.args.trim();
+    if uuid.is_empty() {
+        return usage("<uuid>");
+    }
+    if call.switch.channel(uuid).is_some() { "+OK:\n".into() } else { super::no_such_channel(uuid) }
+}
