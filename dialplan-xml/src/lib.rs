@@ -16,6 +16,7 @@
 #![forbid(unsafe_code)]
 
 pub mod acl;
+pub mod catalogue;
 pub mod config;
 pub mod dialplan;
 pub mod directory;

@@ -1,0 +1,264 @@
+//! What names mean something: to the reference, and to the switch that runs.
+//!
+//! The reference's names are kept here, in text files per kind; what the running switch honours is
+//! registered by it. A name is *honoured*, *accepted* (the reference knows it, here it has no
+//! effect) or *unknown*.
+
+mod distance;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::LazyLock;
+
+/// What kind of thing a name names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kind {
+    /// A dialplan application.
+    Application,
+    /// An API command.
+    Api,
+    /// A module.
+    Module,
+    /// The first part of a dial string: `sofia`, `user`, `loopback` …
+    Endpoint,
+    /// A dialplan: `XML`, `inline` …
+    Dialplan,
+}
+
+impl Kind {
+    /// The word used in messages.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Application => "application",
+            Self::Api => "API command",
+            Self::Module => "module",
+            Self::Endpoint => "endpoint",
+            Self::Dialplan => "dialplan",
+        }
+    }
+}
+
+/// What becomes of a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Support {
+    /// It does what it does in the reference.
+    Honoured,
+    /// It is accepted and has no effect.
+    Accepted,
+    /// Nobody knows it.
+    Unknown,
+}
+
+impl Support {
+    /// The word used in reports.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Honoured => "honoured",
+            Self::Accepted => "accepted without effect",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// The names the switch honours. A kind (or a configuration file) nothing was registered for is
+/// taken to be honoured as far as the reference knows it, unless [`Catalogue::complete`] says that
+/// everything has been registered.
+#[derive(Clone, Debug, Default)]
+pub struct Catalogue {
+    names: BTreeMap<Kind, BTreeSet<String>>,
+    params: BTreeMap<String, BTreeSet<String>>,
+    complete: bool,
+}
+
+impl Catalogue {
+    /// Nothing registered.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Registers names the switch honours.
+    pub fn honour<N: AsRef<str>>(&mut self, kind: Kind, names: impl IntoIterator<Item = N>) {
+        let known = self.names.entry(kind).or_default();
+        known.extend(names.into_iter().map(|n| n.as_ref().to_ascii_lowercase()));
+    }
+
+    /// Registers parameters the switch reads from a file; `scope` is the kind of element for
+    /// `sofia.conf` (`global`, `profile`, `gateway`) and empty elsewhere.
+    pub fn honour_params<N: AsRef<str>>(
+        &mut self,
+        file: &str,
+        scope: &str,
+        names: impl IntoIterator<Item = N>,
+    ) {
+        let known = self.params.entry(key(file, scope)).or_default();
+        known.extend(names.into_iter().map(|n| n.as_ref().to_ascii_lowercase()));
+    }
+
+    /// Says that everything the switch honours has been registered.
+    pub fn complete(&mut self) {
+        self.complete = true;
+    }
+
+    /// What becomes of a name.
+    pub fn support(&self, kind: Kind, name: &str) -> Support {
+        let name = name.to_ascii_lowercase();
+        let reference = reference(kind).contains(&*name);
+        self.verdict(self.names.get(&kind), reference, &name)
+    }
+
+    /// What becomes of a parameter. Files the reference has no list for are not judged: `None`.
+    pub fn param(&self, file: &str, scope: &str, name: &str) -> Option<Support> {
+        let name = normalise(file, name);
+        let key = key(file, scope);
+        let registered = self.params.get(&key);
+        let listed = REFERENCE.params.get(&*key);
+        if registered.is_none() && listed.is_none() {
+            return None;
+        }
+        Some(self.verdict(registered, listed.is_some_and(|l| l.contains(&*name)), &name))
+    }
+
+    fn verdict(
+        &self,
+        registered: Option<&BTreeSet<String>>,
+        reference: bool,
+        name: &str,
+    ) -> Support {
+        match registered {
+            Some(names) if names.contains(name) => Support::Honoured,
+            None if reference && !self.complete => Support::Honoured,
+            _ if reference => Support::Accepted,
+            _ => Support::Unknown,
+        }
+    }
+
+    /// The known name most like an unknown one, if any is close enough.
+    pub fn nearest(&self, kind: Kind, name: &str) -> Option<String> {
+        let own = self.names.get(&kind).into_iter().flatten().map(String::as_str);
+        distance::nearest(name, own.chain(reference(kind).iter().copied()))
+    }
+
+    /// The known parameter most like an unknown one, if any is close enough.
+    pub fn nearest_param(&self, file: &str, scope: &str, name: &str) -> Option<String> {
+        let key = key(file, scope);
+        let own = self.params.get(&key).into_iter().flatten().map(String::as_str);
+        let listed = REFERENCE.params.get(&*key).into_iter().flatten().copied();
+        distance::nearest(name, own.chain(listed))
+    }
+}
+
+/// The one of `names` most like `name`, if any is close enough: for "did you mean".
+pub fn nearest<'n>(name: &str, names: impl IntoIterator<Item = &'n str>) -> Option<String> {
+    distance::nearest(name, names)
+}
+
+/// Whether a module existed once and is gone from the reference.
+pub fn is_gone_module(name: &str) -> bool {
+    REFERENCE.gone.contains(name)
+}
+
+/// The module an application belongs to in the reference.
+pub fn module_of_application(name: &str) -> Option<&'static str> {
+    REFERENCE.owners.get(&*name.to_ascii_lowercase()).copied()
+}
+
+fn key(file: &str, scope: &str) -> String {
+    if scope.is_empty() { file.to_owned() } else { format!("{file}/{scope}") }
+}
+
+/// In `conference.conf` `_` and `-` are the same.
+fn normalise(file: &str, name: &str) -> String {
+    let lower = name.to_ascii_lowercase();
+    if file == "conference.conf" { lower.replace('_', "-") } else { lower }
+}
+
+/// Endpoints of the reference's modules.
+const ENDPOINTS: [&str; 20] = [
+    "sofia",
+    "user",
+    "group",
+    "loopback",
+    "null",
+    "error",
+    "pickup",
+    "verto.rtc",
+    "verto",
+    "skinny",
+    "rtmp",
+    "portaudio",
+    "alsa",
+    "h323",
+    "opal",
+    "gsmopen",
+    "skypopen",
+    "rtc",
+    "khomp",
+    "dingaling",
+];
+const DIALPLANS: [&str; 10] = [
+    "xml",
+    "inline",
+    "enum",
+    "asterisk",
+    "lua",
+    "directory",
+    "lcr",
+    "translate",
+    "signalwire",
+    "yaml",
+];
+
+struct Reference {
+    applications: BTreeSet<&'static str>,
+    owners: BTreeMap<&'static str, &'static str>,
+    apis: BTreeSet<&'static str>,
+    modules: BTreeSet<&'static str>,
+    gone: BTreeSet<&'static str>,
+    endpoints: BTreeSet<&'static str>,
+    dialplans: BTreeSet<&'static str>,
+    params: BTreeMap<&'static str, BTreeSet<&'static str>>,
+}
+
+static REFERENCE: LazyLock<Reference> = LazyLock::new(|| {
+    let applications = groups(include_str!("applications.txt"));
+    let mut modules = groups(include_str!("modules.txt"));
+    let owned = |(module, names): (&'static str, &BTreeSet<&'static str>)| {
+        names.iter().map(|n| (*n, module)).collect::<Vec<_>>()
+    };
+    Reference {
+        owners: applications.iter().map(|(m, n)| (*m, n)).flat_map(owned).collect(),
+        applications: applications.into_values().flatten().collect(),
+        apis: groups(include_str!("apis.txt")).into_values().flatten().collect(),
+        gone: modules.remove("gone").unwrap_or_default(),
+        modules: modules.into_values().flatten().collect(),
+        endpoints: ENDPOINTS.into(),
+        dialplans: DIALPLANS.into(),
+        params: groups(include_str!("params.txt")),
+    }
+});
+
+fn reference(kind: Kind) -> &'static BTreeSet<&'static str> {
+    match kind {
+        Kind::Application => &REFERENCE.applications,
+        Kind::Api => &REFERENCE.apis,
+        Kind::Module => &REFERENCE.modules,
+        Kind::Endpoint => &REFERENCE.endpoints,
+        Kind::Dialplan => &REFERENCE.dialplans,
+    }
+}
+
+/// `group: name name` lines; what is indented belongs to the line above. Names are lower case.
+fn groups(text: &'static str) -> BTreeMap<&'static str, BTreeSet<&'static str>> {
+    let mut groups: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
+    let mut current = "";
+    for line in text.lines().filter(|l| !l.starts_with('#')) {
+        let names = match line.split_once(": ") {
+            Some((group, names)) if !line.starts_with(' ') => {
+                current = group;
+                names
+            }
+            _ => line,
+        };
+        groups.entry(current).or_default().extend(names.split_whitespace());
+    }
+    groups
+}
