@@ -66,6 +66,8 @@ pub struct Member {
     pub id: Arc<str>,
     /// `type="pointer"`: the user is described elsewhere.
     pub pointer: bool,
+    /// Where it is written.
+    pub place: Place,
 }
 
 #[derive(Clone, Debug)]
@@ -265,7 +267,7 @@ impl Domain {
             let mut members = Vec::new();
             for user in group.child("users").into_iter().flat_map(|u| u.children_named("user")) {
                 let id = user.attr_or_empty("id").into();
-                members.push(Member { id, pointer: is_pointer(user) });
+                members.push(Member { id, pointer: is_pointer(user), place: user.place() });
                 domain.add_user(user, Some(position));
             }
             domain.groups.push(Group {

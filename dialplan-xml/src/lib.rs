@@ -17,11 +17,16 @@
 
 pub mod acl;
 pub mod catalogue;
+pub mod check;
 pub mod config;
 pub mod dialplan;
 pub mod directory;
 pub mod expand;
+pub mod explain;
+pub mod fixtures;
 pub mod regex;
+pub mod report;
+pub mod simulate;
 pub mod text;
 
 mod diagnostic;

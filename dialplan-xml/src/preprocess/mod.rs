@@ -136,7 +136,9 @@ impl Pass<'_> {
     fn line(&mut self, current: &mut Current<'_>, raw: &str, skipping: &mut bool) {
         let line = self.expand(current, raw);
         if let Some(marker) = dropped_by(raw) {
-            self.note_dropped(current, raw, marker);
+            if !*skipping && self.comment.is_none() {
+                self.note_dropped(current, raw, marker);
+            }
             return;
         }
         if *skipping {

@@ -1,0 +1,357 @@
+//! Extensions nobody reaches, conditions that cannot match, attributes that do nothing.
+
+use std::collections::HashMap;
+
+use super::Subject;
+use crate::dialplan::Break;
+use crate::expand::has_references;
+use crate::regex::Pattern;
+use crate::text::{is_true, leading_integer};
+use crate::{Diagnostic, Node, Place};
+
+/// Fields of the caller profile.
+const FIELDS: [&str; 36] = [
+    "dialplan",
+    "username",
+    "caller_id_name",
+    "caller_id_number",
+    "orig_caller_id_name",
+    "orig_caller_id_number",
+    "callee_id_name",
+    "callee_id_number",
+    "ani",
+    "aniii",
+    "network_addr",
+    "rdnis",
+    "destination_number",
+    "uuid",
+    "source",
+    "transfer_source",
+    "context",
+    "chan_name",
+    "profile_index",
+    "caller_ton",
+    "caller_numplan",
+    "destination_number_ton",
+    "destination_number_numplan",
+    "ani_ton",
+    "ani_numplan",
+    "rdnis_ton",
+    "rdnis_numplan",
+    "screen_bit",
+    "privacy_hide_name",
+    "privacy_hide_number",
+    "profile_created_time",
+    "created_time",
+    "answered_time",
+    "progress_time",
+    "progress_media_time",
+    "hungup_time",
+];
+
+/// Applications of the reference that may run while the dialplan is searched.
+const INLINE: [&str; 22] = [
+    "check_acl",
+    "verbose_events",
+    "novideo",
+    "cng_plc",
+    "early_hangup",
+    "eval",
+    "set_media_stats",
+    "stop",
+    "set_zombie_exec",
+    "presence",
+    "log",
+    "info",
+    "event",
+    "export",
+    "bridge_export",
+    "set",
+    "multiset",
+    "push",
+    "unshift",
+    "set_global",
+    "set_profile_var",
+    "unset",
+];
+const INLINE_ELSEWHERE: [&str; 9] = [
+    "multiunset",
+    "set_user",
+    "lua",
+    "curl",
+    "cidlookup",
+    "lcr",
+    "enum",
+    "easyroute",
+    "nibblebill",
+];
+
+pub(super) fn check(subject: &mut Subject<'_>) {
+    let section = subject.tree.section("dialplan");
+    for context in section.into_iter().flat_map(|s| s.children_named("context")) {
+        let extensions: Vec<_> = context.children_named("extension").collect();
+        unreachable(subject, &extensions);
+        duplicates(subject, &extensions);
+        for extension in extensions {
+            self::extension(subject, extension);
+        }
+    }
+}
+
+/// What follows an extension that always matches and does not continue.
+fn unreachable(subject: &mut Subject<'_>, extensions: &[Node<'_>]) {
+    let Some(at) = extensions.iter().position(|e| always_matches(*e)) else { return };
+    let Some((catch_all, rest)) = extensions.get(at..).and_then(<[_]>::split_first) else { return };
+    let Some(first) = rest.first() else { return };
+    let name = first.attr("name").unwrap_or("UNKNOWN");
+    let others = match rest.len() - 1 {
+        0 => String::new(),
+        1 => " (nor is the one after it)".to_owned(),
+        n => format!(" (nor are the {n} after it)"),
+    };
+    let message = format!("extension \"{name}\" is never reached{others}");
+    let before = catch_all.attr("name").unwrap_or("UNKNOWN");
+    let related = format!("\"{before}\" matches every call and does not continue");
+    let found = Diagnostic::warning("extension-unreachable", message, Some(first.place()));
+    subject.say(
+        found
+            .with_related(catch_all.place(), related)
+            .with_hint("put continue=\"true\" on it, or move it to the end"),
+    );
+}
+
+fn always_matches(extension: Node<'_>) -> bool {
+    let mut conditions = extension.children_named("condition").peekable();
+    conditions.peek().is_some()
+        && !extension.attr("continue").is_some_and(is_true)
+        && conditions.all(always_passes)
+}
+
+fn always_passes(condition: Node<'_>) -> bool {
+    let simple = condition.attrs().all(|(n, _)| matches!(n, "field" | "expression" | "break"));
+    let nested = condition.child("condition").is_some() || condition.child("expression").is_some();
+    let anything = match condition.attr("field") {
+        None => true,
+        Some(_) => matches!(
+            condition.attr_or_empty("expression"),
+            "" | ".*" | "^.*" | ".*$" | "^.*$" | "(.*)" | "^(.*)" | "(.*)$" | "^(.*)$"
+        ),
+    };
+    simple && !nested && anything
+}
+
+fn duplicates(subject: &mut Subject<'_>, extensions: &[Node<'_>]) {
+    let mut seen: HashMap<&str, Place> = HashMap::new();
+    for extension in extensions {
+        let Some(name) = extension.attr("name") else { continue };
+        if let Some(first) = seen.get(name) {
+            let message = format!("another extension of this context is called \"{name}\"");
+            let place = Some(extension.attr_place("name"));
+            let found = Diagnostic::info("extension-duplicate", message, place);
+            subject.say(found.with_related(first.clone(), "the other one"));
+        } else {
+            seen.insert(name, extension.attr_place("name"));
+        }
+    }
+}
+
+fn extension(subject: &mut Subject<'_>, extension: Node<'_>) {
+    let name = extension.attr("name").unwrap_or("UNKNOWN");
+    if extension.child("condition").is_none() {
+        let message = format!("extension \"{name}\" has no condition and never matches");
+        let found = Diagnostic::warning("extension-no-condition", message, Some(extension.place()));
+        subject.say(found.with_hint("an empty <condition> around the actions matches every call"));
+    }
+    for child in extension.children() {
+        if matches!(child.name(), "action" | "anti-action") {
+            let message = "an action outside a condition is never run";
+            let found = Diagnostic::warning("action-outside", message, Some(child.place()));
+            subject.say(found.with_hint("move it into a <condition>"));
+        }
+    }
+    for node in extension.descendants() {
+        match node.name() {
+            "condition" => condition(subject, node),
+            "regex" => test(subject, node),
+            "action" | "anti-action" => action(subject, node),
+            _ => {}
+        }
+    }
+}
+
+fn condition(subject: &mut Subject<'_>, node: Node<'_>) {
+    if let Some(word) = node.attr("break") {
+        let known = Break::parse(Some(word));
+        if !word.eq_ignore_ascii_case(known.as_str()) {
+            let message = format!("break=\"{word}\" means nothing and counts as on-false");
+            let place = Some(node.attr_place("break"));
+            let found = Diagnostic::warning("break-unknown", message, place);
+            subject.say(found.with_hint("on-false, on-true, always or never"));
+        }
+    }
+    if let Some(mode) = node.attr("regex") {
+        if !["all", "any", "xor"].iter().any(|m| m.eq_ignore_ascii_case(mode)) {
+            let message = format!("regex=\"{mode}\" means nothing and counts as any");
+            let place = Some(node.attr_place("regex"));
+            let found = Diagnostic::warning("regex-mode-unknown", message, place);
+            subject.say(found.with_hint("all, any or xor"));
+        }
+        if node.attr("field").is_some() {
+            let message = "the field of a condition with regex= is not looked at";
+            let place = Some(node.attr_place("field"));
+            subject.say(Diagnostic::warning("field-ignored", message, place));
+        }
+    } else {
+        test(subject, node);
+    }
+    captures(subject, node);
+}
+
+/// A field with an expression, and time attributes.
+fn test(subject: &mut Subject<'_>, node: Node<'_>) {
+    times(subject, node);
+    let Some(field) = node.attr("field") else {
+        if node.attr("expression").is_some() {
+            let message = "an expression without a field is not looked at";
+            let place = Some(node.attr_place("expression"));
+            subject.say(Diagnostic::warning("expression-ignored", message, place));
+        }
+        return;
+    };
+    let known = FIELDS.iter().any(|f| f.eq_ignore_ascii_case(field)) || field == "transferred_time";
+    if field.contains('$') || known {
+        return;
+    }
+    let child = node.child("expression");
+    let expression = child.map_or_else(|| node.attr_or_empty("expression"), Node::text);
+    let matches_empty = has_references(expression)
+        || Pattern::cached(expression).is_ok_and(|pattern| pattern.is_match(""));
+    let place = Some(node.attr_place("field"));
+    let what = format!("\"{field}\" is not a field of the caller profile and is always empty");
+    let found = if matches_empty {
+        Diagnostic::warning("field-unknown", what, place)
+    } else {
+        Diagnostic::warning("condition-never", format!("{what}: this never matches"), place)
+    };
+    let hint = match crate::catalogue::nearest(field, FIELDS) {
+        Some(near) => {
+            format!("did you mean \"{near}\"? A channel variable is written ${{{field}}}")
+        }
+        None if field.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-') => {
+            format!("a channel variable is written ${{{field}}}")
+        }
+        None => "write the name of a field, or ${variable}".to_owned(),
+    };
+    subject.say(found.with_hint(hint));
+}
+
+/// Time attributes that no moment satisfies.
+fn times(subject: &mut Subject<'_>, node: Node<'_>) {
+    const RANGES: [(&str, i64, i64); 9] = [
+        ("mon", 1, 12),
+        ("mday", 1, 31),
+        ("yday", 1, 366),
+        ("week", 1, 53),
+        ("mweek", 1, 6),
+        ("hour", 0, 23),
+        ("minute", 0, 59),
+        ("minute-of-day", 1, 1440),
+        ("tz-offset", -12, 14),
+    ];
+    for (attribute, low, high) in RANGES {
+        let Some(list) = node.attr(attribute) else { continue };
+        let possible = list.split(',').any(|item| {
+            let (from, to) = match item.trim().char_indices().skip(1).find(|(_, c)| *c == '-') {
+                Some((at, _)) => item.trim().split_at(at),
+                None => (item.trim(), ""),
+            };
+            let from = leading_integer(from);
+            let to = to.strip_prefix('-').map_or(from, leading_integer);
+            from > to || (from <= high && to >= low)
+        });
+        if !possible {
+            let reason = format!("{attribute} runs from {low} to {high}");
+            never(subject, node, attribute, list, &reason);
+        }
+    }
+    if let Some(word) = node.attr("dst").filter(|w| !is_true(w)) {
+        never(subject, node, "dst", word, "only dst=\"true\" can ever match");
+    }
+    let shaped = [
+        ("date-time", '~', "a range is written from~to"),
+        ("time-of-day", ':', "a range is written HH:MM-HH:MM"),
+    ];
+    for (attribute, needed, reason) in shaped {
+        if let Some(list) = node.attr(attribute).filter(|l| !l.contains(needed)) {
+            never(subject, node, attribute, list, reason);
+        }
+    }
+    if let Some(list) = node.attr("wday") {
+        let known = |day: &str| {
+            let names = ["sun", "mon", "tue", "wed", "thu", "fri", "sat"];
+            matches!(day, "1" | "2" | "3" | "4" | "5" | "6" | "7")
+                || names.iter().any(|n| n.eq_ignore_ascii_case(day))
+        };
+        if let Some(day) = list.split([',', '-']).find(|day| !known(day)) {
+            let message =
+                format!("wday=\"{list}\": \"{day}\" is not a day; nothing after it counts");
+            let found = Diagnostic::warning("wday-unknown", message, Some(node.attr_place("wday")));
+            subject.say(found.with_hint("1 to 7 (1 is Sunday) or sun mon tue wed thu fri sat"));
+        }
+    }
+}
+
+fn never(subject: &mut Subject<'_>, node: Node<'_>, attribute: &str, value: &str, reason: &str) {
+    let message = format!("{attribute}=\"{value}\" never matches");
+    let place = Some(node.attr_place(attribute));
+    subject.say(Diagnostic::warning("condition-never", message, place).with_hint(reason));
+}
+
+/// `$1` where the expression has no group.
+fn captures(subject: &mut Subject<'_>, node: Node<'_>) {
+    let single = node.attr("regex").is_none();
+    let child = node.child("expression");
+    let expression = child.map_or_else(|| node.attr_or_empty("expression"), Node::text);
+    if !single || expression.contains('(') || has_references(expression) {
+        return;
+    }
+    for action in node.children_named("action") {
+        let (data, place) = super::names::data(action);
+        let digit = data
+            .match_indices('$')
+            .any(|(at, _)| data.as_bytes().get(at + 1).is_some_and(u8::is_ascii_digit));
+        if digit {
+            let message = "a $n stays as it is: the condition's expression has no (group)";
+            subject.say(Diagnostic::warning("capture-missing", message, Some(place)));
+        }
+    }
+}
+
+fn action(subject: &mut Subject<'_>, node: Node<'_>) {
+    let application = node.attr_or_empty("application");
+    if application.is_empty() {
+        let message = "an action without an application ends the call when it is run";
+        let place = Some(node.place());
+        subject.say(Diagnostic::error("action-nameless", message, place));
+    }
+    if let Some(loops) = node.attr("loop").filter(|l| leading_integer(l) <= 0) {
+        let message = format!("loop=\"{loops}\" means that this action is never run");
+        let place = Some(node.attr_place("loop"));
+        subject.say(Diagnostic::warning("loop-zero", message, place));
+    }
+    let safe = INLINE.iter().chain(&INLINE_ELSEWHERE);
+    let inline = node.attr("inline").is_some_and(is_true);
+    if inline
+        && !application.is_empty()
+        && !safe.clone().any(|a| a.eq_ignore_ascii_case(application))
+    {
+        let message = format!("{application} cannot be executed inline and is left out");
+        let place = Some(node.attr_place("inline"));
+        subject.say(Diagnostic::error("inline-refused", message, place));
+    }
+    let (data, place) = super::names::data(node);
+    if data.contains("\\'") {
+        let message = "an action whose data holds \\' is left out";
+        subject.say(Diagnostic::error("action-refused", message, Some(place)));
+    }
+}

@@ -1,0 +1,140 @@
+//! `ferroswitch check`: every problem of a configuration at once, with file, line and column.
+//!
+//! [`check`] takes what [`crate::load`] found and adds what can be said about the meaning: names
+//! nobody knows, conditions that cannot match, ports two profiles want, passwords anybody guesses,
+//! callers who reach a trunk without having to say who they are.
+
+mod dialplan;
+mod directory;
+mod fraud;
+mod names;
+mod params;
+mod sample;
+mod sip;
+mod sounds;
+mod structure;
+mod values;
+
+use std::path::Path;
+
+use crate::catalogue::Catalogue;
+use crate::dialplan::Dialplan;
+use crate::directory::Directory;
+use crate::{Diagnostic, Globals, Loaded, Severity, Sources, Tree};
+
+pub use names::{api_references, endpoints};
+pub(crate) use params::all as params;
+
+/// What a check may know about its surroundings.
+pub struct CheckOptions<'a> {
+    /// What names mean something.
+    pub catalogue: &'a Catalogue,
+    /// Whether a file exists: for sounds. Gives `None` when that cannot be said.
+    pub file_exists: &'a dyn Fn(&Path) -> bool,
+}
+
+/// The outcome of a check.
+pub struct Checked {
+    /// Everything found, ordered by place.
+    pub diagnostics: Vec<Diagnostic>,
+    /// The files, for snippets.
+    pub sources: Sources,
+    /// The document, unless it was refused.
+    pub tree: Option<Tree>,
+    /// What the reference would say about it.
+    pub status: String,
+}
+
+/// What the rules look at.
+struct Subject<'a> {
+    tree: &'a Tree,
+    globals: &'a Globals,
+    directory: Directory,
+    dialplan: Dialplan,
+    catalogue: &'a Catalogue,
+    file_exists: &'a dyn Fn(&Path) -> bool,
+    found: Vec<Diagnostic>,
+}
+
+impl Subject<'_> {
+    fn say(&mut self, found: Diagnostic) {
+        self.found.push(found);
+    }
+}
+
+/// Checks a loaded configuration.
+pub fn check(loaded: Loaded, options: &CheckOptions<'_>) -> Checked {
+    let mut diagnostics = loaded.diagnostics;
+    if let Some(tree) = &loaded.tree {
+        let (dialplan, found) = Dialplan::compile(tree);
+        diagnostics.extend(found);
+        let mut subject = Subject {
+            tree,
+            globals: &loaded.globals,
+            directory: Directory::compile(tree),
+            dialplan,
+            catalogue: options.catalogue,
+            file_exists: options.file_exists,
+            found: Vec::new(),
+        };
+        structure::check(&mut subject);
+        params::check(&mut subject);
+        values::check(&mut subject);
+        names::check(&mut subject);
+        dialplan::check(&mut subject);
+        directory::check(&mut subject);
+        sip::check(&mut subject);
+        sounds::check(&mut subject);
+        fraud::check(&mut subject);
+        diagnostics.append(&mut subject.found);
+    }
+    diagnostics.sort_by(|a, b| a.place.cmp(&b.place));
+    Checked { diagnostics, sources: loaded.sources, tree: loaded.tree, status: loaded.status }
+}
+
+impl Checked {
+    /// How many diagnostics there are of a severity.
+    pub fn count(&self, severity: Severity) -> usize {
+        self.diagnostics.iter().filter(|d| d.severity == severity).count()
+    }
+
+    /// Exit status for a command: 1 when there are errors (with `strict`, warnings too), else 0.
+    pub fn exit_status(&self, strict: bool) -> u8 {
+        let refused = self.tree.is_none() || self.count(Severity::Error) > 0;
+        u8::from(refused || strict && self.count(Severity::Warning) > 0)
+    }
+
+    /// The report as text. Remarks are left out unless `verbose`.
+    pub fn to_text(&self, verbose: bool) -> String {
+        let shown = self.diagnostics.iter();
+        let shown = shown.filter(|d| verbose || d.severity > Severity::Info);
+        let mut out: String = shown.map(|d| d.render(&self.sources) + "\n").collect();
+        let count = |severity, one: &str| {
+            let n = self.count(severity);
+            format!("{n} {one}{}", if n == 1 { "" } else { "s" })
+        };
+        let (errors, warnings) =
+            (count(Severity::Error, "error"), count(Severity::Warning, "warning"));
+        let remarks = count(Severity::Info, "remark");
+        let files = self.sources.files().count();
+        let s = if files == 1 { "" } else { "s" };
+        out.push_str(&format!("{files} file{s} checked: {errors}, {warnings}, {remarks}\n"));
+        if self.tree.is_none() {
+            out.push_str(&format!("the configuration cannot be loaded: {}\n", self.status));
+        }
+        out
+    }
+
+    /// The report as one JSON object.
+    pub fn to_json(&self) -> serde_json::Value {
+        serde_json::json!({
+            "status": self.status,
+            "loads": self.tree.is_some(),
+            "files": self.sources.files().count(),
+            "errors": self.count(Severity::Error),
+            "warnings": self.count(Severity::Warning),
+            "remarks": self.count(Severity::Info),
+            "diagnostics": self.diagnostics.iter().map(Diagnostic::to_json).collect::<Vec<_>>(),
+        })
+    }
+}

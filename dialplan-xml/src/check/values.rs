@@ -1,0 +1,121 @@
+//! Values of the wrong kind.
+
+use super::Subject;
+use super::params::all;
+use crate::Diagnostic;
+use crate::text::{is_false, is_number, is_true};
+
+#[derive(Clone, Copy)]
+enum Wants {
+    Bool,
+    Number(i64, i64),
+    Port,
+    Level,
+}
+
+/// Parameters whose values have one meaning only. `file`, scope, names, what they want.
+const RULES: &[(&str, &str, &[&str], Wants)] = &[
+    ("switch.conf", "", &["max-sessions", "sessions-per-second"], Wants::Number(1, 4_294_967_295)),
+    ("switch.conf", "", &["rtp-start-port", "rtp-end-port"], Wants::Port),
+    ("switch.conf", "", &["loglevel"], Wants::Level),
+    ("switch.conf", "", &["max-db-handles"], Wants::Number(5, 5000)),
+    ("switch.conf", "", &["db-handle-timeout"], Wants::Number(1, 5000)),
+    (
+        "switch.conf",
+        "",
+        &["min-dtmf-duration", "default-dtmf-duration", "max-dtmf-duration"],
+        Wants::Number(400, 192_000),
+    ),
+    (
+        "switch.conf",
+        "",
+        &[
+            "auto-create-schemas",
+            "auto-clear-sql",
+            "dialplan-timestamps",
+            "multiple-registrations",
+            "api-expansion",
+            "verbose-channel-events",
+            "rtp-port-usage-robustness",
+        ],
+        Wants::Bool,
+    ),
+    ("event_socket.conf", "", &["listen-port"], Wants::Port),
+    ("event_socket.conf", "", &["nat-map", "stop-on-bind-error"], Wants::Bool),
+    ("console.conf", "", &["loglevel"], Wants::Level),
+    ("console.conf", "", &["colorize"], Wants::Bool),
+    ("sofia.conf", "profile", &["sip-port", "tls-sip-port"], Wants::Port),
+    (
+        "sofia.conf",
+        "profile",
+        &[
+            "auth-calls",
+            "accept-blind-reg",
+            "accept-blind-auth",
+            "tls",
+            "inbound-late-negotiation",
+            "disable-transcoding",
+            "inbound-reg-force-matching-username",
+            "auth-all-packets",
+            "log-auth-failures",
+            "enable-3pcc-auto",
+            "watchdog-enabled",
+            "forward-unsolicited-mwi-notify",
+        ],
+        Wants::Bool,
+    ),
+    (
+        "sofia.conf",
+        "profile",
+        &["nonce-ttl", "rtp-timeout-sec", "rtp-hold-timeout-sec", "dtmf-duration"],
+        Wants::Number(0, 86_400_000),
+    ),
+    ("sofia.conf", "profile", &["rfc2833-pt"], Wants::Number(0, 127)),
+    ("sofia.conf", "gateway", &["register", "caller-id-in-from"], Wants::Bool),
+    (
+        "sofia.conf",
+        "gateway",
+        &["expire-seconds", "retry-seconds", "ping"],
+        Wants::Number(0, 86_400_000),
+    ),
+    ("xml_curl.conf", "", &["timeout", "response-max-bytes"], Wants::Number(0, 4_294_967_295)),
+];
+
+pub(super) fn check(subject: &mut Subject<'_>) {
+    for (file, scope, param) in all(subject.tree) {
+        let (Some(name), Some(value)) = (param.attr("name"), param.attr("value")) else { continue };
+        let rule = RULES.iter().find(|(f, s, names, _)| {
+            *f == file && *s == scope && names.iter().any(|n| n.eq_ignore_ascii_case(name))
+        });
+        let Some((.., wants)) = rule else { continue };
+        if let Some(expected) = wants.refuse(value) {
+            let message = format!("\"{value}\" is not a value for {name}: {expected} is wanted");
+            let place = Some(param.attr_place("value"));
+            subject.say(Diagnostic::error("value-type", message, place));
+        }
+    }
+}
+
+impl Wants {
+    /// What is wanted, when the value is something else. References are not judged.
+    fn refuse(self, value: &str) -> Option<String> {
+        if value.contains("${") {
+            return None;
+        }
+        match self {
+            Self::Bool => (!is_true(value) && !is_false(value)).then(|| "true or false".to_owned()),
+            Self::Number(low, high) => {
+                let fits = is_number(value)
+                    && value.parse::<i64>().is_ok_and(|n| (low..=high).contains(&n));
+                (!fits).then(|| format!("a number from {low} to {high}"))
+            }
+            Self::Port => {
+                let fits = value.parse::<u16>().is_ok_and(|p| p > 0);
+                (!fits).then(|| "a port from 1 to 65535".to_owned())
+            }
+            Self::Level => crate::config::log_level(value).is_none().then(|| {
+                "console, alert, crit, err, warning, notice, info, debug or 0 to 7".to_owned()
+            }),
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! The compatibility report: what of a configuration is honoured, what is accepted without effect,
+//! what nobody knows, with counts and places.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use serde_json::{Value, json};
+
+use crate::catalogue::{Catalogue, Kind, Support};
+use crate::check::{api_references, endpoints};
+use crate::config::ModulesConf;
+use crate::{Node, Place, Tree};
+
+/// Everything a configuration names, by kind and name.
+pub struct Report {
+    entries: BTreeMap<(String, Support, String), Vec<Place>>,
+}
+
+/// Names what a document uses and what becomes of it.
+pub fn report(tree: &Tree, catalogue: &Catalogue) -> Report {
+    let mut report = Report { entries: BTreeMap::new() };
+    for (file, scope, param) in crate::check::params(tree) {
+        let Some(name) = param.attr("name") else { continue };
+        let kind = if scope.is_empty() { file.to_owned() } else { format!("{file} {scope}") };
+        // Files the reference has no list for are read by whoever wrote them.
+        let support = catalogue.param(file, scope, name).unwrap_or(Support::Unknown);
+        report.add(format!("parameter of {kind}"), support, name, param.attr_place("name"));
+    }
+    for file in ["pre_load_modules.conf", "modules.conf", "post_load_modules.conf"] {
+        for load in ModulesConf::read(tree.configuration(file)).modules {
+            report.name(catalogue, Kind::Module, &load.module, load.place);
+        }
+    }
+    let section = tree.section("dialplan");
+    for node in section.into_iter().flat_map(Node::descendants) {
+        match node.name() {
+            "action" | "anti-action" => report.action(catalogue, node),
+            "condition" | "regex" => {
+                for attr in ["field", "expression"] {
+                    report.apis(catalogue, node.attr_or_empty(attr), &node.attr_place(attr));
+                }
+            }
+            _ => {}
+        }
+    }
+    report
+}
+
+impl Report {
+    fn add(&mut self, kind: String, support: Support, name: &str, place: Place) {
+        self.entries.entry((kind, support, name.to_owned())).or_default().push(place);
+    }
+
+    fn name(&mut self, catalogue: &Catalogue, kind: Kind, name: &str, place: Place) {
+        if !name.is_empty() && !name.contains('$') {
+            self.add(kind.as_str().to_owned(), catalogue.support(kind, name), name, place);
+        }
+    }
+
+    fn apis(&mut self, catalogue: &Catalogue, text: &str, place: &Place) {
+        for command in api_references(text) {
+            self.name(catalogue, Kind::Api, command, place.clone());
+        }
+    }
+
+    fn action(&mut self, catalogue: &Catalogue, node: Node<'_>) {
+        let application = node.attr_or_empty("application");
+        self.name(catalogue, Kind::Application, application, node.attr_place("application"));
+        let data = if node.text().is_empty() { node.attr_or_empty("data") } else { node.text() };
+        self.apis(catalogue, data, &node.attr_place("data"));
+        if application.eq_ignore_ascii_case("bridge") {
+            for endpoint in endpoints(data) {
+                self.name(catalogue, Kind::Endpoint, endpoint, node.attr_place("data"));
+            }
+        }
+    }
+
+    /// How many places name something of this support.
+    pub fn count(&self, support: Support) -> usize {
+        let entries = self.entries.iter().filter(|((_, s, _), _)| *s == support);
+        entries.map(|(_, places)| places.len()).sum()
+    }
+
+    /// The report as text: counts, then everything that is not honoured, with its first place.
+    pub fn to_text(&self) -> String {
+        let mut out = String::new();
+        let all = [Support::Honoured, Support::Accepted, Support::Unknown];
+        let total: usize = all.map(|s| self.count(s)).iter().sum();
+        let _ = writeln!(out, "{total} names used");
+        for support in all {
+            let count = self.count(support);
+            let percent = if total == 0 { 0.0 } else { count as f64 * 100.0 / total as f64 };
+            let _ = writeln!(out, "  {:<24}{count:>6}  {percent:>5.1}%", support.as_str());
+        }
+        for support in [Support::Accepted, Support::Unknown] {
+            if self.count(support) == 0 {
+                continue;
+            }
+            let _ = writeln!(out, "\n{}:", support.as_str());
+            for ((kind, _, name), places) in
+                self.entries.iter().filter(|((_, s, _), _)| *s == support)
+            {
+                let Some(first) = places.first() else { continue };
+                let more = match places.len() - 1 {
+                    0 => String::new(),
+                    n => format!(" and {n} more"),
+                };
+                let _ = writeln!(out, "  {kind} {name}    # {first}{more}");
+            }
+        }
+        out
+    }
+
+    /// The report as one JSON object.
+    pub fn to_json(&self) -> Value {
+        let entry = |((kind, support, name), places): (&(String, Support, String), &Vec<Place>)| {
+            let places: Vec<_> = places.iter().map(Place::to_string).collect();
+            json!({"kind": kind, "name": name, "support": support.as_str(), "places": places})
+        };
+        json!({
+            "honoured": self.count(Support::Honoured),
+            "accepted": self.count(Support::Accepted),
+            "unknown": self.count(Support::Unknown),
+            "names": self.entries.iter().map(entry).collect::<Vec<_>>(),
+        })
+    }
+}
