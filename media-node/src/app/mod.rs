@@ -1,9 +1,13 @@
 //! Dialplan applications: one file per family, one registry that `show application` and dialplans read.
 
 pub mod answer;
+pub mod audio;
 pub mod bridge;
+pub mod digits;
 pub mod flow;
 pub mod info;
+pub mod play;
+pub mod record;
 pub mod respond;
 pub mod ringback;
 pub mod schedule;
@@ -88,9 +92,13 @@ impl Registry {
     pub fn standard() -> Self {
         let families: &[&'static [App]] = &[
             answer::APPS,
+            audio::APPS,
             bridge::APPS,
+            digits::APPS,
             flow::APPS,
             info::APPS,
+            play::APPS,
+            record::APPS,
             respond::APPS,
             schedule::APPS,
             socket::APPS,
@@ -119,8 +127,17 @@ impl Registry {
     }
 }
 
-/// The media leg has news; recordings that end by themselves are booked here.
-pub fn media_changed(_session: &mut Session, _event: &media::LegEvent) {}
+/// The media leg has news: ended plays are noted for whoever waits, ended recordings booked.
+pub fn media_changed(session: &mut Session, event: &media::LegEvent) {
+    let channel = session.channel();
+    if let media::LegEvent::PlayDone { id, .. } = event {
+        channel.with(|data| data.plays.note(event));
+        audio::play_ended(channel, *id);
+    }
+    record::note(channel, event);
+}
 
 /// CS_HANGUP: recordings of the session end before the call state does.
-pub fn stop_session_recordings(_session: &mut Session) {}
+pub async fn stop_session_recordings(session: &mut Session) {
+    record::stop_all(session).await;
+}

@@ -110,6 +110,14 @@ pub struct Data {
     pub holds: Vec<(i64, i64)>,
     /// First profile's identities, for `show channels`.
     pub initial: Initial,
+    /// What plays, and what has ended.
+    pub plays: crate::app::play::Plays,
+    /// Recordings that go on beside everything else.
+    pub recordings: Vec<crate::app::record::Recording>,
+    /// The `record` application's recording that has ended.
+    pub record_ended: Option<(media::RecordId, media::RecordReport)>,
+    /// Files that displace what the leg hears.
+    pub displacements: Vec<crate::app::audio::Displacement>,
     /// What to do in CS_SOFT_EXECUTE.
     pub(super) soft_step: Option<SoftStep>,
 }
@@ -239,6 +247,10 @@ impl Channel {
                 callee_direction: "",
                 holds: Vec::new(),
                 initial: Initial::default(),
+                plays: Default::default(),
+                recordings: Vec::new(),
+                record_ended: None,
+                displacements: Vec::new(),
                 soft_step: None,
             }),
         })

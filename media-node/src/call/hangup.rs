@@ -40,7 +40,7 @@ impl Session {
             }
         });
         channel.fire(EventName::ChannelState);
-        crate::app::stop_session_recordings(self);
+        crate::app::stop_session_recordings(self).await;
         set_record_variables(&channel, cause);
         tell_partner(&channel, cause);
         self.leg.on_hangup(&channel, cause).await;

@@ -1,0 +1,318 @@
+//! Audio as such: `echo`, `delay_echo`, `set_mute`, `set_audio_level`, `wait_for_silence`,
+//! `detect_audio`, `detect_silence`, `displace_session`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use media::event::{LevelOutcome, LevelReport, LevelWatch};
+use media::leg::Side;
+use media::{LegEvent, PlayId, source};
+use tokio::time::Instant;
+
+use super::play::source_options;
+use super::{App, Flags};
+use crate::app;
+use crate::call::{AppResult, Channel, Interrupt, Session, Wake};
+use crate::text;
+
+/// The family.
+pub const APPS: &[App] = &[
+    app!(
+        "echo",
+        "mod_dptools",
+        Flags::NONE,
+        "",
+        "Perform an echo test against the calling channel",
+        echo
+    ),
+    app!(
+        "delay_echo",
+        "mod_dptools",
+        Flags::NONE,
+        "<delay ms>",
+        "Echo audio at a specified delay",
+        delay_echo
+    ),
+    app!("set_mute", "mod_dptools", Flags::NONE, "<direction> <value>", "Set mute", set_mute),
+    app!(
+        "set_audio_level",
+        "mod_dptools",
+        Flags::NONE,
+        "<direction> <level>",
+        "Set volume",
+        set_audio_level
+    ),
+    app!(
+        "wait_for_silence",
+        "mod_dptools",
+        Flags::NONE,
+        "<silence_thresh> <silence_hits> <listen_hits> <timeout_ms> [<file>]",
+        "Wait for silence",
+        wait_for_silence
+    ),
+    app!(
+        "detect_audio",
+        "mod_dptools",
+        Flags::NONE,
+        "<threshold> <audio_hits> <timeout_ms> [<file>]",
+        "Detect audio",
+        detect_audio
+    ),
+    app!(
+        "detect_silence",
+        "mod_dptools",
+        Flags::NONE,
+        "<threshold> <silence_hits> <timeout_ms> [<file>]",
+        "Detect silence",
+        detect_silence
+    ),
+    app!(
+        "displace_session",
+        "mod_dptools",
+        Flags::NO_MEDIA,
+        "<path> [<flags>] [+time_limit_ms]",
+        "Displace File",
+        displace_session
+    ),
+    app!(
+        "stop_displace_session",
+        "mod_dptools",
+        Flags::NO_MEDIA,
+        "<path>",
+        "Stop Displace File",
+        stop_displace_session
+    ),
+];
+
+async fn echo(session: &mut Session, _argument: &str) -> AppResult {
+    echo_until_broken(session, 0).await
+}
+
+async fn delay_echo(session: &mut Session, argument: &str) -> AppResult {
+    let ms = u32::try_from(text::int(argument)).unwrap_or(0).min(10_000);
+    echo_until_broken(session, ms).await
+}
+
+async fn echo_until_broken(session: &mut Session, delay_ms: u32) -> AppResult {
+    let Some(leg) = session.channel().media() else { return Ok(()) };
+    let begun = if delay_ms > 0 { leg.delayed_echo(delay_ms) } else { leg.echo(true) };
+    if let Err(error) = begun {
+        tracing::error!(uuid = %session.channel().uuid(), "Cannot echo: {error}");
+        return Ok(());
+    }
+    let result = loop {
+        while session.take_digit().is_some() {}
+        match session.wait(None).await {
+            Ok(Wake::Broken) => break Ok(()),
+            Ok(_) => {}
+            Err(interrupt) => break Err(interrupt),
+        }
+    };
+    let _closed = leg.echo(false);
+    result
+}
+
+fn side(word: &str) -> Option<Side> {
+    match word.to_ascii_lowercase().as_str() {
+        "read" => Some(Side::Read),
+        "write" => Some(Side::Write),
+        _ => None,
+    }
+}
+
+async fn set_mute(session: &mut Session, argument: &str) -> AppResult {
+    let words = text::words(argument, 2);
+    let side = words.first().and_then(|word| side(word));
+    let on = words.get(1).is_none_or(|word| text::is_true(word));
+    if let (Some(side), Some(leg)) = (side, session.channel().media()) {
+        let _closed = leg.mute(side, on);
+    }
+    Ok(())
+}
+
+/// The reference's volume steps as percent.
+fn percent(level: i64) -> u32 {
+    match level.clamp(-4, 4) {
+        4 => 430,
+        3 => 330,
+        2 => 230,
+        1 => 130,
+        -1 => 80,
+        -2 => 60,
+        -3 => 40,
+        -4 => 20,
+        _ => 100,
+    }
+}
+
+/// Sets one side's level as `uuid_audio` and `set_audio_level` do; -4 to 4.
+pub fn set_level(channel: &Channel, side: Side, level: i64) {
+    if let Some(leg) = channel.media() {
+        let _closed = leg.gain(side, percent(level));
+    }
+}
+
+async fn set_audio_level(session: &mut Session, argument: &str) -> AppResult {
+    let words = text::words(argument, 2);
+    if let Some(side) = words.first().and_then(|word| side(word)) {
+        set_level(session.channel(), side, words.get(1).map_or(0, |level| text::int(level)));
+    }
+    Ok(())
+}
+
+/// Watches the level of what the caller says, a file playing meanwhile. `None` = time over.
+async fn watch(
+    session: &mut Session,
+    watch: LevelWatch,
+    timeout_ms: i64,
+    file: Option<&String>,
+) -> Result<Option<LevelReport>, Interrupt> {
+    let Some(leg) = session.channel().media() else { return Ok(None) };
+    let options = source_options(session.channel(), leg.codec().rate());
+    let plan = file.and_then(|name| source::open(name, &options).ok());
+    let play = plan.and_then(|plan| leg.play_within(Box::new(plan.repeated(None))).ok());
+    let _closed = leg.watch_level(Some(watch));
+    let limit = Duration::from_millis(timeout_ms.max(0).unsigned_abs());
+    let until = (timeout_ms > 0).then(|| Instant::now() + limit);
+    let result = loop {
+        match session.wait(until).await {
+            Ok(Wake::Media(LegEvent::Level(report))) => break Ok(Some(report)),
+            Ok(Wake::Timeout | Wake::Broken) => break Ok(None),
+            Ok(_) => {}
+            Err(interrupt) => break Err(interrupt),
+        }
+    };
+    let _closed = leg.watch_level(None);
+    if let Some(play) = play {
+        let _closed = leg.stop_play(play);
+    }
+    result
+}
+
+fn hits(words: &[String], index: usize) -> u32 {
+    words.get(index).map_or(0, |w| text::int(w)).clamp(0, 1_000_000) as u32
+}
+
+async fn wait_for_silence(session: &mut Session, argument: &str) -> AppResult {
+    let words = text::words(argument, 5);
+    if words.len() < 3 {
+        tracing::warn!(uuid = %session.channel().uuid(), "wait_for_silence: too few arguments");
+        return Ok(());
+    }
+    let spec = LevelWatch {
+        threshold: hits(&words, 0),
+        loud_hits: hits(&words, 2),
+        quiet_hits: hits(&words, 1).max(1),
+    };
+    let timeout = words.get(3).map_or(0, |w| text::int(w));
+    let report = watch(session, spec, timeout, words.get(4)).await?;
+    let channel = session.channel();
+    channel.set_var("wait_for_silence_timeout", if report.is_none() { "true" } else { "false" });
+    if let Some(report) = report {
+        channel.set_var("wait_for_silence_listenhits", report.loud_hits.to_string());
+        channel.set_var("wait_for_silence_silence_hits", report.quiet_hits.to_string());
+    }
+    Ok(())
+}
+
+async fn detect_audio(session: &mut Session, argument: &str) -> AppResult {
+    let words = text::words(argument, 4);
+    let spec =
+        LevelWatch { threshold: hits(&words, 0), loud_hits: hits(&words, 1).max(1), quiet_hits: 0 };
+    let timeout = words.get(2).map_or(0, |w| text::int(w));
+    let report = watch(session, spec, timeout, words.get(3)).await?;
+    let heard = report.filter(|r| r.outcome == LevelOutcome::Loud);
+    let channel = session.channel();
+    channel.set_var("detect_audio_timeout", if heard.is_none() { "true" } else { "false" });
+    channel.set_var("detect_audio_hits", heard.map_or(0, |r| r.loud_hits).to_string());
+    Ok(())
+}
+
+async fn detect_silence(session: &mut Session, argument: &str) -> AppResult {
+    let words = text::words(argument, 4);
+    let spec =
+        LevelWatch { threshold: hits(&words, 0), loud_hits: 0, quiet_hits: hits(&words, 1).max(1) };
+    let timeout = words.get(2).map_or(0, |w| text::int(w));
+    let report = watch(session, spec, timeout, words.get(3)).await?;
+    let channel = session.channel();
+    channel.set_var("detect_silence_timeout", if report.is_none() { "true" } else { "false" });
+    channel.set_var("detect_silence_hits", report.map_or(0, |r| r.quiet_hits).to_string());
+    Ok(())
+}
+
+// ---- displacing ----
+
+/// A file that replaces or joins what a leg hears.
+#[derive(Debug)]
+pub struct Displacement {
+    path: String,
+    id: PlayId,
+}
+
+/// Begins to displace: `m` in the flags mixes, `l` loops, `limit` ends it. Reads the file: call it
+/// from a task that may block for that long.
+///
+/// # Errors
+/// When there is no media, the path is displaced already, or the file cannot be played.
+pub fn displace(
+    channel: &Arc<Channel>,
+    path: &str,
+    flags: &str,
+    limit: Option<Duration>,
+) -> Result<(), String> {
+    let leg = channel.media().ok_or("no media")?;
+    if channel.with(|data| data.displacements.iter().any(|d| d.path == path)) {
+        return Err("displaced already".to_owned());
+    }
+    let options = source_options(channel, leg.codec().rate());
+    let plan = source::open(path, &options).map_err(|e| e.to_string())?;
+    let plan = Box::new(if flags.contains('l') { plan.repeated(None) } else { plan });
+    let begun = if flags.contains('m') { leg.play_over(plan) } else { leg.play_within(plan) };
+    let id = begun.map_err(|e| e.to_string())?;
+    channel.with(|data| data.displacements.push(Displacement { path: path.to_owned(), id }));
+    if let Some(limit) = limit {
+        let (channel, path) = (Arc::downgrade(channel), path.to_owned());
+        tokio::spawn(async move {
+            tokio::time::sleep(limit).await;
+            if let Some(channel) = channel.upgrade() {
+                stop_displacing(&channel, &path);
+            }
+        });
+    }
+    Ok(())
+}
+
+/// Ends a displacement; false when there is none of that path.
+pub fn stop_displacing(channel: &Channel, path: &str) -> bool {
+    let found = channel.with(|data| {
+        let index = data.displacements.iter().position(|d| d.path == path)?;
+        Some(data.displacements.remove(index))
+    });
+    if let (Some(displacement), Some(leg)) = (&found, channel.media()) {
+        let _closed = leg.stop_play(displacement.id);
+    }
+    found.is_some()
+}
+
+/// A play ended: forgets the displacement it was.
+pub(super) fn play_ended(channel: &Channel, id: PlayId) {
+    channel.with(|data| data.displacements.retain(|d| d.id != id));
+}
+
+async fn displace_session(session: &mut Session, argument: &str) -> AppResult {
+    let words = text::words(argument, 3);
+    let Some(path) = words.first() else { return Ok(()) };
+    let flags = words.iter().skip(1).find(|w| !w.starts_with('+')).map_or("", String::as_str);
+    let limit = words.iter().skip(1).find_map(|w| w.strip_prefix('+')).map(|ms| text::int(ms));
+    let limit = limit.and_then(|ms| u64::try_from(ms).ok()).filter(|ms| *ms > 0);
+    let channel = Arc::clone(session.channel());
+    if let Err(error) = displace(&channel, path, flags, limit.map(Duration::from_millis)) {
+        tracing::error!(uuid = %channel.uuid(), "Cannot displace with {path}: {error}");
+    }
+    Ok(())
+}
+
+async fn stop_displace_session(session: &mut Session, argument: &str) -> AppResult {
+    stop_displacing(session.channel(), argument.trim());
+    Ok(())
+}

@@ -1,0 +1,372 @@
+//! Playing files and tones: `playback`, `loop_playback`, `endless_playback`, `gentones`, and the
+//! play that prompts of other applications are made of.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use esl_server::event::{Event, EventName};
+use media::source::{self, SourceError, SourceOptions};
+use media::{LegEvent, PlayId, PlayPlan};
+use tokio::time::Instant;
+
+use super::{App, Flags};
+use crate::app;
+use crate::call::{AppResult, Channel, Interrupt, Session, Wake};
+use crate::text;
+
+/// The family.
+pub const APPS: &[App] = &[
+    app!("playback", "mod_dptools", Flags::NONE, "<path>", "Playback File", playback),
+    app!(
+        "loop_playback",
+        "mod_dptools",
+        Flags::NONE,
+        "[+loops] <path>",
+        "Loop Playback File",
+        loop_playback
+    ),
+    app!(
+        "endless_playback",
+        "mod_dptools",
+        Flags::NONE,
+        "<path>",
+        "Playback File Endlessly",
+        endless_playback
+    ),
+    app!(
+        "gentones",
+        "mod_dptools",
+        Flags::NONE,
+        "<tgml_script>[|<loops>]",
+        "Generate Tones",
+        gentones
+    ),
+];
+
+/// Plays whose end is remembered until whoever began them looks.
+const ENDED: usize = 16;
+/// Pause between the files of a `playback_delimiter` list, milliseconds.
+const LIST_PAUSE: i64 = 250;
+
+/// What a channel remembers of its plays.
+#[derive(Debug, Default)]
+pub struct Plays {
+    /// The play that runs, innermost, with its rate: what `uuid_fileman` steers.
+    pub current: Option<(PlayId, u32)>,
+    /// Ended plays: name, samples heard, position.
+    ended: Vec<(PlayId, u64, u64)>,
+}
+
+/// What a key does to a play.
+#[derive(Clone, Copy, Debug)]
+pub enum Keys<'a> {
+    /// Keys are taken; those in the list end the play.
+    Stop(&'a str),
+    /// Any key ends the play and stays in the queue.
+    Any,
+}
+
+/// How a play ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// All of it was played.
+    Done,
+    /// `uuid_break`, or the time for it was over.
+    Broken,
+    /// A key; `None` when it was left in the queue.
+    Key(Option<char>),
+    /// No such file.
+    NotFound,
+    /// It cannot be played.
+    Failed,
+}
+
+/// A play's details.
+#[derive(Clone, Copy, Debug)]
+pub struct Play<'a> {
+    /// What to play.
+    pub text: &'a str,
+    /// What keys do.
+    pub keys: Keys<'a>,
+    /// How often; `None` = for ever.
+    pub times: Option<u32>,
+    /// Fires PLAYBACK_START and PLAYBACK_STOP.
+    pub announced: bool,
+    /// Longest time.
+    pub limit: Option<Duration>,
+}
+
+impl<'a> Play<'a> {
+    /// Once, announced, without a time limit.
+    #[must_use]
+    pub fn once(text: &'a str, keys: Keys<'a>) -> Self {
+        Self { text, keys, times: Some(1), announced: true, limit: None }
+    }
+}
+
+impl Session {
+    /// Plays something and waits for its end.
+    ///
+    /// # Errors
+    /// [`Interrupt`] when the call ended or moved; the play is over then, and told so.
+    pub async fn play(&mut self, play: Play<'_>) -> Result<Ended, Interrupt> {
+        let channel = Arc::clone(self.channel());
+        let Some(leg) = channel.media() else { return Ok(Ended::Failed) };
+        let rate = leg.codec().rate();
+        let plan = match self.open(play.text, rate).await? {
+            Ok(plan) => plan,
+            Err(error) => {
+                tracing::warn!(uuid = %channel.uuid(), "{error}");
+                let missing = matches!(error, SourceError::NotFound { .. });
+                return Ok(if missing { Ended::NotFound } else { Ended::Failed });
+            }
+        };
+        let plan = if play.times == Some(1) { plan } else { plan.repeated(play.times) };
+        let params = plan.params().to_vec();
+        if play.announced {
+            announce(&channel, EventName::PlaybackStart, play.text, &params, None);
+        }
+        let started = Instant::now();
+        let Ok(id) = leg.play_within(Box::new(plan)) else { return Ok(Ended::Failed) };
+        let outer = channel.with(|data| data.plays.current.replace((id, rate)));
+        let result = self.follow(id, &play, started).await;
+        channel.with(|data| data.plays.current = outer);
+        let ended = channel.with(|data| data.plays.take(id));
+        if ended.is_none() {
+            let _closed = leg.stop_play(id);
+        }
+        if play.announced {
+            set_figures(&channel, ended.unwrap_or_else(|| estimate(started, rate)), rate);
+            let done = matches!(result, Ok(Ended::Done) | Err(_));
+            let status = if done { "done" } else { "break" };
+            announce(&channel, EventName::PlaybackStop, play.text, &params, Some(status));
+        }
+        result
+    }
+
+    async fn follow(
+        &mut self,
+        id: PlayId,
+        play: &Play<'_>,
+        started: Instant,
+    ) -> Result<Ended, Interrupt> {
+        let until = play.limit.map(|limit| started + limit);
+        loop {
+            if let Some(key) = self.key_pressed(play.keys) {
+                return Ok(Ended::Key(key));
+            }
+            if self.channel().with(|data| data.plays.has_ended(id)) {
+                return Ok(Ended::Done);
+            }
+            match self.wait(until).await? {
+                Wake::Broken | Wake::Timeout => return Ok(Ended::Broken),
+                _ => {}
+            }
+        }
+    }
+
+    fn key_pressed(&mut self, keys: Keys<'_>) -> Option<Option<char>> {
+        match keys {
+            Keys::Any => self.channel().with(|data| !data.digits.is_empty()).then_some(None),
+            Keys::Stop(list) => {
+                while let Some(digit) = self.take_digit() {
+                    if list.contains(digit.digit) {
+                        return Some(Some(digit.digit));
+                    }
+                }
+                None
+            }
+        }
+    }
+
+    /// Opens what `text` names for a leg at `rate`; files are read off the call's task.
+    async fn open(
+        &mut self,
+        text: &str,
+        rate: u32,
+    ) -> Result<Result<PlayPlan, SourceError>, Interrupt> {
+        let options = source_options(self.channel(), rate);
+        if text.starts_with("tone_stream://%") || text.starts_with("silence_stream://") {
+            return Ok(source::open(text, &options));
+        }
+        let owned = text.to_owned();
+        let opening = tokio::task::spawn_blocking(move || source::open(&owned, &options));
+        let opened = self.wait_for(opening).await?;
+        Ok(opened.unwrap_or_else(|_| Err(SourceError::NotFound { path: text.into() })))
+    }
+}
+
+impl Plays {
+    /// Notes that a play has ended.
+    pub fn note(&mut self, event: &LegEvent) {
+        if let LegEvent::PlayDone { id, samples, position, .. } = event {
+            if self.ended.len() == ENDED {
+                self.ended.remove(0);
+            }
+            self.ended.push((*id, *samples, *position));
+        }
+    }
+
+    fn has_ended(&self, id: PlayId) -> bool {
+        self.ended.iter().any(|(ended, ..)| *ended == id)
+    }
+
+    fn take(&mut self, id: PlayId) -> Option<(u64, u64)> {
+        let index = self.ended.iter().position(|(ended, ..)| *ended == id)?;
+        let (_, samples, position) = self.ended.remove(index);
+        Some((samples, position))
+    }
+}
+
+/// Where names of files are looked for on this channel.
+#[must_use]
+pub fn source_options(channel: &Channel, rate: u32) -> SourceOptions {
+    let prefix = channel
+        .lookup("sound_prefix")
+        .or_else(|| channel.switch().global("sounds_dir"))
+        .unwrap_or_default();
+    let mut options = SourceOptions::new(rate, prefix);
+    options.native_extension = channel.media().map(|leg| leg.codec().name().to_owned());
+    if let Some(extension) = channel.variable("native_backup_extension") {
+        options.backup_extension = extension;
+    }
+    if let Some(sounds) = channel.switch().global("sounds_dir") {
+        let music = std::path::Path::new(&sounds).join("music");
+        options.streams = vec![("moh".to_owned(), music.clone()), ("default".to_owned(), music)];
+    }
+    options
+}
+
+/// The keys that end a play on this channel (`playback_terminators`, `*` by default).
+#[must_use]
+pub fn terminators(channel: &Channel) -> String {
+    match channel.variable("playback_terminators") {
+        None => "*".to_owned(),
+        Some(list) if list.eq_ignore_ascii_case("none") => String::new(),
+        Some(list) if list.eq_ignore_ascii_case("any") => "1234567890*#".to_owned(),
+        Some(list) => list,
+    }
+}
+
+fn announce(
+    channel: &Channel,
+    name: EventName,
+    text: &str,
+    params: &[(String, String)],
+    status: Option<&str>,
+) {
+    let (_, path) = source::split_params(text.trim());
+    let scheme = path.split_once("://").map(|(scheme, _)| scheme);
+    channel.fire_with(
+        name,
+        |_| {},
+        |event: &mut Event| {
+            if let Some(scheme @ ("tone_stream" | "local_stream")) = scheme {
+                event.push("Playback-File-Type", scheme.to_owned());
+            }
+            event.push("Playback-File-Path", path.to_owned());
+            if let Some(status) = status {
+                event.push("Playback-Status", status.to_owned());
+            }
+            for (name, value) in params {
+                event.push(name.clone(), value.clone());
+            }
+        },
+    );
+}
+
+fn estimate(started: Instant, rate: u32) -> (u64, u64) {
+    let samples = started.elapsed().as_millis() as u64 * u64::from(rate) / 1000;
+    (samples, samples)
+}
+
+fn set_figures(channel: &Channel, (samples, position): (u64, u64), rate: u32) {
+    let ms = samples * 1000 / u64::from(rate.max(1));
+    channel.set_vars([
+        ("playback_last_offset_pos", position.to_string()),
+        ("playback_seconds", (ms / 1000).to_string()),
+        ("playback_ms", ms.to_string()),
+        ("playback_samples", samples.to_string()),
+    ]);
+}
+
+// ---- applications ----
+
+async fn playback(session: &mut Session, argument: &str) -> AppResult {
+    let result = play_list(session, argument, Some(1)).await;
+    respond(session, result)
+}
+
+/// One file, or several held apart by `playback_delimiter`.
+async fn play_list(
+    session: &mut Session,
+    argument: &str,
+    times: Option<u32>,
+) -> Result<Ended, Interrupt> {
+    let channel = Arc::clone(session.channel());
+    channel.unset_var("playback_terminator_used");
+    let keys = terminators(&channel);
+    let delimiter = channel.variable("playback_delimiter").and_then(|d| d.chars().next());
+    let files: Vec<&str> = match delimiter {
+        Some(delimiter) => argument.split(delimiter).collect(),
+        None => vec![argument],
+    };
+    let pause = channel.variable("playback_sleep_val").map_or(LIST_PAUSE, |v| text::int(&v));
+    let limit = channel
+        .variable("playback_timeout_sec")
+        .and_then(|v| u64::try_from(text::int(&v)).ok())
+        .filter(|seconds| *seconds > 0)
+        .map(Duration::from_secs);
+    let mut ended = Ended::Done;
+    for (index, text) in files.iter().enumerate() {
+        if index > 0 && pause > 0 {
+            session.sleep(Duration::from_millis(pause.unsigned_abs())).await?;
+        }
+        let play = Play { times, limit, ..Play::once(text, Keys::Stop(&keys)) };
+        ended = session.play(play).await?;
+        if let Ended::Key(Some(key)) = ended {
+            channel.set_var("playback_terminator_used", key.to_string());
+        }
+        if !matches!(ended, Ended::Done) {
+            break;
+        }
+    }
+    Ok(ended)
+}
+
+async fn loop_playback(session: &mut Session, argument: &str) -> AppResult {
+    let (times, path) = match argument.strip_prefix('+').and_then(|rest| rest.split_once(' ')) {
+        Some((count, path)) => (u32::try_from(text::int(count)).ok(), path.trim()),
+        None => (None, argument),
+    };
+    let result = play_list(session, path, times).await;
+    respond(session, result)
+}
+
+async fn endless_playback(session: &mut Session, argument: &str) -> AppResult {
+    let result = play_list(session, argument, None).await;
+    respond(session, result)
+}
+
+fn respond(session: &Session, result: Result<Ended, Interrupt>) -> AppResult {
+    session.respond(match &result {
+        Ok(Ended::NotFound) => "FILE NOT FOUND",
+        Ok(Ended::Failed) | Err(_) => "PLAYBACK ERROR",
+        Ok(_) => "FILE PLAYED",
+    });
+    result.map(|_| ())
+}
+
+async fn gentones(session: &mut Session, argument: &str) -> AppResult {
+    let (tones, loops) = argument.split_once('|').unwrap_or((argument, ""));
+    let keys = terminators(session.channel());
+    let name = match text::int(loops) {
+        0 => format!("tone_stream://{tones}"),
+        loops => format!("tone_stream://{tones};loops={loops}"),
+    };
+    let play = Play { announced: false, ..Play::once(&name, Keys::Stop(&keys)) };
+    if let Ended::Key(Some(key)) = session.play(play).await? {
+        session.channel().set_var("playback_terminator_used", key.to_string());
+    }
+    Ok(())
+}

@@ -1,0 +1,584 @@
+//! Recording: `record`, which listens to the caller, and `record_session`, which goes on beside
+//! everything else.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use esl_server::event::{Event, EventName};
+use media::event::RecordEnd;
+use media::record::{RecordMix, SilenceStop, Tags};
+use media::{LegEvent, RecordId, RecordReport, RecordSpec};
+use tokio::time::Instant;
+
+use super::play::{source_options, terminators};
+use super::{App, Flags};
+use crate::app;
+use crate::call::{
+    AppResult, Cause, Channel, CodecInfo, Interrupt, LegEvent as CallEvent, Session, Wake,
+};
+use crate::text;
+
+/// The family.
+pub const APPS: &[App] = &[
+    app!(
+        "record",
+        "mod_dptools",
+        Flags::NONE,
+        "<path> [<time_limit_secs>] [<silence_thresh>] [<silence_hits>]",
+        "Record File",
+        record
+    ),
+    app!(
+        "record_session",
+        "mod_dptools",
+        Flags::NO_MEDIA,
+        "<path> [+<timeout>] [{var1=x,var2=y}]",
+        "Record Session",
+        record_session
+    ),
+    app!(
+        "stop_record_session",
+        "mod_dptools",
+        Flags::NO_MEDIA,
+        "<path>",
+        "Stop Record Session",
+        stop_record_session
+    ),
+    app!(
+        "record_session_mask",
+        "mod_dptools",
+        Flags::NO_MEDIA,
+        "<path>",
+        "Replace audio in recording with blank data to make secret part of call.",
+        mask
+    ),
+    app!(
+        "record_session_unmask",
+        "mod_dptools",
+        Flags::NO_MEDIA,
+        "<path>",
+        "Resume normal operation after calling mask",
+        unmask
+    ),
+    app!(
+        "record_session_pause",
+        "mod_dptools",
+        Flags::NO_MEDIA,
+        "<path>",
+        "Pause recording of session",
+        pause
+    ),
+    app!(
+        "record_session_resume",
+        "mod_dptools",
+        Flags::NO_MEDIA,
+        "<path>",
+        "Resume recording of session",
+        resume
+    ),
+];
+
+/// How long a finished recording's file may take to be closed.
+const CLOSING: Duration = Duration::from_secs(2);
+/// Frames of silence that end a recording when a threshold is given without hits, in seconds.
+const SILENCE_SECONDS: u32 = 3;
+/// Level below which `RECORD_FINAL_TIMEOUT_MS` counts silence unless told otherwise.
+const SILENCE_LEVEL: u32 = 200;
+
+/// A recording of a session, as the channel remembers it.
+#[derive(Clone, Debug)]
+pub struct Recording {
+    path: String,
+    id: RecordId,
+    variables: Vec<(String, String)>,
+    /// Shorter ones are thrown away (`RECORD_MIN_SEC`), milliseconds.
+    min_ms: u64,
+}
+
+/// Why a session recording cannot begin.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StartError {
+    /// The leg has no media.
+    #[error("no media")]
+    NoMedia,
+    /// That file is being written already.
+    #[error("already recording to that file")]
+    Busy,
+    /// The second start of a file stopped it (`RECORD_TOGGLE_ON_REPEAT`).
+    #[error("stopped")]
+    Toggled,
+    /// The media engine refuses.
+    #[error("the media engine is overloaded")]
+    Overloaded,
+}
+
+/// A yes-or-no step of one recording.
+#[derive(Clone, Copy, Debug)]
+pub enum Switch {
+    /// Silence in place of the audio.
+    Mask(bool),
+    /// Time left out.
+    Pause(bool),
+}
+
+fn resolve(channel: &Channel, path: &str) -> PathBuf {
+    source_options(channel, 8000).sound_prefix.join(path)
+}
+
+/// Begins a recording beside everything else. `variables` win over the channel's.
+///
+/// # Errors
+/// See [`StartError`]; a file that cannot be opened is told later, by the log.
+pub fn start(
+    channel: &Arc<Channel>,
+    path: &str,
+    limit: Option<Duration>,
+    variables: Vec<(String, String)>,
+) -> Result<(), StartError> {
+    let leg = channel.media().ok_or(StartError::NoMedia)?;
+    let var = |name: &str| {
+        let own = variables.iter().rev().find(|(n, _)| n.eq_ignore_ascii_case(name));
+        own.map(|(_, value)| value.clone()).or_else(|| channel.variable(name))
+    };
+    if channel.with(|data| data.recordings.iter().any(|r| r.path == path)) {
+        if var("RECORD_TOGGLE_ON_REPEAT").is_some_and(|v| text::is_true(&v)) {
+            stop(channel, path);
+            return Err(StartError::Toggled);
+        }
+        return Err(StartError::Busy);
+    }
+    let spec = session_spec(resolve(channel, path), limit, &var);
+    let min_ms = var("RECORD_MIN_SEC").map_or(0, |s| text::int(&s)).max(0).unsigned_abs() * 1000;
+    // Remembered under the lock it is looked up under: its end may be told at once.
+    channel.with(|data| {
+        let id = leg.record(spec).map_err(|_| StartError::Overloaded)?;
+        let (path, variables) = (path.to_owned(), variables.clone());
+        data.recordings.push(Recording { path, id, variables, min_ms });
+        Ok(())
+    })?;
+    channel.fire_with(
+        EventName::RecordStart,
+        |_| {},
+        |event| {
+            event.push("Record-File-Path", path.to_owned());
+            push_variables(event, &variables);
+        },
+    );
+    fire_bug(channel, EventName::MediaBugStart, path);
+    Ok(())
+}
+
+fn session_spec(
+    path: PathBuf,
+    limit: Option<Duration>,
+    var: &impl Fn(&str) -> Option<String>,
+) -> RecordSpec {
+    let truth = |name: &str| var(name).is_some_and(|v| text::is_true(&v));
+    let number = |name: &str| var(name).and_then(|v| u32::try_from(text::int(&v)).ok());
+    let mut spec = RecordSpec::new(path);
+    spec.mix = if truth("RECORD_STEREO_SWAP") {
+        RecordMix::StereoSwapped
+    } else if truth("RECORD_STEREO") {
+        RecordMix::Stereo
+    } else if truth("RECORD_READ_ONLY") {
+        RecordMix::ReadOnly
+    } else if truth("RECORD_WRITE_ONLY") {
+        RecordMix::WriteOnly
+    } else {
+        RecordMix::Mono
+    };
+    spec.rate = number("record_sample_rate").filter(|r| *r > 0);
+    spec.append = truth("RECORD_APPEND");
+    spec.limit_ms = limit.map(|l| l.as_millis() as u64);
+    if let Some(after_ms) = number("RECORD_FINAL_TIMEOUT_MS").filter(|ms| *ms > 0) {
+        let threshold = number("RECORD_SILENCE_THRESHOLD").unwrap_or(SILENCE_LEVEL);
+        spec.silence = Some(SilenceStop { threshold, after_ms });
+    }
+    let tag = |name: &str| var(name).unwrap_or_default();
+    spec.tags = Tags {
+        title: tag("RECORD_TITLE"),
+        copyright: tag("RECORD_COPYRIGHT"),
+        software: tag("RECORD_SOFTWARE"),
+        artist: tag("RECORD_ARTIST"),
+        comment: tag("RECORD_COMMENT"),
+        date: tag("RECORD_DATE"),
+    };
+    spec
+}
+
+/// Ends the recording to `path`, or every one for `all`. False when there is none. Its events are
+/// fired when the file is closed.
+pub fn stop(channel: &Channel, path: &str) -> bool {
+    for_each(channel, path, |leg, id| {
+        let _closed = leg.stop_record(id);
+    })
+}
+
+/// Masks or pauses the recording to `path`, or every one for `all`. False when there is none.
+pub fn switch(channel: &Channel, path: &str, what: Switch) -> bool {
+    for_each(channel, path, |leg, id| {
+        let _closed = match what {
+            Switch::Mask(on) => leg.mask_record(id, on),
+            Switch::Pause(on) => leg.pause_record(id, on),
+        };
+    })
+}
+
+fn for_each(channel: &Channel, path: &str, each: impl Fn(&media::Leg, RecordId)) -> bool {
+    let Some(leg) = channel.media() else { return false };
+    let all = path.eq_ignore_ascii_case("all");
+    let ids: Vec<RecordId> = channel.with(|data| {
+        data.recordings.iter().filter(|r| all || r.path == path).map(|r| r.id).collect()
+    });
+    ids.iter().for_each(|id| each(&leg, *id));
+    !ids.is_empty()
+}
+
+/// A recording has ended: figures, events, and what else its variables ask for.
+pub(super) fn ended(channel: &Arc<Channel>, id: RecordId, report: &RecordReport) {
+    let recording = channel.with(|data| {
+        let index = data.recordings.iter().position(|r| r.id == id)?;
+        Some(data.recordings.remove(index))
+    });
+    let Some(recording) = recording else {
+        // The `record` application waits for this one itself.
+        channel.with(|data| data.record_ended = Some((id, report.clone())));
+        return;
+    };
+    if let RecordEnd::Failed(reason) = &report.reason {
+        tracing::error!(uuid = %channel.uuid(), "Error recording {}: {reason}", recording.path);
+        if channel.is_true("RECORD_HANGUP_ON_ERROR") {
+            channel.hangup(Cause::DESTINATION_OUT_OF_ORDER);
+        }
+    }
+    let short = report.millis() < recording.min_ms;
+    if short && std::fs::remove_file(&report.path).is_ok() {
+        channel.set_var("RECORD_DISCARDED", "true");
+    }
+    let cause = completion(report, short);
+    channel.set_var("record_file_size", report.bytes.to_string());
+    set_figures(channel, report, true);
+    channel.set_var("record_completion_cause", cause);
+    channel.fire_with(
+        EventName::RecordStop,
+        |_| {},
+        |event| {
+            event.push("Record-File-Path", recording.path.clone());
+            push_variables(event, &recording.variables);
+            event.push("Record-Completion-Cause", cause);
+        },
+    );
+    fire_bug(channel, EventName::MediaBugStop, &recording.path);
+}
+
+/// The words are the reference's: an explicit stop counts as reaching the end.
+fn completion(report: &RecordReport, short: bool) -> &'static str {
+    match &report.reason {
+        RecordEnd::Failed(_) => "uri-failure",
+        _ if short => "input-too-short",
+        RecordEnd::Silence => "success-silence",
+        RecordEnd::NoInput => "no-input-timeout",
+        _ if report.samples == 0 => "empty-file",
+        _ => "success-maxtime",
+    }
+}
+
+fn push_variables(event: &mut Event, variables: &[(String, String)]) {
+    for (name, value) in variables {
+        event.push(format!("Recording-Variable-{name}"), value.clone());
+    }
+}
+
+fn fire_bug(channel: &Channel, name: EventName, path: &str) {
+    channel.fire_with(
+        name,
+        |event| {
+            event.push("Media-Bug-Function", "session_record");
+            event.push("Media-Bug-Target", path.to_owned());
+        },
+        |_| {},
+    );
+}
+
+fn set_figures(channel: &Channel, report: &RecordReport, samples_first: bool) {
+    let ms = report.millis();
+    let samples = ("record_samples", report.samples.to_string());
+    let times = [("record_seconds", (ms / 1000).to_string()), ("record_ms", ms.to_string())];
+    if samples_first {
+        channel.set_vars(std::iter::once(samples).chain(times));
+    } else {
+        channel.set_vars(times.into_iter().chain([samples]));
+    }
+}
+
+/// CS_HANGUP: ends the session's recordings and waits until their files are closed.
+pub(super) async fn stop_all(session: &mut Session) {
+    let channel = Arc::clone(session.channel());
+    if !stop(&channel, "all") {
+        return;
+    }
+    let until = Instant::now() + CLOSING;
+    while channel.with(|data| !data.recordings.is_empty()) {
+        if !next_media_event(session, until).await {
+            tracing::error!(uuid = %channel.uuid(), "A recording was not closed in time");
+            return;
+        }
+    }
+}
+
+/// Takes news of the media leg on a call that is over, when nothing else is listened to any more.
+async fn next_media_event(session: &mut Session, until: Instant) -> bool {
+    let channel = Arc::clone(session.channel());
+    let next = tokio::time::timeout_at(until, session.leg_mut().event(&channel)).await;
+    if let Ok(CallEvent::Media(event)) = &next {
+        super::media_changed(session, event);
+    }
+    next.is_ok()
+}
+
+// ---- applications ----
+
+async fn record(session: &mut Session, argument: &str) -> AppResult {
+    let words = text::words(argument, 4);
+    let channel = Arc::clone(session.channel());
+    let Some(path) = words.first() else { return Ok(()) };
+    let number = |index: usize| {
+        let word = words.get(index).map(|w| w.trim_start_matches('+'));
+        word.map_or(0, text::int).max(0)
+    };
+    let mut spec = RecordSpec::new(resolve(&channel, path));
+    spec.mix = RecordMix::ReadOnly;
+    let rate = channel.variable("record_rate").map_or(0, |r| text::int(&r));
+    spec.rate = u32::try_from(rate).ok().filter(|r| *r > 0);
+    spec.append = channel.is_true("RECORD_APPEND");
+    if number(2) > 0 {
+        let seconds = u32::try_from(number(3)).unwrap_or(0);
+        let seconds = if seconds == 0 { SILENCE_SECONDS } else { seconds };
+        let threshold = u32::try_from(number(2)).unwrap_or(u32::MAX);
+        spec.silence = Some(SilenceStop { threshold, after_ms: seconds.saturating_mul(1000) });
+    }
+    channel.unset_var("playback_terminator_used");
+    channel.set_var("silence_hits_exhausted", "false");
+    let limit = time_limit(number(1));
+    record_file(session, path, spec, limit).await
+}
+
+/// The reference compares whole seconds of the clock, so a limit of three ends between three and
+/// four seconds.
+fn time_limit(seconds: i64) -> Option<Duration> {
+    let seconds = u64::try_from(seconds).ok().filter(|s| *s > 0)?;
+    let now_us = u64::try_from(crate::clock::now_us()).unwrap_or(0);
+    let into_second = Duration::from_micros(now_us % 1_000_000);
+    Some(Duration::from_secs(seconds + 1).saturating_sub(into_second))
+}
+
+async fn record_file(
+    session: &mut Session,
+    path: &str,
+    spec: RecordSpec,
+    limit: Option<Duration>,
+) -> AppResult {
+    let channel = Arc::clone(session.channel());
+    let Some(leg) = channel.media() else { return Ok(()) };
+    let codec = read_linear(&channel);
+    channel.fire_with(
+        EventName::RecordStart,
+        |_| {},
+        |event| {
+            event.push("Record-File-Path", path.to_owned());
+        },
+    );
+    let silence = spec.silence.is_some();
+    let Ok(id) = leg.record(spec) else {
+        channel.hangup(Cause::DESTINATION_OUT_OF_ORDER);
+        return Err(Interrupt::Hangup);
+    };
+    let result = follow(session, id, limit).await;
+    let _over = leg.stop_record(id);
+    let report = await_report(session, id).await;
+    if let Some(report) = &report {
+        channel.set_var("record_record_file_size", report.bytes.to_string());
+        channel.set_var("record_file_size", report.bytes.to_string());
+        set_figures(&channel, report, false);
+        if silence && report.reason == RecordEnd::Silence {
+            channel.set_var("silence_hits_exhausted", "true");
+        }
+    }
+    channel.fire_with(
+        EventName::RecordStop,
+        |_| {},
+        |event| {
+            event.push("Record-File-Path", path.to_owned());
+        },
+    );
+    if let Some(codec) = codec {
+        set_read_codec(&channel, &codec);
+    }
+    result?;
+    let failed = report.is_none_or(|r| matches!(r.reason, RecordEnd::Failed(_)));
+    if failed {
+        tracing::error!(uuid = %channel.uuid(), "Cannot record to {path}");
+        channel.hangup(Cause::DESTINATION_OUT_OF_ORDER);
+        return Err(Interrupt::Hangup);
+    }
+    Ok(())
+}
+
+/// Waits for the end of a recording: a key, a break, the limit, silence.
+async fn follow(session: &mut Session, id: RecordId, limit: Option<Duration>) -> AppResult {
+    let keys = terminators(session.channel());
+    let until = limit.map(|l| Instant::now() + l);
+    loop {
+        while let Some(digit) = session.take_digit() {
+            if keys.contains(digit.digit) {
+                session.channel().set_var("playback_terminator_used", digit.digit.to_string());
+                return Ok(());
+            }
+        }
+        if has_report(session.channel(), id) {
+            return Ok(());
+        }
+        match session.wait(until).await? {
+            Wake::Timeout | Wake::Broken => return Ok(()),
+            _ => {}
+        }
+    }
+}
+
+fn has_report(channel: &Channel, id: RecordId) -> bool {
+    channel.with(|data| data.record_ended.as_ref().is_some_and(|(ended, _)| *ended == id))
+}
+
+async fn await_report(session: &mut Session, id: RecordId) -> Option<RecordReport> {
+    let until = Instant::now() + CLOSING;
+    while !has_report(session.channel(), id) {
+        let going_on = if session.check().is_ok() {
+            !matches!(session.wait(Some(until)).await, Ok(Wake::Timeout))
+        } else {
+            next_media_event(session, until).await
+        };
+        if !going_on {
+            return None;
+        }
+    }
+    session.channel().with(|data| data.record_ended.take()).map(|(_, report)| report)
+}
+
+/// While it records, the reference reads the caller as linear audio and shows so.
+fn read_linear(channel: &Channel) -> Option<CodecInfo> {
+    let before = channel.with(|data| data.read_codec.clone())?;
+    let linear = CodecInfo {
+        name: "L16".to_owned(),
+        rate: before.rate,
+        bit_rate: before.rate * 16,
+        ptime: before.ptime,
+    };
+    set_read_codec(channel, &linear);
+    Some(before)
+}
+
+fn set_read_codec(channel: &Channel, codec: &CodecInfo) {
+    channel.with(|data| data.read_codec = Some(codec.clone()));
+    channel.set_var("read_codec", codec.name.clone());
+    channel.set_var("read_rate", codec.rate.to_string());
+    channel.fire_codec_read(codec);
+}
+
+/// Reads `<path> [+seconds] [{variables}]`.
+fn session_arguments(argument: &str) -> (String, Option<Duration>, Vec<(String, String)>) {
+    let (plain, variables) = match argument.split_once('{') {
+        Some((plain, rest)) => (plain, rest.trim_end().trim_end_matches('}')),
+        None => (argument, ""),
+    };
+    let pair = |p: &str| p.split_once('=').map(|(n, v)| (n.trim().to_owned(), v.trim().to_owned()));
+    let variables = variables.split(',').filter_map(pair).collect();
+    let words = text::words(plain, 2);
+    let limit = words.get(1).map(|w| text::int(w.trim_start_matches('+')));
+    let limit = limit.and_then(|s| u64::try_from(s).ok()).filter(|s| *s > 0);
+    (words.first().cloned().unwrap_or_default(), limit.map(Duration::from_secs), variables)
+}
+
+async fn record_session(session: &mut Session, argument: &str) -> AppResult {
+    let (path, limit, variables) = session_arguments(argument);
+    if path.is_empty() {
+        return Ok(());
+    }
+    let channel = Arc::clone(session.channel());
+    match start(&channel, &path, limit, variables) {
+        Ok(()) | Err(StartError::Toggled) => {}
+        Err(error) => {
+            tracing::error!(uuid = %channel.uuid(), "Cannot record session to {path}: {error}");
+        }
+    }
+    Ok(())
+}
+
+async fn stop_record_session(session: &mut Session, argument: &str) -> AppResult {
+    let path = argument.trim();
+    let channel = Arc::clone(session.channel());
+    if !stop(&channel, path) {
+        tracing::warn!(uuid = %channel.uuid(), "No recording to {path}");
+        return Ok(());
+    }
+    let all = path.eq_ignore_ascii_case("all");
+    let until = Instant::now() + CLOSING;
+    let going_on = || channel.with(|data| data.recordings.iter().any(|r| all || r.path == path));
+    while going_on() {
+        if matches!(session.wait(Some(until)).await?, Wake::Timeout) {
+            break;
+        }
+    }
+    Ok(())
+}
+
+async fn mask(session: &mut Session, argument: &str) -> AppResult {
+    switch(session.channel(), argument.trim(), Switch::Mask(true));
+    Ok(())
+}
+
+async fn unmask(session: &mut Session, argument: &str) -> AppResult {
+    switch(session.channel(), argument.trim(), Switch::Mask(false));
+    Ok(())
+}
+
+async fn pause(session: &mut Session, argument: &str) -> AppResult {
+    switch(session.channel(), argument.trim(), Switch::Pause(true));
+    Ok(())
+}
+
+async fn resume(session: &mut Session, argument: &str) -> AppResult {
+    switch(session.channel(), argument.trim(), Switch::Pause(false));
+    Ok(())
+}
+
+/// News of the media leg that recordings care about.
+pub(super) fn note(channel: &Arc<Channel>, event: &LegEvent) {
+    if let LegEvent::RecordDone { id, report } = event {
+        ended(channel, *id, report);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn session_recordings_take_a_limit_and_variables() {
+        let (path, limit, variables) = session_arguments("/tmp/a.wav +30 {RECORD_STEREO=true,x=y}");
+        assert_eq!((path.as_str(), limit), ("/tmp/a.wav", Some(Duration::from_secs(30))));
+        let pair = |n: &str, v: &str| (n.to_owned(), v.to_owned());
+        assert_eq!(variables, [pair("RECORD_STEREO", "true"), pair("x", "y")]);
+        assert_eq!(session_arguments("/tmp/a.wav"), ("/tmp/a.wav".to_owned(), None, vec![]));
+    }
+
+    #[test]
+    fn variables_shape_the_file() {
+        let vars =
+            [("RECORD_STEREO", "yes"), ("RECORD_TITLE", "t"), ("record_sample_rate", "16000")];
+        let var = |name: &str| vars.iter().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned());
+        let spec = session_spec("/tmp/a.wav".into(), None, &var);
+        assert_eq!((spec.mix, spec.rate), (RecordMix::Stereo, Some(16_000)));
+        assert_eq!((spec.tags.title.as_str(), spec.append), ("t", false));
+    }
+}
