@@ -348,6 +348,7 @@ async fn one_group(
 
 /// The caller is answered, or hears early media, as its winner does.
 async fn connect_caller(session: &mut Session, winner: &Arc<Channel>) -> super::AppResult {
+    show_callee(session.channel(), winner);
     if let Some(sdp) = winner.var("switch_r_sdp") {
         session.channel().set_var("switch_m_sdp", sdp);
     }
@@ -405,7 +406,7 @@ async fn start_leg(
     };
     let session = endpoint.outgoing(call).await?;
     let channel = Arc::clone(session.channel());
-    set_leg_variables(&channel, endpoint.name(), global, &leg.local, local_wins, caller.as_ref());
+    set_leg_variables(&channel, global, &leg.local, local_wins, caller.as_ref());
     if let Some(caller) = &caller {
         note_attempt(caller, &channel);
     }
@@ -419,6 +420,7 @@ async fn start_leg(
     }
     channel.with(|data| data.state = super::State::Init);
     channel.fire(EventName::ChannelOutgoing);
+    set_started_variables(&channel, endpoint.name(), caller.as_ref());
     let now = Instant::now();
     let after = |name: &str| {
         let seconds = u64::try_from(text::int(find(&variables, name)?)).ok().filter(|&n| n > 0)?;
@@ -520,7 +522,6 @@ fn profile_for(
 /// Variables of a new leg, in the order the reference assigns them.
 fn set_leg_variables(
     channel: &Arc<Channel>,
-    endpoint: &'static str,
     global: &Variables,
     local: &Variables,
     local_wins: bool,
@@ -562,6 +563,10 @@ fn set_leg_variables(
     let (first, second) = if local_wins { (global, local) } else { (local, global) };
     first.iter().for_each(set);
     second.iter().for_each(set);
+}
+
+/// What a leg is told once it has been announced.
+fn set_started_variables(channel: &Channel, endpoint: &'static str, caller: Option<&Arc<Channel>>) {
     if let Some(caller) = caller {
         channel.set_var(
             "call_uuid",
@@ -581,6 +586,11 @@ fn note_attempt(caller: &Channel, leg: &Channel) {
     caller.set_var("originate_signal_bond", &**leg.uuid());
     let entry = format!("{};{};{}", leg.uuid(), profile.callee_id_name, profile.callee_id_number);
     caller.push_var("originated_legs", &entry);
+}
+
+/// The caller's profile names whom it is about to talk to, from the first ringing on.
+fn show_callee(caller: &Channel, leg: &Channel) {
+    let profile = leg.profile();
     caller.with(|data| {
         if let Some(own) = &mut data.profile {
             own.callee_id_name = profile.callee_id_name;
@@ -720,6 +730,11 @@ impl Told {
         });
         if rings && !ignore && !self.ringing {
             self.ringing = true;
+            if let Some(leg) =
+                ringing.iter().find(|leg| leg.channel.flags.ring_ready.load(Ordering::Relaxed))
+            {
+                show_callee(session.channel(), &leg.channel);
+            }
             crate::app::ringback::start(session).await.map_err(cancelled)?;
         }
         Ok(())

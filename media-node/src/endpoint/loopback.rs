@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::mpsc;
 
 use crate::BoxFuture;
+use crate::call::dialstring::Variables;
 use crate::call::{
     CallerProfile, Cause, Channel, CodecInfo, Direction, Endpoint, EndpointLeg, Extension,
     Indication, LegEvent, OutgoingCall, Session, State,
@@ -77,18 +78,22 @@ impl LoopbackEndpoint {
         profile.uuid = a.uuid().to_string();
         profile.chan_name = a.name();
         profile.destination_number.clone_from(&target.number);
+        profile.context.clone_from(&target.context);
         if profile.callee_id_number.is_empty() {
             profile.callee_id_number.clone_from(&target.number);
         }
         a.with(|data| data.profile = Some(profile));
+        announce_codec(&a);
         let (to_a, from_b) = mpsc::channel(NEWS);
         let (to_b, from_a) = mpsc::channel(NEWS);
-        let b_half = BHalf { target, media: b_media, events: b_events, to_a, from_a };
+        let variables = call.variables;
+        let b_half = BHalf { target, variables, media: b_media, events: b_events, to_a, from_a };
         let leg = LoopLeg {
             events: a_events,
             peer: to_b,
             news: from_b,
             b: Some(b_half),
+            waiting: None,
             told: AtomicBool::new(false),
         };
         Ok(Session::new(a, Box::new(leg), a_inbox))
@@ -143,6 +148,7 @@ impl Target {
 /// What leg `-b` will be made of once leg `-a` starts.
 struct BHalf {
     target: Target,
+    variables: Variables,
     media: media::Leg,
     events: mpsc::Receiver<media::LegEvent>,
     to_a: mpsc::Sender<News>,
@@ -154,6 +160,7 @@ struct LoopLeg {
     peer: mpsc::Sender<News>,
     news: mpsc::Receiver<News>,
     b: Option<BHalf>,
+    waiting: Option<Session>,
     told: AtomicBool,
 }
 
@@ -162,10 +169,10 @@ impl LoopLeg {
         let _gone = self.peer.try_send(news);
     }
 
-    /// Makes and starts leg `-b`.
-    fn start_b(&self, a: &Arc<Channel>, half: BHalf) -> Result<(), Cause> {
+    /// Makes leg `-b`; it starts once leg `-a` has been announced.
+    fn make_b(a: &Arc<Channel>, half: BHalf) -> Result<Session, Cause> {
         let switch = a.switch();
-        let BHalf { target, media, events, to_a, from_a } = half;
+        let BHalf { target, variables, media, events, to_a, from_a } = half;
         let name = format!("loopback/{}-b", target.number);
         let (b, inbox) = switch.new_channel(Direction::Inbound, name.clone(), None)?;
         b.set_var("channel_name", name.clone());
@@ -215,11 +222,20 @@ impl LoopLeg {
                 b.set_var(name.to_owned(), value.clone());
             }
         }
+        for (name, value) in variables.iter().filter(|(name, _)| !name.starts_with("origination_"))
+        {
+            b.set_var(name.clone(), value.as_str());
+        }
         switch.add_channel(&b)?;
-        let leg = Self { events, peer: to_a, news: from_a, b: None, told: AtomicBool::new(false) };
-        announce_codec(&b);
-        Session::new(b, Box::new(leg), inbox).start();
-        Ok(())
+        let leg = Self {
+            events,
+            peer: to_a,
+            news: from_a,
+            b: None,
+            waiting: None,
+            told: AtomicBool::new(false),
+        };
+        Ok(Session::new(b, Box::new(leg), inbox))
     }
 }
 
@@ -241,7 +257,10 @@ impl EndpointLeg for LoopLeg {
     fn on_init<'a>(&'a mut self, channel: &'a Arc<Channel>) -> BoxFuture<'a, Result<(), Cause>> {
         Box::pin(async move {
             match self.b.take() {
-                Some(half) => self.start_b(channel, half),
+                Some(half) => {
+                    self.waiting = Some(Self::make_b(channel, half)?);
+                    Ok(())
+                }
                 None => Ok(()),
             }
         })
@@ -277,6 +296,10 @@ impl EndpointLeg for LoopLeg {
 
     fn event<'a>(&'a mut self, channel: &'a Arc<Channel>) -> BoxFuture<'a, LegEvent> {
         Box::pin(async move {
+            if let Some(b) = self.waiting.take() {
+                announce_codec(b.channel());
+                b.start();
+            }
             tokio::select! {
                 biased;
                 Some(news) = self.news.recv() => match news {

@@ -1,5 +1,6 @@
 //! A channel's SIP side: one dialog, one audio, and what each does to the channel.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -39,6 +40,14 @@ pub struct SofiaLeg {
     side: Side,
     counted: bool,
     disposition: Option<&'static str>,
+    refusal: Option<Refusal>,
+}
+
+/// How an unanswered inbound call is refused, when not simply by its cause.
+struct Refusal {
+    status: u16,
+    reason: String,
+    contacts: Vec<String>,
 }
 
 /// What only one of the two directions has.
@@ -81,6 +90,7 @@ impl SofiaLeg {
             side,
             counted: false,
             disposition: None,
+            refusal: None,
         }
     }
 
@@ -101,6 +111,7 @@ impl SofiaLeg {
             side,
             counted: false,
             disposition: None,
+            refusal: None,
         }
     }
 
@@ -324,13 +335,23 @@ impl SofiaLeg {
         Ok(())
     }
 
+    /// Where the peer's messages come from: known from its first response, else from where we sent.
+    fn source(&self, channel: &Channel) -> Option<SocketAddr> {
+        let known = self.dialog.as_ref().and_then(Dialog::info).and_then(|info| info.path);
+        known.map(|path| path.remote).or_else(|| {
+            let uri = sip::uri::Uri::parse(&channel.var("sip_destination_url")?)?;
+            Some(SocketAddr::new(uri.host_ip()?, uri.port().unwrap_or(5060)))
+        })
+    }
+
+    fn note_source(&self, channel: &Channel) {
+        if let Some(source) = self.source(channel) {
+            variables::of_source(channel, source);
+        }
+    }
+
     fn note_response(&self, channel: &Channel, response: &Response) {
-        let source = self
-            .dialog
-            .as_ref()
-            .and_then(Dialog::info)
-            .and_then(|info| info.path)
-            .map(|path| path.remote);
+        let source = self.source(channel);
         let local = Local { ip: self.profile.settings.load().sip_ip, profile: &self.profile };
         variables::of_response(channel, response, source, &local);
         if let Some(source) = source {
@@ -405,7 +426,7 @@ impl SofiaLeg {
         let mut cause = cause_of(status);
         let mut phrase = String::new();
         if let Some(response) = failure.response() {
-            self.note_response(channel, response);
+            self.note_source(channel);
             phrase.clone_from(&response.reason);
             if let Some(reason) = response.headers.named("Reason") {
                 channel.set_var("sip_reason", reason);
@@ -443,8 +464,9 @@ impl SofiaLeg {
             ("proto_specific_hangup_cause", format!("sip:{status}")),
             ("sip_term_cause", cause.number().to_string()),
         ]);
-        if let Some(partner) = channel.partner() {
-            partner.set_var("sip_hangup_phrase", phrase.to_owned());
+        let caller = || channel.switch().channel(&channel.var("originating_leg_uuid")?);
+        if let Some(other) = channel.partner().or_else(caller) {
+            other.set_var("sip_hangup_phrase", phrase.to_owned());
         }
     }
 
@@ -470,9 +492,10 @@ impl SofiaLeg {
         channel.set_vars([
             ("sip_invite_failure_status", "487".to_owned()),
             ("sip_invite_failure_phrase", "CANCEL".to_owned()),
+            ("sip_hangup_disposition", "recv_cancel".to_owned()),
         ]);
+        self.note_end(channel, 487, "CANCEL", Cause::ORIGINATOR_CANCEL);
         channel.hangup(Cause::ORIGINATOR_CANCEL);
-        channel.set_var("sip_hangup_disposition", "recv_cancel");
     }
 
     fn on_reinvite(&mut self, channel: &Arc<Channel>, offer: &InDialog) -> LegEvent {
@@ -670,19 +693,27 @@ impl SofiaLeg {
                 "send_cancel"
             }
             (_, Direction::Inbound) => {
-                let status = refusal_status(channel, cause);
+                if let Some(hops) = channel.var("max_forwards") {
+                    headers.push(Name::MaxForwards, hops);
+                }
+                let refusal = self.refusal.take().unwrap_or_else(|| {
+                    let status = refusal_status(channel, cause);
+                    Refusal {
+                        status,
+                        reason: sip::message::reason_phrase(status).to_owned(),
+                        contacts: Vec::new(),
+                    }
+                });
+                for contact in &refusal.contacts {
+                    headers.push(Name::Contact, contact);
+                }
                 let mut more = self.reply_headers(channel, false);
                 more.remove(Name::Contact);
                 for header in more.iter() {
                     headers.push_header(header);
                 }
-                dialog.reject(status, sip::message::reason_phrase(status), headers, None);
+                dialog.reject(refusal.status, &refusal.reason, headers, None);
                 self.profile.counters.failed_in.fetch_add(1, Ordering::Relaxed);
-                channel.set_vars([
-                    ("sip_term_status", status.to_string()),
-                    ("proto_specific_hangup_cause", format!("sip:{status}")),
-                    ("sip_term_cause", cause.number().to_string()),
-                ]);
                 "send_refuse"
             }
         };
@@ -701,15 +732,8 @@ impl SofiaLeg {
             dialog.provisional(code, phrase, headers, None);
             return Ok(());
         }
-        let mut headers = self.reply_headers(channel, false);
-        headers.remove(Name::Contact);
-        dialog.reject(code, phrase, headers, None);
-        self.progress = Progress::Over;
-        channel.set_vars([
-            ("sip_term_status", code.to_string()),
-            ("proto_specific_hangup_cause", format!("sip:{code}")),
-        ]);
-        self.disposition = Some("send_refuse");
+        self.refusal =
+            Some(Refusal { status: code, reason: phrase.to_owned(), contacts: Vec::new() });
         let cause = if matches!(code, 401 | 407) { Cause::USER_CHALLENGE } else { cause_of(code) };
         Err(cause)
     }
@@ -721,26 +745,25 @@ impl SofiaLeg {
         let Some(dialog) = &self.dialog else { return Err(Cause::NONE) };
         let targets: Vec<&str> =
             targets.split(',').map(str::trim).filter(|target| !target.is_empty()).collect();
-        let mut headers = Headers::new();
         let several = targets.len() > 1;
-        for (at, target) in targets.iter().enumerate() {
-            let bare = target.trim_start_matches('<').trim_end_matches('>');
-            let bare = if bare.contains(':') { bare.to_owned() } else { format!("sip:{bare}") };
-            let quality =
-                if several { format!(";q={:.1}", 1.0 - at as f32 / 10.0) } else { String::new() };
-            headers.push(Name::Contact, format!("<{bare}>{quality}"));
-        }
+        let contacts = targets
+            .iter()
+            .enumerate()
+            .map(|(at, target)| {
+                let bare = target.trim_start_matches('<').trim_end_matches('>');
+                let bare = if bare.contains(':') { bare.to_owned() } else { format!("sip:{bare}") };
+                let quality = if several {
+                    format!(";q={:.1}", 1.0 - at as f32 / 10.0)
+                } else {
+                    String::new()
+                };
+                format!("\"unknown\" <{bare}>{quality}")
+            })
+            .collect();
         let (status, reason) =
             if several { (300, "Multiple Choices") } else { (302, "Moved Temporarily") };
-        for header in
-            self.reply_headers(channel, false).iter().filter(|header| header.name != Name::Contact)
-        {
-            headers.push_header(header);
-        }
-        dialog.reject(status, reason, headers, None);
-        self.progress = Progress::Over;
-        self.disposition = Some("send_refuse");
-        Err(Cause::REDIRECTION_TO_NEW_DESTINATION)
+        self.refusal = Some(Refusal { status, reason: reason.to_owned(), contacts });
+        Err(cause_of(status))
     }
 
     async fn deflect(&mut self, channel: &Arc<Channel>, target: &str) -> Result<(), Cause> {

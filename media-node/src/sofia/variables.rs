@@ -242,13 +242,7 @@ pub fn of_response(
         channel.set_var("sip_local_network_addr", local.ip.to_string());
     }
     if let Some(source) = source {
-        let (ip, port) = (source.ip().to_string(), source.port().to_string());
-        channel.set_vars([
-            ("sip_reply_host", ip.clone()),
-            ("sip_reply_port", port.clone()),
-            ("sip_network_ip", ip),
-            ("sip_network_port", port),
-        ]);
+        of_source(channel, source);
     }
     if let Some(agent) =
         response.headers.get(Name::UserAgent).or_else(|| response.headers.named("Server"))
@@ -280,6 +274,17 @@ pub fn of_response(
         address(channel, "sip_contact", &contact.uri, Part::Full);
     }
     dialog(channel, response);
+}
+
+/// Where a response came from.
+pub fn of_source(channel: &Channel, source: SocketAddr) {
+    let (ip, port) = (source.ip().to_string(), source.port().to_string());
+    channel.set_vars([
+        ("sip_reply_host", ip.clone()),
+        ("sip_reply_port", port.clone()),
+        ("sip_network_ip", ip),
+        ("sip_network_port", port),
+    ]);
 }
 
 /// What of our side a response's variables need.
