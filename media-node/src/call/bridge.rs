@@ -245,7 +245,7 @@ pub async fn after_bridge(session: &mut Session, peer: &Arc<Channel>) -> AppResu
 pub fn uuid_bridge(a: &Arc<Channel>, b: &Arc<Channel>) {
     for (leg, other) in [(a, b), (b, a)] {
         let now = clock::now_secs();
-        let profile_uuid = leg.profile().uuid;
+        let profile_uuid = leg.profile().id;
         let entry = format!("{now}:{profile_uuid}:uuid_br:{}", other.uuid());
         leg.push_var("transfer_history", &entry);
         leg.set_var("transfer_source", entry);

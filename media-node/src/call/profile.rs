@@ -68,6 +68,8 @@ pub struct CallerProfile {
     pub source: String,
     /// Why this profile replaced the one before.
     pub transfer_source: String,
+    /// Names this profile in `transfer_history`.
+    pub id: String,
     /// Dialplan context.
     pub context: String,
     /// The number dialled before the transfer.
@@ -110,6 +112,7 @@ impl CallerProfile {
             uuid: String::new(),
             source: String::new(),
             transfer_source: String::new(),
+            id: crate::clock::new_uuid(),
             context: String::new(),
             rdnis: String::new(),
             chan_name: String::new(),

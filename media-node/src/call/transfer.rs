@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::cause::Cause;
-use super::channel::Channel;
+use super::channel::{Channel, OtherType};
 use super::state::{Direction, State};
 use crate::{clock, text};
 
@@ -44,7 +44,7 @@ pub fn transfer(
             .profile
             .clone()
             .unwrap_or_else(|| super::CallerProfile::new(Direction::Inbound, now));
-        let past = profile.clone();
+        let mut past = profile.clone();
         let dialplan = dialplan
             .or_else(|| {
                 Some(profile.dialplan.clone())
@@ -57,19 +57,25 @@ pub fn transfer(
         profile.rdnis = std::mem::replace(&mut profile.destination_number, exten.to_owned());
         profile.dialplan = dialplan;
         profile.context = context;
+        profile.id = clock::new_uuid();
         profile.times.profile_created = now;
-        profile.times.transferred = now;
+        profile.times.transferred = 0;
+        profile.times.bridged = 0;
         profile.profile_index = (text::int(&profile.profile_index) + 1).to_string();
         let source = format!(
             "{}:{}:bl_xfer:{}/{}/{}",
             now / 1_000_000,
-            profile.uuid,
+            past.id,
             profile.destination_number,
             profile.context,
             profile.dialplan
         );
         profile.transfer_source.clone_from(&source);
+        past.times.transferred = now;
         data.past_profiles.push(past);
+        if matches!(data.other, Some((OtherType::Originatee, _))) {
+            data.other = None;
+        }
         data.profile = Some(profile);
         data.extension = None;
         source
