@@ -12,7 +12,7 @@ use std::time::Duration;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
-use tracing::{info, warn};
+use tracing::{debug, warn};
 
 use crate::connection::Connection;
 use crate::session::{OutboundMode, Session};
@@ -122,7 +122,7 @@ async fn connect(args: &SocketArgs, control: &dyn CallControl) -> Option<TcpStre
         };
         match attempt {
             Ok(stream) => {
-                info!("socket: call {} connected to {target}", control.uuid());
+                debug!("socket: call {} connected to {target}", control.uuid());
                 return Some(stream);
             }
             Err(error) => {

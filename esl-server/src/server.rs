@@ -10,7 +10,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::{sleep, timeout};
-use tracing::{debug, info, warn};
+use tracing::{debug, warn};
 
 use crate::connection::Connection;
 use crate::session::Session;
@@ -203,7 +203,7 @@ async fn accept_all(
             refuse(stream).await;
             continue;
         };
-        info!("event socket: connection from {peer}");
+        debug!("event socket: connection from {peer}");
         let session = Session::inbound(Arc::clone(&switch), Arc::clone(&password));
         let mut down = shutdown.clone();
         let down = Box::pin(async move {

@@ -47,6 +47,8 @@ struct Console {
     keyboard: Keyboard,
     names: Names,
     log_filter: Option<String>,
+    /// A line is being typed, and no other may be asked for until it is done.
+    asked: bool,
 }
 
 /// What prompts may mention.
@@ -61,8 +63,14 @@ pub(super) async fn run(client: Client, settings: Settings) -> ExitCode {
     let home = std::env::var_os("HOME").map(PathBuf::from);
     let history = home.filter(|_| settings.history).map(|home| home.join(HISTORY_FILE));
     let keyboard = editor::start(&settings, history);
-    let mut console =
-        Console { client, settings, keyboard, names: Names::default(), log_filter: None };
+    let mut console = Console {
+        client,
+        settings,
+        keyboard,
+        names: Names::default(),
+        log_filter: None,
+        asked: false,
+    };
     console.say(&format!("{BANNER}\n"), None);
     loop {
         let stop = match console.greet().await {
@@ -125,6 +133,7 @@ impl Console {
     }
 
     async fn take(&mut self, input: Input) -> Result<Option<Stop>, ClientError> {
+        self.asked &= matches!(input, Input::Complete(..));
         match input {
             Input::Line(line) => {
                 let stop = self.obey(&line).await?;
@@ -250,6 +259,9 @@ impl Console {
 
     /// Asks for the next line.
     fn ask(&mut self) {
+        if std::mem::replace(&mut self.asked, true) {
+            return;
+        }
         let plain = prompt(&self.settings, &self.names);
         let shown = paint(&plain, self.settings.prompt_color.filter(|_| self.settings.color));
         // Fails only when the keyboard has ended, which is told separately.

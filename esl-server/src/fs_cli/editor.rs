@@ -18,8 +18,8 @@ use rustyline::hint::Hinter;
 use rustyline::history::FileHistory;
 use rustyline::validate::Validator;
 use rustyline::{
-    Cmd, ConditionalEventHandler, Config, Context, Editor, Event, EventContext, EventHandler,
-    ExternalPrinter, Helper, KeyCode, KeyEvent, Modifiers, RepeatCount,
+    Cmd, CompletionType, ConditionalEventHandler, Config, Context, Editor, Event, EventContext,
+    EventHandler, ExternalPrinter, Helper, KeyCode, KeyEvent, Modifiers, RepeatCount,
 };
 use tokio::sync::mpsc;
 
@@ -111,6 +111,7 @@ fn editor(settings: &Settings, tell: &mpsc::Sender<Input>) -> Option<(LineEditor
         .and_then(|builder| builder.history_ignore_dups(true))
         .ok()?
         .auto_add_history(false)
+        .completion_type(CompletionType::List)
         .build();
     let mut editor = LineEditor::with_config(config).ok()?;
     editor.set_helper(Some(Assistant { tell: tell.clone(), prompt: String::new() }));
