@@ -131,7 +131,7 @@ async fn set_mute(session: &mut Session, argument: &str) -> AppResult {
 }
 
 /// The reference's volume steps as percent.
-fn percent(level: i64) -> u32 {
+pub(super) fn percent(level: i64) -> u32 {
     match level.clamp(-4, 4) {
         4 => 430,
         3 => 330,

@@ -51,6 +51,8 @@ const LIST_PAUSE: i64 = 250;
 /// What a channel remembers of its plays.
 #[derive(Debug, Default)]
 pub struct Plays {
+    paused: bool,
+    volume: i64,
     /// The play that runs, innermost, with its rate: what `uuid_fileman` steers.
     pub current: Option<(PlayId, u32)>,
     /// Ended plays: name, samples heard, position.
@@ -128,7 +130,10 @@ impl Session {
         }
         let started = Instant::now();
         let Ok(id) = leg.play_within(Box::new(plan)) else { return Ok(Ended::Failed) };
-        let outer = channel.with(|data| data.plays.current.replace((id, rate)));
+        let outer = channel.with(|data| {
+            (data.plays.paused, data.plays.volume) = (false, 0);
+            data.plays.current.replace((id, rate))
+        });
         let result = self.follow(id, &play, started).await;
         channel.with(|data| data.plays.current = outer);
         let ended = channel.with(|data| data.plays.take(id));
@@ -216,6 +221,42 @@ impl Plays {
         let (_, samples, position) = self.ended.remove(index);
         Some((samples, position))
     }
+}
+
+/// Steers the play that runs (`uuid_fileman`): `pause`, `stop`, `restart`, `seek:[+-]ms`,
+/// `volume:[+-]n`. False when nothing plays. Speed and truncation are accepted without effect.
+pub fn steer(channel: &Channel, order: &str) -> bool {
+    let (Some(leg), Some((id, rate))) = (channel.media(), channel.with(|data| data.plays.current))
+    else {
+        return false;
+    };
+    let (verb, value) = order.split_once(':').unwrap_or((order, ""));
+    let relative = value.starts_with(['+', '-']);
+    let sent = match verb.to_ascii_lowercase().as_str() {
+        "pause" => {
+            let paused = channel.with(|data| {
+                data.plays.paused = value.is_empty() && !data.plays.paused || text::is_true(value);
+                data.plays.paused
+            });
+            leg.pause_play(id, paused)
+        }
+        "stop" => leg.stop_play(id),
+        "restart" => leg.seek_play(id, 0, false),
+        "seek" => {
+            let samples = text::int(value).saturating_mul(i64::from(rate)) / 1000;
+            leg.seek_play(id, samples, relative)
+        }
+        "volume" => {
+            let level = channel.with(|data| {
+                let from = if relative { data.plays.volume } else { 0 };
+                data.plays.volume = from.saturating_add(text::int(value)).clamp(-4, 4);
+                data.plays.volume
+            });
+            leg.play_volume(id, super::audio::percent(level))
+        }
+        _ => Ok(()),
+    };
+    sent.is_ok()
 }
 
 /// Where names of files are looked for on this channel.

@@ -215,6 +215,17 @@ pub fn stop(channel: &Channel, path: &str) -> bool {
     })
 }
 
+/// Whether the recording to `path` (any one for `all`) is still being written.
+pub fn is_recording(channel: &Channel, path: &str) -> bool {
+    let all = path.eq_ignore_ascii_case("all");
+    channel.with(|data| data.recordings.iter().any(|r| all || r.path == path))
+}
+
+/// Files being recorded to.
+pub fn paths(channel: &Channel) -> Vec<String> {
+    channel.with(|data| data.recordings.iter().map(|r| r.path.clone()).collect())
+}
+
 /// Masks or pauses the recording to `path`, or every one for `all`. False when there is none.
 pub fn switch(channel: &Channel, path: &str, what: Switch) -> bool {
     for_each(channel, path, |leg, id| {
@@ -521,10 +532,8 @@ async fn stop_record_session(session: &mut Session, argument: &str) -> AppResult
         tracing::warn!(uuid = %channel.uuid(), "No recording to {path}");
         return Ok(());
     }
-    let all = path.eq_ignore_ascii_case("all");
     let until = Instant::now() + CLOSING;
-    let going_on = || channel.with(|data| data.recordings.iter().any(|r| all || r.path == path));
-    while going_on() {
+    while is_recording(&channel, path) {
         if matches!(session.wait(Some(until)).await?, Wake::Timeout) {
             break;
         }

@@ -76,10 +76,14 @@ fn buglist(call: &ApiCall) -> String {
     if uuid.is_empty() {
         return usage("<uuid>");
     }
-    if call.switch.channel(uuid).is_none() {
-        return String::new();
+    let Some(channel) = call.switch.channel(uuid) else { return String::new() };
+    let mut list = String::from("<media-bugs>\n");
+    for path in crate::app::record::paths(&channel) {
+        list.push_str(" <media-bug>\n  <function>session_record</function>\n  <target>");
+        list.push_str(&path);
+        list.push_str("</target>\n  <thread-locked>0</thread-locked>\n </media-bug>\n");
     }
-    "<media-bugs>\n</media-bugs>\n".into()
+    list + "</media-bugs>\n"
 }
 
 fn debug_media(call: &ApiCall) -> String {
@@ -92,11 +96,10 @@ fn debug_media(call: &ApiCall) -> String {
 
 fn fileman(call: &ApiCall) -> String {
     let words = call.words(2);
-    let (Some(uuid), Some(_)) = (words.first(), words.get(1)) else { return usage(FILEMAN) };
-    if call.switch.channel(uuid).is_none() {
-        return NO_CHANNEL.into();
-    }
-    "-ERR No file handle!\n".into()
+    let (Some(uuid), Some(order)) = (words.first(), words.get(1)) else { return usage(FILEMAN) };
+    let Some(channel) = call.switch.channel(uuid) else { return NO_CHANNEL.into() };
+    let steered = crate::app::play::steer(&channel, order);
+    if steered { OK.into() } else { "-ERR No file handle!\n".into() }
 }
 
 /// The engine's jitter buffer adapts by itself: there is nothing to set, and nothing to refuse.
