@@ -139,6 +139,7 @@ impl Registry {
             system::APIS,
             time::APIS,
             vars::APIS,
+            crate::sofia::api::APIS,
         ];
         let by_name = families
             .iter()

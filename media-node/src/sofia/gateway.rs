@@ -1,9 +1,16 @@
 //! A gateway: a carrier, how to reach it and who we are to it.
 
+use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::time::{Duration, Instant};
 
 use dialplan_xml::config::GatewayConf;
+use parking_lot::Mutex;
+use sip::digest::{Authorizer, PasswordAuthorizer, Secret};
+use sip::gateway::{Registration, Timing};
 
+use super::profile::Profile;
 use super::settings::Settings;
 use crate::text;
 
@@ -43,8 +50,46 @@ pub struct Gateway {
     pub destination_prefix: String,
     /// Next hop of calls.
     pub outbound_proxy: Option<String>,
+    /// Next hop of REGISTER and OPTIONS.
+    pub register_proxy: Option<String>,
+    /// Parameters of our Contact.
+    pub contact_params: String,
+    /// Host of our Contact, instead of the profile's address.
+    pub contact_host: Option<String>,
+    /// The extension stands in the Contact's user part.
+    pub extension_in_contact: bool,
+    /// To of REGISTER is the account at the proxy rather than From.
+    pub distinct_to: bool,
+    /// Intervals.
+    pub timing: Timing,
+    /// Call-ID of all its REGISTERs.
+    pub call_id: String,
+    /// Registration and reachability.
+    pub registration: Mutex<Registration>,
+    /// The present series of REGISTERs.
+    pub series: Mutex<Series>,
+    /// What pings found out.
+    pub pings: Mutex<Pings>,
+    /// Address the registrar last answered from, or was last sent to.
+    pub network: Mutex<Option<SocketAddr>>,
     /// Counters.
     pub counters: GatewayCounters,
+}
+
+/// REGISTERs that belong together: one tag, rising numbers, credentials kept.
+#[derive(Debug, Default)]
+pub struct Series {
+    /// From tag and the last number used; `None` before the first REGISTER.
+    pub started: Option<(String, u32)>,
+    /// Credentials of this series.
+    pub authorizer: Option<Arc<PasswordAuthorizer>>,
+}
+
+/// Pings as listings show them.
+#[derive(Debug, Default)]
+pub struct Pings {
+    /// Round trip of the last one answered.
+    pub time: Duration,
 }
 
 /// Calls through a gateway.
@@ -85,6 +130,7 @@ impl Gateway {
             None => String::new(),
         };
         let realm = get("realm").or_else(|| get("proxy")).unwrap_or_else(|| conf.name.clone());
+        let timing = timing(&get, register)?;
         Ok(Self {
             name: conf.name.clone(),
             profile: profile.to_owned(),
@@ -95,9 +141,20 @@ impl Gateway {
             caller_id_in_from: get("caller-id-in-from").is_some_and(|value| text::is_true(&value)),
             extension: get("extension"),
             context: get("context"),
-            transport: get("register-transport").unwrap_or_else(|| "udp".into()),
+            transport: transport(&get)?,
             destination_prefix: get("destination-prefix").unwrap_or_default(),
             outbound_proxy: get("outbound-proxy"),
+            register_proxy: get("register-proxy"),
+            contact_params: get("contact-params").map(|p| format!("{};", p.trim_matches(';'))).unwrap_or_default(),
+            contact_host: get("contact-host"),
+            extension_in_contact: get("extension-in-contact").is_some_and(|value| text::is_true(&value)),
+            distinct_to: get("distinct-to").is_some_and(|value| text::is_true(&value)),
+            call_id: crate::clock::new_uuid(),
+            registration: Mutex::new(Registration::new(Instant::now(), timing)),
+            series: Mutex::default(),
+            pings: Mutex::default(),
+            network: Mutex::default(),
+            timing,
             counters: GatewayCounters::default(),
             conf: conf.clone(),
             username,
@@ -109,17 +166,107 @@ impl Gateway {
 
     /// Answers the carrier's challenges.
     #[must_use]
-    pub fn authorizer(&self) -> std::sync::Arc<dyn sip::digest::Authorizer> {
-        std::sync::Arc::new(sip::digest::PasswordAuthorizer::new(
-            self.auth_username.clone(),
-            sip::digest::Secret::Password(self.password.clone()),
-            String::new(),
-        ))
+    pub fn authorizer(&self) -> Arc<dyn Authorizer> {
+        self.own_authorizer()
+    }
+
+    pub(super) fn own_authorizer(&self) -> Arc<PasswordAuthorizer> {
+        let secret = Secret::Password(self.password.clone());
+        Arc::new(PasswordAuthorizer::new(self.auth_username.clone(), secret, String::new()))
     }
 
     /// Can calls go out through it now?
     #[must_use]
     pub fn is_up(&self) -> bool {
-        !self.register
+        self.registration.lock().is_up()
     }
+
+    /// Host of the account's addresses: `from-domain`, else the proxy.
+    #[must_use]
+    pub fn domain(&self) -> &str {
+        self.from_domain.as_deref().unwrap_or_else(|| self.proxy.split(';').next().unwrap_or_default())
+    }
+
+    /// `sip:PROXY;transport=T`: where REGISTER and OPTIONS are addressed.
+    #[must_use]
+    pub fn register_url(&self) -> String {
+        if self.proxy.contains("transport=") {
+            format!("sip:{}", self.proxy)
+        } else {
+            format!("sip:{};transport={}", self.proxy, self.transport)
+        }
+    }
+
+    /// `<sip:FROMUSER@DOMAIN>`.
+    #[must_use]
+    pub fn from_text(&self) -> String {
+        format!("<sip:{}@{}>", self.from_user, self.domain())
+    }
+
+    /// `sip:USER@PROXY`, as listings show the account.
+    #[must_use]
+    pub fn to_text(&self) -> String {
+        format!("sip:{}@{}", self.username, self.proxy)
+    }
+
+    /// `<sip:gw+NAME@IP:PORT;transport=T;gw=NAME>`.
+    #[must_use]
+    pub fn contact_text(&self, profile: &Profile) -> String {
+        let settings = profile.settings.load();
+        let host = match self.contact_host.as_deref() {
+            Some("sip-ip") => super::profile::host_text(settings.sip_ip),
+            Some(host) => host.to_owned(),
+            None => super::profile::host_text(settings.ext_sip_ip.unwrap_or(settings.sip_ip)),
+        };
+        let user = match &self.extension {
+            Some(extension) if self.extension_in_contact => extension.clone(),
+            _ => format!("gw+{}", self.name),
+        };
+        let Self { contact_params, transport, name, .. } = self;
+        format!("<sip:{user}@{host}:{};{contact_params}transport={transport};gw={name}>", profile.port())
+    }
+
+    /// The extension calls from it go to, as listings show it.
+    #[must_use]
+    pub fn extension_shown(&self) -> &str {
+        self.extension.as_deref().unwrap_or(&self.username)
+    }
+}
+
+fn transport(get: &impl Fn(&str) -> Option<String>) -> Result<String, String> {
+    match get("register-transport").unwrap_or_else(|| "udp".into()) {
+        known if matches!(known.as_str(), "udp" | "tcp") => Ok(known),
+        other => Err(format!("ERROR: unsupported transport: {other}")),
+    }
+}
+
+/// Intervals; each has a least value below which the default serves.
+fn timing(get: &impl Fn(&str) -> Option<String>, register: bool) -> Result<Timing, String> {
+    let seconds = |name: &str, default: u32| {
+        let value = get(name).and_then(|v| u32::try_from(text::int(&v)).ok());
+        value.filter(|s| *s >= 5).unwrap_or(default)
+    };
+    let ping = match get("ping").map(|v| u32::try_from(text::int(&v)).unwrap_or(0)) {
+        None => None,
+        Some(ping) if ping >= 5 => Some(ping),
+        Some(_) => {
+            tracing::error!("ERROR: invalid ping!");
+            None
+        }
+    };
+    let count = |name: &str| {
+        let value = get(name).and_then(|v| i32::try_from(text::int(&v)).ok()).unwrap_or(0);
+        if ping.is_some() { value.max(1) } else { value.max(0) }
+    };
+    let retry = seconds("retry_seconds", seconds("retry-seconds", 30));
+    Ok(Timing {
+        register,
+        expires: seconds("expire-seconds", 3600),
+        retry,
+        retry_timeout: get("908-retry-seconds").and_then(|v| u32::try_from(text::int(&v)).ok()),
+        timeout: seconds("timeout-seconds", 60),
+        ping,
+        ping_min: count("ping-min"),
+        ping_max: count("ping-max"),
+    })
 }

@@ -3,10 +3,12 @@
 //! [`profile`] owns a stack; [`inbound`] turns an INVITE into a channel; [`outbound`] makes one for a dial string;
 //! [`leg`] is a channel's SIP side; [`audio`] its session description and media; [`variables`] what the dialplan sees.
 
+pub mod api;
 pub mod audio;
 pub mod auth;
 pub mod cause;
 pub mod gateway;
+mod gateway_task;
 pub mod inbound;
 pub mod leg;
 pub mod nat;
@@ -15,6 +17,7 @@ pub mod profile;
 pub mod registrar;
 pub mod requests;
 pub mod settings;
+pub mod trace;
 pub mod variables;
 
 use std::collections::BTreeMap;
@@ -43,8 +46,16 @@ impl Sofia {
         Arc::new(Self { switch, profiles: RwLock::default() })
     }
 
+    /// The switch it belongs to.
+    #[must_use]
+    pub fn switch(&self) -> &Arc<Switch> {
+        &self.switch
+    }
+
     /// Starts all profiles of the configuration. One that cannot start is said so and left out.
     pub async fn start_all(self: &Arc<Self>) {
+        let registrar: Arc<dyn crate::store::registrations::Registrar> = Arc::clone(self) as _;
+        self.switch.stores.registrations.add(registrar);
         let config = self.switch.config.load_full();
         for conf in &config.sofia.profiles {
             if let Err(problem) = self.start_profile(conf).await {
@@ -150,7 +161,7 @@ impl Sofia {
                 channel.hangup(Cause::MANAGER_REQUEST);
             }
         }
-        profile.stack.stop();
+        profile.stop();
         true
     }
 }

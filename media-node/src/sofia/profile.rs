@@ -32,11 +32,17 @@ pub struct Profile {
     pub bindings: parking_lot::Mutex<sip::registrar::Bindings>,
     /// Nonces given out.
     pub nonces: parking_lot::Mutex<sip::digest::Nonces>,
+    /// The message trace.
+    pub trace: Arc<super::trace::SipTrace>,
     /// Counters.
     pub counters: Counters,
     /// Since when, in microseconds since the epoch.
     pub started_us: i64,
+    /// Name of the domain the profile was written with.
+    pub domain: Option<String>,
     next_rtp_ip: AtomicUsize,
+    stopped: std::sync::atomic::AtomicBool,
+    doomed: RwLock<Vec<String>>,
 }
 
 /// What `sofia status profile` counts.
@@ -79,6 +85,9 @@ impl Profile {
         }
         let mut config = StackConfig::new(listen);
         config.identity = identity(&settings);
+        let trace = Arc::new(super::trace::SipTrace::default());
+        trace.set(settings.params.last("sip-trace").is_some_and(crate::text::is_true));
+        config.trace = Some(Arc::clone(&trace) as Arc<dyn sip::stack::Trace>);
         if let Some(rate) = settings.params.int("max-recv-requests-per-second") {
             config.limits.requests_per_second = u32::try_from(rate).unwrap_or(0);
         }
@@ -101,10 +110,15 @@ impl Profile {
             gateways: RwLock::new(gateways),
             bindings: parking_lot::Mutex::default(),
             nonces: parking_lot::Mutex::default(),
+            trace,
             counters: Counters::default(),
             started_us: crate::clock::now_us(),
+            domain: conf.domain.clone(),
             next_rtp_ip: AtomicUsize::new(0),
+            stopped: std::sync::atomic::AtomicBool::new(false),
+            doomed: RwLock::default(),
         });
+        super::gateway_task::start(&profile);
         Ok((profile, incoming))
     }
 
@@ -155,6 +169,80 @@ impl Profile {
         let settings = self.settings.load();
         let ip = settings.ext_sip_ip.unwrap_or(settings.sip_ip);
         format!("sip:{}@{}:{}", settings.contact_user, host_text(ip), self.port())
+    }
+
+    /// Ends the stack and the profile's clock.
+    pub fn stop(&self) {
+        self.stopped.store(true, Ordering::Relaxed);
+        self.stack.stop();
+    }
+
+    /// Was the profile stopped?
+    #[must_use]
+    pub fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::Relaxed)
+    }
+
+    /// Marks a gateway for deletion: it unregisters first, and goes at a later tick. False if there is none.
+    pub fn doom_gateway(&self, name: &str) -> bool {
+        let Some(gateway) = self.gateway(name) else { return false };
+        gateway.registration.lock().unregister();
+        self.doomed.write().push(name.to_owned());
+        true
+    }
+
+    /// Removes gateways marked for deletion that have nothing left to say.
+    pub fn bury_gateways(&self) {
+        use sip::gateway::State;
+        let doomed = std::mem::take(&mut *self.doomed.write());
+        for name in doomed {
+            let idle = self.gateway(&name).is_none_or(|g| matches!(g.registration.lock().state(), State::Down | State::Noreg));
+            if !idle {
+                self.doomed.write().push(name);
+                continue;
+            }
+            self.gateways.write().retain(|gateway| gateway.name != name);
+            let mut event = esl_server::event::Event::custom("sofia::gateway_delete");
+            event.push("profile-name", self.name.as_str());
+            event.push("Gateway", name.as_str());
+            esl_server::fire!(self.switch.bus, event);
+        }
+    }
+
+    /// Adds the gateways of a configuration that are not there yet. Gives the names of new ones.
+    pub fn add_gateways(&self, conf: &ProfileConf) -> Vec<String> {
+        let settings = self.settings.load();
+        let mut added = Vec::new();
+        for gateway in conf.gateways.iter().filter(|gateway| self.gateway(&gateway.name).is_none()) {
+            match Gateway::read(&self.name, gateway, &settings) {
+                Ok(gateway) => {
+                    added.push(gateway.name.clone());
+                    self.gateways.write().push(Arc::new(gateway));
+                }
+                Err(problem) => tracing::error!("{}: gateway {}: {problem}", gateway.place, gateway.name),
+            }
+        }
+        for name in &added {
+            let mut event = esl_server::event::Event::custom("sofia::gateway_add");
+            event.push("Gateway", name.as_str());
+            event.push("profile-name", self.name.as_str());
+            esl_server::fire!(self.switch.bus, event);
+        }
+        added
+    }
+
+    /// Reads the settings anew from a configuration; addresses and ports stay as they are bound.
+    ///
+    /// # Errors
+    /// A text that says which parameter is wrong; nothing has changed then.
+    pub fn rescan(&self, conf: &ProfileConf) -> Result<(), String> {
+        let old = self.settings.load();
+        let mut settings = Settings::read(conf, old.sip_ip)?;
+        settings.sip_ip = old.sip_ip;
+        settings.sip_port = old.sip_port;
+        self.settings.store(Arc::new(settings));
+        self.add_gateways(conf);
+        Ok(())
     }
 
     /// A gateway of this profile.

@@ -10,6 +10,7 @@ use sip::uri::{NameAddr, escape_param};
 
 use super::auth::{self, Identity, Verdict};
 use super::profile::Profile;
+use crate::store::registrations::Registration;
 use crate::{clock, text};
 
 /// Lifetime when a phone asks for none, seconds.
@@ -329,6 +330,33 @@ impl Asked {
     }
 }
 
+impl crate::store::registrations::Registrar for super::Sofia {
+    fn registrations(&self) -> Vec<Registration> {
+        let mut out = Vec::new();
+        for profile in self.profiles() {
+            let bindings = profile.bindings.lock();
+            out.extend(bindings.all().into_iter().map(|b| Registration {
+                user: b.user.clone(),
+                realm: b.host.clone(),
+                token: b.call_id.clone(),
+                url: format!("sofia/{}/{}", profile.name, uri_of(&b.contact)),
+                expires: b.expires,
+                network_ip: b.network_ip.clone(),
+                network_port: b.network_port,
+                network_proto: b.network_proto.clone(),
+                metadata: b.metadata.clone(),
+            }));
+        }
+        out
+    }
+}
+
+/// The URI inside a stored contact.
+#[must_use]
+pub fn uri_of(contact: &str) -> &str {
+    contact.rsplit_once('<').and_then(|(_, rest)| rest.split('>').next()).unwrap_or(contact)
+}
+
 /// `sofia::pre_register`: somebody without credentials is about to be asked for them. The reference
 /// fires it for calls too.
 pub fn fire_pre_register(profile: &Profile, request: &Request, path: &Path) {
@@ -349,6 +377,8 @@ pub fn fire_failure(profile: &Profile, request: &Request, path: &Path) {
     event.push("to-host", to.as_ref().map_or("", |t| t.uri.host()).to_owned());
     event.push("network-ip", path.remote.ip().to_string());
     event.push("user-agent", request.headers.get(Name::UserAgent).unwrap_or_default().to_owned());
+    // Twice, as the reference writes it.
+    event.push("profile-name", profile.name.as_str());
     event.push("network-port", path.remote.port().to_string());
     event.push("registration-type", kind);
     esl_server::fire!(profile.switch.bus, event);

@@ -1,0 +1,227 @@
+//! `sofia profile …`, `sofia global …`: commands that change something.
+
+use std::sync::Arc;
+
+use super::super::Sofia;
+use super::super::profile::Profile;
+use super::status::is_of;
+use crate::clock;
+
+/// A profile must have been up so long before it may be stopped or restarted, seconds.
+const MIN_UPTIME: i64 = 10;
+
+pub(super) async fn profile(sofia: &Arc<Sofia>, words: &[&str]) -> String {
+    let (name, verb, rest) = match words {
+        [verb, who, ..] if verb.eq_ignore_ascii_case("restart") && who.eq_ignore_ascii_case("all") => {
+            restart_all(sofia).await;
+            return String::new();
+        }
+        [name, verb, rest @ ..] => (*name, verb.to_ascii_lowercase(), rest),
+        _ => return "Invalid Args!\n".into(),
+    };
+    if verb == "start" {
+        return start(sofia, name).await;
+    }
+    let Some(profile) = sofia.find(name) else { return format!("Invalid Profile [{name}]") };
+    match verb.as_str() {
+        "stop" => match too_young(&profile) {
+            Some(refusal) => refusal,
+            None => {
+                let status = reload(sofia);
+                sofia.stop_profile(&profile.name);
+                format!("Reload XML [{status}]\nstopping: {}", profile.name)
+            }
+        },
+        "restart" => match too_young(&profile) {
+            Some(refusal) => refusal,
+            None => restart(sofia, &profile).await,
+        },
+        "rescan" => rescan(sofia, &profile),
+        "register" => register(&profile, rest, true),
+        "unregister" => register(&profile, rest, false),
+        "killgw" => kill_gateway(&profile, rest),
+        "startgw" => start_gateway(sofia, &profile, rest),
+        "flush_inbound_reg" => flush(&profile, rest),
+        "check_sync" => filtered("+OK syncing all registrations", rest),
+        "recover" => "No sessions to recover.\n".into(),
+        "siptrace" | "watchdog" => switch_text(&profile, &verb, rest, "debugging"),
+        "capture" => switch_text(&profile, &verb, rest, "capturing"),
+        "gwlist" => gateway_list(&profile, rest),
+        _ => "-ERR Unknown command!\n".into(),
+    }
+}
+
+fn reload(sofia: &Sofia) -> String {
+    crate::config::reload(sofia.switch()).0
+}
+
+fn too_young(profile: &Profile) -> Option<String> {
+    let left = MIN_UPTIME - (clock::now_us() - profile.started_us) / 1_000_000;
+    (left > 0).then(|| {
+        format!(
+            "Profile {} must be up for at least {MIN_UPTIME} seconds to stop/restart.\nPlease wait {left} second{}\n",
+            profile.name,
+            if left == 1 { "" } else { "s" }
+        )
+    })
+}
+
+async fn start(sofia: &Arc<Sofia>, name: &str) -> String {
+    let status = reload(sofia);
+    if sofia.find(name).is_some() {
+        return format!("Reload XML [{status}]\nFailure starting {name}\n");
+    }
+    let config = sofia.switch().config.load_full();
+    let started = match config.sofia.profile(name) {
+        Some(conf) => sofia.start_profile(conf).await.inspect_err(|problem| tracing::error!("{problem}")).is_ok(),
+        None => false,
+    };
+    if started {
+        format!("Reload XML [{status}]\n{name} started successfully\n")
+    } else {
+        format!("Reload XML [{status}]\nFailure starting {name}\n")
+    }
+}
+
+async fn restart(sofia: &Arc<Sofia>, profile: &Profile) -> String {
+    let status = reload(sofia);
+    let name = profile.name.clone();
+    sofia.stop_profile(&name);
+    let (sofia, again) = (Arc::clone(sofia), name.clone());
+    // The port is free again once the stack has said its goodbyes.
+    tokio::spawn(async move {
+        for _ in 0..50 {
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+            let config = sofia.switch().config.load_full();
+            let Some(conf) = config.sofia.profile(&again) else { return };
+            if sofia.start_profile(conf).await.is_ok() {
+                return;
+            }
+        }
+        tracing::error!("Profile {again} could not be started again");
+    });
+    format!("Reload XML [{status}]\nrestarting: {name}")
+}
+
+async fn restart_all(sofia: &Arc<Sofia>) {
+    for profile in sofia.profiles() {
+        let _text = restart(sofia, &profile).await;
+    }
+}
+
+fn rescan(sofia: &Sofia, profile: &Profile) -> String {
+    let status = reload(sofia);
+    let config = sofia.switch().config.load_full();
+    let done = config.sofia.profile(&profile.name).is_some_and(|conf| {
+        profile.rescan(conf).inspect_err(|problem| tracing::error!("{}: {problem}", conf.place)).is_ok()
+    });
+    if done {
+        format!("Reload XML [{status}]\n+OK scan complete\n")
+    } else {
+        format!("-ERR cannot find config for profile {}\n", profile.name)
+    }
+}
+
+fn register(profile: &Profile, rest: &[&str], on: bool) -> String {
+    let Some(name) = rest.first() else { return "No gateway name provided!\n".into() };
+    if name.eq_ignore_ascii_case("all") {
+        for gateway in profile.gateways.read().iter() {
+            let mut registration = gateway.registration.lock();
+            let _registers = if on { registration.register() } else { registration.unregister() };
+        }
+        return "+OK\n".into();
+    }
+    let Some(gateway) = profile.gateway(name) else { return "Invalid gateway!\n".into() };
+    let mut registration = gateway.registration.lock();
+    let done = if on { registration.register() } else { registration.unregister() };
+    if done {
+        return "+OK\n".into();
+    }
+    let what = if on { "registered" } else { "unregistered" };
+    format!("-ERR NOREG gateway [{name}] can't be {what}!\n")
+}
+
+fn kill_gateway(profile: &Profile, rest: &[&str]) -> String {
+    match rest.first() {
+        None => "-ERR missing gw name\n".into(),
+        Some(&"_all_") => {
+            let names: Vec<_> = profile.gateways.read().iter().map(|gateway| gateway.name.clone()).collect();
+            for name in names {
+                profile.doom_gateway(&name);
+            }
+            "+OK every gateway marked for deletion.\n".into()
+        }
+        Some(name) if profile.doom_gateway(name) => "+OK gateway marked for deletion.\n".into(),
+        Some(_) => "-ERR no such gateway.\n".into(),
+    }
+}
+
+fn start_gateway(sofia: &Sofia, profile: &Profile, rest: &[&str]) -> String {
+    let status = reload(sofia);
+    let name = rest.first().copied().unwrap_or_default();
+    let config = sofia.switch().config.load_full();
+    if let Some(conf) = config.sofia.profile(&profile.name) {
+        profile.add_gateways(conf);
+    }
+    if profile.gateway(name).is_some() {
+        format!("Reload XML [{status}]\n+OK start gateway {name} complete\n")
+    } else {
+        format!("-ERR cannot add gateway {name} for profile {}\n", profile.name)
+    }
+}
+
+fn flush(profile: &Profile, rest: &[&str]) -> String {
+    let reboot = rest.iter().any(|word| word.eq_ignore_ascii_case("reboot"));
+    let who = rest.first().copied().filter(|word| !word.eq_ignore_ascii_case("reboot"));
+    let gone = profile.bindings.lock().take(|binding| match who {
+        None => true,
+        Some(who) if who.contains('@') => is_of(binding, who.trim_start_matches('@')),
+        Some(call_id) => binding.call_id == call_id,
+    });
+    for binding in &gone {
+        super::super::registrar::fire_expired(profile, binding);
+    }
+    let text = if reboot { "+OK rebooting all registrations" } else { "+OK flushing all registrations" };
+    filtered(text, who.as_slice())
+}
+
+fn filtered(text: &str, rest: &[&str]) -> String {
+    if rest.is_empty() { format!("{text}\n") } else { format!("{text} matching specified call_id\n") }
+}
+
+fn switch_text(profile: &Profile, verb: &str, rest: &[&str], what: &str) -> String {
+    let Some(word) = rest.first() else {
+        return format!("Usage: sofia profile <name> {verb} <on/off>\n");
+    };
+    let on = crate::text::is_true(word);
+    if verb == "siptrace" {
+        profile.trace.set(on);
+    }
+    format!("{} sip {what} on {}", if on { "Enabled" } else { "Disabled" }, profile.name)
+}
+
+fn gateway_list(profile: &Profile, rest: &[&str]) -> String {
+    let wanted_up = rest.first().is_none_or(|word| word.eq_ignore_ascii_case("up"));
+    let gateways = profile.gateways.read();
+    let names: Vec<_> = gateways.iter().filter(|g| g.is_up() == wanted_up).map(|g| g.name.as_str()).collect();
+    names.join(" ")
+}
+
+pub(super) fn global(sofia: &Sofia, words: &[&str]) -> String {
+    const WRONG: &str = "-ERR Usage: siptrace <on|off>|capture <on|off>|watchdog <on|off>|debug <sla|presence|none";
+    match words {
+        [what, word] if ["siptrace", "capture", "watchdog", "standby"].contains(&what.to_ascii_lowercase().as_str()) => {
+            let on = crate::text::is_true(word);
+            if what.eq_ignore_ascii_case("siptrace") {
+                for profile in sofia.profiles() {
+                    profile.trace.set(on);
+                }
+            }
+            format!("+OK Global {} {}", what.to_ascii_lowercase(), if on { "on" } else { "off" })
+        }
+        ["debug", "none"] => "+OK Debugging summary: presence: off sla: off\n".into(),
+        ["debug", "presence"] => "+OK Debugging presence\n+OK Debugging summary: presence: on sla: off\n".into(),
+        ["debug", "sla"] => "+OK Debugging sla\n+OK Debugging summary: presence: off sla: on\n".into(),
+        _ => WRONG.into(),
+    }
+}

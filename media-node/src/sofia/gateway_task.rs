@@ -1,0 +1,187 @@
+//! What keeps gateways alive: one task per profile, ticking once a second, that registers, pings and tells of changes.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use esl_server::event::Event;
+use sip::gateway::{Action, State};
+use sip::message::{Headers, Method, Name, Response};
+use sip::stack::{OutOfDialog, Reply, RequestError};
+use sip::uri::{NameAddr, Uri};
+
+use super::gateway::Gateway;
+use super::profile::Profile;
+use super::registrar;
+
+/// How often registrations that ended are removed, in ticks.
+const SWEEP: u64 = 30;
+
+/// Runs the profile's clock until the profile is gone.
+pub fn start(profile: &Arc<Profile>) {
+    let profile = Arc::downgrade(profile);
+    tokio::spawn(async move {
+        let mut seconds = tokio::time::interval(Duration::from_secs(1));
+        seconds.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+        let mut turn = 0u64;
+        loop {
+            seconds.tick().await;
+            let Some(profile) = profile.upgrade() else { return };
+            if profile.is_stopped() {
+                return;
+            }
+            turn += 1;
+            if turn % SWEEP == 0 {
+                registrar::sweep(&profile);
+            }
+            let gateways = profile.gateways.read().clone();
+            for gateway in gateways {
+                let actions = gateway.registration.lock().tick(Instant::now());
+                perform(&profile, &gateway, actions);
+            }
+            profile.bury_gateways();
+        }
+    });
+}
+
+fn perform(profile: &Arc<Profile>, gateway: &Arc<Gateway>, actions: Vec<Action>) {
+    for action in actions {
+        match action {
+            Action::State(state, reply) => fire_state(profile, gateway, Some(state), reply.as_ref()),
+            Action::PingStatus => fire_state(profile, gateway, None, None),
+            Action::Register(expires) => register(profile, gateway, expires),
+            Action::Ping => ping(profile, gateway),
+        }
+    }
+}
+
+/// `sofia::gateway_state`.
+fn fire_state(profile: &Profile, gateway: &Gateway, state: Option<State>, reply: Option<&(u16, String)>) {
+    let (state, up) = {
+        let registration = gateway.registration.lock();
+        (state.unwrap_or(registration.state()), registration.is_up())
+    };
+    let mut event = Event::custom("sofia::gateway_state");
+    event.push("Gateway", gateway.name.as_str());
+    event.push("State", state.name());
+    event.push("Ping-Status", if up && state != State::Down { "UP" } else { "DOWN" });
+    if let Some(network) = *gateway.network.lock() {
+        event.push("Register-Network-IP", network.ip().to_string());
+        event.push("Register-Network-Port", network.port().to_string());
+    }
+    if let Some((status, phrase)) = reply {
+        event.push("Phrase", phrase.as_str());
+        event.push("Status", status.to_string());
+    }
+    esl_server::fire!(profile.switch.bus, event);
+}
+
+fn register(profile: &Arc<Profile>, gateway: &Arc<Gateway>, expires: u32) {
+    let Some(spec) = register_request(profile, gateway, expires) else {
+        tracing::error!("Gateway {}: its addresses cannot be written as URIs", gateway.name);
+        return;
+    };
+    *gateway.network.lock() = spec.request_uri.host_ip().map(|ip| {
+        std::net::SocketAddr::new(ip, spec.request_uri.port().unwrap_or(5060))
+    });
+    let (profile, gateway) = (Arc::clone(profile), Arc::clone(gateway));
+    tokio::spawn(async move {
+        let result = profile.stack.request(spec).await;
+        if expires == 0 {
+            *gateway.series.lock() = Default::default();
+            return;
+        }
+        on_registered(&profile, &gateway, result);
+    });
+}
+
+fn on_registered(profile: &Arc<Profile>, gateway: &Arc<Gateway>, result: Result<Reply, RequestError>) {
+    let actions = match result {
+        Ok(reply) => {
+            *gateway.network.lock() = Some(reply.path.remote);
+            let ok = reply.response.is_success();
+            let mut series = gateway.series.lock();
+            series.started = ok.then_some((reply.from_tag, reply.cseq));
+            if !ok {
+                series.authorizer = None;
+            }
+            let granted = granted(gateway, profile, &reply.response);
+            gateway.registration.lock().on_reply(reply.response.status, &reply.response.reason, granted)
+        }
+        Err(error) => {
+            tracing::warn!("Gateway {}: REGISTER failed: {error}", gateway.name);
+            gateway.series.lock().started = None;
+            let status = if error == RequestError::Timeout { 408 } else { 503 };
+            gateway.registration.lock().on_reply(status, &error.to_string(), None)
+        }
+    };
+    perform(profile, gateway, actions);
+}
+
+/// The lifetime the registrar gave our contact.
+fn granted(gateway: &Gateway, profile: &Profile, response: &Response) -> Option<u32> {
+    let own = NameAddr::parse(&gateway.contact_text(profile))?;
+    let ours = response
+        .headers
+        .list(Name::Contact)
+        .filter_map(NameAddr::parse)
+        .find(|contact| contact.uri.user() == own.uri.user())
+        .and_then(|contact| contact.params().get("expires")?.parse().ok());
+    ours.or_else(|| response.headers.number(Name::Expires)).filter(|seconds| *seconds > 0)
+}
+
+fn register_request(profile: &Profile, gateway: &Gateway, expires: u32) -> Option<OutOfDialog> {
+    let from = NameAddr::parse(&gateway.from_text())?;
+    let to = if gateway.distinct_to { NameAddr::parse(&format!("<{}>", gateway.to_text()))? } else { from.clone() };
+    let mut spec = OutOfDialog::new(Method::Register, Uri::parse(&gateway.register_url())?, from, to);
+    let mut series = gateway.series.lock();
+    if let Some((tag, number)) = &series.started {
+        spec.from.params = format!(";tag={tag}");
+        spec.cseq = Some(number.saturating_add(1));
+    }
+    let authorizer = series.authorizer.get_or_insert_with(|| gateway.own_authorizer());
+    spec.credentials = Some(Arc::clone(authorizer) as Arc<dyn sip::digest::Authorizer>);
+    spec.contact = NameAddr::parse(&gateway.contact_text(profile));
+    spec.call_id = Some(gateway.call_id.clone());
+    spec.next_hop = next_hop(gateway);
+    spec.headers.push(Name::Expires, expires.to_string());
+    Some(spec)
+}
+
+fn next_hop(gateway: &Gateway) -> Option<Uri> {
+    let proxy = gateway.register_proxy.as_deref()?;
+    Uri::parse(&if proxy.starts_with("sip:") { proxy.to_owned() } else { format!("sip:{proxy}") })
+}
+
+fn ping(profile: &Arc<Profile>, gateway: &Arc<Gateway>) {
+    let Some(spec) = ping_request(profile, gateway) else { return };
+    let (profile, gateway) = (Arc::clone(profile), Arc::clone(gateway));
+    tokio::spawn(async move {
+        let status = match profile.stack.request(spec).await {
+            Ok(reply) => {
+                gateway.pings.lock().time = reply.round_trip;
+                Some(reply.response.status)
+            }
+            Err(_) => None,
+        };
+        let actions = gateway.registration.lock().on_ping(Instant::now(), status);
+        perform(&profile, &gateway, actions);
+    });
+}
+
+fn ping_request(profile: &Profile, gateway: &Gateway) -> Option<OutOfDialog> {
+    let who = NameAddr::parse(&format!("<sip:{}>", gateway.domain()))?;
+    let mut spec = OutOfDialog::new(Method::Options, Uri::parse(&gateway.register_url())?, who.clone(), who);
+    let with_contact = gateway.conf.params.bool("contact-in-ping") == Some(true);
+    spec.contact = with_contact.then(|| NameAddr::parse(&gateway.contact_text(profile))).flatten();
+    spec.next_hop = next_hop(gateway);
+    spec.headers = ping_headers(gateway);
+    Some(spec)
+}
+
+fn ping_headers(gateway: &Gateway) -> Headers {
+    let mut headers = Headers::new();
+    if let Some(agent) = gateway.conf.params.get("ping-user-agent") {
+        headers.push(Name::UserAgent, agent);
+    }
+    headers
+}
