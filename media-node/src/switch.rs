@@ -282,7 +282,8 @@ impl Switch {
             channels.remove(channel.uuid());
             channels.len()
         };
-        self.stores.limits.release_all(channel.uuid());
+        // Already done in CS_HANGUP, unless the call's task ended before it came there.
+        let _released = self.stores.limits.release(channel.uuid(), None);
         if left == 0 && self.counters.draining.load(Ordering::Relaxed) {
             self.stop.send_replace(Some(Stop::Now));
         }

@@ -5,6 +5,7 @@ pub mod control;
 pub mod directory;
 pub mod expr;
 pub mod fsctl;
+pub mod limit;
 pub mod modules;
 pub mod net;
 pub mod originate;
@@ -12,6 +13,7 @@ pub mod regex;
 pub mod sched;
 pub mod show;
 pub mod status;
+pub mod store;
 pub mod strings;
 pub mod system;
 pub mod time;
@@ -128,6 +130,7 @@ impl Registry {
             directory::APIS,
             expr::APIS,
             fsctl::APIS,
+            limit::APIS,
             modules::APIS,
             net::APIS,
             originate::APIS,
@@ -135,6 +138,7 @@ impl Registry {
             sched::APIS,
             show::APIS,
             status::APIS,
+            store::APIS,
             strings::APIS,
             system::APIS,
             time::APIS,

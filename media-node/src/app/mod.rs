@@ -6,12 +6,14 @@ pub mod bridge;
 pub mod digits;
 pub mod flow;
 pub mod info;
+pub mod limit;
 pub mod play;
 pub mod record;
 pub mod respond;
 pub mod ringback;
 pub mod schedule;
 pub mod socket;
+pub mod store;
 pub mod unicast;
 pub mod variables;
 
@@ -102,6 +104,8 @@ impl Registry {
             respond::APPS,
             schedule::APPS,
             socket::APPS,
+            limit::APPS,
+            store::APPS,
             variables::APPS,
         ];
         let by_name =

@@ -32,6 +32,9 @@ pub fn transfer(
         return false;
     }
     channel.unset_var("temp_hold_music");
+    if !channel.is_true("limit_ignore_transfer") {
+        crate::store::limiting::release_everything(channel.switch(), channel.uuid());
+    }
     let exten = if exten.is_empty() { "service" } else { exten };
     let chosen = |given: Option<&str>, forced: &str| {
         given.filter(|text| !text.is_empty()).map(str::to_owned).or_else(|| channel.var(forced))

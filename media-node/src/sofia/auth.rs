@@ -84,11 +84,17 @@ pub fn renew_nonce(profile: &Profile, nonce: &str, granted: u32) {
 #[must_use]
 pub fn lookup_domain(profile: &Profile, realm: &str) -> String {
     let settings = profile.settings.load();
-    settings.params.last("force-register-domain").filter(|d| !d.is_empty()).unwrap_or(realm).to_owned()
+    settings
+        .params
+        .last("force-register-domain")
+        .filter(|d| !d.is_empty())
+        .unwrap_or(realm)
+        .to_owned()
 }
 
 fn nonce_ttl(profile: &Profile) -> Duration {
-    let seconds = profile.settings.load().params.int("nonce-ttl").unwrap_or(MIN_NONCE_TTL).max(MIN_NONCE_TTL);
+    let seconds =
+        profile.settings.load().params.int("nonce-ttl").unwrap_or(MIN_NONCE_TTL).max(MIN_NONCE_TTL);
     Duration::from_secs(seconds.unsigned_abs())
 }
 
@@ -98,7 +104,11 @@ fn challenge(profile: &Profile, request: &Request, proxy: bool, stale: bool) -> 
     profile.nonces.lock().issue(Instant::now(), nonce.clone(), ttl);
     let settings = profile.settings.load();
     let host = |name: Name| {
-        let address = if name == Name::From { request.headers.from_addr() } else { request.headers.to_addr() };
+        let address = if name == Name::From {
+            request.headers.from_addr()
+        } else {
+            request.headers.to_addr()
+        };
         address.map(|a| a.uri.host().to_owned()).unwrap_or_default()
     };
     let realm = match settings.params.last("challenge-realm") {
@@ -115,10 +125,16 @@ fn challenge(profile: &Profile, request: &Request, proxy: bool, stale: bool) -> 
 }
 
 /// The user whose secret the credentials prove.
-fn verify(profile: &Profile, request: &Request, path: &Path, credentials: &Credentials) -> Option<User> {
+fn verify(
+    profile: &Profile,
+    request: &Request,
+    path: &Path,
+    credentials: &Credentials,
+) -> Option<User> {
     let config = profile.switch.config.load();
     let domain = lookup_domain(profile, &credentials.realm);
-    let user = config.directory.find_user(&credentials.username, &domain).filter(|user| !user.pointer)?;
+    let user =
+        config.directory.find_user(&credentials.username, &domain).filter(|user| !user.pointer)?;
     if let Some(list) = user.params.get("auth-acl").filter(|list| !list.is_empty()) {
         if !profile.switch.acl_allows(list, path.remote.ip()) {
             tracing::warn!("IP {} Rejected by user acl [{list}]", path.remote.ip());
@@ -143,7 +159,11 @@ fn verify(profile: &Profile, request: &Request, path: &Path, credentials: &Crede
 
 /// What a user brings to calls and to registration events, in the reference's order.
 #[must_use]
-pub fn user_variables(profile: &Profile, identity: &Identity, for_call: bool) -> Vec<(String, String)> {
+pub fn user_variables(
+    profile: &Profile,
+    identity: &Identity,
+    for_call: bool,
+) -> Vec<(String, String)> {
     let mut out: Vec<(String, String)> = Vec::new();
     let mut put = |name: &str, value: &str| out.push((name.to_owned(), value.to_owned()));
     let user = &identity.user;
@@ -187,7 +207,8 @@ fn directory_variables(profile: &Profile, user: &User) -> Vec<(String, String)> 
     let domain = config.directory.find_domain(&user.domain);
     let of_domain = |name: &str| domain.is_some_and(|d| d.variables.get(name).is_some());
     let pair = |p: &dialplan_xml::config::Param| (p.name.to_string(), p.value.to_string());
-    let (first, second): (Vec<_>, Vec<_>) = user.variables.iter().map(pair).partition(|(name, _)| of_domain(name));
+    let (first, second): (Vec<_>, Vec<_>) =
+        user.variables.iter().map(pair).partition(|(name, _)| of_domain(name));
     first.into_iter().chain(second).collect()
 }
 
@@ -231,7 +252,10 @@ fn lookup_event(profile: &Profile) -> Vec<(String, String)> {
 fn log_challenge(profile: &Profile, request: &Request, path: &Path) {
     if wants_auth_log(profile) {
         let (who, ip, kind) = (account(request), path.remote.ip(), kind(request));
-        tracing::warn!("SIP auth challenge ({kind}) on sofia profile '{}' for [{who}] from ip {ip}", profile.name);
+        tracing::warn!(
+            "SIP auth challenge ({kind}) on sofia profile '{}' for [{who}] from ip {ip}",
+            profile.name
+        );
     }
 }
 
@@ -239,7 +263,10 @@ fn log_failure(profile: &Profile, request: &Request, path: &Path) {
     let ip: IpAddr = path.remote.ip();
     if wants_auth_log(profile) {
         let (who, kind) = (account(request), kind(request));
-        tracing::warn!("SIP auth failure ({kind}) on sofia profile '{}' for [{who}] from ip {ip}", profile.name);
+        tracing::warn!(
+            "SIP auth failure ({kind}) on sofia profile '{}' for [{who}] from ip {ip}",
+            profile.name
+        );
     }
     super::registrar::fire_failure(profile, request, path);
 }

@@ -11,7 +11,8 @@ use crate::text;
 #[must_use]
 pub fn of_call(profile: &Profile, request: &Request, path: &Path) -> bool {
     let settings = profile.settings.load();
-    let lists: Vec<&str> = settings.params.all("apply-nat-acl").filter(|list| !list.is_empty()).collect();
+    let lists: Vec<&str> =
+        settings.params.all("apply-nat-acl").filter(|list| !list.is_empty()).collect();
     let natted = |ip| lists.iter().any(|list| profile.switch.acl_allows(list, ip));
     is_behind_nat(&request.headers, path.remote, path.transport, rules(profile), natted)
 }
@@ -25,7 +26,8 @@ pub fn of_register(profile: &Profile, request: &Request, path: &Path) -> bool {
         return false;
     }
     let by_contact = request.headers.contact().and_then(|c| c.uri.host_ip()).is_some_and(|ip| {
-        ip != path.remote.ip() && settings.params.all("apply-nat-acl").any(|list| profile.switch.acl_allows(list, ip))
+        ip != path.remote.ip()
+            && settings.params.all("apply-nat-acl").any(|list| profile.switch.acl_allows(list, ip))
     });
     by_contact || of_call(profile, request, path)
 }

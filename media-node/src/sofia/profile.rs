@@ -254,7 +254,9 @@ impl Profile {
 
 /// What the stack says of itself (spec: capabilities advertised).
 fn identity(settings: &Settings) -> Identity {
-    let on = |name: &str, default: bool| settings.params.last(name).map_or(default, crate::text::is_true);
+    let on = |name: &str, default: bool| {
+        settings.params.last(name).map_or(default, crate::text::is_true)
+    };
     let presence = settings
         .params
         .last("manage-presence")
@@ -270,7 +272,8 @@ fn identity(settings: &Settings) -> Identity {
     ];
     allow.extend(wanted.iter().filter(|(_, wanted)| *wanted).map(|(name, _)| *name));
     let options = [("100rel", on("enable-100rel", false)), ("timer", on("enable-timer", true))];
-    let mut supported: Vec<&str> = options.iter().filter(|(_, wanted)| *wanted).map(|(name, _)| *name).collect();
+    let mut supported: Vec<&str> =
+        options.iter().filter(|(_, wanted)| *wanted).map(|(name, _)| *name).collect();
     supported.extend(["path", "replaces"]);
     let events = if presence {
         "talk, hold, conference, presence, as-feature-event, dialog, line-seize, call-info, sla, \

@@ -35,7 +35,8 @@ struct Asked {
 #[must_use]
 pub fn contacts(profile: &Profile, user: &str, domain: &str) -> Vec<String> {
     let bindings = profile.bindings.lock();
-    let mut found: Vec<_> = bindings.find(user, domain, clock::now_secs()).map(|b| b.contact.clone()).collect();
+    let mut found: Vec<_> =
+        bindings.find(user, domain, clock::now_secs()).map(|b| b.contact.clone()).collect();
     found.reverse();
     found
 }
@@ -72,7 +73,8 @@ fn decide(profile: &Arc<Profile>, request: &Request, path: &Path) -> Reply {
         return refused(403);
     }
     let Some(asked) = Asked::read(profile, request, path) else { return refused(401) };
-    let mut acls = settings.params.all("apply-register-acl").filter(|list| !list.is_empty()).peekable();
+    let mut acls =
+        settings.params.all("apply-register-acl").filter(|list| !list.is_empty()).peekable();
     let by_acl = acls.peek().is_some();
     if !acls.all(|list| profile.switch.acl_allows(list, path.remote.ip())) {
         tracing::warn!("IP {} Rejected by register acl", path.remote.ip());
@@ -105,7 +107,8 @@ fn decide(profile: &Arc<Profile>, request: &Request, path: &Path) -> Reply {
 
 fn may_register(profile: &Profile, asked: &Asked, identity: &Identity) -> bool {
     let settings = profile.settings.load();
-    let forced = settings.params.last("inbound-reg-force-matching-username").is_some_and(text::is_true);
+    let forced =
+        settings.params.last("inbound-reg-force-matching-username").is_some_and(text::is_true);
     if forced && identity.username != asked.user {
         return false;
     }
@@ -143,7 +146,9 @@ fn apply(
         if expires > 0 {
             let binding = asked.binding(profile, path, identity, expires, now);
             match bindings.register(binding, multiple) {
-                Ok(renewed) => events.push(asked.registered(profile, path, identity, expires, renewed)),
+                Ok(renewed) => {
+                    events.push(asked.registered(profile, path, identity, expires, renewed))
+                }
                 Err(_) => return refused(403),
             }
         } else {
@@ -157,7 +162,8 @@ fn apply(
     let mut headers = Headers::new();
     let bindings = profile.bindings.lock();
     for binding in bindings.find(&asked.user, &asked.host, now) {
-        headers.push(Name::Contact, format!("{};expires={}", bare(&binding.contact), binding.granted));
+        headers
+            .push(Name::Contact, format!("{};expires={}", bare(&binding.contact), binding.granted));
     }
     headers.push(Name::Date, http_date(now));
     Reply::Ok { headers, events }
@@ -169,7 +175,8 @@ fn bare(contact: &str) -> &str {
 }
 
 fn multiple_of(profile: &Profile, identity: Option<&Identity>) -> Multiple {
-    let own = identity.and_then(|i| i.user.variables.get("sip-allow-multiple-registrations").map(str::to_owned));
+    let own = identity
+        .and_then(|i| i.user.variables.get("sip-allow-multiple-registrations").map(str::to_owned));
     let settings = profile.settings.load();
     match own.as_deref().or_else(|| settings.params.last("multiple-registrations")) {
         Some("call-id") => Multiple::CallId,
@@ -195,8 +202,11 @@ fn granted(profile: &Profile, identity: Option<&Identity>, asked: u32) -> u32 {
     if let Some(forced) = bound("sip-force-expires") {
         return forced;
     }
-    let least = bound("sip-force-expires-min").or_else(|| bound("sip-expires-force-min")).unwrap_or(0);
-    let most = bound("sip-force-expires-max").or_else(|| bound("sip-expires-force-max")).unwrap_or(u32::MAX);
+    let least =
+        bound("sip-force-expires-min").or_else(|| bound("sip-expires-force-min")).unwrap_or(0);
+    let most = bound("sip-force-expires-max")
+        .or_else(|| bound("sip-expires-force-max"))
+        .unwrap_or(u32::MAX);
     asked.max(least).min(most)
 }
 
@@ -207,7 +217,8 @@ impl Asked {
         let (to, from) = (headers.to_addr()?, headers.from_addr()?);
         let settings = profile.settings.load();
         let host = settings.params.last("force-register-db-domain").filter(|d| !d.is_empty());
-        let host = host.or_else(|| settings.params.last("force-register-domain").filter(|d| !d.is_empty()));
+        let host = host
+            .or_else(|| settings.params.last("force-register-domain").filter(|d| !d.is_empty()));
         let natted = super::nat::of_register(profile, request, path);
         let (contact, star) = match headers.list(Name::Contact).next() {
             Some("*") => ("*".to_owned(), true),
@@ -216,7 +227,11 @@ impl Asked {
         };
         let base = if natted { DEFAULT_EXPIRES_NAT } else { DEFAULT_EXPIRES };
         let in_contact = || headers.contact()?.params().get("expires")?.parse().ok();
-        let expires = if star { 0 } else { headers.number(Name::Expires).or_else(in_contact).unwrap_or(base) };
+        let expires = if star {
+            0
+        } else {
+            headers.number(Name::Expires).or_else(in_contact).unwrap_or(base)
+        };
         Some(Self {
             user: to.uri.user().filter(|u| !u.is_empty())?.to_owned(),
             host: host.unwrap_or_else(|| to.uri.host()).to_owned(),
@@ -230,11 +245,19 @@ impl Asked {
         })
     }
 
-    fn binding(&self, profile: &Profile, path: &Path, identity: Option<&Identity>, expires: u32, now: i64) -> Binding {
+    fn binding(
+        &self,
+        profile: &Profile,
+        path: &Path,
+        identity: Option<&Identity>,
+        expires: u32,
+        now: i64,
+    ) -> Binding {
         let settings = profile.settings.load();
         let margin = settings.params.int("sip-expires-late-margin").unwrap_or(60).max(0);
         let mwi = identity.and_then(|i| i.user.params.get("mwi-account").map(str::to_owned));
-        let metadata = identity.and_then(|i| i.user.variables.get("registration_metadata").map(str::to_owned));
+        let metadata =
+            identity.and_then(|i| i.user.variables.get("registration_metadata").map(str::to_owned));
         Binding {
             user: self.user.clone(),
             host: self.host.clone(),
@@ -289,9 +312,21 @@ impl Asked {
         event
     }
 
-    fn registered(&self, profile: &Profile, path: &Path, identity: Option<&Identity>, expires: u32, renewed: bool) -> Event {
+    fn registered(
+        &self,
+        profile: &Profile,
+        path: &Path,
+        identity: Option<&Identity>,
+        expires: u32,
+        renewed: bool,
+    ) -> Event {
         let settings = profile.settings.load();
-        let hosts = settings.params.last("presence-hosts").filter(|h| !h.is_empty()).unwrap_or("n/a").to_owned();
+        let hosts = settings
+            .params
+            .last("presence-hosts")
+            .filter(|h| !h.is_empty())
+            .unwrap_or("n/a")
+            .to_owned();
         let mut event = self.base("sofia::register", profile, Some(&hosts));
         self.peer(&mut event, path, expires);
         event.push("username", identity.map_or(self.user.as_str(), |i| i.username.as_str()));

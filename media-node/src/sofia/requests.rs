@@ -77,7 +77,8 @@ fn message_event(profile: &Profile, request: &Request, path: &Path) -> Event {
         let text = if user { uri.and_then(Uri::user) } else { uri.map(Uri::host) };
         text.unwrap_or_default().to_owned()
     };
-    let both = |address: &Option<NameAddr>| format!("{}@{}", part(address, true), part(address, false));
+    let both =
+        |address: &Option<NameAddr>| format!("{}@{}", part(address, true), part(address, false));
     let mut event = Event::new(EventName::Message);
     event.push("login", profile.url());
     event.push("proto", "sip");
@@ -94,7 +95,9 @@ fn message_event(profile: &Profile, request: &Request, path: &Path) -> Event {
     event.push("type", request.headers.content_type().unwrap_or("text/plain").to_owned());
     event.push("from_full", request.headers.get(Name::From).unwrap_or_default().to_owned());
     event.push("sip_profile", profile.name.as_str());
-    for header in request.headers.iter().filter(|h| h.text.starts_with("X-") || h.text.starts_with("P-")) {
+    for header in
+        request.headers.iter().filter(|h| h.text.starts_with("X-") || h.text.starts_with("P-"))
+    {
         event.push(format!("sip_h_{}", header.text), header.value.to_owned());
     }
     event.set_body(request.body.clone());
@@ -130,7 +133,13 @@ fn refer(profile: &Arc<Profile>, incoming: IncomingRequest) {
 }
 
 /// The NOTIFY that ends the subscription a REFER makes (RFC 3515).
-fn refer_notify(profile: &Profile, request: &Request, path: &Path, tag: &str, status: &str) -> Option<OutOfDialog> {
+fn refer_notify(
+    profile: &Profile,
+    request: &Request,
+    path: &Path,
+    tag: &str,
+    status: &str,
+) -> Option<OutOfDialog> {
     let target = request.headers.contact()?.uri;
     let from = NameAddr::parse(&format!("{};tag={tag}", request.headers.get(Name::To)?))?;
     let to = NameAddr::parse(request.headers.get(Name::From)?)?;

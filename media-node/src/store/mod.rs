@@ -2,6 +2,9 @@
 
 pub mod cdr;
 pub mod console;
+pub mod db;
+pub mod hash;
+pub mod limiting;
 pub mod limits;
 pub mod registrations;
 pub mod tuning;
@@ -13,7 +16,11 @@ pub struct Stores {
     pub cdr: cdr::Records,
     /// Aliases and completions of the console.
     pub console: console::Console,
-    /// `limit`.
+    /// `db`, `group` and the `db` backend of `limit`.
+    pub db: db::Db,
+    /// `hash`.
+    pub hash: hash::Hash,
+    /// The `hash` backend of `limit`.
     pub limits: limits::Limits,
     /// Who is registered.
     pub registrations: registrations::Registrations,

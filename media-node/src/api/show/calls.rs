@@ -199,13 +199,13 @@ fn hostname(switch: &Switch) -> String {
 
 /// How many legs `show channels` lists.
 #[must_use]
-pub fn channel_count(switch: &Switch) -> usize {
+pub(super) fn channel_count(switch: &Switch) -> usize {
     shown(switch).len()
 }
 
 /// One row per leg; only those in which `like` is found, if it is given.
 #[must_use]
-pub fn channels(switch: &Switch, like: Option<&str>) -> Table {
+pub(super) fn channels(switch: &Switch, like: Option<&str>) -> Table {
     let hostname = hostname(switch);
     let mut table = Table::new(CHANNEL);
     for channel in shown(switch) {
@@ -251,13 +251,13 @@ fn calls_of(switch: &Switch) -> Vec<Call> {
 
 /// How many rows `show calls` has.
 #[must_use]
-pub fn call_count(switch: &Switch) -> usize {
+pub(super) fn call_count(switch: &Switch) -> usize {
     calls_of(switch).len()
 }
 
 /// One row per conversation; legs on their own too, unless only bridged ones are asked for.
 #[must_use]
-pub fn calls(switch: &Switch, bridged_only: bool, detailed: bool) -> Table {
+pub(super) fn calls(switch: &Switch, bridged_only: bool, detailed: bool) -> Table {
     let (a, b) =
         if detailed { (&CHANNEL[..DETAILED], &CHANNEL[..DETAILED]) } else { (CALL_A, CALL_B) };
     let mut table = Table::new(a);

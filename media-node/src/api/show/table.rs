@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 /// What `as …` asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Format {
+pub(super) enum Format {
     /// Columns with a delimiter between them.
     Delimited(String),
     /// One JSON object.
@@ -16,7 +16,7 @@ pub enum Format {
 impl Format {
     /// Reads `csv`, `json`, `xml` or `delim <d>`.
     #[must_use]
-    pub fn parse(word: &str, delimiter: Option<&str>) -> Option<Self> {
+    pub(super) fn parse(word: &str, delimiter: Option<&str>) -> Option<Self> {
         match word.to_ascii_lowercase().as_str() {
             "delim" | "csv" => Some(Self::Delimited(delimiter.unwrap_or(",").to_owned())),
             "json" => Some(Self::Json),
@@ -28,17 +28,17 @@ impl Format {
 
 /// Columns and rows.
 #[derive(Clone, Debug, Default)]
-pub struct Table {
+pub(super) struct Table {
     /// Names of the columns.
-    pub columns: Vec<String>,
+    pub(super) columns: Vec<String>,
     /// Values, as many in each row as there are columns.
-    pub rows: Vec<Vec<String>>,
+    pub(super) rows: Vec<Vec<String>>,
 }
 
 impl Table {
     /// A table of these columns without rows.
     #[must_use]
-    pub fn new(columns: &[&str]) -> Self {
+    pub(super) fn new(columns: &[&str]) -> Self {
         Self {
             columns: columns.iter().map(|column| (*column).to_owned()).collect(),
             rows: Vec::new(),
@@ -47,7 +47,7 @@ impl Table {
 
     /// The whole table. Without rows there is no header either.
     #[must_use]
-    pub fn print(&self, format: &Format) -> String {
+    pub(super) fn print(&self, format: &Format) -> String {
         match format {
             Format::Delimited(delimiter) => self.delimited(delimiter),
             Format::Json => self.json(),
@@ -110,7 +110,7 @@ impl Table {
 
 /// Only how many rows there are.
 #[must_use]
-pub fn count(rows: usize, format: &Format) -> String {
+pub(super) fn count(rows: usize, format: &Format) -> String {
     match format {
         Format::Delimited(_) => format!("\n{rows} total.\n"),
         Format::Json => format!("{{\"row_count\":{rows},\"rows\":[]}}"),
