@@ -146,6 +146,9 @@ impl Connection {
             }
         };
         if let End::Notice(farewell) = end {
+            if farewell == Farewell::ShuttingDown {
+                self.collect();
+            }
             let notice = farewell.notice(self.session.call().map(|call| call.uuid()));
             self.put(notice.into());
             self.closing = true;

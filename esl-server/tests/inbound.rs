@@ -425,7 +425,10 @@ async fn shutdown_is_announced() {
     let switch = FakeSwitch::new();
     let (server, addr) = serve(&switch).await;
     let mut raw = Raw::logged_in(addr).await;
+    raw.ask("event plain SHUTDOWN", "+OK event listener enabled plain").await;
+    fire!(switch.bus(), Event::new(EventName::Shutdown));
     server.shutdown().await;
+    raw.event("SHUTDOWN").await;
     raw.expect("Content-Type: text/disconnect-notice\nContent-Length: 31\n\nThe system is being shut down.\n").await;
     raw.expect_close().await;
 }

@@ -57,7 +57,7 @@ pub async fn run(context: Context) -> Result<(), Fatal> {
     if switch.modules().is_loaded("mod_sofia") {
         sofia.start_all().await;
     }
-    let _listener = listen(&switch).await?;
+    let event_socket = listen(&switch).await?;
     crate::heartbeat::start(&switch);
     let Context { ready, mut signals, log, identity, options, .. } = context;
     identity.take().map_err(|error| Fatal::new(error.to_string()))?;
@@ -66,6 +66,7 @@ pub async fn run(context: Context) -> Result<(), Fatal> {
     wait_for_end(&switch, &mut signals, &log, options.drain()).await;
     fire_info(&switch, EventName::Shutdown, "System Shutting Down");
     end_calls(&switch).await;
+    event_socket.shutdown().await;
     Ok(())
 }
 
