@@ -107,7 +107,7 @@ def test_a_reader_who_does_not_read_slows_nobody(site):
         quick.command("event plain CHANNEL_CREATE")
         before = site.switch.rss_kb()
         for n in range(300):
-            quick.api(f"bgapi originate null/{n} &hangup()")
+            quick.command(f"bgapi originate null/{n} &hangup()")
         for _ in range(300):
             quick.wait_event("CHANNEL_CREATE", timeout=20)
         call = talking(site)

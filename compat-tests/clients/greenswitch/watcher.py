@@ -4,6 +4,7 @@ import sys
 
 import gevent
 from gevent import monkey
+from gevent.fileobject import FileObject
 
 monkey.patch_all()
 
@@ -34,7 +35,8 @@ def main():
     say("ready", reply=client.send("EVENTS PLAIN ALL").data)
 
     def read():
-        while line := sys.stdin.readline():
+        lines = FileObject(sys.stdin.fileno(), "r", close=False)      # a plain readline would stop every greenlet
+        while line := lines.readline():
             command = json.loads(line)
             say("reply", command=command["send"], data=client.send(command["send"]).data)
 
