@@ -115,7 +115,7 @@ impl Session {
         let channel = Arc::clone(self.channel());
         let Some(leg) = channel.media() else { return Ok(Ended::Failed) };
         let rate = leg.codec().rate();
-        let plan = match self.open(play.text, rate).await? {
+        let plan = match self.open_plan(play.text, rate).await? {
             Ok(plan) => plan,
             Err(error) => {
                 tracing::warn!(uuid = %channel.uuid(), "{error}");
@@ -185,7 +185,7 @@ impl Session {
     }
 
     /// Opens what `text` names for a leg at `rate`; files are read off the call's task.
-    async fn open(
+    pub(crate) async fn open_plan(
         &mut self,
         text: &str,
         rate: u32,

@@ -175,6 +175,8 @@ fn separate(own: &Arc<Channel>, peer: &Arc<Channel>, result: &AppResult) {
     if let Some(media) = own.media() {
         let _gone = media.unbridge();
     }
+    // Leg B is out of the bridge before it is told to end; only the originator ends as "bridged".
+    peer.with(|data| data.bridged_to = None);
     let peer_cause = peer.cause();
     if let Some(cause) = peer_cause {
         own.set_var("bridge_hangup_cause", cause.name());
@@ -198,7 +200,6 @@ fn separate(own: &Arc<Channel>, peer: &Arc<Channel>, result: &AppResult) {
         }
         own.set_var("bridge_hangup_cause", cause.name());
     }
-    peer.with(|data| data.bridged_to = None);
     own.with(|data| data.bridged_to = None);
     own.unset_var("bridge_to");
     peer.unset_var("bridge_to");
@@ -243,12 +244,14 @@ pub async fn after_bridge(session: &mut Session, peer: &Arc<Channel>) -> AppResu
 
 /// Joins two existing legs, taking each out of what it does (`uuid_bridge`). `a` becomes the originator.
 pub fn uuid_bridge(a: &Arc<Channel>, b: &Arc<Channel>) {
-    for (leg, other) in [(a, b), (b, a)] {
-        let now = clock::now_secs();
-        let profile_uuid = leg.profile().id;
-        let entry = format!("{now}:{profile_uuid}:uuid_br:{}", other.uuid());
-        leg.push_var("transfer_history", &entry);
-        leg.set_var("transfer_source", entry);
+    let (from, to) = (a.profile(), b.profile());
+    renew_profile(a, b, &from, None, &to);
+    let shown = Some((from.callee_id_name.clone(), from.callee_id_number.clone()));
+    renew_profile(b, a, &to, shown, &to);
+    let (from, to) = (a.profile(), b.profile());
+    a.with(|data| data.other = Some((OtherType::Originatee, to)));
+    b.with(|data| data.other = Some((OtherType::Originator, from)));
+    for leg in [a, b] {
         leg.flags.transferred.store(true, Ordering::Relaxed);
     }
     let target = Arc::clone(b);
@@ -268,6 +271,42 @@ pub fn uuid_bridge(a: &Arc<Channel>, b: &Arc<Channel>) {
                 reached(leg, state).await;
             }
         }
+    });
+}
+
+/// A new profile for a leg that is taken out of its call: `shown` is what becomes its caller id (`Unknown` if empty),
+/// `callee` whose caller id becomes its callee id.
+fn renew_profile(
+    leg: &Arc<Channel>,
+    other: &Channel,
+    old: &super::CallerProfile,
+    shown: Option<(String, String)>,
+    callee: &super::CallerProfile,
+) {
+    let source = format!("{}:{}:uuid_br:{}", clock::now_secs(), old.id, other.uuid());
+    leg.set_vars([
+        ("original_destination_number", old.destination_number.clone()),
+        ("original_caller_id_name", old.caller_id_name.clone()),
+        ("original_caller_id_number", old.caller_id_number.clone()),
+    ]);
+    leg.push_var("transfer_history", &source);
+    leg.set_var("transfer_source", source.clone());
+    let or_unknown = |text: String| if text.is_empty() { "Unknown".to_owned() } else { text };
+    leg.with(|data| {
+        let mut profile = old.clone();
+        profile.id = clock::new_uuid();
+        profile.profile_index = (crate::text::int(&old.profile_index) + 1).to_string();
+        profile.transfer_source = source;
+        profile.times.profile_created = clock::now_us();
+        profile.times.bridged = 0;
+        profile.callee_id_name.clone_from(&callee.caller_id_name);
+        profile.callee_id_number.clone_from(&callee.caller_id_number);
+        if let Some((name, number)) = shown {
+            profile.caller_id_name = or_unknown(name);
+            profile.caller_id_number = or_unknown(number);
+        }
+        data.past_profiles.push(old.clone());
+        data.profile = Some(profile);
     });
 }
 

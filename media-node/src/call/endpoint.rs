@@ -213,6 +213,10 @@ pub enum LegEvent {
     Refer {
         /// Target: `Refer-To` user part, or whole URI.
         to: String,
+        /// `Refer-To` as it came.
+        refer_to: String,
+        /// `Referred-By` as it came.
+        referred_by: Option<String>,
         /// UUID of the local call named by `Replaces`.
         replaces: Option<String>,
     },

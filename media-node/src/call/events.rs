@@ -190,7 +190,7 @@ impl Channel {
         {
             return false;
         }
-        self.stamp_time(|profile, now| {
+        self.stamp_time(true, |profile, now| {
             if profile.times.progress == 0 {
                 profile.times.progress = now;
             }
@@ -204,17 +204,24 @@ impl Channel {
 
     /// Early media was sent or received. Returns false if the channel was past that.
     pub fn mark_pre_answered(&self) -> bool {
+        let marked = self.announce_pre_answer();
+        self.notify();
+        marked
+    }
+
+    /// [`Channel::mark_pre_answered`] for endpoints that start media after the announcement: those who watch the
+    /// channel are not woken before [`Channel::notify`].
+    pub fn announce_pre_answer(&self) -> bool {
         if !self.is_up()
             || self.is_answered()
             || self.flags.early_media.swap(true, Ordering::Relaxed)
         {
             return false;
         }
-        self.stamp_time(|profile, now| profile.times.progress_media = now);
+        self.stamp_time(true, |profile, now| profile.times.progress_media = now);
         tracing::info!(uuid = %self.uuid(), fs_level = "NOTICE", "Pre-Answer {}!", self.name());
         self.fire(EventName::ChannelProgressMedia);
         self.set_call_state(CallState::Early);
-        self.notify();
         true
     }
 
@@ -223,7 +230,7 @@ impl Channel {
         if !self.is_up() || self.flags.answered.swap(true, Ordering::Relaxed) {
             return false;
         }
-        self.stamp_time(|profile, now| profile.times.answered = now);
+        self.stamp_time(false, |profile, now| profile.times.answered = now);
         tracing::info!(uuid = %self.uuid(), fs_level = "NOTICE", "Channel [{}] has been answered", self.name());
         self.fire(EventName::ChannelAnswer);
         self.set_call_state(CallState::Active);
@@ -284,14 +291,14 @@ impl Channel {
         );
     }
 
-    fn stamp_time(&self, set: impl Fn(&mut CallerProfile, i64)) {
+    fn stamp_time(&self, progress: bool, set: impl Fn(&mut CallerProfile, i64)) {
         let now = clock::now_us();
         let mut data = self.data.lock();
         if let Some(profile) = &mut data.profile {
             set(profile, now);
         }
-        // The originator's profile shown on an outbound leg learns the leg's marks, as in the reference.
-        if let Some((OtherType::Originator, profile)) = &mut data.other {
+        // The originator's profile shown on an outbound leg learns of the leg's progress, as in the reference.
+        if let (true, Some((OtherType::Originator, profile))) = (progress, &mut data.other) {
             set(profile, now);
         }
     }

@@ -67,6 +67,7 @@ impl Session {
             self.inbound_call_state(state);
         }
         self.channel.fire(EventName::ChannelState);
+        self.channel.notify();
     }
 
     /// What the state an inbound leg runs says about its call state.
@@ -143,6 +144,7 @@ impl Session {
         channel.set_var("call_uuid", &**channel.uuid());
         self.leg.on_routing(&channel).await;
         self.show_outbound_as_caller();
+        self.turn_direction();
         match self.route().await {
             Some(extension) => {
                 channel.with(|data| data.extension = Some(extension));
@@ -271,7 +273,10 @@ impl Session {
         }
         channel.with(|data| {
             if let Some(profile) = &mut data.profile {
-                profile.logical_direction = profile.logical_direction.flipped();
+                let vars = Arc::make_mut(&mut data.vars);
+                vars.set("pre_transfer_caller_id_name", profile.caller_id_name.as_str());
+                vars.set("pre_transfer_caller_id_number", profile.caller_id_number.as_str());
+                vars.set("channel_cid_flipped", "yes");
                 std::mem::swap(&mut profile.caller_id_name, &mut profile.callee_id_name);
                 std::mem::swap(&mut profile.caller_id_number, &mut profile.callee_id_number);
             }
@@ -282,6 +287,17 @@ impl Session {
             |event| drop(event.push("Direction", "RECV")),
             |_| {},
         );
+    }
+
+    /// An outbound leg that runs a dialplan is a caller to it.
+    fn turn_direction(&self) {
+        self.channel.with(|data| {
+            if let Some(profile) =
+                data.profile.as_mut().filter(|profile| profile.direction == Direction::Outbound)
+            {
+                profile.logical_direction = Direction::Inbound;
+            }
+        });
     }
 
     /// Does nothing but serve the leg until somebody moves the call.

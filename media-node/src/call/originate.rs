@@ -337,6 +337,9 @@ async fn one_group(
         return Err(Failure { cause: first_cause.unwrap_or(Cause::DESTINATION_OUT_OF_ORDER) });
     }
     let mut outcome = race(global, &mut ringing, deadline, caller.as_deref_mut()).await;
+    if let Some(session) = caller.as_deref_mut() {
+        crate::app::ringback::stop(session);
+    }
     if let (Ok(winner), Some(session)) = (&outcome, caller.as_deref_mut()) {
         if connect_caller(session, winner).await.is_err() {
             outcome = Err(Cause::ORIGINATOR_CANCEL);
@@ -421,6 +424,9 @@ async fn start_leg(
     channel.with(|data| data.state = super::State::Init);
     channel.fire(EventName::ChannelOutgoing);
     set_started_variables(&channel, endpoint.name(), caller.as_ref());
+    if find(&variables, "ignore_early_media").is_some_and(text::is_true) {
+        channel.set_var("originate_early_media", "false");
+    }
     let now = Instant::now();
     let after = |name: &str| {
         let seconds = u64::try_from(text::int(find(&variables, name)?)).ok().filter(|&n| n > 0)?;

@@ -66,6 +66,8 @@ pub struct Session {
     pub(super) depth: usize,
     pub(super) locked: bool,
     stacked: usize,
+    /// The ringback tone that plays now.
+    pub(crate) ringback: Option<media::PlayId>,
 }
 
 /// Messages nest this deep: a message that runs an application in which a message runs …
@@ -89,6 +91,7 @@ impl Session {
             depth: 0,
             locked: false,
             stacked: 0,
+            ringback: None,
         }
     }
 
@@ -254,8 +257,9 @@ impl Session {
                 super::hold::remote_hold(&self.channel, on);
                 None
             }
-            LegEvent::Refer { to, replaces } => {
-                super::transfer::on_refer(&self.channel, &to, replaces.as_deref());
+            LegEvent::Refer { to, refer_to, referred_by, replaces } => {
+                let refer = super::transfer::Refer { to, refer_to, referred_by, replaces };
+                super::transfer::on_refer(&self.channel, &refer);
                 None
             }
             LegEvent::Other => None,

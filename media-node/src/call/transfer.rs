@@ -135,27 +135,52 @@ pub fn transfer_legs(
     moved
 }
 
+/// A transfer asked for by a far end.
+pub struct Refer {
+    /// Where to.
+    pub to: String,
+    /// `Refer-To` as it came.
+    pub refer_to: String,
+    /// `Referred-By` as it came.
+    pub referred_by: Option<String>,
+    /// UUID of the local call that is to be replaced.
+    pub replaces: Option<String>,
+}
+
 /// A far end asks, by REFER, to transfer its partner.
-pub fn on_refer(channel: &Arc<Channel>, to: &str, replaces: Option<&str>) {
+pub fn on_refer(channel: &Arc<Channel>, refer: &Refer) {
     let Some(partner) = channel.partner() else {
         channel.fire_custom(
             "sofia::error",
-            |event| drop(event.push("Error-Type", "blind_transfer")),
+            |event| {
+                event.push("Error-Type", "blind_transfer");
+            },
             |_| {},
         );
         return;
     };
-    if let Some(other) = replaces.and_then(|uuid| channel.switch().channel(uuid)) {
+    partner.set_var("sip_refer_to", refer.refer_to.as_str());
+    if let Some(by) = &refer.referred_by {
+        partner.set_var("sip_h_Referred-By", by.as_str());
+    }
+    if let Some(other) = refer.replaces.as_deref().and_then(|uuid| channel.switch().channel(uuid)) {
         // Attended: the two far ends come together, the transferor's legs go.
         let far = other.partner().unwrap_or_else(|| Arc::clone(&other));
-        partner.set_var("transfer_to", format!("att:{}", far.uuid()));
+        channel.set_var("transfer_to", format!("att:{}", far.uuid()));
         super::bridge::uuid_bridge(&partner, &far);
         other.hangup(Cause::ATTENDED_TRANSFER);
         channel.hangup(Cause::ATTENDED_TRANSFER);
         return;
     }
-    partner.set_var("transfer_to", format!("blind:{to}"));
-    partner.set_var("transfer_destination", format!("blind:{to}"));
-    transfer(&partner, to, None, None);
-    channel.hangup(Cause::BLIND_TRANSFER);
+    channel.set_var("transfer_to", format!("blind:{}", partner.uuid()));
+    channel.set_var("transfer_destination", format!("blind:{}", refer.to));
+    channel.set_var("transfer_disposition", "recv_replace");
+    channel.set_var("transfer_fallback_extension", channel.profile().destination_number);
+    channel.set_var("endpoint_disposition", "BLIND_TRANSFER");
+    channel.unset_var("signal_bond");
+    partner.unset_var("signal_bond");
+    transfer(&partner, &refer.to, None, None);
+    if channel.flags.bridge_originator.load(Ordering::Relaxed) {
+        channel.hangup(Cause::BLIND_TRANSFER);
+    }
 }

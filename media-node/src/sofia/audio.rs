@@ -198,6 +198,16 @@ impl Audio {
         Ok(())
     }
 
+    /// Shows which of the peer's codecs we know (`ep_codec_string`).
+    pub fn show_offered(&self, channel: &Channel, remote: &str) {
+        if let Ok(description) = SessionDescription::parse(remote) {
+            let offered = self.common_codecs(&description);
+            if !offered.is_empty() {
+                channel.set_var("ep_codec_string", offered);
+            }
+        }
+    }
+
     /// Codecs of the offer that we know, the way `ep_codec_string` lists them.
     fn common_codecs(&self, description: &SessionDescription) -> String {
         let mut names = Vec::new();

@@ -284,9 +284,8 @@ impl SofiaLeg {
             dialog.provisional(status.0, status.1, headers, Some(Body::sdp(sdp)));
         }
         self.progress = Progress::EarlyMedia;
-        self.show_local_tag(channel);
-        channel.mark_pre_answered();
         channel.set_var("endpoint_disposition", "EARLY MEDIA");
+        channel.mark_pre_answered();
         Ok(())
     }
 
@@ -377,13 +376,16 @@ impl SofiaLeg {
             Some(sdp) if matches!(response.status, 180 | 183) => {
                 if self.progress < Progress::EarlyMedia {
                     channel.set_var("switch_r_sdp", sdp.as_str());
+                    self.audio.show_offered(channel, &sdp);
+                    channel.set_var("endpoint_disposition", "EARLY MEDIA");
+                    channel.announce_pre_answer();
                     if let Err(cause) = self.audio.accept(channel, &sdp) {
                         channel.hangup(cause);
                         return LegEvent::Other;
                     }
                     self.progress = Progress::EarlyMedia;
                     channel.set_var("endpoint_disposition", "EARLY MEDIA");
-                    channel.mark_pre_answered();
+                    channel.notify();
                     return LegEvent::EarlyMedia;
                 }
                 LegEvent::Other
@@ -576,7 +578,6 @@ impl SofiaLeg {
         headers.push(Name::Expires, "60");
         headers.push(Name::Contact, self.contact_in_dialog());
         dialog.respond(refer.id, 202, "Accepted", headers, None);
-        channel.set_var("sip_refer_to", target.unwrap_or_default().to_owned());
         let cseq = refer.request.headers.cseq().map(|cseq| cseq.number).unwrap_or_default();
         let mut headers = Headers::new();
         headers.push(Name::Contact, self.contact_in_dialog());
@@ -596,6 +597,8 @@ impl SofiaLeg {
         let replaced = replaces.as_deref().and_then(|text| find_dialog(channel, text));
         LegEvent::Refer {
             to: address.uri.user().unwrap_or_else(|| address.uri.host()).to_owned(),
+            refer_to: target.unwrap_or_default().to_owned(),
+            referred_by: refer.request.headers.named("Referred-By").map(str::to_owned),
             replaces: replaced,
         }
     }

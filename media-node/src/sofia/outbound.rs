@@ -384,11 +384,9 @@ fn push_caller_identity(
     spec: &mut InviteSpec,
 ) {
     let kind = channel.var("sip_cid_type").unwrap_or_else(|| default_kind.to_owned());
-    let name = if caller.caller_id_name.is_empty() {
-        &caller.caller_id_number
-    } else {
-        &caller.caller_id_name
-    };
+    let shown =
+        Some(caller.caller_id_name.as_str()).filter(|name| !name.is_empty() && *name != "_undef_");
+    let name = shown.map(|name| format!("\"{name}\" ")).unwrap_or_default();
     let domain = channel
         .var("sip_invite_domain")
         .unwrap_or_else(|| host_text(profile.sip_ip_for(spec.request_uri.host_ip())));
@@ -397,7 +395,7 @@ fn push_caller_identity(
         "none" => {}
         "pid" => {
             let header = if caller.screen { "P-Asserted-Identity" } else { "P-Preferred-Identity" };
-            spec.headers.push_text(header, format!("\"{name}\" <sip:{number}@{domain}>"));
+            spec.headers.push_text(header, format!("{name}<sip:{number}@{domain}>"));
             if caller.hide_name || caller.hide_number {
                 spec.headers.push_text("Privacy", "id");
             } else if !channel.is_true("sip_cid_suppress_privacy_none") {
@@ -414,7 +412,9 @@ fn push_caller_identity(
             let screen = if caller.screen { "yes" } else { "no" };
             spec.headers.push_text(
                 "Remote-Party-ID",
-                format!("\"{name}\" <sip:{number}@{domain}>;party=calling;screen={screen};privacy={privacy}"),
+                format!(
+                    "{name}<sip:{number}@{domain}>;party=calling;screen={screen};privacy={privacy}"
+                ),
             );
         }
     }
