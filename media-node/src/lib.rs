@@ -8,6 +8,7 @@ pub mod api;
 pub mod app;
 pub mod boot;
 pub mod call;
+pub mod catalogue;
 pub mod clock;
 pub mod config;
 pub mod endpoint;

@@ -13,6 +13,7 @@ use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use super::sounds::SoundsArgs;
+use super::tools::{CheckArgs, DialplanCommand, ExplainArgs};
 
 /// Exit status of a command line that is wrong in the way the reference also refuses with 255.
 pub const EXIT_REFUSED: u8 = 255;
@@ -31,6 +32,12 @@ pub enum Invocation {
     Version,
     /// `sounds ...`: generate prompts.
     Sounds(SoundsArgs, Box<Options>),
+    /// `check ...`: all problems of the configuration.
+    Check(CheckArgs, Box<Options>),
+    /// `explain ...`: why a call goes where it goes.
+    Explain(ExplainArgs, Box<Options>),
+    /// `dialplan ...`: fixture files.
+    Dialplan(DialplanCommand, Box<Options>),
     /// `cli ...`: the arguments of `fs_cli`, untouched.
     Cli(Vec<OsString>),
 }
@@ -173,6 +180,9 @@ impl Options {
         let options = Box::new(options);
         Ok(match parsed.command {
             Some(Verb::Sounds(args)) => Invocation::Sounds(args, options),
+            Some(Verb::Check(args)) => Invocation::Check(args, options),
+            Some(Verb::Explain(args)) => Invocation::Explain(args, options),
+            Some(Verb::Dialplan { command }) => Invocation::Dialplan(command, options),
             Some(Verb::Cli { args }) => Invocation::Cli(args),
             None if parsed.version => Invocation::Version,
             None if parsed.stop => Invocation::Stop(options),
@@ -220,6 +230,16 @@ struct CommandLine {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
+    /// Name every problem of the configuration, with file, line and column
+    Check(CheckArgs),
+    /// Show why a call goes where it goes
+    Explain(ExplainArgs),
+    /// Test the dialplan
+    Dialplan {
+        /// What to do
+        #[command(subcommand)]
+        command: DialplanCommand,
+    },
     /// Generate the standard English prompts with a speech synthesiser
     Sounds(SoundsArgs),
     /// The command line client (the same as fs_cli)
@@ -231,7 +251,7 @@ enum Verb {
     },
 }
 
-const SUBCOMMANDS: &[&str] = &["sounds", "cli", "help"];
+const SUBCOMMANDS: &[&str] = &["check", "explain", "dialplan", "sounds", "cli", "help"];
 
 const AFTER_HELP: &str = "\
 Accepted for FreeSWITCH's sake, without effect:
@@ -242,6 +262,8 @@ The words of the environment variable FREESWITCH_OPTS are appended to the comman
 First steps:
   ferroswitch                     run with the configuration found, log on the terminal
   fs_cli -x status                ask the running switch how it is
+  ferroswitch check               name every problem of the configuration
+  ferroswitch explain -d 1000     show what a call to 1000 does, and why
   ferroswitch sounds              make the prompts (needs espeak-ng)
   ferroswitch -nc; ferroswitch -stop
                                   run in the background; stop it";

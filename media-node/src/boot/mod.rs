@@ -18,6 +18,7 @@ pub mod secret;
 mod shipped;
 pub mod signals;
 pub mod sounds;
+pub mod tools;
 pub mod version;
 
 use std::ffi::OsString;
@@ -105,6 +106,9 @@ where
         Invocation::Run(options) => start(*options, run),
         Invocation::Stop(options) => stop(&options),
         Invocation::Sounds(args, options) => sounds::command(&args, &options.dirs),
+        Invocation::Check(args, options) => tools::check_command(&args, &options.dirs),
+        Invocation::Explain(args, options) => tools::explain_command(&args, &options.dirs),
+        Invocation::Dialplan(command, options) => tools::dialplan_command(&command, &options.dirs),
         Invocation::Cli(args) => become_fs_cli(&args),
         Invocation::Version => {
             print(&version::text());

@@ -1,0 +1,199 @@
+//! What this switch honours, for `ferroswitch check` and the compatibility report.
+//!
+//! Applications, commands and modules come from their registries. Parameters are read in many places;
+//! those that have an effect are listed here, and a test makes sure that each is read somewhere.
+
+use dialplan_xml::catalogue::{Catalogue, Kind};
+
+use crate::{api, app, modules};
+
+/// Everything this switch honours.
+#[must_use]
+pub fn catalogue() -> Catalogue {
+    let mut known = Catalogue::new();
+    known.honour(Kind::Application, app::Registry::standard().all().iter().map(|a| a.name));
+    known.honour(Kind::Api, api::Registry::standard().all().iter().map(|a| a.name));
+    known.honour(Kind::Module, modules::HERE);
+    known.honour(Kind::Endpoint, ENDPOINTS);
+    known.honour(Kind::Dialplan, DIALPLANS);
+    for (file, scope, names) in PARAMS {
+        known.honour_params(file, scope, *names);
+    }
+    known.complete();
+    known
+}
+
+const ENDPOINTS: &[&str] = &["error", "group", "loopback", "null", "sofia", "user"];
+const DIALPLANS: &[&str] = &["XML", "inline"];
+
+/// File, kind of element, parameters.
+const PARAMS: &[(&str, &str, &[&str])] = &[
+    (
+        "switch.conf",
+        "",
+        &[
+            "api-expansion",
+            "caller-profile-soft-lookup-values",
+            "caller-profile-soft-variables-uses-prefix",
+            "default-dtmf-duration",
+            "event-heartbeat-interval",
+            "loglevel",
+            "max-dtmf-duration",
+            "max-sessions",
+            "min-dtmf-duration",
+            "multiple-registrations",
+            "rtp-end-port",
+            "rtp-start-port",
+            "sessions-per-second",
+            "switchname",
+            "verbose-channel-events",
+        ],
+    ),
+    (
+        "event_socket.conf",
+        "",
+        &["apply-inbound-acl", "listen-ip", "listen-port", "password", "stop-on-bind-error"],
+    ),
+    ("console.conf", "", &["colorize", "loglevel", "uuid"]),
+    ("logfile.conf", "", &["logfile", "maximum-rotate", "rollover", "rotate-on-hup", "uuid"]),
+    (
+        "sofia.conf",
+        "profile",
+        &[
+            "accept-blind-auth",
+            "accept-blind-reg",
+            "aggressive-nat-detection",
+            "apply-inbound-acl",
+            "apply-nat-acl",
+            "apply-register-acl",
+            "auth-calls",
+            "auth-messages",
+            "auto-invite-100",
+            "bind-params",
+            "caller-id-type",
+            "challenge-realm",
+            "cid-in-1xx",
+            "codec-prefs",
+            "context",
+            "dialplan",
+            "disable-auth-messages",
+            "disable-register",
+            "disable-rtp-auto-adjust",
+            "disable-transfer",
+            "dtmf-type",
+            "enable-3pcc",
+            "enable-timer",
+            "ext-rtp-ip",
+            "ext-sip-ip",
+            "force-register-db-domain",
+            "force-register-domain",
+            "hold-music",
+            "ignore-183nosdp",
+            "inbound-codec-negotiation",
+            "inbound-codec-prefs",
+            "inbound-late-negotiation",
+            "inbound-reg-force-matching-username",
+            "inbound-use-callid-as-uuid",
+            "liberal-dtmf",
+            "local-network-acl",
+            "log-auth-failures",
+            "manage-presence",
+            "max-recv-requests-per-second",
+            "max-registrations-per-extension",
+            "multiple-registrations",
+            "nonce-ttl",
+            "outbound-codec-prefs",
+            "outbound-proxy",
+            "outbound-use-uuid-as-callid",
+            "parse-all-invite-headers",
+            "pass-callee-id",
+            "presence-hosts",
+            "rfc2833-pt",
+            "rfc8760-auth-algorithms",
+            "rtcp-audio-interval-msec",
+            "rtp-digit-delay",
+            "rtp-hold-timeout-sec",
+            "rtp-ip",
+            "rtp-timeout-sec",
+            "rtp-timer-name",
+            "sip-expires-late-margin",
+            "sip-force-expires",
+            "sip-force-expires-max",
+            "sip-force-expires-min",
+            "sip-ip",
+            "sip-messages-respond-200-ok",
+            "sip-options-respond-503-on-busy",
+            "sip-port",
+            "suppress-cng",
+            "tcp-always-nat",
+            "tls-always-nat",
+            "user-agent-string",
+        ],
+    ),
+    (
+        "sofia.conf",
+        "gateway",
+        &[
+            "auth-username",
+            "caller-id-in-from",
+            "context",
+            "destination-prefix",
+            "extension",
+            "from-domain",
+            "from-user",
+            "outbound-proxy",
+            "password",
+            "proxy",
+            "realm",
+            "register",
+            "register-transport",
+            "username",
+        ],
+    ),
+];
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use dialplan_xml::catalogue::Support;
+
+    use super::*;
+
+    fn sources(folder: &Path, out: &mut String) {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                sources(&path, out);
+            } else if path.extension().is_some_and(|e| e == "rs") && !path.ends_with("catalogue.rs")
+            {
+                out.push_str(&fs::read_to_string(&path).unwrap());
+            }
+        }
+    }
+
+    #[test]
+    fn every_listed_parameter_is_read_somewhere() {
+        let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let mut text = String::new();
+        sources(&here.join("src"), &mut text);
+        sources(&here.join("../dialplan-xml/src/config"), &mut text);
+        for (file, _, names) in PARAMS {
+            for name in *names {
+                assert!(text.contains(&format!("\"{name}\"")), "nobody reads {name} of {file}");
+            }
+        }
+    }
+
+    #[test]
+    fn names_are_judged_by_what_this_switch_does() {
+        let known = catalogue();
+        assert_eq!(known.support(Kind::Application, "answer"), Support::Honoured);
+        assert_eq!(known.support(Kind::Application, "skinny-drop"), Support::Accepted);
+        assert_eq!(known.support(Kind::Application, "answr"), Support::Unknown);
+        assert_eq!(known.param("switch.conf", "", "loglevel"), Some(Support::Honoured));
+        assert_eq!(known.param("switch.conf", "", "tipping-point"), Some(Support::Accepted));
+        assert_eq!(known.param("switch.conf", "", "loglevle"), Some(Support::Unknown));
+    }
+}
