@@ -153,3 +153,17 @@ async fn a_stopped_stack_ends_its_calls() {
     assert!(calls.recv().await.is_none());
     let _ = answering;
 }
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_port_nobody_listens_at_fails_the_call_at_once() {
+    let (alice, _keep, a) = stack(Transport::Udp).await;
+    let nobody = {
+        let socket = std::net::UdpSocket::bind(free()).unwrap();
+        socket.local_addr().unwrap()
+    };
+    let (_dialog, mut events) = alice.invite(spec(a, nobody, Transport::Udp));
+    let Some(DialogEvent::Failed(failure)) = events.recv().await else { panic!() };
+    assert_eq!(failure.status(), 503);
+    assert!(matches!(failure, Failure::NoResponse(RequestError::Transport { .. })));
+}

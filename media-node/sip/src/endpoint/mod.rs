@@ -195,6 +195,17 @@ impl Endpoint {
         }
     }
 
+    /// The network says that datagrams to this address do not arrive. Requests there that have had no
+    /// answer at all fail now.
+    pub(crate) fn handle_unreachable(&mut self, now: Instant, to: SocketAddr, reason: &str) {
+        for user in self.transactions.unreachable(to) {
+            if let User::Exchange(exchange) = user {
+                let error = RequestError::Transport { to: to.to_string(), reason: reason.to_owned() };
+                self.exchange_failed(now, exchange, error);
+            }
+        }
+    }
+
     /// Sends a response that needs no transaction.
     fn send_stateless(&mut self, response: &Response, path: Path) {
         self.outputs.push_back(Output::Transmit { path, bytes: response.to_bytes(), tx: None });

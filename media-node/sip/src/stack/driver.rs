@@ -1,7 +1,6 @@
 //! The stack's task: moves bytes between sockets and the endpoint, commands in, events out.
 
 use std::collections::HashMap;
-use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -92,7 +91,7 @@ impl Driver {
                 sleep.as_mut().reset(wake);
             }
             tokio::select! {
-                () = poll_fn(|cx| self.udp.poll_readable(cx)) => self.receive_udp(),
+                () = self.udp.ready() => self.receive_udp(),
                 command = self.commands.recv(), if !self.state.deaf => match command {
                     Some(command) => self.take_commands(command),
                     // Every handle is gone: nobody can be told anything any more.
@@ -140,6 +139,7 @@ impl Driver {
             show(trace.as_deref(), Direction::Received, &path, &bytes);
             endpoint.handle_bytes(now, path, &bytes);
         });
+        udp.take_errors(|peer, reason| endpoint.handle_unreachable(now, peer, reason));
     }
 
     fn on_stream(&mut self, event: StreamEvent) {

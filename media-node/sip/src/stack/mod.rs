@@ -11,6 +11,7 @@ mod handles;
 mod resolve;
 mod tcp;
 mod udp;
+mod unreachable;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

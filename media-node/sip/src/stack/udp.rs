@@ -2,11 +2,14 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use futures_util::future::select_all;
 use socket2::{Domain, Protocol, Socket, Type};
+use tokio::io::Interest;
 use tokio::net::UdpSocket;
+
+use super::unreachable;
 
 /// Largest datagram there is.
 const DATAGRAM: usize = 65_536;
@@ -32,6 +35,7 @@ impl Udp {
         // Best effort: a smaller buffer only loses datagrams earlier.
         let _ = socket.set_recv_buffer_size(SOCKET_BUFFER);
         let _ = socket.set_send_buffer_size(SOCKET_BUFFER);
+        unreachable::listen(&socket, addr.is_ipv4());
         socket.bind(&addr.into())?;
         let socket = UdpSocket::from_std(socket.into())?;
         let bound = socket.local_addr()?;
@@ -39,15 +43,28 @@ impl Udp {
         Ok(bound)
     }
 
-    /// Ready when some socket has something to read.
-    pub(super) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<()> {
-        let mut ready = Poll::Pending;
+    /// Resolves when some socket has something to read, or an error to tell. Never without sockets.
+    pub(super) async fn ready(&self) {
+        let interest = Interest::READABLE | Interest::ERROR;
+        match self.sockets.as_slice() {
+            [] => std::future::pending().await,
+            [(_, socket)] => drop(socket.ready(interest).await),
+            many => drop(select_all(many.iter().map(|(_, socket)| Box::pin(socket.ready(interest)))).await),
+        }
+    }
+
+    /// Takes what the network said of datagrams sent earlier: peers that nobody listens at, hosts that
+    /// cannot be reached.
+    pub(super) fn take_errors(&self, mut tell: impl FnMut(SocketAddr, &str)) {
         for (_, socket) in &self.sockets {
-            if socket.poll_recv_ready(cx).is_ready() {
-                ready = Poll::Ready(());
+            for _ in 0..BATCH {
+                match socket.try_io(Interest::ERROR, || unreachable::take(socket)) {
+                    Ok(Some((peer, reason))) => tell(peer, &reason),
+                    Ok(None) => {}
+                    Err(_) => break,
+                }
             }
         }
-        ready
     }
 
     /// Reads what is there, at most [`BATCH`] datagrams per socket.
@@ -74,7 +91,12 @@ impl Udp {
         let Some((_, socket)) = exact.or_else(alike) else {
             return Err(io::Error::new(io::ErrorKind::AddrNotAvailable, "no UDP socket for this address family"));
         };
-        match socket.try_send_to(bytes, remote) {
+        // The first error may be about an earlier datagram to somebody else; the second is about this one.
+        let sent = socket.try_send_to(bytes, remote).or_else(|error| match error.kind() {
+            io::ErrorKind::WouldBlock => Err(error),
+            _ => socket.try_send_to(bytes, remote),
+        });
+        match sent {
             Ok(_) => Ok(()),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
             Err(error) => Err(error),

@@ -66,6 +66,11 @@ impl Client {
         matches!(self.state, State::Trying | State::Proceeding)
     }
 
+    /// True while the peer has said nothing at all.
+    pub(super) fn is_unanswered(&self) -> bool {
+        self.state == State::Trying
+    }
+
     /// True once a provisional response came, so that CANCEL is allowed (RFC 3261 §9.1).
     pub(super) fn is_proceeding(&self) -> bool {
         self.state == State::Proceeding

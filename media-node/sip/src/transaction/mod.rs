@@ -9,6 +9,7 @@ mod server;
 mod timer;
 
 use std::collections::{HashMap, VecDeque};
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -278,6 +279,26 @@ impl<U: Clone> Transactions<U> {
         let user = entry.user.clone();
         self.remove(id);
         waiting.then_some(user)
+    }
+
+    /// Ends the client transactions over UDP that wait for a first answer from this address.
+    pub(crate) fn unreachable(&mut self, remote: SocketAddr) -> Vec<U> {
+        let hit = |entry: &Entry<U>| match &entry.kind {
+            Kind::Client(client) => {
+                client.path.remote == remote && !client.path.transport.is_reliable() && client.is_unanswered()
+            }
+            Kind::Server(_) => false,
+        };
+        let failed: Vec<_> = self
+            .entries
+            .iter()
+            .filter(|(_, entry)| hit(entry))
+            .map(|(index, entry)| (TxId { index, serial: entry.serial }, entry.user.clone()))
+            .collect();
+        for (id, _) in &failed {
+            self.remove(*id);
+        }
+        failed.into_iter().map(|(_, user)| user).collect()
     }
 
     // --- time ---

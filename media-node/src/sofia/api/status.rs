@@ -34,7 +34,7 @@ fn overview(sofia: &Sofia) -> String {
         profiles += 1;
         let in_use = profile.counters.in_use.load(Ordering::Relaxed);
         row(&mut out, &profile.name, "profile", &profile.url(), &format!("RUNNING ({in_use})"));
-        for gateway in profile.gateways.read().iter() {
+        for gateway in profile.gateways.read().iter().rev() {
             let name = format!("{}::{}", profile.name, gateway.name);
             row(&mut out, &name, "gateway", &gateway.to_text(), &state_text(gateway));
         }
@@ -82,7 +82,7 @@ fn gateways(sofia: &Sofia) -> String {
     let mut totals = [0u64; 4];
     let mut count = 0;
     for profile in sofia.profiles() {
-        for gateway in profile.gateways.read().iter() {
+        for gateway in profile.gateways.read().iter().rev() {
             count += 1;
             let calls = counters(gateway);
             for (total, calls) in totals.iter_mut().zip(calls) {
@@ -307,7 +307,9 @@ fn registrations(profile: &Profile, fits: impl Fn(&Binding) -> bool) -> String {
             ("MWI-Account:", binding.mwi_account.clone()),
         ];
         for (key, value) in rows {
-            let _ = writeln!(out, "{key:<12}\t{value}");
+            // The reference pads every name but this one.
+            let width = if key == "Ping-Time:" { 0 } else { 12 };
+            let _ = writeln!(out, "{key:<width$}\t{value}");
         }
         out.push('\n');
     }
