@@ -103,10 +103,11 @@ pub fn log_diagnostics(diagnostics: &[Diagnostic]) {
 ///
 /// Returns the text `reloadxml` shows in brackets, and whether the new tree serves.
 pub fn reload(switch: &Arc<Switch>) -> (String, bool) {
-    let loaded = load(&switch.dirs.root_path(), switch.globals());
+    let before = switch.globals();
+    let loaded = load(&switch.dirs.root_path(), before.clone());
     log_diagnostics(&loaded.diagnostics);
     let Some(config) = loaded.config else { return (loaded.status, false) };
-    switch.replace_globals(loaded.globals);
+    switch.adopt_globals(&before, &loaded.globals);
     switch.config.store(Arc::new(config));
     esl_server::fire!(switch.bus, esl_server::Event::new(esl_server::EventName::Reloadxml));
     (loaded.status, true)

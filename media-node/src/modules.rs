@@ -24,6 +24,7 @@ pub const HERE: &[&str] = &[
     "mod_sndfile",
     "mod_sofia",
     "mod_tone_stream",
+    "mod_xml_curl",
 ];
 
 /// The set of loaded modules, by FreeSWITCH's names.
@@ -141,7 +142,8 @@ pub fn load_configured(switch: &Arc<Switch>) -> Result<(), String> {
         loads.extend(ModulesConf::read(config.tree.configuration(file)).modules);
     }
     if config.modules.modules.is_empty() {
-        for name in HERE {
+        let nothing_to_ask = config.tree.configuration("xml_curl.conf").is_none();
+        for name in HERE.iter().filter(|name| **name != "mod_xml_curl" || !nothing_to_ask) {
             load(switch, name);
         }
     }
@@ -164,9 +166,23 @@ pub fn load_configured(switch: &Arc<Switch>) -> Result<(), String> {
     Ok(())
 }
 
-/// Takes a module into use and announces what it brings. False if it is in use already.
+/// Has a module read its own settings. False if they cannot be used.
+pub fn configure(switch: &Arc<Switch>, name: &str) -> bool {
+    let usable = name != "mod_xml_curl" || crate::xml::start(switch);
+    if !usable {
+        let file = switch.dirs.mod_dir.join(format!("{name}.so"));
+        tracing::error!(
+            fs_level = "CRIT",
+            "Error Loading module {}\n**Module load routine returned an error**",
+            file.display()
+        );
+    }
+    usable
+}
+
+/// Takes a module into use and announces what it brings. False if it is in use already, or cannot work as it is set.
 pub fn load(switch: &Arc<Switch>, name: &str) -> bool {
-    if !switch.modules().load(name) {
+    if switch.modules().is_loaded(name) || !configure(switch, name) || !switch.modules().load(name) {
         return false;
     }
     let mut brings = interfaces(switch);

@@ -39,6 +39,8 @@ pub struct Switch {
     pub config: ArcSwap<Config>,
     /// Hash, db, limits, registrations, records.
     pub stores: Stores,
+    /// XML from elsewhere.
+    pub xml: crate::xml::Bindings,
     /// Timed jobs.
     pub scheduler: crate::schedule::Scheduler,
     /// Session counters and limits.
@@ -132,6 +134,7 @@ impl Switch {
             verbose_events: AtomicBool::new(parts.config.switch.verbose_channel_events),
             config: ArcSwap::from_pointee(parts.config),
             stores: parts.stores,
+            xml: crate::xml::Bindings::default(),
             scheduler: crate::schedule::Scheduler::default(),
             counters,
             dirs: parts.dirs,
@@ -165,9 +168,24 @@ impl Switch {
         self.globals.read().clone()
     }
 
-    /// Replaces what a reload of the configuration set.
-    pub fn replace_globals(&self, globals: Globals) {
-        *self.globals.write() = globals;
+    /// Takes over what reading XML changed: variables set in `after` that `before` has not, or not so. What others
+    /// set meanwhile stays.
+    pub fn adopt_globals(&self, before: &Globals, after: &Globals) {
+        let changed = |from: &Globals, (name, value): &(&str, &str)| from.get(name) != Some(value);
+        let mut globals = self.globals.write();
+        for (name, value) in after.iter().filter(|entry| changed(before, entry)) {
+            globals.set(name, value);
+        }
+        for (name, _) in before.iter().filter(|(name, _)| after.get(name).is_none()) {
+            globals.remove(name);
+        }
+    }
+
+    /// The switch's name: `switchname` of switch.conf, or the machine's.
+    #[must_use]
+    pub fn name(&self) -> String {
+        let named = self.config.load().switch.switchname.clone();
+        named.or_else(|| self.global("hostname")).unwrap_or_else(|| "localhost".to_owned())
     }
 
     /// Values of all globals whose names start so.

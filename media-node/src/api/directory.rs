@@ -5,6 +5,7 @@ use dialplan_xml::directory::{Directory, User};
 
 use super::{Api, ApiCall};
 use crate::api;
+use crate::xml::{self, Lookup};
 
 /// The family.
 pub const APIS: &[Api] = &[
@@ -13,17 +14,17 @@ pub const APIS: &[Api] = &[
         "mod_commands",
         "<domain> [var|param|attr] <name>",
         "Find domain data",
-        domain_data
+        async domain_data
     ),
-    api!("domain_exists", "mod_commands", "<domain>", "Check if a domain exists", domain_exists),
-    api!("find_user_xml", "mod_commands", "<key> <user> <domain>", "Find a user", find_user_xml),
+    api!("domain_exists", "mod_commands", "<domain>", "Check if a domain exists", async domain_exists),
+    api!("find_user_xml", "mod_commands", "<key> <user> <domain>", "Find a user", async find_user_xml),
     api!("group_call", "mod_commands", "<group>[@<domain>]", "Generate a dial string to call a group", async group_call),
     api!(
         "in_group",
         "mod_commands",
         "<user>[@<domain>] <group_name>",
         "Determine if a user is in a group",
-        in_group
+        async in_group
     ),
     api!("list_users", "mod_commands", LIST_USERS, "List Users configured in Directory", async list_users),
     api!("reg_url", "mod_commands", "<user>@<realm>", "Find a registration", reg_url),
@@ -32,11 +33,11 @@ pub const APIS: &[Api] = &[
         "mod_commands",
         "<user>@<domain> [var|param|attr] <name>",
         "Find user data",
-        user_data
+        async user_data
     ),
-    api!("user_exists", "mod_commands", "<key> <user> <domain>", "Find a user", user_exists),
+    api!("user_exists", "mod_commands", "<key> <user> <domain>", "Find a user", async user_exists),
     api!("xml_flush_cache", "mod_commands", "<id> <key> <val>", "Clear xml cache", xml_flush_cache),
-    api!("xml_locate", "mod_commands", LOCATE, "Find some xml", xml_locate),
+    api!("xml_locate", "mod_commands", LOCATE, "Find some xml", async xml_locate),
 ];
 
 const LIST_USERS: &str = "[group <group>] [domain <domain>] [user <user>] [context <context>]";
@@ -47,16 +48,23 @@ fn directory(call: &ApiCall) -> std::sync::Arc<Directory> {
     call.switch.config.load().directory.clone()
 }
 
-fn user_exists(call: &ApiCall) -> String {
+/// The directory that knows a domain, wherever it comes from.
+async fn directory_of(call: &ApiCall, domain: &str) -> Directory {
+    xml::directory(&call.switch, domain, |params| drop(params.push("domain", domain))).await
+}
+
+async fn user_exists(call: ApiCall) -> String {
     let words = call.words(3);
     let found = match words.as_slice() {
-        [key, user, domain] => directory(call).find_user_by(key, user, domain, None).is_some(),
+        [key, user, domain] => {
+            xml::find_user_by(&call.switch, key, user, domain, None, |_| {}).await.is_some()
+        }
         _ => false,
     };
     found.to_string()
 }
 
-fn user_data(call: &ApiCall) -> String {
+async fn user_data(call: ApiCall) -> String {
     let words = call.words(3);
     let [address, kind, name] = words.as_slice() else { return String::new() };
     let default = || call.switch.global("domain").unwrap_or_default();
@@ -64,18 +72,22 @@ fn user_data(call: &ApiCall) -> String {
         Some((user, domain)) => (user, domain.to_owned()),
         None => (address.as_str(), default()),
     };
-    let found = directory(call).find_user(user, &domain);
+    let found = xml::find_user(&call.switch, user, &domain, |params| {
+        params.push("type", kind.as_str());
+    })
+    .await;
     found.and_then(|user| user.lookup(kind, name).map(str::to_owned)).unwrap_or_default()
 }
 
-fn domain_exists(call: &ApiCall) -> String {
-    directory(call).find_domain(call.args.trim()).is_some().to_string()
+async fn domain_exists(call: ApiCall) -> String {
+    let name = call.args.trim();
+    directory_of(&call, name).await.find_domain(name).is_some().to_string()
 }
 
-fn domain_data(call: &ApiCall) -> String {
+async fn domain_data(call: ApiCall) -> String {
     let words = call.words(3);
     let [name, kind, wanted] = words.as_slice() else { return String::new() };
-    let directory = directory(call);
+    let directory = directory_of(&call, name).await;
     let Some(domain) = directory.find_domain(name) else { return String::new() };
     let found = match kind.as_str() {
         "attr" if wanted == "name" => Some(&*domain.name),
@@ -86,41 +98,53 @@ fn domain_data(call: &ApiCall) -> String {
     found.unwrap_or_default().to_owned()
 }
 
-fn find_user_xml(call: &ApiCall) -> String {
+async fn find_user_xml(call: ApiCall) -> String {
     let words = call.words(3);
     let [key, user, domain] = words.as_slice() else { return BAD_ARGS.into() };
-    directory(call)
-        .user_xml(key, user, domain)
+    xml::find_user_by(&call.switch, key, user, domain, None, |_| {})
+        .await
+        .and_then(|found| found.xml())
         .map_or_else(|| "-ERR can't find user\n".into(), |found| found.to_xml())
 }
 
 fn xml_flush_cache(call: &ApiCall) -> String {
     let words = call.words(3);
-    // Nothing is cached apart from the configuration itself.
-    if words.len() == 3 { "-ERR no such entry\n".into() } else { "+OK cleared 0 entries\n".into() }
+    let word = |at: usize| words.get(at).map(String::as_str).filter(|word| !word.is_empty());
+    let which = word(0).zip(word(1)).map(|(key, user)| (key, user, word(2)));
+    let count = call.switch.xml.flush_users(which);
+    format!("+OK cleared {count} {}\n", if count == 1 { "entry" } else { "entries" })
 }
 
-fn xml_locate(call: &ApiCall) -> String {
+async fn xml_locate(call: ApiCall) -> String {
     let words = call.words(4);
-    let config = call.switch.config.load_full();
-    let found = match words.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
-        ["root"] => Some(config.tree.root()),
-        [section] => config.tree.section(section),
-        [section, tag, attr, value] => config.tree.locate(section, tag, attr, value),
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let (section, tag, attr, value) = match words[..] {
+        ["root"] => ("", "", "", ""),
+        [section] => (section, "", "", ""),
+        [section, tag, attr, value] => (section, tag, attr, value),
         _ => return BAD_ARGS.into(),
+    };
+    let lookup = Lookup { section, tag_name: tag, key_name: attr, key_value: value, params: None };
+    let elsewhere =
+        if section.is_empty() { None } else { xml::locate(&call.switch, lookup).await };
+    let tree = elsewhere.unwrap_or_else(|| call.switch.config.load().tree.clone());
+    let found = match (section, tag) {
+        ("", _) => Some(tree.root()),
+        (_, "") => tree.section(section),
+        _ => tree.locate(section, tag, attr, value),
     };
     found.map_or_else(|| "can't find anything\n".into(), |node| Element::from_node(node).to_xml())
 }
 
 /// The separator the reference looks for is a comma, whatever its help says.
-fn in_group(call: &ApiCall) -> String {
+async fn in_group(call: ApiCall) -> String {
     let Some((address, group)) = call.args.split_once(',') else { return "false".into() };
     let default = || call.switch.global("domain").unwrap_or_default();
     let (user, domain) = match address.trim().split_once('@') {
         Some((user, domain)) => (user, domain.to_owned()),
         None => (address.trim(), default()),
     };
-    let directory = directory(call);
+    let directory = directory_of(&call, &domain).await;
     let found = directory.find_domain(&domain).is_some_and(|domain| {
         let member = |known: &dialplan_xml::directory::Group| {
             known.members.iter().any(|member| &*member.id == user)
@@ -219,7 +243,12 @@ async fn group_call(call: ApiCall) -> String {
         Some(domain) => domain.to_owned(),
         None => call.switch.global("domain").unwrap_or_default(),
     };
-    let directory = directory(&call);
+    let group = wanted.group;
+    let directory = xml::directory(&call.switch, &domain, |params| {
+        params.push("group", group).push("domain", domain.as_str());
+        params.push("action", "group_call").push("group_name", group);
+    })
+    .await;
     let Some(found) = directory.find_domain(&domain) else { return NOBODY.into() };
     let mut legs = Vec::new();
     for group in found.groups.iter().filter(|group| &*group.name == wanted.group) {

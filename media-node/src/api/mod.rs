@@ -144,6 +144,7 @@ impl Registry {
             time::APIS,
             vars::APIS,
             crate::sofia::api::APIS,
+            crate::xml::api::APIS,
         ];
         let by_name = families
             .iter()

@@ -37,8 +37,11 @@ fn loaded(call: &ApiCall, name: &str) -> Result<(), &'static str> {
     if !HERE.contains(&name) {
         return Err("module load file routine returned an error");
     }
-    modules::load(&call.switch, name);
-    Ok(())
+    if modules::load(&call.switch, name) {
+        Ok(())
+    } else {
+        Err("module load routine returned an error")
+    }
 }
 
 async fn load(call: ApiCall) -> String {
@@ -85,6 +88,12 @@ async fn reload(call: ApiCall) -> String {
         if done { "+OK Reloading XML\n".to_owned() } else { format!("-ERR [{status}]\n") };
     // Modules that follow the configuration have been reloaded with it.
     if call.switch.modules().is_loaded(name) && !KEEPS_STATE.contains(&name) {
+        if !modules::configure(&call.switch, name) {
+            call.switch.modules().unload(name);
+            return format!(
+                "{reloaded}+OK module unloaded\n-ERR loading module [module load routine returned an error]\n"
+            );
+        }
         return format!("{reloaded}+OK module unloaded\n+OK module loaded\n");
     }
     let second = match loaded(&call, name) {

@@ -220,8 +220,7 @@ async fn set_user(session: &mut Session, argument: &str) -> AppResult {
         tracing::error!(uuid = %session.channel().uuid(), "No such user. [{user}]");
         return Ok(());
     };
-    let config = session.switch().config.load_full();
-    let Some(found) = config.directory.find_user(name, domain) else {
+    let Some(found) = crate::xml::find_user(session.switch(), name, domain, |_| {}).await else {
         tracing::error!(uuid = %session.channel().uuid(), "can't find user [{name}@{domain}]");
         return Ok(());
     };

@@ -278,6 +278,8 @@ pub enum Prefix {
     OtherLeg,
     /// `Channel-`: in the reply to `connect`.
     Channel,
+    /// `Hunt-`: the channel's own, where a dialplan is looked up.
+    Hunt,
 }
 
 const TEXT_FIELDS: usize = 21;
@@ -288,6 +290,7 @@ impl Prefix {
             Self::Caller => CALLER,
             Self::OtherLeg => OTHER_LEG,
             Self::Channel => CHANNEL,
+            Self::Hunt => HUNT,
         }
     }
 }
@@ -337,3 +340,4 @@ macro_rules! profile_headers {
 const CALLER: &[&str] = profile_headers!("Caller-");
 const OTHER_LEG: &[&str] = profile_headers!("Other-Leg-");
 const CHANNEL: &[&str] = profile_headers!("Channel-");
+const HUNT: &[&str] = profile_headers!("Hunt-");

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use esl_server::event::Event;
+
 use crate::call::dialstring::{DialLeg, DialString, Variables};
 use crate::call::{Cause, Channel};
 use crate::host::ChannelHost;
@@ -26,14 +28,13 @@ pub async fn resolve(
             continue;
         }
         let expanded = match leg.endpoint.to_ascii_lowercase().as_str() {
-            "user" => user(switch, &leg, caller),
+            "user" => user(switch, &leg, global, caller).await,
             "group" => group(switch, &leg, caller).await,
             _ => {
                 done.push(Ok(leg));
                 continue;
             }
         };
-        let _ = global;
         match expanded {
             Ok(legs) => open.extend(legs.into_iter().rev().map(|leg| (leg, depth + 1))),
             Err(cause) => done.push(Err(cause)),
@@ -49,14 +50,20 @@ fn split_user(switch: &Switch, text: &str) -> (String, String) {
     }
 }
 
-fn user(
+async fn user(
     switch: &Arc<Switch>,
     leg: &DialLeg,
+    global: &Variables,
     caller: Option<&Arc<Channel>>,
 ) -> Result<Vec<DialLeg>, Cause> {
     let (id, domain) = split_user(switch, &leg.rest);
-    let config = switch.config.load_full();
-    let user = config.directory.find_user(&id, &domain).ok_or_else(|| {
+    let asked = |params: &mut Event| {
+        params.push("as_channel", "true").push("action", "user_call");
+        for (name, value) in global.iter().chain(&leg.local) {
+            params.push(name.clone(), value.as_str());
+        }
+    };
+    let user = crate::xml::find_user(switch, &id, &domain, asked).await.ok_or_else(|| {
         tracing::warn!("Can't find user [{id}@{domain}]");
         Cause::SUBSCRIBER_ABSENT
     })?;

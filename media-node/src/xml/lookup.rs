@@ -1,0 +1,166 @@
+//! Lookups: bindings first, then the static files.
+
+use std::sync::Arc;
+
+use dialplan_xml::dialplan::Dialplan;
+use dialplan_xml::directory::{Directory, User};
+use dialplan_xml::{Element, Tree};
+use esl_server::event::{Event, EventName};
+
+use super::request::Lookup;
+use crate::call::Channel;
+use crate::call::profile::Prefix;
+use crate::switch::Switch;
+
+/// Asks the bindings. `None` sends the lookup to the static files: nobody answered, or not with what was looked for.
+pub async fn locate(switch: &Arc<Switch>, lookup: Lookup<'_>) -> Option<Tree> {
+    let bindings = switch.xml.all.load_full();
+    for binding in bindings.iter().filter(|binding| binding.serves(lookup.section)) {
+        let Some(tree) = binding.ask(switch, &lookup).await else { continue };
+        let there = if lookup.tag_name.is_empty() {
+            tree.section(lookup.section).is_some()
+        } else {
+            let Lookup { section, tag_name, key_name, key_value, .. } = lookup;
+            tree.locate(section, tag_name, key_name, key_value).is_some()
+        };
+        return there.then_some(tree);
+    }
+    None
+}
+
+/// An event for parameters, with the block every event has.
+fn params(switch: &Switch, name: EventName) -> Event {
+    let mut event = Event::new(name);
+    esl_server::stamp!(switch.bus, &mut event);
+    event
+}
+
+/// A dialplan from a binding; `None` when no binding answers for this section, or the call ended meanwhile.
+pub async fn dialplan(
+    switch: &Arc<Switch>,
+    channel: &Arc<Channel>,
+    _context: &str,
+) -> Option<Arc<Dialplan>> {
+    if !switch.xml.serve("dialplan") {
+        return None;
+    }
+    let mut event = params(switch, EventName::RequestParams);
+    channel.describe(&mut event);
+    channel.profile().write(&mut event, Prefix::Hunt);
+    let tree = locate(switch, Lookup::section("dialplan", &event)).await?;
+    let (dialplan, diagnostics) = Dialplan::compile(&tree);
+    crate::config::log_diagnostics(&diagnostics);
+    Some(Arc::new(dialplan))
+}
+
+/// A configuration document from a binding, with the parameters `fill` adds (none at all if it is `None`, as modules
+/// ask for their own file). Sofia says which `profile`, and `reconfig` on a rescan.
+pub async fn configuration(
+    switch: &Arc<Switch>,
+    name: &str,
+    fill: Option<&(dyn Fn(&mut Event) + Sync)>,
+) -> Option<Tree> {
+    if !switch.xml.serve("configuration") {
+        return None;
+    }
+    let event = fill.map(|fill| {
+        let mut event = params(switch, EventName::RequestParams);
+        fill(&mut event);
+        event
+    });
+    locate(switch, Lookup::configuration(name, event.as_ref())).await
+}
+
+/// The directory that knows a domain: a binding's answer to a request with the parameters `fill` adds, or the static
+/// one. Whether the domain is in it is for the caller to see.
+pub async fn directory(
+    switch: &Arc<Switch>,
+    domain: &str,
+    fill: impl FnOnce(&mut Event),
+) -> Directory {
+    directory_as(switch, EventName::RequestParams, domain, fill).await
+}
+
+/// As [`directory`], with another event's name on the parameters (access lists ask as `GENERAL`).
+pub(crate) async fn directory_as(
+    switch: &Arc<Switch>,
+    name: EventName,
+    domain: &str,
+    fill: impl FnOnce(&mut Event),
+) -> Directory {
+    if switch.xml.serve("directory") {
+        let mut event = params(switch, name);
+        fill(&mut event);
+        if let Some(tree) = locate(switch, Lookup::domain(domain, &event)).await {
+            return Directory::compile(&tree);
+        }
+    }
+    Directory::clone(&switch.config.load().directory)
+}
+
+/// A user, and where it was found.
+pub struct FoundUser {
+    /// The user with what group and domain add.
+    pub user: User,
+    directory: Directory,
+    key: String,
+    name: String,
+    domain: String,
+}
+
+impl FoundUser {
+    /// The merged element, as `find_user_xml` prints it.
+    #[must_use]
+    pub fn xml(&self) -> Option<Element> {
+        self.directory.user_xml(&self.key, &self.name, &self.domain)
+    }
+}
+
+/// A user by id (or number alias). `fill` adds what the asker has to say: `action`, SIP details, …; `key`, `user` and
+/// `domain` are added after it.
+pub async fn find_user(
+    switch: &Arc<Switch>,
+    user: &str,
+    domain: &str,
+    fill: impl Fn(&mut Event),
+) -> Option<User> {
+    find_user_by(switch, "id", user, domain, None, fill).await.map(|found| found.user)
+}
+
+/// A user by any attribute (a colon list is tried in order), with the address of the asker for users known by `ip`.
+pub async fn find_user_by(
+    switch: &Arc<Switch>,
+    keys: &str,
+    user: &str,
+    domain: &str,
+    ip: Option<&str>,
+    fill: impl Fn(&mut Event),
+) -> Option<FoundUser> {
+    for key in keys.split(':') {
+        let kept = switch.xml.users.get(key, user, domain);
+        let fresh = kept.is_none();
+        let directory = match kept {
+            Some(directory) => directory,
+            None => {
+                let fill = |event: &mut Event| {
+                    fill(event);
+                    event.push("key", key).push("user", user).push("domain", domain);
+                    event.push_some("ip", ip);
+                };
+                directory_as(switch, EventName::RequestParams, domain, fill).await
+            }
+        };
+        let Some(found) = directory.find_user_by(key, user, domain, ip) else { continue };
+        if fresh {
+            switch.xml.users.put(key, user, domain, &found, &directory);
+        }
+        return Some(FoundUser {
+            user: found,
+            directory,
+            key: key.to_owned(),
+            name: user.to_owned(),
+            domain: domain.to_owned(),
+        });
+    }
+    None
+}
