@@ -145,9 +145,12 @@ impl Gateway {
             destination_prefix: get("destination-prefix").unwrap_or_default(),
             outbound_proxy: get("outbound-proxy"),
             register_proxy: get("register-proxy"),
-            contact_params: get("contact-params").map(|p| format!("{};", p.trim_matches(';'))).unwrap_or_default(),
+            contact_params: get("contact-params")
+                .map(|p| format!("{};", p.trim_matches(';')))
+                .unwrap_or_default(),
             contact_host: get("contact-host"),
-            extension_in_contact: get("extension-in-contact").is_some_and(|value| text::is_true(&value)),
+            extension_in_contact: get("extension-in-contact")
+                .is_some_and(|value| text::is_true(&value)),
             distinct_to: get("distinct-to").is_some_and(|value| text::is_true(&value)),
             call_id: crate::clock::new_uuid(),
             registration: Mutex::new(Registration::new(Instant::now(), timing)),
@@ -184,7 +187,9 @@ impl Gateway {
     /// Host of the account's addresses: `from-domain`, else the proxy.
     #[must_use]
     pub fn domain(&self) -> &str {
-        self.from_domain.as_deref().unwrap_or_else(|| self.proxy.split(';').next().unwrap_or_default())
+        self.from_domain
+            .as_deref()
+            .unwrap_or_else(|| self.proxy.split(';').next().unwrap_or_default())
     }
 
     /// `sip:PROXY;transport=T`: where REGISTER and OPTIONS are addressed.
@@ -223,7 +228,10 @@ impl Gateway {
             _ => format!("gw+{}", self.name),
         };
         let Self { contact_params, transport, name, .. } = self;
-        format!("<sip:{user}@{host}:{};{contact_params}transport={transport};gw={name}>", profile.port())
+        format!(
+            "<sip:{user}@{host}:{};{contact_params}transport={transport};gw={name}>",
+            profile.port()
+        )
     }
 
     /// The extension calls from it go to, as listings show it.

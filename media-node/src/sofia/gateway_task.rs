@@ -46,7 +46,9 @@ pub fn start(profile: &Arc<Profile>) {
 fn perform(profile: &Arc<Profile>, gateway: &Arc<Gateway>, actions: Vec<Action>) {
     for action in actions {
         match action {
-            Action::State(state, reply) => fire_state(profile, gateway, Some(state), reply.as_ref()),
+            Action::State(state, reply) => {
+                fire_state(profile, gateway, Some(state), reply.as_ref())
+            }
             Action::PingStatus => fire_state(profile, gateway, None, None),
             Action::Register(expires) => register(profile, gateway, expires),
             Action::Ping => ping(profile, gateway),
@@ -55,7 +57,12 @@ fn perform(profile: &Arc<Profile>, gateway: &Arc<Gateway>, actions: Vec<Action>)
 }
 
 /// `sofia::gateway_state`.
-fn fire_state(profile: &Profile, gateway: &Gateway, state: Option<State>, reply: Option<&(u16, String)>) {
+fn fire_state(
+    profile: &Profile,
+    gateway: &Gateway,
+    state: Option<State>,
+    reply: Option<&(u16, String)>,
+) {
     let (state, up) = {
         let registration = gateway.registration.lock();
         (state.unwrap_or(registration.state()), registration.is_up())
@@ -80,9 +87,10 @@ fn register(profile: &Arc<Profile>, gateway: &Arc<Gateway>, expires: u32) {
         tracing::error!("Gateway {}: its addresses cannot be written as URIs", gateway.name);
         return;
     };
-    *gateway.network.lock() = spec.request_uri.host_ip().map(|ip| {
-        std::net::SocketAddr::new(ip, spec.request_uri.port().unwrap_or(5060))
-    });
+    *gateway.network.lock() = spec
+        .request_uri
+        .host_ip()
+        .map(|ip| std::net::SocketAddr::new(ip, spec.request_uri.port().unwrap_or(5060)));
     let (profile, gateway) = (Arc::clone(profile), Arc::clone(gateway));
     tokio::spawn(async move {
         let result = profile.stack.request(spec).await;
@@ -94,7 +102,11 @@ fn register(profile: &Arc<Profile>, gateway: &Arc<Gateway>, expires: u32) {
     });
 }
 
-fn on_registered(profile: &Arc<Profile>, gateway: &Arc<Gateway>, result: Result<Reply, RequestError>) {
+fn on_registered(
+    profile: &Arc<Profile>,
+    gateway: &Arc<Gateway>,
+    result: Result<Reply, RequestError>,
+) {
     let actions = match result {
         Ok(reply) => {
             *gateway.network.lock() = Some(reply.path.remote);
@@ -105,7 +117,11 @@ fn on_registered(profile: &Arc<Profile>, gateway: &Arc<Gateway>, result: Result<
                 series.authorizer = None;
             }
             let granted = granted(gateway, profile, &reply.response);
-            gateway.registration.lock().on_reply(reply.response.status, &reply.response.reason, granted)
+            gateway.registration.lock().on_reply(
+                reply.response.status,
+                &reply.response.reason,
+                granted,
+            )
         }
         Err(error) => {
             tracing::warn!("Gateway {}: REGISTER failed: {error}", gateway.name);
@@ -131,8 +147,13 @@ fn granted(gateway: &Gateway, profile: &Profile, response: &Response) -> Option<
 
 fn register_request(profile: &Profile, gateway: &Gateway, expires: u32) -> Option<OutOfDialog> {
     let from = NameAddr::parse(&gateway.from_text())?;
-    let to = if gateway.distinct_to { NameAddr::parse(&format!("<{}>", gateway.to_text()))? } else { from.clone() };
-    let mut spec = OutOfDialog::new(Method::Register, Uri::parse(&gateway.register_url())?, from, to);
+    let to = if gateway.distinct_to {
+        NameAddr::parse(&format!("<{}>", gateway.to_text()))?
+    } else {
+        from.clone()
+    };
+    let mut spec =
+        OutOfDialog::new(Method::Register, Uri::parse(&gateway.register_url())?, from, to);
     let mut series = gateway.series.lock();
     if let Some((tag, number)) = &series.started {
         spec.from.params = format!(";tag={tag}");
@@ -170,7 +191,8 @@ fn ping(profile: &Arc<Profile>, gateway: &Arc<Gateway>) {
 
 fn ping_request(profile: &Profile, gateway: &Gateway) -> Option<OutOfDialog> {
     let who = NameAddr::parse(&format!("<sip:{}>", gateway.domain()))?;
-    let mut spec = OutOfDialog::new(Method::Options, Uri::parse(&gateway.register_url())?, who.clone(), who);
+    let mut spec =
+        OutOfDialog::new(Method::Options, Uri::parse(&gateway.register_url())?, who.clone(), who);
     let with_contact = gateway.conf.params.bool("contact-in-ping") == Some(true);
     spec.contact = with_contact.then(|| NameAddr::parse(&gateway.contact_text(profile))).flatten();
     spec.next_hop = next_hop(gateway);

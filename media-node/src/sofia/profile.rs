@@ -196,7 +196,9 @@ impl Profile {
         use sip::gateway::State;
         let doomed = std::mem::take(&mut *self.doomed.write());
         for name in doomed {
-            let idle = self.gateway(&name).is_none_or(|g| matches!(g.registration.lock().state(), State::Down | State::Noreg));
+            let idle = self.gateway(&name).is_none_or(|g| {
+                matches!(g.registration.lock().state(), State::Down | State::Noreg)
+            });
             if !idle {
                 self.doomed.write().push(name);
                 continue;
@@ -213,13 +215,16 @@ impl Profile {
     pub fn add_gateways(&self, conf: &ProfileConf) -> Vec<String> {
         let settings = self.settings.load();
         let mut added = Vec::new();
-        for gateway in conf.gateways.iter().filter(|gateway| self.gateway(&gateway.name).is_none()) {
+        for gateway in conf.gateways.iter().filter(|gateway| self.gateway(&gateway.name).is_none())
+        {
             match Gateway::read(&self.name, gateway, &settings) {
                 Ok(gateway) => {
                     added.push(gateway.name.clone());
                     self.gateways.write().push(Arc::new(gateway));
                 }
-                Err(problem) => tracing::error!("{}: gateway {}: {problem}", gateway.place, gateway.name),
+                Err(problem) => {
+                    tracing::error!("{}: gateway {}: {problem}", gateway.place, gateway.name)
+                }
             }
         }
         for name in &added {

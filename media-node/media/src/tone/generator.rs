@@ -5,6 +5,7 @@ use std::f64::consts::{SQRT_2, TAU};
 use super::{Element, Loops, MAX_FREQUENCIES, Tones};
 
 /// Level at which a sine reaches full scale, in dBm0 (G.711 overload point, peak).
+#[allow(clippy::approx_constant, reason = "3.14 dBm0 is the level, not the circle")]
 const FULL_SCALE_DBM0: f32 = 3.14 + 3.02;
 
 /// Produces the samples of a description, one frame after the other, without allocating.

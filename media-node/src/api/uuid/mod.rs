@@ -15,7 +15,8 @@ use crate::BoxFuture;
 use crate::call::{Channel, Session};
 
 /// The family.
-pub const FAMILIES: &[&[Api]] = &[digits::APIS, flow::APIS, media::APIS, record::APIS, signal::APIS, vars::APIS];
+pub const FAMILIES: &[&[Api]] =
+    &[digits::APIS, flow::APIS, media::APIS, record::APIS, signal::APIS, vars::APIS];
 
 const NO_CHANNEL: &str = "-ERR No such channel!\n";
 const OK: &str = "+OK\n";

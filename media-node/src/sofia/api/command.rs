@@ -12,7 +12,9 @@ const MIN_UPTIME: i64 = 10;
 
 pub(super) async fn profile(sofia: &Arc<Sofia>, words: &[&str]) -> String {
     let (name, verb, rest) = match words {
-        [verb, who, ..] if verb.eq_ignore_ascii_case("restart") && who.eq_ignore_ascii_case("all") => {
+        [verb, who, ..]
+            if verb.eq_ignore_ascii_case("restart") && who.eq_ignore_ascii_case("all") =>
+        {
             restart_all(sofia).await;
             return String::new();
         }
@@ -73,7 +75,11 @@ async fn start(sofia: &Arc<Sofia>, name: &str) -> String {
     }
     let config = sofia.switch().config.load_full();
     let started = match config.sofia.profile(name) {
-        Some(conf) => sofia.start_profile(conf).await.inspect_err(|problem| tracing::error!("{problem}")).is_ok(),
+        Some(conf) => sofia
+            .start_profile(conf)
+            .await
+            .inspect_err(|problem| tracing::error!("{problem}"))
+            .is_ok(),
         None => false,
     };
     if started {
@@ -113,7 +119,10 @@ fn rescan(sofia: &Sofia, profile: &Profile) -> String {
     let status = reload(sofia);
     let config = sofia.switch().config.load_full();
     let done = config.sofia.profile(&profile.name).is_some_and(|conf| {
-        profile.rescan(conf).inspect_err(|problem| tracing::error!("{}: {problem}", conf.place)).is_ok()
+        profile
+            .rescan(conf)
+            .inspect_err(|problem| tracing::error!("{}: {problem}", conf.place))
+            .is_ok()
     });
     if done {
         format!("Reload XML [{status}]\n+OK scan complete\n")
@@ -145,7 +154,8 @@ fn kill_gateway(profile: &Profile, rest: &[&str]) -> String {
     match rest.first() {
         None => "-ERR missing gw name\n".into(),
         Some(&"_all_") => {
-            let names: Vec<_> = profile.gateways.read().iter().map(|gateway| gateway.name.clone()).collect();
+            let names: Vec<_> =
+                profile.gateways.read().iter().map(|gateway| gateway.name.clone()).collect();
             for name in names {
                 profile.doom_gateway(&name);
             }
@@ -181,12 +191,17 @@ fn flush(profile: &Profile, rest: &[&str]) -> String {
     for binding in &gone {
         super::super::registrar::fire_expired(profile, binding);
     }
-    let text = if reboot { "+OK rebooting all registrations" } else { "+OK flushing all registrations" };
+    let text =
+        if reboot { "+OK rebooting all registrations" } else { "+OK flushing all registrations" };
     filtered(text, who.as_slice())
 }
 
 fn filtered(text: &str, rest: &[&str]) -> String {
-    if rest.is_empty() { format!("{text}\n") } else { format!("{text} matching specified call_id\n") }
+    if rest.is_empty() {
+        format!("{text}\n")
+    } else {
+        format!("{text} matching specified call_id\n")
+    }
 }
 
 fn switch_text(profile: &Profile, verb: &str, rest: &[&str], what: &str) -> String {
@@ -203,14 +218,19 @@ fn switch_text(profile: &Profile, verb: &str, rest: &[&str], what: &str) -> Stri
 fn gateway_list(profile: &Profile, rest: &[&str]) -> String {
     let wanted_up = rest.first().is_none_or(|word| word.eq_ignore_ascii_case("up"));
     let gateways = profile.gateways.read();
-    let names: Vec<_> = gateways.iter().filter(|g| g.is_up() == wanted_up).map(|g| g.name.as_str()).collect();
+    let names: Vec<_> =
+        gateways.iter().filter(|g| g.is_up() == wanted_up).map(|g| g.name.as_str()).collect();
     names.join(" ")
 }
 
 pub(super) fn global(sofia: &Sofia, words: &[&str]) -> String {
-    const WRONG: &str = "-ERR Usage: siptrace <on|off>|capture <on|off>|watchdog <on|off>|debug <sla|presence|none";
+    const WRONG: &str =
+        "-ERR Usage: siptrace <on|off>|capture <on|off>|watchdog <on|off>|debug <sla|presence|none";
     match words {
-        [what, word] if ["siptrace", "capture", "watchdog", "standby"].contains(&what.to_ascii_lowercase().as_str()) => {
+        [what, word]
+            if ["siptrace", "capture", "watchdog", "standby"]
+                .contains(&what.to_ascii_lowercase().as_str()) =>
+        {
             let on = crate::text::is_true(word);
             if what.eq_ignore_ascii_case("siptrace") {
                 for profile in sofia.profiles() {
@@ -220,8 +240,12 @@ pub(super) fn global(sofia: &Sofia, words: &[&str]) -> String {
             format!("+OK Global {} {}", what.to_ascii_lowercase(), if on { "on" } else { "off" })
         }
         ["debug", "none"] => "+OK Debugging summary: presence: off sla: off\n".into(),
-        ["debug", "presence"] => "+OK Debugging presence\n+OK Debugging summary: presence: on sla: off\n".into(),
-        ["debug", "sla"] => "+OK Debugging sla\n+OK Debugging summary: presence: off sla: on\n".into(),
+        ["debug", "presence"] => {
+            "+OK Debugging presence\n+OK Debugging summary: presence: on sla: off\n".into()
+        }
+        ["debug", "sla"] => {
+            "+OK Debugging sla\n+OK Debugging summary: presence: off sla: on\n".into()
+        }
         _ => WRONG.into(),
     }
 }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use sip::registrar::Binding;
 
-use super::super::profile::Profile;
 use super::super::Sofia;
+use super::super::profile::Profile;
 use super::super::registrar::uri_of;
 use super::sofia_of;
 use crate::api::ApiCall;
@@ -64,7 +64,8 @@ impl<'a> Query<'a> {
             let bindings = profile.bindings.lock();
             let found = bindings.find(self.user, &domain, now);
             let fits = |b: &&Binding| self.agent.is_none_or(|agent| b.user_agent.contains(agent));
-            let mut found: Vec<_> = found.filter(fits).map(|b| (profile.name.clone(), b.clone())).collect();
+            let mut found: Vec<_> =
+                found.filter(fits).map(|b| (profile.name.clone(), b.clone())).collect();
             found.reverse();
             out.extend(found);
         }
@@ -82,17 +83,23 @@ fn default_domain(profile: &Profile) -> String {
 
 pub(super) fn contact(call: &ApiCall) -> String {
     const NOBODY: &str = "error/user_not_registered";
-    let (Some(sofia), Some(query)) = (sofia_of(call), Query::parse(&call.args)) else { return NOBODY.into() };
+    let (Some(sofia), Some(query)) = (sofia_of(call), Query::parse(&call.args)) else {
+        return NOBODY.into();
+    };
     let contacts: Vec<_> = query
         .bindings(&sofia)
         .into_iter()
-        .map(|(profile, binding)| format!("{}sofia/{profile}/{}", query.concat, uri_of(&binding.contact)))
+        .map(|(profile, binding)| {
+            format!("{}sofia/{profile}/{}", query.concat, uri_of(&binding.contact))
+        })
         .collect();
     if contacts.is_empty() { NOBODY.into() } else { contacts.join(",") }
 }
 
 pub(super) fn count_reg(call: &ApiCall) -> String {
-    let (Some(sofia), Some(query)) = (sofia_of(call), Query::parse(&call.args)) else { return "-1".into() };
+    let (Some(sofia), Some(query)) = (sofia_of(call), Query::parse(&call.args)) else {
+        return "-1".into();
+    };
     if query.profiles(&sofia).is_empty() {
         return "-1".into();
     }
@@ -100,14 +107,18 @@ pub(super) fn count_reg(call: &ApiCall) -> String {
 }
 
 pub(super) fn username_of(call: &ApiCall) -> String {
-    let (Some(sofia), Some(query)) = (sofia_of(call), Query::parse(&call.args)) else { return String::new() };
+    let (Some(sofia), Some(query)) = (sofia_of(call), Query::parse(&call.args)) else {
+        return String::new();
+    };
     query.bindings(&sofia).into_iter().next().map(|(_, b)| b.auth_user).unwrap_or_default()
 }
 
 pub(super) fn gateway_data(call: &ApiCall) -> String {
     let words = call.words(3);
     let [name, kind, variable] = words.as_slice() else { return "-ERR Parameter missing\n".into() };
-    let Some((_, gateway)) = sofia_of(call).and_then(|sofia| sofia.gateway(name)) else { return String::new() };
+    let Some((_, gateway)) = sofia_of(call).and_then(|sofia| sofia.gateway(name)) else {
+        return String::new();
+    };
     let fits = |v: &&dialplan_xml::config::GatewayVariable| {
         v.name == *variable
             && match kind.as_str() {
@@ -122,13 +133,19 @@ pub(super) fn gateway_data(call: &ApiCall) -> String {
 pub(super) fn presence_data(call: &ApiCall) -> String {
     let words = call.words(2);
     let [what, who] = words.as_slice() else { return "-ERR Parameter missing\n".into() };
-    let (Some(sofia), Some(query)) = (sofia_of(call), Query::parse(who)) else { return String::new() };
-    let found: Vec<Binding> = query.bindings(&sofia).into_iter().map(|(_, binding)| binding).collect();
+    let (Some(sofia), Some(query)) = (sofia_of(call), Query::parse(who)) else {
+        return String::new();
+    };
+    let found: Vec<Binding> =
+        query.bindings(&sofia).into_iter().map(|(_, binding)| binding).collect();
     match what.as_str() {
         "list" => {
             let mut out = String::from("status|rpid|user_agent|network_ip|network_port\n");
             for b in &found {
-                out.push_str(&format!("{}|unknown|{}|{}|{}\n", b.status, b.user_agent, b.network_ip, b.network_port));
+                out.push_str(&format!(
+                    "{}|unknown|{}|{}|{}\n",
+                    b.status, b.user_agent, b.network_ip, b.network_port
+                ));
             }
             out + "+OK\n"
         }

@@ -14,9 +14,27 @@ use crate::api::{Api, ApiCall};
 /// The family.
 pub const APIS: &[Api] = &[
     api!("sofia", "mod_sofia", "<cmd> <args>", "Sofia Controls", async sofia),
-    api!("sofia_contact", "mod_sofia", "[profile/]<user>@<domain>", "Sofia Contacts", lookup::contact),
-    api!("sofia_count_reg", "mod_sofia", "[profile/]<user>@<domain>", "Count Sofia registration", lookup::count_reg),
-    api!("sofia_username_of", "mod_sofia", "[profile/]<user>@<domain>", "Sofia Username Lookup", lookup::username_of),
+    api!(
+        "sofia_contact",
+        "mod_sofia",
+        "[profile/]<user>@<domain>",
+        "Sofia Contacts",
+        lookup::contact
+    ),
+    api!(
+        "sofia_count_reg",
+        "mod_sofia",
+        "[profile/]<user>@<domain>",
+        "Count Sofia registration",
+        lookup::count_reg
+    ),
+    api!(
+        "sofia_username_of",
+        "mod_sofia",
+        "[profile/]<user>@<domain>",
+        "Sofia Username Lookup",
+        lookup::username_of
+    ),
     api!(
         "sofia_gateway_data",
         "mod_sofia",
@@ -34,8 +52,7 @@ pub const APIS: &[Api] = &[
 ];
 
 /// The line listings are ruled with.
-const LINE: &str =
-    "=================================================================================================";
+const LINE: &str = "=================================================================================================";
 
 const USAGE: &str = "USAGE:
 --------------------------------------------------------------------------------
@@ -75,7 +92,9 @@ async fn sofia(call: ApiCall) -> String {
         "profile" => command::profile(&sofia, rest).await,
         "global" => command::global(&sofia, rest),
         "loglevel" => match rest {
-            [component, level] => format!("Sofia log level for component [{component}] has been set to [{level}]"),
+            [component, level] => {
+                format!("Sofia log level for component [{component}] has been set to [{level}]")
+            }
             _ => "-ERR Usage: sofia loglevel <component> <level>".into(),
         },
         "tracelevel" => format!("+OK tracelevel is {}", rest.first().copied().unwrap_or("console")),

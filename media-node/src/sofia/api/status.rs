@@ -7,16 +7,18 @@ use std::time::Instant;
 
 use sip::registrar::Binding;
 
-use super::LINE;
 use super::super::gateway::Gateway;
 use super::super::profile::Profile;
 use super::super::{Sofia, settings::DtmfType};
+use super::LINE;
 use crate::clock;
 
 pub(super) fn run(sofia: &Sofia, words: &[&str]) -> String {
     match words {
         [] => overview(sofia),
-        [what, name, rest @ ..] if what.eq_ignore_ascii_case("profile") => one_profile(sofia, name, rest),
+        [what, name, rest @ ..] if what.eq_ignore_ascii_case("profile") => {
+            one_profile(sofia, name, rest)
+        }
         [what, name, ..] if what.eq_ignore_ascii_case("gateway") => match sofia.gateway(name) {
             Some((profile, gateway)) => one_gateway(&profile, &gateway),
             None => "Invalid Gateway!\n".into(),
@@ -65,7 +67,9 @@ fn state_text(gateway: &Gateway) -> String {
     let waits = matches!(state, State::Failed | State::FailWait | State::Trying);
     let mut out = state.name().to_owned();
     if waits {
-        let left = registration.deadline().map(|at| at.saturating_duration_since(Instant::now()).as_secs());
+        let left = registration
+            .deadline()
+            .map(|at| at.saturating_duration_since(Instant::now()).as_secs());
         match left.filter(|seconds| *seconds > 0) {
             Some(seconds) => drop(write!(out, " (retry: {seconds}s)")),
             None => out.push_str(" (retry: NEVER)"),
@@ -90,7 +94,9 @@ fn gateways(sofia: &Sofia) -> String {
             }
             let [failed_in, all_in, failed_out, all_out] = calls;
             let state = state_text(gateway);
-            let (state, retry) = state.split_once(' ').map_or((state.as_str(), String::new()), |(s, r)| (s, format!(" {r}")));
+            let (state, retry) = state
+                .split_once(' ')
+                .map_or((state.as_str(), String::new()), |(s, r)| (s, format!(" {r}")));
             let _ = writeln!(
                 out,
                 "{:>25}\t{:>32}\t{state}\t{:6.2}\t{failed_in}/{all_in}\t{failed_out}/{all_out}{retry}",
@@ -120,18 +126,23 @@ pub(super) fn ping_ms(gateway: &Gateway) -> f64 {
 }
 
 /// What is listed about a gateway: key and value, in order.
-pub(super) fn gateway_facts(profile: &Profile, gateway: &Gateway) -> Vec<(&'static str, &'static str, String)> {
+pub(super) fn gateway_facts(
+    profile: &Profile,
+    gateway: &Gateway,
+) -> Vec<(&'static str, &'static str, String)> {
     let [failed_in, all_in, failed_out, all_out] = counters(gateway);
     let registration = gateway.registration.lock();
     let timing = gateway.timing;
     let uptime = registration.up_since().map(|since| since.elapsed()).unwrap_or_default();
     let next_ping = registration.next_ping().map_or(0, |at| {
-        clock::now_secs() + i64::try_from(at.saturating_duration_since(Instant::now()).as_secs()).unwrap_or(0)
+        clock::now_secs()
+            + i64::try_from(at.saturating_duration_since(Instant::now()).as_secs()).unwrap_or(0)
     });
     let up = if registration.is_up() { "UP" } else { "DOWN" };
     let status = if timing.ping.is_some() { format!("{up} (ping)") } else { up.to_owned() };
     let password = if gateway.password.is_empty() { "no" } else { "yes" };
-    let context = gateway.context.clone().unwrap_or_else(|| profile.settings.load().context.clone());
+    let context =
+        gateway.context.clone().unwrap_or_else(|| profile.settings.load().context.clone());
     let contact = gateway.contact_text(profile);
     vec![
         ("Name", "name", gateway.name.clone()),
@@ -151,7 +162,11 @@ pub(super) fn gateway_facts(profile: &Profile, gateway: &Gateway) -> Vec<(&'stat
         ("Ping", "ping", next_ping.to_string()),
         ("PingFreq", "pingfreq", timing.ping.unwrap_or(0).to_string()),
         ("PingTime", "pingtime", format!("{:.2}", ping_ms(gateway))),
-        ("PingState", "", format!("{}/{}/{}", timing.ping_min, registration.ping_count(), timing.ping_max)),
+        (
+            "PingState",
+            "",
+            format!("{}/{}/{}", timing.ping_min, registration.ping_count(), timing.ping_max),
+        ),
         ("State", "state", registration.state().name().into()),
         ("Status", "status", status),
         ("Uptime", "uptime-usec", uptime.as_micros().to_string()),
@@ -189,7 +204,8 @@ fn one_profile(sofia: &Sofia, name: &str, rest: &[&str]) -> String {
         }
         [what, rest @ ..] if what.eq_ignore_ascii_case("pres") => {
             let part = rest.first().copied().unwrap_or_default();
-            profile_block(name, &profile) + &registrations(&profile, |b| part.is_empty() || b.contact.contains(part))
+            profile_block(name, &profile)
+                + &registrations(&profile, |b| part.is_empty() || b.contact.contains(part))
         }
         _ => "Invalid Syntax!\n".into(),
     }
@@ -204,13 +220,17 @@ pub(super) fn is_of(binding: &Binding, who: &str) -> bool {
 }
 
 /// What is listed about a profile: text key, XML name and value, in order.
-pub(super) fn profile_facts(shown: &str, profile: &Arc<Profile>) -> Vec<(&'static str, &'static str, String)> {
+pub(super) fn profile_facts(
+    shown: &str,
+    profile: &Arc<Profile>,
+) -> Vec<(&'static str, &'static str, String)> {
     let settings = profile.settings.load();
     let text = |name: &str, default: &str| {
         settings.params.last(name).filter(|v| !v.is_empty()).unwrap_or(default).to_owned()
     };
     let on = |name: &str| settings.params.last(name).is_some_and(crate::text::is_true).to_string();
-    let number = |name: &str, default: i64| settings.params.int(name).unwrap_or(default).to_string();
+    let number =
+        |name: &str, default: i64| settings.params.int(name).unwrap_or(default).to_string();
     let mut facts = vec![
         ("Name", "name", shown.to_owned()),
         ("Domain Name", "domain-name", profile.domain.clone().unwrap_or_else(|| "N/A".into())),
@@ -230,8 +250,10 @@ pub(super) fn profile_facts(shown: &str, profile: &Arc<Profile>) -> Vec<(&'stati
     facts.extend(settings.ext_rtp_ip.map(|ip| ("Ext-RTP-IP", "ext-rtp-ip", ip.to_string())));
     facts.push(("SIP-IP", "sip-ip", settings.sip_ip.to_string()));
     facts.extend(settings.ext_sip_ip.map(|ip| ("Ext-SIP-IP", "ext-sip-ip", ip.to_string())));
-    let transports = profile.stack.listening().iter().map(|(t, _)| t.as_param()).collect::<Vec<_>>().join(",");
-    let maddr = settings.ext_sip_ip.map(|_| format!(";maddr={}", settings.sip_ip)).unwrap_or_default();
+    let transports =
+        profile.stack.listening().iter().map(|(t, _)| t.as_param()).collect::<Vec<_>>().join(",");
+    let maddr =
+        settings.ext_sip_ip.map(|_| format!(";maddr={}", settings.sip_ip)).unwrap_or_default();
     let dtmf = match settings.dtmf_type {
         DtmfType::Rfc2833 => "rfc2833",
         DtmfType::Info => "info",

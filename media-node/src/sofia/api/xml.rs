@@ -5,9 +5,9 @@ use std::sync::atomic::Ordering;
 
 use sip::registrar::Binding;
 
+use super::super::Sofia;
 use super::super::gateway::Gateway;
 use super::super::profile::Profile;
-use super::super::Sofia;
 use super::status::{gateway_facts, is_of, profile_facts, status_text};
 
 const HEAD: &str = "<?xml version=\"1.0\" encoding=\"ISO-8859-1\"?>\n";
@@ -32,7 +32,9 @@ pub(super) fn run(sofia: &Sofia, words: &[&str]) -> String {
             }
             out + "</gateways>\n"
         }
-        [what, name, rest @ ..] if what.eq_ignore_ascii_case("profile") => one_profile(sofia, name, rest),
+        [what, name, rest @ ..] if what.eq_ignore_ascii_case("profile") => {
+            one_profile(sofia, name, rest)
+        }
         _ => "Invalid Syntax!\n".into(),
     }
 }
@@ -68,7 +70,8 @@ fn overview(sofia: &Sofia) -> String {
 
 fn one_gateway(out: &mut String, profile: &Profile, gateway: &Gateway) {
     out.push_str("  <gateway>\n");
-    let mut put = |name: &str, value: &str| drop(writeln!(out, "    <{name}>{}</{name}>", escape(value)));
+    let mut put =
+        |name: &str, value: &str| drop(writeln!(out, "    <{name}>{}</{name}>", escape(value)));
     let facts = gateway_facts(profile, gateway);
     let timing = gateway.timing;
     let count = gateway.registration.lock().ping_count();
@@ -94,7 +97,9 @@ fn one_profile(sofia: &Sofia, name: &str, rest: &[&str]) -> String {
     match rest {
         [] => {
             let mut out = format!("{HEAD}<profile>\n  <profile-info>\n");
-            let mut put = |name: &str, value: &str| drop(writeln!(out, "    <{name}>{}</{name}>", escape(value)));
+            let mut put = |name: &str, value: &str| {
+                drop(writeln!(out, "    <{name}>{}</{name}>", escape(value)))
+            };
             for (_, name, value) in profile_facts(name, &profile) {
                 put(name, &value);
             }

@@ -1,0 +1,284 @@
+//! What the far end does within the call: re-INVITE, INFO, REFER, BYE, CANCEL.
+
+use std::sync::Arc;
+
+use sip::message::{Headers, Method, Name, Request};
+use sip::stack::{Body, DialogEvent, Ended, InDialog};
+
+use super::super::cause::cause_of_reason;
+use super::super::variables;
+use super::{Progress, Side, SofiaLeg, sdp_of};
+use crate::call::{Cause, Channel, Digit, DigitSource, LegEvent};
+use crate::text;
+
+impl SofiaLeg {
+    pub(super) fn note_end(&self, channel: &Channel, status: u16, phrase: &str, cause: Cause) {
+        channel.set_vars([
+            ("sip_term_status", status.to_string()),
+            ("proto_specific_hangup_cause", format!("sip:{status}")),
+            ("sip_term_cause", cause.number().to_string()),
+        ]);
+        let caller = || channel.switch().channel(&channel.var("originating_leg_uuid")?);
+        if let Some(other) = channel.partner().or_else(caller) {
+            other.set_var("sip_hangup_phrase", phrase.to_owned());
+        }
+    }
+
+    pub(super) fn on_bye(&mut self, channel: &Arc<Channel>, request: &Request) {
+        self.progress = Progress::Over;
+        let reason = request.headers.named("Reason");
+        if let Some(reason) = reason {
+            channel.set_var("sip_reason", reason);
+        }
+        let cause = reason.and_then(cause_of_reason).unwrap_or(Cause::NORMAL_CLEARING);
+        variables::custom_headers(channel, &request.headers, "sip_bye_h_", false);
+        // The disposition is shown from CS_HANGUP on, everything else already by the hangup event.
+        self.note_end(channel, 200, "OK", cause);
+        channel.hangup(cause);
+        channel.set_var("sip_hangup_disposition", "recv_bye");
+    }
+
+    pub(super) fn on_cancelled(&mut self, channel: &Arc<Channel>, request: &Request) {
+        self.progress = Progress::Over;
+        if let Some(reason) = request.headers.named("Reason") {
+            channel.set_var("sip_reason", reason);
+        }
+        channel.set_vars([
+            ("sip_invite_failure_status", "487".to_owned()),
+            ("sip_invite_failure_phrase", "CANCEL".to_owned()),
+            ("sip_hangup_disposition", "recv_cancel".to_owned()),
+        ]);
+        self.note_end(channel, 487, "CANCEL", Cause::ORIGINATOR_CANCEL);
+        channel.hangup(Cause::ORIGINATOR_CANCEL);
+    }
+
+    pub(super) fn on_reinvite(&mut self, channel: &Arc<Channel>, offer: &InDialog) -> LegEvent {
+        channel.fire_custom("sofia::reinvite", |_| {}, |_| {});
+        let sdp = sdp_of(&offer.request.body, offer.request.headers.get(Name::ContentType));
+        let was_held = self.audio.is_held_by_peer();
+        let answer = match &sdp {
+            Some(sdp) => {
+                channel.set_var("sip_reinvite_sdp", sdp.as_str());
+                channel.set_var("switch_r_sdp", sdp.as_str());
+                self.audio.answer_again(channel, sdp)
+            }
+            None => self.audio.offer(channel, None),
+        };
+        let Some(dialog) = &self.dialog else { return LegEvent::Other };
+        match answer {
+            Ok(text) => {
+                let mut headers = Headers::new();
+                headers.push(Name::Contact, self.contact_in_dialog());
+                dialog.respond(offer.id, 200, "OK", headers, Some(Body::sdp(text)));
+            }
+            Err(_) => dialog.respond(offer.id, 488, "", Headers::new(), None),
+        }
+        match (was_held, self.audio.is_held_by_peer()) {
+            (false, true) => LegEvent::RemoteHold(true),
+            (true, false) => LegEvent::RemoteHold(false),
+            _ => LegEvent::Other,
+        }
+    }
+
+    pub(super) fn contact_in_dialog(&self) -> String {
+        match &self.side {
+            Side::Inbound { .. } => self.reply_contact(),
+            Side::Outbound { .. } => format!("<{}>", self.profile.url()),
+        }
+    }
+
+    pub(super) fn on_info(&mut self, channel: &Arc<Channel>, info: &InDialog) -> LegEvent {
+        if let Some(dialog) = &self.dialog {
+            dialog.respond(info.id, 200, "OK", Headers::new(), None);
+        }
+        let content =
+            info.request.headers.get(Name::ContentType).unwrap_or_default().to_ascii_lowercase();
+        let body = String::from_utf8_lossy(&info.request.body);
+        let Some(digit) = digit_of_info(&content, &body) else {
+            channel.fire_with(
+                esl_server::EventName::RecvInfo,
+                |event| {
+                    event.push("SIP-Content-Type", content.as_str());
+                    event.set_body(info.request.body.clone());
+                },
+                |_| {},
+            );
+            return LegEvent::Other;
+        };
+        let by_info =
+            channel.var("dtmf_type").is_some_and(|kind| kind.eq_ignore_ascii_case("info"));
+        if by_info || self.profile.settings.load().liberal_dtmf || channel.is_true("liberal_dtmf") {
+            return LegEvent::Digit(digit);
+        }
+        tracing::warn!(uuid = %channel.uuid(), "IGNORE INFO DTMF({}) (This channel was not configured to use INFO DTMF!)", digit.digit);
+        LegEvent::Other
+    }
+
+    pub(super) fn on_refer(&mut self, channel: &Arc<Channel>, refer: &InDialog) -> LegEvent {
+        let Some(dialog) = &self.dialog else { return LegEvent::Other };
+        let target =
+            refer.request.headers.named("Refer-To").or_else(|| refer.request.headers.named("r"));
+        if self.profile.settings.load().disable_transfer {
+            dialog.respond(refer.id, 403, "", Headers::new(), None);
+            return LegEvent::Other;
+        }
+        let Some(address) = target.and_then(sip::uri::NameAddr::parse) else {
+            dialog.respond(refer.id, 400, "Bad Refer-To", Headers::new(), None);
+            return LegEvent::Other;
+        };
+        let mut headers = Headers::new();
+        headers.push(Name::Expires, "60");
+        headers.push(Name::Contact, self.contact_in_dialog());
+        dialog.respond(refer.id, 202, "Accepted", headers, None);
+        let cseq = refer.request.headers.cseq().map(|cseq| cseq.number).unwrap_or_default();
+        let mut headers = Headers::new();
+        headers.push(Name::Contact, self.contact_in_dialog());
+        headers.push_text("Event", format!("refer;id={cseq}"));
+        headers.push_text("Subscription-State", "terminated;reason=noresource");
+        let sent = dialog.request(
+            Method::Notify,
+            headers,
+            Some(Body::new("message/sipfrag;version=2.0", "SIP/2.0 200 OK\r\n")),
+        );
+        tokio::spawn(sent);
+        let replaces =
+            address.uri.headers().to_ascii_lowercase().contains("replaces=").then(|| {
+                let text = address.uri.headers();
+                sip::uri::unescape(text.split_once('=').map_or("", |(_, value)| value))
+            });
+        let replaced = replaces.as_deref().and_then(|text| find_dialog(channel, text));
+        LegEvent::Refer {
+            to: address.uri.user().unwrap_or_else(|| address.uri.host()).to_owned(),
+            refer_to: target.unwrap_or_default().to_owned(),
+            referred_by: refer.request.headers.named("Referred-By").map(str::to_owned),
+            replaces: replaced,
+        }
+    }
+
+    pub(super) fn on_dialog(&mut self, channel: &Arc<Channel>, event: DialogEvent) -> LegEvent {
+        match event {
+            DialogEvent::Provisional(response) => self.on_provisional(channel, &response),
+            DialogEvent::Answered(response) => self.on_answered(channel, &response),
+            DialogEvent::Failed(failure) => {
+                self.on_failed(channel, &failure);
+                LegEvent::Other
+            }
+            DialogEvent::Cancelled(request) => {
+                self.on_cancelled(channel, &request);
+                LegEvent::Other
+            }
+            DialogEvent::Acked(request) => {
+                variables::of_ack(channel, &request);
+                if let Some(sdp) = sdp_of(&request.body, request.headers.get(Name::ContentType)) {
+                    if !self.audio.has_remote_offer() {
+                        channel.set_var("switch_r_sdp", sdp.as_str());
+                        if let Err(cause) = self.audio.accept(channel, &sdp) {
+                            channel.hangup(cause);
+                        }
+                    }
+                }
+                LegEvent::Other
+            }
+            DialogEvent::Bye(request) => {
+                self.on_bye(channel, &request);
+                LegEvent::Other
+            }
+            DialogEvent::Reinvite(offer) | DialogEvent::Update(offer) => {
+                self.on_reinvite(channel, &offer)
+            }
+            DialogEvent::Info(info) => self.on_info(channel, &info),
+            DialogEvent::Refer(refer) => self.on_refer(channel, &refer),
+            DialogEvent::Notify(request) => {
+                if let Some(dialog) = &self.dialog {
+                    dialog.respond(request.id, 200, "OK", Headers::new(), None);
+                }
+                LegEvent::Other
+            }
+            DialogEvent::Message(request) => {
+                if let Some(dialog) = &self.dialog {
+                    dialog.respond(request.id, 202, "Accepted", Headers::new(), None);
+                }
+                LegEvent::Other
+            }
+            DialogEvent::ReinviteDone(Ok(response)) => {
+                if let Some(sdp) = sdp_of(&response.body, response.headers.get(Name::ContentType)) {
+                    channel.set_var("switch_r_sdp", sdp.as_str());
+                    let _kept = self.audio.accept(channel, &sdp);
+                }
+                LegEvent::Other
+            }
+            DialogEvent::ReinviteDone(Err(_)) | DialogEvent::Prack(_) => LegEvent::Other,
+            DialogEvent::Terminated(ended) => {
+                self.progress = Progress::Over;
+                channel.hangup(match ended {
+                    Ended::NoAck => Cause::PROTOCOL_ERROR,
+                    Ended::PeerGone | Ended::Transport => Cause::NORMAL_TEMPORARY_FAILURE,
+                    Ended::ByUs | Ended::Stopped => Cause::NORMAL_CLEARING,
+                });
+                LegEvent::Other
+            }
+        }
+    }
+}
+
+/// The digit an INFO body names.
+fn digit_of_info(content_type: &str, body: &str) -> Option<Digit> {
+    let line = |key: &str| {
+        body.lines().find_map(|line| {
+            let (name, value) = line.split_once('=')?;
+            name.trim().eq_ignore_ascii_case(key).then(|| value.trim().to_owned())
+        })
+    };
+    let (signal, ms) = if content_type.starts_with("application/dtmf-relay") {
+        (line("Signal")?, line("Duration").map_or(250, |text| text::int(&text)))
+    } else if content_type.starts_with("application/dtmf") {
+        (body.trim().to_owned(), 250)
+    } else if content_type.starts_with("application/vnd.nortelnetworks.digits") {
+        (line("d")?, 250)
+    } else {
+        return None;
+    };
+    let digit = match signal.as_str() {
+        "10" => '*',
+        "11" => '#',
+        "12" => 'A',
+        "13" => 'B',
+        "14" => 'C',
+        "15" => 'D',
+        other => other.chars().next()?.to_ascii_uppercase(),
+    };
+    let valid = digit.is_ascii_digit() || matches!(digit, '*' | '#' | 'A'..='D' | 'F');
+    let duration = u32::try_from(ms.clamp(50, 24_000)).unwrap_or(250) * 8;
+    valid.then_some(Digit { digit, duration, source: DigitSource::Endpoint })
+}
+
+/// The local call a `Replaces` value names.
+fn find_dialog(channel: &Channel, replaces: &str) -> Option<String> {
+    let call_id = replaces.split(';').next()?.trim().to_owned();
+    channel
+        .switch()
+        .channels()
+        .into_iter()
+        .find(|other| {
+            other.uuid() != channel.uuid() && other.var("sip_call_id").as_deref() == Some(&call_id)
+        })
+        .map(|other| other.uuid().to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn digits_arrive_in_three_kinds_of_info() {
+        let relay = digit_of_info("application/dtmf-relay", "Signal=5\r\nDuration=160\r\n");
+        assert_eq!(relay.map(|digit| (digit.digit, digit.duration)), Some(('5', 1280)));
+        assert_eq!(
+            digit_of_info("application/dtmf-relay", "Signal= 10\r\n").map(|digit| digit.digit),
+            Some('*')
+        );
+        assert_eq!(digit_of_info("application/dtmf", "7").map(|digit| digit.digit), Some('7'));
+        assert_eq!(digit_of_info("application/dtmf", "x"), None);
+        assert_eq!(digit_of_info("text/plain", "5"), None);
+    }
+}

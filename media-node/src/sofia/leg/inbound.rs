@@ -1,0 +1,185 @@
+//! The side of a call that came in: what the INVITE says, ringing, early media, the answer.
+
+use std::sync::Arc;
+
+use sip::message::{Headers, Name};
+use sip::stack::{Body, Dialog};
+
+use super::super::variables;
+use super::{Progress, Side, SofiaLeg, sdp_of};
+use crate::call::{Cause, Channel};
+
+impl SofiaLeg {
+    pub(super) fn set_up_inbound(&mut self, channel: &Arc<Channel>) -> Result<(), Cause> {
+        self.count();
+        let Side::Inbound { request, path, caller, admission } = &mut self.side else {
+            return Ok(());
+        };
+        variables::of_invite(channel, &self.profile, request, path, &admission.variables);
+        let caller = caller.take();
+        let sdp = sdp_of(&request.body, request.headers.get(Name::ContentType));
+        let settings = self.profile.settings.load_full();
+        let result = match sdp {
+            None if settings.enable_3pcc => {
+                channel.set_var("endpoint_disposition", "RECEIVED_NOSDP");
+                Ok(())
+            }
+            None => {
+                channel.set_var("endpoint_disposition", "3PCC DISABLED");
+                Err(Cause::MANDATORY_IE_MISSING)
+            }
+            Some(sdp) => {
+                channel.set_var("switch_r_sdp", sdp.as_str());
+                if settings.late_negotiation {
+                    channel.set_var("endpoint_disposition", "DELAYED NEGOTIATION");
+                    Ok(())
+                } else {
+                    self.audio
+                        .consider(channel, &sdp, &settings.inbound_codecs)
+                        .inspect(|()| channel.set_var("endpoint_disposition", "RECEIVED"))
+                }
+            }
+        };
+        if let Some(caller) = caller {
+            channel.with(|data| data.profile = Some(*caller));
+        }
+        result
+    }
+
+    /// Our Contact in replies: the number that was called, at our address.
+    pub(super) fn reply_contact(&self) -> String {
+        let Side::Inbound { request, path, .. } = &self.side else {
+            return format!("<{}>", self.profile.url());
+        };
+        let user = request
+            .headers
+            .to_addr()
+            .and_then(|to| to.uri.user().map(str::to_owned))
+            .unwrap_or_else(|| self.profile.settings.load().contact_user.clone());
+        let ip = self.profile.sip_ip_for(Some(path.remote.ip()));
+        format!(
+            "<sip:{user}@{}:{};transport={}>",
+            crate::sofia::profile::host_text(ip),
+            self.profile.port(),
+            path.transport.as_param()
+        )
+    }
+
+    pub(super) fn reply_headers(&self, channel: &Channel, provisional: bool) -> Headers {
+        let mut headers = Headers::new();
+        headers.push(Name::Contact, self.reply_contact());
+        let prefix = if provisional { "sip_ph_" } else { "sip_rh_" };
+        for (name, value) in variables::headers_from(channel, prefix) {
+            headers.push_text(&name, value);
+        }
+        self.push_callee_identity(channel, &mut headers, provisional);
+        headers
+    }
+
+    /// Who answers, or would: `Remote-Party-ID` or `P-Asserted-Identity` towards the caller.
+    pub(super) fn push_callee_identity(
+        &self,
+        channel: &Channel,
+        headers: &mut Headers,
+        provisional: bool,
+    ) {
+        let settings = self.profile.settings.load();
+        if !settings.pass_callee_id || (provisional && !settings.cid_in_1xx) {
+            return;
+        }
+        let profile = channel.profile();
+        let number = first(&[
+            channel.var("effective_callee_id_number").unwrap_or_default(),
+            profile.callee_id_number,
+            profile.destination_number,
+        ]);
+        let name = first(&[
+            channel.var("effective_callee_id_name").unwrap_or_default(),
+            profile.callee_id_name,
+            number.clone(),
+        ]);
+        let ip = crate::sofia::profile::host_text(self.profile.sip_ip_for(None));
+        let kind = channel.var("sip_cid_type").unwrap_or_else(|| settings.cid_type.clone());
+        match kind.as_str() {
+            "none" => {}
+            "pid" => {
+                headers.push_text("P-Asserted-Identity", format!("\"{name}\" <sip:{number}@{ip}>"))
+            }
+            _ => headers.push_text(
+                "Remote-Party-ID",
+                format!("\"{name}\" <sip:{number}@{ip}>;party=calling;privacy=off;screen=no"),
+            ),
+        }
+    }
+
+    pub(super) fn show_local_tag(&self, channel: &Channel) {
+        if let Some(info) = self.dialog.as_ref().and_then(Dialog::info) {
+            channel.set_var("sip_to_tag", info.local_tag.as_str());
+        }
+    }
+
+    /// Chooses codecs that were left to be chosen late.
+    pub(super) fn negotiate_late(&mut self, channel: &Channel) -> Result<(), Cause> {
+        if self.audio.has_remote_offer() {
+            return Ok(());
+        }
+        let Some(sdp) = channel.var("switch_r_sdp") else { return Ok(()) };
+        let codecs = self.profile.settings.load().inbound_codecs.clone();
+        self.audio.consider(channel, &sdp, &codecs)
+    }
+
+    /// Our description for a 183 or 200.
+    pub(super) fn local_description(&mut self, channel: &Channel) -> Result<String, Cause> {
+        self.negotiate_late(channel)?;
+        let near = channel.partner();
+        if self.audio.has_remote_offer() {
+            self.audio.answer(channel, near.as_deref())
+        } else {
+            let codecs = self.profile.settings.load().inbound_codecs.clone();
+            self.audio.use_codecs(channel, &codecs);
+            self.audio.offer(channel, near.as_deref())
+        }
+    }
+
+    pub(super) fn answer_inbound(&mut self, channel: &Arc<Channel>) -> Result<(), Cause> {
+        let sdp = self.local_description(channel)?;
+        let headers = self.reply_headers(channel, false);
+        let Some(dialog) = &self.dialog else { return Err(Cause::WRONG_CALL_STATE) };
+        dialog.answer(headers, Some(Body::sdp(sdp)));
+        self.progress = Progress::Answered;
+        channel.mark_answered();
+        channel.set_var("endpoint_disposition", "ANSWER");
+        Ok(())
+    }
+
+    pub(super) fn early_media_inbound(&mut self, channel: &Arc<Channel>) -> Result<(), Cause> {
+        let sdp = self.local_description(channel)?;
+        let headers = self.reply_headers(channel, true);
+        let status = if channel.is_true("early_use_180") {
+            (180, "Ringing")
+        } else {
+            (183, "Session Progress")
+        };
+        if let Some(dialog) = &self.dialog {
+            dialog.provisional(status.0, status.1, headers, Some(Body::sdp(sdp)));
+        }
+        self.progress = Progress::EarlyMedia;
+        channel.set_var("endpoint_disposition", "EARLY MEDIA");
+        channel.mark_pre_answered();
+        Ok(())
+    }
+
+    pub(super) fn ring_inbound(&mut self, channel: &Arc<Channel>, queued: bool) {
+        let headers = self.reply_headers(channel, true);
+        if let Some(dialog) = &self.dialog {
+            let (status, reason) = if queued { (182, "Queued") } else { (180, "Ringing") };
+            dialog.provisional(status, reason, headers, None);
+        }
+        self.progress = self.progress.max(Progress::Ringing);
+        self.show_local_tag(channel);
+    }
+}
+
+fn first(choices: &[String]) -> String {
+    choices.iter().find(|text| !text.is_empty()).cloned().unwrap_or_default()
+}

@@ -1,0 +1,273 @@
+//! A channel's SIP side: one dialog, one audio, and what each does to the channel.
+
+mod actions;
+mod dialog;
+mod inbound;
+mod outbound;
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use sip::message::{Headers, Request};
+use sip::stack::{Dialog, DialogEvent, InviteSpec, Path};
+use tokio::sync::mpsc;
+
+use super::audio::Audio;
+use super::inbound::Admission;
+use super::profile::Profile;
+use crate::BoxFuture;
+use crate::call::{CallerProfile, Cause, Channel, EndpointLeg, Indication, LegEvent, State};
+
+/// How far the signalling went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Progress {
+    Nothing,
+    Ringing,
+    EarlyMedia,
+    Answered,
+    Over,
+}
+
+/// A SIP leg.
+pub struct SofiaLeg {
+    profile: Arc<Profile>,
+    dialog: Option<Dialog>,
+    events: Option<mpsc::Receiver<DialogEvent>>,
+    audio: Audio,
+    progress: Progress,
+    side: Side,
+    counted: bool,
+    disposition: Option<&'static str>,
+    refusal: Option<Refusal>,
+}
+
+/// How an unanswered inbound call is refused, when not simply by its cause.
+struct Refusal {
+    status: u16,
+    reason: String,
+    contacts: Vec<String>,
+}
+
+/// What only one of the two directions has.
+enum Side {
+    Inbound {
+        request: Arc<Request>,
+        path: Path,
+        caller: Option<Box<CallerProfile>>,
+        admission: Admission,
+    },
+    Outbound {
+        invite: Option<Box<InviteSpec>>,
+        gateway: Option<Arc<super::Gateway>>,
+    },
+}
+
+impl SofiaLeg {
+    /// The leg of a call that came in.
+    #[allow(
+        clippy::too_many_arguments,
+        reason = "made in one place, of parts that belong together only here"
+    )]
+    pub fn inbound(
+        profile: Arc<Profile>,
+        dialog: Dialog,
+        events: mpsc::Receiver<DialogEvent>,
+        audio: Audio,
+        request: Arc<Request>,
+        path: Path,
+        caller: CallerProfile,
+        admission: Admission,
+    ) -> Self {
+        let side = Side::Inbound { request, path, caller: Some(Box::new(caller)), admission };
+        Self {
+            profile,
+            dialog: Some(dialog),
+            events: Some(events),
+            audio,
+            progress: Progress::Nothing,
+            side,
+            counted: false,
+            disposition: None,
+            refusal: None,
+        }
+    }
+
+    /// The leg of a call to be made.
+    pub fn outbound(
+        profile: Arc<Profile>,
+        invite: InviteSpec,
+        audio: Audio,
+        gateway: Option<Arc<super::Gateway>>,
+    ) -> Self {
+        let side = Side::Outbound { invite: Some(Box::new(invite)), gateway };
+        Self {
+            profile,
+            dialog: None,
+            events: None,
+            audio,
+            progress: Progress::Nothing,
+            side,
+            counted: false,
+            disposition: None,
+            refusal: None,
+        }
+    }
+
+    /// The profile.
+    #[must_use]
+    pub fn profile(&self) -> &Arc<Profile> {
+        &self.profile
+    }
+
+    /// Identifiers of the dialog.
+    #[must_use]
+    pub fn dialog(&self) -> Option<&Dialog> {
+        self.dialog.as_ref()
+    }
+
+    fn count(&mut self) {
+        if !std::mem::replace(&mut self.counted, true) {
+            self.profile.counters.in_use.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+impl EndpointLeg for SofiaLeg {
+    fn kind(&self) -> &'static str {
+        "sofia"
+    }
+
+    fn starts_in(&self) -> State {
+        match self.side {
+            Side::Inbound { .. } => State::New,
+            Side::Outbound { .. } => State::Init,
+        }
+    }
+
+    fn on_new<'a>(&'a mut self, channel: &'a Arc<Channel>) -> BoxFuture<'a, Result<(), Cause>> {
+        Box::pin(async move { self.set_up_inbound(channel) })
+    }
+
+    fn on_init<'a>(&'a mut self, channel: &'a Arc<Channel>) -> BoxFuture<'a, Result<(), Cause>> {
+        Box::pin(async move {
+            match self.side {
+                Side::Inbound { .. } => Ok(()),
+                Side::Outbound { .. } => self.start_outbound(channel),
+            }
+        })
+    }
+
+    fn on_routing<'a>(&'a mut self, _channel: &'a Arc<Channel>) -> BoxFuture<'a, ()> {
+        Box::pin(async move {
+            if matches!(self.side, Side::Inbound { .. })
+                && self.progress == Progress::Nothing
+                && self.profile.settings.load().auto_invite_100
+            {
+                if let Some(dialog) = &self.dialog {
+                    dialog.provisional(100, "Trying", Headers::new(), None);
+                }
+            }
+        })
+    }
+
+    fn on_hangup<'a>(&'a mut self, channel: &'a Arc<Channel>, cause: Cause) -> BoxFuture<'a, ()> {
+        Box::pin(async move {
+            if let Some(disposition) = self.disposition.take() {
+                channel.set_var("sip_hangup_disposition", disposition);
+            }
+            self.say_goodbye(channel, cause);
+            super::variables::set_rtp_statistics(channel);
+            if std::mem::replace(&mut self.counted, false) {
+                self.profile.counters.in_use.fetch_sub(1, Ordering::Relaxed);
+            }
+        })
+    }
+
+    fn indicate<'a>(
+        &'a mut self,
+        channel: &'a Arc<Channel>,
+        what: Indication,
+    ) -> BoxFuture<'a, Result<(), Cause>> {
+        Box::pin(async move {
+            let inbound = matches!(self.side, Side::Inbound { .. });
+            match what {
+                Indication::Ringing { queued } if inbound => {
+                    self.ring_inbound(channel, queued);
+                    Ok(())
+                }
+                Indication::EarlyMedia if inbound => self.early_media_inbound(channel),
+                Indication::Answer if inbound => self.answer_inbound(channel),
+                Indication::Ringing { .. } | Indication::EarlyMedia | Indication::Answer => Ok(()),
+                Indication::Hold(_) => self.hold(channel, true),
+                Indication::Unhold => self.hold(channel, false),
+                Indication::Respond { code, phrase } => self.respond(channel, code, &phrase),
+                Indication::Redirect(targets) => self.redirect(channel, &targets),
+                Indication::Deflect(target) => self.deflect(channel, &target).await,
+                Indication::Display { name, number } => {
+                    if channel.is_answered() && self.peer_takes_displays() {
+                        self.send_info(
+                            "message/update_display",
+                            format!("From:\r\nTo: \"{name}\" {number}\r\n"),
+                        )
+                    } else {
+                        Ok(())
+                    }
+                }
+                Indication::Info { content_type, body } => self.send_info(&content_type, body),
+                Indication::PhoneEvent(_) => Err(Cause::NONE),
+                Indication::Digits(digits) => self.send_digits(channel, &digits),
+                Indication::RemoteSdp(sdp) => self.reinvite(sdp),
+                Indication::LocalMedia => {
+                    let sdp = self.audio.offer(channel, None).map_err(|_| Cause::NONE)?;
+                    self.reinvite(sdp)
+                }
+            }
+        })
+    }
+
+    fn event<'a>(&'a mut self, channel: &'a Arc<Channel>) -> BoxFuture<'a, LegEvent> {
+        Box::pin(async move {
+            let Self { events, audio, .. } = self;
+            let signalling = async {
+                match events {
+                    Some(events) => events.recv().await,
+                    None => std::future::pending().await,
+                }
+            };
+            let media = async {
+                match &mut audio.events {
+                    Some(events) => match events.recv().await {
+                        Some(event) => event,
+                        None => std::future::pending().await,
+                    },
+                    None => std::future::pending().await,
+                }
+            };
+            // Only the two receipts wait; what they lead to does not, so dropping this loses nothing.
+            let event = tokio::select! {
+                biased;
+                event = signalling => event,
+                event = media => return LegEvent::Media(event),
+            };
+            match event {
+                Some(event) => self.on_dialog(channel, event),
+                None => {
+                    self.events = None;
+                    if self.progress != Progress::Over {
+                        channel.hangup(Cause::NORMAL_TEMPORARY_FAILURE);
+                    }
+                    LegEvent::Other
+                }
+            }
+        })
+    }
+}
+
+/// Session description of a body, if it is one.
+fn sdp_of(body: &[u8], content_type: Option<&str>) -> Option<String> {
+    let is_sdp =
+        content_type.is_none_or(|kind| kind.to_ascii_lowercase().starts_with("application/sdp"));
+    // The reference shows descriptions as its own printer writes them: the default direction is left out.
+    (is_sdp && !body.is_empty())
+        .then(|| String::from_utf8_lossy(body).replace("a=sendrecv\r\n", ""))
+}

@@ -1,0 +1,183 @@
+//! The side of a call we make: the INVITE, and what its responses mean.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use sip::message::{Name, Response};
+use sip::stack::{Body, Dialog, Failure};
+
+use super::super::cause::{cause_of, cause_of_reason};
+use super::super::variables::{self, Local};
+use super::{Progress, Side, SofiaLeg, sdp_of};
+use crate::call::{Cause, Channel, LegEvent};
+
+impl SofiaLeg {
+    pub(super) fn start_outbound(&mut self, channel: &Arc<Channel>) -> Result<(), Cause> {
+        self.count();
+        self.profile.counters.calls_out.fetch_add(1, Ordering::Relaxed);
+        let Side::Outbound { invite, gateway } = &mut self.side else { return Ok(()) };
+        if let Some(gateway) = gateway {
+            gateway.counters.calls_out.fetch_add(1, Ordering::Relaxed);
+        }
+        let Some(mut spec) = invite.take() else { return Err(Cause::WRONG_CALL_STATE) };
+        let codecs = self.profile.settings.load().outbound_codecs.clone();
+        self.audio.use_codecs(channel, &codecs);
+        let near =
+            channel.var("originating_leg_uuid").and_then(|uuid| channel.switch().channel(&uuid));
+        let sdp = match channel.var("bypass_sdp") {
+            Some(sdp) => sdp,
+            None => self.audio.offer(channel, near.as_deref())?,
+        };
+        crate::sofia::outbound::finish_headers(channel, &self.profile, &mut spec);
+        spec.body = Some(Body::sdp(sdp));
+        channel.set_vars([
+            ("sip_outgoing_contact_uri", spec.contact.to_string()),
+            ("sip_req_uri", variables::user_at_host(&spec.request_uri)),
+            ("sip_to_host", host_port(&spec.request_uri)),
+            ("sip_from_host", spec.from.uri.host().to_owned()),
+            ("sofia_profile_name", self.profile.name.clone()),
+            ("recovery_profile_name", self.profile.name.clone()),
+            ("sofia_profile_url", self.profile.url()),
+        ]);
+        let (dialog, events) = self.profile.stack.invite(*spec);
+        self.dialog = Some(dialog);
+        self.events = Some(events);
+        Ok(())
+    }
+
+    /// Where the peer's messages come from: known from its first response, else from where we sent.
+    pub(super) fn source(&self, channel: &Channel) -> Option<SocketAddr> {
+        let known = self.dialog.as_ref().and_then(Dialog::info).and_then(|info| info.path);
+        known.map(|path| path.remote).or_else(|| {
+            let uri = sip::uri::Uri::parse(&channel.var("sip_destination_url")?)?;
+            Some(SocketAddr::new(uri.host_ip()?, uri.port().unwrap_or(5060)))
+        })
+    }
+
+    pub(super) fn note_source(&self, channel: &Channel) {
+        if let Some(source) = self.source(channel) {
+            variables::of_source(channel, source);
+        }
+    }
+
+    pub(super) fn note_response(&self, channel: &Channel, response: &Response) {
+        let source = self.source(channel);
+        let local = Local { ip: self.profile.settings.load().sip_ip, profile: &self.profile };
+        variables::of_response(channel, response, source, &local);
+        if let Some(source) = source {
+            channel.with(|data| {
+                if let Some(profile) = &mut data.profile {
+                    if profile.network_addr.is_empty() {
+                        profile.network_addr = source.ip().to_string();
+                    }
+                }
+            });
+        }
+        let prefix = if response.status < 200 { "sip_ph_" } else { "sip_rh_" };
+        variables::custom_headers(channel, &response.headers, prefix, false);
+    }
+
+    pub(super) fn on_provisional(
+        &mut self,
+        channel: &Arc<Channel>,
+        response: &Response,
+    ) -> LegEvent {
+        if response.status == 100 {
+            return LegEvent::Other;
+        }
+        self.note_response(channel, response);
+        let sdp = sdp_of(&response.body, response.headers.get(Name::ContentType));
+        match sdp {
+            Some(sdp) if matches!(response.status, 180 | 183) => {
+                if self.progress < Progress::EarlyMedia {
+                    channel.set_var("switch_r_sdp", sdp.as_str());
+                    self.audio.show_offered(channel, &sdp);
+                    channel.set_var("endpoint_disposition", "EARLY MEDIA");
+                    channel.announce_pre_answer();
+                    if let Err(cause) = self.audio.accept(channel, &sdp) {
+                        channel.hangup(cause);
+                        return LegEvent::Other;
+                    }
+                    self.progress = Progress::EarlyMedia;
+                    channel.set_var("endpoint_disposition", "EARLY MEDIA");
+                    channel.notify();
+                    return LegEvent::EarlyMedia;
+                }
+                LegEvent::Other
+            }
+            _ if response.status == 183 && self.profile.settings.load().ignore_183_nosdp => {
+                LegEvent::Other
+            }
+            _ if matches!(response.status, 180 | 182 | 183) => {
+                self.progress = self.progress.max(Progress::Ringing);
+                if channel.mark_ring_ready() { LegEvent::Ringing } else { LegEvent::Other }
+            }
+            _ => LegEvent::Other,
+        }
+    }
+
+    pub(super) fn on_answered(&mut self, channel: &Arc<Channel>, response: &Response) -> LegEvent {
+        self.note_response(channel, response);
+        if let Some(sdp) = sdp_of(&response.body, response.headers.get(Name::ContentType)) {
+            let same = channel.var("switch_r_sdp").is_some_and(|old| old == sdp);
+            channel.set_var("switch_r_sdp", sdp.as_str());
+            if !same || self.progress < Progress::EarlyMedia {
+                if let Err(cause) = self.audio.accept(channel, &sdp) {
+                    channel.hangup(cause);
+                    return LegEvent::Other;
+                }
+            }
+        } else if self.audio.agreed.is_none() {
+            channel.hangup(Cause::INCOMPATIBLE_DESTINATION);
+            return LegEvent::Other;
+        }
+        self.progress = Progress::Answered;
+        channel.mark_answered();
+        channel.set_var("endpoint_disposition", "ANSWER");
+        LegEvent::Answered
+    }
+
+    pub(super) fn on_failed(&mut self, channel: &Arc<Channel>, failure: &Failure) {
+        self.progress = Progress::Over;
+        let status = failure.status();
+        let mut cause = cause_of(status);
+        let mut phrase = String::new();
+        if let Some(response) = failure.response() {
+            self.note_source(channel);
+            phrase.clone_from(&response.reason);
+            if let Some(reason) = response.headers.named("Reason") {
+                channel.set_var("sip_reason", reason);
+                if !channel.is_true("ignore_q850_reason") {
+                    cause = cause_of_reason(reason).unwrap_or(cause);
+                }
+            }
+        } else if let Failure::NoResponse(error) = failure {
+            tracing::info!(uuid = %channel.uuid(), "{}: {error}", channel.name());
+        }
+        let status_text = status.to_string();
+        channel.set_vars([
+            ("sip_invite_failure_status", status_text.clone()),
+            ("sip_invite_failure_phrase", phrase.clone()),
+        ]);
+        if let Some(caller) =
+            channel.var("originating_leg_uuid").and_then(|uuid| channel.switch().channel(&uuid))
+        {
+            caller.set_vars([
+                ("sip_invite_failure_status", status_text.clone()),
+                ("sip_invite_failure_phrase", phrase.clone()),
+                ("last_bridge_proto_specific_hangup_cause", format!("sip:{status}")),
+            ]);
+        }
+        self.note_end(channel, status, &phrase, cause);
+        self.profile.counters.failed_out.fetch_add(1, Ordering::Relaxed);
+        channel.hangup(cause);
+    }
+}
+
+fn host_port(uri: &sip::uri::Uri) -> String {
+    match uri.port() {
+        Some(port) => format!("{}:{port}", uri.host()),
+        None => uri.host().to_owned(),
+    }
+}
