@@ -62,13 +62,13 @@ impl<'t> Parser<'t> {
     fn statement(&mut self) -> Option<f64> {
         self.space();
         let before = self.rest;
-        if let Some(name) = self.name() {
-            if self.eat('=') {
-                let value = self.sum()?;
-                self.variables.retain(|(known, _)| *known != name);
-                self.variables.push((name, value));
-                return Some(value);
-            }
+        if let Some(name) = self.name()
+            && self.eat('=')
+        {
+            let value = self.sum()?;
+            self.variables.retain(|(known, _)| *known != name);
+            self.variables.push((name, value));
+            return Some(value);
         }
         self.rest = before;
         self.sum()

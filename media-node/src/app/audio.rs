@@ -303,7 +303,7 @@ async fn displace_session(session: &mut Session, argument: &str) -> AppResult {
     let words = text::words(argument, 3);
     let Some(path) = words.first() else { return Ok(()) };
     let flags = words.iter().skip(1).find(|w| !w.starts_with('+')).map_or("", String::as_str);
-    let limit = words.iter().skip(1).find_map(|w| w.strip_prefix('+')).map(|ms| text::int(ms));
+    let limit = words.iter().skip(1).find_map(|w| w.strip_prefix('+')).map(text::int);
     let limit = limit.and_then(|ms| u64::try_from(ms).ok()).filter(|ms| *ms > 0);
     let channel = Arc::clone(session.channel());
     if let Err(error) = displace(&channel, path, flags, limit.map(Duration::from_millis)) {

@@ -67,10 +67,10 @@ fn after_failure(session: &mut Session, cause: Cause) -> AppResult {
 fn continues(channel: &Channel, cause: Cause) -> bool {
     let go_on = channel.var("continue_on_fail");
     let failures = channel.var("failure_causes");
-    if let Some(list) = &failures {
-        if !listed(list, cause) {
-            return true;
-        }
+    if let Some(list) = &failures
+        && !listed(list, cause)
+    {
+        return true;
     }
     if let Some(rule) = &go_on {
         return text::is_true(rule)

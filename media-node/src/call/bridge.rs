@@ -88,10 +88,10 @@ fn join(own: &Arc<Channel>, peer: &Arc<Channel>) {
     own.with(|data| {
         data.bridged_to = Some(Arc::clone(peer.uuid()));
         data.other = Some((OtherType::Originatee, peer_profile.clone()));
-        if let Some(profile) = &mut data.profile {
-            if profile.times.bridged == 0 {
-                profile.times.bridged = now;
-            }
+        if let Some(profile) = &mut data.profile
+            && profile.times.bridged == 0
+        {
+            profile.times.bridged = now;
         }
     });
     peer.with(|data| {
@@ -99,10 +99,10 @@ fn join(own: &Arc<Channel>, peer: &Arc<Channel>) {
         if data.other.is_none() {
             data.other = Some((OtherType::Originator, own_profile));
         }
-        if let Some(profile) = &mut data.profile {
-            if profile.times.bridged == 0 {
-                profile.times.bridged = now;
-            }
+        if let Some(profile) = &mut data.profile
+            && profile.times.bridged == 0
+        {
+            profile.times.bridged = now;
         }
     });
     own.unset_var("originate_signal_bond");
@@ -130,10 +130,10 @@ fn fire_bridge(own: &Channel, name: EventName, peer: &Channel) {
 }
 
 fn connect_media(own: &Channel, peer: &Channel) {
-    if let (Some(a), Some(b)) = (own.media(), peer.media()) {
-        if let Err(error) = a.bridge(&b) {
-            tracing::error!(uuid = %own.uuid(), "Cannot connect the media of {} and {}: {error}", own.name(), peer.name());
-        }
+    if let (Some(a), Some(b)) = (own.media(), peer.media())
+        && let Err(error) = a.bridge(&b)
+    {
+        tracing::error!(uuid = %own.uuid(), "Cannot connect the media of {} and {}: {error}", own.name(), peer.name());
     }
 }
 

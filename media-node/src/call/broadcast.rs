@@ -14,10 +14,10 @@ pub fn broadcast(channel: &Arc<Channel>, path: &str, legs: &str) {
     let both = legs.contains("both");
     let partner = channel.partner();
     let (app, argument, cause) = parse(path);
-    if let Some(partner) = &partner {
-        if both || legs.contains("bleg") {
-            send(partner, app, argument, cause, None);
-        }
+    if let Some(partner) = &partner
+        && (both || legs.contains("bleg"))
+    {
+        send(partner, app, argument, cause, None);
     }
     if both || !legs.contains("bleg") {
         let hold = partner.is_some() && (legs.contains("holdb") || (!both && legs.is_empty()));

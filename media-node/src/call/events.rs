@@ -75,10 +75,8 @@ impl Channel {
     #[must_use]
     pub fn channel_data(&self, with_profile_first: bool) -> Event {
         let mut event = Event::new(EventName::ChannelData);
-        if with_profile_first {
-            if let Some(profile) = &self.data.lock().profile {
-                profile.write(&mut event, Prefix::Channel);
-            }
+        if with_profile_first && let Some(profile) = &self.data.lock().profile {
+            profile.write(&mut event, Prefix::Channel);
         }
         self.describe(&mut event);
         event

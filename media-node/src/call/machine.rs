@@ -80,10 +80,8 @@ impl Session {
             | State::Hangup
             | State::Reporting
             | State::Destroy => {}
-            _ if self.channel.is_answered() => {
-                if !self.channel.flags.held.load(Ordering::Relaxed) {
-                    self.channel.set_call_state(CallState::Active);
-                }
+            _ if self.channel.is_answered() && !self.channel.flags.held.load(Ordering::Relaxed) => {
+                self.channel.set_call_state(CallState::Active);
             }
             _ if self.channel.has_media() => self.channel.set_call_state(CallState::Early),
             _ => {}

@@ -236,10 +236,10 @@ fn inherit_from_caller(global: &mut Variables, caller: &Channel) {
         "language",
     ];
     for name in NAMES {
-        if find(global, name).is_none() {
-            if let Some(value) = caller.var(name) {
-                global.push(((*name).to_owned(), value));
-            }
+        if find(global, name).is_none()
+            && let Some(value) = caller.var(name)
+        {
+            global.push(((*name).to_owned(), value));
         }
     }
     let Some(list) = caller.var("export_vars") else { return };
@@ -249,10 +249,11 @@ fn inherit_from_caller(global: &mut Variables, caller: &Channel) {
             .strip_prefix("nolocal:")
             .or_else(|| name.strip_prefix("_nolocal_"))
             .unwrap_or(name);
-        if let Some(value) = caller.var(name) {
-            if find(global, plain).is_none() && find(&exported, plain).is_none() {
-                exported.push((plain.to_owned(), value));
-            }
+        if let Some(value) = caller.var(name)
+            && find(global, plain).is_none()
+            && find(&exported, plain).is_none()
+        {
+            exported.push((plain.to_owned(), value));
         }
     }
     exported.push(("export_vars".into(), list));
@@ -340,10 +341,10 @@ async fn one_group(
     if let Some(session) = caller.as_deref_mut() {
         crate::app::ringback::stop(session);
     }
-    if let (Ok(winner), Some(session)) = (&outcome, caller.as_deref_mut()) {
-        if connect_caller(session, winner).await.is_err() {
-            outcome = Err(Cause::ORIGINATOR_CANCEL);
-        }
+    if let (Ok(winner), Some(session)) = (&outcome, caller.as_deref_mut())
+        && connect_caller(session, winner).await.is_err()
+    {
+        outcome = Err(Cause::ORIGINATOR_CANCEL);
     }
     finish(&ringing, &outcome, caller.as_deref().map(Session::channel));
     outcome.map_err(|cause| Failure { cause })

@@ -368,7 +368,7 @@ impl Audio {
         params.te_recv = agreed.telephone_event;
         params.cn_pt = agreed.comfort_noise;
         params.symmetric = settings.rtp_auto_adjust
-            && !channel.var("rtp_auto_adjust_audio").is_some_and(|v| !crate::text::is_true(&v));
+            && channel.var("rtp_auto_adjust_audio").is_none_or(|v| crate::text::is_true(&v));
         params.direction = flow(agreed.remote_direction.answer(), self.held_by_us);
         let ms = |name: &str| {
             channel

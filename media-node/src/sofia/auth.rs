@@ -135,11 +135,11 @@ fn verify(
     let domain = lookup_domain(profile, &credentials.realm);
     let user =
         config.directory.find_user(&credentials.username, &domain).filter(|user| !user.pointer)?;
-    if let Some(list) = user.params.get("auth-acl").filter(|list| !list.is_empty()) {
-        if !profile.switch.acl_allows(list, path.remote.ip()) {
-            tracing::warn!("IP {} Rejected by user acl [{list}]", path.remote.ip());
-            return None;
-        }
+    if let Some(list) = user.params.get("auth-acl").filter(|list| !list.is_empty())
+        && !profile.switch.acl_allows(list, path.remote.ip())
+    {
+        tracing::warn!("IP {} Rejected by user acl [{list}]", path.remote.ip());
+        return None;
     }
     let secret = match (user.params.get("a1-hash"), user.params.get("password")) {
         (Some(hash), _) if credentials.algorithm == Algorithm::Md5 => Secret::Ha1(hash.to_owned()),

@@ -17,7 +17,7 @@ use super::registrar;
 const SWEEP: u64 = 30;
 
 /// Runs the profile's clock until the profile is gone.
-pub fn start(profile: &Arc<Profile>) {
+pub(super) fn start(profile: &Arc<Profile>) {
     let profile = Arc::downgrade(profile);
     tokio::spawn(async move {
         let mut seconds = tokio::time::interval(Duration::from_secs(1));
@@ -30,7 +30,7 @@ pub fn start(profile: &Arc<Profile>) {
                 return;
             }
             turn += 1;
-            if turn % SWEEP == 0 {
+            if turn.is_multiple_of(SWEEP) {
                 registrar::sweep(&profile);
             }
             let gateways = profile.gateways.read().clone();

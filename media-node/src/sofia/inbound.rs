@@ -187,13 +187,13 @@ fn caller_profile(
             }
         }
     }
-    if let Some(privacy) = request.headers.named("Privacy") {
-        if ["id", "user", "full"].iter().any(|word| {
+    if let Some(privacy) = request.headers.named("Privacy")
+        && ["id", "user", "full"].iter().any(|word| {
             privacy.to_ascii_lowercase().split([';', ',']).any(|item| item.trim() == *word)
-        }) {
-            caller.hide_name = true;
-            caller.hide_number = true;
-        }
+        })
+    {
+        caller.hide_name = true;
+        caller.hide_number = true;
     }
     caller.caller_id_name = identity.name.unwrap_or_else(|| identity.number.clone());
     caller.username = if request.headers.named("P-Asserted-Identity").is_some() {

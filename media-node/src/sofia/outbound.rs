@@ -56,13 +56,13 @@ impl SofiaEndpoint {
         profile.chan_name = channel.name();
         profile.destination_number =
             route.uri.user().unwrap_or_else(|| route.uri.host()).to_owned();
-        if let Some(gateway) = &route.gateway {
-            if !gateway.destination_prefix.is_empty() {
-                profile.destination_number = profile
-                    .destination_number
-                    .trim_start_matches(gateway.destination_prefix.as_str())
-                    .to_owned();
-            }
+        if let Some(gateway) = &route.gateway
+            && !gateway.destination_prefix.is_empty()
+        {
+            profile.destination_number = profile
+                .destination_number
+                .trim_start_matches(gateway.destination_prefix.as_str())
+                .to_owned();
         }
         if profile.callee_id_number.is_empty() {
             profile.callee_id_number.clone_from(&profile.destination_number);
@@ -183,11 +183,10 @@ fn set_creation_variables(channel: &Channel, route: &Route, call: &OutgoingCall)
                 None => channel.set_var(variable.name.clone(), variable.value.as_str()),
             }
         }
-        if let Some(proxy) = &gateway.outbound_proxy {
-            if call.variable("sip_route_uri").is_none() {
-                channel
-                    .set_var("sip_route_uri", format!("sip:{}", proxy.trim_start_matches("sip:")));
-            }
+        if let Some(proxy) = &gateway.outbound_proxy
+            && call.variable("sip_route_uri").is_none()
+        {
+            channel.set_var("sip_route_uri", format!("sip:{}", proxy.trim_start_matches("sip:")));
         }
         if let Some(domain) = &gateway.from_domain {
             channel.set_var("sip_invite_domain", domain.as_str());
@@ -281,18 +280,18 @@ pub fn finish_headers(channel: &Channel, profile: &Profile, spec: &mut InviteSpe
     {
         spec.request_uri = uri;
     }
-    if let Some(params) = channel.var("sip_invite_params") {
-        if let Some(uri) = spec.request_uri.with_params(&params) {
-            spec.request_uri = uri;
-        }
+    if let Some(params) = channel.var("sip_invite_params")
+        && let Some(uri) = spec.request_uri.with_params(&params)
+    {
+        spec.request_uri = uri;
     }
-    if let Some(user) = channel.var("sip_contact_user") {
-        if channel.var("sip_gateway_name").is_none() && channel.var("sip_recover_contact").is_none()
-        {
-            let text = spec.contact.to_string().replacen(settings.contact_user.as_str(), &user, 1);
-            if let Some(contact) = NameAddr::parse(&text) {
-                spec.contact = contact;
-            }
+    if let Some(user) = channel.var("sip_contact_user")
+        && channel.var("sip_gateway_name").is_none()
+        && channel.var("sip_recover_contact").is_none()
+    {
+        let text = spec.contact.to_string().replacen(settings.contact_user.as_str(), &user, 1);
+        if let Some(contact) = NameAddr::parse(&text) {
+            spec.contact = contact;
         }
     }
     for name in ["sip_route_uri", "sip_invite_route_uri"] {

@@ -124,10 +124,10 @@ fn address(channel: &Channel, prefix: &'static str, uri: &Uri, part: Part) {
     let text = user_at_host(uri);
     let name = |suffix: &str| format!("{prefix}_{suffix}");
     channel.set_var(name("user"), user);
-    if part != Part::UserUriHost {
-        if let Some(port) = uri.port() {
-            channel.set_var(name("port"), port.to_string());
-        }
+    if part != Part::UserUriHost
+        && let Some(port) = uri.port()
+    {
+        channel.set_var(name("port"), port.to_string());
     }
     channel.set_var(name("uri"), text);
     channel.set_var(name("host"), uri.host());

@@ -169,12 +169,12 @@ impl SofiaLeg {
             }
             DialogEvent::Acked(request) => {
                 variables::of_ack(channel, &request);
-                if let Some(sdp) = sdp_of(&request.body, request.headers.get(Name::ContentType)) {
-                    if !self.audio.has_remote_offer() {
-                        channel.set_var("switch_r_sdp", sdp.as_str());
-                        if let Err(cause) = self.audio.accept(channel, &sdp) {
-                            channel.hangup(cause);
-                        }
+                if let Some(sdp) = sdp_of(&request.body, request.headers.get(Name::ContentType))
+                    && !self.audio.has_remote_offer()
+                {
+                    channel.set_var("switch_r_sdp", sdp.as_str());
+                    if let Err(cause) = self.audio.accept(channel, &sdp) {
+                        channel.hangup(cause);
                     }
                 }
                 LegEvent::Other

@@ -162,10 +162,9 @@ impl EndpointLeg for SofiaLeg {
             if matches!(self.side, Side::Inbound { .. })
                 && self.progress == Progress::Nothing
                 && self.profile.settings.load().auto_invite_100
+                && let Some(dialog) = &self.dialog
             {
-                if let Some(dialog) = &self.dialog {
-                    dialog.provisional(100, "Trying", Headers::new(), None);
-                }
+                dialog.provisional(100, "Trying", Headers::new(), None);
             }
         })
     }

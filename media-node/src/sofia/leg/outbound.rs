@@ -67,10 +67,10 @@ impl SofiaLeg {
         variables::of_response(channel, response, source, &local);
         if let Some(source) = source {
             channel.with(|data| {
-                if let Some(profile) = &mut data.profile {
-                    if profile.network_addr.is_empty() {
-                        profile.network_addr = source.ip().to_string();
-                    }
+                if let Some(profile) = &mut data.profile
+                    && profile.network_addr.is_empty()
+                {
+                    profile.network_addr = source.ip().to_string();
                 }
             });
         }
@@ -122,11 +122,11 @@ impl SofiaLeg {
         if let Some(sdp) = sdp_of(&response.body, response.headers.get(Name::ContentType)) {
             let same = channel.var("switch_r_sdp").is_some_and(|old| old == sdp);
             channel.set_var("switch_r_sdp", sdp.as_str());
-            if !same || self.progress < Progress::EarlyMedia {
-                if let Err(cause) = self.audio.accept(channel, &sdp) {
-                    channel.hangup(cause);
-                    return LegEvent::Other;
-                }
+            if (!same || self.progress < Progress::EarlyMedia)
+                && let Err(cause) = self.audio.accept(channel, &sdp)
+            {
+                channel.hangup(cause);
+                return LegEvent::Other;
             }
         } else if self.audio.agreed.is_none() {
             channel.hangup(Cause::INCOMPATIBLE_DESTINATION);
