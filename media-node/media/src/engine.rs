@@ -22,6 +22,7 @@ use crate::shared::{Command, LegShared, MAX_LEGS, Mailbox, Mailboxes, NOWHERE, O
 use crate::stats::cell::StatsCell;
 use crate::worker::Worker;
 use crate::worker::leg::{LegState, Transport};
+use crate::worker::mix::Room;
 
 /// Events of one leg that may wait for their reader.
 const EVENTS: usize = 64;
@@ -181,6 +182,20 @@ impl Engine {
         self.open(shared, Transport::Null, params, (0, None))
     }
 
+    /// Opens a conference mixer at a rate of 8, 16, 24, 32 or 48 kHz (8 kHz for any other). It is a
+    /// leg without a network: what is played on it everybody hears, and recording it records the
+    /// mix. Legs take part with [`Leg::join`]. Dropping it ends the conference.
+    ///
+    /// # Errors
+    /// An overloaded worker.
+    pub fn open_mixer(&self, rate: u32, ptime: u32) -> Result<OpenLeg, OpenError> {
+        let shared = self.inner.new_shared(self.inner.place(None));
+        let codec = Codec::by_name("L16", rate).unwrap_or(Codec::L16_8K);
+        let mut params = RtpParams::new(codec, PAIR_PT);
+        params.ptime = ptime.clamp(10, 60);
+        self.open_with(shared, Transport::Null, params, (0, None), Some(Box::default()))
+    }
+
     /// How the workers are doing.
     pub fn load(&self) -> Vec<WorkerLoad> {
         let load = |m: &Arc<Mailbox>| WorkerLoad {
@@ -198,10 +213,23 @@ impl Engine {
         params: RtpParams,
         ports: (u16, Option<u16>),
     ) -> Result<OpenLeg, OpenError> {
+        self.open_with(shared, transport, params, ports, None)
+    }
+
+    fn open_with(
+        &self,
+        shared: Arc<LegShared>,
+        transport: Transport,
+        params: RtpParams,
+        ports: (u16, Option<u16>),
+        room: Option<Box<Room>>,
+    ) -> Result<OpenLeg, OpenError> {
         let (sender, receiver) = mpsc::channel(EVENTS);
         shared.set_codec(params.codec);
         let start = (self.inner.random() as u16 & 0x7fff, self.inner.random() as u32);
-        let state = LegState::new(Arc::clone(&shared), transport, sender.clone(), params, start);
+        let mut state =
+            LegState::new(Arc::clone(&shared), transport, sender.clone(), params, start);
+        state.room = room;
         let worker = shared.worker.load(Ordering::Relaxed);
         let mailbox = self.inner.mailboxes.get(worker).ok_or(OpenError::Overloaded { worker })?;
         if mailbox.legs.load(Ordering::Relaxed) >= MAX_LEGS {

@@ -53,6 +53,13 @@ pub enum LegEvent {
         /// Whether it was the hold timeout.
         held: bool,
     },
+    /// A member of a conference began or stopped talking.
+    Talking {
+        /// Began.
+        on: bool,
+        /// Level of the interval, as the mean absolute sample.
+        energy: u32,
+    },
     /// A watch set with [`crate::Leg::watch_level`] has its answer.
     Level(LevelReport),
 }

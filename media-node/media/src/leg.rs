@@ -21,6 +21,7 @@ use crate::shared::{LegShared, NewRtp, Op, PlayControl, PlayHow, RecordControl, 
 use crate::source::PlayPlan;
 use crate::stats::Stats;
 use crate::worker::leg::DelayLine;
+use crate::worker::mix::Member;
 
 /// Names a leg for as long as the engine runs; never used twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -55,6 +56,18 @@ impl Default for BridgeOptions {
     fn default() -> Self {
         Self { forward_dtmf: true }
     }
+}
+
+/// How a leg takes part in a conference.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct MemberOptions {
+    /// Is not heard.
+    pub muted: bool,
+    /// Hears nothing.
+    pub deaf: bool,
+    /// Level (mean absolute sample) from which the member counts as talking; quieter audio is left
+    /// out of the mix, except at 0.
+    pub energy_level: u32,
 }
 
 /// One leg. Dropping the handle closes the leg, frees its ports and ends its bridge.
@@ -225,7 +238,19 @@ impl Leg {
         self.post(Op::Bridge { peer: Arc::clone(&other.shared), options })
     }
 
-    /// Ends the leg's bridge, on both sides.
+    /// Joins the conference of a mixer ([`crate::Engine::open_mixer`]): the leg hears the others and
+    /// they hear it. Ends an earlier bridge or conference; [`Leg::unbridge`] leaves.
+    pub fn join(&self, mixer: &Self, options: MemberOptions) -> Result<(), LegError> {
+        let member = Box::new(Member::new(options, mixer.codec().rate()));
+        self.post(Op::Join { mixer: Arc::clone(&mixer.shared), member })
+    }
+
+    /// Changes how the leg takes part in its conference.
+    pub fn set_member(&self, options: MemberOptions) -> Result<(), LegError> {
+        self.post(Op::Member(options))
+    }
+
+    /// Ends the leg's bridge, on both sides, or leaves its conference.
     pub fn unbridge(&self) -> Result<(), LegError> {
         self.post(Op::Unbridge)
     }

@@ -42,7 +42,7 @@ pub use codec::Codec;
 pub use engine::{Engine, EngineConfig};
 pub use error::{LegError, OpenError};
 pub use event::{DigitSource, LegEvent, PlayEnd, RecordEnd, RecordReport};
-pub use leg::{BridgeOptions, Leg, LegId, PlayId, RecordId};
+pub use leg::{BridgeOptions, Leg, LegId, MemberOptions, PlayId, RecordId};
 pub use params::{Direction, PairSpec, RtpParams, RtpSpec};
 pub use record::RecordSpec;
 pub use source::PlayPlan;

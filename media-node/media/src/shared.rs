@@ -11,13 +11,14 @@ use crate::error::LegError;
 use crate::event::LevelWatch;
 use crate::io::os::Waker;
 use crate::jitter::JitterBuffer;
-use crate::leg::{BridgeOptions, LegId, PlayId, RecordId, Side};
+use crate::leg::{BridgeOptions, LegId, MemberOptions, PlayId, RecordId, Side};
 use crate::params::RtpParams;
 use crate::record::tap::Tap;
 use crate::resample::Converter;
 use crate::source::PlayPlan;
 use crate::stats::cell::StatsCell;
 use crate::worker::leg::{DelayLine, LegState};
+use crate::worker::mix::Member;
 
 /// Commands a worker has waiting before further ones are refused ([`LegError::QueueFull`]).
 pub(crate) const COMMANDS: usize = 8192;
@@ -71,6 +72,8 @@ pub(crate) enum Op {
     RecordControl { id: RecordId, control: RecordControl },
     Bridge { peer: Arc<LegShared>, options: BridgeOptions },
     Unbridge,
+    Join { mixer: Arc<LegShared>, member: Box<Member> },
+    Member(MemberOptions),
     Echo(Option<Box<DelayLine>>),
     EchoOff,
     Hold(bool),

@@ -231,7 +231,7 @@ impl Fifo {
 
     /// Takes a frame at frame time: keeps a cushion against uneven arrival, gives silence when
     /// there is nothing, and throws the oldest away when far too much waits.
-    fn pull(&mut self, out: &mut [i16]) {
+    pub(crate) fn pull(&mut self, out: &mut [i16]) {
         if self.len > out.len() * MOST {
             let surplus = self.len - out.len() * CUSHION;
             self.drop_front(surplus);

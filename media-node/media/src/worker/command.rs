@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::leg::{LegState, MAX_TAPS, Playing, Route, Transport, Watching};
+use super::mix::Member;
 use super::{COMMANDS_PER_PASS, NOWHERE, Worker};
 use crate::dtmf::DigitStep;
 use crate::event::RecordEnd;
@@ -43,6 +44,7 @@ impl<I: MediaIo> Worker<I> {
         let Some(mut leg) = self.take(slot) else { return };
         match op {
             Op::Bridge { peer, options } => return self.bridge(slot, leg, peer, options),
+            Op::Join { mixer, member } => return self.join(slot, leg, mixer, member),
             op => self.apply(slot, &mut leg, op),
         }
         self.schedule(slot, &mut leg);
@@ -51,7 +53,7 @@ impl<I: MediaIo> Worker<I> {
 
     fn apply(&mut self, slot: u32, leg: &mut LegState, op: Op) {
         match op {
-            Op::Attach(_) | Op::Bridge { .. } => {}
+            Op::Attach(_) | Op::Bridge { .. } | Op::Join { .. } => {}
             Op::SetRtp(new) => self.set_rtp(leg, *new),
             Op::Play { id, plan, how } => leg.begin_play(Playing::new(id, plan), how, &self.ctx),
             Op::PlayControl { id, control } => self.control_play(leg, id, control),
@@ -62,6 +64,11 @@ impl<I: MediaIo> Worker<I> {
             }
             Op::RecordControl { id, control } => self.control_record(leg, id, control),
             Op::Unbridge => self.unbridge(leg),
+            Op::Member(options) => {
+                if let Some(member) = &mut leg.member {
+                    member.set(options);
+                }
+            }
             Op::Echo(delay) => {
                 self.unbridge(leg);
                 leg.route = Route::Echo(delay);
@@ -89,8 +96,7 @@ impl<I: MediaIo> Worker<I> {
             Op::Silence(on) => leg.silence = on,
             Op::Watch(watch) => leg.watch = watch.map(Watching::new),
             Op::Converter(converter) => {
-                leg.converter_asked = false;
-                if let Some(old) = leg.converter.replace(converter) {
+                if let Some(old) = leg.take_converter(converter) {
                     self.ctx.jobs.retire(Retired::Op(Op::Converter(old)));
                 }
             }
@@ -199,16 +205,69 @@ impl<I: MediaIo> Worker<I> {
         self.put(slot, leg);
     }
 
-    /// Ends a leg's bridge on both sides.
+    /// Makes a leg a member of a mixer's conference.
+    fn join(
+        &mut self,
+        slot: u32,
+        mut leg: Box<LegState>,
+        mixer: Arc<LegShared>,
+        member: Box<Member>,
+    ) {
+        self.unbridge(&mut leg);
+        let at = mixer.worker.load(Ordering::Acquire);
+        if at != self.index && at < self.mailboxes.len() {
+            let shared = Arc::clone(&leg.shared);
+            self.put(slot, leg);
+            self.move_to(at, slot);
+            if let Some(mailbox) = self.mailboxes.get(at) {
+                let _ = mailbox.post(Command { leg: shared, op: Op::Join { mixer, member } });
+            }
+            return;
+        }
+        if let Some(place) = self.find(&mixer)
+            && let Some(mut host) = self.take(place)
+        {
+            let frame = host.frame();
+            if let Some(room) = &mut host.room {
+                room.add(Arc::clone(&leg.shared), frame);
+                leg.route = Route::Mix(mixer);
+                if let Some(old) = leg.member.replace(member) {
+                    let mixer = Arc::clone(&leg.shared);
+                    self.ctx.jobs.retire(Retired::Op(Op::Join { mixer, member: old }));
+                }
+            }
+            self.schedule(place, &mut host);
+            self.put(place, host);
+        }
+        self.schedule(slot, &mut leg);
+        self.put(slot, leg);
+    }
+
+    /// Ends a leg's bridge on both sides, or takes it out of its conference.
     fn unbridge(&mut self, leg: &mut LegState) {
-        let Route::Bridge { peer, .. } = &leg.route else { return };
+        let (Route::Bridge { peer, .. } | Route::Mix(peer)) = &leg.route else { return };
         let peer = Arc::clone(peer);
         leg.route = Route::Nowhere;
-        if let Some(place) = self.find(&peer)
-            && let Some(Some(other)) = self.legs.get_mut(place as usize)
-            && matches!(&other.route, Route::Bridge { peer, .. } if peer.id == leg.shared.id)
-        {
+        let Some(place) = self.find(&peer) else { return };
+        let Some(Some(other)) = self.legs.get_mut(place as usize) else { return };
+        if let Some(room) = &mut other.room {
+            room.remove(&leg.shared);
+        }
+        if matches!(&other.route, Route::Bridge { peer, .. } if peer.id == leg.shared.id) {
             other.route = Route::Nowhere;
+        }
+    }
+
+    /// A mixer closes: its members are on their own again.
+    fn dissolve(&mut self, mixer: &LegState) {
+        let Some(room) = &mixer.room else { return };
+        for member in room.members() {
+            if let Some(place) = self.find(member)
+                && let Some(Some(leg)) = self.legs.get_mut(place as usize)
+                && matches!(&leg.route, Route::Mix(host) if host.id == mixer.shared.id)
+            {
+                leg.route = Route::Nowhere;
+            }
         }
     }
 
@@ -272,6 +331,7 @@ impl<I: MediaIo> Worker<I> {
     fn close(&mut self, slot: u32) {
         let Some(mut leg) = self.detach(slot) else { return };
         self.unbridge(&mut leg);
+        self.dissolve(&leg);
         leg.end_plays(&self.ctx);
         leg.taps.iter().for_each(|t| t.finish(&RecordEnd::Closed));
         leg.arrival.publish(&leg.shared.stats);
@@ -320,9 +380,10 @@ impl<I: MediaIo> Worker<I> {
             _ => None,
         };
         let peer = match &leg.route {
-            Route::Bridge { peer, .. } => self.find(peer),
+            Route::Bridge { peer, .. } | Route::Mix(peer) => self.find(peer),
             _ => None,
         };
-        twin.into_iter().chain(peer).collect()
+        let members = leg.room.iter().flat_map(|r| r.members()).filter_map(|m| self.find(m));
+        twin.into_iter().chain(peer).chain(members).collect()
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc::{Sender, error::TrySendError};
 
+use super::mix::{Member, Room};
 use super::out::OutStream;
 use super::{Ctx, Now};
 use crate::codec::Codec;
@@ -45,8 +46,13 @@ pub(crate) enum Transport {
 #[derive(Debug)]
 pub(crate) enum Route {
     Nowhere,
-    Bridge { peer: Arc<LegShared>, options: BridgeOptions },
+    Bridge {
+        peer: Arc<LegShared>,
+        options: BridgeOptions,
+    },
     Echo(Option<Box<DelayLine>>),
+    /// To that mixer.
+    Mix(Arc<LegShared>),
 }
 
 #[derive(Debug)]
@@ -92,7 +98,7 @@ impl Playing {
     }
 
     /// Fills a frame; false when it was the last one (what the plan had not is silence).
-    fn fill(&mut self, out: &mut [i16], rate: u32) -> bool {
+    pub(super) fn fill(&mut self, out: &mut [i16], rate: u32) -> bool {
         if self.paused {
             out.fill(0);
             return true;
@@ -245,6 +251,12 @@ pub(crate) struct LegState {
     pub(crate) jitter: Option<Box<JitterBuffer>>,
     pub(crate) converter: Option<Box<Converter>>,
     pub(crate) converter_asked: bool,
+    /// Converts what a mixer of another rate sends to this leg.
+    pub(crate) mix_converter: Option<Box<Converter>>,
+    /// The conference side of a member.
+    pub(crate) member: Option<Box<Member>>,
+    /// What makes this leg a mixer.
+    pub(crate) room: Option<Box<Room>>,
     /// Audio waiting to fill a packet when the source's packets are of another length.
     repack: Option<Box<Fifo>>,
     pub(crate) tick_at: Option<u64>,
@@ -298,6 +310,9 @@ impl LegState {
             jitter: None,
             converter: None,
             converter_asked: false,
+            mix_converter: None,
+            member: None,
+            room: None,
             repack: None,
             tick_at: None,
             peer_us: 0,
@@ -560,26 +575,82 @@ impl LegState {
 
     /// Another clock: through the source's converter, then packet by packet as they fill up.
     fn convert(&mut self, source: &mut Self, n: usize, ctx: &mut Ctx) {
-        let (from, to) = (source.codec().rate(), self.codec().rate());
-        let fits =
-            source.converter.as_ref().is_some_and(|c| c.from_rate() == from && c.to_rate() == to);
-        if !fits {
-            if !source.converter_asked {
-                source.converter_asked = ctx.ask_converter(&source.shared, from, to);
-            }
-            return;
+        let n = source.resample(n, self.codec().rate(), ctx);
+        self.fill_up(n, ctx);
+    }
+
+    /// Converts `ctx.pcm[..n]` of this leg to another rate; returns its new length, 0 while the
+    /// converter is being made.
+    pub(crate) fn resample(&mut self, n: usize, to: u32, ctx: &mut Ctx) -> usize {
+        let from = self.codec().rate();
+        let fits = |c: &Converter| c.from_rate() == from && c.to_rate() == to;
+        if let Some(converter) = self.converter.as_mut().filter(|c| fits(c)) {
+            return convert(converter, n, ctx);
         }
-        let Some(converter) = &mut source.converter else { return };
-        let mut at = 0;
-        let (pcm, wide) = (&ctx.pcm, &mut ctx.wide);
-        converter.push(&pcm[..n], |piece| {
-            for (to, from) in wide[at..].iter_mut().zip(piece) {
-                *to = crate::resample::to_i16(*from);
-            }
-            at = (at + piece.len()).min(wide.len());
-        });
-        ctx.pcm[..at].copy_from_slice(&ctx.wide[..at]);
-        self.fill_up(at, ctx);
+        if !self.converter_asked {
+            self.converter_asked = ctx.ask_converter(&self.shared, from, to);
+        }
+        0
+    }
+
+    /// Says `ctx.pcm[..n]`, which is at a mixer's rate or of a mixer's packet length.
+    pub(super) fn say_converted(&mut self, n: usize, from: u32, ctx: &mut Ctx) {
+        self.peer_us = ctx.now.us;
+        let to = self.codec().rate();
+        if from == to {
+            return self.fill_up(n, ctx);
+        }
+        let fits = |c: &Converter| c.from_rate() == from && c.to_rate() == to;
+        if let Some(converter) = self.mix_converter.as_mut().filter(|c| fits(c)) {
+            let n = convert(converter, n, ctx);
+            self.fill_up(n, ctx);
+        } else if !self.converter_asked {
+            self.converter_asked = ctx.ask_converter(&self.shared, from, to);
+        }
+    }
+
+    /// Sends a payload somebody else has encoded in this leg's codec.
+    pub(super) fn say_encoded(&mut self, payload: &[u8], samples: usize, ctx: &mut Ctx) {
+        self.peer_us = ctx.now.us;
+        let stamp = self.out.clocked(ctx.now.us, self.codec().rate(), samples);
+        let end = rtp::HEADER_LEN + payload.len();
+        let Some(room) = ctx.out.get_mut(rtp::HEADER_LEN..end) else { return };
+        room.copy_from_slice(payload);
+        let Some(head) = ctx.out.first_chunk_mut() else { return };
+        rtp::write_header(
+            head,
+            stamp.marker,
+            self.params.send_pt,
+            stamp.seq,
+            stamp.timestamp,
+            self.out.ssrc,
+        );
+        self.count_audio(payload.len());
+        self.transmit(0..end, true, ctx);
+    }
+
+    /// Notes that somebody else's audio is sent on now: no silence of our own is needed.
+    pub(super) fn note_peer(&mut self, ctx: &Ctx) {
+        self.peer_us = ctx.now.us;
+    }
+
+    /// Whether nothing is done to what this leg hears.
+    pub(super) fn hears_plainly(&self) -> bool {
+        self.write_level.is_unity() && self.over.is_none() && self.taps.is_empty()
+    }
+
+    pub(super) fn apply_read_level(&self, pcm: &mut [i16]) {
+        self.read_level.apply(pcm);
+    }
+
+    /// Takes a converter the file thread has made.
+    pub(crate) fn take_converter(&mut self, converter: Box<Converter>) -> Option<Box<Converter>> {
+        self.converter_asked = false;
+        if converter.from_rate() == self.codec().rate() {
+            self.converter.replace(converter)
+        } else {
+            self.mix_converter.replace(converter)
+        }
     }
 
     /// Adds `ctx.pcm[..n]` to what waits, and sends every full packet.
@@ -773,6 +844,7 @@ impl LegState {
                 || self.digits_out.busy()
                 || self.watch.is_some()
                 || self.jitter.is_some()
+                || self.room.as_ref().is_some_and(|r| !r.is_empty())
                 || !self.taps.is_empty())
     }
 
@@ -825,6 +897,20 @@ impl LegState {
             self.tell(LegEvent::Level(report));
         }
     }
+}
+
+/// Runs `ctx.pcm[..n]` through a converter; returns its new length.
+fn convert(converter: &mut Converter, n: usize, ctx: &mut Ctx) -> usize {
+    let mut at = 0;
+    let (pcm, wide) = (&ctx.pcm, &mut ctx.wide);
+    converter.push(&pcm[..n], |piece| {
+        for (to, from) in wide[at..].iter_mut().zip(piece) {
+            *to = crate::resample::to_i16(*from);
+        }
+        at = (at + piece.len()).min(pcm.len());
+    });
+    ctx.pcm[..at].copy_from_slice(&ctx.wide[..at]);
+    at
 }
 
 /// Timestamp units of a clock as 8 kHz units.

@@ -7,6 +7,7 @@
 
 mod command;
 pub(crate) mod leg;
+pub(crate) mod mix;
 mod out;
 mod report;
 mod wheel;
@@ -325,6 +326,7 @@ impl<I: MediaIo> Worker<I> {
         match leg.route {
             Route::Nowhere => {}
             Route::Echo(_) => leg.echo(header, &mut self.ctx),
+            Route::Mix(_) => self.to_mixer(leg, header),
             Route::Bridge { .. } => {
                 if let Some((place, mut peer)) = self.peer_of(leg) {
                     peer.forward(leg, header, &mut self.ctx);
@@ -407,8 +409,12 @@ impl<I: MediaIo> Worker<I> {
                 next += behind * ptime;
                 break;
             }
-            self.read_jitter(leg);
-            leg.write_tick(&mut self.ctx);
+            if leg.room.is_some() {
+                self.mix(leg);
+            } else {
+                self.read_jitter(leg);
+                leg.write_tick(&mut self.ctx);
+            }
             leg.tap_tick(&mut self.ctx);
             next += ptime;
             caught_up += 1;

@@ -1,0 +1,264 @@
+//! Conferences: a leg that mixes. Every interval it adds up what its members said, takes each
+//! member's own voice out again, and gives the rest to them.
+//!
+//! Members who said nothing all hear the same: that packet is encoded once per codec.
+
+use std::sync::Arc;
+
+use super::leg::{LegState, Route};
+use super::{Ctx, Worker};
+use crate::codec::Codec;
+use crate::event::{LegEvent, PlayEnd};
+use crate::io::MediaIo;
+use crate::leg::MemberOptions;
+use crate::record::tap::{Fifo, score};
+use crate::rtp::Header;
+use crate::shared::LegShared;
+
+/// Intervals a member counts as talking after the last loud one (half a second of 20 ms).
+const HANGOVER: u8 = 25;
+/// Codecs whose common packet is kept; members of further ones are encoded one by one.
+const CACHED: usize = 4;
+/// Octets of the largest common packet: 60 ms of L16 at 48 kHz.
+const PAYLOAD: usize = 5760;
+
+/// The mixing part of a mixer's leg.
+#[derive(Debug, Default)]
+pub(crate) struct Room {
+    members: Vec<Arc<LegShared>>,
+    /// What each member said this interval, one after the other, and whether it counts.
+    said: Vec<i16>,
+    spoke: Vec<bool>,
+    sum: Vec<i32>,
+    common: Vec<Common>,
+}
+
+/// What everybody who was silent hears, in one codec.
+#[derive(Debug)]
+struct Common {
+    codec: Codec,
+    payload: Vec<u8>,
+    len: usize,
+}
+
+/// The conference side of a member's leg.
+#[derive(Debug)]
+pub(crate) struct Member {
+    options: MemberOptions,
+    /// Audio received and not yet mixed, at the mixer's rate.
+    voice: Fifo,
+    rate: u32,
+    talking: bool,
+    hang: u8,
+}
+
+impl Member {
+    pub(crate) fn new(options: MemberOptions, rate: u32) -> Self {
+        let voice = Fifo::new(rate as usize / 1000 * 20 * 16);
+        Self { options, voice, rate, talking: false, hang: 0 }
+    }
+
+    pub(crate) fn set(&mut self, options: MemberOptions) {
+        self.options = options;
+    }
+
+    pub(crate) fn rate(&self) -> u32 {
+        self.rate
+    }
+
+    pub(crate) fn hear(&mut self, pcm: &[i16]) {
+        self.voice.push(pcm);
+    }
+
+    /// Takes this interval's voice. True when it goes into the mix; the second value tells when
+    /// talking began or ended, with the level.
+    fn pull(&mut self, frame: &mut [i16]) -> (bool, Option<(bool, u32)>) {
+        self.voice.pull(frame);
+        if self.options.muted {
+            frame.fill(0);
+        }
+        let level = score(frame);
+        let loud = level > self.options.energy_level;
+        let was = self.talking;
+        if loud {
+            self.hang = HANGOVER;
+            self.talking = true;
+        } else {
+            self.hang = self.hang.saturating_sub(1);
+            self.talking &= self.hang > 0;
+        }
+        let counts = self.talking || (self.options.energy_level == 0 && level > 0);
+        (counts, (was != self.talking).then_some((self.talking, level)))
+    }
+}
+
+impl Room {
+    pub(crate) fn add(&mut self, member: Arc<LegShared>, frame: usize) {
+        self.remove(&member);
+        self.members.push(member);
+        let n = self.members.len();
+        self.said.resize(n * frame, 0);
+        self.spoke.resize(n, false);
+        self.sum.resize(frame, 0);
+        if self.common.is_empty() {
+            let empty = || Common { codec: Codec::PCMU, payload: vec![0; PAYLOAD], len: 0 };
+            self.common.extend(std::iter::repeat_with(empty).take(CACHED));
+        }
+    }
+
+    pub(crate) fn remove(&mut self, member: &LegShared) {
+        self.members.retain(|m| m.id != member.id);
+    }
+
+    pub(crate) fn members(&self) -> &[Arc<LegShared>] {
+        &self.members
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.members.is_empty()
+    }
+}
+
+impl<I: MediaIo> Worker<I> {
+    /// Audio a member said, on its way to the mixer.
+    pub(super) fn to_mixer(&mut self, leg: &mut LegState, header: &Header) {
+        let payload = self.ctx.packet.get(header.payload.clone()).unwrap_or_default();
+        let n = leg.codec().decode(payload, &mut self.ctx.pcm);
+        leg.apply_read_level(&mut self.ctx.pcm[..n]);
+        let Some(rate) = leg.member.as_ref().map(|m| m.rate()) else { return };
+        let n = if leg.codec().rate() == rate { n } else { leg.resample(n, rate, &mut self.ctx) };
+        if let Some(member) = &mut leg.member {
+            member.hear(&self.ctx.pcm[..n]);
+        }
+    }
+
+    /// One interval of a mixer.
+    pub(super) fn mix(&mut self, mixer: &mut LegState) {
+        let Some(mut room) = mixer.room.take() else { return };
+        let frame = mixer.frame();
+        self.gather(&mut room, frame);
+        self.add_play(mixer, &mut room, frame);
+        for common in &mut room.common {
+            common.len = 0;
+        }
+        for index in 0..room.members.len() {
+            let Some(slot) = room.members.get(index).and_then(|m| self.find(m)) else { continue };
+            let Some(mut leg) = self.take(slot) else { continue };
+            if leg.hears_mix() {
+                hand_out(&mut leg, &mut room, index, frame, mixer.codec(), &mut self.ctx);
+            }
+            self.put(slot, leg);
+        }
+        mixer.room = Some(room);
+    }
+
+    /// Adds up what everybody said.
+    fn gather(&mut self, room: &mut Room, frame: usize) {
+        room.sum.clear();
+        room.sum.resize(frame, 0);
+        room.said.resize(room.members.len() * frame, 0);
+        for (index, member) in room.members.iter().enumerate() {
+            let said = &mut room.said[index * frame..(index + 1) * frame];
+            room.spoke[index] = false;
+            let Some(Some(leg)) = self.find(member).and_then(|s| self.legs.get_mut(s as usize))
+            else {
+                continue;
+            };
+            let Some(state) = &mut leg.member else { continue };
+            let (counts, changed) = state.pull(said);
+            room.spoke[index] = counts;
+            if counts {
+                for (sum, sample) in room.sum.iter_mut().zip(said.iter()) {
+                    *sum += i32::from(*sample);
+                }
+            }
+            if let Some((on, energy)) = changed {
+                leg.tell(LegEvent::Talking { on, energy });
+            }
+        }
+    }
+
+    /// The mixer's own play is heard by everybody; its recordings hear the whole mix.
+    fn add_play(&mut self, mixer: &mut LegState, room: &mut Room, frame: usize) {
+        let rate = mixer.codec().rate();
+        let ctx = &mut self.ctx;
+        for over in [false, true] {
+            let play = if over { &mut mixer.over } else { &mut mixer.main };
+            let Some(play) = play else { continue };
+            let more = play.fill(&mut ctx.pcm[..frame], rate);
+            for (sum, sample) in room.sum.iter_mut().zip(ctx.pcm.iter()) {
+                *sum += i32::from(*sample);
+            }
+            if !more {
+                mixer.end_play(over, PlayEnd::Finished, ctx);
+            }
+        }
+        if !mixer.taps.is_empty() {
+            clip(&room.sum, &mut ctx.pcm);
+            mixer.taps.iter_mut().for_each(|t| t.said(&ctx.pcm[..frame]));
+        }
+    }
+}
+
+/// Gives one member its mix.
+fn hand_out(
+    leg: &mut LegState,
+    room: &mut Room,
+    index: usize,
+    frame: usize,
+    codec: Codec,
+    ctx: &mut Ctx,
+) {
+    let plain = leg.codec().rate() == codec.rate() && leg.frame() == frame && leg.hears_plainly();
+    if room.spoke.get(index).copied().unwrap_or(false) {
+        let own = &room.said[index * frame..(index + 1) * frame];
+        for ((out, sum), own) in ctx.pcm.iter_mut().zip(&room.sum).zip(own) {
+            *out = clamp(*sum - i32::from(*own));
+        }
+    } else if let (true, Some(common)) = (plain, common(room, leg.codec(), ctx)) {
+        return leg.say_encoded(&common.payload[..common.len], frame, ctx);
+    } else {
+        clip(&room.sum, &mut ctx.pcm);
+    }
+    if plain {
+        leg.note_peer(ctx);
+        let stamp = leg.out.clocked(ctx.now.us, leg.codec().rate(), frame);
+        leg.say(frame, stamp, ctx);
+    } else {
+        leg.say_converted(frame, codec.rate(), ctx);
+    }
+}
+
+/// The packet of everybody who said nothing, made when first asked for.
+fn common<'a>(room: &'a mut Room, codec: Codec, ctx: &mut Ctx) -> Option<&'a Common> {
+    let index = room.common.iter().position(|c| c.len == 0 || c.codec == codec)?;
+    let common = room.common.get_mut(index)?;
+    if common.len == 0 {
+        clip(&room.sum, &mut ctx.pcm);
+        common.codec = codec;
+        common.len = codec.encode(&ctx.pcm[..room.sum.len()], &mut common.payload);
+    }
+    room.common.get(index)
+}
+
+fn clip(sum: &[i32], out: &mut [i16]) {
+    for (out, sum) in out.iter_mut().zip(sum) {
+        *out = clamp(*sum);
+    }
+}
+
+#[inline]
+fn clamp(sample: i32) -> i16 {
+    sample.clamp(-0x8000, 0x7fff) as i16
+}
+
+impl LegState {
+    /// Whether the mix is heard now.
+    fn hears_mix(&self) -> bool {
+        let deaf = self.member.as_ref().is_none_or(|m| m.options.deaf);
+        matches!(self.route, Route::Mix(_))
+            && !deaf
+            && self.open_to_peer()
+            && !self.digits_out.pressing()
+    }
+}

@@ -1,0 +1,173 @@
+//! Conferences: everybody hears everybody else and nobody hears himself.
+
+mod kit;
+
+use kit::{Call, World, assert_continuous};
+use media::{Codec, EngineConfig, LegEvent, MemberOptions, PlayEnd, PlayPlan, RecordSpec, wav};
+
+fn say(call: &mut Call, value: i16) {
+    let payload = value.to_be_bytes().repeat(160);
+    call.phone.speak(&payload);
+}
+
+fn last(call: &Call) -> i16 {
+    let heard = call.phone.heard();
+    assert_continuous(&heard);
+    let packet = heard.last().expect("something heard");
+    i16::from_be_bytes([packet.payload[0], packet.payload[1]])
+}
+
+/// Lets three members say 100, 20 and 3 for a while.
+fn talk(world: &mut World, calls: &mut [Call]) {
+    for _ in 0..20 {
+        for (call, value) in calls.iter_mut().zip([100, 20, 3]) {
+            say(call, value);
+        }
+        world.sim.run_ms(20);
+    }
+}
+
+fn three(world: &mut World) -> Vec<Call> {
+    (1..=3).map(|host| world.call(host, Codec::L16_8K)).collect()
+}
+
+#[test]
+fn each_member_hears_the_sum_of_the_others() {
+    let mut world = World::new();
+    let (mixer, _events) = world.engine.open_mixer(8000, 20).unwrap();
+    let mut calls = three(&mut world);
+    for call in &calls {
+        call.leg.join(&mixer, MemberOptions::default()).unwrap();
+    }
+    talk(&mut world, &mut calls);
+    assert_eq!(calls.iter().map(last).collect::<Vec<_>>(), [23, 103, 120]);
+}
+
+#[test]
+fn muted_members_are_not_heard_and_deaf_ones_hear_nothing() {
+    let mut world = World::new();
+    let (mixer, _events) = world.engine.open_mixer(8000, 20).unwrap();
+    let mut calls = three(&mut world);
+    for call in &calls {
+        call.leg.join(&mixer, MemberOptions::default()).unwrap();
+    }
+    calls[0].leg.set_member(MemberOptions { muted: true, ..MemberOptions::default() }).unwrap();
+    calls[1].leg.set_member(MemberOptions { deaf: true, ..MemberOptions::default() }).unwrap();
+    talk(&mut world, &mut calls);
+    assert_eq!((last(&calls[0]), last(&calls[2])), (23, 20));
+    assert!(calls[1].phone.heard().is_empty());
+}
+
+#[test]
+fn members_below_the_energy_level_are_left_out_and_talkers_are_told() {
+    let mut world = World::new();
+    let (mixer, _events) = world.engine.open_mixer(8000, 20).unwrap();
+    let mut calls = three(&mut world);
+    for call in &calls {
+        let options = MemberOptions { energy_level: 50, ..MemberOptions::default() };
+        call.leg.join(&mixer, options).unwrap();
+    }
+    talk(&mut world, &mut calls);
+    assert_eq!(calls.iter().map(last).collect::<Vec<_>>(), [0, 100, 100]);
+    world.sim.run_ms(1000);
+    let talking: Vec<_> = calls[0]
+        .events()
+        .into_iter()
+        .filter_map(|e| if let LegEvent::Talking { on, .. } = e { Some(on) } else { None })
+        .collect();
+    assert_eq!(talking, [true, false]);
+    assert!(!calls[1].events().iter().any(|e| matches!(e, LegEvent::Talking { .. })));
+}
+
+#[test]
+fn what_is_played_to_the_room_everybody_hears_and_a_recording_hears_all() {
+    let path = std::env::temp_dir().join(format!("media-room-{}.wav", std::process::id()));
+    let mut world = World::new();
+    let (mixer, mut events) = world.engine.open_mixer(8000, 20).unwrap();
+    let mut calls = three(&mut world);
+    for call in &calls {
+        call.leg.join(&mixer, MemberOptions::default()).unwrap();
+    }
+    let id = mixer.record(RecordSpec::new(&path)).unwrap();
+    mixer.play(Box::new(PlayPlan::from_samples(8000, vec![1000; 8000].into()))).unwrap();
+    talk(&mut world, &mut calls);
+    assert_eq!(calls.iter().map(last).collect::<Vec<_>>(), [1023, 1103, 1120]);
+    world.sim.run_ms(1000);
+    mixer.stop_record(id).unwrap();
+    world.sim.run_ms(20);
+    let told: Vec<_> = std::iter::from_fn(|| events.try_recv().ok()).collect();
+    let finished = |e: &LegEvent| matches!(e, LegEvent::PlayDone { reason: PlayEnd::Finished, .. });
+    assert!(told.iter().any(finished));
+    let (_, samples) = wav::decode(&std::fs::read(&path).unwrap()).unwrap();
+    std::fs::remove_file(&path).unwrap();
+    assert!(samples.contains(&1123), "{:?}", samples.iter().max());
+}
+
+#[test]
+fn codecs_rates_and_packet_lengths_may_differ() {
+    let mut world = World::new();
+    let (mixer, _events) = world.engine.open_mixer(16_000, 20).unwrap();
+    let l16 = Codec::by_name("L16", 16_000).unwrap();
+    let mut wide = world.call(1, l16);
+    let narrow = world.call(2, Codec::PCMU);
+    let long = world.call_with(3, Codec::PCMA, |p| p.ptime = 40);
+    for call in [&wide, &narrow, &long] {
+        call.leg.join(&mixer, MemberOptions::default()).unwrap();
+    }
+    for _ in 0..50 {
+        wide.phone.speak(&4000i16.to_be_bytes().repeat(320));
+        world.sim.run_ms(20);
+    }
+    for (call, codec, len, least) in
+        [(&narrow, Codec::PCMU, 160, 45), (&long, Codec::PCMA, 320, 22)]
+    {
+        let heard = call.phone.heard();
+        assert!(heard.len() >= least, "{} packets", heard.len());
+        assert_continuous(&heard);
+        assert!(heard.iter().all(|p| p.payload.len() == len));
+        let mut pcm = [0; 320];
+        codec.decode(&heard[heard.len() - 1].payload, &mut pcm);
+        assert!((3800..4200).contains(&pcm[80]), "{}", pcm[80]);
+    }
+}
+
+#[test]
+fn members_come_and_go_and_the_room_may_close_under_them() {
+    let mut world = World::new();
+    let (mixer, _events) = world.engine.open_mixer(8000, 20).unwrap();
+    let mut calls = three(&mut world);
+    for call in &calls {
+        call.leg.join(&mixer, MemberOptions::default()).unwrap();
+    }
+    talk(&mut world, &mut calls);
+    calls[1].leg.unbridge().unwrap();
+    calls.remove(2);
+    world.sim.run_ms(5);
+    calls.iter().for_each(|c| drop(c.phone.heard()));
+    talk(&mut world, &mut calls);
+    assert_eq!(last(&calls[0]), 0);
+    assert!(calls[1].phone.heard().is_empty());
+    drop(mixer);
+    world.sim.run_ms(5);
+    calls[0].phone.heard();
+    talk(&mut world, &mut calls);
+    assert!(calls[0].phone.heard().is_empty());
+    let (a, b) = calls.split_at_mut(1);
+    a[0].leg.bridge(&b[0].leg).unwrap();
+    talk(&mut world, &mut calls);
+    assert_eq!(last(&calls[0]), 20);
+}
+
+#[test]
+fn members_of_other_workers_are_brought_to_the_mixer() {
+    let config = EngineConfig { workers: Some(3), port_min: 20_000, port_max: 20_999 };
+    let mut world = World::with(config);
+    let (mixer, _events) = world.engine.open_mixer(8000, 20).unwrap();
+    let mut calls = three(&mut world);
+    for call in &calls {
+        call.leg.join(&mixer, MemberOptions::default()).unwrap();
+    }
+    world.sim.run_ms(5);
+    talk(&mut world, &mut calls);
+    assert_eq!(calls.iter().map(last).collect::<Vec<_>>(), [23, 103, 120]);
+}
