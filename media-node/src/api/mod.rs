@@ -5,6 +5,7 @@ pub mod control;
 pub mod directory;
 pub mod expr;
 pub mod fsctl;
+pub mod json;
 pub mod limit;
 pub mod modules;
 pub mod net;
@@ -130,6 +131,7 @@ impl Registry {
             directory::APIS,
             expr::APIS,
             fsctl::APIS,
+            json::APIS,
             limit::APIS,
             modules::APIS,
             net::APIS,

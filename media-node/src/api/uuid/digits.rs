@@ -2,7 +2,8 @@
 
 use super::{Api, ApiCall, OK, in_task, usage};
 use crate::api;
-use crate::call::{Digit, DigitSource, Indication};
+use crate::app::digits::parse;
+use crate::call::Indication;
 use crate::text;
 
 /// The family.
@@ -23,38 +24,11 @@ const DTMF: &str = "<uuid> <dtmf_data>";
 const DROP: &str = "<uuid> [on | off ] [ mask_digits <digits> | mask_file <file>]";
 const NO_SESSION: &str = "-ERR Cannot locate session!\n";
 
-/// `digits[@ms][+digits…]`; characters that are no digits are left out.
-fn parse(text: &str, usual: u32) -> Vec<Digit> {
-    let mut digits = Vec::new();
-    for part in text.split('+') {
-        let (keys, duration) = match part.split_once('@') {
-            Some((keys, ms)) => {
-                let samples = u32::try_from(text::int(ms).saturating_mul(8)).unwrap_or(0);
-                (keys, if samples == 0 { usual } else { samples.clamp(400, 192_000) })
-            }
-            None => (part, usual),
-        };
-        let valid = keys.chars().filter(
-            |key| matches!(key, '0'..='9' | '*' | '#' | 'A'..='D' | 'a'..='d' | 'w' | 'W' | 'F'),
-        );
-        digits.extend(valid.map(|key| Digit {
-            digit: if key == 'w' || key == 'W' { key } else { key.to_ascii_uppercase() },
-            duration,
-            source: DigitSource::App,
-        }));
-    }
-    digits
-}
-
-fn usual(call: &ApiCall) -> u32 {
-    call.switch.stores.tuning.default_dtmf.load(std::sync::atomic::Ordering::Relaxed)
-}
-
 async fn send_dtmf(call: ApiCall) -> String {
     let words = call.words(2);
     let (Some(uuid), Some(data)) = (words.first(), words.get(1)) else { return usage(DTMF) };
     let Some(channel) = call.switch.channel(uuid) else { return NO_SESSION.into() };
-    let digits = parse(data, usual(&call));
+    let digits = parse(&channel, data);
     if digits.is_empty() {
         return "-ERR Operation failed\n".into();
     }
@@ -70,11 +44,11 @@ async fn send_dtmf(call: ApiCall) -> String {
 fn recv_dtmf(call: &ApiCall) -> String {
     let words = call.words(2);
     let (Some(uuid), Some(data)) = (words.first(), words.get(1)) else { return usage(DTMF) };
-    let digits = parse(data.trim_start_matches('~'), usual(call));
+    let Some(channel) = call.switch.channel(uuid) else { return NO_SESSION.into() };
+    let digits = parse(&channel, data.trim_start_matches('~'));
     if digits.is_empty() {
         return usage(DTMF);
     }
-    let Some(channel) = call.switch.channel(uuid) else { return NO_SESSION.into() };
     for digit in digits {
         channel.queue_digit(digit);
     }
@@ -107,19 +81,4 @@ fn drop_dtmf(call: &ApiCall) -> String {
         "+OK {uuid} is {} DTMF. mask_file: {file} mask_digits: {digits}\n",
         if on { "dropping" } else { "not dropping" }
     )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn each_group_of_digits_may_have_its_length() {
-        let digits: Vec<(char, u32)> = parse("1#@100+2x", 2000)
-            .into_iter()
-            .map(|digit| (digit.digit, digit.duration))
-            .collect();
-        assert_eq!(digits, [('1', 800), ('#', 800), ('2', 2000)]);
-        assert!(parse("xyz", 2000).is_empty());
-    }
 }

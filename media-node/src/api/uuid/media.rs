@@ -24,9 +24,6 @@ const FILEMAN: &str = "<uuid> <cmd>:<val>";
 const JITTER: &str = "<uuid> [0|<min_msec>[:<max_msec>]]";
 const PAUSE: &str = "<uuid> <on|off>";
 
-/// Percent of the original volume for the levels -4 to 4.
-const LEVELS: [u32; 9] = [20, 40, 60, 80, 100, 130, 230, 330, 430];
-
 fn audio(call: &ApiCall) -> String {
     let words = call.words(5);
     let (Some(uuid), Some(verb)) = (words.first(), words.get(1)) else { return usage(AUDIO) };
@@ -48,10 +45,8 @@ fn audio(call: &ApiCall) -> String {
         // A level for mute is noise to hear instead of silence; 0 takes the mute away.
         "mute" => leg.mute(side, words.get(4).is_none_or(|level| text::int(level) != 0)),
         "level" => {
-            let level = text::int(&word(4)).clamp(-4, 4) + 4;
-            let percent =
-                usize::try_from(level).ok().and_then(|at| LEVELS.get(at)).copied().unwrap_or(100);
-            leg.gain(side, percent)
+            crate::app::audio::set_level(&channel, side, text::int(&word(4)));
+            Ok(())
         }
         _ => return usage(AUDIO),
     };

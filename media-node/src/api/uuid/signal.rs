@@ -90,13 +90,16 @@ async fn display(call: ApiCall) -> String {
 
 async fn send_info(call: ApiCall) -> String {
     let words = call.words(4);
-    let (content_type, body) = match words.as_slice() {
-        [_, kind, subtype, body] => (format!("{kind}/{subtype}"), body.clone()),
-        [_, body] => ("text/plain".to_owned(), body.clone()),
-        [_, first, rest @ ..] => ("text/plain".to_owned(), format!("{first} {}", rest.join(" "))),
-        _ => return format!("{}{FAILED_CAPITAL}", usage(INFO)),
+    let [uuid, rest @ ..] = words.as_slice() else {
+        return format!("{}{FAILED_CAPITAL}", usage(INFO));
     };
-    match tell(&call, &words[0], Indication::Info { content_type, body }).await {
+    let [kind, subtype, body] = rest else {
+        // Without a type the reference has nothing to send, and does not say so.
+        let known = !rest.is_empty() && call.switch.channel(uuid).is_some();
+        return if known { SUCCESS.into() } else { FAILED_CAPITAL.into() };
+    };
+    let what = Indication::Info { content_type: format!("{kind}/{subtype}"), body: body.clone() };
+    match tell(&call, uuid, what).await {
         Some(true) => SUCCESS.into(),
         _ => FAILED_CAPITAL.into(),
     }

@@ -1,0 +1,134 @@
+//! `json`: commands and their replies as JSON objects.
+
+use std::sync::atomic::Ordering;
+
+use serde_json::{Map, Value, json};
+
+use super::{Api, ApiCall, status};
+use crate::api;
+use crate::boot::version::COMPATIBLE_FULL;
+
+/// The family.
+pub const APIS: &[Api] = &[api!("json", "mod_commands", "JSON", "JSON API", async run)];
+
+/// A reply, or the message of an error.
+type Reply = Result<Value, String>;
+
+async fn run(call: ApiCall) -> String {
+    let text = call.args.trim();
+    if text.is_empty() {
+        return "-ERR No JSON supplied.\n".into();
+    }
+    let Ok(Value::Object(mut request)) = serde_json::from_str(text) else {
+        return "-ERR Parse error.\n".into();
+    };
+    let reply = answer(&call, &request).await;
+    let (status, response) = match reply {
+        Ok(value) => ("success", value),
+        Err(message) => ("error", json!({ "message": message })),
+    };
+    request.insert("status".into(), status.into());
+    request.insert("response".into(), response);
+    format!("{}\n", Value::Object(request))
+}
+
+fn text<'v>(data: &'v Map<String, Value>, name: &str) -> Option<&'v str> {
+    data.get(name).and_then(Value::as_str)
+}
+
+async fn answer(call: &ApiCall, request: &Map<String, Value>) -> Reply {
+    let command = text(request, "command").ok_or("Invalid request")?;
+    let empty = Map::new();
+    let data = match request.get("data") {
+        Some(Value::Object(data)) => data,
+        Some(_) => &empty,
+        None => return Err("Invalid request".into()),
+    };
+    match command {
+        "status" => Ok(switch_status(call)),
+        "fsapi" => {
+            let name = text(data, "cmd").ok_or("INVALID INPUT")?;
+            let run = call.switch.run_api(name, text(data, "arg").unwrap_or_default(), None);
+            let output = Box::pin(run).await.ok_or("INVALID COMMAND!")?;
+            Ok(json!({ "message": output }))
+        }
+        "execute" => execute(call, data),
+        "channelData" => channel_data(call, data),
+        "mediaStats" => media_stats(call, data),
+        _ => Err("Invalid Method, Missing Method or Permission Denied".into()),
+    }
+}
+
+fn channel(
+    call: &ApiCall,
+    data: &Map<String, Value>,
+) -> Result<std::sync::Arc<crate::call::Channel>, String> {
+    let uuid = text(data, "uuid").ok_or("INVALID INPUT")?;
+    call.switch.channel(uuid).ok_or_else(|| "INVALID UUID".to_owned())
+}
+
+fn execute(call: &ApiCall, data: &Map<String, Value>) -> Reply {
+    let channel = channel(call, data)?;
+    let app = text(data, "app").ok_or("INVALID INPUT")?;
+    let message = esl_server::CallMessage::execute(app, text(data, "arg").unwrap_or_default());
+    channel.post(message).map_err(|_| "The call's queue is full")?;
+    Ok(json!({ "message": "+OK" }))
+}
+
+fn channel_data(call: &ApiCall, data: &Map<String, Value>) -> Reply {
+    let mut event = channel(call, data)?.channel_data(false);
+    esl_server::stamp!(call.switch.bus, &mut event);
+    serde_json::from_slice(&event.json()).map_err(|error| error.to_string())
+}
+
+fn media_stats(call: &ApiCall, data: &Map<String, Value>) -> Reply {
+    let channel = channel(call, data)?;
+    let mut audio = Map::new();
+    for (name, value) in channel.vars().iter() {
+        if let Some(figure) = name.strip_prefix("rtp_audio_") {
+            audio.insert(figure.to_owned(), value.text().into_owned().into());
+        }
+    }
+    Ok(json!({ "audio": audio }))
+}
+
+fn switch_status(call: &ApiCall) -> Value {
+    let switch = &call.switch;
+    let counters = &switch.counters;
+    let us = status::uptime_us(switch);
+    let seconds = us / 1_000_000;
+    let load = |value: &std::sync::atomic::AtomicU32| value.load(Ordering::Relaxed);
+    let (stack, stack_max) = status::stack_kilobytes();
+    let ready = !counters.paused_inbound.load(Ordering::Relaxed)
+        && !counters.draining.load(Ordering::Relaxed);
+    json!({
+        "systemStatus": if ready { "ready" } else { "not ready" },
+        "uptime": {
+            "years": seconds / 86_400 / 365,
+            "days": seconds / 86_400 % 365,
+            "hours": seconds / 3600 % 24,
+            "minutes": seconds / 60 % 60,
+            "seconds": seconds % 60,
+            "milliseconds": us / 1000 % 1000,
+            "microseconds": us % 1000,
+        },
+        "version": COMPATIBLE_FULL,
+        "sessions": {
+            "count": {
+                "total": counters.total.load(Ordering::Relaxed),
+                "active": switch.channel_count(),
+                "peak": load(&counters.peak),
+                "peak5Min": load(&counters.peak_five_minutes),
+                "limit": load(&counters.max_sessions),
+            },
+            "rate": {
+                "current": load(&counters.last_second),
+                "max": load(&counters.sps_limit),
+                "peak": load(&counters.sps_peak),
+                "peak5Min": load(&counters.sps_peak_five_minutes),
+            },
+        },
+        "idleCPU": { "used": switch.stores.tuning.min_idle_cpu(), "allowed": crate::boot::log::idle_cpu() },
+        "stackSize": { "current": stack, "max": stack_max },
+    })
+}
