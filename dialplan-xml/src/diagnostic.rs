@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::{Place, Sources};
+use crate::{CODES, Place, Sources};
 
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -57,6 +57,7 @@ impl Diagnostic {
         message: impl Into<String>,
         place: Option<Place>,
     ) -> Self {
+        debug_assert!(CODES.iter().any(|(known, _)| *known == code), "{code} is not listed");
         Self { severity, code, message: message.into(), place, hint: None, related: Vec::new() }
     }
 

@@ -29,6 +29,7 @@ pub mod report;
 pub mod simulate;
 pub mod text;
 
+mod codes;
 mod diagnostic;
 mod globals;
 mod host;
@@ -37,6 +38,7 @@ mod place;
 mod preprocess;
 mod tree;
 
+pub use codes::CODES;
 pub use diagnostic::{Diagnostic, Severity};
 pub use globals::Globals;
 pub use host::{Host, LogLevel, NoHost};

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::preprocess::segments::PlaceMap;
 use crate::preprocess::{self, include::read};
@@ -35,6 +36,8 @@ pub struct LoadOptions {
     pub stun: Option<Arc<dyn Fn(&str) -> Option<String> + Send + Sync>>,
     /// Reads an environment variable for `env-set`. `None`: the process's own environment.
     pub env: Option<Arc<dyn Fn(&str) -> Option<String> + Send + Sync>>,
+    /// How long an allowed command may take.
+    pub exec_deadline: Duration,
 }
 
 impl Default for LoadOptions {
@@ -45,6 +48,7 @@ impl Default for LoadOptions {
             root_name: "freeswitch.xml".to_owned(),
             stun: None,
             env: None,
+            exec_deadline: Duration::from_secs(10),
         }
     }
 }

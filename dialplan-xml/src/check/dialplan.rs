@@ -186,7 +186,12 @@ fn condition(subject: &mut Subject<'_>, node: Node<'_>) {
             let message = format!("break=\"{word}\" means nothing and counts as on-false");
             let place = Some(node.attr_place("break"));
             let found = Diagnostic::warning("break-unknown", message, place);
-            subject.say(found.with_hint("on-false, on-true, always or never"));
+            let words = ["on-false", "on-true", "always", "never"];
+            let near = crate::catalogue::nearest(word, words);
+            subject.say(found.with_hint(match near {
+                Some(near) => format!("did you mean \"{near}\"?"),
+                None => "on-false, on-true, always or never".to_owned(),
+            }));
         }
     }
     if let Some(mode) = node.attr("regex") {

@@ -8,8 +8,6 @@ use std::time::Duration;
 use super::{Current, Pass};
 use crate::{Diagnostic, PreprocessorCommand};
 
-/// How long an allowed `exec` command may take.
-const EXEC_DEADLINE: Duration = Duration::from_secs(10);
 /// How much of its output is kept.
 const EXEC_OUTPUT: u64 = 4 << 20;
 
@@ -217,7 +215,7 @@ impl Pass<'_> {
             self.say(found.with_hint(format!("start with --allow-preprocess {name} to allow it")));
             return None;
         }
-        match shell(command) {
+        match shell(command, self.options.exec_deadline) {
             Ok(output) => Some(output),
             Err(reason) => {
                 let message = format!("{name}: \"{command}\" failed: {reason}");
@@ -229,7 +227,7 @@ impl Pass<'_> {
 }
 
 /// Runs a shell command and gives what it printed, whatever its exit status.
-fn shell(command: &str) -> Result<String, String> {
+fn shell(command: &str, deadline: Duration) -> Result<String, String> {
     let mut child = Process::new("/bin/sh")
         .args(["-c", command])
         .stdin(Stdio::null())
@@ -244,7 +242,7 @@ fn shell(command: &str) -> Result<String, String> {
         // Nobody listens any more when the deadline has passed.
         let _ = send.send(read.map(|_| output));
     });
-    let result = receive.recv_timeout(EXEC_DEADLINE);
+    let result = receive.recv_timeout(deadline);
     if result.is_err() {
         // It may have ended by itself in the meantime.
         let _ = child.kill();
@@ -253,6 +251,6 @@ fn shell(command: &str) -> Result<String, String> {
     match result {
         Ok(Ok(output)) => Ok(String::from_utf8_lossy(&output).into_owned()),
         Ok(Err(e)) => Err(e.to_string()),
-        Err(_) => Err(format!("no end after {} s", EXEC_DEADLINE.as_secs())),
+        Err(_) => Err(format!("no end after {deadline:?}")),
     }
 }

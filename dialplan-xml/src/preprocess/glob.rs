@@ -48,7 +48,8 @@ fn scan(directory: &Path, pattern: &str, out: &mut Vec<PathBuf>) -> Result<(), S
     Ok(())
 }
 
-fn is_pattern(component: &str) -> bool {
+/// Whether a name is a pattern.
+pub(crate) fn is_pattern(component: &str) -> bool {
     component.contains(['*', '?', '['])
 }
 

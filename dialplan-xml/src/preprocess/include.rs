@@ -14,7 +14,12 @@ impl Pass<'_> {
         match glob::matches(&shown) {
             Ok(files) if files.is_empty() => {
                 let message = format!("No files to include at {shown}");
-                self.say(Diagnostic::info("include-empty", message, place));
+                // A pattern may well match nothing; a name was meant.
+                self.say(if glob::is_pattern(pattern) {
+                    Diagnostic::info("include-empty", message, place)
+                } else {
+                    Diagnostic::warning("include-missing", message, place)
+                });
             }
             Ok(files) => {
                 for file in files {

@@ -15,6 +15,7 @@ use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::catalogue::nearest;
 use crate::{Diagnostic, Globals, LoadOptions, Place, Sources};
 use directive::Directive;
 use line::Line;
@@ -103,13 +104,12 @@ impl Current<'_> {
 impl Pass<'_> {
     fn file(&mut self, bytes: &[u8], name: &str, base: &Path, depth: usize) {
         let name: Arc<str> = name.into();
-        let (text, clean) = decode(bytes);
+        let (text, bad_line) = decode(bytes);
         let mut current = Current { id: self.file_id(&name), name, base, depth, line: 0 };
-        if !clean {
-            self.diagnostics.push(
-                Diagnostic::warning("encoding", "the file is not UTF-8", Some(current.place(0)))
-                    .with_hint("it was read as ISO 8859-1; save it as UTF-8"),
-            );
+        if let Some(line) = bad_line {
+            let place = Place::new(current.name.clone(), line, 0);
+            let found = Diagnostic::warning("encoding", "the file is not UTF-8", Some(place));
+            self.say(found.with_hint("it was read as ISO 8859-1; save it as UTF-8"));
         }
         let text: Arc<str> = text.into();
         self.sources.insert(current.name.clone(), text.clone());
@@ -270,7 +270,11 @@ impl Pass<'_> {
         }
         let message = format!("$${{{name}}} is not set and expands to nothing");
         let place = Some(current.place(at));
-        self.say(Diagnostic::info("variable-undefined", message, place));
+        let mut found = Diagnostic::info("variable-undefined", message, place);
+        if let Some(near) = nearest(name, self.globals.iter().map(|(known, _)| known)) {
+            found = found.with_hint(format!("did you mean $${{{near}}}?"));
+        }
+        self.say(found);
     }
 
     /// Outputs part of a line and remembers where it came from.
@@ -382,20 +386,25 @@ fn has_markup(text: &str) -> bool {
 }
 
 /// File bytes to text: UTF-8 (a byte order mark is dropped), UTF-16 with a mark, or else
-/// ISO 8859-1. The flag is false in the last case.
-fn decode(bytes: &[u8]) -> (String, bool) {
+/// ISO 8859-1, with the first line that is not UTF-8.
+fn decode(bytes: &[u8]) -> (String, Option<u32>) {
     let wide = |order: fn([u8; 2]) -> u16, bytes: &[u8]| {
         let units = bytes.chunks_exact(2).map(|c| order([c[0], c[1]]));
         char::decode_utf16(units).map(|c| c.unwrap_or(char::REPLACEMENT_CHARACTER)).collect()
     };
     match bytes {
-        [0xff, 0xfe, rest @ ..] => return (wide(u16::from_le_bytes, rest), true),
-        [0xfe, 0xff, rest @ ..] => return (wide(u16::from_be_bytes, rest), true),
+        [0xff, 0xfe, rest @ ..] => return (wide(u16::from_le_bytes, rest), None),
+        [0xfe, 0xff, rest @ ..] => return (wide(u16::from_be_bytes, rest), None),
         _ => {}
     }
     let body = bytes.strip_prefix(&[0xef, 0xbb, 0xbf]).unwrap_or(bytes);
     match std::str::from_utf8(body) {
-        Ok(text) => (text.to_owned(), true),
-        Err(_) => (body.iter().map(|&b| char::from(b)).collect(), false),
+        Ok(text) => (text.to_owned(), None),
+        Err(error) => {
+            let good = body.get(..error.valid_up_to()).unwrap_or_default();
+            let line = memchr::memchr_iter(b'\n', good).count() + 1;
+            let text = body.iter().map(|&b| char::from(b)).collect();
+            (text, Some(u32::try_from(line).unwrap_or(u32::MAX)))
+        }
     }
 }
