@@ -8,6 +8,8 @@ mod auth;
 mod filter;
 pub(crate) mod reply;
 mod subscribe;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
