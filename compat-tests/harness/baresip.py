@@ -97,8 +97,13 @@ class Baresip:
         until = time.monotonic() + timeout
         while True:
             try:
-                event = self.events.get(timeout=max(0.001, until - time.monotonic()))
+                event = self.events.get(timeout=min(0.2, max(0.001, until - time.monotonic())))
             except queue.Empty:
+                # A fast registrar answers before the control connection is there to hear of it.
+                if kind == "REGISTER_OK" and "[1 binding]" in self.said():
+                    return {"type": kind}
+                if time.monotonic() < until:
+                    continue
                 raise AssertionError(f"baresip: no {kind} in {timeout} s; seen {[e.get('type') for e in self.seen]}\n{self.said()}") from None
             if event.get("type") == kind:
                 return event
