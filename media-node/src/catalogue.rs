@@ -40,6 +40,7 @@ const PARAMS: &[(&str, &str, &[&str])] = &[
             "loglevel",
             "max-dtmf-duration",
             "max-sessions",
+            "min-idle-cpu",
             "min-dtmf-duration",
             "multiple-registrations",
             "rtp-end-port",

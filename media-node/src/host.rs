@@ -57,6 +57,9 @@ impl Host for ChannelHost<'_> {
     }
 
     fn api(&mut self, command: &str, args: &str) -> Option<String> {
+        if !expands(self.switch) {
+            return None;
+        }
         let call = self.switch.run_api(command, args, self.channel.cloned());
         block_on(call)
     }
@@ -200,6 +203,11 @@ pub fn expand_event(switch: &Arc<Switch>, event: &Event, text: &str) -> String {
     dialplan_xml::expand::expand_event(text, &mut EventHost { switch, event, variables: true })
 }
 
+/// Does `${api(…)}` run commands (`api-expansion`)?
+fn expands(switch: &Switch) -> bool {
+    switch.stores.tuning.api_expansion.load(std::sync::atomic::Ordering::Relaxed)
+}
+
 fn needs_expansion(text: &str) -> bool {
     text.contains(['$', '\\'])
 }
@@ -238,6 +246,9 @@ impl Host for EventHost<'_> {
     }
 
     fn api(&mut self, command: &str, args: &str) -> Option<String> {
+        if !expands(self.switch) {
+            return None;
+        }
         block_on(self.switch.run_api(command, args, None))
     }
 

@@ -125,6 +125,7 @@ impl Switch {
         let counters = Counters::default();
         counters.max_sessions.store(parts.config.switch.max_sessions, Ordering::Relaxed);
         counters.sps_limit.store(parts.config.switch.sessions_per_second, Ordering::Relaxed);
+        parts.stores.tuning.configure(&parts.config.switch);
         Arc::new(Self {
             bus: parts.bus,
             logs: parts.logs,
@@ -266,6 +267,14 @@ impl Switch {
         if paused.load(Ordering::Relaxed) || counters.draining.load(Ordering::Relaxed) {
             return Err(Cause::DESTINATION_OUT_OF_ORDER);
         }
+        let least = self.stores.tuning.min_idle_cpu();
+        if least > 0.0 && crate::boot::log::idle_cpu() < least {
+            tracing::error!(
+                fs_level = "CRIT",
+                "The system is too busy: less than {least:.2}% idle"
+            );
+            return Err(Cause::DESTINATION_OUT_OF_ORDER);
+        }
         if full || fast {
             tracing::error!(
                 fs_level = "CRIT",
@@ -387,6 +396,10 @@ impl Switch {
         channel: Option<Arc<Channel>>,
     ) -> Option<String> {
         let api = self.apis.find(command)?;
+        if api::nesting::too_deep() {
+            tracing::error!("{command}: commands run each other without end");
+            return Some("-ERR Commands are nested too deep\n".to_owned());
+        }
         // Created before the command runs, delivered after: events it causes carry higher sequence numbers.
         let event = self.bus.wants(EventName::Api).then(|| {
             let mut event = Event::new(EventName::Api);
@@ -399,7 +412,7 @@ impl Switch {
             self.bus.skip();
         }
         let call = ApiCall { switch: Arc::clone(self), args: args.to_owned(), channel };
-        let output = api.run(call).await;
+        let output = api::nesting::Nested::new(api.run(call)).await;
         if let Some(event) = event {
             self.bus.deliver(event);
         }

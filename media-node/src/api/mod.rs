@@ -8,6 +8,7 @@ pub mod fsctl;
 pub mod json;
 pub mod limit;
 pub mod modules;
+pub mod nesting;
 pub mod net;
 pub mod originate;
 pub mod regex;

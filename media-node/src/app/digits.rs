@@ -276,7 +276,9 @@ pub fn parse(channel: &Channel, argument: &str) -> Vec<Digit> {
         .variable("dtmf_duration")
         .and_then(|d| u32::try_from(text::int(&d)).ok())
         .filter(|d| *d > 0)
-        .unwrap_or(dtmf::DEFAULT_DURATION);
+        .unwrap_or_else(|| {
+            channel.switch().stores.tuning.default_dtmf.load(std::sync::atomic::Ordering::Relaxed)
+        });
     dtmf::parse_digits(argument, default)
         .into_iter()
         .map(|step| match step {

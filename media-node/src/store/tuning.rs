@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
+use dialplan_xml::config::SwitchConf;
+
 /// What can be tuned; starts with the reference's values.
 #[derive(Debug)]
 pub struct Tuning {
@@ -33,6 +35,18 @@ impl Default for Tuning {
 }
 
 impl Tuning {
+    /// Takes the values of `switch.conf`.
+    pub fn configure(&self, conf: &SwitchConf) {
+        self.min_dtmf.store(conf.min_dtmf_duration, Ordering::Relaxed);
+        self.default_dtmf.store(conf.default_dtmf_duration, Ordering::Relaxed);
+        self.max_dtmf.store(conf.max_dtmf_duration, Ordering::Relaxed);
+        self.api_expansion.store(conf.api_expansion, Ordering::Relaxed);
+        if let Some(percent) = conf.settings.get("min-idle-cpu").and_then(|text| text.parse().ok())
+        {
+            self.set_min_idle_cpu(percent);
+        }
+    }
+
     /// Percent of idle CPU below which new calls are refused; 0 never.
     #[must_use]
     pub fn min_idle_cpu(&self) -> f64 {
