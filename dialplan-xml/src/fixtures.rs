@@ -10,8 +10,9 @@
 //!   field caller_id_number=1000     a caller-profile field
 //!   global domain=example.test      a global variable
 //!   time 2026-03-04T12:30:00Z       when it happens (any RFC 3339 time)
+//!   zone Europe/Oslo                the server's time zone
 //!   api module_exists mod_enum=true what an API command answers
-//!   extension Local_Extension       the extension that makes the list
+//!   extension Local_Extension       an extension that matches
 //!   runs bridge user/1001@example.test
 //!   runs set                        an application, whatever its argument
 //!   never voicemail                 an application that must not run
@@ -19,16 +20,20 @@
 //!   no route                        nothing is found
 //! ```
 //!
-//! `runs` lines must occur in that order; other applications may stand between them.
+//! `runs` lines must occur in that order; other applications may stand between them. Without a
+//! `time`, a call arrives on a Wednesday at noon (UTC), so that a test says the same every day.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use jiff::Timestamp;
+use jiff::{Timestamp, tz::TimeZone};
 
 use crate::dialplan::{Dialplan, StepKind, Trace};
 use crate::simulate::{Caller, Executed, Journey, follow};
 use crate::{Diagnostic, Globals, Host as _, Place};
+
+/// When a call arrives that has no `time`.
+const NOON: &str = "2025-01-01T12:00:00Z";
 
 /// One call and what is expected of it.
 #[derive(Clone, Debug)]
@@ -46,7 +51,7 @@ pub struct Case {
 /// Something that must hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Expectation {
-    /// The list is made by this extension.
+    /// This extension matches.
     Extension(String),
     /// An application runs, with this argument if one is given.
     Runs(String, Option<String>),
@@ -104,6 +109,7 @@ fn new_case(rest: &str, place: &Place, globals: &Globals) -> Result<Case, String
     };
     let mut caller = Caller::new(number, context);
     caller.globals = globals.clone();
+    caller.now = NOON.parse().unwrap_or_default();
     Ok(Case { title: rest.to_owned(), caller, expectations: Vec::new(), place: place.clone() })
 }
 
@@ -145,6 +151,11 @@ impl Case {
                 self.caller.now = rest.parse::<Timestamp>().map_err(wrong)?;
                 return Ok(());
             }
+            "zone" => {
+                let wrong = |e| format!("\"{rest}\" is not a time zone: {e}");
+                self.caller.zone = TimeZone::get(rest).map_err(wrong)?;
+                return Ok(());
+            }
             "extension" => Expectation::Extension(rest.to_owned()),
             "runs" => {
                 let (name, data) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
@@ -165,6 +176,7 @@ impl Case {
                     "field",
                     "global",
                     "time",
+                    "zone",
                     "api",
                     "extension",
                     "runs",
@@ -215,10 +227,9 @@ fn judge(case: &Case, journey: &Journey) -> Vec<Diagnostic> {
     for (place, expectation) in &case.expectations {
         let said = match expectation {
             Expectation::Extension(name) => {
-                let made: Vec<_> =
-                    journey.hops.iter().filter_map(|h| h.routed.extension.as_deref()).collect();
-                (!made.contains(&name.as_str()))
-                    .then(|| format!("extension {name} was expected, {}", found(&made)))
+                let matched = matched(journey);
+                (!matched.contains(&name.as_str()))
+                    .then(|| format!("extension {name} was expected, {}", found(&matched)))
             }
             Expectation::Runs(name, data) => {
                 let fits = |run: &&Executed| {
@@ -256,6 +267,17 @@ fn judge(case: &Case, journey: &Journey) -> Vec<Diagnostic> {
         }
     }
     failures
+}
+
+/// Names of the extensions that matched, in order.
+fn matched(journey: &Journey) -> Vec<&str> {
+    let steps = journey.hops.iter().flat_map(|hop| &hop.routed.trace);
+    steps
+        .filter_map(|step| match &step.kind {
+            StepKind::Decided { name, matched: true, .. } => Some(&**name),
+            _ => None,
+        })
+        .collect()
 }
 
 fn found(made: &[&str]) -> String {
