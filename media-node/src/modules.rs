@@ -11,6 +11,7 @@ use crate::switch::Switch;
 /// Modules whose work is done here. Everything else is not loaded, and `module_exists` says so.
 pub const HERE: &[&str] = &[
     "mod_commands",
+    "mod_conference",
     "mod_console",
     "mod_db",
     "mod_dialplan_xml",

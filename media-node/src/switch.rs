@@ -41,6 +41,8 @@ pub struct Switch {
     pub stores: Stores,
     /// XML from elsewhere.
     pub xml: crate::xml::Bindings,
+    /// Conferences.
+    pub rooms: app::conference::room::Rooms,
     /// Timed jobs.
     pub scheduler: crate::schedule::Scheduler,
     /// Session counters and limits.
@@ -136,6 +138,7 @@ impl Switch {
             config: ArcSwap::from_pointee(parts.config),
             stores: parts.stores,
             xml: crate::xml::Bindings::default(),
+            rooms: app::conference::room::Rooms::default(),
             scheduler: crate::schedule::Scheduler::default(),
             counters,
             dirs: parts.dirs,

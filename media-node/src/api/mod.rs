@@ -1,5 +1,6 @@
 //! API commands: one file per family, one registry that `show api`, `help` and every caller read.
 
+pub mod conference;
 pub mod console;
 pub mod control;
 pub mod directory;
@@ -127,6 +128,7 @@ impl Registry {
     #[must_use]
     pub fn standard() -> Self {
         let families: &[&'static [Api]] = &[
+            conference::APIS,
             console::APIS,
             control::APIS,
             directory::APIS,

@@ -3,6 +3,7 @@
 pub mod answer;
 pub mod audio;
 pub mod bridge;
+pub mod conference;
 pub mod digits;
 pub mod flow;
 pub mod info;
@@ -96,6 +97,7 @@ impl Registry {
             answer::APPS,
             audio::APPS,
             bridge::APPS,
+            conference::APPS,
             digits::APPS,
             flow::APPS,
             info::APPS,

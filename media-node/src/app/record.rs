@@ -477,7 +477,7 @@ async fn await_report(session: &mut Session, id: RecordId) -> Option<RecordRepor
 }
 
 /// While it records, the reference reads the caller as linear audio and shows so.
-fn read_linear(channel: &Channel) -> Option<CodecInfo> {
+pub(super) fn read_linear(channel: &Channel) -> Option<CodecInfo> {
     let before = channel.with(|data| data.read_codec.clone())?;
     let linear = CodecInfo {
         name: "L16".to_owned(),
@@ -489,7 +489,7 @@ fn read_linear(channel: &Channel) -> Option<CodecInfo> {
     Some(before)
 }
 
-fn set_read_codec(channel: &Channel, codec: &CodecInfo) {
+pub(super) fn set_read_codec(channel: &Channel, codec: &CodecInfo) {
     channel.with(|data| data.read_codec = Some(codec.clone()));
     channel.set_var("read_codec", codec.name.clone());
     channel.set_var("read_rate", codec.rate.to_string());

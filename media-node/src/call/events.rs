@@ -57,6 +57,16 @@ impl Channel {
         bus.deliver(event);
     }
 
+    /// Appends the channel block; variables only where all events are to carry them.
+    pub fn describe_plain(&self, event: &mut Event) {
+        let verbose = self.flags.verbose.load(Ordering::Relaxed) || self.switch().verbose_events();
+        let data = self.data.lock();
+        self.write_basic(&data, event);
+        if verbose {
+            event.push_vars("variable_", Arc::clone(&data.vars));
+        }
+    }
+
     /// Appends the channel block, and the variables if this kind of event has them.
     pub fn describe(&self, event: &mut Event) {
         let verbose = self.flags.verbose.load(Ordering::Relaxed) || self.switch().verbose_events();
