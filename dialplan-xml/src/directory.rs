@@ -43,6 +43,8 @@ pub struct Domain {
     by_id: HashMap<Box<str>, usize>,
     /// The first user that answers to every name.
     wildcard: Option<usize>,
+    /// Some user is known by its address.
+    by_ip: bool,
 }
 
 /// One group of a domain.
@@ -201,7 +203,7 @@ impl Directory {
         ip: Option<&str>,
     ) -> Option<&'d Entry> {
         keys.split(':').find_map(|key| {
-            if ip.is_none() && key.eq_ignore_ascii_case("id") {
+            if (ip.is_none() || !domain.by_ip) && key.eq_ignore_ascii_case("id") {
                 let named = domain.by_id.get(value.to_ascii_lowercase().as_str()).copied();
                 let first = [named, domain.wildcard].into_iter().flatten().min()?;
                 return domain.users.get(first);
@@ -260,6 +262,7 @@ impl Domain {
             users: Vec::new(),
             by_id: HashMap::new(),
             wildcard: None,
+            by_ip: false,
         };
         let groups = node.child("groups");
         for group in groups.into_iter().flat_map(|g| g.children_named("group")) {
@@ -292,6 +295,7 @@ impl Domain {
         if answers_to_all(node) {
             self.wildcard.get_or_insert(position);
         }
+        self.by_ip |= node.attr("ip").is_some();
         self.users.push(Entry { node: node.id(), group });
     }
 

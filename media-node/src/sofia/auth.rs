@@ -3,15 +3,17 @@
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use dialplan_xml::directory::User;
+use dialplan_xml::directory::{Domain, User};
 use esl_server::event::{Event, EventName};
 use sip::digest::{Algorithm, Challenge, Credentials, NonceState, Secret};
 use sip::message::{Headers, Method, Name, Request};
 use sip::stack::Path;
+use sip::uri::{NameAddr, Uri};
 
 use super::inbound::{Admission, Refusal};
 use super::profile::Profile;
 use crate::text;
+use crate::xml::{self, FoundUser};
 
 /// Shortest life of a nonce, seconds.
 const MIN_NONCE_TTL: i64 = 60;
@@ -31,6 +33,8 @@ pub struct Identity {
     pub nonce: String,
     /// Name of the domain the user was looked up in.
     pub domain: String,
+    /// Names of the variables the domain has.
+    pub of_domain: Vec<String>,
 }
 
 /// What credentials, or their absence, lead to.
@@ -46,21 +50,23 @@ pub enum Verdict {
 
 /// Judges the credentials of a request. REGISTER is asked with 401, everything else with 407.
 #[must_use]
-pub fn judge(profile: &Profile, request: &Request, path: &Path) -> Verdict {
+pub async fn judge(profile: &Profile, request: &Request, path: &Path) -> Verdict {
     let proxy = request.method != Method::Register;
     let Some(credentials) = Credentials::of(&request.headers, proxy) else {
         log_challenge(profile, request, path);
         return Verdict::Challenge(challenge(profile, request, proxy, false));
     };
-    let now = Instant::now();
-    if profile.nonces.lock().check(now, &credentials) == NonceState::Stale {
+    let nonce = profile.nonces.lock().check(Instant::now(), &credentials);
+    if nonce == NonceState::Stale {
         return Verdict::Challenge(challenge(profile, request, proxy, true));
     }
-    match verify(profile, request, path, &credentials) {
-        Some(user) => {
+    match verify(profile, request, path, &credentials).await {
+        Some(found) => {
             let domain = lookup_domain(profile, &credentials.realm);
+            let names = |domain: &Domain| domain.variables.iter().map(|v| v.name.to_string()).collect();
             Verdict::Accepted(Box::new(Identity {
-                user,
+                of_domain: found.domain().map(names).unwrap_or_default(),
+                user: found.user,
                 username: credentials.username,
                 realm: credentials.realm,
                 nonce: credentials.nonce,
@@ -125,45 +131,102 @@ fn challenge(profile: &Profile, request: &Request, proxy: bool, stale: bool) -> 
 }
 
 /// The user whose secret the credentials prove.
-fn verify(
+async fn verify(
     profile: &Profile,
     request: &Request,
     path: &Path,
     credentials: &Credentials,
-) -> Option<User> {
-    let config = profile.switch.config.load();
+) -> Option<FoundUser> {
     let domain = lookup_domain(profile, &credentials.realm);
-    let user =
-        config.directory.find_user(&credentials.username, &domain).filter(|user| !user.pointer)?;
+    let ip = path.remote.ip().to_string();
+    let ask = |params: &mut Event| question(profile, request, path, credentials, params);
+    let switch = &profile.switch;
+    let found =
+        xml::find_user_by(switch, "id", &credentials.username, &domain, Some(&ip), ask).await?;
+    proves(profile, request, path, credentials, &found.user).then_some(found)
+}
+
+/// Do the credentials prove that it is this user?
+fn proves(
+    profile: &Profile,
+    request: &Request,
+    path: &Path,
+    credentials: &Credentials,
+    user: &User,
+) -> bool {
+    if user.pointer {
+        return false;
+    }
     if let Some(list) = user.params.get("auth-acl").filter(|list| !list.is_empty())
         && !profile.switch.acl_allows(list, path.remote.ip())
     {
         tracing::warn!("IP {} Rejected by user acl [{list}]", path.remote.ip());
-        return None;
+        return false;
     }
     let secret = match (user.params.get("a1-hash"), user.params.get("password")) {
         (Some(hash), _) if credentials.algorithm == Algorithm::Md5 => Secret::Ha1(hash.to_owned()),
         (_, Some(password)) => {
-            let empty_allowed = user.params.bool("allow-empty-password").unwrap_or(true);
             if password.is_empty() {
-                return empty_allowed.then_some(user);
+                return user.params.bool("allow-empty-password").unwrap_or(true);
             }
             Secret::Password(password.to_owned())
         }
         // A user without any params proves nothing and needs to prove nothing (reference behaviour).
-        (None, None) if user.params.is_empty() => return Some(user),
-        _ => return None,
+        (None, None) => return user.params.is_empty(),
+        _ => return false,
     };
-    credentials.verify(request.method.as_str(), &secret).then_some(user)
+    credentials.verify(request.method.as_str(), &secret)
+}
+
+/// What a web server is told about the request when it is asked for its user.
+fn question(
+    profile: &Profile,
+    request: &Request,
+    path: &Path,
+    credentials: &Credentials,
+    params: &mut Event,
+) {
+    let headers = &request.headers;
+    params.push("action", "sip_auth");
+    params.push("sip_profile", profile.name.as_str());
+    params.push("sip_user_agent", headers.get(Name::UserAgent).unwrap_or_default());
+    params.push("sip_auth_username", credentials.username.as_str());
+    params.push("sip_auth_realm", credentials.realm.as_str());
+    params.push("sip_auth_nonce", credentials.nonce.as_str());
+    params.push("sip_auth_uri", credentials.uri.as_str());
+    let uri = |address: Option<NameAddr>| address.map(|address| address.uri);
+    if let Some(contact) = uri(headers.contact()) {
+        params.push("sip_contact_user", contact.user().unwrap_or_default());
+        params.push("sip_contact_host", contact.host());
+    }
+    put_address(params, "to", uri(headers.to_addr()).as_ref());
+    params.push("sip_via_protocol", path.transport.as_param());
+    put_address(params, "from", uri(headers.from_addr()).as_ref());
+    params.push("sip_call_id", headers.call_id());
+    put_address(params, "request", Some(&request.uri));
+    for header in headers.iter().filter(|header| header.text.starts_with("X-")) {
+        params.push(header.text.to_string(), header.value.to_string());
+    }
+    if let Some((count, cnonce)) = &credentials.auth {
+        params.push("sip_auth_qop", "auth");
+        params.push("sip_auth_cnonce", cnonce.as_str());
+        params.push("sip_auth_nc", count.as_str());
+    }
+    params.push("sip_auth_response", credentials.response.as_str());
+    params.push("sip_auth_method", request.method.as_str());
+    params.push("client_port", path.remote.port().to_string());
+}
+
+fn put_address(params: &mut Event, whose: &str, uri: Option<&Uri>) {
+    let Some(uri) = uri else { return };
+    params.push(format!("sip_{whose}_user"), uri.user().unwrap_or_default());
+    params.push(format!("sip_{whose}_host"), uri.host());
+    params.push_some(format!("sip_{whose}_port"), uri.port().map(|port| port.to_string()));
 }
 
 /// What a user brings to calls and to registration events, in the reference's order.
 #[must_use]
-pub fn user_variables(
-    profile: &Profile,
-    identity: &Identity,
-    for_call: bool,
-) -> Vec<(String, String)> {
+pub fn user_variables(identity: &Identity, for_call: bool) -> Vec<(String, String)> {
     let mut out: Vec<(String, String)> = Vec::new();
     let mut put = |name: &str, value: &str| out.push((name.to_owned(), value.to_owned()));
     let user = &identity.user;
@@ -183,7 +246,7 @@ pub fn user_variables(
         put("user_name", &user.id);
         put("domain_name", &user.domain);
     }
-    for (name, value) in directory_variables(profile, user) {
+    for (name, value) in directory_variables(identity) {
         put(&name, &value);
     }
     for param in &user.params {
@@ -202,13 +265,12 @@ pub fn user_variables(
 }
 
 /// The user's variables, the domain's first.
-fn directory_variables(profile: &Profile, user: &User) -> Vec<(String, String)> {
-    let config = profile.switch.config.load();
-    let domain = config.directory.find_domain(&user.domain);
-    let of_domain = |name: &str| domain.is_some_and(|d| d.variables.get(name).is_some());
+fn directory_variables(identity: &Identity) -> Vec<(String, String)> {
+    let of_domain =
+        |name: &str| identity.of_domain.iter().any(|known| known.eq_ignore_ascii_case(name));
     let pair = |p: &dialplan_xml::config::Param| (p.name.to_string(), p.value.to_string());
     let (first, second): (Vec<_>, Vec<_>) =
-        user.variables.iter().map(pair).partition(|(name, _)| of_domain(name));
+        identity.user.variables.iter().map(pair).partition(|(name, _)| of_domain(name));
     first.into_iter().chain(second).collect()
 }
 
@@ -216,17 +278,17 @@ fn directory_variables(profile: &Profile, user: &User) -> Vec<(String, String)> 
 ///
 /// # Errors
 /// The challenge (407) or refusal (403) to send.
-pub fn authorise_call(
+pub async fn authorise_call(
     profile: &Profile,
     request: &Request,
     path: &Path,
     mut admission: Admission,
 ) -> Result<Admission, Refusal> {
-    match judge(profile, request, path) {
+    match judge(profile, request, path).await {
         Verdict::Accepted(identity) => {
             admission.variables.push(("sip_authorized".into(), "true".into()));
             admission.variables.extend(lookup_event(profile));
-            admission.variables.extend(user_variables(profile, &identity, true));
+            admission.variables.extend(user_variables(&identity, true));
             renew_nonce(profile, &identity.nonce, 0);
             Ok(admission)
         }

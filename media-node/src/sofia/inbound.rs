@@ -23,9 +23,9 @@ pub struct Admission {
 }
 
 /// Decides about an INVITE and starts its channel.
-pub fn accept(profile: &Arc<Profile>, invite: IncomingInvite) {
+pub async fn accept(profile: &Arc<Profile>, invite: IncomingInvite) {
     profile.counters.calls_in.fetch_add(1, Ordering::Relaxed);
-    let admission = match admit(profile, &invite) {
+    let admission = match admit(profile, &invite).await {
         Ok(admission) => admission,
         Err(refusal) => {
             profile.counters.failed_in.fetch_add(1, Ordering::Relaxed);
@@ -58,7 +58,7 @@ impl Refusal {
 }
 
 /// The checks, in the order of the reference.
-fn admit(profile: &Arc<Profile>, invite: &IncomingInvite) -> Result<Admission, Refusal> {
+async fn admit(profile: &Arc<Profile>, invite: &IncomingInvite) -> Result<Admission, Refusal> {
     let request = &invite.request;
     let switch = &profile.switch;
     if switch.admit(Direction::Inbound).is_err() {
@@ -69,7 +69,7 @@ fn admit(profile: &Arc<Profile>, invite: &IncomingInvite) -> Result<Admission, R
     if request.headers.contact().is_none() {
         return Err(Refusal::new(400, "Missing Contact Header"));
     }
-    let settings = profile.settings.load();
+    let settings = profile.settings.load_full();
     let peer = invite.path.remote.ip();
     let mut admission = Admission::default();
     let mut authorised = settings.inbound_acl.is_empty() && !settings.auth_calls;
@@ -96,7 +96,7 @@ fn admit(profile: &Arc<Profile>, invite: &IncomingInvite) -> Result<Admission, R
         return Err(Refusal::new(403, ""));
     }
     if !authorised && !settings.accept_blind_auth {
-        admission = super::auth::authorise_call(profile, request, &invite.path, admission)?;
+        admission = super::auth::authorise_call(profile, request, &invite.path, admission).await?;
     }
     Ok(admission)
 }

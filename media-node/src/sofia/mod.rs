@@ -81,7 +81,7 @@ impl Sofia {
         let served = Arc::clone(&profile);
         tokio::spawn(async move {
             while let Some(request) = incoming.recv().await {
-                sofia.serve(&served, request);
+                sofia.serve(&served, request).await;
             }
         });
         Ok(profile)
@@ -114,10 +114,13 @@ impl Sofia {
         esl_server::fire!(self.switch.bus, event);
     }
 
-    fn serve(self: &Arc<Self>, profile: &Arc<Profile>, request: sip::stack::Incoming) {
-        match request {
-            sip::stack::Incoming::Invite(invite) => inbound::accept(profile, invite),
-            sip::stack::Incoming::Request(request) => requests::serve(profile, request),
+    /// Requests are answered one after the other, unless a web server may have to be asked who somebody is.
+    async fn serve(self: &Arc<Self>, profile: &Arc<Profile>, request: sip::stack::Incoming) {
+        if self.switch.xml.serve("directory") {
+            let profile = Arc::clone(profile);
+            tokio::spawn(async move { answer(&profile, request).await });
+        } else {
+            answer(profile, request).await;
         }
     }
 
@@ -163,5 +166,12 @@ impl Sofia {
         }
         profile.stop();
         true
+    }
+}
+
+async fn answer(profile: &Arc<Profile>, request: sip::stack::Incoming) {
+    match request {
+        sip::stack::Incoming::Invite(invite) => inbound::accept(profile, invite).await,
+        sip::stack::Incoming::Request(request) => requests::serve(profile, request).await,
     }
 }

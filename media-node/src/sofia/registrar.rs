@@ -42,10 +42,10 @@ pub fn contacts(profile: &Profile, user: &str, domain: &str) -> Vec<String> {
 }
 
 /// Answers a REGISTER.
-pub fn serve(profile: &Arc<Profile>, incoming: IncomingRequest) {
+pub async fn serve(profile: &Arc<Profile>, incoming: IncomingRequest) {
     let request = Arc::clone(&incoming.request);
     let path = incoming.path;
-    match decide(profile, &request, &path) {
+    match decide(profile, &request, &path).await {
         Reply::Ok { headers, events } => {
             incoming.respond(200, "", headers, None);
             for event in events {
@@ -66,17 +66,17 @@ fn refused(status: u16) -> Reply {
 }
 
 /// The checks in the order of the reference, then the table.
-fn decide(profile: &Arc<Profile>, request: &Request, path: &Path) -> Reply {
+async fn decide(profile: &Arc<Profile>, request: &Request, path: &Path) -> Reply {
     let settings = profile.settings.load_full();
     let on = |name: &str| settings.params.last(name).is_some_and(text::is_true);
     if on("disable-register") {
         return refused(403);
     }
     let Some(asked) = Asked::read(profile, request, path) else { return refused(401) };
-    let mut acls =
-        settings.params.all("apply-register-acl").filter(|list| !list.is_empty()).peekable();
-    let by_acl = acls.peek().is_some();
-    if !acls.all(|list| profile.switch.acl_allows(list, path.remote.ip())) {
+    let acls: Vec<&str> =
+        settings.params.all("apply-register-acl").filter(|list| !list.is_empty()).collect();
+    let by_acl = !acls.is_empty();
+    if !acls.into_iter().all(|list| profile.switch.acl_allows(list, path.remote.ip())) {
         tracing::warn!("IP {} Rejected by register acl", path.remote.ip());
         return refused(403);
     }
@@ -84,7 +84,7 @@ fn decide(profile: &Arc<Profile>, request: &Request, path: &Path) -> Reply {
     let identity = if by_acl || on("accept-blind-reg") {
         None
     } else {
-        match auth::judge(profile, request, path) {
+        match auth::judge(profile, request, path).await {
             Verdict::Challenge(challenge) => {
                 fire_pre_register(profile, request, path);
                 let mut headers = Headers::new();
@@ -359,7 +359,7 @@ impl Asked {
 
     fn user_part(&self, profile: &Profile, event: &mut Event, identity: Option<&Identity>) {
         let Some(identity) = identity else { return };
-        for (name, value) in auth::user_variables(profile, identity, false) {
+        for (name, value) in auth::user_variables(identity, false) {
             event.push(name, value);
         }
     }

@@ -13,11 +13,11 @@ use super::registrar;
 use crate::text;
 
 /// Answers a request outside calls.
-pub fn serve(profile: &Arc<Profile>, request: IncomingRequest) {
+pub async fn serve(profile: &Arc<Profile>, request: IncomingRequest) {
     match request.request.method {
-        Method::Register => registrar::serve(profile, request),
+        Method::Register => registrar::serve(profile, request).await,
         Method::Options => options(profile, request),
-        Method::Message => message(profile, request),
+        Method::Message => message(profile, request).await,
         Method::Refer => refer(profile, request),
         Method::Notify => notify(request),
         Method::Subscribe => request.respond(489, "", Headers::new(), None),
@@ -49,12 +49,12 @@ fn notify(request: IncomingRequest) {
     }
 }
 
-fn message(profile: &Arc<Profile>, incoming: IncomingRequest) {
+async fn message(profile: &Arc<Profile>, incoming: IncomingRequest) {
     let settings = profile.settings.load_full();
     let asks = settings.params.last("auth-messages").is_none_or(text::is_true)
         && !settings.params.last("disable-auth-messages").is_some_and(text::is_true);
     if asks && settings.auth_calls {
-        match auth::judge(profile, &incoming.request, &incoming.path) {
+        match auth::judge(profile, &incoming.request, &incoming.path).await {
             Verdict::Accepted(_) => {}
             Verdict::Challenge(challenge) => {
                 let mut headers = Headers::new();

@@ -1,11 +1,10 @@
 //! The HTTP client of lookups: one request at a time, bounded in time by its caller, in size by itself.
 //!
-//! Connections are kept for a moment, so that lookups in a row do not connect anew. A request that finds its kept
-//! connection closed is sent once more on a new one.
+//! Each request has a connection of its own, as in the reference: what a proxy or a restarted server makes of kept ones
+//! is never a call's problem. TLS sessions are resumed.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
 
 use base64::Engine as _;
 use bytes::{Bytes, BytesMut};
@@ -18,7 +17,6 @@ use parking_lot::Mutex;
 use rustls::pki_types::ServerName;
 use sip::digest::{Challenge, Credentials, Secret};
 use tokio::net::{TcpSocket, TcpStream};
-use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
 use url::Url;
 
@@ -26,10 +24,6 @@ use url::Url;
 const USER_AGENT: &str = "freeswitch-xml/1.0";
 /// Redirects followed per request.
 const MAX_REDIRECTS: usize = 10;
-/// Kept connections per binding; further ones are closed.
-const MAX_IDLE: usize = 8;
-/// How long an unused connection is kept. Shorter than what web servers grant.
-const IDLE: Duration = Duration::from_secs(2);
 /// Times a server may ask for (other) credentials per request.
 const MAX_CHALLENGES: usize = 2;
 
@@ -63,17 +57,10 @@ pub struct Client {
     pub login: Option<Login>,
     /// Longest body taken, bytes.
     pub max_bytes: usize,
-    idle: Arc<Mutex<Vec<Idle>>>,
     challenge: Mutex<Option<(Challenge, u32)>>,
 }
 
-struct Idle {
-    origin: Origin,
-    sender: SendRequest<Full<Bytes>>,
-    since: Instant,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 struct Origin {
     secure: bool,
     host: String,
@@ -132,14 +119,7 @@ impl Client {
         login: Option<Login>,
         max_bytes: usize,
     ) -> Self {
-        Self {
-            tls,
-            bind,
-            login,
-            max_bytes,
-            idle: Arc::default(),
-            challenge: Mutex::new(None),
-        }
+        Self { tls, bind, login, max_bytes, challenge: Mutex::new(None) }
     }
 
     /// Sends a request, follows redirects, answers challenges. No deadline of its own.
@@ -218,23 +198,8 @@ impl Client {
 
     async fn exchange(&self, ask: &Ask, proof: Option<&HeaderValue>) -> Result<Answer, HttpError> {
         let origin = Origin::of(&ask.url)?;
-        if let Some(sender) = self.take_idle(&origin) {
-            match self.on(sender, &origin, request(ask, &origin, proof)?).await {
-                // Closed by the other side while nobody looked.
-                Err(HttpError::Exchange(error)) if !error.is_parse() && !error.is_user() => {}
-                done => return done,
-            }
-        }
-        let sender = self.connect(&origin).await?;
-        self.on(sender, &origin, request(ask, &origin, proof)?).await
-    }
-
-    async fn on(
-        &self,
-        mut sender: SendRequest<Full<Bytes>>,
-        origin: &Origin,
-        request: Request<Full<Bytes>>,
-    ) -> Result<Answer, HttpError> {
+        let mut sender = self.connect(&origin).await?;
+        let request = request(ask, &origin, proof)?;
         let (head, mut incoming) = sender.send_request(request).await?.into_parts();
         let mut body = BytesMut::new();
         while let Some(frame) = incoming.frame().await {
@@ -244,42 +209,7 @@ impl Client {
             }
             body.extend_from_slice(&data);
         }
-        self.keep(origin.clone(), sender);
         Ok((head.status, head.headers, body.freeze()))
-    }
-
-    fn take_idle(&self, origin: &Origin) -> Option<SendRequest<Full<Bytes>>> {
-        let mut idle = self.idle.lock();
-        prune(&mut idle);
-        let at = idle.iter().rposition(|kept| kept.origin == *origin)?;
-        Some(idle.remove(at).sender)
-    }
-
-    fn keep(&self, origin: Origin, sender: SendRequest<Full<Bytes>>) {
-        {
-            let mut idle = self.idle.lock();
-            prune(&mut idle);
-            if idle.len() >= MAX_IDLE {
-                return;
-            }
-            idle.push(Idle { origin, sender, since: Instant::now() });
-            if idle.len() > 1 {
-                // Somebody is on the way to look after them.
-                return;
-            }
-        }
-        let idle = Arc::downgrade(&self.idle);
-        tokio::spawn(async move {
-            loop {
-                tokio::time::sleep(IDLE).await;
-                let Some(idle) = idle.upgrade() else { return };
-                let mut idle = idle.lock();
-                prune(&mut idle);
-                if idle.is_empty() {
-                    return;
-                }
-            }
-        });
     }
 
     async fn connect(&self, origin: &Origin) -> Result<SendRequest<Full<Bytes>>, HttpError> {
@@ -333,10 +263,6 @@ where
         let _told = connection.await;
     });
     Ok(sender)
-}
-
-fn prune(idle: &mut Vec<Idle>) {
-    idle.retain(|kept| !kept.sender.is_closed() && kept.since.elapsed() < IDLE);
 }
 
 fn request(

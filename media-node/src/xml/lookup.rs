@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use dialplan_xml::dialplan::Dialplan;
-use dialplan_xml::directory::{Directory, User};
+use dialplan_xml::directory::{Directory, Domain, User};
 use dialplan_xml::{Element, Tree};
 use esl_server::event::{Event, EventName};
 
@@ -109,6 +109,12 @@ pub struct FoundUser {
 }
 
 impl FoundUser {
+    /// The domain it belongs to.
+    #[must_use]
+    pub fn domain(&self) -> Option<&Domain> {
+        self.directory.find_domain(&self.domain)
+    }
+
     /// The merged element, as `find_user_xml` prints it.
     #[must_use]
     pub fn xml(&self) -> Option<Element> {
