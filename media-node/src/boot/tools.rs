@@ -56,7 +56,7 @@ pub struct ExplainArgs {
     #[arg(short, long, default_value = "default")]
     pub context: String,
     /// A channel variable the call has
-    #[arg(short, long = "set", value_name = "NAME=VALUE", value_parser = pair)]
+    #[arg(short = 's', long = "set", value_name = "NAME=VALUE", value_parser = pair)]
     pub variables: Vec<(String, String)>,
     /// A field of the caller profile, such as caller_id_number
     #[arg(short, long = "field", value_name = "NAME=VALUE", value_parser = pair)]
