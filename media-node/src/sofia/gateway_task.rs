@@ -33,6 +33,9 @@ pub(super) fn start(profile: &Arc<Profile>) {
             if turn.is_multiple_of(SWEEP) {
                 registrar::sweep(&profile);
             }
+            if turn % super::notify::keep_alive_interval(&profile).as_secs() == 0 {
+                super::notify::keep_alive(&profile);
+            }
             let gateways = profile.gateways.read().clone();
             for gateway in gateways {
                 let actions = gateway.registration.lock().tick(Instant::now());

@@ -137,6 +137,9 @@ fn start(
         settings.negotiation,
     );
     let (dialog, events) = invite.into_dialog();
+    if super::nat::of_call(profile, &request, &path) {
+        dialog.pin_to_source();
+    }
     let leg = SofiaLeg::inbound(
         Arc::clone(profile),
         dialog,

@@ -12,7 +12,9 @@ mod gateway_task;
 pub mod inbound;
 pub mod leg;
 pub mod nat;
+pub mod notify;
 pub mod outbound;
+pub mod presence;
 pub mod profile;
 pub mod registrar;
 pub mod requests;
@@ -56,6 +58,7 @@ impl Sofia {
     pub async fn start_all(self: &Arc<Self>) {
         let registrar: Arc<dyn crate::store::registrations::Registrar> = Arc::clone(self) as _;
         self.switch.stores.registrations.add(registrar);
+        notify::start(self);
         let config = self.switch.config.load_full();
         for conf in &config.sofia.profiles {
             if let Err(problem) = self.start_profile(conf).await {

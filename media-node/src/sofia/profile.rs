@@ -32,6 +32,10 @@ pub struct Profile {
     pub bindings: parking_lot::Mutex<sip::registrar::Bindings>,
     /// Nonces given out.
     pub nonces: parking_lot::Mutex<sip::digest::Nonces>,
+    /// Who wants to be told of what.
+    pub subscriptions: parking_lot::Mutex<Vec<super::presence::Subscription>>,
+    /// Contacts that do not answer keep-alives.
+    pub unreachable: parking_lot::Mutex<std::collections::HashSet<String>>,
     /// The message trace.
     pub trace: Arc<super::trace::SipTrace>,
     /// Counters.
@@ -91,6 +95,15 @@ impl Profile {
         if let Some(rate) = settings.params.int("max-recv-requests-per-second") {
             config.limits.requests_per_second = u32::try_from(rate).unwrap_or(0);
         }
+        set_timers(&mut config, &settings);
+        config.force_rport = matches!(
+            settings.params.last("NDLB-force-rport").map(str::to_ascii_lowercase).as_deref(),
+            Some("true" | "server-only" | "yes")
+        );
+        config.advertise = settings.ext_sip_ip.map(|external| {
+            let list = settings.local_network_acl.clone();
+            Arc::new(External { switch: Arc::downgrade(switch), external, list }) as Arc<dyn sip::stack::Advertise>
+        });
         let (stack, incoming) = Stack::start(config).await.map_err(|error| error.to_string())?;
         let mut gateways = Vec::new();
         for gateway in &conf.gateways {
@@ -110,6 +123,8 @@ impl Profile {
             gateways: RwLock::new(gateways),
             bindings: parking_lot::Mutex::default(),
             nonces: parking_lot::Mutex::default(),
+            subscriptions: parking_lot::Mutex::default(),
+            unreachable: parking_lot::Mutex::default(),
             trace,
             counters: Counters::default(),
             started_us: crate::clock::now_us(),
@@ -254,6 +269,35 @@ impl Profile {
     #[must_use]
     pub fn gateway(&self, name: &str) -> Option<Arc<Gateway>> {
         self.gateways.read().iter().find(|gateway| gateway.name == name).cloned()
+    }
+}
+
+/// `timer-T1` and its kin, milliseconds.
+fn set_timers(config: &mut StackConfig, settings: &Settings) {
+    let ms = |name: &str| {
+        let value = settings.params.int(name).and_then(|ms| u64::try_from(ms).ok());
+        value.filter(|ms| *ms > 0).map(std::time::Duration::from_millis)
+    };
+    let timers = &mut config.timers;
+    timers.t1 = ms("timer-T1").unwrap_or(timers.t1);
+    timers.t2 = ms("timer-T2").unwrap_or(timers.t2);
+    timers.t4 = ms("timer-T4").unwrap_or(timers.t4);
+    timers.t1x64 = ms("timer-T1X64").unwrap_or(timers.t1x64);
+}
+
+/// The external address, for peers outside.
+struct External {
+    switch: std::sync::Weak<Switch>,
+    external: IpAddr,
+    list: String,
+}
+
+impl sip::stack::Advertise for External {
+    fn address_for(&self, peer: IpAddr, _transport: Transport) -> Option<SocketAddr> {
+        let switch = self.switch.upgrade()?;
+        let local = !self.list.eq_ignore_ascii_case("none") && switch.acl_allows(&self.list, peer);
+        // Port 0 keeps the bound one.
+        (!local && !switch.acl_allows("loopback.auto", peer)).then(|| SocketAddr::new(self.external, 0))
     }
 }
 

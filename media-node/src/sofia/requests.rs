@@ -20,7 +20,8 @@ pub async fn serve(profile: &Arc<Profile>, request: IncomingRequest) {
         Method::Message => message(profile, request).await,
         Method::Refer => refer(profile, request),
         Method::Notify => notify(request),
-        Method::Subscribe => request.respond(489, "", Headers::new(), None),
+        Method::Subscribe => super::presence::subscribe(profile, request),
+        Method::Publish => super::presence::publish(profile, request),
         _ => request.respond(501, "", Headers::new(), None),
     }
 }

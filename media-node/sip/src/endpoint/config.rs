@@ -115,7 +115,7 @@ impl Limits {
 
 /// Chooses the address a peer is shown in `Via` and in Contacts made by the stack.
 pub trait Advertise: Send + Sync {
-    /// The address for this peer, or `None` for the bound one.
+    /// The address for this peer, or `None` for the bound one. Port 0 stands for the bound port.
     fn address_for(&self, peer: IpAddr, transport: Transport) -> Option<SocketAddr>;
 }
 

@@ -153,7 +153,11 @@ impl Endpoint {
     /// The address the peer shall see.
     pub(super) fn shown_address(&self, path: &Path) -> SocketAddr {
         let chosen = self.config.advertise.as_ref().and_then(|a| a.address_for(path.remote.ip(), path.transport));
-        chosen.unwrap_or(path.local)
+        match chosen {
+            Some(chosen) if chosen.port() == 0 => SocketAddr::new(chosen.ip(), path.local.port()),
+            Some(chosen) => chosen,
+            None => path.local,
+        }
     }
 }
 

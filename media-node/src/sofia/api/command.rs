@@ -44,7 +44,7 @@ pub(super) async fn profile(sofia: &Arc<Sofia>, words: &[&str]) -> String {
         "killgw" => kill_gateway(&profile, rest),
         "startgw" => start_gateway(sofia, &profile, rest),
         "flush_inbound_reg" => flush(&profile, rest),
-        "check_sync" => filtered("+OK syncing all registrations", rest),
+        "check_sync" => check_sync(&profile, rest),
         "recover" => "No sessions to recover.\n".into(),
         "siptrace" | "watchdog" => switch_text(&profile, &verb, rest, "debugging"),
         "capture" => switch_text(&profile, &verb, rest, "capturing"),
@@ -180,20 +180,40 @@ fn start_gateway(sofia: &Sofia, profile: &Profile, rest: &[&str]) -> String {
     }
 }
 
-fn flush(profile: &Profile, rest: &[&str]) -> String {
+fn flush(profile: &Arc<Profile>, rest: &[&str]) -> String {
     let reboot = rest.iter().any(|word| word.eq_ignore_ascii_case("reboot"));
     let who = rest.first().copied().filter(|word| !word.eq_ignore_ascii_case("reboot"));
-    let gone = profile.bindings.lock().take(|binding| match who {
-        None => true,
-        Some(who) if who.contains('@') => is_of(binding, who.trim_start_matches('@')),
-        Some(call_id) => binding.call_id == call_id,
-    });
+    let gone = profile.bindings.lock().take(|binding| chosen(binding, who));
     for binding in &gone {
+        if reboot {
+            super::super::notify::check_sync(profile, binding, true);
+        }
         super::super::registrar::fire_expired(profile, binding);
     }
     let text =
         if reboot { "+OK rebooting all registrations" } else { "+OK flushing all registrations" };
     filtered(text, who.as_slice())
+}
+
+fn check_sync(profile: &Arc<Profile>, rest: &[&str]) -> String {
+    let who = rest.first().copied();
+    let chosen: Vec<_> = {
+        let table = profile.bindings.lock();
+        table.all().into_iter().filter(|b| chosen(b, who)).cloned().collect()
+    };
+    for binding in &chosen {
+        super::super::notify::check_sync(profile, binding, false);
+    }
+    filtered("+OK syncing all registrations", rest)
+}
+
+/// All of them, those of a user or domain, or the one with this Call-ID.
+fn chosen(binding: &sip::registrar::Binding, who: Option<&str>) -> bool {
+    match who {
+        None => true,
+        Some(who) if who.contains('@') => is_of(binding, who.trim_start_matches('@')),
+        Some(call_id) => binding.call_id == call_id,
+    }
 }
 
 fn filtered(text: &str, rest: &[&str]) -> String {

@@ -155,3 +155,28 @@ pub(super) fn presence_data(call: &ApiCall) -> String {
         _ => "-ERR Parameter missing\n".into(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parts(text: &str) -> Option<(Option<&str>, &str, Option<&str>, &str)> {
+        Query::parse(text).map(|q| (q.profile, q.user, q.domain, q.concat))
+    }
+
+    #[test]
+    fn queries_are_taken_apart_as_scripts_write_them() {
+        assert_eq!(parts("anna@golden.test"), Some((None, "anna", Some("golden.test"), "")));
+        assert_eq!(parts("auth/anna@golden.test"), Some((Some("auth"), "anna", Some("golden.test"), "")));
+        assert_eq!(parts("*/anna@golden.test/[a=b]"), Some((Some("*"), "anna", Some("golden.test"), "[a=b]")));
+        assert_eq!(parts("auth/anna"), Some((Some("auth"), "anna", None, "")));
+        assert_eq!(parts("anna@golden.test~Yealink").map(|p| p.1), Some("anna"));
+        assert_eq!(parts(" "), None);
+    }
+
+    #[test]
+    fn the_uri_of_a_stored_contact_is_inside_the_last_brackets() {
+        assert_eq!(uri_of("\"A <b>\" <sip:x@h;fs_nat=yes>"), "sip:x@h;fs_nat=yes");
+        assert_eq!(uri_of("sip:x@h"), "sip:x@h");
+    }
+}

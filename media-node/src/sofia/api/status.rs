@@ -319,7 +319,7 @@ fn registrations(profile: &Profile, fits: impl Fn(&Binding) -> bool) -> String {
             ("Contact:", binding.contact.clone()),
             ("Agent:", binding.user_agent.clone()),
             ("Status:", status_text(binding, "EXP", "EXPSECS")),
-            ("Ping-Status:", "Reachable".into()),
+            ("Ping-Status:", reachability(profile, binding).into()),
             ("Ping-Time:", "0.00".into()),
             ("Host:", host.clone()),
             ("IP:", binding.network_ip.clone()),
@@ -337,6 +337,11 @@ fn registrations(profile: &Profile, fits: impl Fn(&Binding) -> bool) -> String {
     }
     let _ = writeln!(out, "Total items returned: {count}\n{LINE}");
     out
+}
+
+/// What keep-alives say of a contact.
+pub(super) fn reachability(profile: &Profile, binding: &Binding) -> &'static str {
+    if profile.unreachable.lock().contains(&binding.contact) { "Unreachable" } else { "Reachable" }
 }
 
 /// `Registered(UDP)(unknown) EXP(2024-05-01 12:00:00) EXPSECS(118)`.

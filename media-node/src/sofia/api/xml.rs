@@ -8,7 +8,7 @@ use sip::registrar::Binding;
 use super::super::Sofia;
 use super::super::gateway::Gateway;
 use super::super::profile::Profile;
-use super::status::{gateway_facts, is_of, profile_facts, status_text};
+use super::status::{gateway_facts, is_of, profile_facts, reachability, status_text};
 
 const HEAD: &str = "<?xml version=\"1.0\" encoding=\"ISO-8859-1\"?>\n";
 
@@ -134,7 +134,7 @@ fn registrations(profile: &Profile, fits: impl Fn(&Binding) -> bool) -> String {
             ("contact", binding.contact.clone()),
             ("agent", binding.user_agent.clone()),
             ("status", status_text(binding, "exp", "expsecs")),
-            ("ping-status", "Reachable".into()),
+            ("ping-status", reachability(profile, binding).into()),
             ("ping-time", "0.00".into()),
             ("host", host.clone()),
             ("network-ip", binding.network_ip.clone()),

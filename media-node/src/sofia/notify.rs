@@ -1,0 +1,217 @@
+//! NOTIFY, MESSAGE and OPTIONS to phones: message counts, check-sync, whatever programs ask for by event, keep-alives.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use esl_server::event::{Event, EventName};
+use sip::message::{Headers, Method, Name};
+use sip::registrar::Binding;
+use sip::stack::{Body, OutOfDialog};
+use sip::uri::{NameAddr, Uri, unescape};
+
+use super::Sofia;
+use super::profile::{Profile, host_text};
+use super::registrar::uri_of;
+
+/// Events of programs waiting to become requests; what comes while so many wait is lost.
+const QUEUE: usize = 1000;
+
+/// Takes up the events by which programs ask for SIP requests.
+pub fn start(sofia: &Arc<Sofia>) {
+    let mut events = sofia.switch().bus.subscribe(QUEUE);
+    for name in [EventName::MessageWaiting, EventName::Notify, EventName::SendMessage, EventName::SendInfo] {
+        events.listen(name);
+    }
+    let sofia = Arc::downgrade(sofia);
+    tokio::spawn(async move {
+        while let Some(event) = events.recv().await {
+            let Some(sofia) = sofia.upgrade() else { return };
+            match event.name() {
+                EventName::MessageWaiting => super::presence::message_waiting(&sofia, &event),
+                EventName::Notify => by_event(&sofia, &event, Method::Notify),
+                EventName::SendMessage => by_event(&sofia, &event, Method::Message),
+                EventName::SendInfo => by_event(&sofia, &event, Method::Info),
+                _ => {}
+            }
+        }
+    });
+}
+
+fn text(event: &Event, name: &str) -> Option<String> {
+    event.get(name).map(std::borrow::Cow::into_owned).filter(|value| !value.is_empty())
+}
+
+/// `sendevent NOTIFY|SEND_MESSAGE|SEND_INFO`: to a registered user, or to `to-uri`.
+fn by_event(sofia: &Sofia, event: &Event, method: Method) {
+    let Some(profile) = text(event, "profile").and_then(|name| sofia.find(&name)) else {
+        tracing::error!("{} without a known profile", event.name().as_str());
+        return;
+    };
+    let kind = text(event, "content-type").unwrap_or_else(|| "application/simple-message-summary".into());
+    let body = event.body().filter(|b| !b.is_empty()).map(|bytes| Body::new(kind, bytes.clone()));
+    let mut headers = Headers::new();
+    if method == Method::Notify {
+        headers.push(Name::Event, text(event, "event-string").unwrap_or_else(|| "message-summary".into()));
+        headers.push(Name::SubscriptionState, "terminated;reason=noresource");
+    }
+    for line in text(event, "extra-headers").unwrap_or_default().lines() {
+        if let Some((name, value)) = line.split_once(':') {
+            headers.push_text(name, value);
+        }
+    }
+    if let Some(uri) = text(event, "to-uri") {
+        let from = text(event, "from-uri").unwrap_or_else(|| profile.url());
+        send(&profile, request_to(&profile, &method, &uri, &uri, Some(&from), headers, body));
+        return;
+    }
+    let (user, host) = (text(event, "user").unwrap_or_default(), text(event, "host").unwrap_or_default());
+    let bindings: Vec<Binding> = {
+        let table = profile.bindings.lock();
+        table.find(&user, &host, crate::clock::now_secs()).cloned().collect()
+    };
+    for binding in bindings {
+        to_binding(&profile, &binding, &method, headers.clone(), body.clone());
+    }
+}
+
+/// Sends a request to a registered phone.
+pub fn to_binding(profile: &Arc<Profile>, binding: &Binding, method: &Method, headers: Headers, body: Option<Body>) {
+    send(profile, request_to_binding(profile, binding, method, headers, body));
+}
+
+fn request_to_binding(
+    profile: &Profile,
+    binding: &Binding,
+    method: &Method,
+    headers: Headers,
+    body: Option<Body>,
+) -> Option<OutOfDialog> {
+    let address = format!("sip:{}@{}", binding.user, binding.host);
+    request_to(profile, method, uri_of(&binding.contact), &address, Some(&address), headers, body)
+}
+
+/// A request to a contact as stored (`fs_path` names the way to it).
+fn request_to(
+    profile: &Profile,
+    method: &Method,
+    target: &str,
+    to: &str,
+    from: Option<&str>,
+    headers: Headers,
+    body: Option<Body>,
+) -> Option<OutOfDialog> {
+    let stored = Uri::parse(target)?;
+    let kept = stored.params().without(|name| name.starts_with("fs_") || name == "received");
+    let uri = stored.with_params(&kept)?;
+    let address = |text: &str| {
+        let text = text.trim_matches(['<', '>']);
+        Uri::parse(text).map(|uri| NameAddr::new(uri.without_headers()))
+    };
+    let own = profile.url();
+    let mut spec = OutOfDialog::new(method.clone(), uri, address(from.unwrap_or(&own))?, address(to)?);
+    spec.next_hop = stored.params().get("fs_path").and_then(|path| Uri::parse(&unescape(path)));
+    let ip = host_text(profile.sip_ip_for(spec.request_uri.host_ip()));
+    let user = &profile.settings.load().contact_user;
+    spec.contact = NameAddr::parse(&format!("<sip:{user}@{ip}:{}>", profile.port()));
+    spec.headers = headers;
+    spec.body = body;
+    Some(spec)
+}
+
+fn send(profile: &Arc<Profile>, spec: Option<OutOfDialog>) {
+    let Some(spec) = spec else {
+        tracing::warn!("A request was asked for that cannot be addressed");
+        return;
+    };
+    let stack = profile.stack.clone();
+    tokio::spawn(async move {
+        let _answer = stack.request(spec).await;
+    });
+}
+
+/// `check_sync`: asks phones to fetch their configuration. What to say depends on the maker.
+pub fn check_sync(profile: &Arc<Profile>, binding: &Binding, reboot: bool) {
+    let agent = binding.user_agent.to_ascii_lowercase();
+    let event = if agent.contains("snom") || agent.contains("yealink") {
+        "check-sync;reboot=true"
+    } else if agent.contains("linksys") && reboot {
+        "reboot_now"
+    } else if agent.contains("spa") && reboot {
+        "reboot"
+    } else {
+        "check-sync"
+    };
+    let mut headers = Headers::new();
+    headers.push(Name::Event, event);
+    headers.push(Name::SubscriptionState, "terminated;reason=noresource");
+    to_binding(profile, binding, &Method::Notify, headers, None);
+}
+
+/// OPTIONS to phones that keep their NAT's door open that way (`nat-options-ping`, `all-reg-options-ping`).
+pub fn keep_alive(profile: &Arc<Profile>) {
+    let settings = profile.settings.load_full();
+    let word = |name: &str| settings.params.last(name).unwrap_or_default().to_ascii_lowercase();
+    let all = crate::text::is_true(&word("all-reg-options-ping"));
+    let nat = word("nat-options-ping");
+    let udp_only = nat == "udp-only";
+    if !all && !udp_only && !crate::text::is_true(&nat) {
+        return;
+    }
+    let chosen: Vec<Binding> = {
+        let table = profile.bindings.lock();
+        let wanted = |b: &&Binding| all || (b.status.contains("NAT") && (!udp_only || b.network_proto == "udp"));
+        table.all().into_iter().filter(wanted).cloned().collect()
+    };
+    for binding in chosen {
+        let Some(mut spec) = request_to_binding(profile, &binding, &Method::Options, Headers::new(), None) else {
+            continue;
+        };
+        spec.call_id = Some(format!("{}_{}", crate::clock::new_uuid(), binding.call_id));
+        let profile = Arc::clone(profile);
+        tokio::spawn(async move {
+            let status = profile.stack.request(spec).await.ok().map(|reply| (reply.response.status, reply.response.reason));
+            on_keep_alive(&profile, &binding, status);
+        });
+    }
+}
+
+/// What a phone's silence or answer means.
+fn on_keep_alive(profile: &Profile, binding: &Binding, status: Option<(u16, String)>) {
+    let alive = matches!(status, Some((200 | 486, _)));
+    let was = profile.unreachable.lock().contains(&binding.contact);
+    if alive != was {
+        return;
+    }
+    if alive {
+        profile.unreachable.lock().remove(&binding.contact);
+    } else {
+        profile.unreachable.lock().insert(binding.contact.clone());
+    }
+    let (code, phrase) = status.unwrap_or((408, "Request Timeout".into()));
+    let mut event = Event::custom("sofia::sip_user_state");
+    event.push("sip_contact", binding.contact.as_str());
+    event.push("profile-name", profile.name.as_str());
+    event.push("sip_user", binding.user.as_str());
+    event.push("from-user", binding.user.as_str());
+    event.push("from-host", binding.host.as_str());
+    event.push("call-id", binding.call_id.as_str());
+    event.push("Ping-Status", if alive { "REACHABLE" } else { "UNREACHABLE" });
+    event.push("Status", code.to_string());
+    event.push("Phrase", phrase);
+    esl_server::fire!(profile.switch.bus, event);
+    let drop_it = profile.settings.load().params.last("unregister-on-options-fail").is_some_and(crate::text::is_true);
+    if !alive && drop_it {
+        profile.unreachable.lock().remove(&binding.contact);
+        let gone = profile.bindings.lock().take(|b| b.contact == binding.contact && b.call_id == binding.call_id);
+        for binding in &gone {
+            super::registrar::fire_expired(profile, binding);
+        }
+    }
+}
+
+/// How often keep-alives go out.
+#[must_use]
+pub fn keep_alive_interval(profile: &Profile) -> Duration {
+    let seconds = profile.settings.load().params.int("ping-mean-interval").unwrap_or(30);
+    Duration::from_secs(u64::try_from(seconds).unwrap_or(30).max(1))
+}

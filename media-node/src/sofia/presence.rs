@@ -1,0 +1,258 @@
+//! The minimum of presence: SUBSCRIBE is accepted and answered with a NOTIFY of the present state; message counts are
+//! told to subscribers and to registered phones; PUBLISH is taken note of.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use esl_server::event::{Event, EventName};
+use sip::message::{Headers, Method, Name, Request};
+use sip::stack::{Body, IncomingRequest, OutOfDialog, Path};
+use sip::uri::{NameAddr, Uri};
+
+use super::Sofia;
+use super::auth::{self, Verdict};
+use super::notify;
+use super::profile::{Profile, host_text};
+use crate::text;
+
+/// Subscriptions of one profile; a further one is refused with 503.
+const MAX_SUBSCRIPTIONS: usize = 20_000;
+/// Lifetime when a phone asks for none, seconds.
+const DEFAULT_EXPIRES: u32 = 3600;
+
+/// One subscription.
+#[derive(Clone, Debug)]
+pub struct Subscription {
+    user: String,
+    host: String,
+    package: String,
+    call_id: String,
+    local: String,
+    remote: String,
+    target: Uri,
+    next_hop: Option<Uri>,
+    cseq: u32,
+    expires: Instant,
+    version: u32,
+}
+
+/// Answers a SUBSCRIBE.
+pub fn subscribe(profile: &Arc<Profile>, incoming: IncomingRequest) {
+    let settings = profile.settings.load_full();
+    let request = Arc::clone(&incoming.request);
+    let path = incoming.path;
+    let off = settings.params.last("manage-presence").is_some_and(|v| v.eq_ignore_ascii_case("false"));
+    let package = package_of(&request);
+    if off || !matches!(package.as_str(), "message-summary" | "presence" | "dialog") {
+        return incoming.respond(489, "", Headers::new(), None);
+    }
+    let asks = settings.params.last("auth-subscriptions").is_none_or(text::is_true);
+    if asks && settings.auth_calls {
+        match auth::judge(profile, &request, &path) {
+            Verdict::Accepted(_) => {}
+            Verdict::Challenge(challenge) => {
+                let mut headers = Headers::new();
+                headers.push(challenge.header_name(), challenge.to_string());
+                return incoming.respond(407, "", headers, None);
+            }
+            Verdict::Forbidden => return incoming.respond(403, "", Headers::new(), None),
+        }
+    }
+    let forced = settings.params.int("force-subscription-expires").and_then(|n| u32::try_from(n).ok()).filter(|n| *n > 0);
+    let asked = request.headers.number(Name::Expires).unwrap_or(DEFAULT_EXPIRES);
+    let expires = if asked == 0 { 0 } else { forced.unwrap_or(asked) };
+    let Some(subscription) = read(profile, &request, &path, &incoming.local_tag, package, expires) else {
+        return incoming.respond(400, "", Headers::new(), None);
+    };
+    let Some(kept) = keep(profile, subscription, expires) else {
+        return incoming.respond(503, "", Headers::new(), None);
+    };
+    let mut headers = Headers::new();
+    let ip = host_text(profile.sip_ip_for(Some(path.remote.ip())));
+    headers.push(Name::Contact, format!("<sip:{}@{ip}:{}>", kept.user, profile.port()));
+    headers.push(Name::Expires, expires.to_string());
+    let plain = settings.params.last("sip-subscribe-respond-200-ok").is_some_and(text::is_true);
+    incoming.respond(if plain { 200 } else { 202 }, "", headers, None);
+    let body = state_of(profile, &kept);
+    tell(profile, &kept, expires, body);
+}
+
+fn package_of(request: &Request) -> String {
+    let event = request.headers.get(Name::Event).unwrap_or_default();
+    event.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
+}
+
+fn read(
+    profile: &Profile,
+    request: &Request,
+    path: &Path,
+    local_tag: &str,
+    package: String,
+    expires: u32,
+) -> Option<Subscription> {
+    let to = request.headers.to_addr()?;
+    let contact = request.headers.contact()?;
+    let natted = super::nat::of_call(profile, request, path);
+    let to_text = request.headers.get(Name::To)?;
+    let local = if to.tag().is_some() { to_text.to_owned() } else { format!("{to_text};tag={local_tag}") };
+    let settings = profile.settings.load();
+    let host = settings.params.last("force-subscription-domain").filter(|d| !d.is_empty()).unwrap_or_else(|| to.uri.host());
+    Some(Subscription {
+        user: to.uri.user()?.to_owned(),
+        host: host.to_owned(),
+        package,
+        call_id: request.headers.call_id().to_owned(),
+        local,
+        remote: request.headers.get(Name::From)?.to_owned(),
+        target: contact.uri,
+        next_hop: natted
+            .then(|| Uri::parse(&format!("sip:{};transport={}", path.remote, path.transport.as_param())))
+            .flatten(),
+        cseq: 1,
+        expires: Instant::now() + Duration::from_secs(expires.into()),
+        version: 0,
+    })
+}
+
+/// Puts a subscription into the table, or renews or removes the one of the same dialog; gives the one to notify.
+fn keep(profile: &Profile, new: Subscription, expires: u32) -> Option<Subscription> {
+    let mut table = profile.subscriptions.lock();
+    let now = Instant::now();
+    table.retain(|s| s.expires > now);
+    let at = table.iter().position(|s| s.call_id == new.call_id && s.package == new.package);
+    let mut kept = new;
+    if let Some(old) = at.map(|at| table.swap_remove(at)) {
+        kept.local = old.local;
+        kept.cseq = old.cseq + 1;
+        kept.version = old.version + 1;
+    }
+    if expires > 0 {
+        if table.len() >= MAX_SUBSCRIPTIONS {
+            return None;
+        }
+        table.push(kept.clone());
+    }
+    Some(kept)
+}
+
+/// What a new subscriber is told.
+fn state_of(profile: &Profile, subscription: &Subscription) -> Body {
+    let Subscription { user, host, package, version, .. } = subscription;
+    match package.as_str() {
+        "message-summary" => summary(false, &format!("{user}@{host}"), "0/0 (0/0)"),
+        "dialog" => Body::new(
+            "application/dialog-info+xml",
+            format!(
+                "<?xml version=\"1.0\"?>\n<dialog-info xmlns=\"urn:ietf:params:xml:ns:dialog-info\" version=\"{version}\" \
+                 state=\"full\" entity=\"sip:{user}@{host}\">\n</dialog-info>\n"
+            ),
+        ),
+        _ => {
+            let there = profile.bindings.lock().find(user, host, crate::clock::now_secs()).next().is_some();
+            let basic = if there { "open" } else { "closed" };
+            Body::new(
+                "application/pidf+xml",
+                format!(
+                    "<?xml version='1.0' encoding='UTF-8'?>\n<presence xmlns='urn:ietf:params:xml:ns:pidf' \
+                     entity='sip:{user}@{host}'>\n<tuple id='t6a5ed77e'>\n<status>\n<basic>{basic}</basic>\n</status>\n\
+                     </tuple>\n</presence>\n"
+                ),
+            )
+        }
+    }
+}
+
+fn summary(waiting: bool, account: &str, counts: &str) -> Body {
+    let waiting = if waiting { "yes" } else { "no" };
+    let text = format!("Messages-Waiting: {waiting}\r\nMessage-Account: sip:{account}\r\nVoice-Message: {counts}\r\n\r\n");
+    Body::new("application/simple-message-summary", text)
+}
+
+/// NOTIFY within a subscription.
+fn tell(profile: &Arc<Profile>, subscription: &Subscription, left: u32, body: Body) {
+    let Some(spec) = notify_request(profile, subscription, left, body) else { return };
+    let (stack, profile) = (profile.stack.clone(), Arc::clone(profile));
+    let call_id = subscription.call_id.clone();
+    tokio::spawn(async move {
+        // A subscriber that is gone, or does not know the subscription, is not told again (RFC 6665 §4.2.2).
+        let gone = match stack.request(spec).await {
+            Ok(reply) => matches!(reply.response.status, 404 | 410 | 481),
+            Err(_) => true,
+        };
+        if gone {
+            profile.subscriptions.lock().retain(|s| s.call_id != call_id);
+        }
+    });
+}
+
+fn notify_request(profile: &Profile, subscription: &Subscription, left: u32, body: Body) -> Option<OutOfDialog> {
+    let (from, to) = (NameAddr::parse(&subscription.local)?, NameAddr::parse(&subscription.remote)?);
+    let mut spec = OutOfDialog::new(Method::Notify, subscription.target.clone(), from, to);
+    let ip = host_text(profile.sip_ip_for(spec.request_uri.host_ip()));
+    spec.contact = NameAddr::parse(&format!("<sip:{}@{ip}:{}>", subscription.user, profile.port()));
+    spec.call_id = Some(subscription.call_id.clone());
+    spec.cseq = Some(100_000 + subscription.cseq);
+    spec.next_hop = subscription.next_hop.clone();
+    spec.headers.push(Name::Event, &subscription.package);
+    let state = if left > 0 { format!("active;expires={left}") } else { "terminated;reason=timeout".into() };
+    spec.headers.push(Name::SubscriptionState, state);
+    spec.body = Some(body);
+    Some(spec)
+}
+
+/// Answers a PUBLISH.
+pub fn publish(profile: &Arc<Profile>, incoming: IncomingRequest) {
+    let request = Arc::clone(&incoming.request);
+    let expires = request.headers.number(Name::Expires).unwrap_or(DEFAULT_EXPIRES);
+    let mut headers = Headers::new();
+    headers.push(Name::Expires, expires.to_string());
+    headers.push(Name::SipEtag, crate::clock::new_uuid());
+    incoming.respond(200, "", headers, None);
+    let Some(from) = request.headers.from_addr() else { return };
+    let mut event = Event::new(EventName::PresenceIn);
+    event.push("proto", "sip");
+    event.push("login", profile.name.as_str());
+    event.push("from", format!("{}@{}", from.uri.user().unwrap_or_default(), from.uri.host()));
+    event.push("event_type", "presence");
+    event.set_body(request.body.clone());
+    esl_server::fire!(profile.switch.bus, event);
+}
+
+/// MESSAGE_WAITING: subscribers of the account and phones registered with it learn the count.
+pub fn message_waiting(sofia: &Sofia, event: &Event) {
+    let get = |name: &str| event.get(name).map(std::borrow::Cow::into_owned).unwrap_or_default();
+    let account = get("MWI-Message-Account").trim_start_matches("sip:").to_owned();
+    let Some((user, host)) = account.split_once('@') else { return };
+    let counts = Some(get("MWI-Voice-Message")).filter(|c| !c.is_empty()).unwrap_or_else(|| "0/0 (0/0)".into());
+    let body = summary(text::is_true(&get("MWI-Messages-Waiting")), &account, &counts);
+    for profile in sofia.profiles() {
+        let mut told = Vec::new();
+        {
+            let mut table = profile.subscriptions.lock();
+            let now = Instant::now();
+            for s in table.iter_mut().filter(|s| s.package == "message-summary" && s.user == user) {
+                if s.host.eq_ignore_ascii_case(host) && s.expires > now {
+                    s.cseq += 1;
+                    told.push(s.clone());
+                }
+            }
+        }
+        for subscription in &told {
+            let left = subscription.expires.saturating_duration_since(Instant::now()).as_secs();
+            tell(&profile, subscription, u32::try_from(left).unwrap_or(u32::MAX), body.clone());
+        }
+        if !told.is_empty() {
+            continue;
+        }
+        let phones: Vec<_> = {
+            let table = profile.bindings.lock();
+            table.all().into_iter().filter(|b| b.mwi_account.eq_ignore_ascii_case(&account)).cloned().collect()
+        };
+        for phone in phones {
+            let mut headers = Headers::new();
+            headers.push(Name::Event, "message-summary");
+            headers.push(Name::SubscriptionState, "terminated;reason=noresource");
+            notify::to_binding(&profile, &phone, &Method::Notify, headers, Some(body.clone()));
+        }
+    }
+}
