@@ -130,10 +130,10 @@ def test_a_sound_that_cannot_be_played_is_named_and_the_call_goes_on(site, tmp_p
     elif kind == "cut":
         audio.write_wav(path, audio.sine(500, 1))
         path.write_bytes(path.read_bytes()[:30])
-    call = site.phone().invite(f"play:{path}")
+    call = site.phone().invite("play", [f"X-File: {path}"])
     call.wait(200)
     call.rtp.tone(None)
-    call.rtp.wait_tone(600)
+    call.rtp.wait_tone(600, seconds=0.3)
     call.wait_end()
     assert str(path) in site.switch.said(4000)
 
@@ -144,10 +144,10 @@ def test_a_full_disk_ends_the_recording_and_not_the_call(site, tmp_path):
     if os.geteuid() != 0 or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8k", "tmpfs", str(disk)], capture_output=True).returncode:
         pytest.skip("SKIPPED: cannot mount a small disk here")
     try:
-        call = site.phone().invite(f"record:{disk}/voice.wav")
+        call = site.phone().invite("record", [f"X-File: {disk}/voice.wav"])
         call.wait(200)
         call.rtp.tone(440)
-        call.rtp.wait_tone(600, timeout=15)
+        call.rtp.wait_tone(600, seconds=0.3, timeout=15)
         call.wait_end()
     finally:
         subprocess.run(["umount", str(disk)], check=True)

@@ -45,8 +45,12 @@ class Rtp:
                 self.events.append((DIGITS.index(digit), ms // 20, gap_ms // 20))
 
     def _send(self, kind, payload, ts, marker=False):
-        self.sock.sendto(struct.pack("!BBHII", 0x80, kind | marker << 7, self.seq, ts, self.ssrc) + payload, self.remote)
+        packet = struct.pack("!BBHII", 0x80, kind | marker << 7, self.seq, ts, self.ssrc) + payload
         self.seq = self.seq + 1 & 0xFFFF
+        try:
+            self.sock.sendto(packet, self.remote)
+        except OSError:                             # nobody listens there any more, or we are being closed
+            pass
 
     def _talk(self):
         due, n = time.monotonic(), 0

@@ -8,7 +8,6 @@ import re
 import secrets
 import socket
 import threading
-import time
 
 from .rtp import Rtp
 
@@ -96,9 +95,9 @@ class Phone:
                 continue
             packet = Packet(data)
             packet.source = source
-            box = self.inbox.get(packet["call-id"])
-            if box is not None:
-                box.put(packet)
+            take = self.inbox.get(packet["call-id"])
+            if take is not None:
+                take(packet)
             elif packet.method == "INVITE" and not packet.status:
                 call = Call(self, packet["call-id"], invite=packet)
                 self.incoming.put(call)
@@ -129,7 +128,8 @@ class Phone:
     def ask(self, method, uri, extra=(), body=""):
         """One request outside a dialog, its final response; answers one challenge."""
         call_id, tag = secrets.token_hex(8), secrets.token_hex(4)
-        box = self.inbox[call_id] = queue.Queue()
+        box = queue.Queue()
+        self.inbox[call_id] = box.put
         me = f"<sip:{self.user}@{self.domain}>"
         for cseq in (1, 2):
             self.request(method, uri, call_id, cseq, f"{me};tag={tag}", me if method == "REGISTER" else f"<{uri}>", extra, body)
@@ -146,9 +146,10 @@ class Phone:
 
     # ---- calls
 
-    def invite(self, number, extra=(), sdp=None):
-        """Starts a call and returns at once."""
+    def invite(self, number, extra=(), sdp=None, acks=True):
+        """Starts a call and returns at once. Without `acks` the caller acknowledges no answer by itself."""
         call = Call(self, secrets.token_hex(8))
+        call.acks = acks
         call.start(f"sip:{number}@{self.domain}" if "@" not in number else number, extra, sdp)
         return call
 
@@ -166,8 +167,9 @@ class Call:
     def __init__(self, phone, call_id, invite=None):
         self.phone, self.call_id, self.request = phone, call_id, invite
         self.rtp, self.tag, self.cseq = Rtp(phone.ip), secrets.token_hex(4), 0
-        self.box = phone.inbox[call_id] = queue.Queue()
         self.seen, self.ended, self.target = [], False, None
+        self.changed, self.acks = threading.Condition(), True
+        phone.inbox[call_id] = self._take
         phone.calls.append(self)
         if invite:
             self.local, self.remote = invite["to"] + f";tag={self.tag}", invite["from"]
@@ -190,11 +192,17 @@ class Call:
         self.cseq += 1
         self.branch = self.phone.request("INVITE", self.uri, self.call_id, self.cseq, self.local, self.remote, self.extra, self.offer)
 
-    def _ack(self, answer):
+    def ack(self, answer):
         if answer.status < 300:
             self.phone.request("ACK", self.target, self.call_id, self.cseq, self.local, self.remote, to_address=self.address)
         else:
             self.phone.request("ACK", self.uri, self.call_id, self.cseq, self.local, answer["to"], branch=self.branch)
+
+    def _take(self, packet):
+        """Called by the phone's reader with each packet of this call."""
+        with self.changed:
+            self._handle(packet)
+            self.changed.notify_all()
 
     def _handle(self, packet):
         """Default manners for whatever arrives."""
@@ -207,7 +215,8 @@ class Call:
             if packet.status >= 200:
                 if packet.status < 300:
                     self.remote, self.target = packet["to"], uri_of(packet["contact"])
-                self._ack(packet)
+                if self.acks:
+                    self.ack(packet)
             if packet.status in (401, 407) and self.phone.password and self.cseq == 1:
                 kind, ask = ("Authorization", "www-authenticate") if packet.status == 401 else ("Proxy-Authorization", "proxy-authenticate")
                 self.extra.append(f"{kind}: " + authorization(packet[ask], self.phone.user, self.phone.password, "INVITE", self.uri))
@@ -230,19 +239,13 @@ class Call:
             self.phone.reply(packet, 200, "OK")
 
     def until(self, done, what, timeout=TIMEOUT):
-        """Handles what arrives until `done(packet)`; looks at what was handled before first."""
-        for packet in self.seen:
-            if done(packet):
-                return packet
-        until = time.monotonic() + timeout
-        while True:
-            try:
-                packet = self.box.get(timeout=max(0.001, until - time.monotonic()))
-            except queue.Empty:
-                raise AssertionError(f"no {what} in {timeout} s; seen: {[p.start for p in self.seen]}") from None
-            self._handle(packet)
-            if packet in self.seen and done(packet):
-                return packet
+        """The first packet of this call, old or new, that `done` accepts."""
+        def found():
+            return next((p for p in self.seen if done(p)), None)
+        with self.changed:
+            self.changed.wait_for(found, timeout)
+            assert found(), f"no {what} in {timeout} s; seen: {[p.start for p in self.seen]}"
+            return found()
 
     def wait(self, status, timeout=TIMEOUT):
         """The response with that status; another final one is a failure."""

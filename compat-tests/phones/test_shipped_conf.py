@@ -1,4 +1,6 @@
 """What a user gets who starts it for the first time: the shipped configuration, two phones, the demo numbers."""
+import time
+
 import pytest
 
 from conftest import settled, shared_site
@@ -70,18 +72,20 @@ def test_a_voice_is_recorded_and_played_back(phone):
     call.rtp.tone(None)
     call.rtp.wait_tone(800, seconds=0.1)
     call.rtp.tone(500)
-    call.rtp.wait_packets(len(call.rtp.packets) + 100)
+    time.sleep(2)                                   # what there is to record
     heard = len(call.rtp.packets)
     call.rtp.digits("#")
     call.rtp.wait_tone(500, seconds=1, since=heard)
     call.hangup()
 
 
-def test_the_menu_goes_on_without_its_sounds_and_obeys_a_digit(phone):
+def test_the_menu_goes_on_without_its_sounds_and_obeys_a_digit(site, phone):
     call = phone.invite("5000")
     call.wait(200)
     call.rtp.tone(440)
-    call.rtp.wait_packets(25)
+    with site.esl() as esl:
+        esl.command("event plain CHANNEL_EXECUTE")
+        esl.wait_event("CHANNEL_EXECUTE", Application="play_and_get_digits")
     call.rtp.digits("1")
     call.rtp.wait_tone(440)
     call.hangup()

@@ -35,10 +35,10 @@ def test_a_made_prompt_is_heard_by_a_caller(fresh):
     assert make(sounds, "--category", "ivr", "--rate", "8000").returncode == 0
     tree.patch(fresh.conf / "vars.xml", {r'(?=  <X-PRE-PROCESS cmd="set" data="domain)': f'  <X-PRE-PROCESS cmd="set" data="sound_prefix={sounds}/en/us/callie"/>\n'})
     fresh.start()
-    call = fresh.phone().invite("play:ivr/ivr-welcome_to_freeswitch.wav")
+    call = fresh.phone().invite("play", ["X-File: ivr/ivr-welcome_to_freeswitch.wav"])
     call.wait(200)
     call.rtp.tone(None)
-    call.rtp.wait_tone(600)
+    call.rtp.wait_tone(600, seconds=0.3)
     call.wait_end()
     loud = sum(abs(s) > 1000 for s in call.rtp.samples())
     assert loud > 4000, "the prompt before the tone was silent"

@@ -52,8 +52,11 @@ class Ivr:
 
 def main():
     server = greenswitch.OutboundESLServer(bind_address="127.0.0.1", bind_port=int(sys.argv[1]), application=Ivr, max_connections=5)
+    listening = gevent.spawn(server.listen)
+    while not server._running:
+        gevent.sleep(0.01)
     say("listening")
-    server.listen()
+    listening.join()
 
 
 main()
