@@ -189,8 +189,9 @@ class Call:
         self._invite()
 
     def _invite(self):
-        self.cseq += 1
-        self.branch = self.phone.request("INVITE", self.uri, self.call_id, self.cseq, self.local, self.remote, self.extra, self.offer)
+        with self.changed:                          # the answer may come before the next line
+            self.cseq += 1
+            self.branch = self.phone.request("INVITE", self.uri, self.call_id, self.cseq, self.local, self.remote, self.extra, self.offer)
 
     def ack(self, answer):
         if answer.status < 300:

@@ -12,6 +12,7 @@ from . import esl
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SHARED = pathlib.Path(os.environ.get("FERRO_SHARED", ROOT.parent / "shared"))
 READY_IN = 15           # seconds a debug build on a busy machine may take to answer on the event socket
+NOISE = "event socket: connection from 127.0.0.1", "is not part of this switch"
 STOP_IN = 10            # seconds from SIGTERM to the end
 
 
@@ -87,8 +88,9 @@ class Switch:
     def wait_idle(self, seconds=5):
         """Number of channels left after waiting up to `seconds` for none."""
         until = time.monotonic() + seconds
-        while (left := self.channels()) and time.monotonic() < until:
-            time.sleep(0.05)
+        with self.esl() as esl:
+            while (left := int(esl.api("show channels count").split()[0])) and time.monotonic() < until:
+                time.sleep(0.05)
         return left
 
     def sockets(self):
@@ -109,7 +111,7 @@ class Switch:
         """The end of its output and of its log file."""
         out = []
         for path in (self.home / "output.log", *sorted((self.home / "log").glob("*.log"))):
-            text = path.read_text(errors="replace").splitlines()
+            text = [t for t in path.read_text(errors="replace").splitlines() if not any(noise in t for noise in NOISE)]
             out += [f"--- {path.name}: last {min(lines, len(text))} of {len(text)} lines"] + text[-lines:]
         return "\n".join(out)
 
