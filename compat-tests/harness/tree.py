@@ -6,6 +6,8 @@ from .switch import ROOT, SHARED
 
 TREES = SHARED / "conf-trees"
 
+# What the users of vanilla register with here.
+PASSWORD = "compat-7391"
 # What stands where in a block of ports.
 ESL, OPEN, AUTH, EXTERNAL, INTERNAL, CARRIER, APP, HTTP = 0, 1, 2, 3, 4, 50, 60, 61
 
@@ -54,6 +56,7 @@ def vanilla(block, where, overlay=None):
         path.chmod(0o755 if path.is_dir() else 0o644)
     patch(conf / "vars.xml", {
         r'(?=  <X-PRE-PROCESS cmd="set" data="default_password)': '  <X-PRE-PROCESS cmd="set" data="local_ip_v4=127.0.0.1"/>\n',
+        r'default_password=1234': f'default_password={PASSWORD}',       # or every call waits ten seconds to say so
         r'cmd="stun-set" data="external_rtp_ip=[^"]*"': 'cmd="set" data="external_rtp_ip=127.0.0.1"',
         r'cmd="stun-set" data="external_sip_ip=[^"]*"': 'cmd="set" data="external_sip_ip=127.0.0.1"',
         r'internal_sip_port=5060': f'internal_sip_port={block[INTERNAL]}',

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{App, Flags};
 use crate::app;
 use crate::call::transfer::{Legs, transfer_legs};
-use crate::call::{AppResult, Session};
+use crate::call::{AppResult, CallerProfile, Session};
 use crate::text;
 
 /// The family.
@@ -95,7 +95,13 @@ async fn execute_extension(session: &mut Session, argument: &str) -> AppResult {
     }
     session.stack_extension(false);
     channel.with(|data| {
-        if let Some(profile) = &mut data.profile {
+        // A transfer from inside the extension has the last word on where the call goes next.
+        let ours = |profile: &CallerProfile| {
+            profile.destination_number == *exten
+                && profile.dialplan == dialplan
+                && profile.context == context
+        };
+        if let Some(profile) = data.profile.as_mut().filter(|profile| ours(profile)) {
             profile.destination_number = before.destination_number;
             profile.dialplan = before.dialplan;
             profile.context = before.context;
