@@ -1,6 +1,7 @@
 """Two baresip softphones, registered, call each other through vanilla's own dialplan."""
 import shutil
 import time
+import wave
 
 import pytest
 
@@ -40,8 +41,10 @@ def hears(phone, hz, seconds):
     """The phone's recording, until that much of the tone is in it."""
     until = time.monotonic() + 5
     while True:
-        samples, rate = phone.heard()
-        found = audio.seconds_of(hz, samples, rate)
+        try:
+            found = audio.seconds_of(hz, *phone.heard())
+        except (wave.Error, EOFError):              # not written to the end yet
+            found = 0
         if found >= seconds or time.monotonic() > until:
             return found
         time.sleep(0.1)
@@ -84,6 +87,6 @@ def test_the_echo_extension_returns_the_voice(vanilla, phones):
 def test_a_phone_stops_ringing_when_the_caller_gives_up(vanilla, phones):
     dial(vanilla, phones["1001"], "1000")           # 1000 rings and is not answered
     phones["1000"].wait("CALL_INCOMING")
-    phones["1001"].wait("CALL_RINGING")
+    phones["1001"].wait("CALL_PROGRESS")            # 183: vanilla sets a ringback tone
     phones["1001"].tell("hangup")
     phones["1000"].wait("CALL_CLOSED")
