@@ -8,6 +8,7 @@ pub mod digits;
 pub mod flow;
 pub mod info;
 pub mod limit;
+pub mod meta;
 pub mod play;
 pub mod record;
 pub mod respond;
@@ -107,6 +108,7 @@ impl Registry {
             schedule::APPS,
             socket::APPS,
             limit::APPS,
+            meta::APPS,
             store::APPS,
             variables::APPS,
         ];

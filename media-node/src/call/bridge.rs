@@ -10,6 +10,7 @@ use esl_server::event::{Event, EventName};
 
 use super::cause::Cause;
 use super::channel::{Channel, OtherType};
+use super::meta;
 use super::session::{AppResult, Interrupt, Session};
 use super::state::State;
 use crate::{BoxFuture, clock};
@@ -35,6 +36,7 @@ impl Session {
         name_partners(&own, peer);
         peer.set_state(State::ExchangeMedia);
         connect_media(&own, peer);
+        meta::share(&own, peer);
         send_displays(&own, peer);
         self.run_hooks("post_bridge").await;
         let result = self.bridge_loop(peer).await;
@@ -51,6 +53,7 @@ impl Session {
                 if Some(digit.digit) == terminate {
                     return Ok(());
                 }
+                meta::pressed(&self.channel, digit.digit);
             }
             if !still_with_us(peer) {
                 return Ok(());
@@ -75,7 +78,9 @@ fn still_with_us(peer: &Channel) -> bool {
 /// CS_EXCHANGE_MEDIA: the other side of a bridge. The originator's task decides when it ends.
 pub(super) async fn exchange_media(session: &mut Session) -> AppResult {
     loop {
-        while session.take_digit().is_some() {}
+        while let Some(digit) = session.take_digit() {
+            meta::pressed(&session.channel, digit.digit);
+        }
         session.wait(None).await?;
     }
 }

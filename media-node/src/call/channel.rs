@@ -118,6 +118,8 @@ pub struct Data {
     pub record_ended: Option<(media::RecordId, media::RecordReport)>,
     /// Files that displace what the leg hears.
     pub displacements: Vec<crate::app::audio::Displacement>,
+    /// What its keys do during a bridge.
+    pub meta: super::meta::MetaKeys,
     /// What to do in CS_SOFT_EXECUTE.
     pub(super) soft_step: Option<SoftStep>,
 }
@@ -251,6 +253,7 @@ impl Channel {
                 recordings: Vec::new(),
                 record_ended: None,
                 displacements: Vec::new(),
+                meta: super::meta::MetaKeys::default(),
                 soft_step: None,
             }),
         })

@@ -19,6 +19,7 @@ pub mod heartbeat;
 pub mod hold;
 pub mod hooks;
 pub mod machine;
+pub mod meta;
 pub mod originate;
 pub mod profile;
 pub mod session;
