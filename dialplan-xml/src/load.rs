@@ -69,6 +69,11 @@ pub struct Loaded {
 }
 
 impl PreprocessorCommand {
+    /// The command of a directive's name.
+    pub fn parse(name: &str) -> Option<Self> {
+        [Self::Exec, Self::ExecSet].into_iter().find(|c| c.as_str() == name)
+    }
+
     /// The directive's name.
     pub fn as_str(self) -> &'static str {
         match self {

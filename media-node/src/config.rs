@@ -1,13 +1,17 @@
 //! The configuration as one snapshot, swapped whole by a reload.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
 use dialplan_xml::acl::{AclSet, LocalNet};
-use dialplan_xml::config::{AclConf, EventSocketConf, ModulesConf, SofiaConf, SwitchConf};
+use dialplan_xml::config::{
+    AclConf, EventSocketConf, ModulesConf, SofiaConf, SwitchConf, TimezonesConf,
+};
 use dialplan_xml::dialplan::Dialplan;
+use dialplan_xml::diff::changes;
 use dialplan_xml::directory::Directory;
-use dialplan_xml::{Diagnostic, Globals, LoadOptions, Severity, Tree};
+use dialplan_xml::{Diagnostic, Globals, LoadOptions, PreprocessorCommand, Severity, Tree};
 
 use crate::call::Channel;
 use crate::switch::Switch;
@@ -46,8 +50,13 @@ pub struct LoadedConfig {
 
 /// Reads the files and compiles them.
 #[must_use]
-pub fn load(root: &Path, globals: Globals) -> LoadedConfig {
-    let loaded = dialplan_xml::load(root, globals, &LoadOptions::default());
+pub fn load(
+    root: &Path,
+    globals: Globals,
+    allowed: &BTreeSet<PreprocessorCommand>,
+) -> LoadedConfig {
+    let options = LoadOptions { allowed: allowed.clone(), ..LoadOptions::default() };
+    let loaded = dialplan_xml::load(root, globals, &options);
     let mut diagnostics = loaded.diagnostics;
     let config = loaded.tree.map(|tree| {
         let (config, more) = compile(tree, &loaded.globals);
@@ -104,10 +113,13 @@ pub fn log_diagnostics(diagnostics: &[Diagnostic]) {
 /// Returns the text `reloadxml` shows in brackets, and whether the new tree serves.
 pub fn reload(switch: &Arc<Switch>) -> (String, bool) {
     let before = switch.globals();
-    let loaded = load(&switch.dirs.root_path(), before.clone());
+    let loaded = load(&switch.dirs.root_path(), before.clone(), &switch.allow_preprocess);
     log_diagnostics(&loaded.diagnostics);
     let Some(config) = loaded.config else { return (loaded.status, false) };
     switch.adopt_globals(&before, &loaded.globals);
+    for change in changes(&switch.config.load().tree, &config.tree) {
+        crate::log_notice!("Configuration {change}");
+    }
     switch.config.store(Arc::new(config));
     esl_server::fire!(switch.bus, esl_server::Event::new(esl_server::EventName::Reloadxml));
     (loaded.status, true)
@@ -121,7 +133,8 @@ pub async fn dialplan_for(
     context: &str,
 ) -> Option<Arc<Dialplan>> {
     if !file.is_empty() {
-        return from_file(file);
+        let config = switch.config.load();
+        return from_file(file, config.dialplan.zones());
     }
     if let Some(found) = crate::xml::dialplan(switch, channel, context).await {
         return Some(found);
@@ -130,16 +143,13 @@ pub async fn dialplan_for(
 }
 
 /// A dialplan file is read as it stands, without preprocessing.
-fn from_file(file: &str) -> Option<Arc<Dialplan>> {
+fn from_file(file: &str, zones: &TimezonesConf) -> Option<Arc<Dialplan>> {
     let text = std::fs::read(file)
         .inspect_err(|error| tracing::error!("Open of dialplan failed: {file}: {error}"))
         .ok()?;
-    let options =
-        LoadOptions { allowed: std::collections::BTreeSet::new(), ..LoadOptions::default() };
-    let loaded =
-        dialplan_xml::parse_document(&text, file, Path::new("/"), Globals::new(), &options);
+    let loaded = dialplan_xml::parse_raw(&String::from_utf8_lossy(&text), file);
     log_diagnostics(&loaded.diagnostics);
-    let (dialplan, diagnostics) = Dialplan::compile(&loaded.tree?);
+    let (dialplan, diagnostics) = Dialplan::compile_with_zones(&loaded.tree?, zones.clone());
     log_diagnostics(&diagnostics);
     Some(Arc::new(dialplan))
 }

@@ -26,7 +26,7 @@ pub async fn run(context: Context) -> Result<(), Fatal> {
     }
     let core_uuid = clock::new_uuid();
     globals.set("core_uuid", &core_uuid);
-    let loaded = config::load(&context.dirs.root_path(), globals);
+    let loaded = config::load(&context.dirs.root_path(), globals, &context.options.allow_preprocess());
     config::log_diagnostics(&loaded.diagnostics);
     let Some(conf) = loaded.config else { return Err(Fatal::config(loaded.status)) };
     // A list without modules means all of them (reference behaviour).
@@ -48,6 +48,7 @@ pub async fn run(context: Context) -> Result<(), Fatal> {
         globals: loaded.globals,
         stores: crate::store::Stores::default(),
         dirs: context.dirs.clone(),
+        allow_preprocess: context.options.allow_preprocess(),
     });
     crate::endpoint::register(&switch);
     let sofia = Sofia::new(Arc::clone(&switch));

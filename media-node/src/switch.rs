@@ -1,13 +1,13 @@
 //! The switch: everything calls share, behind one handle.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
-use dialplan_xml::Globals;
+use dialplan_xml::{Globals, PreprocessorCommand};
 use esl_server::event::{Event, EventName};
 use esl_server::{ApiReply, ApiRequest, BoxFuture, CallControl, EslUser, EventBus, LogHub};
 use parking_lot::{Mutex, RwLock};
@@ -49,6 +49,8 @@ pub struct Switch {
     pub counters: Counters,
     /// Where things live on disk.
     pub dirs: crate::boot::Dirs,
+    /// Preprocessor commands that may be run.
+    pub allow_preprocess: BTreeSet<PreprocessorCommand>,
     /// Since when.
     pub started: Instant,
     /// Since when, µs since the epoch.
@@ -118,6 +120,8 @@ pub struct Parts {
     pub stores: Stores,
     /// Directories.
     pub dirs: crate::boot::Dirs,
+    /// Preprocessor commands that may be run.
+    pub allow_preprocess: BTreeSet<PreprocessorCommand>,
 }
 
 impl Switch {
@@ -142,6 +146,7 @@ impl Switch {
             scheduler: crate::schedule::Scheduler::default(),
             counters,
             dirs: parts.dirs,
+            allow_preprocess: parts.allow_preprocess,
             started: Instant::now(),
             started_us: clock::now_us(),
             sofia: std::sync::OnceLock::new(),

@@ -3,51 +3,11 @@
 use std::collections::HashMap;
 
 use super::Subject;
-use crate::dialplan::Break;
+use crate::dialplan::{Break, PROFILE_FIELDS};
 use crate::expand::has_references;
 use crate::regex::Pattern;
 use crate::text::{is_true, leading_integer};
 use crate::{Diagnostic, Node, Place};
-
-/// Fields of the caller profile.
-const FIELDS: [&str; 36] = [
-    "dialplan",
-    "username",
-    "caller_id_name",
-    "caller_id_number",
-    "orig_caller_id_name",
-    "orig_caller_id_number",
-    "callee_id_name",
-    "callee_id_number",
-    "ani",
-    "aniii",
-    "network_addr",
-    "rdnis",
-    "destination_number",
-    "uuid",
-    "source",
-    "transfer_source",
-    "context",
-    "chan_name",
-    "profile_index",
-    "caller_ton",
-    "caller_numplan",
-    "destination_number_ton",
-    "destination_number_numplan",
-    "ani_ton",
-    "ani_numplan",
-    "rdnis_ton",
-    "rdnis_numplan",
-    "screen_bit",
-    "privacy_hide_name",
-    "privacy_hide_number",
-    "profile_created_time",
-    "created_time",
-    "answered_time",
-    "progress_time",
-    "progress_media_time",
-    "hungup_time",
-];
 
 /// Applications of the reference that may run while the dialplan is searched.
 const INLINE: [&str; 22] = [
@@ -223,7 +183,7 @@ fn test(subject: &mut Subject<'_>, node: Node<'_>) {
         }
         return;
     };
-    let known = FIELDS.iter().any(|f| f.eq_ignore_ascii_case(field)) || field == "transferred_time";
+    let known = PROFILE_FIELDS.iter().any(|f| f.eq_ignore_ascii_case(field));
     if field.contains('$') || known {
         return;
     }
@@ -238,7 +198,7 @@ fn test(subject: &mut Subject<'_>, node: Node<'_>) {
     } else {
         Diagnostic::warning("condition-never", format!("{what}: this never matches"), place)
     };
-    let hint = match crate::catalogue::nearest(field, FIELDS) {
+    let hint = match crate::catalogue::nearest(field, PROFILE_FIELDS) {
         Some(near) => {
             format!("did you mean \"{near}\"? A channel variable is written ${{{field}}}")
         }

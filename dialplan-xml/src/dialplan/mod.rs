@@ -22,7 +22,7 @@ use crate::{Diagnostic, Host, Place, Tree};
 use model::Context;
 
 pub use inline::{InlineAction, parse_inline};
-pub use model::{Break, RegexMode};
+pub use model::{Break, PROFILE_FIELDS, RegexMode};
 pub use trace::{Step, StepKind};
 
 /// Every context of a document, ready to decide. Cheap to clone.

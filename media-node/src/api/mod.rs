@@ -4,6 +4,7 @@ pub mod conference;
 pub mod console;
 pub mod control;
 pub mod directory;
+pub mod explain;
 pub mod expr;
 pub mod fsctl;
 pub mod json;
@@ -132,6 +133,7 @@ impl Registry {
             console::APIS,
             control::APIS,
             directory::APIS,
+            explain::APIS,
             expr::APIS,
             fsctl::APIS,
             json::APIS,

@@ -5,12 +5,15 @@
 //! aside the flags that mean nothing here, and leaves the rest to `clap`, which also writes `--help`.
 //! Nothing after a subcommand's name is touched.
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+
+use dialplan_xml::PreprocessorCommand;
 
 use super::sounds::SoundsArgs;
 use super::tools::{CheckArgs, DialplanCommand, ExplainArgs};
@@ -84,6 +87,10 @@ pub struct Options {
     /// Allow core dumps
     #[arg(long = "core", help_heading = "Running")]
     pub core_dumps: bool,
+    /// Let the configuration run commands: exec, exec-set, or both with a comma between
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = preprocess_command,
+          help_heading = "Running")]
+    allow_preprocess: Vec<PreprocessorCommand>,
     /// Keep registrations, channels and calls in memory only
     #[arg(long = "nosql", help_heading = "Running")]
     pub no_sql: bool,
@@ -195,6 +202,11 @@ impl Options {
         (self.background || self.background_wait) && !self.no_fork && !self.console
     }
 
+    /// Preprocessor commands that may be run.
+    pub fn allow_preprocess(&self) -> BTreeSet<PreprocessorCommand> {
+        self.allow_preprocess.iter().copied().collect()
+    }
+
     /// How long a graceful end may wait for running calls; `None` hangs them up at once.
     pub fn drain(&self) -> Option<Duration> {
         if self.elegant_term {
@@ -202,6 +214,10 @@ impl Options {
         }
         self.drain.map(Duration::from_secs)
     }
+}
+
+fn preprocess_command(name: &str) -> Result<PreprocessorCommand, String> {
+    PreprocessorCommand::parse(name).ok_or_else(|| "exec or exec-set is wanted".to_owned())
 }
 
 #[derive(Debug, Parser)]
@@ -307,6 +323,7 @@ const VALUED: &[&str] = &[
     "g",
     "drain",
     "loglevel",
+    "allow-preprocess",
 ];
 
 /// Accepted, without effect.
