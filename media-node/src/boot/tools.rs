@@ -59,7 +59,7 @@ pub struct ExplainArgs {
     #[arg(short = 's', long = "set", value_name = "NAME=VALUE", value_parser = pair)]
     pub variables: Vec<(String, String)>,
     /// A field of the caller profile, such as caller_id_number
-    #[arg(short, long = "field", value_name = "NAME=VALUE", value_parser = pair)]
+    #[arg(short = 'f', long = "field", value_name = "NAME=VALUE", value_parser = pair)]
     pub fields: Vec<(String, String)>,
     /// What an API command answers; otherwise nothing
     #[arg(long = "api", value_name = "COMMAND=REPLY", value_parser = pair)]
