@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use sip::message::{Headers, Method, Name};
 use sip::stack::{
-    Body, Dialog, DialogEvent, Failure, Incoming, InviteSpec, OutOfDialog, RequestError, Stack, StackConfig, Transport,
+    Body, Dialog, DialogEvent, Failure, Incoming, InviteSpec, OutOfDialog, RequestError, Stack, StackConfig, Tls, Transport,
 };
 use sip::uri::{NameAddr, Uri};
 use tokio::sync::mpsc::Receiver;
@@ -14,9 +14,19 @@ fn free() -> SocketAddr {
 }
 
 async fn stack(transport: Transport) -> (Stack, Receiver<Incoming>, SocketAddr) {
-    let (stack, incoming) = Stack::start(StackConfig::new(vec![(transport, free())])).await.unwrap();
+    let mut config = StackConfig::new(vec![(transport, free())]);
+    if transport == Transport::Tls {
+        config.tls = Some(certificate());
+    }
+    let (stack, incoming) = Stack::start(config).await.unwrap();
     let at = stack.listening()[0].1;
     (stack, incoming, at)
+}
+
+fn certificate() -> Tls {
+    let made = rcgen::generate_simple_self_signed(vec!["localhost".into()]).unwrap();
+    let pem = format!("{}{}", made.cert.pem(), made.signing_key.serialize_pem());
+    Tls::from_pem(pem.as_bytes()).unwrap()
 }
 
 fn spec(from: SocketAddr, to: SocketAddr, transport: Transport) -> InviteSpec {
@@ -71,6 +81,18 @@ async fn a_call_over_udp() {
 #[tokio::test]
 async fn a_call_over_tcp() {
     whole_call(Transport::Tcp).await;
+}
+
+#[tokio::test]
+async fn a_call_over_tls() {
+    whole_call(Transport::Tls).await;
+}
+
+#[tokio::test]
+async fn tls_without_a_certificate_is_refused_at_start() {
+    let error = Stack::start(StackConfig::new(vec![(Transport::Tls, free())])).await.unwrap_err();
+    assert_eq!(error.transport, Transport::Tls);
+    assert!(Tls::from_pem(b"nothing").is_err());
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use super::tls::Tls;
 use crate::endpoint::{Advertise, Identity, Limits, Timers};
 use crate::transport::{Path, Transport};
 
@@ -18,6 +19,8 @@ pub struct StackConfig {
     pub identity: Identity,
     /// Bounds.
     pub limits: Limits,
+    /// Certificate and key; needed to listen on TLS and to connect over it.
+    pub tls: Option<Tls>,
     /// Sees every message sent and received.
     pub trace: Option<Arc<dyn Trace>>,
     /// Chooses the address shown to a peer (external address behind NAT). `None`: the bound one.
@@ -36,6 +39,7 @@ impl StackConfig {
             timers: Timers::default(),
             identity: Identity::default(),
             limits: Limits::default(),
+            tls: None,
             trace: None,
             advertise: None,
             resolver: None,

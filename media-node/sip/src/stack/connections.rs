@@ -8,11 +8,13 @@ use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 
 use super::tcp::{self, StreamEvent, StreamLimits, WRITE_QUEUE};
+use super::tls::Tls;
 use crate::transaction::TxId;
 use crate::transport::{ConnectionId, Path, Transport};
 
 /// One connection as the stack sees it.
 struct Connection {
+    transport: Transport,
     writes: mpsc::Sender<Bytes>,
     local: SocketAddr,
     remote: SocketAddr,
@@ -22,34 +24,47 @@ struct Connection {
 
 pub(super) struct Connections {
     table: HashMap<ConnectionId, Connection>,
-    by_remote: HashMap<SocketAddr, ConnectionId>,
+    by_remote: HashMap<(Transport, SocketAddr), ConnectionId>,
     events: mpsc::Sender<StreamEvent>,
     limits: StreamLimits,
+    tls: Option<Tls>,
     max: usize,
     next: u64,
 }
 
 impl Connections {
-    pub(super) fn new(events: mpsc::Sender<StreamEvent>, limits: StreamLimits, max: usize) -> Self {
-        Self { table: HashMap::new(), by_remote: HashMap::new(), events, limits, max, next: 0 }
+    pub(super) fn new(
+        events: mpsc::Sender<StreamEvent>,
+        limits: StreamLimits,
+        tls: Option<Tls>,
+        max: usize,
+    ) -> Self {
+        Self { table: HashMap::new(), by_remote: HashMap::new(), events, limits, tls, max, next: 0 }
     }
 
-    fn add(&mut self, local: SocketAddr, remote: SocketAddr, opening: bool) -> (ConnectionId, mpsc::Receiver<Bytes>) {
+    fn add(
+        &mut self,
+        transport: Transport,
+        local: SocketAddr,
+        remote: SocketAddr,
+        opening: bool,
+    ) -> (ConnectionId, mpsc::Receiver<Bytes>) {
         self.next += 1;
         let id = ConnectionId(self.next);
         let (writes, receiver) = mpsc::channel(WRITE_QUEUE);
-        self.table.insert(id, Connection { writes, local, remote, opening: opening.then(Vec::new) });
-        self.by_remote.insert(remote, id);
+        self.table.insert(id, Connection { transport, writes, local, remote, opening: opening.then(Vec::new) });
+        self.by_remote.insert((transport, remote), id);
         (id, receiver)
     }
 
     /// Takes an accepted connection in, unless there are too many.
-    pub(super) fn accept(&mut self, stream: TcpStream, local: SocketAddr, remote: SocketAddr) {
+    pub(super) fn accept(&mut self, stream: TcpStream, transport: Transport, local: SocketAddr, remote: SocketAddr) {
         if self.table.len() >= self.max {
             return;
         }
-        let (id, writes) = self.add(local, remote, false);
-        tokio::spawn(tcp::serve(id, stream, self.limits, writes, self.events.clone()));
+        let (id, writes) = self.add(transport, local, remote, false);
+        let tls = self.tls_for(transport);
+        tokio::spawn(tcp::welcome(id, stream, tls, self.limits, writes, self.events.clone()));
     }
 
     pub(super) fn opened(&mut self, id: ConnectionId) {
@@ -61,8 +76,9 @@ impl Connections {
     /// Forgets a connection; gives the transactions that waited for it and its peer.
     pub(super) fn closed(&mut self, id: ConnectionId) -> (Vec<TxId>, Option<SocketAddr>) {
         let Some(connection) = self.table.remove(&id) else { return (Vec::new(), None) };
-        if self.by_remote.get(&connection.remote) == Some(&id) {
-            self.by_remote.remove(&connection.remote);
+        let peer = (connection.transport, connection.remote);
+        if self.by_remote.get(&peer) == Some(&id) {
+            self.by_remote.remove(&peer);
         }
         (connection.opening.unwrap_or_default(), Some(connection.remote))
     }
@@ -70,14 +86,14 @@ impl Connections {
     /// The way messages of this connection come.
     pub(super) fn path(&self, id: ConnectionId) -> Option<Path> {
         let connection = self.table.get(&id)?;
-        let Connection { local, remote, .. } = *connection;
-        Some(Path { transport: Transport::Tcp, local, remote, connection: Some(id) })
+        let Connection { transport, local, remote, .. } = *connection;
+        Some(Path { transport, local, remote, connection: Some(id) })
     }
 
     /// Writes to the path's connection, to another one with the same peer, or to a new one.
     pub(super) fn send(&mut self, path: &Path, bytes: Bytes, tx: Option<TxId>) -> Result<(), String> {
         let known = path.connection.filter(|id| self.table.contains_key(id));
-        let id = match known.or_else(|| self.by_remote.get(&path.remote).copied()) {
+        let id = match known.or_else(|| self.by_remote.get(&(path.transport, path.remote)).copied()) {
             Some(id) => id,
             None => self.open(path)?,
         };
@@ -93,8 +109,13 @@ impl Connections {
         if self.table.len() >= self.max {
             return Err("too many connections".into());
         }
-        let (id, writes) = self.add(path.local, path.remote, true);
-        tokio::spawn(tcp::open(id, path.remote, self.limits, writes, self.events.clone()));
+        let (id, writes) = self.add(path.transport, path.local, path.remote, true);
+        let tls = self.tls_for(path.transport);
+        tokio::spawn(tcp::open(id, path.remote, tls, self.limits, writes, self.events.clone()));
         Ok(id)
+    }
+
+    fn tls_for(&self, transport: Transport) -> Option<Tls> {
+        self.tls.clone().filter(|_| transport == Transport::Tls)
     }
 }

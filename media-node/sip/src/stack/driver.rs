@@ -145,7 +145,9 @@ impl Driver {
     fn on_stream(&mut self, event: StreamEvent) {
         let now = Instant::now();
         match event {
-            StreamEvent::Accepted { stream, local, remote } => self.connections.accept(stream, local, remote),
+            StreamEvent::Accepted { stream, transport, local, remote } => {
+                self.connections.accept(stream, transport, local, remote);
+            }
             StreamEvent::Opened { id } => self.connections.opened(id),
             StreamEvent::Message { id, bytes } => {
                 let Some(path) = self.connections.path(id) else { return };
@@ -275,7 +277,7 @@ impl Driver {
         show(self.trace.as_deref(), Direction::Sent, &path, &bytes);
         let result = match path.transport {
             Transport::Udp => self.udp.send(path.local, path.remote, &bytes).map_err(|e| e.to_string()),
-            Transport::Tcp => self.connections.send(&path, bytes, tx),
+            Transport::Tcp | Transport::Tls => self.connections.send(&path, bytes, tx),
             other => Err(format!("{other} is not configured")),
         };
         if let (Err(reason), Some(tx)) = (result, tx) {

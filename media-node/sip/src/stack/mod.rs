@@ -10,6 +10,7 @@ mod driver;
 mod handles;
 mod resolve;
 mod tcp;
+mod tls;
 mod udp;
 mod unreachable;
 
@@ -29,6 +30,7 @@ use crate::token::Tokens;
 
 pub use config::{Direction, Resolve, ResolveFuture, StackConfig, Trace};
 pub use crate::endpoint::{Advertise, Identity, Limits, Timers};
+pub use tls::{Tls, TlsError};
 pub use handles::{Dialog, Incoming, IncomingInvite, IncomingRequest, Stack};
 
 pub use crate::endpoint::{
@@ -60,7 +62,8 @@ impl Stack {
         for (transport, addr) in config.listen {
             let bound = match transport {
                 Transport::Udp => udp.bind(addr),
-                Transport::Tcp => tcp::listen(addr, stream_events.clone()).await,
+                Transport::Tcp => tcp::listen(transport, addr, stream_events.clone()).await,
+                Transport::Tls if config.tls.is_some() => tcp::listen(transport, addr, stream_events.clone()).await,
                 other => Err(std::io::Error::other(format!("{other} is not available"))),
             };
             let bound = bound.map_err(|source| StartError { transport, addr, source })?;
@@ -85,7 +88,7 @@ impl Stack {
         let driver = Driver {
             endpoint,
             udp,
-            connections: Connections::new(stream_events, stream_limits, limits.connections),
+            connections: Connections::new(stream_events, stream_limits, config.tls, limits.connections),
             commander: commands.downgrade(),
             commands: command_queue,
             streams,

@@ -1,17 +1,18 @@
-//! TCP: listeners, connections opened and accepted, one task each.
+//! Streams (TCP and TLS): listeners, connections opened and accepted, one task each.
 
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 
+use super::tls::Tls;
 use crate::message::{Frame, MessageLimits, StreamFramer};
-use crate::transport::ConnectionId;
+use crate::transport::{ConnectionId, Transport};
 
 /// Messages waiting to be written on one connection; beyond, the connection counts as broken.
 pub(super) const WRITE_QUEUE: usize = 256;
@@ -23,7 +24,7 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 /// What connection tasks tell the stack.
 #[derive(Debug)]
 pub(super) enum StreamEvent {
-    Accepted { stream: TcpStream, local: SocketAddr, remote: SocketAddr },
+    Accepted { stream: TcpStream, transport: Transport, local: SocketAddr, remote: SocketAddr },
     Opened { id: ConnectionId },
     Message { id: ConnectionId, bytes: Bytes },
     Closed { id: ConnectionId, reason: String },
@@ -37,20 +38,24 @@ pub(super) struct StreamLimits {
 }
 
 /// Binds a listener and starts accepting.
-pub(super) async fn listen(addr: SocketAddr, events: mpsc::Sender<StreamEvent>) -> io::Result<SocketAddr> {
+pub(super) async fn listen(
+    transport: Transport,
+    addr: SocketAddr,
+    events: mpsc::Sender<StreamEvent>,
+) -> io::Result<SocketAddr> {
     let listener = TcpListener::bind(addr).await?;
     let bound = listener.local_addr()?;
-    tokio::spawn(accept(listener, bound, events));
+    tokio::spawn(accept(listener, transport, bound, events));
     Ok(bound)
 }
 
-async fn accept(listener: TcpListener, local: SocketAddr, events: mpsc::Sender<StreamEvent>) {
+async fn accept(listener: TcpListener, transport: Transport, local: SocketAddr, events: mpsc::Sender<StreamEvent>) {
     loop {
         tokio::select! {
             () = events.closed() => return,
             accepted = listener.accept() => match accepted {
                 Ok((stream, remote)) => {
-                    if events.send(StreamEvent::Accepted { stream, local, remote }).await.is_err() {
+                    if events.send(StreamEvent::Accepted { stream, transport, local, remote }).await.is_err() {
                         return;
                     }
                 }
@@ -61,18 +66,20 @@ async fn accept(listener: TcpListener, local: SocketAddr, events: mpsc::Sender<S
     }
 }
 
-/// Opens a connection and serves it.
+/// Opens a connection, over TLS when given, and serves it.
 pub(super) async fn open(
     id: ConnectionId,
     remote: SocketAddr,
+    tls: Option<Tls>,
     limits: StreamLimits,
     writes: mpsc::Receiver<Bytes>,
     events: mpsc::Sender<StreamEvent>,
 ) {
-    match timeout(CONNECT_TIMEOUT, TcpStream::connect(remote)).await {
-        Ok(Ok(stream)) => {
+    let opened = timeout(CONNECT_TIMEOUT, connect(remote, tls)).await;
+    match opened {
+        Ok(Ok(wire)) => {
             if events.send(StreamEvent::Opened { id }).await.is_ok() {
-                serve(id, stream, limits, writes, events).await;
+                serve(id, wire, limits, writes, events).await;
             }
         }
         Ok(Err(error)) => closed(id, error.to_string(), &events).await,
@@ -80,16 +87,49 @@ pub(super) async fn open(
     }
 }
 
-/// Reads and writes one connection until it ends.
-pub(super) async fn serve(
+async fn connect(remote: SocketAddr, tls: Option<Tls>) -> io::Result<Box<dyn Wire>> {
+    let stream = TcpStream::connect(remote).await?;
+    let _ = stream.set_nodelay(true);
+    Ok(match tls {
+        Some(tls) => Box::new(tls.connector().connect(Tls::name_of(remote.ip()), stream).await?),
+        None => Box::new(stream),
+    })
+}
+
+/// Serves an accepted connection, after its TLS handshake when there is to be one.
+pub(super) async fn welcome(
     id: ConnectionId,
-    mut stream: TcpStream,
+    stream: TcpStream,
+    tls: Option<Tls>,
+    limits: StreamLimits,
+    writes: mpsc::Receiver<Bytes>,
+    events: mpsc::Sender<StreamEvent>,
+) {
+    let _ = stream.set_nodelay(true);
+    let Some(tls) = tls else {
+        return serve(id, Box::new(stream), limits, writes, events).await;
+    };
+    match timeout(CONNECT_TIMEOUT, tls.acceptor().accept(stream)).await {
+        Ok(Ok(wire)) => serve(id, Box::new(wire), limits, writes, events).await,
+        Ok(Err(error)) => closed(id, error.to_string(), &events).await,
+        Err(_) => closed(id, "TLS handshake timed out".into(), &events).await,
+    }
+}
+
+/// Something bytes go over both ways.
+pub(super) trait Wire: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Wire for T {}
+
+/// Reads and writes one connection until it ends.
+async fn serve(
+    id: ConnectionId,
+    mut wire: Box<dyn Wire>,
     limits: StreamLimits,
     mut writes: mpsc::Receiver<Bytes>,
     events: mpsc::Sender<StreamEvent>,
 ) {
-    let _ = stream.set_nodelay(true);
-    let reason = match converse(id, &mut stream, limits, &mut writes, &events).await {
+    let reason = match converse(id, &mut *wire, limits, &mut writes, &events).await {
         Ok(()) => "closed".to_owned(),
         Err(error) => error.to_string(),
     };
@@ -103,7 +143,7 @@ async fn closed(id: ConnectionId, reason: String, events: &mpsc::Sender<StreamEv
 
 async fn converse(
     id: ConnectionId,
-    stream: &mut TcpStream,
+    stream: &mut dyn Wire,
     limits: StreamLimits,
     writes: &mut mpsc::Receiver<Bytes>,
     events: &mpsc::Sender<StreamEvent>,
@@ -140,8 +180,12 @@ async fn converse(
     }
 }
 
-async fn write(stream: &mut TcpStream, bytes: &[u8]) -> io::Result<()> {
-    match timeout(WRITE_TIMEOUT, stream.write_all(bytes)).await {
+async fn write(stream: &mut dyn Wire, bytes: &[u8]) -> io::Result<()> {
+    let written = async {
+        stream.write_all(bytes).await?;
+        stream.flush().await
+    };
+    match timeout(WRITE_TIMEOUT, written).await {
         Ok(written) => written,
         Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "peer does not read")),
     }
