@@ -37,7 +37,7 @@ pub struct Subscription {
 }
 
 /// Answers a SUBSCRIBE.
-pub fn subscribe(profile: &Arc<Profile>, incoming: IncomingRequest) {
+pub async fn subscribe(profile: &Arc<Profile>, incoming: IncomingRequest) {
     let settings = profile.settings.load_full();
     let request = Arc::clone(&incoming.request);
     let path = incoming.path;
@@ -48,7 +48,7 @@ pub fn subscribe(profile: &Arc<Profile>, incoming: IncomingRequest) {
     }
     let asks = settings.params.last("auth-subscriptions").is_none_or(text::is_true);
     if asks && settings.auth_calls {
-        match auth::judge(profile, &request, &path) {
+        match auth::judge(profile, &request, &path).await {
             Verdict::Accepted(_) => {}
             Verdict::Challenge(challenge) => {
                 let mut headers = Headers::new();

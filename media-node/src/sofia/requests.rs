@@ -20,7 +20,7 @@ pub async fn serve(profile: &Arc<Profile>, request: IncomingRequest) {
         Method::Message => message(profile, request).await,
         Method::Refer => refer(profile, request),
         Method::Notify => notify(request),
-        Method::Subscribe => super::presence::subscribe(profile, request),
+        Method::Subscribe => super::presence::subscribe(profile, request).await,
         Method::Publish => super::presence::publish(profile, request),
         _ => request.respond(501, "", Headers::new(), None),
     }
