@@ -111,5 +111,5 @@ fn user_outranks_group_outranks_domain() {
     assert_eq!(user.lookup("var", "V"), Some("domain"));
     assert_eq!(user.lookup("attr", "domain-name"), Some("d.test"));
     assert_eq!(user.gateways[0].params.get("proxy"), Some("p"));
-    assert_eq!(format!("{user:?}").contains("group"), false);
+    assert!(!format!("{user:?}").contains("group"));
 }

@@ -32,7 +32,7 @@ pub(super) struct Condition {
     pub(super) test: Test,
     pub(super) actions: Box<[Item]>,
     pub(super) anti: Box<[Item]>,
-    pub(super) nested: Vec<Condition>,
+    pub(super) nested: Vec<Self>,
     pub(super) require_nested: bool,
     pub(super) place: Place,
 }

@@ -48,7 +48,7 @@ impl Header {
             list.extend_from_slice(id);
             list.extend_from_slice(&(text.len() as u32).to_le_bytes());
             list.extend_from_slice(&text);
-            if text.len() % 2 != 0 {
+            if !text.len().is_multiple_of(2) {
                 list.push(0);
             }
         }

@@ -41,21 +41,36 @@ async fn run(call: &ApiCall, room: &Arc<Room>, command: &str, args: &[String]) -
     let first = args.first().map_or("", String::as_str);
     match command {
         "list" | "count" | "xml_list" | "json_list" => list::room(room, command, args),
-        "mute" => members(room, first, |m| told("mute", m, set_mute(room, m, true))),
-        "unmute" => members(room, first, |m| told("unmute", m, set_mute(room, m, false))),
+        "mute" => members(room, first, |m| {
+            set_mute(room, m, true);
+            told("mute", m, ())
+        }),
+        "unmute" => members(room, first, |m| {
+            set_mute(room, m, false);
+            told("unmute", m, ())
+        }),
         "tmute" => members(room, first, |m| {
             let mute = m.state().speaks;
-            told(if mute { "mute" } else { "unmute" }, m, set_mute(room, m, mute))
+            set_mute(room, m, mute);
+            told(if mute { "mute" } else { "unmute" }, m, ())
         }),
-        "deaf" => members(room, first, |m| told("deaf", m, set_deaf(room, m, true))),
-        "undeaf" => members(room, first, |m| told("undeaf", m, set_deaf(room, m, false))),
+        "deaf" => members(room, first, |m| {
+            set_deaf(room, m, true);
+            told("deaf", m, ())
+        }),
+        "undeaf" => members(room, first, |m| {
+            set_deaf(room, m, false);
+            told("undeaf", m, ())
+        }),
         "kick" => members(room, first, |m| {
             room.fire_member(m, "kick-member", |_| {});
-            told("kicked", m, m.leave(Leave::Kicked))
+            let _: () = m.leave(Leave::Kicked);
+            told("kicked", m, ())
         }),
         "hup" => members(room, first, |m| {
             room.fire_member(m, "hup-member", |_| {});
-            told("hup", m, m.leave(Leave::HungUp))
+            let _: () = m.leave(Leave::HungUp);
+            told("hup", m, ())
         }),
         "energy" | "volume_in" | "volume_out" => level(room, command, args),
         "lock" | "unlock" => {

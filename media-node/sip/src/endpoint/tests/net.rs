@@ -99,9 +99,9 @@ pub(super) fn delivered(_: u64) -> usize {
 
 /// Every third is lost, every fifth comes twice.
 pub(super) fn bad_wire(n: u64) -> usize {
-    if n % 3 == 0 {
+    if n.is_multiple_of(3) {
         0
-    } else if n % 5 == 0 {
+    } else if n.is_multiple_of(5) {
         2
     } else {
         1
