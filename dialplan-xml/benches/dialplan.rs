@@ -82,7 +82,7 @@ fn median(runs: usize, mut body: impl FnMut()) -> Duration {
     times[runs / 2]
 }
 
-fn load(path: &PathBuf) -> (Tree, Dialplan, Directory) {
+fn load(path: &std::path::Path) -> (Tree, Dialplan, Directory) {
     let globals: Globals = [("local_ip_v4", "192.0.2.1")].into_iter().collect();
     let tree = dialplan_xml::load(path, globals, &LoadOptions::default()).tree.expect("loads");
     let (dialplan, _) = Dialplan::compile(&tree);

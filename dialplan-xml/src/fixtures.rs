@@ -321,7 +321,7 @@ impl Outcome {
         }
         let missed: Vec<_> = self.uncovered().collect();
         let (all, tried) = (self.extensions.len(), self.extensions.len() - missed.len());
-        let percent = if all == 0 { 100 } else { tried * 100 / all };
+        let percent = (tried * 100).checked_div(all).unwrap_or(100);
         let s = if self.calls == 1 { "" } else { "s" };
         let failed = self.failures.len();
         let _ = writeln!(

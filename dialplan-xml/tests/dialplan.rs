@@ -458,7 +458,8 @@ fn without_a_bracket_in_the_expression_nothing_is_filled_in() {
     assert_eq!(with("^1000$"), found("a($1$0)"));
     assert_eq!(with("^10[(]?00$"), found("a(1000)"));
     let anti = "<condition field=\"destination_number\" expression=\"^(2)$\">\
-         <anti-action application=\"a\" data=\"$1\"/></condition>".to_string();
+         <anti-action application=\"a\" data=\"$1\"/></condition>"
+        .to_string();
     assert_eq!(conditions(&anti), found("a($1)"));
 }
 

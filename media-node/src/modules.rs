@@ -183,7 +183,8 @@ pub fn configure(switch: &Arc<Switch>, name: &str) -> bool {
 
 /// Takes a module into use and announces what it brings. False if it is in use already, or cannot work as it is set.
 pub fn load(switch: &Arc<Switch>, name: &str) -> bool {
-    if switch.modules().is_loaded(name) || !configure(switch, name) || !switch.modules().load(name) {
+    if switch.modules().is_loaded(name) || !configure(switch, name) || !switch.modules().load(name)
+    {
         return false;
     }
     let mut brings = interfaces(switch);

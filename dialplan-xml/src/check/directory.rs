@@ -81,7 +81,7 @@ fn weakness(user: &User) -> Option<&'static str> {
     if user.params.get("a1-hash").is_some() || user.lookup("attr", "type").is_some() {
         return None;
     }
-    let Some(password) = user.params.get("password") else { return None };
+    let password = user.params.get("password")?;
     let lower = password.to_ascii_lowercase();
     if password.is_empty() {
         Some("empty")

@@ -68,7 +68,7 @@ impl Latch {
         self.seen = self.seen.saturating_add(1);
         let learning = self.seen <= WINDOW || self.remote.is_none() || self.heard_ms == 0;
         let silent = now_ms.saturating_sub(self.heard_ms) >= SILENT_MS;
-        if !learning && !(same_host && silent) {
+        if !(learning || same_host && silent) {
             return Verdict::Refuse;
         }
         if self.candidate == Some(from) {

@@ -111,7 +111,6 @@ pub fn convert_clip(samples: &[i16], from: u32, to: u32) -> Vec<i16> {
     for _ in 0..(SINC_LEN / CHUNK + 3) {
         converter.push(&[0; CHUNK], &mut take);
     }
-    drop(take);
     out.resize(wanted, 0);
     out
 }

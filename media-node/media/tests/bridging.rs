@@ -163,7 +163,8 @@ fn an_unbridged_leg_hears_nothing_more() {
     world.talk(&mut a, &mut b, 3);
     b.leg.unbridge().unwrap();
     world.sim.settle();
-    a.phone.heard(); b.phone.heard();
+    a.phone.heard();
+    b.phone.heard();
     world.talk(&mut a, &mut b, 3);
     assert!(a.phone.heard().is_empty() && b.phone.heard().is_empty());
 }

@@ -99,7 +99,8 @@ fn garbage_never_stops_a_leg() {
         a.phone.socket.send_to(&packet, to).unwrap();
         world.sim.run_ms(1);
     }
-    a.phone.heard(); b.phone.heard();
+    a.phone.heard();
+    b.phone.heard();
     a.phone.ssrc = 99;
     world.talk(&mut a, &mut b, 20);
     assert!(b.phone.heard().len() >= 19);

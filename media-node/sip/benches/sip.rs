@@ -23,7 +23,13 @@ fn main() {
     let Ok(Message::Request(request)) = parse(&invite, &MessageLimits::default()) else { return };
     measure("typed Via, From, To, CSeq, Contact", || {
         let h = black_box(&request.headers);
-        (h.via().is_some(), h.from_addr().is_some(), h.to_addr().is_some(), h.cseq().is_some(), h.contact().is_some())
+        (
+            h.via().is_some(),
+            h.from_addr().is_some(),
+            h.to_addr().is_some(),
+            h.cseq().is_some(),
+            h.contact().is_some(),
+        )
     });
     measure("response with ten headers, built and written", || {
         let mut response = black_box(&request).response(200, "OK");
@@ -41,7 +47,10 @@ const HEADERS: &[(Name, &str)] = &[
     (Name::Contact, "<sip:1001@198.51.100.7:5060;transport=udp>"),
     (Name::UserAgent, "FreeSWITCH-mod_sofia/1.10.12-release"),
     (Name::Accept, "application/sdp"),
-    (Name::Allow, "INVITE, ACK, BYE, CANCEL, OPTIONS, MESSAGE, INFO, UPDATE, REGISTER, REFER, NOTIFY"),
+    (
+        Name::Allow,
+        "INVITE, ACK, BYE, CANCEL, OPTIONS, MESSAGE, INFO, UPDATE, REGISTER, REFER, NOTIFY",
+    ),
     (Name::Supported, "timer, path, replaces"),
     (Name::AllowEvents, "talk, hold, conference, refer"),
     (Name::ContentType, "application/sdp"),
@@ -91,7 +100,9 @@ fn invite() -> Bytes {
 
 /// INVITE, 180, 200, ACK, BYE, 200 between two stacks in one thread: the time is that of both ends.
 fn whole_calls() {
-    let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };
+    let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {
+        return;
+    };
     let cpu = processor_time();
     let start = Instant::now();
     runtime.block_on(async {
@@ -100,7 +111,11 @@ fn whole_calls() {
             config.limits.requests_per_second = 0;
             Stack::start(config).await.ok()
         };
-        let (Some((alice, _quiet)), Some((bob, mut calls))) = (stack("alice").await, stack("bob").await) else { return };
+        let (Some((alice, _quiet)), Some((bob, mut calls))) =
+            (stack("alice").await, stack("bob").await)
+        else {
+            return;
+        };
         let to = bob.listening()[0].1;
         let from = alice.listening()[0].1;
         tokio::spawn(async move {
@@ -156,6 +171,7 @@ async fn one_call(alice: &Stack, from: std::net::SocketAddr, to: std::net::Socke
 fn processor_time() -> f64 {
     let Ok(stat) = std::fs::read_to_string("/proc/self/stat") else { return 0.0 };
     let after = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
-    let ticks: f64 = after.split_ascii_whitespace().skip(11).take(2).filter_map(|t| t.parse::<f64>().ok()).sum();
+    let ticks: f64 =
+        after.split_ascii_whitespace().skip(11).take(2).filter_map(|t| t.parse::<f64>().ok()).sum();
     ticks / 100.0
 }

@@ -192,7 +192,9 @@ impl Registration {
             _ => {}
         }
         let pings = matches!(self.state, State::Noreg | State::Reged);
-        if let Some(interval) = self.timing.ping.filter(|_| pings && self.next_ping.is_some_and(|at| at <= now)) {
+        if let Some(interval) =
+            self.timing.ping.filter(|_| pings && self.next_ping.is_some_and(|at| at <= now))
+        {
             self.next_ping = Some(now + secs(interval));
             actions.push(Action::Ping);
         }
@@ -222,7 +224,11 @@ impl Registration {
         let alive = status.is_some_and(|s| (200..600).contains(&s) && s != 408 && s != 503);
         let was_up = self.up;
         if alive {
-            self.ping_count = if self.ping_count < 0 { 0 } else { (self.ping_count + 1).min(self.timing.ping_max) };
+            self.ping_count = if self.ping_count < 0 {
+                0
+            } else {
+                (self.ping_count + 1).min(self.timing.ping_max)
+            };
             if self.ping_count >= self.timing.ping_min && !self.up {
                 self.up = true;
                 self.up_since = Some(now);
@@ -290,14 +296,20 @@ mod tests {
     };
 
     fn states(actions: &[Action]) -> Vec<State> {
-        actions.iter().filter_map(|a| if let Action::State(s, _) = a { Some(*s) } else { None }).collect()
+        actions
+            .iter()
+            .filter_map(|a| if let Action::State(s, _) = a { Some(*s) } else { None })
+            .collect()
     }
 
     #[test]
     fn registers_and_refreshes_ahead_of_time() {
         let start = Instant::now();
         let mut gateway = Registration::new(start, TIMING);
-        assert_eq!(gateway.tick(start), [Action::State(State::Trying, None), Action::Register(900)]);
+        assert_eq!(
+            gateway.tick(start),
+            [Action::State(State::Trying, None), Action::Register(900)]
+        );
         let reply = gateway.on_reply(200, "OK", Some(120));
         assert_eq!(reply, [Action::State(State::Register, Some((200, "OK".into())))]);
         assert!(!gateway.is_up());

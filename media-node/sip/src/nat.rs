@@ -36,7 +36,8 @@ pub fn is_behind_nat(
     if rules.aggressive && via.is_some_and(|v| differs(&v, source)) {
         return true;
     }
-    let claimed = via.and_then(|v| ip_of(v.host)).or_else(|| headers.contact().and_then(|c| c.uri.host_ip()));
+    let claimed =
+        via.and_then(|v| ip_of(v.host)).or_else(|| headers.contact().and_then(|c| c.uri.host_ip()));
     claimed.is_some_and(&natted) && !natted(source.ip())
 }
 

@@ -73,7 +73,8 @@ impl Bindings {
     /// [`MAX_BINDINGS`] contacts already.
     pub fn register(&mut self, binding: Binding, multiple: Multiple) -> Result<bool, TooMany> {
         let list = self.table.entry(key(&binding.user, &binding.host)).or_default();
-        let renewed = list.iter().any(|b| b.contact == binding.contact || b.call_id == binding.call_id);
+        let renewed =
+            list.iter().any(|b| b.contact == binding.contact || b.call_id == binding.call_id);
         list.retain(|b| match multiple {
             Multiple::Off => false,
             Multiple::Contact => b.contact != binding.contact,
@@ -87,7 +88,14 @@ impl Bindings {
     }
 
     /// Removes what a registration with expires 0 removes, and gives it back.
-    pub fn unregister(&mut self, user: &str, host: &str, contact: &str, call_id: &str, multiple: Multiple) -> Vec<Binding> {
+    pub fn unregister(
+        &mut self,
+        user: &str,
+        host: &str,
+        contact: &str,
+        call_id: &str,
+        multiple: Multiple,
+    ) -> Vec<Binding> {
         self.take(|b| {
             b.user == user
                 && b.host.eq_ignore_ascii_case(host)

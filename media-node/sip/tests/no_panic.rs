@@ -3,7 +3,9 @@
 use bytes::Bytes;
 use proptest::prelude::*;
 use sip::message::{Message, MessageLimits, StreamFramer, parse};
-use sip::sdp::{LocalAudio, MediaDirection, Mode, SessionDescription, answer_audio, parse_codec_list};
+use sip::sdp::{
+    LocalAudio, MediaDirection, Mode, SessionDescription, answer_audio, parse_codec_list,
+};
 use sip::uri::{NameAddr, Uri};
 
 /// Text that looks like SIP more often than chance would have it.
@@ -25,7 +27,8 @@ fn siplike() -> impl Strategy<Value = String> {
 
 fn look(message: &Message) {
     let headers = message.headers();
-    let _ = (headers.via(), headers.from_addr(), headers.to_addr(), headers.cseq(), headers.contact());
+    let _ =
+        (headers.via(), headers.from_addr(), headers.to_addr(), headers.cseq(), headers.contact());
     let _ = message.to_bytes();
 }
 

@@ -8,12 +8,31 @@ use sip::message::{Message, MessageLimits, ParseError, parse};
 
 /// Section 3.1.2: syntactically bad, to be refused.
 const BAD_SYNTAX: [&str; 19] = [
-    "badinv01", "clerr", "ncl", "scalar02", "scalarlg", "quotbal", "ltgtruri", "lwsruri", "lwsstart", "trws", "escruri",
-    "baddate", "regbadct", "badaspec", "baddn", "badvers", "mismatch01", "mismatch02", "bigcode",
+    "badinv01",
+    "clerr",
+    "ncl",
+    "scalar02",
+    "scalarlg",
+    "quotbal",
+    "ltgtruri",
+    "lwsruri",
+    "lwsstart",
+    "trws",
+    "escruri",
+    "baddate",
+    "regbadct",
+    "badaspec",
+    "baddn",
+    "badvers",
+    "mismatch01",
+    "mismatch02",
+    "bigcode",
 ];
 
 fn folder(kind: &str) -> Option<Vec<(String, Bytes)>> {
-    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/torture/rfc4475").join(kind);
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("../../../shared/torture/rfc4475")
+        .join(kind);
     let Ok(listing) = std::fs::read_dir(&root) else {
         eprintln!("SKIPPED: no torture messages at {}", root.display());
         return None;
@@ -60,7 +79,9 @@ fn refused_requests_get_the_status_they_deserve() {
         parse(bytes, &MessageLimits::default()).err()?.reply.map(|r| r.status)
     };
     assert_eq!(status("badvers"), Some(505));
-    for name in ["clerr", "ncl", "quotbal", "ltgtruri", "lwsruri", "escruri", "mismatch01", "scalar02"] {
+    for name in
+        ["clerr", "ncl", "quotbal", "ltgtruri", "lwsruri", "escruri", "mismatch01", "scalar02"]
+    {
         assert_eq!(status(name), Some(400), "{name}");
     }
     for response in ["bigcode", "scalarlg"] {
@@ -71,7 +92,10 @@ fn refused_requests_get_the_status_they_deserve() {
 #[test]
 fn messages_with_semantic_faults_only_are_readable() {
     let Some(messages) = folder("invalid") else { return };
-    for name in ["inv2543", "unkscm", "novelsc", "zeromf", "cparam01", "cparam02", "regescrt", "bext01", "sdp01"] {
+    for name in [
+        "inv2543", "unkscm", "novelsc", "zeromf", "cparam01", "cparam02", "regescrt", "bext01",
+        "sdp01",
+    ] {
         let (_, bytes) = messages.iter().find(|(n, _)| n == name).unwrap();
         let message = parse(bytes, &MessageLimits::default());
         assert!(message.is_ok(), "{name}: {:?}", message.err().map(|r| r.error));

@@ -50,7 +50,10 @@ fn directory(call: &ApiCall) -> std::sync::Arc<Directory> {
 
 /// The directory that knows a domain, wherever it comes from.
 async fn directory_of(call: &ApiCall, domain: &str) -> Directory {
-    xml::directory(&call.switch, domain, |params| drop(params.push("domain", domain))).await
+    xml::directory(&call.switch, domain, |params| {
+        params.push("domain", domain);
+    })
+    .await
 }
 
 async fn user_exists(call: ApiCall) -> String {
@@ -125,8 +128,7 @@ async fn xml_locate(call: ApiCall) -> String {
         _ => return BAD_ARGS.into(),
     };
     let lookup = Lookup { section, tag_name: tag, key_name: attr, key_value: value, params: None };
-    let elsewhere =
-        if section.is_empty() { None } else { xml::locate(&call.switch, lookup).await };
+    let elsewhere = if section.is_empty() { None } else { xml::locate(&call.switch, lookup).await };
     let tree = elsewhere.unwrap_or_else(|| call.switch.config.load().tree.clone());
     let found = match (section, tag) {
         ("", _) => Some(tree.root()),

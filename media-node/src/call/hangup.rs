@@ -57,7 +57,9 @@ impl Session {
         self.run_api_hook("api_reporting_hook").await;
         channel.fire_with(
             EventName::ChannelHangupComplete,
-            |event| drop(event.push("Hangup-Cause", cause.name())),
+            |event| {
+                event.push("Hangup-Cause", cause.name());
+            },
             |_| {},
         );
         channel.with(|data| data.state = State::Destroy);

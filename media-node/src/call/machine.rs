@@ -282,7 +282,9 @@ impl Session {
         });
         channel.fire_with(
             EventName::CallUpdate,
-            |event| drop(event.push("Direction", "RECV")),
+            |event| {
+                event.push("Direction", "RECV");
+            },
             |_| {},
         );
     }

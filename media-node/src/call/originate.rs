@@ -418,7 +418,9 @@ async fn start_leg(
     if channel.var("origination_uuid").is_some() {
         channel.fire_with(
             EventName::ChannelUuid,
-            |event| drop(event.push("Old-Unique-ID", clock::new_uuid())),
+            |event| {
+                event.push("Old-Unique-ID", clock::new_uuid());
+            },
             |_| {},
         );
     }

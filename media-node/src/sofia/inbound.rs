@@ -121,14 +121,12 @@ fn start(
         .unwrap_or_default();
     let name = format!("sofia/{}/{user}@{host}{port}", profile.name);
     let uuid = settings.callid_as_uuid.then(|| request.headers.call_id().to_owned());
-    let (channel, inbox) =
-        match profile.switch.new_channel(Direction::Inbound, name, uuid.as_deref()) {
-            Ok(made) => made,
-            Err(_) => {
-                invite.respond(503, "Maximum Calls In Progress", Headers::new(), None);
-                return Err((503, "Maximum Calls In Progress"));
-            }
-        };
+    let Ok((channel, inbox)) =
+        profile.switch.new_channel(Direction::Inbound, name, uuid.as_deref())
+    else {
+        invite.respond(503, "Maximum Calls In Progress", Headers::new(), None);
+        return Err((503, "Maximum Calls In Progress"));
+    };
     let caller = caller_profile(profile, &channel, &request, &path, admission);
     let audio = Audio::new(
         Arc::clone(profile),

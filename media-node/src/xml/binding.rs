@@ -123,7 +123,11 @@ impl Binding {
         };
         tracing::debug!(
             "Binding {}: {} {} {}={} took {} ms",
-            self.conf.name, lookup.section, lookup.tag_name, lookup.key_name, lookup.key_value,
+            self.conf.name,
+            lookup.section,
+            lookup.tag_name,
+            lookup.key_name,
+            lookup.key_value,
             started.elapsed().as_millis()
         );
         match outcome {
@@ -207,7 +211,9 @@ impl Binding {
                 tracing::warn!("Binding {name}: the server answers again");
             }
         } else if pass.failed() {
-            tracing::warn!("Binding {name}: the server keeps failing and is left alone for a while");
+            tracing::warn!(
+                "Binding {name}: the server keeps failing and is left alone for a while"
+            );
         }
     }
 
@@ -234,14 +240,22 @@ impl Binding {
     async fn judge(&self, switch: &Switch, status: StatusCode, body: &[u8]) -> Outcome {
         if let Some(file) = switch.xml.debug_file(switch) {
             match tokio::fs::write(&file, body).await {
-                Ok(()) => tracing::info!("Binding {}: response kept in {}", self.conf.name, file.display()),
+                Ok(()) => tracing::info!(
+                    "Binding {}: response kept in {}",
+                    self.conf.name,
+                    file.display()
+                ),
                 Err(error) => tracing::error!("{}: {error}", file.display()),
             }
         }
         if status != StatusCode::OK || body.is_empty() {
             Stats::count(&self.stats.refused);
             let what = if body.is_empty() { ", nothing in it" } else { "" };
-            tracing::error!("Binding {}: answered with status {}{what}", self.conf.name, status.as_u16());
+            tracing::error!(
+                "Binding {}: answered with status {}{what}",
+                self.conf.name,
+                status.as_u16()
+            );
             return Outcome::Useless;
         }
         self.read(switch, body)
@@ -256,13 +270,18 @@ impl Binding {
         } else {
             Globals::new()
         };
-        let options = LoadOptions { max_bytes: self.conf.response_max_bytes, ..LoadOptions::default() };
+        let options =
+            LoadOptions { max_bytes: self.conf.response_max_bytes, ..LoadOptions::default() };
         let base: &Path = &switch.dirs.conf_dir;
         let loaded = dialplan_xml::parse_document(text, &name, base, before.clone(), &options);
         crate::config::log_diagnostics(&loaded.diagnostics);
         let Some(tree) = loaded.tree else {
             Stats::count(&self.stats.unreadable);
-            tracing::error!("Binding {}: the response is no XML: {}", self.conf.name, loaded.status);
+            tracing::error!(
+                "Binding {}: the response is no XML: {}",
+                self.conf.name,
+                loaded.status
+            );
             return Outcome::Useless;
         };
         switch.adopt_globals(&before, &loaded.globals);
@@ -300,8 +319,7 @@ fn is_not_found(tree: &Tree) -> bool {
 /// `use-dynamic-url`: `${…}` from the parameters and the five fixed fields.
 fn dynamic(switch: &Arc<Switch>, lookup: &Lookup<'_>, url: &str) -> String {
     use esl_server::event::{Event, EventName};
-    let mut event =
-        lookup.params.cloned().unwrap_or_else(|| Event::new(EventName::RequestParams));
+    let mut event = lookup.params.cloned().unwrap_or_else(|| Event::new(EventName::RequestParams));
     event.push("hostname", switch.name());
     event.push("section", lookup.section);
     event.push("tag_name", lookup.tag_name);
@@ -312,7 +330,11 @@ fn dynamic(switch: &Arc<Switch>, lookup: &Lookup<'_>, url: &str) -> String {
 
 fn login(conf: &XmlCurlBinding) -> Option<Login> {
     let (user, password) = conf.credentials.as_deref()?.split_once(':')?;
-    Some(Login { user: user.into(), password: password.into(), schemes: schemes(&conf.auth_scheme) })
+    Some(Login {
+        user: user.into(),
+        password: password.into(),
+        schemes: schemes(&conf.auth_scheme),
+    })
 }
 
 /// A scheme is added to basic; with `=` in front it stands alone.

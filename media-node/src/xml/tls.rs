@@ -53,7 +53,9 @@ pub enum TlsError {
 pub fn client(settings: TlsSettings<'_>) -> Result<ClientConfig, TlsError> {
     let provider = Arc::new(ring::default_provider());
     let versions: &[&rustls::SupportedProtocolVersion] = match settings.version {
-        Some(version) if version.to_ascii_uppercase().ends_with("V1.3") => &[&rustls::version::TLS13],
+        Some(version) if version.to_ascii_uppercase().ends_with("V1.3") => {
+            &[&rustls::version::TLS13]
+        }
         _ => rustls::ALL_VERSIONS,
     };
     let authority = if settings.check_authority {

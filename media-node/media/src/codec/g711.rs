@@ -140,8 +140,8 @@ mod tests {
     #[test]
     fn every_sample_comes_back_within_one_step() {
         for s in i16::MIN..=i16::MAX {
-            let limit =
-                (i32::from(s).abs() / 16).max(16) + 660 * i32::from(!(-32_000..=32_000).contains(&s));
+            let limit = (i32::from(s).abs() / 16).max(16)
+                + 660 * i32::from(!(-32_000..=32_000).contains(&s));
             for back in [ulaw_to_linear(linear_to_ulaw(s)), alaw_to_linear(linear_to_alaw(s))] {
                 assert!((i32::from(back) - i32::from(s)).abs() <= limit, "{s} -> {back}");
             }

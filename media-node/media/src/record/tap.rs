@@ -112,8 +112,8 @@ impl Tap {
         if self.end.failed.load(Ordering::Relaxed) {
             return Some(RecordEnd::Stopped);
         }
-        let Some((said, rest)) = two.split_at_mut_checked(frame) else { return None };
-        let Some(heard) = rest.get_mut(..frame) else { return None };
+        let (said, rest) = two.split_at_mut_checked(frame)?;
+        let heard = rest.get_mut(..frame)?;
         self.said.pull(said);
         self.heard.pull(heard);
         if self.paused {

@@ -242,6 +242,10 @@ pub(crate) struct LegState {
     suspended: Vec<Playing>,
     pub(crate) over: Option<Playing>,
     pub(crate) route: Route,
+    #[allow(
+        clippy::vec_box,
+        reason = "taps come boxed from the control side and go back boxed: the worker neither makes nor frees them"
+    )]
     pub(crate) taps: Vec<Box<Tap>>,
     pub(crate) read_level: Level,
     pub(crate) write_level: Level,
@@ -765,7 +769,7 @@ impl LegState {
             if !more {
                 self.end_play(false, PlayEnd::Finished, ctx);
             }
-        } else if (self.over.is_some() && peer_idle) || (self.silence && peer_idle) {
+        } else if peer_idle && (self.over.is_some() || self.silence) {
             ctx.pcm[..frame].fill(0);
             self.say_or_skip(sends, frame, ctx);
         }

@@ -121,7 +121,7 @@ impl Room {
 
 impl<I: MediaIo> Worker<I> {
     /// Audio a member said, on its way to the mixer.
-    pub(super) fn to_mixer(&mut self, leg: &mut LegState, header: &Header) {
+    pub(super) fn feed_mixer(&mut self, leg: &mut LegState, header: &Header) {
         let payload = self.ctx.packet.get(header.payload.clone()).unwrap_or_default();
         let n = leg.codec().decode(payload, &mut self.ctx.pcm);
         leg.apply_read_level(&mut self.ctx.pcm[..n]);

@@ -326,7 +326,7 @@ impl<I: MediaIo> Worker<I> {
         match leg.route {
             Route::Nowhere => {}
             Route::Echo(_) => leg.echo(header, &mut self.ctx),
-            Route::Mix(_) => self.to_mixer(leg, header),
+            Route::Mix(_) => self.feed_mixer(leg, header),
             Route::Bridge { .. } => {
                 if let Some((place, mut peer)) = self.peer_of(leg) {
                     peer.forward(leg, header, &mut self.ctx);

@@ -66,7 +66,8 @@ impl PasswordAuthorizer {
             session.count,
             &session.cnonce,
         );
-        let name = if session.challenge.proxy { Name::ProxyAuthorization } else { Name::Authorization };
+        let name =
+            if session.challenge.proxy { Name::ProxyAuthorization } else { Name::Authorization };
         (name, credentials.to_string())
     }
 }
@@ -103,7 +104,8 @@ mod tests {
         let who = PasswordAuthorizer::new("u", Secret::Password("p".into()), "r");
         let request = AuthRequest { method: "REGISTER", uri: "sip:h", to: "<sip:h>", source: None };
         assert!(who.ahead(&request).is_empty());
-        let challenge = Challenge::parse("Digest realm=\"r\", nonce=\"n\", qop=\"auth\"", false).unwrap();
+        let challenge =
+            Challenge::parse("Digest realm=\"r\", nonce=\"n\", qop=\"auth\"", false).unwrap();
         let first = who.answer(std::slice::from_ref(&challenge), &request);
         assert!(first.iter().all(|(n, v)| *n == Name::Authorization && v.ends_with("nc=00000001")));
         let second = who.ahead(&request);

@@ -53,7 +53,8 @@ impl Challenge {
 
     /// All answerable challenges of a 401 or 407, in order.
     pub fn all_of(response: &Response) -> Vec<Self> {
-        let of = |name, proxy| response.headers.all(name).filter_map(move |v| Self::parse(v, proxy));
+        let of =
+            |name, proxy| response.headers.all(name).filter_map(move |v| Self::parse(v, proxy));
         of(Name::WwwAuthenticate, false).chain(of(Name::ProxyAuthenticate, true)).collect()
     }
 

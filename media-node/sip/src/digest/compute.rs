@@ -27,7 +27,9 @@ impl Algorithm {
 
     /// Recognises a token in any case.
     pub fn parse(text: &str) -> Option<Self> {
-        [Self::Md5, Self::Sha256, Self::Sha512_256].into_iter().find(|a| a.as_str().eq_ignore_ascii_case(text))
+        [Self::Md5, Self::Sha256, Self::Sha512_256]
+            .into_iter()
+            .find(|a| a.as_str().eq_ignore_ascii_case(text))
     }
 
     /// Lower-case hexadecimal hash of the parts joined by colons.
@@ -52,7 +54,8 @@ fn joined<D: sha2::Digest>(parts: &[&str]) -> Vec<u8> {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    const DIGITS: [char; 16] = ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f'];
+    const DIGITS: [char; 16] =
+        ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f'];
     bytes
         .iter()
         .flat_map(|b| [b >> 4, b & 15])
@@ -136,7 +139,8 @@ mod tests {
         let a1 = ha1(Algorithm::Sha256, "Mufasa", "http-auth@example.org", &secret);
         let auth = Some(("00000001", "f2/wE4q74E6zIJEtWaHKaf5wv/H5QzzpXusqGemxURZJ"));
         let nonce = "7ypf/xlj9XXwfDPEoM4URrv/xwf94BcCAzFZH4GiTo0v";
-        let response = compute_response(Algorithm::Sha256, &a1, "GET", "/dir/index.html", nonce, auth);
+        let response =
+            compute_response(Algorithm::Sha256, &a1, "GET", "/dir/index.html", nonce, auth);
         assert_eq!(response, "753927fa0e85d155564e2e272a28d1802ca10daf4496794697cf8db5856cb6c1");
     }
 

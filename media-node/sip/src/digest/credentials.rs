@@ -31,7 +31,8 @@ pub struct Credentials {
 impl Credentials {
     /// Reads one header value; `None` when incomplete, not digest, or `qop=auth-int`.
     pub fn parse(value: &str) -> Option<Self> {
-        let (mut username, mut realm, mut nonce, mut uri, mut response) = (None, None, None, None, None);
+        let (mut username, mut realm, mut nonce, mut uri, mut response) =
+            (None, None, None, None, None);
         let (mut algorithm, mut opaque, mut qop) = (Algorithm::Md5, None, None);
         let (mut nc, mut cnonce) = (None, None);
         for (name, value) in digest_fields(value)? {
@@ -115,7 +116,8 @@ impl Credentials {
         };
         let expected = response_of(self.algorithm, &a1, inputs);
         let given = self.response.to_ascii_lowercase();
-        expected.len() == given.len() && expected.bytes().zip(given.bytes()).fold(0, |d, (a, b)| d | (a ^ b)) == 0
+        expected.len() == given.len()
+            && expected.bytes().zip(given.bytes()).fold(0, |d, (a, b)| d | (a ^ b)) == 0
     }
 
     /// `nc` as a number.
@@ -128,14 +130,26 @@ impl Credentials {
 impl fmt::Display for Credentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { username, realm, nonce, uri, response, .. } = self;
-        write!(f, "Digest username={}, realm={}, nonce={}", quote(username), quote(realm), quote(nonce))?;
+        write!(
+            f,
+            "Digest username={}, realm={}, nonce={}",
+            quote(username),
+            quote(realm),
+            quote(nonce)
+        )?;
         if let Some((_, cnonce)) = &self.auth {
             write!(f, ", cnonce={}", quote(cnonce))?;
         }
         if let Some(opaque) = &self.opaque {
             write!(f, ", opaque={}", quote(opaque))?;
         }
-        write!(f, ", algorithm={}, uri={}, response={}", self.algorithm.as_str(), quote(uri), quote(response))?;
+        write!(
+            f,
+            ", algorithm={}, uri={}, response={}",
+            self.algorithm.as_str(),
+            quote(uri),
+            quote(response)
+        )?;
         if let Some((nc, _)) = &self.auth {
             write!(f, ", qop=auth, nc={nc}")?;
         }
@@ -162,7 +176,8 @@ mod tests {
     fn answers_verify_with_and_without_qop() {
         let secret = Secret::Password("pw".into());
         for qop in [true, false] {
-            let sent = Credentials::answer(&challenge(qop), "u", &secret, "INVITE", "sip:h", 1, "c");
+            let sent =
+                Credentials::answer(&challenge(qop), "u", &secret, "INVITE", "sip:h", 1, "c");
             let got = Credentials::parse(&sent.to_string()).unwrap();
             assert_eq!(got, sent);
             assert!(got.verify("INVITE", &secret));
@@ -174,8 +189,13 @@ mod tests {
     #[test]
     fn written_in_the_recorded_order() {
         let secret = Secret::Password("pw".into());
-        let text = Credentials::answer(&challenge(true), "u", &secret, "REGISTER", "sip:h", 2, "c").to_string();
-        let names: Vec<_> = text.trim_start_matches("Digest ").split(", ").filter_map(|f| f.split('=').next()).collect();
+        let text = Credentials::answer(&challenge(true), "u", &secret, "REGISTER", "sip:h", 2, "c")
+            .to_string();
+        let names: Vec<_> = text
+            .trim_start_matches("Digest ")
+            .split(", ")
+            .filter_map(|f| f.split('=').next())
+            .collect();
         let order = "username realm nonce cnonce opaque algorithm uri response qop nc";
         assert_eq!(names, order.split(' ').collect::<Vec<_>>());
         assert!(text.ends_with("qop=auth, nc=00000002"));

@@ -107,7 +107,9 @@ mod tests {
 
     fn with(nonce: &str, nc: Option<&str>) -> Credentials {
         let qop = nc.map(|nc| format!(", qop=auth, nc={nc}, cnonce=\"c\"")).unwrap_or_default();
-        let text = format!("Digest username=\"u\", realm=\"r\", nonce=\"{nonce}\", uri=\"sip:h\", response=\"0\"{qop}");
+        let text = format!(
+            "Digest username=\"u\", realm=\"r\", nonce=\"{nonce}\", uri=\"sip:h\", response=\"0\"{qop}"
+        );
         Credentials::parse(&text).unwrap()
     }
 

@@ -168,7 +168,14 @@ impl Endpoint {
     }
 
     /// Starts repeating a 2xx until it is acknowledged.
-    pub(super) fn await_ack(&mut self, now: Instant, id: DialogId, cseq: u32, bytes: Bytes, path: Path) {
+    pub(super) fn await_ack(
+        &mut self,
+        now: Instant,
+        id: DialogId,
+        cseq: u32,
+        bytes: Bytes,
+        path: Path,
+    ) {
         let Some(call) = self.calls.get_mut(&id) else { return };
         let interval = self.config.timers.t1;
         let (repeat_at, give_up_at) = (now + interval, now + self.config.timers.t1x64);
@@ -177,11 +184,19 @@ impl Endpoint {
         self.call_timers.arm(give_up_at, (id, CallTimer::NoAck));
     }
 
-    pub(super) fn on_call_timer(&mut self, now: Instant, at: Instant, id: DialogId, timer: CallTimer) {
+    pub(super) fn on_call_timer(
+        &mut self,
+        now: Instant,
+        at: Instant,
+        id: DialogId,
+        timer: CallTimer,
+    ) {
         let Some(call) = self.calls.get_mut(&id) else { return };
         match timer {
             CallTimer::Repeat => {
-                let Some(unacked) = call.unacked.as_mut().filter(|u| u.repeat_at == at) else { return };
+                let Some(unacked) = call.unacked.as_mut().filter(|u| u.repeat_at == at) else {
+                    return;
+                };
                 unacked.interval = (unacked.interval * 2).min(self.config.timers.t2);
                 unacked.repeat_at = now + unacked.interval;
                 self.call_timers.arm(unacked.repeat_at, (id, CallTimer::Repeat));

@@ -30,9 +30,13 @@ impl Defaults {
         match (method, status) {
             (Method::Cancel, _) => Self::default(),
             (_, 100) => Self { user_agent: true, ..Self::default() },
-            (Method::Invite, _) => Self { allow_events: !in_dialog, accept: true, ..Self::common() },
+            (Method::Invite, _) => {
+                Self { allow_events: !in_dialog, accept: true, ..Self::common() }
+            }
             (Method::Options, _) => Self { allow_events: true, accept: true, ..Self::common() },
-            (Method::Refer | Method::Notify | Method::Subscribe, _) => Self { allow_events: true, ..Self::common() },
+            (Method::Refer | Method::Notify | Method::Subscribe, _) => {
+                Self { allow_events: true, ..Self::common() }
+            }
             _ => Self::common(),
         }
     }
@@ -96,7 +100,10 @@ pub(super) fn finish_response(
 
 /// Headers the stack alone writes.
 fn is_reserved(name: Name) -> bool {
-    matches!(name, Name::Via | Name::From | Name::To | Name::CallId | Name::CSeq | Name::ContentLength)
+    matches!(
+        name,
+        Name::Via | Name::From | Name::To | Name::CallId | Name::CSeq | Name::ContentLength
+    )
 }
 
 fn merge(headers: &mut Headers, extra: &Headers) {
@@ -119,7 +126,9 @@ fn label(headers: &mut Headers, body: Body) -> bytes::Bytes {
     if headers.get(Name::ContentType).is_none() {
         headers.push(Name::ContentType, body.content_type);
     }
-    if let Some(disposition) = body.disposition.filter(|_| headers.get(Name::ContentDisposition).is_none()) {
+    if let Some(disposition) =
+        body.disposition.filter(|_| headers.get(Name::ContentDisposition).is_none())
+    {
         headers.push(Name::ContentDisposition, disposition);
     }
     body.bytes

@@ -59,7 +59,9 @@ impl Default for Identity {
     fn default() -> Self {
         Self {
             user_agent: "FreeSWITCH-mod_sofia/1.10.12-release".into(),
-            allow: "INVITE, ACK, BYE, CANCEL, OPTIONS, MESSAGE, INFO, UPDATE, REGISTER, REFER, NOTIFY".into(),
+            allow:
+                "INVITE, ACK, BYE, CANCEL, OPTIONS, MESSAGE, INFO, UPDATE, REGISTER, REFER, NOTIFY"
+                    .into(),
             supported: "timer, path, replaces".into(),
             allow_events: "talk, hold, conference, refer".into(),
             accept: "application/sdp".into(),

@@ -79,8 +79,16 @@ impl Endpoint {
             put_credentials(&mut request.headers, ahead);
         }
         let serial = self.next_serial();
-        let exchange =
-            Exchange { serial, request, hop, purpose, credentials, challenges: 0, tx: None, sent_at: now };
+        let exchange = Exchange {
+            serial,
+            request,
+            hop,
+            purpose,
+            credentials,
+            challenges: 0,
+            tx: None,
+            sent_at: now,
+        };
         let id = ExchangeId { index: self.exchanges.insert(exchange), serial };
         self.route_exchange(now, id);
         Some(id)
@@ -101,7 +109,13 @@ impl Endpoint {
     }
 
     /// A response that matched a transaction of this exchange.
-    pub(super) fn on_response(&mut self, now: Instant, id: ExchangeId, response: Response, path: Path) {
+    pub(super) fn on_response(
+        &mut self,
+        now: Instant,
+        id: ExchangeId,
+        response: Response,
+        path: Path,
+    ) {
         let Some(exchange) = self.exchange(id) else { return };
         let purpose = exchange.purpose;
         if matches!(response.status, 401 | 407) && self.answer_challenge(now, id, &response, path) {
@@ -116,7 +130,9 @@ impl Endpoint {
                 self.forget_exchange(id);
                 self.end_call(now, call, DialogEvent::Terminated(Ended::ByUs));
             }
-            Purpose::InDialog(call, token) => self.on_in_dialog_reply(now, call, token, id, response, path),
+            Purpose::InDialog(call, token) => {
+                self.on_in_dialog_reply(now, call, token, id, response, path)
+            }
             Purpose::Single(token) => self.on_single_reply(now, token, id, response, path),
             Purpose::Detached => self.forget_exchange(id),
         }
@@ -132,7 +148,8 @@ impl Endpoint {
         path: Path,
     ) {
         let gone = response.status == 481;
-        let refresh = response.is_success() && self.exchange(id).is_some_and(|e| e.request.method == Method::Update);
+        let refresh = response.is_success()
+            && self.exchange(id).is_some_and(|e| e.request.method == Method::Update);
         if let Some(call) = self.calls.get_mut(&call).filter(|_| refresh) {
             call.dialog.refresh_target(&response.headers);
         }
@@ -143,7 +160,14 @@ impl Endpoint {
         }
     }
 
-    fn on_single_reply(&mut self, now: Instant, token: Token, id: ExchangeId, response: Response, path: Path) {
+    fn on_single_reply(
+        &mut self,
+        now: Instant,
+        token: Token,
+        id: ExchangeId,
+        response: Response,
+        path: Path,
+    ) {
         let Some(exchange) = self.exchange(id) else { return };
         let headers = &exchange.request.headers;
         let reply = Reply {
@@ -158,13 +182,22 @@ impl Endpoint {
     }
 
     /// Repeats the request with credentials; false when there are none that fit.
-    fn answer_challenge(&mut self, now: Instant, id: ExchangeId, response: &Response, path: Path) -> bool {
+    fn answer_challenge(
+        &mut self,
+        now: Instant,
+        id: ExchangeId,
+        response: &Response,
+        path: Path,
+    ) -> bool {
         let Some(exchange) = self.exchange_mut(id) else { return false };
-        let Some(who) = exchange.credentials.clone().filter(|_| exchange.challenges < MAX_CHALLENGES) else {
+        let Some(who) =
+            exchange.credentials.clone().filter(|_| exchange.challenges < MAX_CHALLENGES)
+        else {
             return false;
         };
         let challenges = Challenge::all_of(response);
-        let refused_before = exchange.challenges > 0 && !challenges.iter().any(|c| c.stale || c.proxy);
+        let refused_before =
+            exchange.challenges > 0 && !challenges.iter().any(|c| c.stale || c.proxy);
         if refused_before {
             return false;
         }
@@ -181,9 +214,15 @@ impl Endpoint {
 
     /// Gives a repeated request the next number of its series.
     fn renumber(&mut self, id: ExchangeId) {
-        let Some(exchange) = self.exchanges.get_mut(id.index).filter(|e| e.serial == id.serial) else { return };
+        let Some(exchange) = self.exchanges.get_mut(id.index).filter(|e| e.serial == id.serial)
+        else {
+            return;
+        };
         let dialog = match exchange.purpose {
-            Purpose::Invite(d) | Purpose::Reinvite(d) | Purpose::Bye(d) | Purpose::InDialog(d, _) => Some(d),
+            Purpose::Invite(d)
+            | Purpose::Reinvite(d)
+            | Purpose::Bye(d)
+            | Purpose::InDialog(d, _) => Some(d),
             Purpose::Single(_) | Purpose::Detached => None,
         };
         let last = exchange.request.headers.cseq().map_or(0, |c| c.number);

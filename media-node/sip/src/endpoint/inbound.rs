@@ -42,7 +42,10 @@ impl RateLimit {
         if self.per_second == 0 {
             return true;
         }
-        if self.window.is_none_or(|start| now.saturating_duration_since(start) >= Duration::from_secs(1)) {
+        if self
+            .window
+            .is_none_or(|start| now.saturating_duration_since(start) >= Duration::from_secs(1))
+        {
             (self.window, self.seen) = (Some(now), 0);
         }
         self.seen = self.seen.saturating_add(1);
@@ -69,7 +72,9 @@ impl Endpoint {
 
     fn handle_response(&mut self, now: Instant, response: Response, path: Path) {
         match self.transactions.receive_response(now, &response) {
-            ResponseFor::User { user: User::Exchange(id) } => self.on_response(now, id, response, path),
+            ResponseFor::User { user: User::Exchange(id) } => {
+                self.on_response(now, id, response, path)
+            }
             ResponseFor::User { .. } | ResponseFor::Absorbed => {}
             ResponseFor::Stray => {
                 tracing::debug!(peer = %path.remote, status = response.status, "response to nothing");
@@ -90,7 +95,9 @@ impl Endpoint {
             Incoming::New if self.transactions.len() >= self.config.limits.transactions => {
                 self.refuse_stateless(&request, path);
             }
-            Incoming::New if request.method == Method::Cancel => self.refuse_unknown_dialog(now, &request, path),
+            Incoming::New if request.method == Method::Cancel => {
+                self.refuse_unknown_dialog(now, &request, path)
+            }
             Incoming::New if request.headers.to_tag().is_some() => match self.dialog_of(&request) {
                 Some(id) => self.on_in_dialog(now, id, Arc::new(request), path),
                 None => self.on_stray_in_dialog(now, request, path),
@@ -108,7 +115,9 @@ impl Endpoint {
     /// OPTIONS is answered to anybody.
     fn on_stray_in_dialog(&mut self, now: Instant, request: Request, path: Path) {
         match request.method {
-            Method::Notify | Method::Subscribe | Method::Options => self.pass_on(now, request, path),
+            Method::Notify | Method::Subscribe | Method::Options => {
+                self.pass_on(now, request, path)
+            }
             _ => self.refuse_unknown_dialog(now, &request, path),
         }
     }
@@ -128,7 +137,9 @@ impl Endpoint {
             Method::Invite => self.on_invite(now, request, path),
             // Without a dialog there is nothing to inform; phones probe with it and expect 200.
             Method::Info => self.refuse_new(now, &request, path, 200, "", &Headers::new()),
-            Method::Bye | Method::Update | Method::Prack => self.refuse_unknown_dialog(now, &request, path),
+            Method::Bye | Method::Update | Method::Prack => {
+                self.refuse_unknown_dialog(now, &request, path)
+            }
             Method::Other(_) => self.refuse_method(now, &request, path),
             _ if self.allows(&request.method) => self.pass_on(now, request, path),
             _ => self.refuse_method(now, &request, path),
@@ -155,8 +166,13 @@ impl Endpoint {
         let tx = self.transactions.open_server(now, &request, path, User::Incoming);
         let id = RequestId(self.next_serial());
         let local_tag = request.headers.to_tag().map_or_else(|| self.tokens.tag(), str::to_owned);
-        let pending =
-            PendingRequest { tx, request: request.clone(), path, local_tag: local_tag.clone(), dialog: None };
+        let pending = PendingRequest {
+            tx,
+            request: request.clone(),
+            path,
+            local_tag: local_tag.clone(),
+            dialog: None,
+        };
         self.pending.insert(id, pending);
         self.outputs.push_back(Output::Request { id, request, path, local_tag });
     }
@@ -187,7 +203,8 @@ impl Endpoint {
     ) {
         let mut response = request.response(status, reason);
         self.tag(&mut response);
-        let defaults = Defaults::of_response(&request.method, status, request.headers.to_tag().is_some());
+        let defaults =
+            Defaults::of_response(&request.method, status, request.headers.to_tag().is_some());
         finish_response(&mut response, headers, None, defaults, &self.config.identity);
         let tx = self.transactions.open_server(now, request, path, User::Incoming);
         self.transactions.respond(now, tx, &response);
@@ -225,9 +242,12 @@ fn stamp(headers: &mut Headers, path: Path, force_rport: bool) -> Path {
     let Some(via) = headers.via() else { return path };
     let source = path.remote;
     let asked = via.params.has("rport") || force_rport;
-    let differs = via.host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>().ok() != Some(source.ip());
-    let back_port = if asked { source.port() } else { via.port.unwrap_or(path.transport.default_port()) };
-    let remote = if path.transport.is_reliable() { source } else { SocketAddr::new(source.ip(), back_port) };
+    let differs = via.host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>().ok()
+        != Some(source.ip());
+    let back_port =
+        if asked { source.port() } else { via.port.unwrap_or(path.transport.default_port()) };
+    let remote =
+        if path.transport.is_reliable() { source } else { SocketAddr::new(source.ip(), back_port) };
     if via.params.get("rport") == Some("") || differs {
         let stamped = stamped_via(raw, via, source, differs);
         headers.set_first(Name::Via, stamped);
@@ -241,7 +261,8 @@ fn stamped_via(raw: &str, via: Via<'_>, source: SocketAddr, differs: bool) -> St
     let first_end = crate::message::scan::find_outside(raw, b",").unwrap_or(raw.len());
     let rest = raw.get(first_end..).unwrap_or("");
     let first = raw.get(..first_end).unwrap_or(raw);
-    let sent_by = first.strip_suffix(params).unwrap_or_else(|| first.split(';').next().unwrap_or(first));
+    let sent_by =
+        first.strip_suffix(params).unwrap_or_else(|| first.split(';').next().unwrap_or(first));
     let mut out = sent_by.trim_end().to_owned();
     for (name, value) in via.params.iter() {
         let filled = name.eq_ignore_ascii_case("rport") && value.is_none_or(str::is_empty);

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::call::{Call, Cancel, CallTimer, MAX_FORKS, SentAck, Stage};
+use super::call::{Call, CallTimer, Cancel, MAX_FORKS, SentAck, Stage};
 use super::compose::{Defaults, finish_request};
 use super::exchange::{ExchangeId, Hop, Purpose};
 use super::outbound::hop_to;
@@ -25,9 +25,20 @@ impl Endpoint {
         let tag = spec.from.tag().map_or_else(|| self.tokens.tag(), str::to_owned);
         let target = spec.request_uri;
         let dialog = Dialog::calling(
-            call_id, &spec.from, &spec.to, &spec.contact, target, spec.route, tag, number.wrapping_sub(1),
+            call_id,
+            &spec.from,
+            &spec.to,
+            &spec.contact,
+            target,
+            spec.route,
+            tag,
+            number.wrapping_sub(1),
         );
-        let hop = Hop { uri: spec.next_hop.clone().unwrap_or_else(|| dialog.next_hop()), transport: spec.transport, ..hop_to(dialog.next_hop()) };
+        let hop = Hop {
+            uri: spec.next_hop.clone().unwrap_or_else(|| dialog.next_hop()),
+            transport: spec.transport,
+            ..hop_to(dialog.next_hop())
+        };
         // The stage is set below, once the exchange has its name.
         let mut call = Call::new(dialog, Stage::Up);
         call.credentials = spec.credentials;
@@ -47,7 +58,11 @@ impl Endpoint {
                     call.stage = Stage::Calling { exchange, cancel: Cancel::No };
                 }
             }
-            None => self.end_call(now, id, DialogEvent::Failed(Failure::NoResponse(RequestError::Overloaded))),
+            None => self.end_call(
+                now,
+                id,
+                DialogEvent::Failed(Failure::NoResponse(RequestError::Overloaded)),
+            ),
         }
     }
 
@@ -99,7 +114,9 @@ impl Endpoint {
     }
 
     pub(super) fn give_up_cancelled(&mut self, now: Instant, id: DialogId) {
-        let Some(Stage::Calling { exchange, .. }) = self.calls.get(&id).map(|c| &c.stage) else { return };
+        let Some(Stage::Calling { exchange, .. }) = self.calls.get(&id).map(|c| &c.stage) else {
+            return;
+        };
         let exchange = *exchange;
         if let Some(tx) = self.exchange(exchange).and_then(|e| e.tx) {
             self.transactions.abandon(tx);
@@ -146,21 +163,31 @@ impl Endpoint {
     }
 
     /// Offers new session parameters.
-    pub(crate) fn reinvite(&mut self, now: Instant, id: DialogId, headers: &Headers, body: Option<Body>) {
+    pub(crate) fn reinvite(
+        &mut self,
+        now: Instant,
+        id: DialogId,
+        headers: &Headers,
+        body: Option<Body>,
+    ) {
         let free = self.calls.get(&id).is_some_and(|c| {
             matches!(c.stage, Stage::Up) && c.reinvite_out.is_none() && c.reinvite_in.is_none()
         });
         let composed = if free { self.compose(id, Method::Invite, headers, body) } else { None };
         let credentials = self.calls.get(&id).and_then(|c| c.credentials.clone());
-        let started = composed
-            .and_then(|(request, hop)| self.start_exchange(now, request, hop, Purpose::Reinvite(id), credentials));
+        let started = composed.and_then(|(request, hop)| {
+            self.start_exchange(now, request, hop, Purpose::Reinvite(id), credentials)
+        });
         match started {
             Some(exchange) => {
                 if let Some(call) = self.calls.get_mut(&id) {
                     call.reinvite_out = Some(exchange);
                 }
             }
-            None => self.event(id, DialogEvent::ReinviteDone(Err(Failure::NoResponse(RequestError::WrongState)))),
+            None => self.event(
+                id,
+                DialogEvent::ReinviteDone(Err(Failure::NoResponse(RequestError::WrongState))),
+            ),
         }
     }
 
@@ -174,7 +201,10 @@ impl Endpoint {
         headers: &Headers,
         body: Option<Body>,
     ) {
-        let alive = self.calls.get(&id).is_some_and(|c| !matches!(c.stage, Stage::Leaving) && c.dialog.remote_tag.is_some());
+        let alive = self
+            .calls
+            .get(&id)
+            .is_some_and(|c| !matches!(c.stage, Stage::Leaving) && c.dialog.remote_tag.is_some());
         let composed = if alive { self.compose(id, method, headers, body) } else { None };
         let credentials = self.calls.get(&id).and_then(|c| c.credentials.clone());
         let started = composed.and_then(|(request, hop)| {
@@ -189,7 +219,10 @@ impl Endpoint {
     pub(crate) fn request(&mut self, now: Instant, token: Token, spec: OutOfDialog) {
         let OutOfDialog { method, request_uri, to, from, contact, call_id, cseq, route, .. } = spec;
         let hop_uri = spec.next_hop.unwrap_or_else(|| {
-            route.first().and_then(|r| NameAddr::parse(r)).map_or_else(|| request_uri.clone(), |r| r.uri)
+            route
+                .first()
+                .and_then(|r| NameAddr::parse(r))
+                .map_or_else(|| request_uri.clone(), |r| r.uri)
         });
         let mut request = Request::new(method, request_uri);
         let number = cseq.unwrap_or_else(|| self.tokens.cseq());
@@ -211,7 +244,10 @@ impl Endpoint {
         let defaults = Defaults::of_request(&request.method, false);
         finish_request(&mut request, &spec.headers, spec.body, defaults, &self.config.identity);
         let hop = Hop { transport: spec.transport, ..hop_to(hop_uri) };
-        if self.start_exchange(now, request, hop, Purpose::Single(token), spec.credentials).is_none() {
+        if self
+            .start_exchange(now, request, hop, Purpose::Single(token), spec.credentials)
+            .is_none()
+        {
             self.outputs.push_back(Output::Reply { token, result: Err(RequestError::Overloaded) });
         }
     }
@@ -251,7 +287,13 @@ impl Endpoint {
         }
     }
 
-    fn on_invite_answered(&mut self, now: Instant, id: DialogId, exchange: ExchangeId, response: Response) {
+    fn on_invite_answered(
+        &mut self,
+        now: Instant,
+        id: DialogId,
+        exchange: ExchangeId,
+        response: Response,
+    ) {
         let Some(call) = self.calls.get_mut(&id) else { return };
         let tag = response.headers.to_tag().unwrap_or("").to_owned();
         let number = response.headers.cseq().map_or(0, |c| c.number);
@@ -300,11 +342,13 @@ impl Endpoint {
         let invite = &exchange.request;
         let Some(mut dialog) = dialog_of_fork(invite, response) else { return };
         let number = response.headers.cseq().map_or(0, |c| c.number);
-        let owner = match exchange.purpose {
-            Purpose::Invite(id) => id,
-            _ => return,
+        let Purpose::Invite(owner) = exchange.purpose else { return };
+        let hop = Hop {
+            uri: dialog.next_hop(),
+            transport: exchange.hop.transport,
+            pinned: None,
+            prefer: None,
         };
-        let hop = Hop { uri: dialog.next_hop(), transport: exchange.hop.transport, pinned: None, prefer: None };
         self.route_ack(owner, dialog.ack(number), hop.clone());
         let mut bye = dialog.request(Method::Bye);
         let defaults = Defaults::of_request(&Method::Bye, true);
@@ -358,11 +402,23 @@ impl Endpoint {
         let mut ack = call.dialog.ack(number);
         // Credentials of the INVITE go with its ACK (RFC 3261 §22.1).
         let hop = hop_of(call);
-        finish_request(&mut ack, headers, body, Defaults::of_request(&Method::Ack, true), &self.config.identity);
+        finish_request(
+            &mut ack,
+            headers,
+            body,
+            Defaults::of_request(&Method::Ack, true),
+            &self.config.identity,
+        );
         self.route_ack(id, ack, hop);
     }
 
-    pub(super) fn remember_ack(&mut self, id: DialogId, ack: &Request, path: Path, bytes: bytes::Bytes) {
+    pub(super) fn remember_ack(
+        &mut self,
+        id: DialogId,
+        ack: &Request,
+        path: Path,
+        bytes: bytes::Bytes,
+    ) {
         let Some(call) = self.calls.get_mut(&id) else { return };
         let tag = ack.headers.to_tag().unwrap_or("").to_owned();
         let cseq = ack.headers.cseq().map_or(0, |c| c.number);
@@ -394,7 +450,10 @@ impl Endpoint {
 
 /// Requests that carry our `Contact`.
 fn makes_target(method: &Method) -> bool {
-    matches!(method, Method::Invite | Method::Update | Method::Refer | Method::Notify | Method::Subscribe)
+    matches!(
+        method,
+        Method::Invite | Method::Update | Method::Refer | Method::Notify | Method::Subscribe
+    )
 }
 
 fn hop_of(call: &Call) -> Hop {
@@ -414,8 +473,16 @@ fn dialog_of_fork(invite: &Request, response: &Response) -> Option<Dialog> {
     let target: Uri = response.headers.contact()?.uri;
     let number = headers.cseq().map_or(0, |c| c.number);
     let tag = headers.from_tag()?.to_owned();
-    let mut dialog =
-        Dialog::calling(headers.call_id().to_owned(), &from, &headers.to_addr()?, &contact, target, Vec::new(), tag, number);
+    let mut dialog = Dialog::calling(
+        headers.call_id().to_owned(),
+        &from,
+        &headers.to_addr()?,
+        &contact,
+        target,
+        Vec::new(),
+        tag,
+        number,
+    );
     dialog.learn(&response.headers);
     Some(dialog)
 }

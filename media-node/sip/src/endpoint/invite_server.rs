@@ -48,7 +48,12 @@ impl Endpoint {
         }
     }
 
-    fn compose_invite_response(&mut self, id: DialogId, request: &Request, content: Content) -> Option<Response> {
+    fn compose_invite_response(
+        &mut self,
+        id: DialogId,
+        request: &Request,
+        content: Content,
+    ) -> Option<Response> {
         let call = self.calls.get_mut(&id)?;
         let Content { status, reason, headers, body } = content;
         let mut response = request.response(status, &reason);
@@ -83,8 +88,12 @@ impl Endpoint {
         }
         let in_dialog = dialog.is_some();
         if let Some(call) = dialog.and_then(|d| self.calls.get_mut(&d)) {
-            let shows_contact = matches!(request.method, Method::Invite | Method::Update | Method::Refer | Method::Subscribe);
-            if shows_contact && (101..300).contains(&status) && headers.get(Name::Contact).is_none() {
+            let shows_contact = matches!(
+                request.method,
+                Method::Invite | Method::Update | Method::Refer | Method::Subscribe
+            );
+            if shows_contact && (101..300).contains(&status) && headers.get(Name::Contact).is_none()
+            {
                 response.headers.push(Name::Contact, &call.dialog.contact);
             }
         }
@@ -138,7 +147,12 @@ impl Endpoint {
     pub(crate) fn release(&mut self, now: Instant, id: DialogId) {
         match self.calls.get(&id).map(|c| &c.stage) {
             Some(Stage::Ringing { .. }) => {
-                let content = Content { status: 480, reason: String::new(), headers: Headers::new(), body: None };
+                let content = Content {
+                    status: 480,
+                    reason: String::new(),
+                    headers: Headers::new(),
+                    body: None,
+                };
                 self.answer_invite(now, id, content);
             }
             Some(Stage::Calling { .. }) => self.cancel(now, id, Headers::new()),
@@ -159,11 +173,24 @@ impl Endpoint {
     // --- from the wire ---
 
     /// An INVITE that starts a call.
-    pub(super) fn on_new_call(&mut self, now: Instant, request: Arc<Request>, path: Path, merge_key: Box<str>) {
+    pub(super) fn on_new_call(
+        &mut self,
+        now: Instant,
+        request: Arc<Request>,
+        path: Path,
+        merge_key: Box<str>,
+    ) {
         let local_tag = self.tokens.tag();
         let local_seq = self.tokens.cseq();
         let Some(dialog) = crate::dialog::Dialog::of_invite(&request, local_tag, local_seq) else {
-            return self.refuse_new(now, &request, path, 400, "Missing Contact Header", &Headers::new());
+            return self.refuse_new(
+                now,
+                &request,
+                path,
+                400,
+                "Missing Contact Header",
+                &Headers::new(),
+            );
         };
         // Odd numbers are incoming calls, even ones the owner's.
         let id = DialogId(self.next_serial() * 2 + 1);
@@ -178,7 +205,9 @@ impl Endpoint {
 
     pub(super) fn on_needs_trying(&mut self, now: Instant, tx: TxId, user: User) {
         if let User::IncomingCall(id) = user {
-            let Some(Stage::Ringing { request, .. }) = self.calls.get(&id).map(|c| &c.stage) else { return };
+            let Some(Stage::Ringing { request, .. }) = self.calls.get(&id).map(|c| &c.stage) else {
+                return;
+            };
             let trying = self.trying_of(&request.clone());
             self.transactions.respond(now, tx, &trying);
         }
@@ -234,7 +263,13 @@ impl Endpoint {
     }
 
     /// A request inside a dialog, not ACK or CANCEL.
-    pub(super) fn on_in_dialog(&mut self, now: Instant, id: DialogId, request: Arc<Request>, path: Path) {
+    pub(super) fn on_in_dialog(
+        &mut self,
+        now: Instant,
+        id: DialogId,
+        request: Arc<Request>,
+        path: Path,
+    ) {
         let Some(call) = self.calls.get_mut(&id) else { return };
         match call.dialog.admit(&request) {
             Ok(()) => {}
@@ -261,10 +296,12 @@ impl Endpoint {
 
     fn on_bye(&mut self, now: Instant, id: DialogId, request: Arc<Request>, path: Path) {
         self.refuse_new(now, &request, path, 200, "", &Headers::new());
-        if let Some(Stage::Ringing { tx, request: invite }) = self.calls.get(&id).map(|c| &c.stage) {
+        if let Some(Stage::Ringing { tx, request: invite }) = self.calls.get(&id).map(|c| &c.stage)
+        {
             // BYE of an early dialog ends its INVITE too (RFC 3261 §15.1.2).
             let (tx, invite) = (*tx, invite.clone());
-            let content = Content { status: 487, reason: String::new(), headers: Headers::new(), body: None };
+            let content =
+                Content { status: 487, reason: String::new(), headers: Headers::new(), body: None };
             if let Some(response) = self.compose_invite_response(id, &invite, content) {
                 self.transactions.respond(now, tx, &response);
             }
@@ -302,7 +339,8 @@ impl Endpoint {
         let call = self.calls.get_mut(&id)?;
         call.requests.push(request_id);
         let local_tag = call.dialog.local_tag.clone();
-        let pending = PendingRequest { tx, request: request.clone(), path, local_tag, dialog: Some(id) };
+        let pending =
+            PendingRequest { tx, request: request.clone(), path, local_tag, dialog: Some(id) };
         self.pending.insert(request_id, pending);
         let in_dialog = InDialog { id: request_id, request };
         let event = match in_dialog.request.method {
@@ -324,11 +362,15 @@ impl Endpoint {
             Some(_) => 481,
             None => return,
         };
-        let content = Content { status, reason: String::new(), headers: Headers::new(), body: None };
+        let content =
+            Content { status, reason: String::new(), headers: Headers::new(), body: None };
         self.answer_request(now, id, content);
     }
 }
 
-fn pending_path(pending: &std::collections::HashMap<RequestId, PendingRequest>, id: RequestId) -> Option<Path> {
+fn pending_path(
+    pending: &std::collections::HashMap<RequestId, PendingRequest>,
+    id: RequestId,
+) -> Option<Path> {
     pending.get(&id).map(|p| p.path)
 }

@@ -26,8 +26,8 @@ use slab::Slab;
 pub(crate) use config::EndpointConfig;
 pub use config::{Advertise, Identity, Limits, Timers};
 pub use types::{
-    Body, DialogEvent, DialogId, DialogInfo, Ended, Failure, InDialog, InviteSpec, OutOfDialog, Reply, RequestError,
-    RequestId,
+    Body, DialogEvent, DialogId, DialogInfo, Ended, Failure, InDialog, InviteSpec, OutOfDialog,
+    Reply, RequestError, RequestId,
 };
 
 use call::{Call, CallTimer};
@@ -188,7 +188,13 @@ impl Endpoint {
     // --- transport ---
 
     /// The wire refused bytes of this transaction.
-    pub(crate) fn handle_send_failure(&mut self, now: Instant, tx: TxId, to: SocketAddr, reason: &str) {
+    pub(crate) fn handle_send_failure(
+        &mut self,
+        now: Instant,
+        tx: TxId,
+        to: SocketAddr,
+        reason: &str,
+    ) {
         if let Some(User::Exchange(exchange)) = self.transactions.transport_failed(tx) {
             let error = RequestError::Transport { to: to.to_string(), reason: reason.to_owned() };
             self.exchange_failed(now, exchange, error);
@@ -200,7 +206,8 @@ impl Endpoint {
     pub(crate) fn handle_unreachable(&mut self, now: Instant, to: SocketAddr, reason: &str) {
         for user in self.transactions.unreachable(to) {
             if let User::Exchange(exchange) = user {
-                let error = RequestError::Transport { to: to.to_string(), reason: reason.to_owned() };
+                let error =
+                    RequestError::Transport { to: to.to_string(), reason: reason.to_owned() };
                 self.exchange_failed(now, exchange, error);
             }
         }

@@ -53,7 +53,10 @@ impl StreamFramer {
             return Ok(Some(Frame::Ping));
         }
         // A lone CRLF may be a pong or half a ping; wait for the byte that decides.
-        while self.buffer.len() > 2 && self.buffer.starts_with(b"\r\n") && !self.buffer.starts_with(b"\r\n\r") {
+        while self.buffer.len() > 2
+            && self.buffer.starts_with(b"\r\n")
+            && !self.buffer.starts_with(b"\r\n\r")
+        {
             self.buffer.advance(2);
         }
         if self.buffer.starts_with(b"\r\n") || self.buffer.is_empty() {
@@ -74,7 +77,11 @@ impl StreamFramer {
     }
 
     fn check_size(&self, length: usize) -> Result<(), FrameError> {
-        if length > self.limits.bytes { Err(FrameError::TooLong(self.limits.bytes)) } else { Ok(()) }
+        if length > self.limits.bytes {
+            Err(FrameError::TooLong(self.limits.bytes))
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -88,7 +95,8 @@ fn content_length(head: &[u8]) -> Result<usize, FrameError> {
         if !is_length {
             continue;
         }
-        let value = std::str::from_utf8(value.get(1..).unwrap_or(&[])).map_err(|_| FrameError::ContentLength)?;
+        let value = std::str::from_utf8(value.get(1..).unwrap_or(&[]))
+            .map_err(|_| FrameError::ContentLength)?;
         let value = value.trim_matches([' ', '\t', '\r']);
         if found.is_some() || !value.bytes().all(|b| b.is_ascii_digit()) {
             return Err(FrameError::ContentLength);
@@ -115,7 +123,10 @@ mod tests {
         for byte in rest {
             assert_eq!(feed(&mut framer, &[*byte]), Ok(None));
         }
-        assert_eq!(feed(&mut framer, &[*last]), Ok(Some(Frame::Message(Bytes::from_static(message)))));
+        assert_eq!(
+            feed(&mut framer, &[*last]),
+            Ok(Some(Frame::Message(Bytes::from_static(message))))
+        );
         assert_eq!(framer.next_frame(), Ok(None));
     }
 
@@ -125,16 +136,25 @@ mod tests {
         assert_eq!(feed(&mut framer, b"\r\n\r\n"), Ok(Some(Frame::Ping)));
         assert_eq!(feed(&mut framer, b"\r\n"), Ok(None));
         let message = b"A sip:a SIP/2.0\r\nContent-Length: 0\r\n\r\n";
-        assert_eq!(feed(&mut framer, message), Ok(Some(Frame::Message(Bytes::from_static(message)))));
+        assert_eq!(
+            feed(&mut framer, message),
+            Ok(Some(Frame::Message(Bytes::from_static(message))))
+        );
     }
 
     #[test]
     fn a_claimed_length_never_sizes_anything() {
         let mut framer = StreamFramer::new(MessageLimits { bytes: 100, headers: 10 });
-        assert_eq!(feed(&mut framer, b"A sip:a SIP/2.0\r\nl: 999999\r\n\r\n"), Err(FrameError::TooLong(100)));
+        assert_eq!(
+            feed(&mut framer, b"A sip:a SIP/2.0\r\nl: 999999\r\n\r\n"),
+            Err(FrameError::TooLong(100))
+        );
         let mut framer = StreamFramer::new(MessageLimits { bytes: 100, headers: 10 });
         assert_eq!(feed(&mut framer, &[b'x'; 101]), Err(FrameError::TooLong(100)));
         let mut framer = StreamFramer::new(MessageLimits::default());
-        assert_eq!(feed(&mut framer, b"A sip:a SIP/2.0\r\nTo: x\r\n\r\n"), Err(FrameError::ContentLength));
+        assert_eq!(
+            feed(&mut framer, b"A sip:a SIP/2.0\r\nTo: x\r\n\r\n"),
+            Err(FrameError::ContentLength)
+        );
     }
 }

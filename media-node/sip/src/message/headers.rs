@@ -187,7 +187,8 @@ impl Headers {
 
     /// Entry order on the wire: known headers by [`Name`], others last as added (stable).
     pub(crate) fn wire_order(&self) -> SmallVec<[u16; 32]> {
-        let mut order: SmallVec<[u16; 32]> = (0..self.entries.len().min(u16::MAX.into()) as u16).collect();
+        let mut order: SmallVec<[u16; 32]> =
+            (0..self.entries.len().min(u16::MAX.into()) as u16).collect();
         if !self.entries.is_sorted_by_key(|e| e.name) {
             order.sort_by_key(|&i| self.entries.get(usize::from(i)).map(|e| e.name));
         }
@@ -196,7 +197,11 @@ impl Headers {
 
     pub(crate) fn at(&self, index: usize) -> Option<Header<'_>> {
         let entry = self.entries.get(index)?;
-        Some(Header { name: entry.name, text: self.slice(entry.name_at), value: self.slice(entry.value_at) })
+        Some(Header {
+            name: entry.name,
+            text: self.slice(entry.name_at),
+            value: self.slice(entry.value_at),
+        })
     }
 }
 
@@ -243,7 +248,8 @@ mod tests {
 
     #[test]
     fn lists_run_across_lines() {
-        let h: Headers = [("Route", "<sip:a>, <sip:b>"), ("Route", "<sip:c>")].into_iter().collect();
+        let h: Headers =
+            [("Route", "<sip:a>, <sip:b>"), ("Route", "<sip:c>")].into_iter().collect();
         assert_eq!(h.list(Name::Route).collect::<Vec<_>>(), ["<sip:a>", "<sip:b>", "<sip:c>"]);
     }
 }

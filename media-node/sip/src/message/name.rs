@@ -112,7 +112,12 @@ impl Name {
     pub(crate) fn is_single(self) -> bool {
         matches!(
             self,
-            Self::From | Self::To | Self::CallId | Self::CSeq | Self::MaxForwards | Self::ContentLength
+            Self::From
+                | Self::To
+                | Self::CallId
+                | Self::CSeq
+                | Self::MaxForwards
+                | Self::ContentLength
         )
     }
 }
@@ -123,9 +128,12 @@ mod tests {
 
     #[test]
     fn full_and_compact_names_are_recognised_in_any_case() {
-        for (text, name) in
-            [("VIA", Name::Via), ("i", Name::CallId), ("L", Name::ContentLength), ("cseq", Name::CSeq)]
-        {
+        for (text, name) in [
+            ("VIA", Name::Via),
+            ("i", Name::CallId),
+            ("L", Name::ContentLength),
+            ("cseq", Name::CSeq),
+        ] {
             assert_eq!(Name::recognise(text), name);
         }
         assert_eq!(Name::recognise("X-Golden"), Name::Other);
@@ -135,10 +143,29 @@ mod tests {
     #[test]
     fn the_wire_order_is_the_recorded_one() {
         let recorded = [
-            Name::Via, Name::MaxForwards, Name::From, Name::To, Name::CallId, Name::CSeq, Name::Contact,
-            Name::Expires, Name::UserAgent, Name::Accept, Name::Allow, Name::Supported, Name::Event,
-            Name::AllowEvents, Name::SubscriptionState, Name::Authorization, Name::ReferTo, Name::ReferredBy,
-            Name::Reason, Name::ContentType, Name::ContentDisposition, Name::ContentLength, Name::Other,
+            Name::Via,
+            Name::MaxForwards,
+            Name::From,
+            Name::To,
+            Name::CallId,
+            Name::CSeq,
+            Name::Contact,
+            Name::Expires,
+            Name::UserAgent,
+            Name::Accept,
+            Name::Allow,
+            Name::Supported,
+            Name::Event,
+            Name::AllowEvents,
+            Name::SubscriptionState,
+            Name::Authorization,
+            Name::ReferTo,
+            Name::ReferredBy,
+            Name::Reason,
+            Name::ContentType,
+            Name::ContentDisposition,
+            Name::ContentLength,
+            Name::Other,
         ];
         assert!(recorded.is_sorted());
     }

@@ -107,7 +107,8 @@ pub fn parse(datagram: &Bytes, limits: &MessageLimits) -> Result<Message, Reject
     if datagram.len() > limits.bytes {
         return Err(ParseError::TooLong(limits.bytes).into());
     }
-    let start = datagram.iter().position(|b| *b != b'\r' && *b != b'\n').ok_or(ParseError::Empty)?;
+    let start =
+        datagram.iter().position(|b| *b != b'\r' && *b != b'\n').ok_or(ParseError::Empty)?;
     let bytes = datagram.get(start..).unwrap_or(&[]);
     let head_len = head_length(bytes).ok_or(ParseError::Unterminated)?;
     let head = text_of(bytes.get(..head_len).unwrap_or(&[]));
@@ -166,7 +167,8 @@ fn start_line_of(line: &str) -> Result<Start, ParseError> {
         return status_line(line);
     }
     let mut words = line.split(' ');
-    let (Some(method), Some(uri), Some(version), None) = (words.next(), words.next(), words.next(), words.next())
+    let (Some(method), Some(uri), Some(version), None) =
+        (words.next(), words.next(), words.next(), words.next())
     else {
         return Err(ParseError::StartLine);
     };
@@ -196,7 +198,12 @@ fn status_line(line: &str) -> Result<Start, ParseError> {
 }
 
 /// Names the header lines. On an error the headers before it stand, which is enough to answer.
-fn read_headers(head: String, from: usize, limits: &MessageLimits, out: &mut Headers) -> Result<(), ParseError> {
+fn read_headers(
+    head: String,
+    from: usize,
+    limits: &MessageLimits,
+    out: &mut Headers,
+) -> Result<(), ParseError> {
     *out = Headers::over(head);
     let mut at = from;
     let mut count = 0;
@@ -305,7 +312,11 @@ fn body_length(headers: &Headers, available: usize) -> Result<usize, ParseError>
     if length > available { Err(ParseError::ShortBody) } else { Ok(length) }
 }
 
-fn refusal(error: ParseError, start: &Result<Start, ParseError>, headers: Headers) -> Option<Box<Response>> {
+fn refusal(
+    error: ParseError,
+    start: &Result<Start, ParseError>,
+    headers: Headers,
+) -> Option<Box<Response>> {
     let is_request = match start {
         Ok(Start::Request(Method::Ack, _) | Start::Response(..)) | Err(ParseError::Status) => false,
         Ok(Start::Request(..)) | Err(ParseError::RequestUri | ParseError::Version) => true,

@@ -125,7 +125,8 @@ mod tests {
 
     #[test]
     fn via_reads_spaces_and_parameters() {
-        let via = Via::parse("SIP / 2.0 / UDP\t[2001:db8::9:1]:5070 ; branch=z9hG4bKx;rport").unwrap();
+        let via =
+            Via::parse("SIP / 2.0 / UDP\t[2001:db8::9:1]:5070 ; branch=z9hG4bKx;rport").unwrap();
         assert_eq!((via.transport, via.host, via.port), ("UDP", "[2001:db8::9:1]", Some(5070)));
         assert_eq!(via.branch(), Some("z9hG4bKx"));
         assert_eq!(via.params.get("rport"), Some(""));
@@ -148,7 +149,9 @@ mod tests {
     #[test]
     fn cseq_is_a_31_bit_number_and_a_token() {
         assert_eq!(CSeq::parse("7 BYE"), Some(CSeq { number: 7, method: Method::Bye }));
-        for bad in ["36893488147419103232 REGISTER", "2147483648 BYE", "-1 BYE", "7", "7 BYE x", "+7 BYE"] {
+        for bad in
+            ["36893488147419103232 REGISTER", "2147483648 BYE", "-1 BYE", "7", "7 BYE x", "+7 BYE"]
+        {
             assert_eq!(CSeq::parse(bad), None, "{bad}");
         }
     }

@@ -107,7 +107,10 @@ pub fn static_codec(payload_type: u8) -> Option<(&'static str, u32, u8)> {
 
 /// The static payload type of a codec.
 pub(super) fn static_payload_type(name: &str, rate: u32) -> Option<u8> {
-    (0..=18).find(|pt| static_codec(*pt).is_some_and(|(n, r, c)| n.eq_ignore_ascii_case(name) && r == rate && c == 1))
+    (0..=18).find(|pt| {
+        static_codec(*pt)
+            .is_some_and(|(n, r, c)| n.eq_ignore_ascii_case(name) && r == rate && c == 1)
+    })
 }
 
 #[cfg(test)]
@@ -119,7 +122,10 @@ mod tests {
         let list = parse_codec_list("PCMU@8000h@20i, opus@48000h@20i@2c,PCMA,G729@nonsense,PCMA,");
         let texts: Vec<_> = list.iter().map(ToString::to_string).collect();
         assert_eq!(texts, ["PCMU@8000h@20i", "opus@48000h@20i@2c", "PCMA", "G729"]);
-        assert_eq!(list.iter().map(CodecPref::clock_rate).collect::<Vec<_>>(), [8000, 48000, 8000, 8000]);
+        assert_eq!(
+            list.iter().map(CodecPref::clock_rate).collect::<Vec<_>>(),
+            [8000, 48000, 8000, 8000]
+        );
     }
 
     #[test]

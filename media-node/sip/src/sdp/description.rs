@@ -191,7 +191,10 @@ impl MediaLine {
 }
 
 fn find<'a>(attributes: &'a [Attribute], name: &str) -> Option<&'a str> {
-    attributes.iter().find(|a| a.name.eq_ignore_ascii_case(name)).map(|a| a.value.as_deref().unwrap_or(""))
+    attributes
+        .iter()
+        .find(|a| a.name.eq_ignore_ascii_case(name))
+        .map(|a| a.value.as_deref().unwrap_or(""))
 }
 
 /// A whole description.
@@ -282,7 +285,8 @@ impl SessionDescription {
 
     /// Where RTP for this section goes; `None` when port is 0 or the address a name.
     pub fn rtp_address(&self, media: &MediaLine) -> Option<SocketAddr> {
-        (media.port != 0).then(|| self.address_of(media).map(|ip| SocketAddr::new(ip, media.port)))?
+        (media.port != 0)
+            .then(|| self.address_of(media).map(|ip| SocketAddr::new(ip, media.port)))?
     }
 
     /// Session-level attribute.

@@ -9,5 +9,6 @@ pub use description::{
     Attribute, Connection, MediaLine, Origin, RtpMap, SdpError, SessionDescription,
 };
 pub use negotiate::{
-    Choice, LocalAudio, MediaDirection, Mode, NegotiatedAudio, NegotiationError, agree, answer_audio, offer_audio,
+    Choice, LocalAudio, MediaDirection, Mode, NegotiatedAudio, NegotiationError, agree,
+    answer_audio, offer_audio,
 };

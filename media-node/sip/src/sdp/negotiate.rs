@@ -244,7 +244,9 @@ pub fn agree(
     local: &LocalAudio,
     mode: Mode,
 ) -> Result<NegotiatedAudio, NegotiationError> {
-    let usable = |m: &&MediaLine| m.kind == "audio" && m.port != 0 && matches!(m.proto.as_str(), "RTP/AVP" | "RTP/AVPF");
+    let usable = |m: &&MediaLine| {
+        m.kind == "audio" && m.port != 0 && matches!(m.proto.as_str(), "RTP/AVP" | "RTP/AVPF")
+    };
     if !theirs.media.iter().any(|m| usable(&m)) {
         return Err(NegotiationError::NoAudio);
     }
@@ -273,10 +275,15 @@ pub fn agree(
 
 /// The codecs of a section in the peer's order.
 fn offered(media: &MediaLine) -> Vec<Choice> {
-    let ptime = media.attribute("ptime").and_then(|p| p.trim().parse().ok()).filter(|p| (1..=200).contains(p));
+    let ptime = media
+        .attribute("ptime")
+        .and_then(|p| p.trim().parse().ok())
+        .filter(|p| (1..=200).contains(p));
     let maps: Vec<_> = media.rtpmaps().collect();
     let mut out = Vec::new();
-    for payload_type in media.formats.iter().filter_map(|f| f.parse::<u8>().ok()).filter(|pt| *pt < 128) {
+    for payload_type in
+        media.formats.iter().filter_map(|f| f.parse::<u8>().ok()).filter(|pt| *pt < 128)
+    {
         let map = maps.iter().find(|m| m.payload_type == payload_type);
         let (name, rate, channels) = match (map, static_codec(payload_type)) {
             (Some(map), _) => (map.name.clone(), map.rate, map.channels),
@@ -297,10 +304,14 @@ fn choose(media: &MediaLine, local: &LocalAudio, mode: Mode) -> Option<Choice> {
             && ours.channels.unwrap_or(theirs.channels) == theirs.channels
     };
     match mode {
-        Mode::Generous => offered.iter().find(|theirs| local.codecs.iter().any(|ours| alike(theirs, ours))).cloned(),
-        Mode::Greedy | Mode::Scrooge => {
-            local.codecs.iter().find_map(|ours| offered.iter().find(|theirs| alike(theirs, ours)).cloned())
-        }
+        Mode::Generous => offered
+            .iter()
+            .find(|theirs| local.codecs.iter().any(|ours| alike(theirs, ours)))
+            .cloned(),
+        Mode::Greedy | Mode::Scrooge => local
+            .codecs
+            .iter()
+            .find_map(|ours| offered.iter().find(|theirs| alike(theirs, ours)).cloned()),
     }
 }
 
@@ -343,7 +354,8 @@ fn section(
     proto: &str,
 ) -> MediaLine {
     let formats = codecs.iter().map(|c| c.payload_type).chain(telephone_event).chain(comfort_noise);
-    let mut media = MediaLine::new("audio", local.port, proto, formats.map(|pt| pt.to_string()).collect());
+    let mut media =
+        MediaLine::new("audio", local.port, proto, formats.map(|pt| pt.to_string()).collect());
     let lines = &mut media.attributes;
     for Choice { payload_type, name, rate, channels, fmtp, .. } in codecs {
         let channels = if *channels > 1 { format!("/{channels}") } else { String::new() };
@@ -400,7 +412,9 @@ mod tests {
     }
 
     fn offer(lines: &str) -> SessionDescription {
-        let text = format!("v=0\r\no=x 1 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\n{lines}");
+        let text = format!(
+            "v=0\r\no=x 1 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\n{lines}"
+        );
         SessionDescription::parse(&text).unwrap()
     }
 
@@ -449,9 +463,13 @@ mod tests {
 
     #[test]
     fn rtcp_follows_its_attribute_or_the_mux() {
-        let theirs = offer("m=audio 4000 RTP/AVP 0\r\na=rtcp:4009 IN IP4 192.0.2.9\r\na=rtcp-mux\r\n");
+        let theirs =
+            offer("m=audio 4000 RTP/AVP 0\r\na=rtcp:4009 IN IP4 192.0.2.9\r\na=rtcp-mux\r\n");
         let agreed = agree(&theirs, &local(), Mode::Generous).unwrap();
-        assert_eq!((agreed.rtcp_mux, agreed.remote_rtcp), (false, Some("192.0.2.9:4009".parse().unwrap())));
+        assert_eq!(
+            (agreed.rtcp_mux, agreed.remote_rtcp),
+            (false, Some("192.0.2.9:4009".parse().unwrap()))
+        );
         let mux = LocalAudio { rtcp_mux: true, ..local() };
         let agreed = agree(&theirs, &mux, Mode::Generous).unwrap();
         assert_eq!((agreed.rtcp_mux, agreed.remote_rtcp), (true, agreed.remote));

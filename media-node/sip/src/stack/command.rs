@@ -13,13 +13,30 @@ pub(crate) type ReplyTo<T> = oneshot::Sender<Result<T, RequestError>>;
 
 #[derive(Debug)]
 pub(crate) enum Command {
-    Invite { id: DialogId, spec: Box<InviteSpec>, events: mpsc::Sender<DialogEvent>, info: InfoCell },
-    Request { spec: Box<OutOfDialog>, reply: ReplyTo<Reply> },
+    Invite {
+        id: DialogId,
+        spec: Box<InviteSpec>,
+        events: mpsc::Sender<DialogEvent>,
+        info: InfoCell,
+    },
+    Request {
+        spec: Box<OutOfDialog>,
+        reply: ReplyTo<Reply>,
+    },
     /// Final or provisional answer to an out-of-dialog request.
-    Respond { id: RequestId, content: Content },
+    Respond {
+        id: RequestId,
+        content: Content,
+    },
     /// An incoming INVITE becomes a dialog: events from now on go here.
-    Adopt { id: DialogId, events: mpsc::Sender<DialogEvent> },
-    Dialog { id: DialogId, command: DialogCommand },
+    Adopt {
+        id: DialogId,
+        events: mpsc::Sender<DialogEvent>,
+    },
+    Dialog {
+        id: DialogId,
+        command: DialogCommand,
+    },
     Stop,
 }
 
@@ -28,12 +45,30 @@ pub(crate) enum DialogCommand {
     /// To the INVITE that made the dialog.
     Respond(Content),
     /// To a later request of the peer.
-    Answer { id: RequestId, content: Content },
-    Ack { headers: Headers, body: Option<Body> },
-    Cancel { headers: Headers },
-    Bye { headers: Headers },
-    Reinvite { headers: Headers, body: Option<Body> },
-    Request { method: Method, headers: Headers, body: Option<Body>, reply: ReplyTo<Response> },
+    Answer {
+        id: RequestId,
+        content: Content,
+    },
+    Ack {
+        headers: Headers,
+        body: Option<Body>,
+    },
+    Cancel {
+        headers: Headers,
+    },
+    Bye {
+        headers: Headers,
+    },
+    Reinvite {
+        headers: Headers,
+        body: Option<Body>,
+    },
+    Request {
+        method: Method,
+        headers: Headers,
+        body: Option<Body>,
+        reply: ReplyTo<Response>,
+    },
     /// Send to where the peer's messages come from, whatever its Contact says.
     Pin,
     /// The handle was dropped: end the dialog as its state demands.

@@ -68,7 +68,12 @@ pub trait Trace: Send + Sync {
 /// Finds addresses for a next hop given by name.
 pub trait Resolve: Send + Sync {
     /// Addresses in order of preference. The stack gives up after its own deadline.
-    fn resolve(&self, host: String, port: Option<u16>, transport: Option<Transport>) -> ResolveFuture;
+    fn resolve(
+        &self,
+        host: String,
+        port: Option<u16>,
+        transport: Option<Transport>,
+    ) -> ResolveFuture;
 }
 
 /// Future of [`Resolve::resolve`].

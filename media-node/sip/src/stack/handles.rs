@@ -8,7 +8,8 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::command::{Command, DialogCommand};
 use crate::endpoint::{
-    Body, Content, DialogEvent, DialogId, DialogInfo, InviteSpec, OutOfDialog, Reply, RequestError, RequestId,
+    Body, Content, DialogEvent, DialogId, DialogInfo, InviteSpec, OutOfDialog, Reply, RequestError,
+    RequestId,
 };
 use crate::message::{Headers, Method, Request, Response};
 use crate::transport::{Path, Transport};
@@ -34,7 +35,14 @@ impl Stack {
         listening: Vec<(Transport, SocketAddr)>,
         dialog_queue: usize,
     ) -> Self {
-        Self { shared: Arc::new(Shared { commands, listening, next_dialog: AtomicU64::new(1), dialog_queue }) }
+        Self {
+            shared: Arc::new(Shared {
+                commands,
+                listening,
+                next_dialog: AtomicU64::new(1),
+                dialog_queue,
+            }),
+        }
     }
 
     /// The addresses bound, ports filled in.
@@ -94,14 +102,24 @@ pub struct IncomingInvite {
 }
 
 impl IncomingInvite {
-    pub(super) fn new(request: Arc<Request>, path: Path, dialog: Dialog, dialog_queue: usize) -> Self {
+    pub(super) fn new(
+        request: Arc<Request>,
+        path: Path,
+        dialog: Dialog,
+        dialog_queue: usize,
+    ) -> Self {
         Self { request, path, dialog, dialog_queue }
     }
 
     /// Answers without making a call of it: a challenge, a refusal.
     pub fn respond(self, status: u16, reason: &str, headers: Headers, body: Option<Body>) {
         // The handle drops after it: what is left of the call then is nothing.
-        self.dialog.post(DialogCommand::Respond(Content { status, reason: reason.to_owned(), headers, body }));
+        self.dialog.post(DialogCommand::Respond(Content {
+            status,
+            reason: reason.to_owned(),
+            headers,
+            body,
+        }));
     }
 
     /// Sends `100 Trying` now.
@@ -178,7 +196,11 @@ pub struct Dialog {
 }
 
 impl Dialog {
-    pub(super) fn over(id: DialogId, commands: mpsc::UnboundedSender<Command>, info: InfoCell) -> Self {
+    pub(super) fn over(
+        id: DialogId,
+        commands: mpsc::UnboundedSender<Command>,
+        info: InfoCell,
+    ) -> Self {
         Self { id, commands, info }
     }
 
@@ -201,17 +223,32 @@ impl Dialog {
 
     /// 1xx to the caller.
     pub fn provisional(&self, status: u16, reason: &str, headers: Headers, body: Option<Body>) {
-        self.post(DialogCommand::Respond(Content { status, reason: reason.to_owned(), headers, body }));
+        self.post(DialogCommand::Respond(Content {
+            status,
+            reason: reason.to_owned(),
+            headers,
+            body,
+        }));
     }
 
     /// 200 to the caller, repeated until acknowledged.
     pub fn answer(&self, headers: Headers, body: Option<Body>) {
-        self.post(DialogCommand::Respond(Content { status: 200, reason: "OK".into(), headers, body }));
+        self.post(DialogCommand::Respond(Content {
+            status: 200,
+            reason: "OK".into(),
+            headers,
+            body,
+        }));
     }
 
     /// 300 to 699 to the caller; the dialog is over.
     pub fn reject(&self, status: u16, reason: &str, headers: Headers, body: Option<Body>) {
-        self.post(DialogCommand::Respond(Content { status, reason: reason.to_owned(), headers, body }));
+        self.post(DialogCommand::Respond(Content {
+            status,
+            reason: reason.to_owned(),
+            headers,
+            body,
+        }));
     }
 
     /// ACK to a 2xx, when [`InviteSpec::auto_ack`] is off or the answer to a late offer must travel.
@@ -248,7 +285,14 @@ impl Dialog {
     }
 
     /// Answers a request of the peer (re-INVITE, UPDATE, INFO...).
-    pub fn respond(&self, id: RequestId, status: u16, reason: &str, headers: Headers, body: Option<Body>) {
+    pub fn respond(
+        &self,
+        id: RequestId,
+        status: u16,
+        reason: &str,
+        headers: Headers,
+        body: Option<Body>,
+    ) {
         let content = Content { status, reason: reason.to_owned(), headers, body };
         self.post(DialogCommand::Answer { id, content });
     }

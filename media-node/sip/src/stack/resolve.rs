@@ -16,7 +16,12 @@ pub(super) const MAX_LOOKUPS: usize = 256;
 pub(super) struct SystemResolver;
 
 impl Resolve for SystemResolver {
-    fn resolve(&self, host: String, port: Option<u16>, transport: Option<Transport>) -> ResolveFuture {
+    fn resolve(
+        &self,
+        host: String,
+        port: Option<u16>,
+        transport: Option<Transport>,
+    ) -> ResolveFuture {
         Box::pin(async move {
             let transport = transport.unwrap_or(Transport::Udp);
             let port = port.unwrap_or(transport.default_port());

@@ -49,7 +49,9 @@ impl Udp {
         match self.sockets.as_slice() {
             [] => std::future::pending().await,
             [(_, socket)] => drop(socket.ready(interest).await),
-            many => drop(select_all(many.iter().map(|(_, socket)| Box::pin(socket.ready(interest)))).await),
+            many => drop(
+                select_all(many.iter().map(|(_, socket)| Box::pin(socket.ready(interest)))).await,
+            ),
         }
     }
 
@@ -85,11 +87,19 @@ impl Udp {
     }
 
     /// Sends one datagram. A full kernel buffer counts as sent: UDP may lose, and SIP repeats.
-    pub(super) fn send(&self, local: SocketAddr, remote: SocketAddr, bytes: &[u8]) -> io::Result<()> {
+    pub(super) fn send(
+        &self,
+        local: SocketAddr,
+        remote: SocketAddr,
+        bytes: &[u8],
+    ) -> io::Result<()> {
         let exact = self.sockets.iter().find(|(addr, _)| *addr == local);
         let alike = || self.sockets.iter().find(|(addr, _)| addr.is_ipv4() == remote.is_ipv4());
         let Some((_, socket)) = exact.or_else(alike) else {
-            return Err(io::Error::new(io::ErrorKind::AddrNotAvailable, "no UDP socket for this address family"));
+            return Err(io::Error::new(
+                io::ErrorKind::AddrNotAvailable,
+                "no UDP socket for this address family",
+            ));
         };
         // The first error may be about an earlier datagram to somebody else; the second is about this one.
         let sent = socket.try_send_to(bytes, remote).or_else(|error| match error.kind() {

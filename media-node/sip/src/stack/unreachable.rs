@@ -24,9 +24,12 @@ pub(super) fn take(socket: &impl AsRawFd) -> io::Result<Option<(SocketAddr, Stri
     let mut iov = [io::IoSliceMut::new(&mut payload)];
     let mut control = nix::cmsg_space!(nix::libc::sock_extended_err, nix::libc::sockaddr_in6);
     let flags = MsgFlags::MSG_ERRQUEUE | MsgFlags::MSG_DONTWAIT;
-    let message = recvmsg::<SockaddrStorage>(socket.as_raw_fd(), &mut iov, Some(&mut control), flags)?;
+    let message =
+        recvmsg::<SockaddrStorage>(socket.as_raw_fd(), &mut iov, Some(&mut control), flags)?;
     let errno = message.cmsgs()?.find_map(|c| match c {
-        ControlMessageOwned::Ipv4RecvErr(error, _) | ControlMessageOwned::Ipv6RecvErr(error, _) => Some(error.ee_errno),
+        ControlMessageOwned::Ipv4RecvErr(error, _) | ControlMessageOwned::Ipv6RecvErr(error, _) => {
+            Some(error.ee_errno)
+        }
         _ => None,
     });
     let peer = message.address.as_ref().and_then(address_of);

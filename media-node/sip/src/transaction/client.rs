@@ -38,7 +38,12 @@ pub(super) enum Verdict {
 }
 
 impl Client {
-    pub(super) fn start(request: Box<Request>, bytes: Bytes, path: Path, fx: &mut Effects<'_>) -> Self {
+    pub(super) fn start(
+        request: Box<Request>,
+        bytes: Bytes,
+        path: Path,
+        fx: &mut Effects<'_>,
+    ) -> Self {
         let mut client = Self {
             request,
             path,
@@ -136,7 +141,11 @@ impl Client {
                 Fired::Continue
             }
             Timer::Timeout if self.timeout == Some(at) => {
-                if self.is_pending() { Fired::TimedOut } else { Fired::Finished }
+                if self.is_pending() {
+                    Fired::TimedOut
+                } else {
+                    Fired::Finished
+                }
             }
             _ => Fired::Continue,
         }

@@ -39,7 +39,9 @@ fn server_rfc2543(out: &mut String, uri: &Uri, headers: &Headers) {
     let number = headers.cseq().map(|c| c.number.to_string()).unwrap_or_default();
     let via = headers.via();
     let sent_by = via.map(|v| v.host).unwrap_or_default();
-    for part in [uri.as_str(), headers.call_id(), headers.from_tag().unwrap_or(""), &number, sent_by] {
+    for part in
+        [uri.as_str(), headers.call_id(), headers.from_tag().unwrap_or(""), &number, sent_by]
+    {
         out.push_str(part);
         out.push(' ');
     }
@@ -47,5 +49,7 @@ fn server_rfc2543(out: &mut String, uri: &Uri, headers: &Headers) {
 
 fn has_cookie(branch: &str) -> bool {
     branch.len() > MAGIC_COOKIE.len()
-        && branch.get(..MAGIC_COOKIE.len()).is_some_and(|start| start.eq_ignore_ascii_case(MAGIC_COOKIE))
+        && branch
+            .get(..MAGIC_COOKIE.len())
+            .is_some_and(|start| start.eq_ignore_ascii_case(MAGIC_COOKIE))
 }

@@ -19,8 +19,8 @@ use client::{Client, Verdict};
 use server::{AckFor, Server};
 pub(crate) use timer::Deadlines;
 
-use crate::message::{Method, Request, Response};
 use crate::endpoint::Timers;
+use crate::message::{Method, Request, Response};
 use crate::transport::Path;
 
 /// Names a transaction; a number is not used twice.
@@ -159,7 +159,13 @@ impl<U: Clone> Transactions<U> {
     // --- input: requests to send ---
 
     /// Sends a request that has its `Via` with a fresh branch. Not for ACK.
-    pub(crate) fn send_request(&mut self, now: Instant, request: Request, path: Path, user: U) -> TxId {
+    pub(crate) fn send_request(
+        &mut self,
+        now: Instant,
+        request: Request,
+        path: Path,
+        user: U,
+    ) -> TxId {
         let branch = request.headers.via().and_then(|v| v.branch()).unwrap_or_default();
         key::client(&mut self.scratch, branch, &request.method);
         let key: Box<str> = self.scratch.as_str().into();
@@ -177,7 +183,9 @@ impl<U: Clone> Transactions<U> {
     /// caller. `None` when there is nothing to cancel, or not yet (no 1xx).
     pub(crate) fn cancel_request(&self, invite: TxId) -> Option<(Request, Path)> {
         match &self.entry(invite)?.kind {
-            Kind::Client(client) if client.is_proceeding() => Some((client::cancel_of(&client.request), client.path)),
+            Kind::Client(client) if client.is_proceeding() => {
+                Some((client::cancel_of(&client.request), client.path))
+            }
             _ => None,
         }
     }
@@ -223,7 +231,13 @@ impl<U: Clone> Transactions<U> {
     }
 
     /// Opens a server transaction; responses will go the way of `path`.
-    pub(crate) fn open_server(&mut self, now: Instant, request: &Request, path: Path, user: U) -> TxId {
+    pub(crate) fn open_server(
+        &mut self,
+        now: Instant,
+        request: &Request,
+        path: Path,
+        user: U,
+    ) -> TxId {
         key::server(&mut self.scratch, request, &request.method);
         let key: Box<str> = self.scratch.as_str().into();
         let id = self.next_id();
@@ -285,7 +299,9 @@ impl<U: Clone> Transactions<U> {
     pub(crate) fn unreachable(&mut self, remote: SocketAddr) -> Vec<U> {
         let hit = |entry: &Entry<U>| match &entry.kind {
             Kind::Client(client) => {
-                client.path.remote == remote && !client.path.transport.is_reliable() && client.is_unanswered()
+                client.path.remote == remote
+                    && !client.path.transport.is_reliable()
+                    && client.is_unanswered()
             }
             Kind::Server(_) => false,
         };
@@ -311,7 +327,8 @@ impl<U: Clone> Transactions<U> {
     /// Runs every timer that is due.
     pub(crate) fn handle_timeout(&mut self, now: Instant) {
         while let Some((at, (id, timer))) = self.deadlines.pop_due(now) {
-            let Some(entry) = self.entries.get_mut(id.index).filter(|e| e.serial == id.serial) else {
+            let Some(entry) = self.entries.get_mut(id.index).filter(|e| e.serial == id.serial)
+            else {
                 continue;
             };
             let mut fx = effects(now, id, &self.timers, &mut self.deadlines, &mut self.sends);
@@ -409,4 +426,3 @@ fn effects<'a>(
 ) -> Effects<'a> {
     Effects { now, id, timers, deadlines, sends }
 }
-

@@ -72,7 +72,8 @@ impl Server {
             State::Completed if self.invite => {
                 self.state = State::Confirmed;
                 self.retransmit = None;
-                let linger = if self.path.transport.is_reliable() { Duration::ZERO } else { fx.timers.t4 };
+                let linger =
+                    if self.path.transport.is_reliable() { Duration::ZERO } else { fx.timers.t4 };
                 self.timeout = fx.arm(Timer::Timeout, linger);
                 AckFor::Failure
             }

@@ -107,7 +107,8 @@ impl Uri {
 
     fn parse_opaque(text: &str, scheme: Scheme, start: usize) -> Option<Self> {
         let rest = text.get(start..).filter(|r| !r.is_empty())?;
-        let params = start + if scheme == Scheme::Tel { rest.find(';').unwrap_or(rest.len()) } else { rest.len() };
+        let params = start
+            + if scheme == Scheme::Tel { rest.find(';').unwrap_or(rest.len()) } else { rest.len() };
         let end = text.len() as u16;
         Some(Self {
             scheme,
@@ -248,7 +249,9 @@ mod tests {
 
     #[test]
     fn parts_stand_where_they_were_written() {
-        let uri = Uri::parse("sip:+1555;ext=7:secret@[2001:db8::1]:5070;transport=tcp;lr?Subject=x").unwrap();
+        let uri =
+            Uri::parse("sip:+1555;ext=7:secret@[2001:db8::1]:5070;transport=tcp;lr?Subject=x")
+                .unwrap();
         assert_eq!(uri.user(), Some("+1555;ext=7"));
         assert_eq!(uri.userinfo(), Some("+1555;ext=7:secret"));
         assert_eq!((uri.host(), uri.port()), ("[2001:db8::1]", Some(5070)));
@@ -267,7 +270,17 @@ mod tests {
 
     #[test]
     fn malformed_uris_are_refused() {
-        for bad in ["", "sip:", "sip:@h", "sip:a b@h", "<sip:a@h>", "sip:a@h:99999", "sip:a@[::1", "1ip:a@h", "sip"] {
+        for bad in [
+            "",
+            "sip:",
+            "sip:@h",
+            "sip:a b@h",
+            "<sip:a@h>",
+            "sip:a@h:99999",
+            "sip:a@[::1",
+            "1ip:a@h",
+            "sip",
+        ] {
             assert!(Uri::parse(bad).is_none(), "{bad}");
         }
     }
@@ -275,7 +288,10 @@ mod tests {
     #[test]
     fn equivalence_follows_the_comparison_rules() {
         let same = |a: &str, b: &str| Uri::parse(a).unwrap().equivalent(&Uri::parse(b).unwrap());
-        assert!(same("sip:%61lice@atlanta.com;transport=TCP", "sip:alice@AtLanTa.CoM;Transport=tcp"));
+        assert!(same(
+            "sip:%61lice@atlanta.com;transport=TCP",
+            "sip:alice@AtLanTa.CoM;Transport=tcp"
+        ));
         assert!(same("sip:carol@chicago.com", "sip:carol@chicago.com;newparam=5"));
         assert!(!same("sip:ALICE@AtLanTa.CoM", "sip:alice@atlanta.com"));
         assert!(!same("sip:bob@biloxi.com", "sip:bob@biloxi.com:5060"));

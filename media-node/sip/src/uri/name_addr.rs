@@ -34,7 +34,10 @@ impl NameAddr {
         let close = rest.find('>')?;
         let uri = rest.get(..close)?;
         let params = trim(rest.get(close + 1..)?);
-        if !(params.is_empty() || params.starts_with(';')) || !is_display(display) || uri.starts_with([' ', '\t']) {
+        if !(params.is_empty() || params.starts_with(';'))
+            || !is_display(display)
+            || uri.starts_with([' ', '\t'])
+        {
             return None;
         }
         Some(Self {
@@ -49,7 +52,8 @@ impl NameAddr {
             Some(at) => value.split_at_checked(at)?,
             None => (value, ""),
         };
-        let uri = Uri::parse(uri).filter(|u| u.headers().is_empty() && !u.as_str().contains(','))?;
+        let uri =
+            Uri::parse(uri).filter(|u| u.headers().is_empty() && !u.as_str().contains(','))?;
         Some(Self { display: None, uri, params: params.to_owned() })
     }
 

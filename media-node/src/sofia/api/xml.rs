@@ -70,8 +70,9 @@ fn overview(sofia: &Sofia) -> String {
 
 fn one_gateway(out: &mut String, profile: &Profile, gateway: &Gateway) {
     out.push_str("  <gateway>\n");
-    let mut put =
-        |name: &str, value: &str| drop(writeln!(out, "    <{name}>{}</{name}>", escape(value)));
+    let mut put = |name: &str, value: &str| {
+        let _infallible = writeln!(out, "    <{name}>{}</{name}>", escape(value));
+    };
     let facts = gateway_facts(profile, gateway);
     let timing = gateway.timing;
     let count = gateway.registration.lock().ping_count();
@@ -98,7 +99,7 @@ fn one_profile(sofia: &Sofia, name: &str, rest: &[&str]) -> String {
         [] => {
             let mut out = format!("{HEAD}<profile>\n  <profile-info>\n");
             let mut put = |name: &str, value: &str| {
-                drop(writeln!(out, "    <{name}>{}</{name}>", escape(value)))
+                let _infallible = writeln!(out, "    <{name}>{}</{name}>", escape(value));
             };
             for (_, name, value) in profile_facts(name, &profile) {
                 put(name, &value);

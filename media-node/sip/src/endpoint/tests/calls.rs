@@ -134,9 +134,18 @@ fn a_lost_ack_is_repeated_with_the_200() {
 #[test]
 fn requests_inside_a_dialog_go_both_ways() {
     let (mut net, a, b) = Net::up();
-    net.alice.endpoint.request_in_dialog(net.now, a, Token(9), info(), &Headers::new(), Some(Body::new("a/b", "x")));
+    net.alice.endpoint.request_in_dialog(
+        net.now,
+        a,
+        Token(9),
+        info(),
+        &Headers::new(),
+        Some(Body::new("a/b", "x")),
+    );
     net.run(ms(30));
-    let DialogEvent::Info(request) = net.bob.events[1].1.clone() else { panic!("{}", net.bob.story()) };
+    let DialogEvent::Info(request) = net.bob.events[1].1.clone() else {
+        panic!("{}", net.bob.story())
+    };
     assert_eq!(&request.request.body[..], b"x");
     net.bob.endpoint.answer_request(net.now, request.id, content(200));
     net.run(ms(30));
@@ -144,7 +153,9 @@ fn requests_inside_a_dialog_go_both_ways() {
     assert!(net.alice.replies[0].as_ref().is_ok_and(|r| r.response.status == 200));
     net.bob.endpoint.reinvite(net.now, b, &Headers::new(), Some(Body::sdp("v=0\r\n")));
     net.run(ms(30));
-    let DialogEvent::Reinvite(request) = net.alice.events[1].1.clone() else { panic!("{}", net.alice.story()) };
+    let DialogEvent::Reinvite(request) = net.alice.events[1].1.clone() else {
+        panic!("{}", net.alice.story())
+    };
     net.alice.endpoint.answer_request(net.now, request.id, content(200));
     net.run(sec(40));
     assert_eq!(net.alice.story(), "200 reinvite acked");
@@ -169,7 +180,10 @@ fn the_other_forks_200_is_acknowledged_and_hung_up() {
     let text = String::from_utf8(second.to_bytes().to_vec()).unwrap();
     net.inject(BOB, ALICE, &text);
     net.run(sec(40));
-    assert_eq!(net.alice.wire().split(' ').take(4).collect::<Vec<_>>(), ["INVITE", "ACK", "ACK", "BYE"]);
+    assert_eq!(
+        net.alice.wire().split(' ').take(4).collect::<Vec<_>>(),
+        ["INVITE", "ACK", "ACK", "BYE"]
+    );
     let Message::Request(bye) = last_sent(&net.alice, "BYE") else { panic!() };
     assert_eq!(bye.headers.to_tag(), Some("otherfork"));
     assert_eq!(net.alice.story(), "200");
@@ -193,11 +207,16 @@ fn a_challenge_is_answered_once_with_the_next_number() {
         net.run(ms(30));
     }
     net.run(sec(1));
-    let numbers: Vec<_> = net.bob.invites.iter().filter_map(|(_, r)| Some(r.headers.cseq()?.number)).collect();
+    let numbers: Vec<_> =
+        net.bob.invites.iter().filter_map(|(_, r)| Some(r.headers.cseq()?.number)).collect();
     assert_eq!(numbers.first(), Some(&7));
     assert_eq!(numbers.get(1), Some(&8));
     assert!(net.bob.invites[1].1.headers.get(Name::ProxyAuthorization).is_some());
-    assert!(net.alice.story().is_empty() || net.alice.story() == "failed-407", "{}", net.alice.story());
+    assert!(
+        net.alice.story().is_empty() || net.alice.story() == "failed-407",
+        "{}",
+        net.alice.story()
+    );
 }
 
 #[test]

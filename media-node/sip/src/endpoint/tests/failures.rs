@@ -72,7 +72,10 @@ fn a_send_error_fails_the_call_at_once() {
     let mut net = Net::over(Transport::Udp, |_| 0);
     net.call();
     let Some(Output::Info { .. }) = net.alice.endpoint.poll_output(net.now) else { panic!() };
-    let Some(Output::Transmit { tx: Some(tx), .. }) = net.alice.endpoint.poll_output(net.now) else { panic!() };
+    let Some(Output::Transmit { tx: Some(tx), .. }) = net.alice.endpoint.poll_output(net.now)
+    else {
+        panic!()
+    };
     net.alice.endpoint.handle_send_failure(net.now, tx, addr(BOB), "connection refused");
     net.run(ms(1));
     assert_eq!(net.alice.story(), "failed-503");

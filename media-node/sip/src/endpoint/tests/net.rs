@@ -250,7 +250,11 @@ pub(super) fn last_sent(end: &End, first: &str) -> Message {
         let text = String::from_utf8_lossy(b);
         text.strip_prefix("SIP/2.0 ").unwrap_or(&text).starts_with(first)
     });
-    parse(found.unwrap_or_else(|| panic!("no {first} in {}", end.wire())), &MessageLimits::default()).unwrap()
+    parse(
+        found.unwrap_or_else(|| panic!("no {first} in {}", end.wire())),
+        &MessageLimits::default(),
+    )
+    .unwrap()
 }
 
 pub(super) fn sec(seconds: u64) -> Duration {

@@ -30,13 +30,18 @@ fn a_stray_bye_is_answered_as_recorded() {
     let sent = answer(&request("BYE sip:b@192.0.2.2 SIP/2.0", "BYE", ""));
     assert_eq!(sent.len(), 1);
     assert!(sent[0].starts_with("SIP/2.0 481 Call Does Not Exist\r\nVia: SIP/2.0/UDP 192.0.2.1:5060;rport=5060;branch=z9hG4bKq\r\n"), "{}", sent[0]);
-    assert_eq!(names(&sent[0]), "Via,From,To,Call-ID,CSeq,User-Agent,Allow,Supported,Content-Length");
+    assert_eq!(
+        names(&sent[0]),
+        "Via,From,To,Call-ID,CSeq,User-Agent,Allow,Supported,Content-Length"
+    );
     assert!(sent[0].contains("\r\nTo: <sip:b@h>;tag="));
 }
 
 #[test]
 fn unknown_and_unwanted_methods_are_told_apart() {
-    let first = |m: &str| answer(&request(&format!("{m} sip:b@192.0.2.2 SIP/2.0"), m, ""))[0][8..11].to_owned();
+    let first = |m: &str| {
+        answer(&request(&format!("{m} sip:b@192.0.2.2 SIP/2.0"), m, ""))[0][8..11].to_owned()
+    };
     assert_eq!(first("MYSTERY"), "501");
     assert_eq!(first("PUBLISH"), "405");
     assert_eq!(first("INFO"), "200");
@@ -61,7 +66,13 @@ fn the_source_is_noted_when_it_differs() {
     let text = request("BYE sip:b@192.0.2.2 SIP/2.0", "BYE", "")
         .replace("Via: SIP/2.0/UDP 192.0.2.1:5060;rport;", "Via: SIP/2.0/UDP 10.0.0.9:5090;rport;");
     let sent = answer(&text);
-    assert!(sent[0].contains("Via: SIP/2.0/UDP 10.0.0.9:5090;rport=5060;branch=z9hG4bKq;received=192.0.2.1\r\n"), "{}", sent[0]);
+    assert!(
+        sent[0].contains(
+            "Via: SIP/2.0/UDP 10.0.0.9:5090;rport=5060;branch=z9hG4bKq;received=192.0.2.1\r\n"
+        ),
+        "{}",
+        sent[0]
+    );
 }
 
 #[test]
@@ -76,7 +87,10 @@ fn our_invite_ack_and_bye_look_as_recorded() {
          Content-Disposition,Content-Length"
     );
     assert_eq!(names(&text(1)), "Via,Max-Forwards,From,To,Call-ID,CSeq,Contact,Content-Length");
-    assert_eq!(names(&text(2)), "Via,Max-Forwards,From,To,Call-ID,CSeq,User-Agent,Allow,Supported,Reason,Content-Length");
+    assert_eq!(
+        names(&text(2)),
+        "Via,Max-Forwards,From,To,Call-ID,CSeq,User-Agent,Allow,Supported,Reason,Content-Length"
+    );
     assert!(text(0).contains("Via: SIP/2.0/UDP 192.0.2.1;rport;branch=z9hG4bK"), "{}", text(0));
 }
 
@@ -95,8 +109,13 @@ fn answers_and_their_refusals_look_as_recorded() {
         "Via,From,To,Call-ID,CSeq,Contact,User-Agent,Accept,Allow,Supported,Allow-Events,Content-Length"
     );
     assert_eq!(names(&text(1)), "Via,From,To,Call-ID,CSeq,Content-Length");
-    assert_eq!(names(&text(2)), "Via,From,To,Call-ID,CSeq,User-Agent,Allow,Supported,Allow-Events,Content-Length");
-    let tag = |n: usize| text(n).split("To: ").nth(1).and_then(|t| t.split("\r\n").next().map(str::to_owned));
+    assert_eq!(
+        names(&text(2)),
+        "Via,From,To,Call-ID,CSeq,User-Agent,Allow,Supported,Allow-Events,Content-Length"
+    );
+    let tag = |n: usize| {
+        text(n).split("To: ").nth(1).and_then(|t| t.split("\r\n").next().map(str::to_owned))
+    };
     assert_eq!(tag(0), tag(1));
     assert_eq!(tag(0), tag(2));
 }
@@ -105,7 +124,9 @@ fn answers_and_their_refusals_look_as_recorded() {
 fn a_header_given_empty_is_left_out_and_one_given_replaces() {
     let mut net = Net::new();
     net.call_with(|spec| {
-        spec.headers = [("Allow-Events", ""), ("User-Agent", "Other"), ("Max-Forwards", "69")].into_iter().collect();
+        spec.headers = [("Allow-Events", ""), ("User-Agent", "Other"), ("Max-Forwards", "69")]
+            .into_iter()
+            .collect();
     });
     net.run(ms(1));
     let Message::Request(invite) = last_sent(&net.alice, "INVITE") else { panic!() };
