@@ -26,7 +26,8 @@ pub async fn run(context: Context) -> Result<(), Fatal> {
     }
     let core_uuid = clock::new_uuid();
     globals.set("core_uuid", &core_uuid);
-    let loaded = config::load(&context.dirs.root_path(), globals, &context.options.allow_preprocess());
+    let loaded =
+        config::load(&context.dirs.root_path(), globals, &context.options.allow_preprocess());
     config::log_diagnostics(&loaded.diagnostics);
     let Some(conf) = loaded.config else { return Err(Fatal::config(loaded.status)) };
     // A list without modules means all of them (reference behaviour).

@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 
 use sip::message::{Headers, Method, Name};
 use sip::stack::{
-    Body, Dialog, DialogEvent, Failure, Incoming, InviteSpec, OutOfDialog, RequestError, Stack, StackConfig, Tls, Transport,
+    Body, Dialog, DialogEvent, Failure, Incoming, InviteSpec, OutOfDialog, RequestError, Stack,
+    StackConfig, Tls, Transport,
 };
 use sip::uri::{NameAddr, Uri};
 use tokio::sync::mpsc::Receiver;
@@ -31,7 +32,8 @@ fn certificate() -> Tls {
 
 fn spec(from: SocketAddr, to: SocketAddr, transport: Transport) -> InviteSpec {
     let uri = Uri::parse(&format!("sip:bob@{to};transport={}", transport.as_param())).unwrap();
-    let contact = NameAddr::parse(&format!("<sip:alice@{from};transport={}>", transport.as_param())).unwrap();
+    let contact =
+        NameAddr::parse(&format!("<sip:alice@{from};transport={}>", transport.as_param())).unwrap();
     let mut spec = InviteSpec::new(uri, NameAddr::parse("<sip:alice@a.example>").unwrap(), contact);
     spec.body = Some(Body::sdp("v=0\r\n"));
     spec
@@ -58,7 +60,9 @@ async fn whole_call(transport: Transport) {
     answering.provisional(180, "", contact(b, transport), None);
     assert!(matches!(events.recv().await, Some(DialogEvent::Provisional(r)) if r.status == 180));
     answering.answer(contact(b, transport), Some(Body::sdp("v=0\r\n")));
-    assert!(matches!(events.recv().await, Some(DialogEvent::Answered(r)) if &r.body[..] == b"v=0\r\n"));
+    assert!(
+        matches!(events.recv().await, Some(DialogEvent::Answered(r)) if &r.body[..] == b"v=0\r\n")
+    );
     assert!(matches!(theirs.recv().await, Some(DialogEvent::Acked(_))));
 
     let info = dialog.request(Method::Info, Headers::new(), Some(Body::new("text/plain", "hello")));
@@ -103,7 +107,9 @@ async fn a_call_is_cancelled_before_its_owner_takes_it_on() {
     let Some(Incoming::Invite(invite)) = calls.recv().await else { panic!() };
     invite.trying();
     dialog.cancel(Headers::new());
-    let Some(DialogEvent::Failed(Failure::Rejected(response))) = events.recv().await else { panic!() };
+    let Some(DialogEvent::Failed(Failure::Rejected(response))) = events.recv().await else {
+        panic!()
+    };
     assert_eq!(response.status, 487);
     let (_late, mut theirs) = invite.into_dialog();
     assert!(matches!(theirs.recv().await, Some(DialogEvent::Cancelled(_))));
@@ -158,8 +164,13 @@ async fn a_refused_connection_fails_the_call_with_its_reason() {
         socket.local_addr().unwrap()
     };
     let (_dialog, mut events) = alice.invite(spec(a, nobody, Transport::Tcp));
-    let Some(DialogEvent::Failed(Failure::NoResponse(error))) = events.recv().await else { panic!() };
-    assert!(matches!(&error, RequestError::Transport { to, .. } if *to == nobody.to_string()), "{error}");
+    let Some(DialogEvent::Failed(Failure::NoResponse(error))) = events.recv().await else {
+        panic!()
+    };
+    assert!(
+        matches!(&error, RequestError::Transport { to, .. } if *to == nobody.to_string()),
+        "{error}"
+    );
 }
 
 #[tokio::test]

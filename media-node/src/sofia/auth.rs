@@ -63,7 +63,8 @@ pub async fn judge(profile: &Profile, request: &Request, path: &Path) -> Verdict
     match verify(profile, request, path, &credentials).await {
         Some(found) => {
             let domain = lookup_domain(profile, &credentials.realm);
-            let names = |domain: &Domain| domain.variables.iter().map(|v| v.name.to_string()).collect();
+            let names =
+                |domain: &Domain| domain.variables.iter().map(|v| v.name.to_string()).collect();
             Verdict::Accepted(Box::new(Identity {
                 of_domain: found.domain().map(names).unwrap_or_default(),
                 user: found.user,

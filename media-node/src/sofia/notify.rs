@@ -19,7 +19,9 @@ const QUEUE: usize = 1000;
 /// Takes up the events by which programs ask for SIP requests.
 pub fn start(sofia: &Arc<Sofia>) {
     let mut events = sofia.switch().bus.subscribe(QUEUE);
-    for name in [EventName::MessageWaiting, EventName::Notify, EventName::SendMessage, EventName::SendInfo] {
+    for name in
+        [EventName::MessageWaiting, EventName::Notify, EventName::SendMessage, EventName::SendInfo]
+    {
         events.listen(name);
     }
     let sofia = Arc::downgrade(sofia);
@@ -47,11 +49,15 @@ fn by_event(sofia: &Sofia, event: &Event, method: Method) {
         tracing::error!("{} without a known profile", event.name().as_str());
         return;
     };
-    let kind = text(event, "content-type").unwrap_or_else(|| "application/simple-message-summary".into());
+    let kind =
+        text(event, "content-type").unwrap_or_else(|| "application/simple-message-summary".into());
     let body = event.body().filter(|b| !b.is_empty()).map(|bytes| Body::new(kind, bytes.clone()));
     let mut headers = Headers::new();
     if method == Method::Notify {
-        headers.push(Name::Event, text(event, "event-string").unwrap_or_else(|| "message-summary".into()));
+        headers.push(
+            Name::Event,
+            text(event, "event-string").unwrap_or_else(|| "message-summary".into()),
+        );
         headers.push(Name::SubscriptionState, "terminated;reason=noresource");
     }
     for line in text(event, "extra-headers").unwrap_or_default().lines() {
@@ -64,7 +70,8 @@ fn by_event(sofia: &Sofia, event: &Event, method: Method) {
         send(&profile, request_to(&profile, &method, &uri, &uri, Some(&from), headers, body));
         return;
     }
-    let (user, host) = (text(event, "user").unwrap_or_default(), text(event, "host").unwrap_or_default());
+    let (user, host) =
+        (text(event, "user").unwrap_or_default(), text(event, "host").unwrap_or_default());
     let bindings: Vec<Binding> = {
         let table = profile.bindings.lock();
         table.find(&user, &host, crate::clock::now_secs()).cloned().collect()
@@ -75,7 +82,13 @@ fn by_event(sofia: &Sofia, event: &Event, method: Method) {
 }
 
 /// Sends a request to a registered phone.
-pub fn to_binding(profile: &Arc<Profile>, binding: &Binding, method: &Method, headers: Headers, body: Option<Body>) {
+pub fn to_binding(
+    profile: &Arc<Profile>,
+    binding: &Binding,
+    method: &Method,
+    headers: Headers,
+    body: Option<Body>,
+) {
     send(profile, request_to_binding(profile, binding, method, headers, body));
 }
 
@@ -108,7 +121,8 @@ fn request_to(
         Uri::parse(text).map(|uri| NameAddr::new(uri.without_headers()))
     };
     let own = profile.url();
-    let mut spec = OutOfDialog::new(method.clone(), uri, address(from.unwrap_or(&own))?, address(to)?);
+    let mut spec =
+        OutOfDialog::new(method.clone(), uri, address(from.unwrap_or(&own))?, address(to)?);
     spec.next_hop = stored.params().get("fs_path").and_then(|path| Uri::parse(&unescape(path)));
     let ip = host_text(profile.sip_ip_for(spec.request_uri.host_ip()));
     let user = &profile.settings.load().contact_user;
@@ -159,17 +173,26 @@ pub fn keep_alive(profile: &Arc<Profile>) {
     }
     let chosen: Vec<Binding> = {
         let table = profile.bindings.lock();
-        let wanted = |b: &&Binding| all || (b.status.contains("NAT") && (!udp_only || b.network_proto == "udp"));
+        let wanted = |b: &&Binding| {
+            all || (b.status.contains("NAT") && (!udp_only || b.network_proto == "udp"))
+        };
         table.all().into_iter().filter(wanted).cloned().collect()
     };
     for binding in chosen {
-        let Some(mut spec) = request_to_binding(profile, &binding, &Method::Options, Headers::new(), None) else {
+        let Some(mut spec) =
+            request_to_binding(profile, &binding, &Method::Options, Headers::new(), None)
+        else {
             continue;
         };
         spec.call_id = Some(format!("{}_{}", crate::clock::new_uuid(), binding.call_id));
         let profile = Arc::clone(profile);
         tokio::spawn(async move {
-            let status = profile.stack.request(spec).await.ok().map(|reply| (reply.response.status, reply.response.reason));
+            let status = profile
+                .stack
+                .request(spec)
+                .await
+                .ok()
+                .map(|reply| (reply.response.status, reply.response.reason));
             on_keep_alive(&profile, &binding, status);
         });
     }
@@ -199,10 +222,18 @@ fn on_keep_alive(profile: &Profile, binding: &Binding, status: Option<(u16, Stri
     event.push("Status", code.to_string());
     event.push("Phrase", phrase);
     esl_server::fire!(profile.switch.bus, event);
-    let drop_it = profile.settings.load().params.last("unregister-on-options-fail").is_some_and(crate::text::is_true);
+    let drop_it = profile
+        .settings
+        .load()
+        .params
+        .last("unregister-on-options-fail")
+        .is_some_and(crate::text::is_true);
     if !alive && drop_it {
         profile.unreachable.lock().remove(&binding.contact);
-        let gone = profile.bindings.lock().take(|b| b.contact == binding.contact && b.call_id == binding.call_id);
+        let gone = profile
+            .bindings
+            .lock()
+            .take(|b| b.contact == binding.contact && b.call_id == binding.call_id);
         for binding in &gone {
             super::registrar::fire_expired(profile, binding);
         }

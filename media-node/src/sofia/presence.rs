@@ -41,7 +41,8 @@ pub async fn subscribe(profile: &Arc<Profile>, incoming: IncomingRequest) {
     let settings = profile.settings.load_full();
     let request = Arc::clone(&incoming.request);
     let path = incoming.path;
-    let off = settings.params.last("manage-presence").is_some_and(|v| v.eq_ignore_ascii_case("false"));
+    let off =
+        settings.params.last("manage-presence").is_some_and(|v| v.eq_ignore_ascii_case("false"));
     let package = package_of(&request);
     if off || !matches!(package.as_str(), "message-summary" | "presence" | "dialog") {
         return incoming.respond(489, "", Headers::new(), None);
@@ -58,10 +59,15 @@ pub async fn subscribe(profile: &Arc<Profile>, incoming: IncomingRequest) {
             Verdict::Forbidden => return incoming.respond(403, "", Headers::new(), None),
         }
     }
-    let forced = settings.params.int("force-subscription-expires").and_then(|n| u32::try_from(n).ok()).filter(|n| *n > 0);
+    let forced = settings
+        .params
+        .int("force-subscription-expires")
+        .and_then(|n| u32::try_from(n).ok())
+        .filter(|n| *n > 0);
     let asked = request.headers.number(Name::Expires).unwrap_or(DEFAULT_EXPIRES);
     let expires = if asked == 0 { 0 } else { forced.unwrap_or(asked) };
-    let Some(subscription) = read(profile, &request, &path, &incoming.local_tag, package, expires) else {
+    let Some(subscription) = read(profile, &request, &path, &incoming.local_tag, package, expires)
+    else {
         return incoming.respond(400, "", Headers::new(), None);
     };
     let Some(kept) = keep(profile, subscription, expires) else {
@@ -94,9 +100,14 @@ fn read(
     let contact = request.headers.contact()?;
     let natted = super::nat::of_call(profile, request, path);
     let to_text = request.headers.get(Name::To)?;
-    let local = if to.tag().is_some() { to_text.to_owned() } else { format!("{to_text};tag={local_tag}") };
+    let local =
+        if to.tag().is_some() { to_text.to_owned() } else { format!("{to_text};tag={local_tag}") };
     let settings = profile.settings.load();
-    let host = settings.params.last("force-subscription-domain").filter(|d| !d.is_empty()).unwrap_or_else(|| to.uri.host());
+    let host = settings
+        .params
+        .last("force-subscription-domain")
+        .filter(|d| !d.is_empty())
+        .unwrap_or_else(|| to.uri.host());
     Some(Subscription {
         user: to.uri.user()?.to_owned(),
         host: host.to_owned(),
@@ -106,7 +117,9 @@ fn read(
         remote: request.headers.get(Name::From)?.to_owned(),
         target: contact.uri,
         next_hop: natted
-            .then(|| Uri::parse(&format!("sip:{};transport={}", path.remote, path.transport.as_param())))
+            .then(|| {
+                Uri::parse(&format!("sip:{};transport={}", path.remote, path.transport.as_param()))
+            })
             .flatten(),
         cseq: 1,
         expires: Instant::now() + Duration::from_secs(expires.into()),
@@ -148,7 +161,8 @@ fn state_of(profile: &Profile, subscription: &Subscription) -> Body {
             ),
         ),
         _ => {
-            let there = profile.bindings.lock().find(user, host, crate::clock::now_secs()).next().is_some();
+            let there =
+                profile.bindings.lock().find(user, host, crate::clock::now_secs()).next().is_some();
             let basic = if there { "open" } else { "closed" };
             Body::new(
                 "application/pidf+xml",
@@ -164,7 +178,9 @@ fn state_of(profile: &Profile, subscription: &Subscription) -> Body {
 
 fn summary(waiting: bool, account: &str, counts: &str) -> Body {
     let waiting = if waiting { "yes" } else { "no" };
-    let text = format!("Messages-Waiting: {waiting}\r\nMessage-Account: sip:{account}\r\nVoice-Message: {counts}\r\n\r\n");
+    let text = format!(
+        "Messages-Waiting: {waiting}\r\nMessage-Account: sip:{account}\r\nVoice-Message: {counts}\r\n\r\n"
+    );
     Body::new("application/simple-message-summary", text)
 }
 
@@ -185,8 +201,14 @@ fn tell(profile: &Arc<Profile>, subscription: &Subscription, left: u32, body: Bo
     });
 }
 
-fn notify_request(profile: &Profile, subscription: &Subscription, left: u32, body: Body) -> Option<OutOfDialog> {
-    let (from, to) = (NameAddr::parse(&subscription.local)?, NameAddr::parse(&subscription.remote)?);
+fn notify_request(
+    profile: &Profile,
+    subscription: &Subscription,
+    left: u32,
+    body: Body,
+) -> Option<OutOfDialog> {
+    let (from, to) =
+        (NameAddr::parse(&subscription.local)?, NameAddr::parse(&subscription.remote)?);
     let mut spec = OutOfDialog::new(Method::Notify, subscription.target.clone(), from, to);
     let ip = host_text(profile.sip_ip_for(spec.request_uri.host_ip()));
     spec.contact = NameAddr::parse(&format!("<sip:{}@{ip}:{}>", subscription.user, profile.port()));
@@ -194,7 +216,11 @@ fn notify_request(profile: &Profile, subscription: &Subscription, left: u32, bod
     spec.cseq = Some(100_000 + subscription.cseq);
     spec.next_hop = subscription.next_hop.clone();
     spec.headers.push(Name::Event, &subscription.package);
-    let state = if left > 0 { format!("active;expires={left}") } else { "terminated;reason=timeout".into() };
+    let state = if left > 0 {
+        format!("active;expires={left}")
+    } else {
+        "terminated;reason=timeout".into()
+    };
     spec.headers.push(Name::SubscriptionState, state);
     spec.body = Some(body);
     Some(spec)
@@ -223,7 +249,9 @@ pub fn message_waiting(sofia: &Sofia, event: &Event) {
     let get = |name: &str| event.get(name).map(std::borrow::Cow::into_owned).unwrap_or_default();
     let account = get("MWI-Message-Account").trim_start_matches("sip:").to_owned();
     let Some((user, host)) = account.split_once('@') else { return };
-    let counts = Some(get("MWI-Voice-Message")).filter(|c| !c.is_empty()).unwrap_or_else(|| "0/0 (0/0)".into());
+    let counts = Some(get("MWI-Voice-Message"))
+        .filter(|c| !c.is_empty())
+        .unwrap_or_else(|| "0/0 (0/0)".into());
     let body = summary(text::is_true(&get("MWI-Messages-Waiting")), &account, &counts);
     for profile in sofia.profiles() {
         let mut told = Vec::new();
@@ -246,7 +274,12 @@ pub fn message_waiting(sofia: &Sofia, event: &Event) {
         }
         let phones: Vec<_> = {
             let table = profile.bindings.lock();
-            table.all().into_iter().filter(|b| b.mwi_account.eq_ignore_ascii_case(&account)).cloned().collect()
+            table
+                .all()
+                .into_iter()
+                .filter(|b| b.mwi_account.eq_ignore_ascii_case(&account))
+                .cloned()
+                .collect()
         };
         for phone in phones {
             let mut headers = Headers::new();

@@ -102,7 +102,8 @@ impl Profile {
         );
         config.advertise = settings.ext_sip_ip.map(|external| {
             let list = settings.local_network_acl.clone();
-            Arc::new(External { switch: Arc::downgrade(switch), external, list }) as Arc<dyn sip::stack::Advertise>
+            Arc::new(External { switch: Arc::downgrade(switch), external, list })
+                as Arc<dyn sip::stack::Advertise>
         });
         let (stack, incoming) = Stack::start(config).await.map_err(|error| error.to_string())?;
         let mut gateways = Vec::new();
@@ -297,7 +298,8 @@ impl sip::stack::Advertise for External {
         let switch = self.switch.upgrade()?;
         let local = !self.list.eq_ignore_ascii_case("none") && switch.acl_allows(&self.list, peer);
         // Port 0 keeps the bound one.
-        (!local && !switch.acl_allows("loopback.auto", peer)).then(|| SocketAddr::new(self.external, 0))
+        (!local && !switch.acl_allows("loopback.auto", peer))
+            .then(|| SocketAddr::new(self.external, 0))
     }
 }
 

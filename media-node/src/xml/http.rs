@@ -192,7 +192,8 @@ impl Client {
             *self.challenge.lock() = Some((challenge.clone(), 1));
             return login.digest(&challenge, 1, ask);
         }
-        let offered = offers().any(|offer| offer.get(..5).is_some_and(|s| s.eq_ignore_ascii_case("basic")));
+        let offered =
+            offers().any(|offer| offer.get(..5).is_some_and(|s| s.eq_ignore_ascii_case("basic")));
         (login.schemes.basic && login.schemes.digest && offered).then(|| login.basic())?
     }
 
@@ -213,11 +214,8 @@ impl Client {
     }
 
     async fn connect(&self, origin: &Origin) -> Result<SendRequest<Full<Bytes>>, HttpError> {
-        let failed = |source| HttpError::Connect {
-            host: origin.host.clone(),
-            port: origin.port,
-            source,
-        };
+        let failed =
+            |source| HttpError::Connect { host: origin.host.clone(), port: origin.port, source };
         let stream = self.dial(origin).await.map_err(failed)?;
         let _best_effort = stream.set_nodelay(true);
         if !origin.secure {

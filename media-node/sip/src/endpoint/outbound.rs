@@ -15,7 +15,11 @@ use crate::uri::{Scheme, Uri};
 pub(super) enum Unsent {
     Exchange(ExchangeId),
     /// An ACK, which has no transaction.
-    Ack { dialog: DialogId, ack: Box<Request>, hop: Hop },
+    Ack {
+        dialog: DialogId,
+        ack: Box<Request>,
+        hop: Hop,
+    },
 }
 
 /// A next hop as written in its URI.
@@ -28,9 +32,10 @@ struct Target<'a> {
 impl<'a> Target<'a> {
     fn of(hop: &'a Hop) -> Self {
         let params = hop.uri.params();
-        let transport = hop.transport.or_else(|| Transport::parse(params.get("transport")?)).or_else(|| {
-            (hop.uri.scheme() == Scheme::Sips).then_some(Transport::Tls)
-        });
+        let transport = hop
+            .transport
+            .or_else(|| Transport::parse(params.get("transport")?))
+            .or_else(|| (hop.uri.scheme() == Scheme::Sips).then_some(Transport::Tls));
         let host = params.get("maddr").filter(|m| !m.is_empty()).unwrap_or_else(|| hop.uri.host());
         Self { host, port: hop.uri.port(), transport }
     }
@@ -52,24 +57,43 @@ impl Endpoint {
         }
     }
 
-    fn ask(&mut self, unsent: Unsent, host: String, port: Option<u16>, transport: Option<Transport>) {
+    fn ask(
+        &mut self,
+        unsent: Unsent,
+        host: String,
+        port: Option<u16>,
+        transport: Option<Transport>,
+    ) {
         let token = Token(self.next_serial());
         self.unsent.insert(token, unsent);
         self.outputs.push_back(Output::Resolve { token, host, port, transport });
     }
 
     /// The answer to [`Output::Resolve`]; the first usable address is taken.
-    pub(crate) fn handle_resolved(&mut self, now: Instant, token: Token, found: &[(Transport, SocketAddr)]) {
+    pub(crate) fn handle_resolved(
+        &mut self,
+        now: Instant,
+        token: Token,
+        found: &[(Transport, SocketAddr)],
+    ) {
         let Some(unsent) = self.unsent.remove(&token) else { return };
-        let usable = found.iter().find_map(|(transport, remote)| Some((*transport, *remote, self.listener(*transport, *remote)?)));
-        let path = usable.map(|(transport, remote, local)| Path { transport, local, remote, connection: None });
+        let usable = found.iter().find_map(|(transport, remote)| {
+            Some((*transport, *remote, self.listener(*transport, *remote)?))
+        });
+        let path = usable.map(|(transport, remote, local)| Path {
+            transport,
+            local,
+            remote,
+            connection: None,
+        });
         match (unsent, path) {
             (Unsent::Exchange(id), Some(path)) => {
                 let path = self.exchange(id).map_or(path, |e| with_connection(path, e.hop.prefer));
                 self.launch(now, id, path);
             }
             (Unsent::Exchange(id), None) => {
-                let host = self.exchange(id).map(|e| e.hop.uri.host().to_owned()).unwrap_or_default();
+                let host =
+                    self.exchange(id).map(|e| e.hop.uri.host().to_owned()).unwrap_or_default();
                 self.exchange_failed(now, id, RequestError::Unresolvable(host));
             }
             (Unsent::Ack { dialog, ack, hop }, Some(path)) => {
@@ -85,7 +109,9 @@ impl Endpoint {
         }
         let target = Target::of(hop);
         // A connection the peer opened to us is the only way to it over WebSocket.
-        if let Some(path) = hop.prefer.filter(|p| matches!(p.transport, Transport::Ws | Transport::Wss)) {
+        if let Some(path) =
+            hop.prefer.filter(|p| matches!(p.transport, Transport::Ws | Transport::Wss))
+        {
             return Found::Path(path);
         }
         if let Some(ip) = target.ip() {
@@ -102,7 +128,10 @@ impl Endpoint {
     /// Our address for a transport and the peer's family.
     fn listener(&self, transport: Transport, remote: SocketAddr) -> Option<SocketAddr> {
         let listening = self.config.listening.iter();
-        listening.filter(|(t, a)| *t == transport && a.is_ipv4() == remote.is_ipv4()).map(|(_, a)| *a).next()
+        listening
+            .filter(|(t, a)| *t == transport && a.is_ipv4() == remote.is_ipv4())
+            .map(|(_, a)| *a)
+            .next()
     }
 
     fn launch(&mut self, now: Instant, id: ExchangeId, path: Path) {
@@ -141,18 +170,29 @@ impl Endpoint {
         let shown = self.shown_address(path);
         let branch = self.tokens.branch();
         // The reference leaves the default port out.
-        let port = if shown.port() == path.transport.default_port() { String::new() } else { format!(":{}", shown.port()) };
+        let port = if shown.port() == path.transport.default_port() {
+            String::new()
+        } else {
+            format!(":{}", shown.port())
+        };
         let host = match shown.ip() {
             IpAddr::V4(ip) => ip.to_string(),
             IpAddr::V6(ip) => format!("[{ip}]"),
         };
-        request.headers.push(Name::Via, format!("SIP/2.0/{} {host}{port};rport;branch={branch}", path.transport));
+        request.headers.push(
+            Name::Via,
+            format!("SIP/2.0/{} {host}{port};rport;branch={branch}", path.transport),
+        );
         request
     }
 
     /// The address the peer shall see.
     pub(super) fn shown_address(&self, path: &Path) -> SocketAddr {
-        let chosen = self.config.advertise.as_ref().and_then(|a| a.address_for(path.remote.ip(), path.transport));
+        let chosen = self
+            .config
+            .advertise
+            .as_ref()
+            .and_then(|a| a.address_for(path.remote.ip(), path.transport));
         match chosen {
             Some(chosen) if chosen.port() == 0 => SocketAddr::new(chosen.ip(), path.local.port()),
             Some(chosen) => chosen,

@@ -52,13 +52,22 @@ impl Connections {
         self.next += 1;
         let id = ConnectionId(self.next);
         let (writes, receiver) = mpsc::channel(WRITE_QUEUE);
-        self.table.insert(id, Connection { transport, writes, local, remote, opening: opening.then(Vec::new) });
+        self.table.insert(
+            id,
+            Connection { transport, writes, local, remote, opening: opening.then(Vec::new) },
+        );
         self.by_remote.insert((transport, remote), id);
         (id, receiver)
     }
 
     /// Takes an accepted connection in, unless there are too many.
-    pub(super) fn accept(&mut self, stream: TcpStream, transport: Transport, local: SocketAddr, remote: SocketAddr) {
+    pub(super) fn accept(
+        &mut self,
+        stream: TcpStream,
+        transport: Transport,
+        local: SocketAddr,
+        remote: SocketAddr,
+    ) {
         if self.table.len() >= self.max {
             return;
         }
@@ -91,13 +100,21 @@ impl Connections {
     }
 
     /// Writes to the path's connection, to another one with the same peer, or to a new one.
-    pub(super) fn send(&mut self, path: &Path, bytes: Bytes, tx: Option<TxId>) -> Result<(), String> {
+    pub(super) fn send(
+        &mut self,
+        path: &Path,
+        bytes: Bytes,
+        tx: Option<TxId>,
+    ) -> Result<(), String> {
         let known = path.connection.filter(|id| self.table.contains_key(id));
-        let id = match known.or_else(|| self.by_remote.get(&(path.transport, path.remote)).copied()) {
+        let id = match known.or_else(|| self.by_remote.get(&(path.transport, path.remote)).copied())
+        {
             Some(id) => id,
             None => self.open(path)?,
         };
-        let Some(connection) = self.table.get_mut(&id) else { return Err("connection lost".into()) };
+        let Some(connection) = self.table.get_mut(&id) else {
+            return Err("connection lost".into());
+        };
         connection.writes.try_send(bytes).map_err(|_| "peer does not read".to_owned())?;
         if let (Some(opening), Some(tx)) = (&mut connection.opening, tx) {
             opening.push(tx);

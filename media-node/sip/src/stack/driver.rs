@@ -179,7 +179,9 @@ impl Driver {
     fn on_command(&mut self, now: Instant, command: Command) {
         match command {
             Command::Invite { id, spec, events, info } => {
-                self.state.owners.insert(id, Owner { events: Some(events), backlog: Vec::new(), info });
+                self.state
+                    .owners
+                    .insert(id, Owner { events: Some(events), backlog: Vec::new(), info });
                 self.endpoint.invite(now, id, *spec);
             }
             Command::Request { spec, reply } => {
@@ -196,11 +198,15 @@ impl Driver {
     fn on_dialog_command(&mut self, now: Instant, id: DialogId, command: DialogCommand) {
         match command {
             DialogCommand::Respond(content) => self.endpoint.answer_invite(now, id, content),
-            DialogCommand::Answer { id: request, content } => self.endpoint.answer_request(now, request, content),
+            DialogCommand::Answer { id: request, content } => {
+                self.endpoint.answer_request(now, request, content)
+            }
             DialogCommand::Ack { headers, body } => self.endpoint.ack(id, &headers, body),
             DialogCommand::Cancel { headers } => self.endpoint.cancel(now, id, headers),
             DialogCommand::Bye { headers } => self.endpoint.bye(now, id, headers),
-            DialogCommand::Reinvite { headers, body } => self.endpoint.reinvite(now, id, &headers, body),
+            DialogCommand::Reinvite { headers, body } => {
+                self.endpoint.reinvite(now, id, &headers, body)
+            }
             DialogCommand::Request { method, headers, body, reply } => {
                 let token = self.wait(Waiting::Response(reply));
                 self.endpoint.request_in_dialog(now, id, token, method, &headers, body);
@@ -241,11 +247,16 @@ impl Driver {
         while let Some(output) = self.endpoint.poll_output(now) {
             match output {
                 Output::Transmit { path, bytes, tx } => self.transmit(now, path, bytes, tx),
-                Output::Resolve { token, host, port, transport } => self.look_up(token, host, port, transport),
+                Output::Resolve { token, host, port, transport } => {
+                    self.look_up(token, host, port, transport)
+                }
                 Output::Invite { id, request, path, info: known } => {
                     let info = InfoCell::default();
                     info.set(*known);
-                    self.state.owners.insert(id, Owner { events: None, backlog: Vec::new(), info: info.clone() });
+                    self.state.owners.insert(
+                        id,
+                        Owner { events: None, backlog: Vec::new(), info: info.clone() },
+                    );
                     let Some(commands) = self.commander.upgrade() else { continue };
                     let dialog = Dialog::over(id, commands, info);
                     let invite = IncomingInvite::new(request, path, dialog, self.dialog_queue);
@@ -276,7 +287,9 @@ impl Driver {
     fn transmit(&mut self, now: Instant, path: Path, bytes: Bytes, tx: Option<TxId>) {
         show(self.trace.as_deref(), Direction::Sent, &path, &bytes);
         let result = match path.transport {
-            Transport::Udp => self.udp.send(path.local, path.remote, &bytes).map_err(|e| e.to_string()),
+            Transport::Udp => {
+                self.udp.send(path.local, path.remote, &bytes).map_err(|e| e.to_string())
+            }
             Transport::Tcp | Transport::Tls => self.connections.send(&path, bytes, tx),
             other => Err(format!("{other} is not configured")),
         };
@@ -285,7 +298,13 @@ impl Driver {
         }
     }
 
-    fn look_up(&mut self, token: Token, host: String, port: Option<u16>, transport: Option<Transport>) {
+    fn look_up(
+        &mut self,
+        token: Token,
+        host: String,
+        port: Option<u16>,
+        transport: Option<Transport>,
+    ) {
         if self.state.lookups >= MAX_LOOKUPS {
             self.endpoint.handle_resolved(Instant::now(), token, &[]);
             return;
@@ -359,7 +378,10 @@ fn overloaded() -> Content {
 fn ends(event: &DialogEvent) -> bool {
     matches!(
         event,
-        DialogEvent::Failed(_) | DialogEvent::Cancelled(_) | DialogEvent::Bye(_) | DialogEvent::Terminated(_)
+        DialogEvent::Failed(_)
+            | DialogEvent::Cancelled(_)
+            | DialogEvent::Bye(_)
+            | DialogEvent::Terminated(_)
     )
 }
 

@@ -28,14 +28,14 @@ use udp::Udp;
 use crate::endpoint::{Endpoint, EndpointConfig};
 use crate::token::Tokens;
 
-pub use config::{Direction, Resolve, ResolveFuture, StackConfig, Trace};
 pub use crate::endpoint::{Advertise, Identity, Limits, Timers};
-pub use tls::{Tls, TlsError};
+pub use config::{Direction, Resolve, ResolveFuture, StackConfig, Trace};
 pub use handles::{Dialog, Incoming, IncomingInvite, IncomingRequest, Stack};
+pub use tls::{Tls, TlsError};
 
 pub use crate::endpoint::{
-    Body, DialogEvent, DialogId, DialogInfo, Ended, Failure, InDialog, InviteSpec, OutOfDialog, Reply, RequestError,
-    RequestId,
+    Body, DialogEvent, DialogId, DialogInfo, Ended, Failure, InDialog, InviteSpec, OutOfDialog,
+    Reply, RequestError, RequestId,
 };
 pub use crate::transport::{ConnectionId, Path, Transport};
 
@@ -54,7 +54,9 @@ pub struct StartError {
 impl Stack {
     /// Binds the listening addresses and starts the stack's task on the current tokio runtime.
     /// Requests outside dialogs come out of the receiver; while it is full they are refused with 503.
-    pub async fn start(config: StackConfig) -> Result<(Self, mpsc::Receiver<Incoming>), StartError> {
+    pub async fn start(
+        config: StackConfig,
+    ) -> Result<(Self, mpsc::Receiver<Incoming>), StartError> {
         let limits = config.limits;
         let (stream_events, streams) = mpsc::channel(driver::INNER_QUEUE);
         let mut udp = Udp::new();
@@ -63,7 +65,9 @@ impl Stack {
             let bound = match transport {
                 Transport::Udp => udp.bind(addr),
                 Transport::Tcp => tcp::listen(transport, addr, stream_events.clone()).await,
-                Transport::Tls if config.tls.is_some() => tcp::listen(transport, addr, stream_events.clone()).await,
+                Transport::Tls if config.tls.is_some() => {
+                    tcp::listen(transport, addr, stream_events.clone()).await
+                }
                 other => Err(std::io::Error::other(format!("{other} is not available"))),
             };
             let bound = bound.map_err(|source| StartError { transport, addr, source })?;
@@ -83,12 +87,18 @@ impl Stack {
         let (commands, command_queue) = mpsc::unbounded_channel();
         let (incoming, incoming_queue) = mpsc::channel(limits.incoming_queue.max(1));
         let (resolved_tx, resolved) = mpsc::channel(driver::INNER_QUEUE);
-        let stream_limits = tcp::StreamLimits { message: limits.message(), idle: limits.connection_idle };
+        let stream_limits =
+            tcp::StreamLimits { message: limits.message(), idle: limits.connection_idle };
         let dialog_queue = limits.dialog_queue.max(16);
         let driver = Driver {
             endpoint,
             udp,
-            connections: Connections::new(stream_events, stream_limits, config.tls, limits.connections),
+            connections: Connections::new(
+                stream_events,
+                stream_limits,
+                config.tls,
+                limits.connections,
+            ),
             commander: commands.downgrade(),
             commands: command_queue,
             streams,

@@ -49,7 +49,12 @@ pub(super) async fn listen(
     Ok(bound)
 }
 
-async fn accept(listener: TcpListener, transport: Transport, local: SocketAddr, events: mpsc::Sender<StreamEvent>) {
+async fn accept(
+    listener: TcpListener,
+    transport: Transport,
+    local: SocketAddr,
+    events: mpsc::Sender<StreamEvent>,
+) {
     loop {
         tokio::select! {
             () = events.closed() => return,

@@ -167,8 +167,14 @@ mod tests {
     #[test]
     fn queries_are_taken_apart_as_scripts_write_them() {
         assert_eq!(parts("anna@golden.test"), Some((None, "anna", Some("golden.test"), "")));
-        assert_eq!(parts("auth/anna@golden.test"), Some((Some("auth"), "anna", Some("golden.test"), "")));
-        assert_eq!(parts("*/anna@golden.test/[a=b]"), Some((Some("*"), "anna", Some("golden.test"), "[a=b]")));
+        assert_eq!(
+            parts("auth/anna@golden.test"),
+            Some((Some("auth"), "anna", Some("golden.test"), ""))
+        );
+        assert_eq!(
+            parts("*/anna@golden.test/[a=b]"),
+            Some((Some("*"), "anna", Some("golden.test"), "[a=b]"))
+        );
         assert_eq!(parts("auth/anna"), Some((Some("auth"), "anna", None, "")));
         assert_eq!(parts("anna@golden.test~Yealink").map(|p| p.1), Some("anna"));
         assert_eq!(parts(" "), None);
