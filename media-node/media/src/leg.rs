@@ -14,7 +14,7 @@ use crate::error::LegError;
 use crate::event::{LegEvent, LevelWatch, RecordEnd};
 use crate::jitter::JitterBuffer;
 use crate::params::RtpParams;
-use crate::record::RecordSpec;
+use crate::record::{RecordMix, RecordSpec};
 use crate::record::tap::Tap;
 use crate::service::{Job, NewRecord};
 use crate::shared::{LegShared, NewRtp, Op, PlayControl, PlayHow, RecordControl, post};
@@ -56,6 +56,13 @@ impl Default for BridgeOptions {
     fn default() -> Self {
         Self { forward_dtmf: true }
     }
+}
+
+/// One leg hearing another live.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Listening {
+    tap: RecordId,
+    play: PlayId,
 }
 
 /// How a leg takes part in a conference.
@@ -236,6 +243,33 @@ impl Leg {
     /// [`Leg::bridge`] with options.
     pub fn bridge_with(&self, other: &Self, options: BridgeOptions) -> Result<(), LegError> {
         self.post(Op::Bridge { peer: Arc::clone(&other.shared), options })
+    }
+
+    /// Hears another leg live, on top of what it hears anyway or in place of it. Undone with
+    /// [`Leg::stop_listening`].
+    pub fn listen_to(&self, other: &Self, mix: RecordMix, over: bool) -> Result<Listening, LegError> {
+        let tap = RecordId(other.new_id());
+        let rate = other.codec().rate();
+        let mut spec = RecordSpec::new("");
+        // A live stream has one channel.
+        spec.mix = if mix.channels() == 1 { mix } else { RecordMix::Mono };
+        let (new, ring, _end) = Tap::new(tap, &spec, rate);
+        other.post(Op::Record(new))?;
+        let plan = Box::new(PlayPlan::live(rate, ring));
+        let play = if over { self.play_over(plan) } else { self.play_within(plan) };
+        match play {
+            Ok(play) => Ok(Listening { tap, play }),
+            Err(error) => {
+                let _over = other.stop_record(tap);
+                Err(error)
+            }
+        }
+    }
+
+    /// Ends what [`Leg::listen_to`] began with the same two legs.
+    pub fn stop_listening(&self, other: &Self, listening: Listening) -> Result<(), LegError> {
+        self.stop_play(listening.play)?;
+        other.stop_record(listening.tap)
     }
 
     /// Joins the conference of a mixer ([`crate::Engine::open_mixer`]): the leg hears the others and

@@ -2,8 +2,9 @@
 
 mod kit;
 
-use kit::{World, assert_continuous};
+use kit::{Call, World, assert_continuous};
 use media::dtmf::parse_digits;
+use media::record::RecordMix;
 use media::source::{SourceOptions, open};
 use media::{Codec, Direction, LegEvent, PlayEnd, PlayPlan};
 
@@ -184,6 +185,34 @@ fn a_stalled_worker_skips_time_instead_of_flooding() {
     assert!(world.engine.load()[0].late_frames > 40);
     world.sim.run_ms(200);
     assert_eq!(call.phone.heard().len(), 10);
+}
+
+#[test]
+fn a_third_leg_listens_live_and_whispers_to_one_side() {
+    let mut world = World::new();
+    let (mut a, mut b) = (world.call(1, Codec::L16_8K), world.call(2, Codec::L16_8K));
+    let mut spy = world.call(3, Codec::L16_8K);
+    a.leg.bridge(&b.leg).unwrap();
+    let heard = spy.leg.listen_to(&a.leg, RecordMix::Mono, false).unwrap();
+    let whisper = a.leg.listen_to(&spy.leg, RecordMix::ReadOnly, true).unwrap();
+    let value = |call: &Call| {
+        let packet = call.phone.heard().pop().expect("something heard");
+        i16::from_be_bytes([packet.payload[0], packet.payload[1]])
+    };
+    let talk = |world: &mut World, a: &mut Call, b: &mut Call, spy: &mut Call| {
+        for _ in 0..20 {
+            a.phone.speak(&100i16.to_be_bytes().repeat(160));
+            b.phone.speak(&20i16.to_be_bytes().repeat(160));
+            spy.phone.speak(&3i16.to_be_bytes().repeat(160));
+            world.sim.run_ms(20);
+        }
+        (value(a), value(b), spy.phone.heard().pop().map(|p| p.payload[1]))
+    };
+    // The listener hears A, what A hears, and so his own whisper to A.
+    assert_eq!(talk(&mut world, &mut a, &mut b, &mut spy), (23, 100, Some(123)));
+    spy.leg.stop_listening(&a.leg, heard).unwrap();
+    a.leg.stop_listening(&spy.leg, whisper).unwrap();
+    assert_eq!(talk(&mut world, &mut a, &mut b, &mut spy), (20, 100, None));
 }
 
 #[test]

@@ -23,11 +23,39 @@ pub(crate) enum Piece {
     /// Decoded audio, shared with everybody who plays it.
     Pcm(Arc<[i16]>),
     Tone(Box<Generator>),
+    /// Live audio of another leg; silence while none has come. It has no end of its own.
+    Stream(Box<Live>),
     /// Silence, or noise when `divisor` is not zero (the larger, the quieter).
     Silence {
         samples: Option<u64>,
         divisor: u32,
     },
+}
+
+/// The receiving end of another leg's audio.
+pub(crate) struct Live {
+    ring: rtrb::Consumer<i16>,
+    /// Samples waiting beyond which the oldest are skipped: live audio must not fall behind.
+    most: usize,
+}
+
+impl std::fmt::Debug for Live {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Live({} waiting)", self.ring.slots())
+    }
+}
+
+impl Live {
+    fn fill(&mut self, out: &mut [i16]) {
+        let waiting = self.ring.slots();
+        if waiting > self.most
+            && let Ok(old) = self.ring.read_chunk(waiting - self.most / 4)
+        {
+            old.commit_all();
+        }
+        let (_, silent) = self.ring.pop_partial_slice(out);
+        silent.fill(0);
+    }
 }
 
 impl Piece {
@@ -36,6 +64,7 @@ impl Piece {
             Self::Pcm(pcm) => Some(pcm.len() as u64),
             Self::Tone(generator) => generator.len_samples(),
             Self::Silence { samples, .. } => *samples,
+            Self::Stream(_) => None,
         }
     }
 }
@@ -48,6 +77,12 @@ impl PlayPlan {
     /// A plan of samples in memory.
     pub fn from_samples(rate: u32, samples: Arc<[i16]>) -> Self {
         Self::new(rate, vec![Piece::Pcm(samples)])
+    }
+
+    /// Live audio from `ring`, at most 160 ms behind.
+    pub(crate) fn live(rate: u32, ring: rtrb::Consumer<i16>) -> Self {
+        let most = rate as usize / 1000 * 160;
+        Self::new(rate, vec![Piece::Stream(Box::new(Live { ring, most }))])
     }
 
     pub(crate) fn with_params(mut self, params: Vec<(String, String)>) -> Self {
@@ -159,6 +194,10 @@ impl PlayPlan {
                     n
                 }
                 Piece::Tone(generator) => generator.fill(room),
+                Piece::Stream(live) => {
+                    live.fill(room);
+                    room.len()
+                }
                 Piece::Silence { samples, divisor } => {
                     let left = samples.map_or(u64::MAX, |s| s.saturating_sub(self.at));
                     let n = room.len().min(usize::try_from(left).unwrap_or(usize::MAX));
