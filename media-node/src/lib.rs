@@ -1,7 +1,7 @@
 //! The switch: calls, applications, API commands, and the wiring that makes one process of it.
 //!
 //! Map: [`boot`] starts and stops the process; [`run`] wires it; [`call`] is the channel and what happens to it;
-//! [`app`] the dialplan applications; [`api`] the commands; [`endpoint`] the ways to call that need no network;
+//! [`mod@app`] the dialplan applications; [`mod@api`] the commands; [`endpoint`] the ways to call that need no network;
 //! [`store`] what outlives a call; [`config`] the snapshot of the XML files.
 
 pub mod api;

@@ -2,7 +2,7 @@
 //!
 //! [`Dialplan::compile`] turns the `dialplan` section into contexts whose expressions are compiled;
 //! [`Dialplan::route`] walks one context for one call. A decision reads fields and variables
-//! through [`Host`](crate::Host), runs `inline` actions through it, and yields the list of
+//! through [`Host`], runs `inline` actions through it, and yields the list of
 //! applications the call executes.
 
 mod compile;

@@ -45,7 +45,7 @@ fn shell(command: &str) -> Command {
     shell
 }
 
-/// Runs a command line and returns what it wrote, at most [`MAX_OUTPUT`] bytes of it.
+/// Runs a command line and returns what it wrote, at most `MAX_OUTPUT` bytes of it.
 pub async fn run(command: &str) -> std::io::Result<String> {
     let mut child = shell(command).stdout(Stdio::piped()).spawn()?;
     let mut output = Vec::new();
