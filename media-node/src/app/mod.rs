@@ -5,6 +5,7 @@ pub mod audio;
 pub mod bridge;
 pub mod conference;
 pub mod digits;
+pub mod eavesdrop;
 pub mod flow;
 pub mod info;
 pub mod limit;
@@ -100,6 +101,7 @@ impl Registry {
             bridge::APPS,
             conference::APPS,
             digits::APPS,
+            eavesdrop::APPS,
             flow::APPS,
             info::APPS,
             play::APPS,
