@@ -230,7 +230,9 @@ impl Gateway {
         let Self { contact_params, transport, name, .. } = self;
         format!(
             "<sip:{user}@{host}:{};{contact_params}transport={transport};gw={name}>",
-            profile.port()
+            profile.port_for(
+                sip::stack::Transport::parse(transport).unwrap_or(sip::stack::Transport::Udp)
+            )
         )
     }
 
@@ -243,7 +245,7 @@ impl Gateway {
 
 fn transport(get: &impl Fn(&str) -> Option<String>) -> Result<String, String> {
     match get("register-transport").unwrap_or_else(|| "udp".into()) {
-        known if matches!(known.as_str(), "udp" | "tcp") => Ok(known),
+        known if matches!(known.as_str(), "udp" | "tcp" | "tls") => Ok(known),
         other => Err(format!("ERROR: unsupported transport: {other}")),
     }
 }

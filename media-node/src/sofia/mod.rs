@@ -19,6 +19,7 @@ pub mod profile;
 pub mod registrar;
 pub mod requests;
 pub mod settings;
+mod tls;
 pub mod trace;
 pub mod variables;
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use sip::message::Name;
-use sip::stack::InviteSpec;
+use sip::stack::{InviteSpec, Transport};
 use sip::uri::{NameAddr, Uri};
 
 use super::audio::Audio;
@@ -197,7 +197,13 @@ fn set_creation_variables(channel: &Channel, route: &Route, call: &OutgoingCall)
 /// The INVITE as far as it can be written before the channel's variables are all set.
 fn invite(route: &Route, channel: &Channel, call: &OutgoingCall) -> Result<InviteSpec, Cause> {
     let ip = host_text(route.profile.sip_ip_for(route.uri.host_ip()));
-    let port = route.profile.port();
+    let secure = route.uri.params().get("transport").is_some_and(|t| t.eq_ignore_ascii_case("tls"));
+    if secure && !route.profile.has(Transport::Tls) {
+        tracing::error!("Profile {} has no TLS", route.profile.name);
+        return Err(Cause::DESTINATION_OUT_OF_ORDER);
+    }
+    let transport = if secure { Transport::Tls } else { Transport::Udp };
+    let port = route.profile.port_for(transport);
     let settings = route.profile.settings.load();
     let request_uri = route.uri.without_headers();
     let contact = match &route.gateway {
@@ -205,6 +211,7 @@ fn invite(route: &Route, channel: &Channel, call: &OutgoingCall) -> Result<Invit
             "<sip:gw+{}@{ip}:{port};transport={};gw={}>",
             gateway.name, gateway.transport, gateway.name
         ),
+        None if secure => format!("<sip:{}@{ip}:{port};transport=tls>", settings.contact_user),
         None => format!("<sip:{}@{ip}:{port}>", settings.contact_user),
     };
     let from = format!("<sip:{}@{ip}>", call.profile.caller_id_number);

@@ -87,7 +87,28 @@ impl Profile {
         {
             listen.pop();
         }
+        let on = |name: &str| settings.params.last(name).is_some_and(crate::text::is_true);
+        let mut tls = None;
+        if on("tls") {
+            let port = settings
+                .params
+                .int("tls-sip-port")
+                .and_then(|port| u16::try_from(port).ok())
+                .unwrap_or(5061);
+            match super::tls::certificate(switch, &settings) {
+                Ok(made) => {
+                    tls = Some(made);
+                    if on("tls-only") {
+                        listen.clear();
+                    }
+                    listen.push((Transport::Tls, SocketAddr::new(settings.sip_ip, port)));
+                }
+                // Calls over UDP and TCP must not suffer from a bad certificate.
+                Err(problem) => tracing::error!("profile {}: no TLS: {problem}", conf.name),
+            }
+        }
         let mut config = StackConfig::new(listen);
+        config.tls = tls;
         config.identity = identity(&settings);
         let trace = Arc::new(super::trace::SipTrace::default());
         trace.set(settings.params.last("sip-trace").is_some_and(crate::text::is_true));
@@ -142,6 +163,29 @@ impl Profile {
     #[must_use]
     pub fn port(&self) -> u16 {
         self.stack.listening().first().map_or(0, |(_, address)| address.port())
+    }
+
+    /// The port of a transport; that of the first one when the profile does not listen on it.
+    #[must_use]
+    pub fn port_for(&self, transport: Transport) -> u16 {
+        let found = self.stack.listening().iter().find(|(listening, _)| *listening == transport);
+        found.map_or_else(|| self.port(), |(_, address)| address.port())
+    }
+
+    /// Does it listen on this transport?
+    #[must_use]
+    pub fn has(&self, transport: Transport) -> bool {
+        self.stack.listening().iter().any(|(listening, _)| *listening == transport)
+    }
+
+    /// `sip:mod_sofia@ip:5061`; `None` without TLS.
+    #[must_use]
+    pub fn tls_url(&self) -> Option<String> {
+        let settings = self.settings.load();
+        let ip = settings.ext_sip_ip.unwrap_or(settings.sip_ip);
+        let port = self.port_for(Transport::Tls);
+        self.has(Transport::Tls)
+            .then(|| format!("sip:{}@{}:{port}", settings.contact_user, host_text(ip)))
     }
 
     /// Our signalling address as this peer should see it.

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use sip::registrar::Binding;
+use sip::stack::Transport;
 
 use super::super::gateway::Gateway;
 use super::super::profile::Profile;
@@ -36,6 +37,10 @@ fn overview(sofia: &Sofia) -> String {
         profiles += 1;
         let in_use = profile.counters.in_use.load(Ordering::Relaxed);
         row(&mut out, &profile.name, "profile", &profile.url(), &format!("RUNNING ({in_use})"));
+        if let Some(url) = profile.tls_url() {
+            let state = format!("RUNNING ({in_use}) (TLS)");
+            row(&mut out, &profile.name, "profile", &url, &state);
+        }
         for gateway in profile.gateways.read().iter().rev() {
             let name = format!("{}::{}", profile.name, gateway.name);
             row(&mut out, &name, "gateway", &gateway.to_text(), &state_text(gateway));
@@ -250,8 +255,8 @@ pub(super) fn profile_facts(
     facts.extend(settings.ext_rtp_ip.map(|ip| ("Ext-RTP-IP", "ext-rtp-ip", ip.to_string())));
     facts.push(("SIP-IP", "sip-ip", settings.sip_ip.to_string()));
     facts.extend(settings.ext_sip_ip.map(|ip| ("Ext-SIP-IP", "ext-sip-ip", ip.to_string())));
-    let transports =
-        profile.stack.listening().iter().map(|(t, _)| t.as_param()).collect::<Vec<_>>().join(",");
+    let plain = profile.stack.listening().iter().filter(|(t, _)| *t != Transport::Tls);
+    let transports = plain.map(|(t, _)| t.as_param()).collect::<Vec<_>>().join(",");
     let maddr =
         settings.ext_sip_ip.map(|_| format!(";maddr={}", settings.sip_ip)).unwrap_or_default();
     let dtmf = match settings.dtmf_type {
@@ -263,6 +268,13 @@ pub(super) fn profile_facts(
     facts.extend([
         ("URL", "url", profile.url()),
         ("BIND-URL", "bind-url", format!("{}{maddr};transport={transports}", profile.url())),
+    ]);
+    if let Some(url) = profile.tls_url() {
+        let secure = url.replacen("sip:", "sips:", 1);
+        facts.push(("TLS-URL", "tls-url", url));
+        facts.push(("TLS-BIND-URL", "tls-bind-url", format!("{secure}{maddr};transport=tls")));
+    }
+    facts.extend([
         ("HOLD-MUSIC", "hold-music", music.unwrap_or_else(|| "N/A".into())),
         ("OUTBOUND-PROXY", "outbound-proxy", text("outbound-proxy", "N/A")),
         ("CODECS IN", "inbound-codecs", settings.inbound_codecs.clone()),

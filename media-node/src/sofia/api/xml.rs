@@ -56,6 +56,9 @@ fn overview(sofia: &Sofia) -> String {
     for profile in sofia.profiles() {
         let in_use = profile.counters.in_use.load(Ordering::Relaxed);
         item("profile", &profile.name, &profile.url(), &format!("RUNNING ({in_use})"));
+        if let Some(url) = profile.tls_url() {
+            item("profile", &profile.name, &url, &format!("RUNNING ({in_use}) (TLS)"));
+        }
         for gateway in profile.gateways.read().iter() {
             let name = format!("{}::{}", profile.name, gateway.name);
             let state = gateway.registration.lock().state().name();

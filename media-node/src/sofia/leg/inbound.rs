@@ -60,7 +60,7 @@ impl SofiaLeg {
         format!(
             "<sip:{user}@{}:{};transport={}>",
             crate::sofia::profile::host_text(ip),
-            self.profile.port(),
+            self.profile.port_for(path.transport),
             path.transport.as_param()
         )
     }

@@ -1,0 +1,51 @@
+//! Certificates of a profile: the administrator's `agent.pem`, or a self-signed one made once.
+
+use std::path::{Path, PathBuf};
+
+use sip::stack::Tls;
+
+use super::settings::Settings;
+use crate::switch::Switch;
+
+/// Certificate and key for a profile.
+///
+/// `tls-cert-dir` (else the certificate folder) holds `agent.pem` or `tls.pem`, certificate and key in one file. When
+/// there is neither, a self-signed `tls.pem` is made, as the reference does.
+///
+/// # Errors
+/// A text that names the file and says what is wrong with it.
+pub(super) fn certificate(switch: &Switch, settings: &Settings) -> Result<Tls, String> {
+    let own = settings.params.last("tls-cert-dir").filter(|dir| !dir.is_empty());
+    let dir = own.map_or_else(|| switch.dirs.certs_dir.clone(), PathBuf::from);
+    let candidates = [dir.join("agent.pem"), dir.join("tls.pem")];
+    let file = match candidates.iter().find(|file| file.exists()) {
+        Some(file) => file.clone(),
+        None => make(&dir)?,
+    };
+    let said = |problem: &dyn std::fmt::Display| format!("{}: {problem}", file.display());
+    let pem = std::fs::read(&file).map_err(|error| said(&error))?;
+    Tls::from_pem(&pem).map_err(|error| said(&error))
+}
+
+/// Makes a self-signed certificate that only its owner may read.
+fn make(dir: &Path) -> Result<PathBuf, String> {
+    let file = dir.join("tls.pem");
+    let said = |problem: &dyn std::fmt::Display| {
+        format!("{}: cannot make a certificate: {problem}", file.display())
+    };
+    let made = rcgen::generate_simple_self_signed(vec!["FreeSWITCH".to_owned()])
+        .map_err(|error| said(&error))?;
+    let pem = format!("{}{}", made.cert.pem(), made.signing_key.serialize_pem());
+    std::fs::create_dir_all(dir).map_err(|error| said(&error))?;
+    write_private(&file, pem.as_bytes()).map_err(|error| said(&error))?;
+    tracing::info!(fs_level = "NOTICE", "Made a self-signed certificate: {}", file.display());
+    Ok(file)
+}
+
+fn write_private(file: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    use std::io::Write as _;
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let mut out =
+        std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(file)?;
+    out.write_all(bytes)
+}
