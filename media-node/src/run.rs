@@ -56,6 +56,7 @@ pub async fn run(context: Context) -> Result<(), Fatal> {
     switch.set_sofia(Arc::clone(&sofia));
     switch.add_endpoint(Arc::new(SofiaEndpoint(Arc::clone(&sofia))));
     crate::modules::load_configured(&switch).map_err(Fatal::config)?;
+    config::ask_bindings(&switch).await;
     if switch.modules().is_loaded("mod_sofia") {
         sofia.start_all().await;
     }

@@ -37,6 +37,8 @@ pub struct Switch {
     pub apis: api::Registry,
     /// The configuration that serves now.
     pub config: ArcSwap<Config>,
+    /// Held while the configuration is being replaced.
+    pub reloading: tokio::sync::Mutex<()>,
     /// Hash, db, limits, registrations, records.
     pub stores: Stores,
     /// XML from elsewhere.
@@ -140,6 +142,7 @@ impl Switch {
             apis: api::Registry::standard(),
             verbose_events: AtomicBool::new(parts.config.switch.verbose_channel_events),
             config: ArcSwap::from_pointee(parts.config),
+            reloading: tokio::sync::Mutex::default(),
             stores: parts.stores,
             xml: crate::xml::Bindings::default(),
             rooms: app::conference::room::Rooms::default(),
@@ -497,8 +500,10 @@ impl esl_server::Switch for EslFace {
     }
 
     fn esl_user(&self, user: &str, domain: &str) -> Option<EslUser> {
-        let config = self.0.config.load();
-        let user = config.directory.find_user(user, domain)?;
+        let asked = crate::xml::find_user(&self.0, user, domain, |params| {
+            params.push("action", "event_socket_auth");
+        });
+        let user = crate::host::block_on(asked)?;
         let param = |name: &str| user.params.get(name).map(str::to_owned);
         Some(EslUser {
             password: param("esl-password"),

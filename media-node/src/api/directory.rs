@@ -50,10 +50,10 @@ fn directory(call: &ApiCall) -> std::sync::Arc<Directory> {
 
 /// The directory that knows a domain, wherever it comes from.
 async fn directory_of(call: &ApiCall, domain: &str) -> Directory {
-    xml::directory(&call.switch, domain, |params| {
+    let fill = |params: &mut esl_server::Event| {
         params.push("domain", domain);
-    })
-    .await
+    };
+    xml::directory(&call.switch, domain, fill).await
 }
 
 async fn user_exists(call: ApiCall) -> String {

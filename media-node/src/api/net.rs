@@ -46,15 +46,15 @@ async fn reloadacl(call: ApiCall) -> String {
         ""
     };
     let (status, loaded) = reload(&call).await;
+    if loaded {
+        config::reload_acl(&call.switch).await;
+    }
     if loaded { format!("{note}+OK acl reloaded\n") } else { format!("{note}-ERR [{status}]\n") }
 }
 
-/// Reads the configuration anew, off the runtime's threads.
+/// Reads the configuration anew.
 pub(super) async fn reload(call: &ApiCall) -> (String, bool) {
-    let switch = std::sync::Arc::clone(&call.switch);
-    tokio::task::spawn_blocking(move || config::reload(&switch))
-        .await
-        .unwrap_or_else(|_| ("Cannot reload".to_owned(), false))
+    config::reload(&call.switch).await
 }
 
 async fn host_lookup(call: ApiCall) -> String {

@@ -77,8 +77,7 @@ fn strftime_tz(call: &ApiCall) -> String {
     let zone = if zone.is_empty() {
         Some(clock::zone())
     } else {
-        TimezonesConf::read(call.switch.config.load().tree.configuration("timezones.conf"))
-            .zone(zone)
+        TimezonesConf::read(call.switch.config.load().document("timezones.conf")).zone(zone)
     };
     zone.and_then(|zone| formatted(format, &time.to_zoned(zone)))
         .unwrap_or_else(|| "-ERR Invalid timezone/format\n".into())

@@ -227,7 +227,14 @@ impl Session {
             uuid = %self.channel.uuid(),
             "Processing {} <{}>->{} in context {}", profile.caller_id_name, profile.caller_id_number, number, context
         );
-        let dialplan = crate::config::dialplan_for(&switch, &self.channel, file, context).await?;
+        let channel = Arc::clone(&self.channel);
+        let lookup = crate::config::dialplan_for(&switch, &channel, file, context);
+        let dialplan = if switch.xml.serve("dialplan") {
+            // The caller may give up while a web server thinks.
+            self.wait_for(lookup).await.ok()??
+        } else {
+            lookup.await?
+        };
         let routed = self.route_in(&dialplan, context, number);
         let Routed { extension, actions, .. } = routed;
         let name = extension?;

@@ -335,7 +335,7 @@ impl Asked {
         if renewed {
             event.push("update-reg", "true");
         }
-        self.user_part(profile, &mut event, identity);
+        self.user_part(&mut event, identity);
         event
     }
 
@@ -353,11 +353,11 @@ impl Asked {
         event.push("network-port", path.remote.port().to_string());
         event.push("user-agent", self.user_agent.as_str());
         event.push("expires", self.expires.to_string());
-        self.user_part(profile, &mut event, identity);
+        self.user_part(&mut event, identity);
         event
     }
 
-    fn user_part(&self, profile: &Profile, event: &mut Event, identity: Option<&Identity>) {
+    fn user_part(&self, event: &mut Event, identity: Option<&Identity>) {
         let Some(identity) = identity else { return };
         for (name, value) in auth::user_variables(identity, false) {
             event.push(name, value);

@@ -15,6 +15,7 @@ use url::Url;
 use super::cache::Responses;
 use super::gate::{Gate, Limits, Pass, Refused};
 use super::http::{Ask, Client, Login, Schemes};
+use super::lookup::Unanswered;
 use super::request::Lookup;
 use super::stats::Stats;
 use super::tls::{self, TlsSettings};
@@ -106,15 +107,22 @@ impl Binding {
         self.conf.serves(section)
     }
 
-    /// Asks. `None` when it does not know, or cannot be asked: the next one's turn.
-    pub async fn ask(&self, switch: &Arc<Switch>, lookup: &Lookup<'_>) -> Option<Tree> {
+    /// Asks. `None` when it does not know: the next one's turn.
+    ///
+    /// # Errors
+    /// [`Unanswered`] when it cannot be asked, or says nothing that can be used.
+    pub async fn ask(
+        &self,
+        switch: &Arc<Switch>,
+        lookup: &Lookup<'_>,
+    ) -> Result<Option<Tree>, Unanswered> {
         Stats::count(&self.stats.lookups);
         let question = self.responses.as_ref().map(|_| lookup.question(&self.conf.post_vars));
         if let (Some(responses), Some(question)) = (&self.responses, &question)
             && let Some(tree) = responses.get(question)
         {
             Stats::count(&self.stats.cached);
-            return Some(tree);
+            return Ok(Some(tree));
         }
         let started = Instant::now();
         let outcome = match self.conf.url.split_once("file:") {
@@ -136,13 +144,13 @@ impl Binding {
                 if let (Some(responses), Some(question)) = (&self.responses, question) {
                     responses.put(question, tree.clone());
                 }
-                Some(tree)
+                Ok(Some(tree))
             }
             Outcome::NotFound => {
                 Stats::count(&self.stats.not_found);
-                None
+                Ok(None)
             }
-            Outcome::Useless => None,
+            Outcome::Useless => Err(Unanswered),
         }
     }
 

@@ -12,20 +12,37 @@ use crate::call::Channel;
 use crate::call::profile::Prefix;
 use crate::switch::Switch;
 
+/// A binding that would have been asked could not be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unanswered;
+
 /// Asks the bindings. `None` sends the lookup to the static files: nobody answered, or not with what was looked for.
 pub async fn locate(switch: &Arc<Switch>, lookup: Lookup<'_>) -> Option<Tree> {
+    ask(switch, lookup).await.ok().flatten()
+}
+
+/// As [`locate`], but tells "nobody knows" from "somebody could not be asked".
+async fn ask(switch: &Arc<Switch>, lookup: Lookup<'_>) -> Result<Option<Tree>, Unanswered> {
     let bindings = switch.xml.all.load_full();
+    let mut nobody = Ok(None);
     for binding in bindings.iter().filter(|binding| binding.serves(lookup.section)) {
-        let Some(tree) = binding.ask(switch, &lookup).await else { continue };
+        let tree = match binding.ask(switch, &lookup).await {
+            Ok(Some(tree)) => tree,
+            Ok(None) => continue,
+            Err(unanswered) => {
+                nobody = Err(unanswered);
+                continue;
+            }
+        };
         let there = if lookup.tag_name.is_empty() {
             tree.section(lookup.section).is_some()
         } else {
             let Lookup { section, tag_name, key_name, key_value, .. } = lookup;
             tree.locate(section, tag_name, key_name, key_value).is_some()
         };
-        return there.then_some(tree);
+        return Ok(there.then_some(tree));
     }
-    None
+    nobody
 }
 
 /// An event for parameters, with the block every event has.
@@ -48,27 +65,31 @@ pub async fn dialplan(
     channel.describe(&mut event);
     channel.profile().write(&mut event, Prefix::Hunt);
     let tree = locate(switch, Lookup::section("dialplan", &event)).await?;
-    let (dialplan, diagnostics) = Dialplan::compile(&tree);
+    let zones = switch.config.load().dialplan.zones().clone();
+    let (dialplan, diagnostics) = Dialplan::compile_with_zones(&tree, zones);
     crate::config::log_diagnostics(&diagnostics);
     Some(Arc::new(dialplan))
 }
 
 /// A configuration document from a binding, with the parameters `fill` adds (none at all if it is `None`, as modules
 /// ask for their own file). Sofia says which `profile`, and `reconfig` on a rescan.
+///
+/// # Errors
+/// [`Unanswered`] when nobody had it, but somebody could not be asked.
 pub async fn configuration(
     switch: &Arc<Switch>,
     name: &str,
     fill: Option<&(dyn Fn(&mut Event) + Sync)>,
-) -> Option<Tree> {
+) -> Result<Option<Tree>, Unanswered> {
     if !switch.xml.serve("configuration") {
-        return None;
+        return Ok(None);
     }
     let event = fill.map(|fill| {
         let mut event = params(switch, EventName::RequestParams);
         fill(&mut event);
         event
     });
-    locate(switch, Lookup::configuration(name, event.as_ref())).await
+    ask(switch, Lookup::configuration(name, event.as_ref())).await
 }
 
 /// The directory that knows a domain: a binding's answer to a request with the parameters `fill` adds, or the static

@@ -23,7 +23,10 @@ use dialplan_xml::config::XmlCurlConf;
 
 use crate::switch::Switch;
 pub use binding::Binding;
-pub use lookup::{FoundUser, configuration, dialplan, directory, find_user, find_user_by, locate};
+pub(crate) use lookup::directory_as;
+pub use lookup::{
+    FoundUser, Unanswered, configuration, dialplan, directory, find_user, find_user_by, locate,
+};
 pub use request::Lookup;
 
 /// The bindings in use, and what is kept of their answers.

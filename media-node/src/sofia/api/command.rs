@@ -29,7 +29,7 @@ pub(super) async fn profile(sofia: &Arc<Sofia>, words: &[&str]) -> String {
         "stop" => match too_young(&profile) {
             Some(refusal) => refusal,
             None => {
-                let status = reload(sofia);
+                let status = reload(sofia).await;
                 sofia.stop_profile(&profile.name);
                 format!("Reload XML [{status}]\nstopping: {}", profile.name)
             }
@@ -38,11 +38,11 @@ pub(super) async fn profile(sofia: &Arc<Sofia>, words: &[&str]) -> String {
             Some(refusal) => refusal,
             None => restart(sofia, &profile).await,
         },
-        "rescan" => rescan(sofia, &profile),
+        "rescan" => rescan(sofia, &profile).await,
         "register" => register(&profile, rest, true),
         "unregister" => register(&profile, rest, false),
         "killgw" => kill_gateway(&profile, rest),
-        "startgw" => start_gateway(sofia, &profile, rest),
+        "startgw" => start_gateway(sofia, &profile, rest).await,
         "flush_inbound_reg" => flush(&profile, rest),
         "check_sync" => check_sync(&profile, rest),
         "recover" => "No sessions to recover.\n".into(),
@@ -53,8 +53,15 @@ pub(super) async fn profile(sofia: &Arc<Sofia>, words: &[&str]) -> String {
     }
 }
 
-fn reload(sofia: &Sofia) -> String {
-    crate::config::reload(sofia.switch()).0
+async fn reload(sofia: &Sofia) -> String {
+    crate::config::reload(sofia.switch()).await.0
+}
+
+/// [`reload`], and what a web server says about the profile.
+async fn reload_profile(sofia: &Sofia, name: &str, again: bool, gateway: Option<&str>) -> String {
+    let status = reload(sofia).await;
+    crate::config::ask_profile(sofia.switch(), name, again, gateway).await;
+    status
 }
 
 fn too_young(profile: &Profile) -> Option<String> {
@@ -69,7 +76,7 @@ fn too_young(profile: &Profile) -> Option<String> {
 }
 
 async fn start(sofia: &Arc<Sofia>, name: &str) -> String {
-    let status = reload(sofia);
+    let status = reload_profile(sofia, name, false, None).await;
     if sofia.find(name).is_some() {
         return format!("Reload XML [{status}]\nFailure starting {name}\n");
     }
@@ -90,7 +97,7 @@ async fn start(sofia: &Arc<Sofia>, name: &str) -> String {
 }
 
 async fn restart(sofia: &Arc<Sofia>, profile: &Profile) -> String {
-    let status = reload(sofia);
+    let status = reload_profile(sofia, &profile.name, false, None).await;
     let name = profile.name.clone();
     sofia.stop_profile(&name);
     let (sofia, again) = (Arc::clone(sofia), name.clone());
@@ -115,8 +122,8 @@ async fn restart_all(sofia: &Arc<Sofia>) {
     }
 }
 
-fn rescan(sofia: &Sofia, profile: &Profile) -> String {
-    let status = reload(sofia);
+async fn rescan(sofia: &Sofia, profile: &Profile) -> String {
+    let status = reload_profile(sofia, &profile.name, true, None).await;
     let config = sofia.switch().config.load_full();
     let done = config.sofia.profile(&profile.name).is_some_and(|conf| {
         profile
@@ -166,9 +173,9 @@ fn kill_gateway(profile: &Profile, rest: &[&str]) -> String {
     }
 }
 
-fn start_gateway(sofia: &Sofia, profile: &Profile, rest: &[&str]) -> String {
-    let status = reload(sofia);
+async fn start_gateway(sofia: &Sofia, profile: &Profile, rest: &[&str]) -> String {
     let name = rest.first().copied().unwrap_or_default();
+    let status = reload_profile(sofia, &profile.name, true, Some(name)).await;
     let config = sofia.switch().config.load_full();
     if let Some(conf) = config.sofia.profile(&profile.name) {
         profile.add_gateways(conf);

@@ -1,0 +1,297 @@
+//! The configuration as one snapshot, swapped whole by a reload.
+
+use std::collections::{BTreeSet, HashMap};
+use std::path::Path;
+use std::sync::Arc;
+
+use dialplan_xml::acl::{AclSet, LocalNet};
+use dialplan_xml::config::{
+    AclConf, AclTarget, EventSocketConf, ModulesConf, SofiaConf, SwitchConf, TimezonesConf,
+};
+use dialplan_xml::dialplan::Dialplan;
+use dialplan_xml::diff;
+use dialplan_xml::directory::Directory;
+use dialplan_xml::{Diagnostic, Globals, LoadOptions, Node, PreprocessorCommand, Severity, Tree};
+use esl_server::event::{Event, EventName};
+
+use crate::call::Channel;
+use crate::switch::Switch;
+use crate::xml;
+
+/// Everything read from the XML files, compiled. Cheap to clone.
+#[derive(Clone)]
+pub struct Config {
+    /// The merged tree.
+    pub tree: Tree,
+    /// Configuration documents that came from elsewhere, by name: they stand before those of the tree.
+    pub documents: Arc<HashMap<String, Tree>>,
+    /// switch.conf.
+    pub switch: SwitchConf,
+    /// event_socket.conf.
+    pub event_socket: EventSocketConf,
+    /// modules.conf.
+    pub modules: ModulesConf,
+    /// sofia.conf.
+    pub sofia: SofiaConf,
+    /// Access lists.
+    pub acl: Arc<AclSet>,
+    /// Users.
+    pub directory: Arc<Directory>,
+    /// Contexts and extensions.
+    pub dialplan: Arc<Dialplan>,
+}
+
+impl Config {
+    /// A configuration document, wherever it came from.
+    #[must_use]
+    pub fn document(&self, name: &str) -> Option<Node<'_>> {
+        let elsewhere = self.documents.get(name).and_then(|tree| tree.configuration(name));
+        elsewhere.or_else(|| self.tree.configuration(name))
+    }
+
+    fn use_documents(&mut self, documents: HashMap<String, Tree>) {
+        self.documents = Arc::new(documents);
+        self.event_socket = EventSocketConf::read(self.document("event_socket.conf"));
+        self.sofia = SofiaConf::read(self.document("sofia.conf"));
+    }
+}
+
+/// What loading gave.
+pub struct LoadedConfig {
+    /// The configuration; `None` when the files cannot be used at all.
+    pub config: Option<Config>,
+    /// Global variables after preprocessing.
+    pub globals: Globals,
+    /// What was noticed, in order.
+    pub diagnostics: Vec<Diagnostic>,
+    /// What `reloadxml` replies in its brackets.
+    pub status: String,
+}
+
+/// Reads the files and compiles them.
+#[must_use]
+pub fn load(
+    root: &Path,
+    globals: Globals,
+    allowed: &BTreeSet<PreprocessorCommand>,
+) -> LoadedConfig {
+    let options = LoadOptions { allowed: allowed.clone(), ..LoadOptions::default() };
+    let loaded = dialplan_xml::load(root, globals, &options);
+    let mut diagnostics = loaded.diagnostics;
+    let config = loaded.tree.map(|tree| {
+        let (config, more) = compile(tree, &loaded.globals);
+        diagnostics.extend(more);
+        config
+    });
+    LoadedConfig { config, globals: loaded.globals, diagnostics, status: loaded.status }
+}
+
+fn compile(tree: Tree, globals: &Globals) -> (Config, Vec<Diagnostic>) {
+    let directory = Arc::new(Directory::compile(&tree));
+    let (dialplan, mut diagnostics) = Dialplan::compile(&tree);
+    let local = local_net(globals);
+    let (acl, more) =
+        AclSet::build(&AclConf::read(tree.configuration("acl.conf")), &directory, &local);
+    diagnostics.extend(more);
+    let config = Config {
+        switch: SwitchConf::read(tree.configuration("switch.conf")),
+        event_socket: EventSocketConf::read(tree.configuration("event_socket.conf")),
+        modules: ModulesConf::read(tree.configuration("modules.conf")),
+        sofia: SofiaConf::read(tree.configuration("sofia.conf")),
+        acl: Arc::new(acl),
+        directory,
+        dialplan: Arc::new(dialplan),
+        documents: Arc::default(),
+        tree,
+    };
+    (config, diagnostics)
+}
+
+fn local_net(globals: &Globals) -> LocalNet {
+    let get = |name: &str| globals.get(name).and_then(|text| text.parse().ok());
+    LocalNet {
+        v4: get("local_ip_v4").unwrap_or(std::net::Ipv4Addr::LOCALHOST),
+        mask: get("local_mask_v4").unwrap_or(std::net::Ipv4Addr::BROADCAST),
+        v6: globals.get("local_ip_v6").and_then(|text| text.parse().ok()),
+    }
+}
+
+/// Logs what loading noticed.
+pub fn log_diagnostics(diagnostics: &[Diagnostic]) {
+    for diagnostic in diagnostics {
+        match diagnostic.severity {
+            Severity::Error => tracing::error!("{diagnostic}"),
+            Severity::Warning => tracing::warn!("{diagnostic}"),
+            // An optional variable that is not set is the normal case.
+            _ if diagnostic.code == "env-unset" => tracing::debug!("{diagnostic}"),
+            _ => tracing::info!("{diagnostic}"),
+        }
+    }
+}
+
+/// Reads the files anew and swaps the snapshot; what cannot be used changes nothing. Access lists stay as they are
+/// ([`reload_acl`] is `reloadacl`'s second half, as in the reference).
+///
+/// Returns the text `reloadxml` shows in brackets, and whether the new tree serves.
+pub async fn reload(switch: &Arc<Switch>) -> (String, bool) {
+    let _turn = switch.reloading.lock().await;
+    let before = switch.globals();
+    let (of, given) = (Arc::clone(switch), before.clone());
+    let reading = move || load(&of.dirs.root_path(), given, &of.allow_preprocess);
+    let Ok(loaded) = tokio::task::spawn_blocking(reading).await else {
+        return ("Cannot reload".to_owned(), false);
+    };
+    log_diagnostics(&loaded.diagnostics);
+    let Some(mut config) = loaded.config else {
+        tracing::error!("Reload: nothing changed: {}", loaded.status);
+        return (loaded.status, false);
+    };
+    let old = switch.config.load_full();
+    config.use_documents(ask_documents(switch, &old).await);
+    config.acl = Arc::clone(&old.acl);
+    let config = Arc::new(config);
+    switch.adopt_globals(&before, &loaded.globals);
+    switch.config.store(Arc::clone(&config));
+    let _logged = tokio::task::spawn_blocking(move || log_changes(&old, &config)).await;
+    esl_server::fire!(switch.bus, esl_server::Event::new(esl_server::EventName::Reloadxml));
+    (loaded.status, true)
+}
+
+/// Changes logged one by one; the rest is counted.
+const CHANGES_SHOWN: usize = 100;
+
+fn log_changes(old: &Config, new: &Config) {
+    let mut changes = diff::changes(&old.tree, &new.tree);
+    for (name, tree) in new.documents.iter() {
+        if let Some(before) = old.documents.get(name) {
+            changes.extend(diff::changes(before, tree));
+        }
+    }
+    for change in changes.iter().take(CHANGES_SHOWN) {
+        crate::log_notice!("Configuration {change}");
+    }
+    let more = changes.len().saturating_sub(CHANGES_SHOWN);
+    if more > 0 {
+        crate::log_notice!("Configuration: {more} more changes");
+    }
+}
+
+/// Rebuilds the access lists from the configuration in force; domains may come from a web server.
+pub async fn reload_acl(switch: &Arc<Switch>) {
+    let _turn = switch.reloading.lock().await;
+    let old = switch.config.load_full();
+    let conf = AclConf::read(old.document("acl.conf"));
+    let mut directories = HashMap::new();
+    for node in conf.lists.iter().flat_map(|list| &list.nodes) {
+        let AclTarget::Domain(domain) = &node.target else { continue };
+        if !directories.contains_key(domain) {
+            let fill = |params: &mut Event| {
+                params.push("domain", domain.as_str()).push("purpose", "network-list");
+            };
+            let found = xml::directory_as(switch, EventName::General, domain, fill).await;
+            directories.insert(domain.clone(), found);
+        }
+    }
+    let local = local_net(&switch.globals());
+    let (acl, diagnostics) =
+        AclSet::build_with(&conf, |domain| directories.get(domain).cloned(), &local);
+    log_diagnostics(&diagnostics);
+    let config = Config { acl: Arc::new(acl), ..Config::clone(&old) };
+    switch.config.store(Arc::new(config));
+}
+
+/// Once modules are loaded: what bindings answer takes the place of the files, and access lists are built again.
+pub async fn ask_bindings(switch: &Arc<Switch>) {
+    if switch.xml.serve("configuration") {
+        let _turn = switch.reloading.lock().await;
+        let mut config = Config::clone(&switch.config.load());
+        let documents = ask_documents(switch, &config).await;
+        config.use_documents(documents);
+        switch.config.store(Arc::new(config));
+    }
+    if switch.xml.serve("configuration") || switch.xml.serve("directory") {
+        reload_acl(switch).await;
+    }
+}
+
+/// Configuration documents bindings are asked for when the switch starts and at each reload.
+const ASKED: [&str; 4] = ["acl.conf", "event_socket.conf", "sofia.conf", "timezones.conf"];
+
+/// A document a web server cannot be asked for stays as it was.
+async fn ask_documents(switch: &Arc<Switch>, old: &Config) -> HashMap<String, Tree> {
+    if !switch.xml.serve("configuration") {
+        return HashMap::new();
+    }
+    let asks = ASKED.map(|name| async move {
+        // Modules ask without any parameters, but for sofia.
+        let bare: &(dyn Fn(&mut Event) + Sync) = &|_| {};
+        let fill = (name == "sofia.conf").then_some(bare);
+        let document = match xml::configuration(switch, name, fill).await {
+            Ok(answer) => answer,
+            Err(xml::Unanswered) => {
+                tracing::warn!("{name} could not be asked for");
+                old.documents.get(name).cloned()
+            }
+        };
+        Some((name.to_owned(), document?))
+    });
+    futures_util::future::join_all(asks).await.into_iter().flatten().collect()
+}
+
+/// Asks bindings for one SIP profile (`sofia profile … rescan` and the like); what they answer takes its place.
+pub async fn ask_profile(
+    switch: &Arc<Switch>,
+    profile: &str,
+    reconfig: bool,
+    gateway: Option<&str>,
+) {
+    if !switch.xml.serve("configuration") {
+        return;
+    }
+    let fill = |params: &mut Event| {
+        params.push("profile", profile);
+        params.push("reconfig", if reconfig { "true" } else { "" });
+        params.push_some("gateway", gateway);
+    };
+    let Ok(Some(tree)) = xml::configuration(switch, "sofia.conf", Some(&fill)).await else {
+        return;
+    };
+    let _turn = switch.reloading.lock().await;
+    let mut config = Config::clone(&switch.config.load());
+    for answered in SofiaConf::read(tree.configuration("sofia.conf")).profiles {
+        match config.sofia.profiles.iter_mut().find(|known| known.name == answered.name) {
+            Some(known) => *known = answered,
+            None => config.sofia.profiles.push(answered),
+        }
+    }
+    switch.config.store(Arc::new(config));
+}
+
+/// The dialplan a channel is routed by: the loaded one, a file of its own (`XML:<path>`), or an answer from elsewhere.
+pub async fn dialplan_for(
+    switch: &Arc<Switch>,
+    channel: &Arc<Channel>,
+    file: &str,
+    context: &str,
+) -> Option<Arc<Dialplan>> {
+    if !file.is_empty() {
+        let config = switch.config.load();
+        return from_file(file, config.dialplan.zones());
+    }
+    if let Some(found) = crate::xml::dialplan(switch, channel, context).await {
+        return Some(found);
+    }
+    Some(Arc::clone(&switch.config.load().dialplan))
+}
+
+/// A dialplan file is read as it stands, without preprocessing.
+fn from_file(file: &str, zones: &TimezonesConf) -> Option<Arc<Dialplan>> {
+    let text = std::fs::read(file)
+        .inspect_err(|error| tracing::error!("Open of dialplan failed: {file}: {error}"))
+        .ok()?;
+    let loaded = dialplan_xml::parse_raw(&String::from_utf8_lossy(&text), file);
+    log_diagnostics(&loaded.diagnostics);
+    let (dialplan, diagnostics) = Dialplan::compile_with_zones(&loaded.tree?, zones.clone());
+    log_diagnostics(&diagnostics);
+    Some(Arc::new(dialplan))
+}
