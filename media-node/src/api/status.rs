@@ -94,12 +94,18 @@ pub fn status_text(switch: &Switch) -> String {
     )
 }
 
+/// Kilobytes shown when the stack is not limited.
+const USUAL_STACK: u64 = 8192;
+
 /// The stack limits of the process in kilobytes, soft and hard.
 #[must_use]
 pub fn stack_kilobytes() -> (u64, u64) {
-    let (soft, hard) = nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_STACK)
-        .unwrap_or_default();
-    (soft / 1024, hard / 1024)
+    use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit};
+    let (soft, hard) = getrlimit(Resource::RLIMIT_STACK).unwrap_or_default();
+    let finite =
+        |limit: u64, otherwise: u64| if limit == RLIM_INFINITY { otherwise } else { limit / 1024 };
+    let soft = finite(soft, USUAL_STACK);
+    (soft, finite(hard, soft))
 }
 
 fn status(call: &ApiCall) -> String {

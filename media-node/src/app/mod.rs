@@ -7,9 +7,12 @@ pub mod conference;
 pub mod digits;
 pub mod eavesdrop;
 pub mod flow;
+pub mod hold;
 pub mod info;
 pub mod limit;
+pub mod machine;
 pub mod meta;
+pub mod mutex;
 pub mod play;
 pub mod record;
 pub mod respond;
@@ -109,8 +112,11 @@ impl Registry {
             respond::APPS,
             schedule::APPS,
             socket::APPS,
+            hold::APPS,
             limit::APPS,
             meta::APPS,
+            machine::APPS,
+            mutex::APPS,
             store::APPS,
             variables::APPS,
         ];

@@ -42,6 +42,7 @@ impl Session {
         channel.fire(EventName::ChannelState);
         crate::app::stop_session_recordings(self).await;
         crate::store::limiting::release_everything(self.switch(), self.channel.uuid());
+        self.switch().stores.turns.leave(None, self.channel.uuid());
         set_record_variables(&channel, cause);
         tell_partner(&channel, cause);
         self.leg.on_hangup(&channel, cause).await;

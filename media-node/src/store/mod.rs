@@ -8,6 +8,7 @@ pub mod limiting;
 pub mod limits;
 pub mod registrations;
 pub mod tuning;
+pub mod turns;
 
 /// All stores of the switch.
 #[derive(Default)]
@@ -26,4 +27,6 @@ pub struct Stores {
     pub registrations: registrations::Registrations,
     /// Settings of `fsctl`.
     pub tuning: tuning::Tuning,
+    /// `mutex`.
+    pub turns: turns::Turns,
 }
