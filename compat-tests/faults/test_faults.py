@@ -135,7 +135,7 @@ def test_a_sound_that_cannot_be_played_is_named_and_the_call_goes_on(site, tmp_p
     call.rtp.tone(None)
     call.rtp.wait_tone(600, seconds=0.3)
     call.wait_end()
-    assert str(path) in site.switch.said(4000)
+    until(lambda: str(path) in site.switch.said(4000), "line naming the file")
 
 
 def test_a_full_disk_ends_the_recording_and_not_the_call(site, tmp_path):
@@ -151,7 +151,7 @@ def test_a_full_disk_ends_the_recording_and_not_the_call(site, tmp_path):
         call.wait_end()
     finally:
         subprocess.run(["umount", str(disk)], check=True)
-    assert f"{disk}/voice.wav" in site.switch.said(4000)
+    until(lambda: f"{disk}/voice.wav" in site.switch.said(4000), "line naming the file")
 
 
 def test_a_broken_file_is_named_at_reload_and_the_old_tree_keeps_serving(site):
@@ -162,7 +162,7 @@ def test_a_broken_file_is_named_at_reload_and_the_old_tree_keeps_serving(site):
         broken.write_text(whole.replace("</condition>", "</conditoin>", 1))
         answer = site.switch.api("reloadxml")
         assert answer.startswith("+OK [") and "Success" not in answer
-        assert "public.xml" in answer + site.switch.said(200)
+        until(lambda: "public.xml:" in site.switch.said(400), "line naming the file")
         still_talks(call)
         second = talking(site)
         second.hangup()
@@ -193,7 +193,7 @@ def test_a_sip_port_in_use_is_named_and_the_rest_works(fresh):
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
         taken.bind(fresh.sip(tree.OPEN))
         fresh.start()
-        assert str(fresh.sip(tree.OPEN)[1]) in fresh.switch.said(400)
+        until(lambda: str(fresh.sip(tree.OPEN)[1]) in fresh.switch.said(400), "a line naming the port")
         run("register", fresh.where, fresh.sip(tree.AUTH), expires=300, final=200, user="1000", domain="test.example", password="one-thousand")
 
 

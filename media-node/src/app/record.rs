@@ -427,13 +427,20 @@ async fn record_file(
         set_read_codec(&channel, &codec);
     }
     result?;
-    let failed = report.is_none_or(|r| matches!(r.reason, RecordEnd::Failed(_)));
-    if failed {
-        tracing::error!(uuid = %channel.uuid(), "Cannot record to {path}");
-        channel.hangup(Cause::DESTINATION_OUT_OF_ORDER);
-        return Err(Interrupt::Hangup);
+    let (why, begun) = match &report {
+        None => ("the recorder is gone", false),
+        Some(RecordReport { reason: RecordEnd::Failed(why), samples, .. }) => {
+            (why.as_str(), *samples > 0)
+        }
+        Some(_) => return Ok(()),
+    };
+    tracing::error!(uuid = %channel.uuid(), "Cannot record to {path}: {why}");
+    if begun {
+        // The disk filled up: what was recorded stays, and the call goes on.
+        return Ok(());
     }
-    Ok(())
+    channel.hangup(Cause::DESTINATION_OUT_OF_ORDER);
+    Err(Interrupt::Hangup)
 }
 
 /// Waits for the end of a recording: a key, a break, the limit, silence.
