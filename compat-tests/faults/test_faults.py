@@ -187,6 +187,24 @@ def test_a_changed_dialplan_is_used_after_reload(site):
         site.switch.api("reloadxml")
 
 
+def test_a_thousand_reloads_under_fifty_calls_drop_nothing_and_leak_nothing(site):
+    phone = site.phone()
+    calls = [phone.invite("park") for _ in range(50)]
+    for call in calls:
+        call.wait(200)
+    with site.esl() as client:
+        for _ in range(100):
+            assert client.api("reloadxml") == "+OK [Success]\n"
+        memory, sockets = site.switch.rss_kb(), site.switch.sockets()
+        for _ in range(900):
+            assert client.api("reloadxml") == "+OK [Success]\n"
+    assert site.switch.channels() == 50 and not any(call.ended for call in calls)
+    assert site.switch.rss_kb() - memory < 16_000, "kilobytes"
+    assert site.switch.sockets() <= sockets
+    for call in calls:
+        call.hangup()
+
+
 # ---- ports
 
 def test_a_sip_port_in_use_is_named_and_the_rest_works(fresh):
