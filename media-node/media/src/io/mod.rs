@@ -1,5 +1,5 @@
 //! Where packets come from and go to: the system's sockets, or an in-memory network whose clock a
-//! test turns by hand. Workers are written against [`MediaIo`] and [`Socket`] only.
+//! test turns by hand. Workers are written against `MediaIo` and `Socket` only.
 
 pub(crate) mod os;
 pub mod simulated;
