@@ -5,6 +5,7 @@ use crate::api;
 
 /// The family.
 pub(super) const APIS: &[Api] = &[
+    api!("create_uuid", "mod_commands", "", "Create a uuid", create),
     api!("uuid_dump", "mod_commands", DUMP, "Dump session vars", dump),
     api!("uuid_exists", "mod_commands", "<uuid>", "Check if a uuid exists", exists),
     api!("uuid_getvar", "mod_commands", GETVAR, "Get a variable from a channel", getvar),
@@ -22,6 +23,10 @@ const DUMP: &str = "<uuid> [format]";
 const GETVAR: &str = "<uuid> <var>";
 const SETVAR: &str = "<uuid> <var> [value]";
 const MULTI: &str = "<uuid> <var>=<value>;<var>=<value>...";
+
+fn create(_call: &ApiCall) -> String {
+    crate::clock::new_uuid()
+}
 
 fn exists(call: &ApiCall) -> String {
     call.switch.channel(call.args.trim()).is_some().to_string()
