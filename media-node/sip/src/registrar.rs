@@ -96,16 +96,18 @@ impl Bindings {
         call_id: &str,
         multiple: Multiple,
     ) -> Vec<Binding> {
-        self.take(|b| {
-            b.user == user
-                && b.host.eq_ignore_ascii_case(host)
-                && match multiple {
-                    Multiple::Off => true,
-                    // `*` means all of them (RFC 3261 §10.2.2).
-                    Multiple::Contact => contact == "*" || b.contact == contact,
-                    Multiple::CallId => contact == "*" || b.call_id == call_id,
-                }
-        })
+        let key = key(user, host);
+        let Some(list) = self.table.remove(&key) else { return Vec::new() };
+        let (gone, kept): (Vec<_>, Vec<_>) = list.into_iter().partition(|b| match multiple {
+            Multiple::Off => true,
+            // `*` means all of them (RFC 3261 §10.2.2).
+            Multiple::Contact => contact == "*" || b.contact == contact,
+            Multiple::CallId => contact == "*" || b.call_id == call_id,
+        });
+        if !kept.is_empty() {
+            self.table.insert(key, kept);
+        }
+        gone
     }
 
     /// Removes and gives back what fits.

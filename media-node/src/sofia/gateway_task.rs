@@ -33,7 +33,7 @@ pub(super) fn start(profile: &Arc<Profile>) {
             if turn.is_multiple_of(SWEEP) {
                 registrar::sweep(&profile);
             }
-            if turn % super::notify::keep_alive_interval(&profile).as_secs() == 0 {
+            if turn.is_multiple_of(super::notify::keep_alive_interval(&profile).as_secs()) {
                 super::notify::keep_alive(&profile);
             }
             let gateways = profile.gateways.read().clone();
