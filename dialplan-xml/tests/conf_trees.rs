@@ -101,6 +101,23 @@ fn trees_without_a_root_load_and_say_so() {
     }
 }
 
+/// The reference counts lines of the merged document, and says 2274 and 1589 for the place where the
+/// second section of these trees begins. A stray closing tag put there is reported at that line.
+#[test]
+fn lines_of_the_merged_document_are_counted_as_the_reference_counts_them() {
+    for (name, line) in [("insideout", 2274), ("curl", 1589)] {
+        let Some(path) = shared(&format!("conf-trees/{name}")) else { return };
+        let dir = Dir::new(&format!("lines-{name}"));
+        copy(&path, dir.path());
+        let root = std::fs::read_to_string(path.join("freeswitch.xml")).unwrap();
+        let second = root.match_indices("<section name=").nth(1).unwrap().0;
+        let (before, after) = root.split_at(second);
+        dir.write("freeswitch.xml", format!("{before}</stray>\n{after}"));
+        let status = load(dir.path()).status;
+        assert_eq!(status, format!("[error near line {line}]: unexpected closing tag </stray>"));
+    }
+}
+
 #[test]
 fn a_trunk_overlay_on_vanilla_loads() {
     let (Some(base), Some(overlay)) =
