@@ -6,7 +6,7 @@ use super::Subject;
 use crate::dialplan::{Break, PROFILE_FIELDS};
 use crate::expand::has_references;
 use crate::regex::Pattern;
-use crate::text::{is_true, leading_integer};
+use crate::text::{is_false, is_true, leading_integer};
 use crate::{Diagnostic, Node, Place};
 
 /// Applications of the reference that may run while the dialplan is searched.
@@ -198,7 +198,12 @@ fn test(subject: &mut Subject<'_>, node: Node<'_>) {
     } else {
         Diagnostic::warning("condition-never", format!("{what}: this never matches"), place)
     };
+    let value = is_true(field) || is_false(field) || field.is_empty();
     let hint = match crate::catalogue::nearest(field, PROFILE_FIELDS) {
+        _ if value => {
+            "a value stands where a name belongs: $${name} was replaced before; write ${name}"
+                .to_owned()
+        }
         Some(near) => {
             format!("did you mean \"{near}\"? A channel variable is written ${{{field}}}")
         }

@@ -92,6 +92,25 @@ pub fn check(loaded: Loaded, options: &CheckOptions<'_>) -> Checked {
     Checked { diagnostics, sources: loaded.sources, tree: loaded.tree, status: loaded.status }
 }
 
+/// Parameters, applications, commands, modules and endpoints nobody knows: what a switch says about
+/// its configuration when it starts.
+pub fn unknown_names(tree: &Tree, catalogue: &Catalogue) -> Vec<Diagnostic> {
+    let globals = Globals::new();
+    let mut subject = Subject {
+        tree,
+        globals: &globals,
+        directory: Directory::default(),
+        dialplan: Dialplan::default(),
+        catalogue,
+        file_exists: &|_| true,
+        found: Vec::new(),
+    };
+    params::check(&mut subject);
+    names::check(&mut subject);
+    subject.found.retain(|found| found.code.ends_with("-unknown"));
+    subject.found
+}
+
 impl Checked {
     /// How many diagnostics there are of a severity.
     pub fn count(&self, severity: Severity) -> usize {

@@ -425,6 +425,8 @@ fn usage_error(error: clap::Error) -> UsageError {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     fn parse(line: &str) -> Result<Invocation, UsageError> {
@@ -445,6 +447,25 @@ mod tests {
     #[test]
     fn clap_definition_is_consistent() {
         CommandLine::command().debug_assert();
+    }
+
+    #[test]
+    fn commands_about_the_configuration_take_their_own_options() {
+        let Ok(Invocation::Check(check, options)) = parse("ferroswitch -conf /c check --strict")
+        else {
+            panic!("check");
+        };
+        assert!(check.strict && !check.json && check.conf.is_none());
+        assert_eq!(options.dirs.conf.as_deref(), Some(Path::new("/c")));
+        let line = "ferroswitch explain -d 1000 -c public --set a=b=c --time 2026-03-04T12:00:00Z";
+        let Ok(Invocation::Explain(explain, _)) = parse(line) else { panic!("{line}") };
+        assert_eq!((&*explain.destination, &*explain.context), ("1000", "public"));
+        assert_eq!(explain.variables, [("a".to_owned(), "b=c".to_owned())]);
+        assert!(matches!(parse("ferroswitch dialplan test a b"), Ok(Invocation::Dialplan(..))));
+        assert!(parse("ferroswitch explain").is_err());
+        let run = run("ferroswitch -allow-preprocess exec,exec-set");
+        assert_eq!(run.allow_preprocess().len(), 2);
+        assert!(parse("ferroswitch -allow-preprocess everything").is_err());
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use dialplan_xml::acl::{AclSet, LocalNet};
+use dialplan_xml::check::unknown_names;
 use dialplan_xml::config::{
     AclConf, AclTarget, EventSocketConf, ModulesConf, SofiaConf, SwitchConf, TimezonesConf,
 };
@@ -15,6 +16,7 @@ use dialplan_xml::{Diagnostic, Globals, LoadOptions, Node, PreprocessorCommand, 
 use esl_server::event::{Event, EventName};
 
 use crate::call::Channel;
+use crate::catalogue::catalogue;
 use crate::switch::Switch;
 use crate::xml;
 
@@ -79,6 +81,7 @@ pub fn load(
     let loaded = dialplan_xml::load(root, globals, &options);
     let mut diagnostics = loaded.diagnostics;
     let config = loaded.tree.map(|tree| {
+        diagnostics.extend(unknown_names(&tree, &catalogue()));
         let (config, more) = compile(tree, &loaded.globals);
         diagnostics.extend(more);
         config
