@@ -222,11 +222,6 @@ impl Session {
 
     async fn route_xml(&mut self, file: &str, context: &str, number: &str) -> Option<Extension> {
         let switch = Arc::clone(self.switch());
-        let profile = self.channel.profile();
-        tracing::info!(
-            uuid = %self.channel.uuid(),
-            "Processing {} <{}>->{} in context {}", profile.caller_id_name, profile.caller_id_number, number, context
-        );
         let channel = Arc::clone(&self.channel);
         let lookup = crate::config::dialplan_for(&switch, &channel, file, context);
         let dialplan = if switch.xml.serve("dialplan") {
