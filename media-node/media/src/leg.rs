@@ -14,8 +14,8 @@ use crate::error::LegError;
 use crate::event::{LegEvent, LevelWatch, RecordEnd};
 use crate::jitter::JitterBuffer;
 use crate::params::RtpParams;
-use crate::record::{RecordMix, RecordSpec};
 use crate::record::tap::Tap;
+use crate::record::{RecordMix, RecordSpec};
 use crate::service::{Job, NewRecord};
 use crate::shared::{LegShared, NewRtp, Op, PlayControl, PlayHow, RecordControl, post};
 use crate::source::PlayPlan;
@@ -247,7 +247,12 @@ impl Leg {
 
     /// Hears another leg live, on top of what it hears anyway or in place of it. Undone with
     /// [`Leg::stop_listening`].
-    pub fn listen_to(&self, other: &Self, mix: RecordMix, over: bool) -> Result<Listening, LegError> {
+    pub fn listen_to(
+        &self,
+        other: &Self,
+        mix: RecordMix,
+        over: bool,
+    ) -> Result<Listening, LegError> {
         let tap = RecordId(other.new_id());
         let rate = other.codec().rate();
         let mut spec = RecordSpec::new("");

@@ -156,7 +156,7 @@ pub async fn reload(switch: &Arc<Switch>) -> (String, bool) {
     switch.adopt_globals(&before, &loaded.globals);
     switch.config.store(Arc::clone(&config));
     let _logged = tokio::task::spawn_blocking(move || log_changes(&old, &config)).await;
-    esl_server::fire!(switch.bus, esl_server::Event::new(esl_server::EventName::Reloadxml));
+    esl_server::fire!(switch.bus, Event::new(EventName::Reloadxml));
     (loaded.status, true)
 }
 
@@ -281,7 +281,7 @@ pub async fn dialplan_for(
         let config = switch.config.load();
         return from_file(file, config.dialplan.zones());
     }
-    if let Some(found) = crate::xml::dialplan(switch, channel, context).await {
+    if let Some(found) = xml::dialplan(switch, channel, context).await {
         return Some(found);
     }
     Some(Arc::clone(&switch.config.load().dialplan))
