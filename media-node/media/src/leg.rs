@@ -20,8 +20,8 @@ use crate::service::{Job, NewRecord};
 use crate::shared::{LegShared, NewRtp, Op, PlayControl, PlayHow, RecordControl, post};
 use crate::source::PlayPlan;
 use crate::stats::Stats;
-use crate::worker::leg::DelayLine;
 use crate::worker::mix::Member;
+use crate::worker::playing::DelayLine;
 
 /// Names a leg for as long as the engine runs; never used twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

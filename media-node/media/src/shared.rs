@@ -17,8 +17,9 @@ use crate::record::tap::Tap;
 use crate::resample::Converter;
 use crate::source::PlayPlan;
 use crate::stats::cell::StatsCell;
-use crate::worker::leg::{DelayLine, LegState};
+use crate::worker::leg::LegState;
 use crate::worker::mix::Member;
+use crate::worker::playing::DelayLine;
 
 /// Commands a worker has waiting before further ones are refused ([`LegError::QueueFull`]).
 pub(crate) const COMMANDS: usize = 8192;

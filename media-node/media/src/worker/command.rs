@@ -3,8 +3,10 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::leg::{LegState, MAX_TAPS, Playing, Route, Transport, Watching};
+use super::leg::{LegState, MAX_TAPS, Route, Transport};
 use super::mix::Member;
+use super::playing::Playing;
+use super::watching::Watching;
 use super::{COMMANDS_PER_PASS, NOWHERE, Worker};
 use crate::dtmf::DigitStep;
 use crate::event::RecordEnd;

@@ -9,7 +9,10 @@ mod command;
 pub(crate) mod leg;
 pub(crate) mod mix;
 mod out;
+pub(crate) mod playing;
 mod report;
+mod send;
+mod watching;
 mod wheel;
 
 use std::collections::VecDeque;

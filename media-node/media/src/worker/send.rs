@@ -1,0 +1,358 @@
+//! The sending side of a leg: a peer's packets passed on or transcoded, its own clock's frames,
+//! digits, and the wire.
+
+use super::leg::{LegState, Route, Transport};
+use super::out::Stamp;
+use super::{Ctx, Now};
+use crate::event::{LegEvent, PlayEnd};
+use crate::record::tap::Fifo;
+use crate::resample::Converter;
+use crate::rtp::{self, Header};
+
+impl LegState {
+    /// Whether audio of a bridged peer reaches this leg now.
+    pub(crate) fn open_to_peer(&self) -> bool {
+        self.active && self.params.direction.sends() && self.main.is_none()
+    }
+
+    /// Sends on a peer's packet, which lies in `ctx.packet`.
+    pub(crate) fn forward(&mut self, source: &mut Self, header: &Header, ctx: &mut Ctx) {
+        if !self.open_to_peer() {
+            return;
+        }
+        self.peer_us = ctx.now.us;
+        if self.digits_out.pressing() {
+            self.shared.stats.out_skip.add(1);
+            return;
+        }
+        let samples = header.payload.len() / source.codec().octets_per_sample();
+        let as_is = source.codec() == self.codec()
+            && samples == self.frame()
+            && source.read_level.is_unity()
+            && self.write_level.is_unity()
+            && self.over.is_none();
+        if as_is {
+            self.relay(header, samples, ctx);
+        } else {
+            self.transcode(source, header, ctx);
+        }
+    }
+
+    fn relay(&mut self, header: &Header, samples: usize, ctx: &mut Ctx) {
+        if !self.taps.is_empty() {
+            let payload = ctx.packet.get(header.payload.clone()).unwrap_or_default();
+            let n = self.params.codec.decode(payload, &mut ctx.pcm);
+            self.taps.iter_mut().for_each(|t| t.heard(&ctx.pcm[..n]));
+        }
+        let rate = self.codec().rate();
+        let Some(stamp) = self.out.relayed(header, ctx.now.us, rate, rate, samples) else { return };
+        // The fixed header goes right before the payload, over extensions if there were any.
+        let start = header.payload.start - rtp::HEADER_LEN;
+        let Some(head) = ctx.packet.get_mut(start..).and_then(|p| p.first_chunk_mut()) else {
+            return;
+        };
+        rtp::write_header(
+            head,
+            stamp.marker,
+            self.params.send_pt,
+            stamp.seq,
+            stamp.timestamp,
+            self.out.ssrc,
+        );
+        self.count_audio(header.payload.len());
+        self.transmit(start..header.payload.end, false, ctx);
+    }
+
+    fn transcode(&mut self, source: &mut Self, header: &Header, ctx: &mut Ctx) {
+        let payload = ctx.packet.get(header.payload.clone()).unwrap_or_default();
+        let n = source.codec().decode(payload, &mut ctx.pcm);
+        source.read_level.apply(&mut ctx.pcm[..n]);
+        let (from, to) = (source.codec().rate(), self.codec().rate());
+        if from != to {
+            self.convert(source, n, ctx);
+            return;
+        }
+        if n == self.frame() {
+            let stamp = self.out.relayed(header, ctx.now.us, from, to, n);
+            if let Some(stamp) = stamp {
+                self.say(n, stamp, ctx);
+            }
+        } else {
+            self.fill_up(n, ctx);
+        }
+    }
+
+    /// Another clock: through the source's converter, then packet by packet as they fill up.
+    fn convert(&mut self, source: &mut Self, n: usize, ctx: &mut Ctx) {
+        let n = source.resample(n, self.codec().rate(), ctx);
+        self.fill_up(n, ctx);
+    }
+
+    /// Converts `ctx.pcm[..n]` of this leg to another rate; returns its new length, 0 while the
+    /// converter is being made.
+    pub(crate) fn resample(&mut self, n: usize, to: u32, ctx: &mut Ctx) -> usize {
+        let from = self.codec().rate();
+        let fits = |c: &Converter| c.from_rate() == from && c.to_rate() == to;
+        if let Some(converter) = self.converter.as_mut().filter(|c| fits(c)) {
+            return convert(converter, n, ctx);
+        }
+        if !self.converter_asked {
+            self.converter_asked = ctx.ask_converter(&self.shared, from, to);
+        }
+        0
+    }
+
+    /// Says `ctx.pcm[..n]`, which is at a mixer's rate or of a mixer's packet length.
+    pub(super) fn say_converted(&mut self, n: usize, from: u32, ctx: &mut Ctx) {
+        self.peer_us = ctx.now.us;
+        let to = self.codec().rate();
+        if from == to {
+            return self.fill_up(n, ctx);
+        }
+        let fits = |c: &Converter| c.from_rate() == from && c.to_rate() == to;
+        if let Some(converter) = self.mix_converter.as_mut().filter(|c| fits(c)) {
+            let n = convert(converter, n, ctx);
+            self.fill_up(n, ctx);
+        } else if !self.converter_asked {
+            self.converter_asked = ctx.ask_converter(&self.shared, from, to);
+        }
+    }
+
+    /// Sends a payload somebody else has encoded in this leg's codec.
+    pub(super) fn say_encoded(&mut self, payload: &[u8], samples: usize, ctx: &mut Ctx) {
+        self.peer_us = ctx.now.us;
+        let stamp = self.out.clocked(ctx.now.us, self.codec().rate(), samples);
+        let end = rtp::HEADER_LEN + payload.len();
+        let Some(room) = ctx.out.get_mut(rtp::HEADER_LEN..end) else { return };
+        room.copy_from_slice(payload);
+        let Some(head) = ctx.out.first_chunk_mut() else { return };
+        rtp::write_header(
+            head,
+            stamp.marker,
+            self.params.send_pt,
+            stamp.seq,
+            stamp.timestamp,
+            self.out.ssrc,
+        );
+        self.count_audio(payload.len());
+        self.transmit(0..end, true, ctx);
+    }
+
+    /// Notes that somebody else's audio is sent on now: no silence of our own is needed.
+    pub(super) fn note_peer(&mut self, ctx: &Ctx) {
+        self.peer_us = ctx.now.us;
+    }
+
+    /// Whether nothing is done to what this leg hears.
+    pub(super) fn hears_plainly(&self) -> bool {
+        self.write_level.is_unity() && self.over.is_none() && self.taps.is_empty()
+    }
+
+    pub(super) fn apply_read_level(&self, pcm: &mut [i16]) {
+        self.read_level.apply(pcm);
+    }
+
+    /// Takes a converter the file thread has made.
+    pub(crate) fn take_converter(&mut self, converter: Box<Converter>) -> Option<Box<Converter>> {
+        self.converter_asked = false;
+        if converter.from_rate() == self.codec().rate() {
+            self.converter.replace(converter)
+        } else {
+            self.mix_converter.replace(converter)
+        }
+    }
+
+    /// Adds `ctx.pcm[..n]` to what waits, and sends every full packet.
+    fn fill_up(&mut self, n: usize, ctx: &mut Ctx) {
+        let frame = self.frame();
+        let fifo = self.repack.get_or_insert_with(|| Box::new(Fifo::new(frame * 8 + 4096)));
+        fifo.push(&ctx.pcm[..n]);
+        while self.repack.as_mut().is_some_and(|f| f.len() >= frame) {
+            if let Some(fifo) = &mut self.repack {
+                fifo.take(&mut ctx.pcm[..frame]);
+            }
+            let stamp = self.out.clocked(ctx.now.us, self.codec().rate(), frame);
+            self.say(frame, stamp, ctx);
+        }
+    }
+
+    /// The leg's own audio back to it.
+    pub(crate) fn echo(&mut self, header: &Header, ctx: &mut Ctx) {
+        if !self.open_to_peer() || self.digits_out.pressing() {
+            return;
+        }
+        self.peer_us = ctx.now.us;
+        let payload = ctx.packet.get(header.payload.clone()).unwrap_or_default();
+        let plain = matches!(self.route, Route::Echo(None))
+            && self.read_level.is_unity()
+            && self.write_level.is_unity()
+            && self.over.is_none();
+        let samples = payload.len() / self.codec().octets_per_sample();
+        if plain {
+            self.relay(header, samples, ctx);
+            return;
+        }
+        let n = self.params.codec.decode(payload, &mut ctx.pcm);
+        self.read_level.apply(&mut ctx.pcm[..n]);
+        if let Route::Echo(Some(line)) = &mut self.route {
+            line.pass(&mut ctx.pcm[..n]);
+        }
+        let rate = self.codec().rate();
+        if let Some(stamp) = self.out.relayed(header, ctx.now.us, rate, rate, n) {
+            self.say(n, stamp, ctx);
+        }
+    }
+
+    /// Sends `ctx.pcm[..n]`: overlay, level, recordings, encoding, the wire.
+    pub(crate) fn say(&mut self, n: usize, stamp: Stamp, ctx: &mut Ctx) {
+        let rate = self.codec().rate();
+        if let Some(over) = &mut self.over {
+            let mixed = &mut ctx.wide[..n];
+            let more = over.fill(mixed, rate);
+            for (sample, add) in ctx.pcm.iter_mut().zip(mixed.iter()) {
+                *sample = sample.saturating_add(*add);
+            }
+            if !more {
+                self.end_play(true, PlayEnd::Finished, ctx);
+            }
+        }
+        self.write_level.apply(&mut ctx.pcm[..n]);
+        self.taps.iter_mut().for_each(|t| t.heard(&ctx.pcm[..n]));
+        let octets = self.params.codec.encode(&ctx.pcm[..n], &mut ctx.out[rtp::HEADER_LEN..]);
+        let Some(head) = ctx.out.first_chunk_mut() else { return };
+        rtp::write_header(
+            head,
+            stamp.marker,
+            self.params.send_pt,
+            stamp.seq,
+            stamp.timestamp,
+            self.out.ssrc,
+        );
+        self.count_audio(octets);
+        self.transmit(0..rtp::HEADER_LEN + octets, true, ctx);
+    }
+
+    fn count_audio(&mut self, octets: usize) {
+        let stats = &self.shared.stats;
+        stats.out_media_packets.add(1);
+        stats.out_media_bytes.add((octets + rtp::HEADER_LEN) as u64);
+        self.payload_octets += octets as u64;
+    }
+
+    /// Puts a packet on the wire: from `ctx.out` when it is `ours`, else from `ctx.packet`.
+    fn transmit(&self, range: std::ops::Range<usize>, ours: bool, ctx: &mut Ctx) {
+        let buffer = if ours { &ctx.out } else { &ctx.packet };
+        let Some(packet) = buffer.get(range) else { return };
+        let stats = &self.shared.stats;
+        let sent = match &self.transport {
+            Transport::Rtp(sockets) => {
+                self.latch.remote().is_some_and(|to| sockets.rtp.send_to(packet, to).is_ok())
+            }
+            Transport::Memory(twin) => ctx.mail.post(twin, packet),
+            Transport::Null => true,
+        };
+        if sent {
+            stats.out_packets.add(1);
+            stats.out_raw_bytes.add(packet.len() as u64);
+        } else {
+            stats.out_skip.add(1);
+        }
+    }
+
+    /// One packet interval of our own clock: a digit, a play, or silence.
+    pub(crate) fn write_tick(&mut self, ctx: &mut Ctx) {
+        let frame = self.frame();
+        let sends = self.params.direction.sends();
+        if self.digits_out.busy() && self.digit_tick(frame, ctx) {
+            return self.play_unheard(frame, ctx);
+        }
+        let rate = self.codec().rate();
+        let peer_idle = self.quiet_for(ctx.now, frame * 2);
+        if let Some(main) = &mut self.main {
+            let more = main.fill(&mut ctx.pcm[..frame], rate);
+            self.say_or_skip(sends, frame, ctx);
+            if !more {
+                self.end_play(false, PlayEnd::Finished, ctx);
+            }
+        } else if peer_idle && (self.over.is_some() || self.silence) {
+            ctx.pcm[..frame].fill(0);
+            self.say_or_skip(sends, frame, ctx);
+        }
+    }
+
+    fn say_or_skip(&mut self, sends: bool, frame: usize, ctx: &mut Ctx) {
+        if sends {
+            let stamp = self.out.clocked(ctx.now.us, self.codec().rate(), frame);
+            self.say(frame, stamp, ctx);
+        } else {
+            self.taps.iter_mut().for_each(|t| t.heard(&ctx.pcm[..frame]));
+        }
+    }
+
+    /// Whether nothing was sent by somebody else for `samples`.
+    fn quiet_for(&self, now: Now, samples: usize) -> bool {
+        let us = samples as u64 * 1_000_000 / u64::from(self.codec().rate().max(1));
+        now.us.saturating_sub(self.peer_us) >= us
+    }
+
+    /// Time passes for a play while a digit is heard in its place.
+    fn play_unheard(&mut self, frame: usize, ctx: &mut Ctx) {
+        let rate = self.codec().rate();
+        if let Some(main) = &mut self.main
+            && !main.fill(&mut ctx.pcm[..frame], rate)
+        {
+            self.end_play(false, PlayEnd::Finished, ctx);
+        }
+    }
+
+    /// True when an event packet was sent.
+    fn digit_tick(&mut self, frame: usize, ctx: &mut Ctx) -> bool {
+        let rate = self.codec().rate();
+        let (ptime, gap) = (self.params.ptime, self.params.digit_delay_ms);
+        let emit = self.digits_out.tick(ptime, rate, gap);
+        if !self.digits_out.busy() {
+            self.tell(LegEvent::DigitsSent);
+        }
+        let (Some(emit), Some(pt)) = (emit, self.params.te_send) else { return false };
+        for copy in 0..emit.copies {
+            let stamp = self.out.digit(emit.first && copy == 0, ctx.now.us, rate, frame);
+            let Some(head) = ctx.out.first_chunk_mut() else { return false };
+            rtp::write_header(head, stamp.marker, pt, stamp.seq, stamp.timestamp, self.out.ssrc);
+            let end = rtp::HEADER_LEN + emit.payload.len();
+            ctx.out[rtp::HEADER_LEN..end].copy_from_slice(&emit.payload);
+            self.shared.stats.out_dtmf.add(1);
+            self.transmit(0..end, true, ctx);
+        }
+        true
+    }
+
+    /// Sends on a peer's comfort noise, if this leg's peer knows it.
+    pub(crate) fn forward_noise(&mut self, header: &Header, ctx: &mut Ctx) {
+        let (Some(pt), true) = (self.params.cn_pt, self.open_to_peer()) else { return };
+        let rate = self.codec().rate();
+        let Some(stamp) = self.out.relayed(header, ctx.now.us, rate, rate, self.frame()) else {
+            return;
+        };
+        let start = header.payload.start - rtp::HEADER_LEN;
+        let Some(head) = ctx.packet.get_mut(start..).and_then(|p| p.first_chunk_mut()) else {
+            return;
+        };
+        rtp::write_header(head, stamp.marker, pt, stamp.seq, stamp.timestamp, self.out.ssrc);
+        self.shared.stats.out_cng.add(1);
+        self.transmit(start..header.payload.end, false, ctx);
+    }
+}
+
+/// Runs `ctx.pcm[..n]` through a converter; returns its new length.
+fn convert(converter: &mut Converter, n: usize, ctx: &mut Ctx) -> usize {
+    let mut at = 0;
+    let (pcm, wide) = (&ctx.pcm, &mut ctx.wide);
+    converter.push(&pcm[..n], |piece| {
+        for (to, from) in wide[at..].iter_mut().zip(piece) {
+            *to = crate::resample::to_i16(*from);
+        }
+        at = (at + piece.len()).min(pcm.len());
+    });
+    ctx.pcm[..at].copy_from_slice(&ctx.wide[..at]);
+    at
+}
