@@ -252,6 +252,7 @@ impl Channel {
             let mut data = self.data.lock();
             let changed = data.read_codec.as_ref() != Some(codec);
             data.read_codec = Some(codec.clone());
+            data.write_codec = Some(codec.clone());
             let vars = Arc::make_mut(&mut data.vars);
             vars.set("read_codec", codec.name.as_str());
             if vars.get("original_read_codec").is_none() {

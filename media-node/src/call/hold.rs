@@ -47,11 +47,17 @@ pub fn remote_hold(channel: &Arc<Channel>, on: bool) {
     }
     mark_held(channel, on);
     entertain_partner(channel, on);
+    if !on && channel.is_answered() {
+        channel.set_call_state(CallState::Active);
+    }
 }
 
 /// Marks, events and times of a hold.
 pub fn mark_held(channel: &Arc<Channel>, on: bool) {
     channel.flags.held.store(on, Ordering::Relaxed);
+    if channel.is_answered() {
+        channel.set_call_state(if on { CallState::Held } else { CallState::Unheld });
+    }
     let now = clock::now_us();
     channel.with(|data| {
         if on {
@@ -70,9 +76,6 @@ pub fn mark_held(channel: &Arc<Channel>, on: bool) {
             data.showing = Default::default();
         }
     });
-    if channel.is_answered() {
-        channel.set_call_state(if on { CallState::Held } else { CallState::Unheld });
-    }
     channel.fire(if on { EventName::ChannelHold } else { EventName::ChannelUnhold });
     channel.notify();
 }

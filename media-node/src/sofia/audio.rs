@@ -15,6 +15,44 @@ use super::settings::DtmfType;
 use crate::call::{Cause, Channel, CodecInfo};
 use crate::clock;
 
+/// What a new offer within a call leaves as it was.
+#[derive(Clone, Copy, Debug)]
+pub struct Again {
+    same_codec: bool,
+    same_peer: bool,
+}
+
+/// Which way audio flows, as variables.
+fn show_flows(channel: &Channel, agreed: &NegotiatedAudio) {
+    channel.set_vars([
+        ("remote_video_media_flow", "inactive".to_owned()),
+        ("remote_text_media_flow", "inactive".to_owned()),
+        ("remote_audio_media_flow", agreed.remote_direction.as_str().to_owned()),
+        ("audio_media_flow", agreed.remote_direction.answer().as_str().to_owned()),
+    ]);
+}
+
+/// The reference shows a later offer as its library writes it: codecs, then the direction unless it is `sendrecv`,
+/// then everything else.
+fn as_the_library_writes(description: &SessionDescription) -> String {
+    const DIRECTIONS: [&str; 4] = ["sendrecv", "sendonly", "recvonly", "inactive"];
+    let mut description = description.clone();
+    for media in &mut description.media {
+        media.attributes.retain(|attribute| attribute.name != "sendrecv");
+        media.attributes.sort_by_key(|attribute| match attribute.name.as_str() {
+            "rtpmap" | "fmtp" => 0,
+            name if DIRECTIONS.contains(&name) => 1,
+            _ => 2,
+        });
+    }
+    description.to_string()
+}
+
+/// A description without the line that carries its version.
+fn without_origin(text: &str) -> String {
+    text.lines().filter(|line| !line.starts_with("o=")).collect::<Vec<_>>().join("\n")
+}
+
 /// One leg's audio.
 pub struct Audio {
     profile: Arc<Profile>,
@@ -164,10 +202,11 @@ impl Audio {
     }
 
     fn keep_local(&mut self, channel: &Channel, text: &str) {
-        let mut shown = text.to_owned();
-        if !["a=sendonly", "a=recvonly", "a=inactive"].iter().any(|line| text.contains(line)) {
-            shown.push_str("a=sendrecv\r\n");
-        }
+        const DIRECTIONS: [&str; 3] = ["a=sendonly", "a=recvonly", "a=inactive"];
+        // As a variable, the direction stands last and is always said.
+        let direction = text.lines().find(|line| DIRECTIONS.contains(line)).unwrap_or("a=sendrecv");
+        let others = text.lines().filter(|line| *line != direction).chain([direction]);
+        let shown: String = others.map(|line| format!("{line}\r\n")).collect();
         channel.set_var("rtp_local_sdp_str", shown);
         self.local_sdp = Some(text.to_owned());
     }
@@ -239,13 +278,7 @@ impl Audio {
     /// Books an agreement on the channel.
     fn note(&mut self, channel: &Channel, agreed: NegotiatedAudio) {
         let codec = &agreed.codec;
-        let flow = agreed.remote_direction.as_str();
-        channel.set_vars([
-            ("remote_video_media_flow", "inactive".to_owned()),
-            ("remote_text_media_flow", "inactive".to_owned()),
-            ("remote_audio_media_flow", flow.to_owned()),
-            ("audio_media_flow", agreed.remote_direction.answer().as_str().to_owned()),
-        ]);
+        show_flows(channel, &agreed);
         if let Some(remote) = agreed.remote {
             channel.set_vars([
                 ("remote_media_ip", remote.ip().to_string()),
@@ -316,19 +349,71 @@ impl Audio {
         Ok(text)
     }
 
-    /// A new offer of the peer within the call: the answer to send.
+    /// Looks at a new offer of the peer within the call; what we send does not change yet.
     ///
     /// # Errors
     /// The cause (488) when nothing fits; the call goes on as it was.
-    pub fn answer_again(&mut self, channel: &Channel, remote: &str) -> Result<String, Cause> {
-        let kept = (self.local_sdp.take(), self.agreed.clone());
+    pub fn consider_again(&mut self, channel: &Channel, remote: &str) -> Result<Again, Cause> {
+        let description =
+            SessionDescription::parse(remote).map_err(|_| Cause::INCOMPATIBLE_DESTINATION)?;
+        let shown = as_the_library_writes(&description);
         let codecs = self.profile.settings.load().inbound_codecs.clone();
-        let result =
-            self.consider(channel, remote, &codecs).and_then(|()| self.answer(channel, None));
-        if result.is_err() {
-            (self.local_sdp, self.agreed) = kept;
+        let local = self.local(MediaDirection::SendRecv);
+        let agreed =
+            sdp::agree(&description, &local, self.mode).map_err(|error| refuse(channel, error))?;
+        channel.set_var("switch_r_sdp", shown);
+        let offered = self.common_codecs(&description);
+        if !offered.is_empty() {
+            channel.set_var("ep_codec_string", offered);
         }
-        result
+        self.use_codecs(channel, &codecs);
+        let old = self.agreed.as_ref();
+        let again = Again {
+            same_codec: old.is_some_and(|old| old.codec == agreed.codec),
+            same_peer: old.is_some_and(|old| old.remote == agreed.remote),
+        };
+        show_flows(channel, &agreed);
+        self.remote_offer = Some(description);
+        if !again.same_codec {
+            self.note(channel, agreed.clone());
+        }
+        self.agreed = Some(agreed);
+        Ok(again)
+    }
+
+    /// The answer to the offer just considered; media follows it.
+    ///
+    /// # Errors
+    /// The cause (488) when no answer can be written.
+    pub fn answer_again(&mut self, channel: &Channel, again: &Again) -> Result<String, Cause> {
+        self.open(channel, None)?;
+        let offer = self.remote_offer.clone().ok_or(Cause::INCOMPATIBLE_DESTINATION)?;
+        let answer = |audio: &Self| {
+            sdp::answer_audio(&offer, &audio.local(MediaDirection::SendRecv), audio.mode)
+                .map(|(_, answer)| answer.to_string())
+                .map_err(|error| refuse(channel, error))
+        };
+        let mut text = answer(self)?;
+        // A description that says the same keeps its version.
+        if self.local_sdp.as_deref().map(without_origin) != Some(without_origin(&text)) {
+            self.version += 1;
+            text = answer(self)?;
+        }
+        if again.same_peer {
+            self.show_peer(channel);
+        }
+        if let Some(agreed) = &self.agreed {
+            channel.set_var("rtp_audio_recv_pt", agreed.codec.payload_type.to_string());
+            channel.set_var("dtmf_type", self.dtmf_type(channel, agreed).name());
+        }
+        self.show_telephone_event(channel);
+        self.keep_local(channel, &text);
+        if !again.same_peer {
+            self.show_peer(channel);
+            self.show_ports(channel);
+        }
+        self.apply(channel);
+        Ok(text)
     }
 
     /// The peer's answer to our offer.
@@ -354,6 +439,37 @@ impl Audio {
 
     /// Tells the media leg what was agreed, and shows what it uses.
     fn start(&self, channel: &Channel) {
+        self.apply(channel);
+        let (Some(media), Some(agreed)) = (&self.media, &self.agreed) else { return };
+        channel.set_vars([
+            ("rtp_use_timer_name", self.profile.settings.load().rtp_timer_name.clone()),
+            ("rtp_use_pt", agreed.codec.payload_type.to_string()),
+            ("rtp_use_ssrc", media.ssrc().to_string()),
+        ]);
+        self.show_telephone_event(channel);
+        self.show_peer(channel);
+    }
+
+    fn show_telephone_event(&self, channel: &Channel) {
+        if let Some(pt) = self.agreed.as_ref().and_then(|agreed| agreed.telephone_event) {
+            channel.set_vars([
+                ("rtp_2833_send_payload", pt.to_string()),
+                ("rtp_2833_recv_payload", pt.to_string()),
+            ]);
+        }
+    }
+
+    fn show_peer(&self, channel: &Channel) {
+        if let Some(remote) = self.agreed.as_ref().and_then(|agreed| agreed.remote) {
+            channel.set_vars([
+                ("remote_media_ip", remote.ip().to_string()),
+                ("remote_media_port", remote.port().to_string()),
+            ]);
+        }
+    }
+
+    /// Tells the media leg what was agreed.
+    fn apply(&self, channel: &Channel) {
         let (Some(media), Some(agreed)) = (&self.media, &self.agreed) else { return };
         let Some(codec) = media::Codec::by_name(&agreed.codec.name, agreed.codec.rate) else {
             return;
@@ -388,23 +504,6 @@ impl Audio {
             .filter(|&ms| ms > 0);
         if let Err(error) = media.set_rtp(params) {
             tracing::error!(uuid = %channel.uuid(), "Media engine refuses the leg: {error}");
-        }
-        channel.set_vars([
-            ("rtp_use_timer_name", settings.rtp_timer_name.clone()),
-            ("rtp_use_pt", agreed.codec.payload_type.to_string()),
-            ("rtp_use_ssrc", media.ssrc().to_string()),
-        ]);
-        if let Some(pt) = agreed.telephone_event {
-            channel.set_vars([
-                ("rtp_2833_send_payload", pt.to_string()),
-                ("rtp_2833_recv_payload", pt.to_string()),
-            ]);
-        }
-        if let Some(remote) = agreed.remote {
-            channel.set_vars([
-                ("remote_media_ip", remote.ip().to_string()),
-                ("remote_media_port", remote.port().to_string()),
-            ]);
         }
     }
 

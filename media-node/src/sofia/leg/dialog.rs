@@ -57,11 +57,15 @@ impl SofiaLeg {
         let sdp = sdp_of(&offer.request.body, offer.request.headers.get(Name::ContentType));
         let was_held = self.audio.is_held_by_peer();
         let answer = match &sdp {
-            Some(sdp) => {
-                channel.set_var("sip_reinvite_sdp", sdp.as_str());
-                channel.set_var("switch_r_sdp", sdp.as_str());
-                self.audio.answer_again(channel, sdp)
-            }
+            // The hold is told before our side changes, as the reference does.
+            Some(sdp) => self.audio.consider_again(channel, sdp).and_then(|again| {
+                match (was_held, self.audio.is_held_by_peer()) {
+                    (false, true) => crate::call::hold::remote_hold(channel, true),
+                    (true, false) => crate::call::hold::remote_hold(channel, false),
+                    _ => {}
+                }
+                self.audio.answer_again(channel, &again)
+            }),
             None => self.audio.offer(channel, None),
         };
         let Some(dialog) = &self.dialog else { return LegEvent::Other };
@@ -73,11 +77,7 @@ impl SofiaLeg {
             }
             Err(_) => dialog.respond(offer.id, 488, "", Headers::new(), None),
         }
-        match (was_held, self.audio.is_held_by_peer()) {
-            (false, true) => LegEvent::RemoteHold(true),
-            (true, false) => LegEvent::RemoteHold(false),
-            _ => LegEvent::Other,
-        }
+        LegEvent::Other
     }
 
     pub(super) fn contact_in_dialog(&self) -> String {

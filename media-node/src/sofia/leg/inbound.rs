@@ -16,10 +16,12 @@ impl SofiaLeg {
             return Ok(());
         };
         variables::of_invite(channel, &self.profile, request, path, &admission.variables);
-        let caller = caller.take();
+        if let Some(caller) = caller.take() {
+            channel.with(|data| data.profile = Some(*caller));
+        }
         let sdp = sdp_of(&request.body, request.headers.get(Name::ContentType));
         let settings = self.profile.settings.load_full();
-        let result = match sdp {
+        match sdp {
             None if settings.enable_3pcc => {
                 channel.set_var("endpoint_disposition", "RECEIVED_NOSDP");
                 Ok(())
@@ -39,11 +41,7 @@ impl SofiaLeg {
                         .inspect(|()| channel.set_var("endpoint_disposition", "RECEIVED"))
                 }
             }
-        };
-        if let Some(caller) = caller {
-            channel.with(|data| data.profile = Some(*caller));
         }
-        result
     }
 
     /// Our Contact in replies: the number that was called, at our address.
