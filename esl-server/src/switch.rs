@@ -323,7 +323,7 @@ fn is_number(text: &str) -> bool {
 }
 
 /// The number a text begins with, 0 when there is none, saturating.
-pub(crate) fn leading_number(text: &str) -> i64 {
+pub fn leading_number(text: &str) -> i64 {
     let text = text.trim_start();
     let (negative, digits) = match text.as_bytes().first() {
         Some(b'-') => (true, &text[1..]),

@@ -1,22 +1,7 @@
 //! Small readings of text that the whole switch shares with the reference.
 
 pub use esl_server::switch::is_true;
-
-/// The leading integer of a text, 0 when there is none (what C's `atoi` reads).
-#[must_use]
-pub fn int(text: &str) -> i64 {
-    let text = text.trim_start();
-    let (negative, digits) = match text.as_bytes().first() {
-        Some(b'-') => (true, &text[1..]),
-        Some(b'+') => (false, &text[1..]),
-        _ => (false, text),
-    };
-    let value = digits
-        .bytes()
-        .take_while(u8::is_ascii_digit)
-        .fold(0i64, |sum, digit| sum.saturating_mul(10).saturating_add(i64::from(digit - b'0')));
-    if negative { -value } else { value }
-}
+pub use esl_server::switch::leading_number as int;
 
 /// Splits at spaces the way commands read their arguments: `'…'` holds together, at most `most` parts.
 ///

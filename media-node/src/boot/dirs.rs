@@ -307,7 +307,7 @@ mod tests {
         Dirs::resolve_in(
             options,
             &Surroundings {
-                cwd: Path::new("/work"),
+                cwd: Path::new("/srv/pbx"),
                 exe: Some(Path::new("/src/target/release/ferroswitch")),
                 exists: &|path| files.iter().any(|file| Path::new(file) == path),
             },
@@ -330,7 +330,7 @@ mod tests {
     fn an_installed_freeswitch_is_taken_over() {
         let dirs = resolve(
             &DirOptions::default(),
-            &["/work/conf/freeswitch.xml", "/etc/freeswitch/freeswitch.xml"],
+            &["/srv/pbx/conf/freeswitch.xml", "/etc/freeswitch/freeswitch.xml"],
         );
         assert_eq!(dirs.conf_dir, Path::new("/etc/freeswitch"));
         assert_eq!(dirs.db_dir, Path::new("/var/lib/freeswitch/db"));
@@ -353,9 +353,9 @@ mod tests {
 
     #[test]
     fn a_checkout_runs_from_anywhere() {
-        let here = resolve(&DirOptions::default(), &["/work/conf/freeswitch.xml"]);
-        assert_eq!(here.conf_dir, Path::new("/work/conf"));
-        assert_eq!(here.log_dir, Path::new("/work/var/log"));
+        let here = resolve(&DirOptions::default(), &["/srv/pbx/conf/freeswitch.xml"]);
+        assert_eq!(here.conf_dir, Path::new("/srv/pbx/conf"));
+        assert_eq!(here.log_dir, Path::new("/srv/pbx/var/log"));
         let beside_binary = resolve(&DirOptions::default(), &["/src/conf/freeswitch.xml"]);
         assert_eq!(beside_binary.conf_dir, Path::new("/src/conf"));
         assert_eq!(beside_binary.sounds_dir, Path::new("/src/var/sounds"));
@@ -368,14 +368,14 @@ mod tests {
             cfgname: Some("main.xml".into()),
             ..DirOptions::default()
         };
-        assert_eq!(resolve(&options, &[]).root_path(), Path::new("/work/etc/main.xml"));
+        assert_eq!(resolve(&options, &[]).root_path(), Path::new("/srv/pbx/etc/main.xml"));
     }
 
     #[test]
     fn globals_carry_the_reference_names() {
         let globals = resolve(&DirOptions::default(), &[]).globals();
         let value = |name| globals.iter().find(|(n, _)| *n == name).map(|(_, v)| v.as_str());
-        assert_eq!(value("script_dir"), Some("/work/var/scripts"));
+        assert_eq!(value("script_dir"), Some("/srv/pbx/var/scripts"));
         assert_eq!(value("sound_prefix"), value("sounds_dir"));
         assert_eq!(globals.len(), 20);
     }
