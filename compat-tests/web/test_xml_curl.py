@@ -225,6 +225,32 @@ def test_the_service_describes_profiles(site, web):
     assert fields["reconfig"] == "true" and fields["Event-Name"] == "REQUEST_PARAMS"
 
 
+def test_a_user_only_the_service_knows_can_be_dialled(site, web):
+    web.answers["directory"] = lambda q: document("directory", f"""<domain name="{q['key_value']}"><params>
+        <param name="dial-string" value="sofia/gateway/carrier/${{dialed_user}}"/></params><user id="77"/></domain>""")
+    web.answers["dialplan"] = extension('<action application="bridge" data="{colour=red}user/77@web.example"/>')
+    desk = site.carrier()
+    call = site.phone().invite("77")
+    ringing = desk.accept()
+    ringing.answer()
+    call.wait(200)
+    fields = web.wait(section="directory", action="user_call")["fields"]
+    assert (fields["as_channel"], fields["colour"], fields["user"], fields["domain"]) == ("true", "red", "77", "web.example")
+    call.hangup()
+
+
+def test_event_socket_users_come_from_the_service(site, web):
+    web.answers["directory"] = lambda q: document("directory", f"""<domain name="{q['domain']}"><user id="ops"><params>
+        <param name="esl-password" value="pw"/><param name="esl-allowed-api" value="status"/></params></user></domain>""")
+    with socket.create_connection(("127.0.0.1", site.esl_port), timeout=5) as raw:
+        raw.sendall(b"userauth ops@web.example:pw\n\n")
+        heard = b""
+        while b"+OK accepted" not in heard and (part := raw.recv(4096)):
+            heard += part
+    assert b"+OK accepted" in heard
+    assert web.wait(section="directory", action="event_socket_auth")["fields"]["user"] == "ops"
+
+
 # ---- servers in trouble
 
 def test_nobody_there_leaves_the_files_in_force(site, web):

@@ -223,7 +223,7 @@ impl Session {
     async fn route_xml(&mut self, file: &str, context: &str, number: &str) -> Option<Extension> {
         let switch = Arc::clone(self.switch());
         let channel = Arc::clone(&self.channel);
-        let lookup = crate::config::dialplan_for(&switch, &channel, file, context);
+        let lookup = crate::config::dialplan_for(&switch, &channel, file);
         let dialplan = if switch.xml.serve("dialplan") {
             // The caller may give up while a web server thinks.
             self.wait_for(lookup).await.ok()??

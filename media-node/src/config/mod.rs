@@ -275,13 +275,12 @@ pub async fn dialplan_for(
     switch: &Arc<Switch>,
     channel: &Arc<Channel>,
     file: &str,
-    context: &str,
 ) -> Option<Arc<Dialplan>> {
     if !file.is_empty() {
         let config = switch.config.load();
         return from_file(file, config.dialplan.zones());
     }
-    if let Some(found) = xml::dialplan(switch, channel, context).await {
+    if let Some(found) = xml::dialplan(switch, channel).await {
         return Some(found);
     }
     Some(Arc::clone(&switch.config.load().dialplan))

@@ -336,8 +336,17 @@ fn dynamic(switch: &Arc<Switch>, lookup: &Lookup<'_>, url: &str) -> String {
     crate::host::expand_event(switch, &event, url)
 }
 
+/// `gateway-credentials`, or those in the address.
 fn login(conf: &XmlCurlBinding) -> Option<Login> {
-    let (user, password) = conf.credentials.as_deref()?.split_once(':')?;
+    let url = Url::parse(&conf.url).ok();
+    let in_url = url.as_ref().filter(|url| !url.username().is_empty()).map(|url| {
+        let plain = |text: &str| {
+            String::from_utf8_lossy(&esl_server::event::url_decode(text.as_bytes())).into_owned()
+        };
+        format!("{}:{}", plain(url.username()), plain(url.password().unwrap_or_default()))
+    });
+    let credentials = conf.credentials.clone().or(in_url)?;
+    let (user, password) = credentials.split_once(':')?;
     Some(Login {
         user: user.into(),
         password: password.into(),

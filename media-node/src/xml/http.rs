@@ -81,9 +81,9 @@ pub struct Ask {
 /// A failed exchange.
 #[derive(Debug, thiserror::Error)]
 pub enum HttpError {
-    /// The address cannot be used.
-    #[error("{0}: not an http or https address")]
-    Address(Url),
+    /// The address cannot be used; its scheme is told.
+    #[error("{0}: neither http nor https")]
+    Address(String),
     /// No connection.
     #[error("cannot connect to {host}:{port}: {source}")]
     Connect {
@@ -294,10 +294,10 @@ impl Origin {
         let secure = match url.scheme() {
             "http" => false,
             "https" => true,
-            _ => return Err(HttpError::Address(url.clone())),
+            _ => return Err(HttpError::Address(url.scheme().to_owned())),
         };
         let (Some(host), Some(port)) = (url.host_str(), url.port_or_known_default()) else {
-            return Err(HttpError::Address(url.clone()));
+            return Err(HttpError::Address(url.scheme().to_owned()));
         };
         // An IPv6 address stands in brackets in an address, and without them everywhere else.
         let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();

@@ -52,12 +52,8 @@ fn params(switch: &Switch, name: EventName) -> Event {
     event
 }
 
-/// A dialplan from a binding; `None` when no binding answers for this section, or the call ended meanwhile.
-pub async fn dialplan(
-    switch: &Arc<Switch>,
-    channel: &Arc<Channel>,
-    _context: &str,
-) -> Option<Arc<Dialplan>> {
+/// A dialplan from a binding; `None` when no binding answers for this section.
+pub async fn dialplan(switch: &Arc<Switch>, channel: &Arc<Channel>) -> Option<Arc<Dialplan>> {
     if !switch.xml.serve("dialplan") {
         return None;
     }
@@ -81,11 +77,24 @@ pub async fn configuration(
     name: &str,
     fill: Option<&(dyn Fn(&mut Event) + Sync)>,
 ) -> Result<Option<Tree>, Unanswered> {
+    configuration_as(switch, EventName::RequestParams, name, fill).await
+}
+
+/// As [`configuration`], with another event's name on the parameters (conferences ask as `COMMAND`).
+///
+/// # Errors
+/// As for [`configuration`].
+pub(crate) async fn configuration_as(
+    switch: &Arc<Switch>,
+    event: EventName,
+    name: &str,
+    fill: Option<&(dyn Fn(&mut Event) + Sync)>,
+) -> Result<Option<Tree>, Unanswered> {
     if !switch.xml.serve("configuration") {
         return Ok(None);
     }
     let event = fill.map(|fill| {
-        let mut event = params(switch, EventName::RequestParams);
+        let mut event = params(switch, event);
         fill(&mut event);
         event
     });

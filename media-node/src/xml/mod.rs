@@ -23,10 +23,10 @@ use dialplan_xml::config::XmlCurlConf;
 
 use crate::switch::Switch;
 pub use binding::Binding;
-pub(crate) use lookup::directory_as;
 pub use lookup::{
     FoundUser, Unanswered, configuration, dialplan, directory, find_user, find_user_by, locate,
 };
+pub(crate) use lookup::{configuration_as, directory_as};
 pub use request::Lookup;
 
 /// The bindings in use, and what is kept of their answers.

@@ -49,9 +49,8 @@ async fn conference(session: &mut Session, argument: &str) -> AppResult {
 async fn visit(session: &mut Session, wanted: &Wanted) -> Result<Option<Leave>, Interrupt> {
     let switch = Arc::clone(session.switch());
     let channel = Arc::clone(session.channel());
-    let profile =
-        Profile::read(&switch, &wanted.profile).or_else(|| Profile::read(&switch, "default"));
-    let Some(profile) = profile else {
+    let lookup = Profile::find(&switch, &wanted.name, &wanted.profile, channel.uuid());
+    let Some(profile) = session.wait_for(lookup).await? else {
         tracing::error!(uuid = %channel.uuid(), "Cannot find conference profile {}", wanted.profile);
         return Ok(None);
     };

@@ -1,10 +1,13 @@
 //! `conference.conf`: profiles and the keys their members have.
 
+use std::sync::Arc;
+
 use dialplan_xml::Node;
 use dialplan_xml::config::Params;
+use esl_server::event::{Event, EventName};
 
 use crate::switch::Switch;
-use crate::text;
+use crate::{text, xml};
 
 /// A profile's settings.
 #[derive(Clone, Debug)]
@@ -56,11 +59,25 @@ const USUAL_CONTROLS: [(&str, &str); 12] = [
 ];
 
 impl Profile {
-    /// Reads a profile; `None` when there is no such one.
-    #[must_use]
-    pub fn read(switch: &Switch, name: &str) -> Option<Self> {
-        let config = switch.config.load();
-        let conf = config.tree.configuration("conference.conf")?;
+    /// A profile for a room, or the one named `default`: as a web server describes it to the caller of that UUID, or
+    /// as the files do. `None` when there is neither.
+    pub async fn find(switch: &Arc<Switch>, room: &str, name: &str, uuid: &str) -> Option<Self> {
+        let fill = |params: &mut Event| {
+            params.push("conference_name", room).push("profile_name", name);
+            params.push("Fetch-Call-UUID", uuid);
+        };
+        let file = "conference.conf";
+        let asked = xml::configuration_as(switch, EventName::Command, file, Some(&fill)).await;
+        let elsewhere = asked.ok().flatten();
+        let config = switch.config.load_full();
+        let conf = elsewhere
+            .as_ref()
+            .and_then(|tree| tree.configuration(file))
+            .or_else(|| config.document(file))?;
+        Self::read(conf, name).or_else(|| Self::read(conf, "default"))
+    }
+
+    fn read(conf: Node<'_>, name: &str) -> Option<Self> {
         let node = conf.child("profiles")?.find("profile", "name", name)?;
         let params = Params::read(Some(node), "param");
         let text = |name: &str| params.get(name).unwrap_or_default().to_owned();
