@@ -1,5 +1,6 @@
 //! API commands: one file per family, one registry that `show api`, `help` and every caller read.
 
+pub mod chat;
 pub mod conference;
 pub mod console;
 pub mod control;
@@ -130,6 +131,7 @@ impl Registry {
     pub fn standard() -> Self {
         let families: &[&'static [Api]] = &[
             conference::APIS,
+            chat::APIS,
             console::APIS,
             control::APIS,
             directory::APIS,

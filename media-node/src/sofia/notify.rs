@@ -92,6 +92,32 @@ pub fn to_binding(
     send(profile, request_to_binding(profile, binding, method, headers, body));
 }
 
+/// Sends a text to a user's phones (`chat`); false when none is registered here.
+pub fn message(
+    profile: &Arc<Profile>,
+    user: &str,
+    host: &str,
+    from: &str,
+    kind: &str,
+    text: &str,
+) -> bool {
+    let bindings: Vec<Binding> = {
+        let table = profile.bindings.lock();
+        table.find(user, host, crate::clock::now_secs()).cloned().collect()
+    };
+    let from = if from.contains(':') { from.to_owned() } else { format!("sip:{from}") };
+    for binding in &bindings {
+        let to = format!("sip:{user}@{host}");
+        let body = Body::new(kind, text.to_owned().into_bytes());
+        let target = uri_of(&binding.contact);
+        let (headers, body) = (Headers::new(), Some(body));
+        let request =
+            request_to(profile, &Method::Message, target, &to, Some(&from), headers, body);
+        send(profile, request);
+    }
+    !bindings.is_empty()
+}
+
 fn request_to_binding(
     profile: &Profile,
     binding: &Binding,
