@@ -113,3 +113,14 @@ fn user_outranks_group_outranks_domain() {
     assert_eq!(user.gateways[0].params.get("proxy"), Some("p"));
     assert!(!format!("{user:?}").contains("group"));
 }
+
+#[test]
+fn passwords_do_not_show_in_debug_output() {
+    let d = directory(
+        "<domain name=\"d.test\"><user id=\"1\"><params><param name=\"password\" value=\"s3cret\"/>\
+         <param name=\"a1-hash\" value=\"s3cret\"/></params></user></domain>",
+    );
+    let user = d.find_user("1", "d.test").unwrap();
+    let xml = d.user_xml("id", "1", "d.test").unwrap();
+    assert!(!format!("{user:?} {:?} {xml:?}", user.params).contains("s3cret"));
+}

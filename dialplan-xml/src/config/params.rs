@@ -1,12 +1,13 @@
 //! Lists of `<param name= value=/>`.
 
+use std::fmt;
 use std::sync::Arc;
 
 use crate::text::{is_number, is_true, leading_integer};
 use crate::{Node, Place};
 
 /// One `name`/`value` pair and where it is written.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Param {
     /// Name as written.
     pub name: Arc<str>,
@@ -93,6 +94,17 @@ impl Params {
                 self.items.push(param.clone());
             }
         }
+    }
+}
+
+/// Values of params whose name says that they are secret are left out.
+impl fmt::Debug for Param {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const SECRET: [&str; 5] = ["password", "passwd", "hash", "secret", "credentials"];
+        let name = self.name.to_ascii_lowercase();
+        let secret = SECRET.iter().any(|word| name.contains(word));
+        let value = if secret { "…" } else { &*self.value };
+        write!(f, "{}={value} at {}", self.name, self.place)
     }
 }
 

@@ -1,10 +1,12 @@
 //! Printing elements the way the reference does, and the small mutable element it is done on.
 
+use std::fmt;
+
 use super::Node;
 
 /// A free-standing element that can be changed: what is printed for a merged directory user, or
 /// built for a reply.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Element {
     /// Element name.
     pub name: String,
@@ -100,6 +102,13 @@ impl Element {
         out.push_str("</");
         out.push_str(&self.name);
         out.push_str(">\n");
+    }
+}
+
+/// The name alone: a directory user's element holds passwords.
+impl fmt::Debug for Element {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "<{}>", self.name)
     }
 }
 
