@@ -337,9 +337,12 @@ impl Audio {
             self.note(channel, agreed);
         }
         if channel.var("switch_m_sdp").is_some() {
+            let agreed_flow =
+                self.agreed.as_ref().map(|a| a.remote_direction.answer()).unwrap_or_default();
             channel.set_vars([
                 ("video_media_flow", "inactive".to_owned()),
                 ("text_media_flow", "inactive".to_owned()),
+                ("audio_media_flow", agreed_flow.as_str().to_owned()),
             ]);
         }
         let text = answer.to_string();

@@ -35,6 +35,9 @@ impl SofiaLeg {
         // The disposition is shown from CS_HANGUP on, everything else already by the hangup event.
         self.note_end(channel, 200, "OK", cause);
         channel.hangup(cause);
+        if let Some(agent) = request.headers.get(Name::UserAgent) {
+            channel.set_var("sip_user_agent", agent);
+        }
         channel.set_var("sip_hangup_disposition", "recv_bye");
     }
 
