@@ -23,7 +23,7 @@ pub fn catalogue() -> Catalogue {
     known
 }
 
-const ENDPOINTS: &[&str] = &["error", "group", "loopback", "null", "sofia", "user"];
+const ENDPOINTS: &[&str] = &["error", "group", "loopback", "null", "pickup", "sofia", "user"];
 const DIALPLANS: &[&str] = &["XML", "inline"];
 
 /// File, kind of element, parameters.
@@ -116,6 +116,7 @@ const PARAMS: &[(&str, &str, &[&str])] = &[
             "force-register-domain",
             "hold-music",
             "ignore-183nosdp",
+            "inbound-bypass-media",
             "inbound-codec-negotiation",
             "inbound-codec-prefs",
             "inbound-late-negotiation",

@@ -22,9 +22,11 @@ pub const HERE: &[&str] = &[
     "mod_logfile",
     "mod_loopback",
     "mod_native_file",
+    "mod_say_en",
     "mod_sndfile",
     "mod_sofia",
     "mod_tone_stream",
+    "mod_valet_parking",
     "mod_xml_curl",
 ];
 

@@ -49,6 +49,8 @@ pub struct Switch {
     pub scheduler: crate::schedule::Scheduler,
     /// Session counters and limits.
     pub counters: Counters,
+    /// Parking lots.
+    pub valet: crate::app::valet::Lots,
     /// Where things live on disk.
     pub dirs: crate::boot::Dirs,
     /// Preprocessor commands that may be run.
@@ -148,6 +150,7 @@ impl Switch {
             rooms: app::conference::room::Rooms::default(),
             scheduler: crate::schedule::Scheduler::default(),
             counters,
+            valet: crate::app::valet::Lots::default(),
             dirs: parts.dirs,
             allow_preprocess: parts.allow_preprocess,
             started: Instant::now(),

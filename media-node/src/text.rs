@@ -22,6 +22,25 @@ pub fn words(text: &str, most: usize) -> Vec<String> {
     parts
 }
 
+/// Splits at a separator, `'…'` holding together, at most `most` parts; the last takes the rest.
+#[must_use]
+pub fn separated(text: &str, separator: char, most: usize) -> Vec<String> {
+    let (mut parts, mut part, mut quoted) = (Vec::new(), String::new(), false);
+    for c in text.chars() {
+        match c {
+            '\'' => quoted = !quoted,
+            c if c == separator && !quoted && parts.len() + 1 < most => {
+                parts.push(std::mem::take(&mut part));
+            }
+            c => part.push(c),
+        }
+    }
+    if !(parts.is_empty() && part.is_empty()) {
+        parts.push(part);
+    }
+    parts
+}
+
 fn first_word(text: &str) -> (String, &str) {
     let mut word = String::new();
     let (mut quoted, mut whole) = (false, false);
@@ -71,6 +90,13 @@ mod tests {
             words("{a='two words'}sofia/x/y &park", 7),
             ["{a='two words'}sofia/x/y", "&park"]
         );
+    }
+
+    #[test]
+    fn a_separator_in_quotes_separates_nothing() {
+        assert_eq!(separated("a,'b,c',d", ',', 5), ["a", "b,c", "d"]);
+        assert_eq!(separated("a,b,c", ',', 2), ["a", "b,c"]);
+        assert_eq!(separated("", ',', 2), Vec::<String>::new());
     }
 
     #[test]

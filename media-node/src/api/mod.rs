@@ -152,6 +152,8 @@ impl Registry {
             system::APIS,
             time::APIS,
             vars::APIS,
+            crate::app::say::APIS,
+            crate::app::valet::APIS,
             crate::sofia::api::APIS,
             crate::xml::api::APIS,
         ];

@@ -161,6 +161,29 @@ impl Session {
     }
 }
 
+/// Asks for between `min` and `max` keys, `#` ending them; empty when too few came in time. Times in milliseconds:
+/// for the first key, and between keys.
+///
+/// # Errors
+/// [`Interrupt`] when the call ended or moved.
+pub async fn collect(
+    session: &mut Session,
+    prompt: &str,
+    (min, max): (i64, i64),
+    (timeout_ms, digit_timeout_ms): (i64, i64),
+) -> Result<String, Interrupt> {
+    let (min, max) = (min.clamp(0, MAX_ENTRY), max.clamp(1, MAX_ENTRY));
+    let entry = Entry {
+        min: min as usize,
+        max: max as usize,
+        timeout: millis(timeout_ms),
+        digit_timeout: millis(digit_timeout_ms),
+        terminators: Terminators::parse("#"),
+    };
+    let entered = session.collect_digits(prompt, &entry).await?;
+    Ok(if entry.result(&entered) == "failure" { String::new() } else { entered.digits })
+}
+
 fn millis(ms: i64) -> Duration {
     Duration::from_millis(ms.clamp(0, 86_400_000).unsigned_abs())
 }

@@ -1,26 +1,34 @@
 //! Dialplan applications: one file per family, one registry that `show application` and dialplans read.
 
 pub mod answer;
+pub mod attended;
 pub mod audio;
 pub mod bridge;
 pub mod conference;
+pub mod desk;
+pub mod digit_action;
 pub mod digits;
 pub mod eavesdrop;
 pub mod flow;
 pub mod hold;
 pub mod info;
+pub mod intercept;
+pub mod ivr;
 pub mod limit;
 pub mod machine;
 pub mod meta;
 pub mod mutex;
+pub mod phrase;
 pub mod play;
 pub mod record;
 pub mod respond;
 pub mod ringback;
+pub mod say;
 pub mod schedule;
 pub mod socket;
 pub mod store;
 pub mod unicast;
+pub mod valet;
 pub mod variables;
 
 use std::collections::HashMap;
@@ -100,7 +108,16 @@ impl Registry {
     pub fn standard() -> Self {
         let families: &[&'static [App]] = &[
             answer::APPS,
+            attended::APPS,
             audio::APPS,
+            desk::APPS,
+            digit_action::APPS,
+            intercept::APPS,
+            ivr::APPS,
+            meta::APPS,
+            phrase::APPS,
+            say::APPS,
+            valet::APPS,
             bridge::APPS,
             conference::APPS,
             digits::APPS,
@@ -114,7 +131,6 @@ impl Registry {
             socket::APPS,
             hold::APPS,
             limit::APPS,
-            meta::APPS,
             machine::APPS,
             mutex::APPS,
             store::APPS,

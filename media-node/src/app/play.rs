@@ -112,6 +112,12 @@ impl Session {
     /// # Errors
     /// [`Interrupt`] when the call ended or moved; the play is over then, and told so.
     pub async fn play(&mut self, play: Play<'_>) -> Result<Ended, Interrupt> {
+        if play.text.starts_with("phrase:") || play.text.starts_with("say:") {
+            let special = Box::pin(super::phrase::play_special(self, play.text, play.keys));
+            if let Some(ended) = special.await {
+                return ended;
+            }
+        }
         let channel = Arc::clone(self.channel());
         let Some(leg) = channel.media() else { return Ok(Ended::Failed) };
         let rate = leg.codec().rate();

@@ -10,7 +10,6 @@ use esl_server::event::{Event, EventName};
 
 use super::cause::Cause;
 use super::channel::{Channel, OtherType};
-use super::meta;
 use super::session::{AppResult, Interrupt, Session};
 use super::state::State;
 use crate::{BoxFuture, clock};
@@ -28,6 +27,22 @@ impl Session {
     /// # Errors
     /// [`Interrupt`] when this call ended or moved.
     pub async fn bridge_to(&mut self, peer: &Arc<Channel>) -> AppResult {
+        if [&self.channel, peer].iter().all(|leg| super::bypass::is_on(leg)) {
+            return super::bypass::signal_bridge(self, peer).await;
+        }
+        let key = self.channel.var("bridge_terminate_key").unwrap_or_default();
+        self.bridge_until(peer, key.get(..1).unwrap_or_default()).await.map(drop)
+    }
+
+    /// [`Session::bridge_to`] that this leg's far end may also end by one of `keys`; returns the key.
+    ///
+    /// # Errors
+    /// [`Interrupt`] when this call ended or moved.
+    pub async fn bridge_until(
+        &mut self,
+        peer: &Arc<Channel>,
+        keys: &str,
+    ) -> Result<Option<char>, Interrupt> {
         let own = Arc::clone(&self.channel);
         self.run_hooks("pre_bridge").await;
         join(&own, peer);
@@ -36,27 +51,37 @@ impl Session {
         name_partners(&own, peer);
         peer.set_state(State::ExchangeMedia);
         connect_media(&own, peer);
-        meta::share(&own, peer);
         send_displays(&own, peer);
         self.run_hooks("post_bridge").await;
-        let result = self.bridge_loop(peer).await;
+        let result = self.bridge_loop(peer, keys).await;
         own.flags.bridge_originator.store(false, Ordering::Relaxed);
-        separate(&own, peer, &result);
+        separate(&own, peer);
         result
     }
 
-    async fn bridge_loop(&mut self, peer: &Arc<Channel>) -> AppResult {
+    async fn bridge_loop(
+        &mut self,
+        peer: &Arc<Channel>,
+        keys: &str,
+    ) -> Result<Option<char>, Interrupt> {
         let mut peer_watch = peer.watch();
-        let terminate = self.channel.var("bridge_terminate_key").and_then(|key| key.chars().next());
         loop {
             while let Some(digit) = self.take_digit() {
-                if Some(digit.digit) == terminate {
-                    return Ok(());
+                if keys.contains(digit.digit) {
+                    return Ok(Some(digit.digit));
                 }
-                meta::pressed(&self.channel, digit.digit);
+                pass_on(&self.channel, peer, digit);
             }
             if !still_with_us(peer) {
-                return Ok(());
+                if !self.channel.flags.awaited.load(Ordering::Relaxed) {
+                    return Ok(None);
+                }
+                // Whoever is to take this leg over moves it, or lets it go on.
+                let until = tokio::time::Instant::now() + STATE_TIMEOUT;
+                if matches!(self.wait(Some(until)).await?, super::session::Wake::Timeout) {
+                    self.channel.flags.awaited.store(false, Ordering::Relaxed);
+                }
+                continue;
             }
             if !self.channel.is_answered() && peer.is_answered() {
                 self.answer().await?;
@@ -77,11 +102,37 @@ fn still_with_us(peer: &Channel) -> bool {
 
 /// CS_EXCHANGE_MEDIA: the other side of a bridge. The originator's task decides when it ends.
 pub(super) async fn exchange_media(session: &mut Session) -> AppResult {
+    let own = Arc::clone(&session.channel);
+    if !own.is_answered() && own.partner().is_some_and(|partner| partner.is_answered()) {
+        session.answer().await?;
+    }
     loop {
         while let Some(digit) = session.take_digit() {
-            meta::pressed(&session.channel, digit.digit);
+            if let Some(partner) = own.partner() {
+                pass_on(&own, &partner, digit);
+            }
         }
         session.wait(None).await?;
+    }
+}
+
+/// Gives a digit to the partner's far end, where the media engine does not.
+fn pass_on(own: &Channel, partner: &Channel, digit: super::endpoint::Digit) {
+    if !own.flags.digits_by_task.load(Ordering::Relaxed) || own.is_true("bridge_filter_dtmf") {
+        return;
+    }
+    let _full = partner.job(Box::new(move |session| {
+        Box::pin(async move {
+            let digits = super::endpoint::Indication::Digits(vec![digit]);
+            let _done = session.indicate(digits).await;
+        })
+    }));
+}
+
+/// Keys were bound or freed: decides anew who passes digits on.
+pub fn digits_changed(channel: &Arc<Channel>) {
+    if let Some(partner) = channel.partner() {
+        connect_media(channel, &partner);
     }
 }
 
@@ -126,7 +177,7 @@ fn name_partners(own: &Channel, peer: &Channel) {
     }
 }
 
-fn fire_bridge(own: &Channel, name: EventName, peer: &Channel) {
+pub(super) fn fire_bridge(own: &Channel, name: EventName, peer: &Channel) {
     let ids = |event: &mut Event| {
         event.push("Bridge-A-Unique-ID", &**own.uuid());
         event.push("Bridge-B-Unique-ID", &**peer.uuid());
@@ -134,16 +185,24 @@ fn fire_bridge(own: &Channel, name: EventName, peer: &Channel) {
     own.fire_with(name, ids, |_| {});
 }
 
-fn connect_media(own: &Channel, peer: &Channel) {
+pub(super) fn connect_media(own: &Channel, peer: &Channel) {
+    let by_task = [own, peer]
+        .iter()
+        .any(|leg| leg.with(|data| !data.meta.is_empty() || !data.digit_machine.is_empty())
+            || leg.is_true("bridge_filter_dtmf"));
+    for leg in [own, peer] {
+        leg.flags.digits_by_task.store(by_task, Ordering::Relaxed);
+    }
+    let options = media::BridgeOptions { forward_dtmf: !by_task };
     if let (Some(a), Some(b)) = (own.media(), peer.media())
-        && let Err(error) = a.bridge(&b)
+        && let Err(error) = a.bridge_with(&b, options)
     {
         tracing::error!(uuid = %own.uuid(), "Cannot connect the media of {} and {}: {error}", own.name(), peer.name());
     }
 }
 
 /// Tells both sides whom they talk to (CALL_UPDATE).
-fn send_displays(own: &Arc<Channel>, peer: &Arc<Channel>) {
+pub(super) fn send_displays(own: &Arc<Channel>, peer: &Arc<Channel>) {
     for (leg, other, callee) in [(own, peer, true), (peer, own, false)] {
         let profile = other.profile();
         let (name, number) = if callee {
@@ -176,7 +235,7 @@ fn send_displays(own: &Arc<Channel>, peer: &Arc<Channel>) {
 }
 
 /// The bridge is over: media apart, variables, UNBRIDGE, and the partner's fate.
-fn separate(own: &Arc<Channel>, peer: &Arc<Channel>, result: &AppResult) {
+fn separate(own: &Arc<Channel>, peer: &Arc<Channel>) {
     if let Some(media) = own.media() {
         let _gone = media.unbridge();
     }
@@ -185,6 +244,9 @@ fn separate(own: &Arc<Channel>, peer: &Arc<Channel>, result: &AppResult) {
     let peer_cause = peer.cause();
     if let Some(cause) = peer_cause {
         own.set_var("bridge_hangup_cause", cause.name());
+    } else if peer.is_up() && peer.flags.awaited.swap(false, Ordering::Relaxed) {
+        // An attended transfer: the leg waits where whoever asked for it finds it.
+        peer.set_state(State::Park);
     } else if peer.state() == State::ExchangeMedia
         && !peer.flags.transferred.load(Ordering::Relaxed)
     {
@@ -214,7 +276,6 @@ fn separate(own: &Arc<Channel>, peer: &Arc<Channel>, result: &AppResult) {
     peer.set_var("call_uuid", &**peer.uuid());
     peer.flags.transferred.store(false, Ordering::Relaxed);
     fire_bridge(own, EventName::ChannelUnbridge, peer);
-    let _ = result;
 }
 
 /// After a bridge by application: what the originator does next.

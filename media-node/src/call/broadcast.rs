@@ -25,6 +25,11 @@ pub fn broadcast(channel: &Arc<Channel>, path: &str, legs: &str) {
     }
 }
 
+/// Queues an application on one leg; with `hold`, its partner hears music meanwhile.
+pub fn run(leg: &Arc<Channel>, app: &str, argument: &str, hold: bool) {
+    send(leg, app, argument, None, hold.then_some("true"));
+}
+
 fn parse(path: &str) -> (&str, &str, Option<&str>) {
     match path.split_once("::") {
         Some((app, argument)) if !app.contains(['/', ' ', '$']) => match app.split_once('!') {

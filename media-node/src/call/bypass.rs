@@ -1,15 +1,31 @@
 //! Media that does not pass through the switch (`bypass_media`), and the way back.
+//!
+//! Both legs of such a call rest in CS_HIBERNATE ("signal bridge"). Whoever leaves first, by hangup or transfer, calls
+//! [`leave`]: it takes the bond from both, so it happens once.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::channel::Channel;
-use super::endpoint::Indication;
+use esl_server::event::EventName;
 
-/// Is this leg to be bridged without media passing through the switch?
+use super::bridge;
+use super::cause::Cause;
+use super::channel::{Channel, OtherType};
+use super::endpoint::Indication;
+use super::session::{AppResult, Interrupt, Session};
+use super::state::State;
+use crate::clock;
+
+/// Media past the switch is asked for and still possible: the caller has no media yet.
 #[must_use]
 pub fn wanted(channel: &Channel) -> bool {
-    channel.is_true("bypass_media") || channel.flags.bypass_media.load(Ordering::Relaxed)
+    channel.is_true("bypass_media") && !channel.has_media()
+}
+
+/// Is media past the switch on for this leg?
+#[must_use]
+pub fn is_on(channel: &Channel) -> bool {
+    channel.flags.bypass_media.load(Ordering::Relaxed)
 }
 
 /// `sendmsg nomedia` and `uuid_media off`: lets the two far ends exchange media directly.
@@ -34,12 +50,139 @@ fn exchange(from: &Arc<Channel>, to: &Arc<Channel>) {
 
 /// `uuid_media`: brings the media of both legs back through the switch.
 pub fn media(channel: &Arc<Channel>) {
-    for leg in [Some(Arc::clone(channel)), channel.partner()].into_iter().flatten() {
+    let partner = channel.partner();
+    for leg in [Some(channel), partner.as_ref()].into_iter().flatten() {
         leg.flags.bypass_media.store(false, Ordering::Relaxed);
         let _full = leg.job(Box::new(|session| {
             Box::pin(async move {
                 let _done = session.indicate(Indication::LocalMedia).await;
             })
         }));
+    }
+    if channel.with(|data| data.signal_bond.is_some())
+        && let Some(partner) = partner
+    {
+        // Two hibernating legs become an ordinary bridge, the originator first.
+        let leads = channel.flags.bridge_originator.load(Ordering::Relaxed);
+        let (a, b) =
+            if leads { (channel, &partner) } else { (&partner, channel) };
+        bridge::uuid_bridge(a, b);
+    }
+}
+
+/// Both legs rest while their far ends talk directly. The caller's dialplan goes on when the other leaves.
+///
+/// # Errors
+/// Always: the caller leaves CS_EXECUTE for CS_HIBERNATE.
+pub(super) async fn signal_bridge(session: &mut Session, peer: &Arc<Channel>) -> AppResult {
+    let own = Arc::clone(&session.channel);
+    session.run_hooks("pre_bridge").await;
+    let now = clock::now_us();
+    let profiles = (own.profile(), peer.profile());
+    for (leg, other, profile, kind) in [
+        (&own, peer, profiles.1, OtherType::Originatee),
+        (peer, &own, profiles.0, OtherType::Originator),
+    ] {
+        leg.with(|data| {
+            data.bridged_to = Some(Arc::clone(other.uuid()));
+            data.signal_bond = Some(Arc::clone(other.uuid()));
+            if data.other.is_none() || kind == OtherType::Originatee {
+                data.other = Some((kind, profile));
+            }
+            if let Some(profile) = &mut data.profile
+                && profile.times.bridged == 0
+            {
+                profile.times.bridged = now;
+            }
+        });
+    }
+    own.unset_var("originate_signal_bond");
+    own.set_var("signal_bond", &**peer.uuid());
+    own.set_var("signal_bridge_to", &**peer.uuid());
+    own.set_var("signal_bridge", "true");
+    peer.set_var("signal_bridge", "true");
+    own.flags.bridge_originator.store(true, Ordering::Relaxed);
+    bridge::send_displays(&own, peer);
+    own.set_var("bridge_to", &**peer.uuid());
+    own.set_var("last_bridge_to", &**peer.uuid());
+    peer.set_var("last_bridge_to", &**own.uuid());
+    session.run_hooks("post_bridge").await;
+    peer.set_state(State::Hibernate);
+    own.set_state(State::Hibernate);
+    Err(Interrupt::Moved)
+}
+
+/// CS_HIBERNATE of either leg.
+pub(super) async fn hibernate(session: &mut Session) -> AppResult {
+    let own = Arc::clone(&session.channel);
+    let partner = own
+        .with(|data| data.signal_bond.clone())
+        .and_then(|uuid| own.switch().channel(&uuid));
+    let leads = own.flags.bridge_originator.load(Ordering::Relaxed);
+    let Some(partner) = partner else {
+        loop {
+            session.wait(None).await?;
+        }
+    };
+    if leads {
+        bridge::fire_bridge(&own, EventName::ChannelBridge, &partner);
+    }
+    let mut watch = partner.watch();
+    let result = loop {
+        if !own.is_answered() && partner.is_answered() {
+            if let Some(sdp) = partner.var("switch_r_sdp") {
+                own.set_var("switch_m_sdp", sdp);
+            }
+            if let Err(interrupt) = session.answer().await {
+                break interrupt;
+            }
+        }
+        while session.take_digit().is_some() {}
+        if let Err(interrupt) = session.wait_or(None, watch.changed()).await {
+            break interrupt;
+        }
+        if !partner.is_up() {
+            // The partner's task arranges what follows; this only spares a busy loop on a closed watch.
+            watch = own.watch();
+        }
+    };
+    if result == Interrupt::Moved {
+        leave(&own);
+    }
+    Err(result)
+}
+
+/// The leg leaves its signal bridge: says so, and decides what becomes of the other leg.
+pub(super) fn leave(own: &Arc<Channel>) {
+    let Some(uuid) = own.with(|data| data.signal_bond.take()) else { return };
+    let Some(other) = own.switch().channel(&uuid) else { return };
+    if other.with(|data| data.signal_bond.take()).is_none() {
+        return;
+    }
+    for (leg, from) in [(own, &other), (&other, own)] {
+        leg.with(|data| data.bridged_to = None);
+        leg.unset_var("signal_bridge_to");
+        leg.unset_var("bridge_to");
+        if let Some(cause) = from.cause() {
+            leg.set_var("last_bridge_hangup_cause", cause.name());
+            if let Some(specific) = from.var("proto_specific_hangup_cause") {
+                leg.set_var("last_bridge_proto_specific_hangup_cause", specific);
+            }
+        }
+    }
+    let leads = own.flags.bridge_originator.swap(false, Ordering::Relaxed);
+    other.flags.bridge_originator.store(false, Ordering::Relaxed);
+    let (originator, originatee) = if leads { (own, &other) } else { (&other, own) };
+    originatee.set_var("call_uuid", &**originatee.uuid());
+    bridge::fire_bridge(originator, EventName::ChannelUnbridge, originatee);
+    if !other.is_up() || other.flags.transferred.load(Ordering::Relaxed) {
+        return;
+    }
+    match own.cause() {
+        // Transferred away: the far ends no longer reach each other.
+        None => other.hangup(Cause::BLIND_TRANSFER),
+        Some(cause) if leads || other.is_true("hangup_after_bridge") => other.hangup(cause),
+        Some(_) if other.is_true("park_after_bridge") => drop(other.set_state(State::Park)),
+        Some(_) => drop(other.set_state(State::Execute)),
     }
 }

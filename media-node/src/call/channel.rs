@@ -118,8 +118,12 @@ pub struct Data {
     pub record_ended: Option<(media::RecordId, media::RecordReport)>,
     /// Files that displace what the leg hears.
     pub displacements: Vec<crate::app::audio::Displacement>,
-    /// What its keys do during a bridge.
+    /// Digit strings that do something.
+    pub digit_machine: super::digit_machine::DigitMachine,
+    /// Keys that run applications.
     pub meta: super::meta::MetaKeys,
+    /// The other leg of a call whose media does not pass through the switch.
+    pub(super) signal_bond: Option<Arc<str>>,
     /// What to do in CS_SOFT_EXECUTE.
     pub(super) soft_step: Option<SoftStep>,
 }
@@ -174,6 +178,10 @@ pub struct Flags {
     pub parked: AtomicBool,
     /// CREATE was fired: the leg is shown in `show channels`.
     pub shown: AtomicBool,
+    /// Digits are passed on to the partner by the call's task, not by the media engine.
+    pub digits_by_task: AtomicBool,
+    /// When its partner leaves, somebody else takes the leg over: it waits (attended transfer).
+    pub awaited: AtomicBool,
     /// Media flows directly between the far ends.
     pub bypass_media: AtomicBool,
 }
@@ -253,7 +261,9 @@ impl Channel {
                 recordings: Vec::new(),
                 record_ended: None,
                 displacements: Vec::new(),
-                meta: super::meta::MetaKeys::default(),
+                digit_machine: Default::default(),
+                meta: Default::default(),
+                signal_bond: None,
                 soft_step: None,
             }),
         })

@@ -150,6 +150,8 @@ pub enum Indication {
     Digits(Vec<Digit>),
     /// Media directly between the far ends (`bypass_media`): the SDP to offer instead of our own.
     RemoteSdp(String),
+    /// The other leg's answer to an offer of this leg's far end that was passed on to it; `None` refuses.
+    PeerDescription(Option<String>),
     /// Media through the switch again.
     LocalMedia,
 }

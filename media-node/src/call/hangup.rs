@@ -45,6 +45,7 @@ impl Session {
         self.switch().stores.turns.leave(None, self.channel.uuid());
         set_record_variables(&channel, cause);
         tell_partner(&channel, cause);
+        super::bypass::leave(&channel);
         self.leg.on_hangup(&channel, cause).await;
         channel.set_call_state(CallState::Hangup);
         self.run_zombie_applications().await;

@@ -1,135 +1,177 @@
-//! Keys that run an application in the middle of a conversation (`bind_meta_app`): the meta key (`*`), then
-//! the key bound, within a few seconds.
+//! Keys that run applications during a call: a meta key, then the bound one (`bind_meta_app`).
 //!
-//! Bindings listen while the leg is bridged. The far end hears the keys too: audio and digits between bridged
-//! legs do not pass through here.
+//! A leg may listen to its own digits and to those its partner sends it. Digits that a binding uses reach neither the
+//! applications nor the other leg.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::broadcast::broadcast;
+use super::broadcast;
 use super::channel::Channel;
+use super::endpoint::Digit;
 
-/// How long after the meta key the bound key must come.
+/// The bound key must follow the meta key within this time.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// The meta key, unless `bind_meta_key` names another.
-const META_KEY: char = '*';
 
-/// The leg an application runs on, seen from the leg whose keys are listened to.
+/// Which leg runs the application.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Target {
-    Here,
-    There,
+pub enum RunOn {
+    /// The leg that has the binding.
+    Own,
+    /// The leg it is bridged to.
+    Partner,
+    /// The one who pressed the keys.
+    Same,
+    /// The other one.
+    Opposite,
 }
 
-/// One key and what it does.
+/// What a key does.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Binding {
-    key: char,
-    target: Target,
-    once: bool,
-    /// `application::argument`, as `uuid_broadcast` takes it.
-    run: String,
+pub struct Binding {
+    /// The application.
+    pub application: String,
+    /// Its argument.
+    pub argument: String,
+    /// Who runs it.
+    pub run_on: RunOn,
+    /// At once, without music for the other leg.
+    pub inline: bool,
+    /// Only the first time.
+    pub once: bool,
 }
 
-/// What a leg's keys do.
+/// What is to become of a digit.
+#[derive(Debug, PartialEq, Eq)]
+enum Verdict {
+    Pass,
+    Used,
+    Run(Binding),
+}
+
+/// The bindings for the digits of one party.
 #[derive(Debug, Default)]
-pub struct MetaKeys {
-    bindings: Vec<Binding>,
-    /// Bindings that go to the other leg when this one is bridged.
-    for_partner: Vec<Binding>,
+struct Keys {
+    bound: HashMap<char, Binding>,
     armed: Option<Instant>,
 }
 
+impl Keys {
+    fn take(&mut self, meta: char, digit: char, now: Instant) -> Verdict {
+        if self.bound.is_empty() {
+            return Verdict::Pass;
+        }
+        let armed =
+            self.armed.take().is_some_and(|since| now.saturating_duration_since(since) <= PATIENCE);
+        if digit == meta {
+            // Twice the meta key is the key itself.
+            if armed {
+                return Verdict::Pass;
+            }
+            self.armed = Some(now);
+            return Verdict::Used;
+        }
+        if !armed {
+            return Verdict::Pass;
+        }
+        let Some(binding) = self.bound.get(&digit).cloned() else { return Verdict::Used };
+        if binding.once {
+            self.bound.remove(&digit);
+        }
+        Verdict::Run(binding)
+    }
+}
+
+/// A leg's bindings.
+#[derive(Debug, Default)]
+pub struct MetaKeys {
+    own: Keys,
+    partner: Keys,
+}
+
 impl MetaKeys {
-    /// Takes the argument of `bind_meta_app`: `<key> <listen: a|b|ab> <flags: a b o s i 1> <app>[::<arg>]`.
-    /// `None`: not one.
-    pub fn bind(&mut self, argument: &str) -> Option<()> {
-        let mut words = argument.splitn(4, ' ').map(str::trim);
-        let (key, listen, flags, app) =
-            (words.next()?, words.next()?, words.next()?, words.next()?);
-        let key = key.chars().next().filter(|key| key.is_ascii_digit() || "*#".contains(*key))?;
-        if app.is_empty() {
-            return None;
+    /// Binds a key for the leg's own digits, for its partner's, or for both.
+    pub fn bind(&mut self, key: char, own: bool, partner: bool, binding: &Binding) {
+        if own {
+            self.own.bound.insert(key, binding.clone());
         }
-        let run = if app.contains("::") { app.to_owned() } else { format!("{app}::") };
-        let has = |flag: char| flags.contains(flag);
-        let binding = |target| Binding { key, target, once: has('1'), run: run.clone() };
-        let (mine, partners) = if has('s') {
-            (Target::Here, Target::Here)
-        } else if has('o') {
-            (Target::There, Target::There)
-        } else if has('b') {
-            (Target::There, Target::Here)
-        } else {
-            (Target::Here, Target::There)
-        };
-        if listen.contains('b') {
-            replace(&mut self.for_partner, binding(partners));
-        }
-        if listen.contains('a') || !listen.contains('b') {
-            replace(&mut self.bindings, binding(mine));
-        }
-        Some(())
-    }
-
-    /// Takes the argument of `unbind_meta_app`: a key, or nothing for all of them.
-    pub fn unbind(&mut self, argument: &str) {
-        let key = argument.trim().chars().next();
-        for list in [&mut self.bindings, &mut self.for_partner] {
-            list.retain(|binding| key.is_some_and(|key| key != binding.key));
+        if partner {
+            self.partner.bound.insert(key, binding.clone());
         }
     }
 
-    /// A key was pressed. What to run, if that completes a binding.
-    fn press(&mut self, key: char, meta: char, now: Instant) -> Option<Binding> {
-        if self.bindings.is_empty() {
-            return None;
-        }
-        let armed = self.armed.take().is_some_and(|at| now.duration_since(at) <= PATIENCE);
-        let found = self.bindings.iter().position(|binding| armed && binding.key == key);
-        match found {
-            Some(at) if self.bindings[at].once => Some(self.bindings.remove(at)),
-            Some(at) => Some(self.bindings[at].clone()),
-            None => {
-                self.armed = (key == meta).then_some(now);
-                None
+    /// Forgets one key, or all.
+    pub fn unbind(&mut self, key: Option<char>) {
+        for keys in [&mut self.own, &mut self.partner] {
+            match key {
+                Some(key) => drop(keys.bound.remove(&key)),
+                None => keys.bound.clear(),
             }
         }
     }
+
+    /// Is nothing bound?
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.own.bound.is_empty() && self.partner.bound.is_empty()
+    }
 }
 
-fn replace(list: &mut Vec<Binding>, binding: Binding) {
-    list.retain(|other| other.key != binding.key);
-    list.push(binding);
+fn meta_key(channel: &Channel) -> char {
+    channel.var("bind_meta_key").and_then(|key| key.chars().next()).unwrap_or('*')
 }
 
-/// The legs are bridged: each hands the other the bindings meant for it.
-pub(super) fn share(own: &Channel, peer: &Channel) {
-    for (from, to) in [(own, peer), (peer, own)] {
-        let bindings = from.with(|data| data.meta.for_partner.clone());
-        to.with(|data| {
-            for binding in bindings {
-                replace(&mut data.meta.bindings, binding);
-            }
+/// Looks at a digit that `channel`'s far end pressed. True if a binding used it.
+pub(super) fn uses(channel: &Arc<Channel>, digit: Digit) -> bool {
+    let now = Instant::now();
+    let partner = channel.partner();
+    let listeners = [Some((channel, true)), partner.as_ref().map(|partner| (partner, false))];
+    for (owner, own) in listeners.into_iter().flatten() {
+        if owner.with(|data| data.meta.is_empty()) {
+            continue;
+        }
+        let meta = meta_key(owner);
+        let verdict = owner.with(|data| {
+            let keys = if own { &mut data.meta.own } else { &mut data.meta.partner };
+            keys.take(meta, digit.digit, now)
         });
+        match verdict {
+            Verdict::Pass => {}
+            Verdict::Used => return true,
+            Verdict::Run(binding) => {
+                run(owner, own, &binding);
+                return true;
+            }
+        }
     }
+    false
 }
 
-/// A key pressed by a bridged leg.
-pub(super) fn pressed(channel: &Arc<Channel>, key: char) {
-    let meta = channel.var("bind_meta_key").and_then(|key| key.chars().next()).unwrap_or(META_KEY);
-    let Some(binding) = channel.with(|data| data.meta.press(key, meta, Instant::now())) else {
-        return;
+fn run(owner: &Arc<Channel>, pressed_by_owner: bool, binding: &Binding) {
+    let on_owner = match binding.run_on {
+        RunOn::Own => true,
+        RunOn::Partner => false,
+        RunOn::Same => pressed_by_owner,
+        RunOn::Opposite => !pressed_by_owner,
     };
-    let leg = match binding.target {
-        Target::Here => Some(Arc::clone(channel)),
-        Target::There => channel.partner(),
-    };
-    if let Some(leg) = leg {
-        broadcast(&leg, &binding.run, "aleg");
+    let leg = if on_owner { Some(Arc::clone(owner)) } else { owner.partner() };
+    let Some(leg) = leg else { return };
+    tracing::info!(
+        uuid = %leg.uuid(),
+        "{} Processing meta digit \"{}\" [{}]", leg.name(), binding.application, binding.argument
+    );
+    if binding.inline {
+        let Binding { application, argument, .. } = binding.clone();
+        let _full = leg.job(Box::new(move |session| {
+            Box::pin(async move {
+                let _moved = session.execute(&application, &argument).await;
+            })
+        }));
+    } else {
+        broadcast::run(&leg, &binding.application, &binding.argument, leg.partner().is_some());
     }
 }
 
@@ -137,52 +179,50 @@ pub(super) fn pressed(channel: &Arc<Channel>, key: char) {
 mod tests {
     use super::*;
 
-    fn press(keys: &mut MetaKeys, text: &str) -> Option<String> {
-        let now = Instant::now();
-        text.chars().fold(None, |_, key| keys.press(key, META_KEY, now)).map(|found| found.run)
-    }
-
-    #[test]
-    fn the_meta_key_and_the_bound_key_run_the_application() {
-        let mut keys = MetaKeys::default();
-        keys.bind("1 a s execute_extension::dx XML features").unwrap();
-        assert_eq!(press(&mut keys, "1"), None);
-        assert_eq!(press(&mut keys, "*2"), None);
-        assert_eq!(press(&mut keys, "*1").as_deref(), Some("execute_extension::dx XML features"));
-        assert_eq!(press(&mut keys, "1"), None, "the meta key counts once");
-    }
-
-    #[test]
-    fn the_bound_key_must_come_in_time() {
-        let mut keys = MetaKeys::default();
-        keys.bind("3 a s hangup").unwrap();
-        let now = Instant::now();
-        assert_eq!(keys.press('*', '*', now), None);
-        assert_eq!(keys.press('3', '*', now + PATIENCE + Duration::from_millis(1)), None);
-    }
-
-    #[test]
-    fn a_binding_for_the_other_leg_waits_for_it() {
-        let mut keys = MetaKeys::default();
-        keys.bind("1 b s record_session::/tmp/x.wav").unwrap();
-        assert_eq!(press(&mut keys, "*1"), None);
-        assert_eq!(keys.for_partner[0].target, Target::Here);
-        keys.bind("2 b o hangup").unwrap();
-        assert_eq!(keys.for_partner[1].target, Target::There);
-    }
-
-    #[test]
-    fn a_binding_made_for_once_works_once() {
-        let mut keys = MetaKeys::default();
-        keys.bind("1 a 1s hangup").unwrap();
-        assert_eq!(press(&mut keys, "*1").as_deref(), Some("hangup::"));
-        assert_eq!(press(&mut keys, "*1"), None);
-    }
-
-    #[test]
-    fn what_is_no_binding_is_refused() {
-        for text in ["", "1", "1 a s", "x a s hangup", "1 a s "] {
-            assert_eq!(MetaKeys::default().bind(text), None, "{text:?}");
+    fn binding(once: bool) -> Binding {
+        Binding {
+            application: "hangup".into(),
+            argument: String::new(),
+            run_on: RunOn::Same,
+            inline: false,
+            once,
         }
+    }
+
+    fn bound(once: bool) -> Keys {
+        Keys { bound: HashMap::from([('1', binding(once))]), armed: None }
+    }
+
+    #[test]
+    fn the_meta_key_and_a_bound_key_run_the_application() {
+        let (mut keys, now) = (bound(false), Instant::now());
+        assert_eq!(keys.take('*', '5', now), Verdict::Pass);
+        assert_eq!(keys.take('*', '*', now), Verdict::Used);
+        assert_eq!(keys.take('*', '1', now), Verdict::Run(binding(false)));
+        assert_eq!(keys.take('*', '1', now), Verdict::Pass);
+    }
+
+    #[test]
+    fn an_unbound_key_after_the_meta_key_is_swallowed_and_a_second_meta_key_passes() {
+        let (mut keys, now) = (bound(false), Instant::now());
+        assert_eq!(keys.take('*', '*', now), Verdict::Used);
+        assert_eq!(keys.take('*', '9', now), Verdict::Used);
+        assert_eq!(keys.take('*', '*', now), Verdict::Used);
+        assert_eq!(keys.take('*', '*', now), Verdict::Pass);
+    }
+
+    #[test]
+    fn a_late_key_is_an_ordinary_digit() {
+        let (mut keys, now) = (bound(false), Instant::now());
+        assert_eq!(keys.take('*', '*', now), Verdict::Used);
+        assert_eq!(keys.take('*', '1', now + Duration::from_secs(6)), Verdict::Pass);
+    }
+
+    #[test]
+    fn a_once_binding_works_once() {
+        let (mut keys, now) = (bound(true), Instant::now());
+        keys.take('*', '*', now);
+        assert_eq!(keys.take('*', '1', now), Verdict::Run(binding(true)));
+        assert!(keys.bound.is_empty());
     }
 }

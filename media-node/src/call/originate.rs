@@ -356,6 +356,9 @@ async fn connect_caller(session: &mut Session, winner: &Arc<Channel>) -> super::
     if let Some(sdp) = winner.var("switch_r_sdp") {
         session.channel().set_var("switch_m_sdp", sdp);
     }
+    // Media past the switch needs both legs to know how.
+    let bypass = super::bypass::is_on(winner) && super::bypass::wanted(session.channel());
+    session.channel().flags.bypass_media.store(bypass, Ordering::Relaxed);
     if winner.is_answered() { session.answer().await } else { session.pre_answer().await }
 }
 

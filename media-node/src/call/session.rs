@@ -248,10 +248,7 @@ impl Session {
                 Box::pin(self.run_answer_hooks()).await;
                 Some(Wake::Answered)
             }
-            LegEvent::Digit(digit) => {
-                self.channel.queue_digit(digit);
-                Some(Wake::Digit)
-            }
+            LegEvent::Digit(digit) => self.on_digit(digit),
             LegEvent::Media(event) => self.on_media(event),
             LegEvent::RemoteHold(on) => {
                 super::hold::remote_hold(&self.channel, on);
@@ -266,6 +263,17 @@ impl Session {
         }
     }
 
+    /// A digit of the far end: for a binding, or for whoever takes digits.
+    fn on_digit(&mut self, digit: Digit) -> Option<Wake> {
+        if super::meta::uses(&self.channel, digit)
+            || super::digit_machine::uses(&self.channel, digit)
+        {
+            return None;
+        }
+        self.channel.queue_digit(digit);
+        Some(Wake::Digit)
+    }
+
     fn on_media(&mut self, event: media::LegEvent) -> Option<Wake> {
         match event {
             media::LegEvent::Digit { digit, duration, source } => {
@@ -273,8 +281,7 @@ impl Session {
                     media::DigitSource::Rtp => DigitSource::Rtp,
                     media::DigitSource::Inband => DigitSource::Inband,
                 };
-                self.channel.queue_digit(Digit { digit: digit.as_char(), duration, source });
-                Some(Wake::Digit)
+                self.on_digit(Digit { digit: digit.as_char(), duration, source })
             }
             media::LegEvent::MediaTimeout { .. } => {
                 tracing::info!(uuid = %self.channel.uuid(), fs_level = "NOTICE", "No media on {}, hanging up", self.channel.name());

@@ -3,6 +3,7 @@
 pub mod error;
 pub mod loopback;
 pub mod null;
+pub mod pickup;
 mod resolve;
 
 pub use resolve::resolve;
@@ -15,5 +16,6 @@ use crate::switch::Switch;
 pub fn register(switch: &Arc<Switch>) {
     switch.add_endpoint(Arc::new(error::ErrorEndpoint));
     switch.add_endpoint(Arc::new(null::NullEndpoint::new(Arc::clone(switch))));
+    switch.add_endpoint(Arc::new(pickup::PickupEndpoint::new(Arc::clone(switch))));
     switch.add_endpoint(Arc::new(loopback::LoopbackEndpoint::new(Arc::clone(switch))));
 }

@@ -144,6 +144,8 @@ pub struct Settings {
     pub auto_invite_100: bool,
     /// REFER is refused.
     pub disable_transfer: bool,
+    /// Media of inbound calls goes past the switch.
+    pub inbound_bypass_media: bool,
     /// The Call-ID becomes the UUID.
     pub callid_as_uuid: bool,
     /// The UUID becomes the Call-ID.
@@ -242,6 +244,7 @@ impl Settings {
             ignore_183_nosdp: on("ignore-183nosdp", false),
             auto_invite_100: on("auto-invite-100", true),
             disable_transfer: on("disable-transfer", false),
+            inbound_bypass_media: on("inbound-bypass-media", false),
             callid_as_uuid: on("inbound-use-callid-as-uuid", false),
             uuid_as_callid: on("outbound-use-uuid-as-callid", false),
             params,

@@ -8,7 +8,7 @@ use sip::stack::{Body, DialogEvent, Ended, InDialog};
 use super::super::cause::cause_of_reason;
 use super::super::variables;
 use super::{Progress, Side, SofiaLeg, sdp_of};
-use crate::call::{Cause, Channel, Digit, DigitSource, LegEvent};
+use crate::call::{Cause, Channel, Digit, DigitSource, Indication, LegEvent, bypass};
 use crate::text;
 
 impl SofiaLeg {
@@ -58,6 +58,11 @@ impl SofiaLeg {
     pub(super) fn on_reinvite(&mut self, channel: &Arc<Channel>, offer: &InDialog) -> LegEvent {
         channel.fire_custom("sofia::reinvite", |_| {}, |_| {});
         let sdp = sdp_of(&offer.request.body, offer.request.headers.get(Name::ContentType));
+        if let (Some(sdp), true) = (&sdp, bypass::is_on(channel))
+            && self.pass_on(channel, offer, sdp)
+        {
+            return LegEvent::Other;
+        }
         let was_held = self.audio.is_held_by_peer();
         let answer = match &sdp {
             // The hold is told before our side changes, as the reference does.
@@ -81,6 +86,39 @@ impl SofiaLeg {
             Err(_) => dialog.respond(offer.id, 488, "", Headers::new(), None),
         }
         LegEvent::Other
+    }
+
+    /// Offers the other leg what this far end offers; true if there is one to ask.
+    fn pass_on(&mut self, channel: &Channel, offer: &InDialog, sdp: &str) -> bool {
+        let Some(partner) = channel.partner().filter(|partner| bypass::is_on(partner)) else {
+            return false;
+        };
+        channel.set_var("sip_reinvite_sdp", sdp);
+        channel.set_var("switch_r_sdp", sdp);
+        self.passed_on = Some(offer.id);
+        let sdp = sdp.to_owned();
+        let uuid = Arc::clone(channel.uuid());
+        let asked = partner.job(Box::new(move |session| {
+            Box::pin(async move {
+                if !session.indicate(Indication::RemoteSdp(sdp)).await {
+                    tell_peer(session.channel(), &uuid, None);
+                }
+            })
+        }));
+        asked.is_ok()
+    }
+
+    /// The other leg's answer to an offer that was passed on.
+    pub(super) fn answer_passed_on(&mut self, sdp: Option<String>) {
+        let (Some(id), Some(dialog)) = (self.passed_on.take(), &self.dialog) else { return };
+        match sdp {
+            Some(sdp) => {
+                let mut headers = Headers::new();
+                headers.push(Name::Contact, self.contact_in_dialog());
+                dialog.respond(id, 200, "OK", headers, Some(Body::sdp(sdp)));
+            }
+            None => dialog.respond(id, 488, "", Headers::new(), None),
+        }
     }
 
     pub(super) fn contact_in_dialog(&self) -> String {
@@ -206,11 +244,25 @@ impl SofiaLeg {
             DialogEvent::ReinviteDone(Ok(response)) => {
                 if let Some(sdp) = sdp_of(&response.body, response.headers.get(Name::ContentType)) {
                     channel.set_var("switch_r_sdp", sdp.as_str());
+                    if bypass::is_on(channel) {
+                        if let Some(partner) = channel.partner() {
+                            tell_peer(channel, partner.uuid(), Some(sdp));
+                        }
+                        return LegEvent::Other;
+                    }
                     let _kept = self.audio.accept(channel, &sdp);
                 }
                 LegEvent::Other
             }
-            DialogEvent::ReinviteDone(Err(_)) | DialogEvent::Prack(_) => LegEvent::Other,
+            DialogEvent::ReinviteDone(Err(_)) => {
+                if bypass::is_on(channel)
+                    && let Some(partner) = channel.partner()
+                {
+                    tell_peer(channel, partner.uuid(), None);
+                }
+                LegEvent::Other
+            }
+            DialogEvent::Prack(_) => LegEvent::Other,
             DialogEvent::Terminated(ended) => {
                 self.progress = Progress::Over;
                 channel.hangup(match ended {
@@ -222,6 +274,16 @@ impl SofiaLeg {
             }
         }
     }
+}
+
+/// Hands the answer to a passed-on offer to the leg whose far end made it.
+fn tell_peer(channel: &Channel, peer: &str, sdp: Option<String>) {
+    let Some(peer) = channel.switch().channel(peer) else { return };
+    let _full = peer.job(Box::new(move |session| {
+        Box::pin(async move {
+            let _done = session.indicate(Indication::PeerDescription(sdp)).await;
+        })
+    }));
 }
 
 /// The digit an INFO body names.

@@ -7,7 +7,7 @@ use sip::stack::{Body, Dialog};
 
 use super::super::variables;
 use super::{Progress, Side, SofiaLeg, sdp_of};
-use crate::call::{Cause, Channel};
+use crate::call::{Cause, Channel, bypass};
 
 impl SofiaLeg {
     pub(super) fn set_up_inbound(&mut self, channel: &Arc<Channel>) -> Result<(), Cause> {
@@ -21,6 +21,9 @@ impl SofiaLeg {
         }
         let sdp = sdp_of(&request.body, request.headers.get(Name::ContentType));
         let settings = self.profile.settings.load_full();
+        if settings.inbound_bypass_media {
+            channel.set_var("bypass_media", "true");
+        }
         match sdp {
             None if settings.enable_3pcc => {
                 channel.set_var("endpoint_disposition", "RECEIVED_NOSDP");
@@ -128,6 +131,12 @@ impl SofiaLeg {
 
     /// Our description for a 183 or 200.
     pub(super) fn local_description(&mut self, channel: &Channel) -> Result<String, Cause> {
+        if bypass::is_on(channel)
+            && let Some(sdp) = channel.var("switch_m_sdp")
+        {
+            channel.set_var("rtp_local_sdp_str", sdp.as_str());
+            return Ok(sdp);
+        }
         self.negotiate_late(channel)?;
         let near = channel.partner();
         if self.audio.has_remote_offer() {

@@ -39,6 +39,8 @@ pub struct SofiaLeg {
     counted: bool,
     disposition: Option<&'static str>,
     refusal: Option<Refusal>,
+    /// The far end's offer that waits for the other leg's answer.
+    passed_on: Option<sip::stack::RequestId>,
 }
 
 /// How an unanswered inbound call is refused, when not simply by its cause.
@@ -89,6 +91,7 @@ impl SofiaLeg {
             counted: false,
             disposition: None,
             refusal: None,
+            passed_on: None,
         }
     }
 
@@ -110,6 +113,7 @@ impl SofiaLeg {
             counted: false,
             disposition: None,
             refusal: None,
+            passed_on: None,
         }
     }
 
@@ -215,7 +219,14 @@ impl EndpointLeg for SofiaLeg {
                 Indication::Info { content_type, body } => self.send_info(&content_type, body),
                 Indication::PhoneEvent(_) => Err(Cause::NONE),
                 Indication::Digits(digits) => self.send_digits(channel, &digits),
-                Indication::RemoteSdp(sdp) => self.reinvite(sdp),
+                Indication::RemoteSdp(sdp) => {
+                    channel.set_var("rtp_local_sdp_str", sdp.as_str());
+                    self.reinvite(sdp)
+                }
+                Indication::PeerDescription(sdp) => {
+                    self.answer_passed_on(sdp);
+                    Ok(())
+                }
                 Indication::LocalMedia => {
                     let sdp = self.audio.offer(channel, None).map_err(|_| Cause::NONE)?;
                     self.reinvite(sdp)

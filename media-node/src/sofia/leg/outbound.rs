@@ -10,7 +10,7 @@ use sip::stack::{Body, Dialog, Failure};
 use super::super::cause::{cause_of, cause_of_reason};
 use super::super::variables::{self, Local};
 use super::{Progress, Side, SofiaLeg, sdp_of};
-use crate::call::{Cause, Channel, LegEvent};
+use crate::call::{Cause, Channel, LegEvent, bypass};
 
 impl SofiaLeg {
     pub(super) fn start_outbound(&mut self, channel: &Arc<Channel>) -> Result<(), Cause> {
@@ -21,13 +21,25 @@ impl SofiaLeg {
             gateway.counters.calls_out.fetch_add(1, Ordering::Relaxed);
         }
         let Some(mut spec) = invite.take() else { return Err(Cause::WRONG_CALL_STATE) };
-        let codecs = self.profile.settings.load().outbound_codecs.clone();
-        self.audio.use_codecs(channel, &codecs);
         let near =
             channel.var("originating_leg_uuid").and_then(|uuid| channel.switch().channel(&uuid));
-        let sdp = match channel.var("bypass_sdp") {
-            Some(sdp) => sdp,
-            None => self.audio.offer(channel, near.as_deref())?,
+        let direct = near
+            .as_deref()
+            .filter(|caller| bypass::wanted(caller) || channel.is_true("bypass_media"))
+            .and_then(|caller| caller.var("switch_r_sdp"));
+        let sdp = match direct {
+            Some(sdp) => {
+                channel.flags.bypass_media.store(true, Ordering::Relaxed);
+                channel.set_var("rtp_local_sdp_str", sdp.as_str());
+                channel.set_var("audio_media_flow", "sendrecv");
+                channel.set_var("video_media_flow", "inactive");
+                sdp
+            }
+            None => {
+                let codecs = self.profile.settings.load().outbound_codecs.clone();
+                self.audio.use_codecs(channel, &codecs);
+                self.audio.offer(channel, near.as_deref())?
+            }
         };
         crate::sofia::outbound::finish_headers(channel, &self.profile, &mut spec);
         spec.body = Some(Body::sdp(sdp));
@@ -95,7 +107,9 @@ impl SofiaLeg {
                     self.audio.show_offered(channel, &sdp);
                     channel.set_var("endpoint_disposition", "EARLY MEDIA");
                     channel.announce_pre_answer();
-                    if let Err(cause) = self.audio.accept(channel, &sdp) {
+                    if !bypass::is_on(channel)
+                        && let Err(cause) = self.audio.accept(channel, &sdp)
+                    {
                         channel.hangup(cause);
                         return LegEvent::Other;
                     }
@@ -122,13 +136,15 @@ impl SofiaLeg {
         if let Some(sdp) = sdp_of(&response.body, response.headers.get(Name::ContentType)) {
             let same = channel.var("switch_r_sdp").is_some_and(|old| old == sdp);
             channel.set_var("switch_r_sdp", sdp.as_str());
-            if (!same || self.progress < Progress::EarlyMedia)
+            if bypass::is_on(channel) {
+                self.audio.show_offered(channel, &sdp);
+            } else if (!same || self.progress < Progress::EarlyMedia)
                 && let Err(cause) = self.audio.accept(channel, &sdp)
             {
                 channel.hangup(cause);
                 return LegEvent::Other;
             }
-        } else if self.audio.agreed.is_none() {
+        } else if self.audio.agreed.is_none() && !bypass::is_on(channel) {
             channel.hangup(Cause::INCOMPATIBLE_DESTINATION);
             return LegEvent::Other;
         }

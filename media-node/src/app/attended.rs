@@ -1,0 +1,160 @@
+//! `att_xfer`: talk to somebody first, then hand the partner over.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::{App, Flags};
+use crate::app;
+use crate::call::originate::{self, Request};
+use crate::call::{AppResult, Cause, Channel, Interrupt, Session, State, bridge};
+
+/// The family.
+pub const APPS: &[App] =
+    &[app!("att_xfer", "mod_dptools", Flags::NONE, "<channel_url>", "Attended Transfer", att_xfer)];
+
+/// How long the one consulted may take to be ready for its new partner.
+const HANDOVER: Duration = Duration::from_secs(5);
+
+fn key(channel: &Channel, name: &str, default: char) -> char {
+    channel.var(name).and_then(|text| text.chars().next()).unwrap_or(default)
+}
+
+async fn att_xfer(session: &mut Session, argument: &str) -> AppResult {
+    let own = Arc::clone(session.channel());
+    own.unset_var("att_xfer_result");
+    let partner = own.partner();
+    let was_originator = own.flags.bridge_originator.load(Ordering::Relaxed);
+    if let Some(partner) = &partner {
+        own.set_var("soft_holding_uuid", &**partner.uuid());
+        partner.flags.awaited.store(true, Ordering::Relaxed);
+        if let Some(media) = own.media() {
+            let _gone = media.unbridge();
+        }
+    }
+    let other = own.with(|data| data.other.clone());
+    let result = consult(session, argument, partner.as_ref()).await;
+    own.unset_var("soft_holding_uuid");
+    if let Some(partner) = &partner
+        && partner.is_up()
+        && own.is_up()
+    {
+        // Back to the first conversation.
+        partner.flags.awaited.store(false, Ordering::Relaxed);
+        own.flags.bridge_originator.store(was_originator, Ordering::Relaxed);
+        own.with(|data| {
+            data.bridged_to = Some(Arc::clone(partner.uuid()));
+            data.other = other;
+        });
+        own.set_var("signal_bond", &**partner.uuid());
+        own.set_var("bridge_to", &**partner.uuid());
+        bridge::digits_changed(&own);
+        partner.notify();
+    }
+    result
+}
+
+async fn consult(session: &mut Session, target: &str, partner: Option<&Arc<Channel>>) -> AppResult {
+    let own = Arc::clone(session.channel());
+    let timeout = own
+        .var("attxfer_originate_timeout")
+        .and_then(|text| u64::try_from(crate::text::int(&text)).ok())
+        .filter(|&seconds| seconds > 0)
+        .map(Duration::from_secs);
+    let request = Request { dial: target.to_owned(), timeout, ..Request::default() };
+    let switch = Arc::clone(session.switch());
+    let outcome = originate::originate(&switch, &request, Some(session)).await;
+    session.ring_wait(false);
+    let peer = match outcome {
+        Ok(peer) => peer,
+        Err(_) => {
+            own.set_var("att_xfer_result", "failure");
+            if let Some(partner) = partner
+                && !own.is_up()
+            {
+                partner.flags.awaited.store(false, Ordering::Relaxed);
+                partner.hangup(Cause::NORMAL_CLEARING);
+            }
+            return session.check();
+        }
+    };
+    let Some(partner) = partner else {
+        own.set_var("att_xfer_result", "success");
+        return session.bridge_to(&peer).await;
+    };
+    peer.set_var("att_xfer_peer_uuid", &**partner.uuid());
+    peer.flags.awaited.store(true, Ordering::Relaxed);
+    let [done, cancel, conference] = [
+        key(&own, "attxfer_hangup_key", '*'),
+        key(&own, "attxfer_cancel_key", '#'),
+        key(&own, "attxfer_conf_key", '0'),
+    ];
+    let keys: String = [done, cancel, conference].iter().collect();
+    let pressed = session.bridge_until(&peer, &keys).await;
+    match pressed {
+        Ok(Some(key)) if key == done => {
+            own.set_var("att_xfer_result", "success");
+            own.hangup(Cause::NORMAL_CLEARING);
+            hand_over(&peer, partner);
+            Err(Interrupt::Hangup)
+        }
+        Ok(Some(key)) if key == conference => {
+            own.set_var("att_xfer_result", "success");
+            join_three_way(&peer, &own);
+            Ok(())
+        }
+        Ok(_) => {
+            own.set_var("att_xfer_result", "failure");
+            peer.hangup(Cause::NORMAL_CLEARING);
+            session.check()
+        }
+        Err(interrupt) => {
+            if interrupt == Interrupt::Hangup && peer.is_up() && partner.is_up() {
+                own.set_var("att_xfer_result", "success");
+                hand_over(&peer, partner);
+            } else {
+                peer.hangup(Cause::NORMAL_CLEARING);
+                partner.flags.awaited.store(false, Ordering::Relaxed);
+                partner.notify();
+            }
+            Err(interrupt)
+        }
+    }
+}
+
+/// The one consulted and the one who waits come together.
+fn hand_over(peer: &Arc<Channel>, partner: &Arc<Channel>) {
+    partner.flags.transferred.store(true, Ordering::Relaxed);
+    let (peer, partner) = (Arc::clone(peer), Arc::clone(partner));
+    tokio::spawn(async move {
+        let mut watch = peer.watch();
+        let parked = async {
+            while peer.is_up() && peer.running() != State::Park {
+                if watch.changed().await.is_err() {
+                    return;
+                }
+            }
+        };
+        let _late = tokio::time::timeout(HANDOVER, parked).await;
+        if peer.is_up() && partner.is_up() {
+            bridge::uuid_bridge(&peer, &partner);
+            partner.flags.awaited.store(false, Ordering::Relaxed);
+        } else {
+            partner.flags.awaited.store(false, Ordering::Relaxed);
+            peer.hangup(Cause::NORMAL_CLEARING);
+            partner.hangup(Cause::NORMAL_CLEARING);
+        }
+    });
+}
+
+/// The one consulted joins the first conversation.
+fn join_three_way(peer: &Arc<Channel>, own: &Channel) {
+    peer.with(|data| {
+        data.extension = Some(crate::call::Extension {
+            name: "three_way".into(),
+            number: "three_way".into(),
+            applications: [("three_way".to_owned(), own.uuid().to_string())].into(),
+        });
+    });
+    peer.set_state(State::Execute);
+}

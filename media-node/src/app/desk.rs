@@ -1,0 +1,137 @@
+//! What a desk phone's keys would do: `soft_hold`, `presence`, `privacy`.
+
+use std::sync::Arc;
+
+use esl_server::event::{Event, EventName};
+
+use super::play::{Ended, Keys, Play};
+use super::{App, Flags};
+use crate::app;
+use crate::call::{AppResult, Session, bridge, broadcast};
+use crate::text;
+
+/// The family.
+pub const APPS: &[App] = &[
+    app!(
+        "soft_hold",
+        "mod_dptools",
+        Flags::NO_MEDIA,
+        "<unhold key> [<moh_a>] [<moh_b>]",
+        "Put a bridged channel on hold",
+        soft_hold
+    ),
+    app!(
+        "presence",
+        "mod_dptools",
+        ANYTIME,
+        "<rpid> <status> [<id>]",
+        "Send Presence",
+        presence
+    ),
+    app!(
+        "privacy",
+        "mod_dptools",
+        ANYTIME,
+        "off|on|name|full|number",
+        "Set caller privacy on calls",
+        privacy
+    ),
+];
+
+const ANYTIME: Flags = Flags::NO_MEDIA.and(Flags::ROUTING);
+
+/// Both legs of a conversation hear music until this one presses the key.
+async fn soft_hold(session: &mut Session, argument: &str) -> AppResult {
+    let own = Arc::clone(session.channel());
+    let words = text::words(argument, 3);
+    let (Some(key), Some(partner)) = (words.first(), own.partner()) else {
+        tracing::warn!(uuid = %own.uuid(), "soft_hold: no key, or not bridged");
+        return Ok(());
+    };
+    let music = |at: usize, leg: &crate::call::Channel| {
+        words
+            .get(at)
+            .cloned()
+            .or_else(|| leg.lookup("hold_music"))
+            .filter(|music| !music.is_empty() && !music.eq_ignore_ascii_case("silence"))
+    };
+    own.set_var("soft_holding_uuid", &**partner.uuid());
+    if let Some(music) = music(2, &partner) {
+        broadcast::run(&partner, "endless_playback", &music, false);
+    }
+    let own_music = music(1, &own).unwrap_or_else(|| "silence_stream://-1".to_owned());
+    let result = wait_for_key(session, key, &own_music).await;
+    own.unset_var("soft_holding_uuid");
+    partner.break_media(false);
+    if own.is_up() && partner.is_up() {
+        bridge::digits_changed(&own);
+    }
+    result
+}
+
+async fn wait_for_key(session: &mut Session, key: &str, music: &str) -> AppResult {
+    loop {
+        let play = Play { times: None, announced: false, ..Play::once(music, Keys::Stop(key)) };
+        match session.play(play).await? {
+            Ended::Key(_) | Ended::Broken => return Ok(()),
+            Ended::Done => {}
+            Ended::NotFound | Ended::Failed => {
+                session.wait(None).await?;
+                while let Some(digit) = session.take_digit() {
+                    if key.contains(digit.digit) {
+                        return Ok(());
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Tells subscribers what this leg's user does.
+async fn presence(session: &mut Session, argument: &str) -> AppResult {
+    let words = text::words(argument, 3);
+    let channel = session.channel();
+    let (Some(rpid), Some(status)) = (words.first(), words.get(1)) else {
+        tracing::error!(uuid = %channel.uuid(), "USAGE: <rpid> <status> [<id>]");
+        return Ok(());
+    };
+    let id = words.get(2).cloned().or_else(|| channel.var("presence_id"));
+    let Some(id) = id else { return Ok(()) };
+    let bus = &channel.switch().bus;
+    if !bus.wants(EventName::PresenceIn) {
+        bus.skip();
+        return Ok(());
+    }
+    let mut event = Event::new(EventName::PresenceIn);
+    esl_server::stamp!(bus, &mut event);
+    channel.describe(&mut event);
+    event.push("proto", "any");
+    event.push("login", channel.name());
+    event.push("from", id);
+    event.push("rpid", rpid.clone());
+    event.push("status", status.clone());
+    event.push("event_type", "presence");
+    event.push("alt_event_type", "dialog");
+    bus.deliver(event);
+    Ok(())
+}
+
+async fn privacy(session: &mut Session, argument: &str) -> AppResult {
+    let what = argument.trim().to_ascii_lowercase();
+    let (name, number) = match what.as_str() {
+        "name" => (true, false),
+        "number" => (false, true),
+        "on" | "full" | "yes" | "true" => (true, true),
+        _ => (false, false),
+    };
+    session.channel().with(|data| {
+        if let Some(profile) = &mut data.profile {
+            profile.hide_name = name;
+            profile.hide_number = number;
+            if what == "full" {
+                profile.screen = true;
+            }
+        }
+    });
+    Ok(())
+}

@@ -1,0 +1,324 @@
+//! Phrase macros: the `phrase` application and `phrase:` in playback strings.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use dialplan_xml::Node;
+use dialplan_xml::regex::{Pattern, substitute};
+
+use super::play::{Ended, Keys, Play, terminators};
+use super::say::{self, Saying};
+use super::{App, Flags};
+use crate::app;
+use crate::call::{AppResult, Channel, Interrupt, Session};
+use crate::text;
+
+/// The family.
+pub const APPS: &[App] = &[
+    app!("phrase", "mod_dptools", Flags::NONE, "<macro_name>,<data>", "Say a Phrase", phrase),
+    app!("speak", "mod_dptools", Flags::NONE, "<engine>|<voice>|<text>", "Speak text", speak_text),
+];
+
+/// Steps one macro may have, all inputs together.
+const MAX_STEPS: usize = 512;
+
+/// One thing a macro does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Step {
+    Play(String),
+    Say { kind: String, method: String, text: String },
+    Speak(String),
+    Execute { application: String, argument: String },
+    Pause(u64),
+    Break,
+}
+
+/// A macro as it applies to some data.
+#[derive(Debug, Default)]
+struct Script {
+    steps: Vec<Step>,
+    sound_prefix: Option<String>,
+    say_module: String,
+}
+
+/// The macro of that name in that language.
+fn find<'t>(
+    languages: Option<Node<'t>>,
+    language: &str,
+    name: &str,
+) -> Option<(Node<'t>, Node<'t>)> {
+    let language = languages?.find("language", "name", language)?;
+    let holder = language.child("phrases").and_then(|phrases| phrases.child("macros"));
+    let found =
+        holder.into_iter().chain(language.children_named("macros")).chain([language]).find_map(
+            |holder| {
+                holder
+                    .children_named("macro")
+                    .find(|found| found.attr_or_empty("name").eq_ignore_ascii_case(name))
+            },
+        )?;
+    Some((language, found))
+}
+
+/// What the macro says about `data`.
+fn compile(language: Node<'_>, found: Node<'_>, data: &str) -> Script {
+    let mut script = Script {
+        steps: Vec::new(),
+        sound_prefix: language
+            .attr("sound-prefix")
+            .or_else(|| language.attr("sound-path"))
+            .or_else(|| language.attr("sound_prefix"))
+            .map(str::to_owned),
+        say_module: language
+            .attr("say-module")
+            .or_else(|| language.attr("module"))
+            .unwrap_or_else(|| language.attr_or_empty("name"))
+            .to_owned(),
+    };
+    let pause = |node: Node<'_>| {
+        node.attr("pause").and_then(|ms| u64::try_from(text::int(ms)).ok()).filter(|&ms| ms > 0)
+    };
+    let between = pause(found);
+    for input in found.children_named("input") {
+        let pattern = input.attr("pattern").unwrap_or(".*");
+        let Ok(pattern) = Pattern::cached(pattern) else { continue };
+        let captures = pattern.captures(data);
+        let branch = if captures.is_some() { "match" } else { "nomatch" };
+        let between = pause(input).or(between);
+        for action in
+            input.children_named(branch).flat_map(|branch| branch.children_named("action"))
+        {
+            let raw = action.attr_or_empty("data");
+            let text = captures.as_ref().map_or_else(|| raw.to_owned(), |c| substitute(raw, c));
+            let attr = |name: &str| action.attr_or_empty(name).to_owned();
+            let step = match action.attr_or_empty("function") {
+                "play-file" => Step::Play(text),
+                "say" => Step::Say { kind: attr("type"), method: attr("method"), text },
+                "speak-text" => Step::Speak(text),
+                "execute" => {
+                    let (application, argument) = match text.split_once(['(', ' ']) {
+                        Some((app, rest)) => (app, rest.strip_suffix(')').unwrap_or(rest)),
+                        None => (text.as_str(), ""),
+                    };
+                    Step::Execute {
+                        application: application.to_owned(),
+                        argument: argument.to_owned(),
+                    }
+                }
+                "sleep" => Step::Pause(u64::try_from(text::int(&text)).unwrap_or(0)),
+                "break" => Step::Break,
+                _ => continue,
+            };
+            if script.steps.len() >= MAX_STEPS {
+                return script;
+            }
+            let ends = step == Step::Break;
+            script.steps.push(step);
+            if ends {
+                return script;
+            }
+            if let Some(ms) = between {
+                script.steps.push(Step::Pause(ms));
+            }
+        }
+        if captures.is_some() && input.attr("break_on_match").is_some_and(text::is_true) {
+            break;
+        }
+    }
+    script
+}
+
+/// The language of a macro: `name@lang`, the channel's, the default.
+fn language_of(channel: &Channel, given: Option<&str>) -> String {
+    given
+        .map(str::to_owned)
+        .or_else(|| channel.lookup("language"))
+        .or_else(|| channel.lookup("default_language"))
+        .unwrap_or_else(|| "en".to_owned())
+}
+
+/// Plays the macro `name[@lang]` about `data`. [`Ended::NotFound`] when there is no such macro.
+///
+/// # Errors
+/// [`Interrupt`] when the call ended or moved.
+pub async fn run(
+    session: &mut Session,
+    name: &str,
+    data: &str,
+    keys: Keys<'_>,
+) -> Result<Ended, Interrupt> {
+    let channel = Arc::clone(session.channel());
+    let data = session.expand(data).into_owned();
+    let (name, given) =
+        name.split_once('@').map_or((name, None), |(name, lang)| (name, Some(lang)));
+    let language = language_of(&channel, given);
+    let script = {
+        let config = session.switch().config.load();
+        find(config.tree.section("languages"), &language, name)
+            .or_else(|| find(config.tree.section("phrases"), &language, name))
+            .map(|(language, found)| compile(language, found, &data))
+    };
+    let Some(script) = script else {
+        tracing::error!(uuid = %channel.uuid(), "Can't find macro {name}.");
+        return Ok(Ended::NotFound);
+    };
+    let before = channel.var("sound_prefix");
+    if let Some(prefix) = &script.sound_prefix {
+        channel.set_var("sound_prefix", prefix.as_str());
+    }
+    let result = perform(session, &script, keys).await;
+    if script.sound_prefix.is_some() {
+        channel.set_var("sound_prefix", before.unwrap_or_default());
+    }
+    result
+}
+
+async fn perform(
+    session: &mut Session,
+    script: &Script,
+    keys: Keys<'_>,
+) -> Result<Ended, Interrupt> {
+    for step in &script.steps {
+        let ended = match step {
+            Step::Play(file) => {
+                let file = session.expand(file).into_owned();
+                session.play(Play::once(&file, keys)).await?
+            }
+            Step::Say { kind, method, text } => {
+                let text = session.expand(text).into_owned();
+                let saying = Saying { language: &script.say_module, kind, method, text: &text };
+                say::speak(session, &saying, keys).await?
+            }
+            Step::Speak(text) => {
+                no_engine(session.channel(), text);
+                Ended::Failed
+            }
+            Step::Execute { application, argument } => {
+                session.execute(application, argument).await?;
+                Ended::Done
+            }
+            Step::Pause(ms) => {
+                session.sleep(Duration::from_millis(*ms)).await?;
+                Ended::Done
+            }
+            Step::Break => return Ok(Ended::Done),
+        };
+        let typed =
+            matches!(keys, Keys::Any) && session.channel().with(|data| !data.digits.is_empty());
+        if matches!(ended, Ended::Key(_) | Ended::Broken) || typed {
+            return Ok(if typed { Ended::Key(None) } else { ended });
+        }
+    }
+    Ok(Ended::Done)
+}
+
+/// A macro for other applications: keys are left to them.
+///
+/// # Errors
+/// [`Interrupt`] when the call ended or moved.
+pub async fn speak(session: &mut Session, name: &str, data: &str) -> Result<Ended, Interrupt> {
+    Box::pin(run(session, name, data, Keys::Any)).await
+}
+
+/// What `phrase:` and `say:` strings name instead of a file; `None` for anything else.
+///
+/// # Errors
+/// [`Interrupt`] when the call ended or moved.
+pub async fn play_special(
+    session: &mut Session,
+    text: &str,
+    keys: Keys<'_>,
+) -> Option<Result<Ended, Interrupt>> {
+    if let Some(rest) = text.strip_prefix("phrase:") {
+        let (name, data) = rest.split_once(':').unwrap_or((rest, ""));
+        return Some(run(session, name, data, keys).await);
+    }
+    let rest = text.strip_prefix("say:")?;
+    no_engine(session.channel(), rest);
+    Some(Ok(Ended::Failed))
+}
+
+/// There is no speech engine; the words are lost, as with a reference that has none loaded.
+fn no_engine(channel: &Channel, text: &str) {
+    let engine = channel.lookup("tts_engine").unwrap_or_default();
+    tracing::error!(uuid = %channel.uuid(), "Invalid TTS module {engine}! Cannot speak: {text}");
+}
+
+async fn phrase(session: &mut Session, argument: &str) -> AppResult {
+    let (name, data) = argument.split_once(',').unwrap_or((argument, ""));
+    let channel = Arc::clone(session.channel());
+    let keys = terminators(&channel);
+    let result = run(session, name.trim(), data, Keys::Stop(&keys)).await;
+    if let Ok(Ended::Key(Some(key))) = &result {
+        channel.set_var("playback_terminator_used", key.to_string());
+    }
+    session.respond(match &result {
+        Ok(Ended::NotFound) => "NOTHING",
+        Ok(Ended::Failed) | Err(_) => "UNKNOWN ERROR",
+        Ok(_) => "PHRASE PLAYED",
+    });
+    result.map(drop)
+}
+
+async fn speak_text(session: &mut Session, argument: &str) -> AppResult {
+    let channel = Arc::clone(session.channel());
+    let mut parts = argument.splitn(3, '|');
+    let (first, second, third) = (parts.next(), parts.next(), parts.next());
+    let (engine, text) = match (first, second, third) {
+        (Some(engine), Some(_), Some(text)) => (Some(engine.to_owned()), text),
+        (Some(engine), Some(text), None) => (Some(engine.to_owned()), text),
+        _ => (channel.lookup("tts_engine"), argument),
+    };
+    match engine.filter(|engine| !engine.is_empty()) {
+        Some(engine) => {
+            tracing::error!(uuid = %channel.uuid(), "Invalid TTS module {engine}! Cannot speak: {text}");
+        }
+        None => tracing::error!(uuid = %channel.uuid(), "Invalid Params!"),
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const XML: &str = r#"<language name="en" say-module="en" sound-prefix="/snd">
+      <phrases><macros><macro name="Count" pause="100">
+        <input pattern="^(\d+)$"><match>
+          <action function="play-file" data="have.wav"/>
+          <action function="say" data="$1" method="pronounced" type="items"/>
+        </match><nomatch><action function="execute" data="sleep(100)"/></nomatch></input>
+      </macro></macros></phrases></language>"#;
+
+    fn steps(data: &str) -> Vec<Step> {
+        let text = format!("<section name=\"languages\">{XML}</section>");
+        let document = format!("<document type=\"freeswitch/xml\">{text}</document>");
+        let loaded = dialplan_xml::parse_document(
+            document.as_bytes(),
+            "test",
+            std::path::Path::new("/"),
+            dialplan_xml::Globals::default(),
+            &dialplan_xml::LoadOptions::default(),
+        );
+        let tree = loaded.tree.unwrap();
+        let section = tree.section("languages");
+        let (language, found) = find(section, "en", "count").unwrap();
+        assert!(find(section, "de", "count").is_none());
+        compile(language, found, data).steps
+    }
+
+    #[test]
+    fn a_match_says_what_it_captured_with_pauses_between() {
+        let say = Step::Say { kind: "items".into(), method: "pronounced".into(), text: "7".into() };
+        assert_eq!(
+            steps("7"),
+            [Step::Play("have.wav".into()), Step::Pause(100), say, Step::Pause(100)]
+        );
+    }
+
+    #[test]
+    fn no_match_takes_the_other_branch() {
+        let execute = Step::Execute { application: "sleep".into(), argument: "100".into() };
+        assert_eq!(steps("x"), [execute, Step::Pause(100)]);
+    }
+}

@@ -1,0 +1,85 @@
+//! `pickup/<key>`: a leg that rings nowhere and waits for the `pickup` application.
+
+use std::sync::Arc;
+
+use crate::BoxFuture;
+use crate::call::{
+    Cause, Channel, Direction, Endpoint, EndpointLeg, Indication, LegEvent, OutgoingCall, Session,
+};
+use crate::switch::Switch;
+
+/// The endpoint.
+pub struct PickupEndpoint {
+    switch: Arc<Switch>,
+}
+
+impl PickupEndpoint {
+    /// The endpoint of that switch.
+    #[must_use]
+    pub fn new(switch: Arc<Switch>) -> Self {
+        Self { switch }
+    }
+}
+
+/// The longest waiting leg of that key.
+#[must_use]
+pub fn waiting(switch: &Switch, key: &str) -> Option<Arc<Channel>> {
+    let name = format!("pickup/{key}");
+    switch
+        .channels()
+        .into_iter()
+        .filter(|leg| leg.is_up() && leg.name() == name)
+        .min_by_key(|leg| leg.session_id())
+}
+
+impl Endpoint for PickupEndpoint {
+    fn name(&self) -> &'static str {
+        "pickup"
+    }
+
+    fn module(&self) -> &'static str {
+        "mod_dptools"
+    }
+
+    fn outgoing(&self, call: OutgoingCall) -> BoxFuture<'_, Result<Session, Cause>> {
+        Box::pin(async move {
+            let name = format!("pickup/{}", call.destination);
+            let (channel, inbox) =
+                self.switch.new_channel(Direction::Outbound, name.clone(), call.uuid.as_deref())?;
+            let mut profile = call.profile;
+            profile.destination_number = call.destination;
+            profile.uuid = channel.uuid().to_string();
+            profile.chan_name = name;
+            channel.with(|data| data.profile = Some(profile));
+            Ok(Session::new(channel, Box::new(PickupLeg), inbox))
+        })
+    }
+}
+
+struct PickupLeg;
+
+impl EndpointLeg for PickupLeg {
+    fn kind(&self) -> &'static str {
+        "pickup"
+    }
+
+    fn on_init<'a>(&'a mut self, _channel: &'a Arc<Channel>) -> BoxFuture<'a, Result<(), Cause>> {
+        Box::pin(async { Ok(()) })
+    }
+
+    fn on_hangup<'a>(&'a mut self, _channel: &'a Arc<Channel>, _cause: Cause) -> BoxFuture<'a, ()> {
+        Box::pin(async {})
+    }
+
+    fn indicate<'a>(
+        &'a mut self,
+        _channel: &'a Arc<Channel>,
+        _what: Indication,
+    ) -> BoxFuture<'a, Result<(), Cause>> {
+        Box::pin(async { Ok(()) })
+    }
+
+    fn event<'a>(&'a mut self, _channel: &'a Arc<Channel>) -> BoxFuture<'a, LegEvent> {
+        Box::pin(std::future::pending())
+    }
+}
