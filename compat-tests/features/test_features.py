@@ -156,3 +156,20 @@ def test_a_menu_takes_choices_and_gives_up_on_wrong_ones(site, esl):
 def test_a_number_is_said_as_a_list_of_files(site):
     said = site.switch.api("say_string en.wav en NUMBER PRONOUNCED 12")
     assert said.strip() == "file_string://digits/12.wav"
+
+
+def test_an_invite_with_replaces_takes_a_leg_over(site, esl):
+    near, far, uuid, _, _ = bridged(site, esl)
+    talk(near, far)
+    replaces = f"Replaces: {near.call_id};to-tag=x;from-tag={near.tag}"
+    taker = site.phone().invite("anything", extra=[replaces])
+    taker.wait(200)
+    near.wait_end()
+    talk(taker, far)
+    taker.hangup()
+    far.wait_end()
+
+
+def test_an_invite_that_replaces_nothing_is_refused(site):
+    call = site.phone().invite("park", extra=["Replaces: nobody;to-tag=x;from-tag=y"])
+    call.wait(481)

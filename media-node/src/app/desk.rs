@@ -20,14 +20,7 @@ pub const APPS: &[App] = &[
         "Put a bridged channel on hold",
         soft_hold
     ),
-    app!(
-        "presence",
-        "mod_dptools",
-        ANYTIME,
-        "<rpid> <status> [<id>]",
-        "Send Presence",
-        presence
-    ),
+    app!("presence", "mod_dptools", ANYTIME, "<rpid> <status> [<id>]", "Send Presence", presence),
     app!(
         "privacy",
         "mod_dptools",

@@ -169,7 +169,13 @@ fn load(session: &Session, name: &str) -> Option<Menu> {
 }
 
 fn fire(channel: &Channel, subclass: &str, name: &str) {
-    channel.fire_custom(subclass, |_| {}, |event| drop(event.push("Menu-Name", name.to_owned())));
+    channel.fire_custom(
+        subclass,
+        |_| {},
+        |event| {
+            event.push("Menu-Name", name.to_owned());
+        },
+    );
 }
 
 async fn sound(session: &mut Session, file: &str) -> AppResult {

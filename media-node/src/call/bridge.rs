@@ -186,10 +186,10 @@ pub(super) fn fire_bridge(own: &Channel, name: EventName, peer: &Channel) {
 }
 
 pub(super) fn connect_media(own: &Channel, peer: &Channel) {
-    let by_task = [own, peer]
-        .iter()
-        .any(|leg| leg.with(|data| !data.meta.is_empty() || !data.digit_machine.is_empty())
-            || leg.is_true("bridge_filter_dtmf"));
+    let by_task = [own, peer].iter().any(|leg| {
+        leg.with(|data| !data.meta.is_empty() || !data.digit_machine.is_empty())
+            || leg.is_true("bridge_filter_dtmf")
+    });
     for leg in [own, peer] {
         leg.flags.digits_by_task.store(by_task, Ordering::Relaxed);
     }
@@ -311,12 +311,23 @@ pub async fn after_bridge(session: &mut Session, peer: &Arc<Channel>) -> AppResu
 /// Joins two existing legs, taking each out of what it does (`uuid_bridge`). `a` becomes the originator.
 pub fn uuid_bridge(a: &Arc<Channel>, b: &Arc<Channel>) {
     let (from, to) = (a.profile(), b.profile());
-    renew_profile(a, b, &from, None, &to);
-    let shown = Some((from.callee_id_name.clone(), from.callee_id_number.clone()));
-    renew_profile(b, a, &to, shown, &to);
-    let (from, to) = (a.profile(), b.profile());
-    a.with(|data| data.other = Some((OtherType::Originatee, to)));
-    b.with(|data| data.other = Some((OtherType::Originator, from)));
+    a.set_var("uuid_bridge", &**b.uuid());
+    renew_profile(a, b, &from, &to);
+    renew_profile(b, a, &to, &to);
+    // Each leg shows the other as it was, `b` to `a` with the callee for a caller.
+    let or_unknown = |text: &str| if text.is_empty() { "Unknown" } else { text }.to_owned();
+    let mut shown = b.profile();
+    shown.transfer_source.clear();
+    shown.caller_id_name = or_unknown(&from.callee_id_name);
+    shown.caller_id_number = or_unknown(&from.callee_id_number);
+    b.set_vars([
+        ("original_caller_id_name", shown.caller_id_name.clone()),
+        ("original_caller_id_number", shown.caller_id_number.clone()),
+    ]);
+    let mut seen = from;
+    seen.times = super::profile::Times::default();
+    a.with(|data| data.other = Some((OtherType::Originatee, shown)));
+    b.with(|data| data.other = Some((OtherType::Originator, seen)));
     for leg in [a, b] {
         leg.flags.transferred.store(true, Ordering::Relaxed);
     }
@@ -340,24 +351,24 @@ pub fn uuid_bridge(a: &Arc<Channel>, b: &Arc<Channel>) {
     });
 }
 
-/// A new profile for a leg that is taken out of its call: `shown` is what becomes its caller id (`Unknown` if empty),
-/// `callee` whose caller id becomes its callee id.
+/// A new profile for a leg that is taken out of its call: `callee`'s caller id becomes its callee id.
 fn renew_profile(
     leg: &Arc<Channel>,
     other: &Channel,
     old: &super::CallerProfile,
-    shown: Option<(String, String)>,
     callee: &super::CallerProfile,
 ) {
     let source = format!("{}:{}:uuid_br:{}", clock::now_secs(), old.id, other.uuid());
     leg.set_vars([
+        ("bridge_channel", other.name()),
+        ("bridge_uuid", other.uuid().to_string()),
+        ("signal_bond", other.uuid().to_string()),
         ("original_destination_number", old.destination_number.clone()),
         ("original_caller_id_name", old.caller_id_name.clone()),
         ("original_caller_id_number", old.caller_id_number.clone()),
     ]);
     leg.push_var("transfer_history", &source);
     leg.set_var("transfer_source", source.clone());
-    let or_unknown = |text: String| if text.is_empty() { "Unknown".to_owned() } else { text };
     leg.with(|data| {
         let mut profile = old.clone();
         profile.id = clock::new_uuid();
@@ -367,10 +378,6 @@ fn renew_profile(
         profile.times.bridged = 0;
         profile.callee_id_name.clone_from(&callee.caller_id_name);
         profile.callee_id_number.clone_from(&callee.caller_id_number);
-        if let Some((name, number)) = shown {
-            profile.caller_id_name = or_unknown(name);
-            profile.caller_id_number = or_unknown(number);
-        }
         data.past_profiles.push(old.clone());
         data.profile = Some(profile);
     });
@@ -397,6 +404,7 @@ async fn originator_step(session: &mut Session, peer: Arc<Channel>) -> AppResult
         return after_uuid_bridge(session).await;
     }
     own.flags.transferred.store(false, Ordering::Relaxed);
+    own.unset_var("uuid_bridge");
     let result = session.bridge_to(&peer).await;
     result?;
     after_uuid_bridge(session).await

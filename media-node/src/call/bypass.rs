@@ -64,8 +64,7 @@ pub fn media(channel: &Arc<Channel>) {
     {
         // Two hibernating legs become an ordinary bridge, the originator first.
         let leads = channel.flags.bridge_originator.load(Ordering::Relaxed);
-        let (a, b) =
-            if leads { (channel, &partner) } else { (&partner, channel) };
+        let (a, b) = if leads { (channel, &partner) } else { (&partner, channel) };
         bridge::uuid_bridge(a, b);
     }
 }
@@ -115,9 +114,8 @@ pub(super) async fn signal_bridge(session: &mut Session, peer: &Arc<Channel>) ->
 /// CS_HIBERNATE of either leg.
 pub(super) async fn hibernate(session: &mut Session) -> AppResult {
     let own = Arc::clone(&session.channel);
-    let partner = own
-        .with(|data| data.signal_bond.clone())
-        .and_then(|uuid| own.switch().channel(&uuid));
+    let partner =
+        own.with(|data| data.signal_bond.clone()).and_then(|uuid| own.switch().channel(&uuid));
     let leads = own.flags.bridge_originator.load(Ordering::Relaxed);
     let Some(partner) = partner else {
         loop {

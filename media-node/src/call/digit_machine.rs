@@ -183,8 +183,9 @@ fn typed(held: &[Digit]) -> String {
 /// Looks at a digit that `channel`'s far end pressed. True if it is held back or used.
 pub(super) fn uses(channel: &Arc<Channel>, digit: Digit) -> bool {
     let partner = channel.partner();
-    for (owner, own) in
-        [Some((channel, true)), partner.as_ref().map(|partner| (partner, false))].into_iter().flatten()
+    for (owner, own) in [Some((channel, true)), partner.as_ref().map(|partner| (partner, false))]
+        .into_iter()
+        .flatten()
     {
         if owner.with(|data| data.digit_machine.is_empty()) {
             continue;

@@ -378,6 +378,9 @@ fn finish(
             if leg.channel.is_up() && ringing.len() > 1 {
                 leg.channel.set_var("group_dial_status", "loser");
             }
+            if outcome.is_ok() && leg.channel.is_up() {
+                leg.channel.set_var("call_completed_elsewhere", "true");
+            }
             leg.channel.hangup(cause);
         }
         if let Some(caller) = caller {

@@ -141,7 +141,8 @@ impl Audio {
                 .filter(|codec| is_known(&codec.name, codec.clock_rate()))
                 .collect(),
             telephone_event: (settings.dtmf_type == DtmfType::Rfc2833).then_some(settings.te_pt),
-            comfort_noise: !settings.suppress_cng,
+            comfort_noise: !settings.suppress_cng
+                && self.agreed.as_ref().is_none_or(|agreed| agreed.comfort_noise.is_some()),
             direction,
             rtcp_port: settings
                 .rtcp_interval
@@ -203,9 +204,16 @@ impl Audio {
 
     fn keep_local(&mut self, channel: &Channel, text: &str) {
         const DIRECTIONS: [&str; 3] = ["a=sendonly", "a=recvonly", "a=inactive"];
-        // As a variable, the direction stands last and is always said.
-        let direction = text.lines().find(|line| DIRECTIONS.contains(line)).unwrap_or("a=sendrecv");
-        let others = text.lines().filter(|line| *line != direction).chain([direction]);
+        // As a variable, the direction stands last and is always said; our own hold is not shown.
+        let kept;
+        let shown = if self.held_by_us {
+            kept = text.replace("a=sendonly\r\n", "");
+            &kept
+        } else {
+            text
+        };
+        let direction = shown.lines().find(|line| DIRECTIONS.contains(line)).unwrap_or("a=sendrecv");
+        let others = shown.lines().filter(|line| *line != direction).chain([direction]);
         let shown: String = others.map(|line| format!("{line}\r\n")).collect();
         channel.set_var("rtp_local_sdp_str", shown);
         self.local_sdp = Some(text.to_owned());
@@ -279,6 +287,9 @@ impl Audio {
     fn note(&mut self, channel: &Channel, agreed: NegotiatedAudio) {
         let codec = &agreed.codec;
         show_flows(channel, &agreed);
+        if self.held_by_us {
+            channel.set_var("audio_media_flow", "sendrecv");
+        }
         if let Some(remote) = agreed.remote {
             channel.set_vars([
                 ("remote_media_ip", remote.ip().to_string()),
@@ -518,6 +529,10 @@ impl Audio {
         self.held_by_us = on;
         if let Some(media) = &self.media {
             let _gone = media.hold(on);
+        }
+        if let Some(NegotiatedAudio { codec, .. }) = &self.agreed {
+            // Within a call only what is in use is offered.
+            self.codecs = format!("{}@{}h@{}i", codec.name, codec.rate, codec.ptime);
         }
         self.offer(channel, None)
     }

@@ -120,6 +120,13 @@ fn start(
         .map(|port| format!(":{port}"))
         .unwrap_or_default();
     let name = format!("sofia/{}/{user}@{host}{port}", profile.name);
+    let taken_over = match request.headers.named("Replaces").map(|text| taken_over(profile, text)) {
+        Some(None) => {
+            invite.respond(481, "Call Does Not Exist", Headers::new(), None);
+            return Err((481, "Call Does Not Exist"));
+        }
+        found => found.flatten(),
+    };
     let uuid = settings.callid_as_uuid.then(|| request.headers.call_id().to_owned());
     let Ok((channel, inbox)) =
         profile.switch.new_channel(Direction::Inbound, name, uuid.as_deref())
@@ -127,7 +134,12 @@ fn start(
         invite.respond(503, "Maximum Calls In Progress", Headers::new(), None);
         return Err((503, "Maximum Calls In Progress"));
     };
-    let caller = caller_profile(profile, &channel, &request, &path, admission);
+    let mut caller = caller_profile(profile, &channel, &request, &path, admission);
+    if let Some(far) = taken_over {
+        caller.rdnis.clone_from(&caller.destination_number);
+        caller.dialplan = "inline".into();
+        caller.destination_number = format!("answer,intercept:{}", far.uuid());
+    }
     let audio = Audio::new(
         Arc::clone(profile),
         Some(path.remote.ip()),
@@ -155,6 +167,17 @@ fn start(
     );
     Session::new(channel, Box::new(leg), inbox).start();
     Ok(())
+}
+
+/// The leg that a call with `Replaces` is to talk to: the partner of the one it replaces (RFC 3891).
+fn taken_over(profile: &Profile, replaces: &str) -> Option<Arc<Channel>> {
+    let replaced = super::leg::replaced_call(&profile.switch, replaces)?;
+    let far = replaced.partner().or_else(|| {
+        let uuid = replaced.var("signal_bond")?;
+        profile.switch.channel(&uuid).filter(|leg| leg.is_up())
+    })?;
+    replaced.fire_custom("sofia::replaced", |_| {}, |_| {});
+    Some(far)
 }
 
 /// Who calls, from the headers that may say so.

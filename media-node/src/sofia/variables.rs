@@ -295,6 +295,24 @@ pub struct Local<'a> {
     pub profile: &'a Profile,
 }
 
+/// Variables of the answer to our re-INVITE: who is From and who To may have changed sides.
+pub fn of_reinvite(channel: &Channel, response: &Response) {
+    if let Some(via) = response.headers.get(Name::Via) {
+        channel.set_var("sip_full_via", via);
+    }
+    channel.set_var("sip_full_from", response.headers.get(Name::From).unwrap_or_default());
+    channel.set_var("sip_full_to", response.headers.get(Name::To).unwrap_or_default());
+    if let Some(from) = response.headers.from_addr() {
+        channel.unset_var("sip_from_port");
+        address(channel, "sip_from", &from.uri, Part::Full);
+    }
+    if let Some(to) = response.headers.to_addr() {
+        channel.unset_var("sip_to_port");
+        address(channel, "sip_to", &to.uri, Part::Full);
+    }
+    dialog(channel, response);
+}
+
 fn dialog(channel: &Channel, response: &Response) {
     if let Some(tag) = response.headers.to_tag() {
         channel.set_var("sip_to_tag", tag);

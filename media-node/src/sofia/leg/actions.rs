@@ -18,10 +18,12 @@ impl SofiaLeg {
         let Some(dialog) = &self.dialog else { return };
         let mut headers = Headers::new();
         if !channel.is_true("disable_q850_reason") {
-            headers.push_text(
-                "Reason",
-                channel.var("sip_reason").unwrap_or_else(|| reason_header(cause)),
-            );
+            let reason = if channel.is_true("call_completed_elsewhere") {
+                "SIP;cause=200;text=\"Call completed elsewhere\"".to_owned()
+            } else {
+                channel.var("sip_reason").unwrap_or_else(|| reason_header(cause))
+            };
+            headers.push_text("Reason", reason);
         }
         let disposition = match (self.progress, channel.direction()) {
             (Progress::Over, _) => return,
@@ -159,6 +161,9 @@ impl SofiaLeg {
         let Some(dialog) = &self.dialog else { return Err(Cause::NONE) };
         let mut headers = Headers::new();
         headers.push(Name::Contact, self.contact_in_dialog());
+        if self.profile.settings.load().pass_callee_id {
+            headers.push_text("X-FS-Support", "update_display,send_info");
+        }
         dialog.reinvite(headers, Some(Body::sdp(sdp)));
         Ok(())
     }

@@ -9,6 +9,7 @@ use super::super::cause::cause_of_reason;
 use super::super::variables;
 use super::{Progress, Side, SofiaLeg, sdp_of};
 use crate::call::{Cause, Channel, Digit, DigitSource, Indication, LegEvent, bypass};
+use crate::switch::Switch;
 use crate::text;
 
 impl SofiaLeg {
@@ -187,13 +188,33 @@ impl SofiaLeg {
                 let text = address.uri.headers();
                 sip::uri::unescape(text.split_once('=').map_or("", |(_, value)| value))
             });
-        let replaced = replaces.as_deref().and_then(|text| find_dialog(channel, text));
+        let replaced = replaces
+            .as_deref()
+            .and_then(|text| replaced_call(channel.switch(), text))
+            .filter(|other| other.uuid() != channel.uuid())
+            .map(|other| other.uuid().to_string());
         LegEvent::Refer {
             to: address.uri.user().unwrap_or_else(|| address.uri.host()).to_owned(),
             refer_to: target.unwrap_or_default().to_owned(),
             referred_by: refer.request.headers.named("Referred-By").map(str::to_owned),
             replaces: replaced,
         }
+    }
+
+    /// Our re-INVITE was answered: the variables show the dialog as that message has it.
+    fn note_reinvited(&self, channel: &Channel, response: &sip::message::Response) {
+        let path =
+            self.dialog.as_ref().and_then(sip::stack::Dialog::info).and_then(|info| info.path);
+        if let Some(path) = path {
+            channel.set_vars([
+                ("sip_reply_host", path.remote.ip().to_string()),
+                ("sip_reply_port", path.remote.port().to_string()),
+            ]);
+        }
+        if matches!(self.side, Side::Inbound { .. }) {
+            channel.set_var("dlg_req_swap_direction", "true");
+        }
+        variables::of_reinvite(channel, response);
     }
 
     pub(super) fn on_dialog(&mut self, channel: &Arc<Channel>, event: DialogEvent) -> LegEvent {
@@ -242,6 +263,7 @@ impl SofiaLeg {
                 LegEvent::Other
             }
             DialogEvent::ReinviteDone(Ok(response)) => {
+                self.note_reinvited(channel, &response);
                 if let Some(sdp) = sdp_of(&response.body, response.headers.get(Name::ContentType)) {
                     channel.set_var("switch_r_sdp", sdp.as_str());
                     if bypass::is_on(channel) {
@@ -318,16 +340,10 @@ fn digit_of_info(content_type: &str, body: &str) -> Option<Digit> {
 }
 
 /// The local call a `Replaces` value names.
-fn find_dialog(channel: &Channel, replaces: &str) -> Option<String> {
-    let call_id = replaces.split(';').next()?.trim().to_owned();
-    channel
-        .switch()
-        .channels()
-        .into_iter()
-        .find(|other| {
-            other.uuid() != channel.uuid() && other.var("sip_call_id").as_deref() == Some(&call_id)
-        })
-        .map(|other| other.uuid().to_string())
+pub fn replaced_call(switch: &Switch, replaces: &str) -> Option<Arc<Channel>> {
+    let call_id = replaces.split(';').next()?.trim();
+    let named = |leg: &Arc<Channel>| leg.var("sip_call_id").as_deref() == Some(call_id);
+    switch.channels().into_iter().find(|leg| leg.is_up() && named(leg))
 }
 
 #[cfg(test)]

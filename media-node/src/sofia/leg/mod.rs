@@ -5,6 +5,8 @@ mod dialog;
 mod inbound;
 mod outbound;
 
+pub use dialog::replaced_call;
+
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -277,7 +279,29 @@ impl EndpointLeg for SofiaLeg {
 fn sdp_of(body: &[u8], content_type: Option<&str>) -> Option<String> {
     let is_sdp =
         content_type.is_none_or(|kind| kind.to_ascii_lowercase().starts_with("application/sdp"));
-    // The reference shows descriptions as its own printer writes them: the default direction is left out.
-    (is_sdp && !body.is_empty())
-        .then(|| String::from_utf8_lossy(body).replace("a=sendrecv\r\n", ""))
+    (is_sdp && !body.is_empty()).then(|| as_printed(&String::from_utf8_lossy(body)))
+}
+
+/// The reference shows descriptions as its own printer writes them: the default direction is left out, another one
+/// stands behind the formats.
+fn as_printed(text: &str) -> String {
+    let mut text = text.replace("a=sendrecv\r\n", "");
+    for direction in ["a=sendonly\r\n", "a=recvonly\r\n", "a=inactive\r\n"] {
+        let (Some(from), Some(media)) = (text.find(direction), text.find("\r\nm=")) else {
+            continue;
+        };
+        if from < media || text.matches(direction).count() > 1 {
+            continue;
+        }
+        text.replace_range(from..from + direction.len(), "");
+        let formats = text
+            .rmatch_indices("\r\na=")
+            .find(|(at, _)| {
+                let line = text.get(at + 4..).unwrap_or_default();
+                line.starts_with("rtpmap:") || line.starts_with("fmtp:")
+            })
+            .and_then(|(at, _)| Some(at + 2 + text.get(at + 2..)?.find("\r\n")? + 2));
+        text.insert_str(formats.unwrap_or(from), direction);
+    }
+    text
 }
