@@ -1,0 +1,144 @@
+"""Commands and what they keep: limits, keys and values, schedules, turns."""
+import json
+
+import pytest
+
+
+def originate(site, app, dialplan="inline"):
+    """A call that runs applications; its UUID."""
+    with site.esl() as esl:
+        answer = esl.api(f"originate null/somebody '{app}' {dialplan}")
+    assert answer.startswith("+OK "), answer
+    return answer.split()[1]
+
+
+def wait_until(esl, command, wanted):
+    """Asks until the answer is the wanted one; the last answer."""
+    for _ in range(100):
+        answer = esl.api(command)
+        if answer == wanted:
+            break
+        esl.api("msleep 20")
+    return answer
+
+
+# ---- limits
+
+@pytest.mark.quick
+@pytest.mark.parametrize("backend", ["hash", "db"])
+def test_a_limit_counts_a_call_until_it_ends(site, backend):
+    uuid = originate(site, f"limit:{backend} test calls_{backend} 1,park")
+    with site.esl() as esl:
+        assert wait_until(esl, f"limit_usage {backend} test calls_{backend}", "1") == "1"
+        assert esl.api(f"uuid_getvar {uuid} limit_usage_test_calls_{backend}") == "1"
+        esl.api(f"uuid_kill {uuid}")
+        assert wait_until(esl, f"limit_usage {backend} test calls_{backend}", "0") == "0"
+
+
+@pytest.mark.parametrize("backend", ["hash", "db"])
+def test_a_call_over_the_limit_ends_with_the_cause_given(site, backend):
+    first = originate(site, f"limit:{backend} test over_{backend} 1,park")
+    with site.esl() as esl:
+        assert wait_until(esl, f"limit_usage {backend} test over_{backend}", "1") == "1"
+        esl.command("event plain CHANNEL_HANGUP_COMPLETE")
+        second = originate(site, f"limit:{backend} test over_{backend} 1 !USER_BUSY,park")
+        ended = esl.wait_event("CHANNEL_HANGUP_COMPLETE", **{"Unique-ID": second})
+        assert ended.event["Hangup-Cause"] == "USER_BUSY"
+        assert esl.api(f"uuid_exists {first}") == "true"
+        esl.api(f"uuid_kill {first}")
+
+
+def test_a_limit_is_given_back_when_the_call_is_transferred(site):
+    uuid = originate(site, "limit:hash test moved 1,park")
+    with site.esl() as esl:
+        assert wait_until(esl, "limit_usage hash test moved", "1") == "1"
+        assert esl.api(f"uuid_transfer {uuid} park inline") == "+OK\n"
+        assert wait_until(esl, "limit_usage hash test moved", "0") == "0"
+        esl.api(f"uuid_kill {uuid}")
+
+
+def test_calls_per_time_are_limited(site):
+    calls = [originate(site, "limit:hash test pace 2/3600 !USER_BUSY,park") for _ in range(3)]
+    with site.esl() as esl:
+        assert wait_until(esl, f"uuid_exists {calls[2]}", "false") == "false"
+        assert [esl.api(f"uuid_exists {call}") for call in calls[:2]] == ["true", "true"]
+        assert esl.api("limit_interval_reset hash test pace") == "+OK"
+        esl.api("hupall")
+
+
+# ---- keys and values
+
+def test_a_value_set_by_a_dialplan_is_seen_by_commands(site):
+    originate(site, "hash:insert/test/colour/red,park")
+    with site.esl() as esl:
+        assert wait_until(esl, "hash select/test/colour", "red") == "red"
+        assert esl.api("eval ${hash(select/test/colour)}") == "red"
+        esl.api("hash delete/test/colour")
+        esl.api("hupall")
+
+
+def test_values_in_the_database_survive_the_process(fresh):
+    fresh.start()
+    with fresh.esl() as esl:
+        assert esl.api("db insert/test/kept/it's here") == "+OK"
+        assert esl.api("group insert:team:user/1000") == "+OK"
+    fresh.switch.stop(remove=False)
+    fresh.start()
+    with fresh.esl() as esl:
+        assert esl.api("db select/test/kept") == "it's here"
+        assert esl.api("group call:team") == "user/1000"
+
+
+# ---- schedules and turns
+
+def test_a_scheduled_command_runs_and_its_task_goes(site):
+    with site.esl() as esl:
+        esl.command("event plain ADD_SCHEDULE DEL_SCHEDULE")
+        added = esl.api("sched_api +1 test global_setvar scheduled=yes")
+        number = added.split()[-1]
+        assert esl.wait_event("ADD_SCHEDULE", **{"Task-ID": number}).event["Task-Group"] == "test"
+        esl.wait_event("DEL_SCHEDULE", **{"Task-ID": number})
+        assert esl.api("global_getvar scheduled") == "yes"
+        assert esl.api("sched_api +100 test echo late").startswith("+OK Added: ")
+        assert esl.api("sched_del test") == "+OK Deleted: 1\n"
+
+
+def test_calls_pass_a_mutex_one_after_the_other(site):
+    first = originate(site, "mutex:door,set:inside=yes,park")
+    second = originate(site, "mutex:door,set:inside=yes,park")
+    with site.esl() as esl:
+        assert wait_until(esl, f"uuid_getvar {first} inside", "yes") == "yes"
+        assert esl.api(f"uuid_getvar {second} inside") == "_undef_"
+        esl.api(f"uuid_kill {first}")
+        assert wait_until(esl, f"uuid_getvar {second} inside", "yes") == "yes"
+        esl.api(f"uuid_kill {second}")
+
+
+# ---- how commands run
+
+def test_commands_that_run_each_other_without_end_are_refused(site):
+    with site.esl() as esl:
+        assert esl.api("expand " * 200 + "echo hi") == "-ERR Commands are nested too deep\n"
+        assert esl.api("xml_wrap " * 200 + "echo hi").count("<result>") <= 16
+        assert esl.api("echo still here") == "still here"
+
+
+def test_a_program_s_output_is_the_answer(site):
+    with site.esl() as esl:
+        assert esl.api("system printf 'a b'") == "a b"
+
+
+def test_json_answers_carry_the_request(site):
+    with site.esl() as esl:
+        answer = json.loads(esl.api('json {"command":"fsapi","data":{"cmd":"echo","arg":"hi"},"id":7}'))
+        assert (answer["id"], answer["status"], answer["response"]["message"]) == (7, "success", "hi")
+        wrong = json.loads(esl.api('json {"command":"nonsense","data":{}}'))
+        assert wrong["status"] == "error"
+
+
+def test_an_alias_works_at_the_console_only(site):
+    with site.esl() as esl:
+        assert esl.api("alias add hello echo good day") == "+OK\n"
+        assert "Command not found" in esl.api("hello")
+        assert "good day" in esl.api("hello\nconsole_execute: true")
+        esl.api("alias del hello")
