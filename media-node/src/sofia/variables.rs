@@ -238,7 +238,7 @@ pub fn of_response(
     source: Option<SocketAddr>,
     local: &Local<'_>,
 ) {
-    if response.status >= 200 {
+    if response.status > 100 {
         channel.set_var("sip_local_network_addr", local.ip.to_string());
     }
     if let Some(source) = source {
