@@ -22,7 +22,12 @@ impl Cleanup {
 
 impl Drop for Cleanup {
     fn drop(&mut self) {
-        self.0.with(|data| data.media = None);
+        self.0.with(|data| {
+            data.media = None;
+            // What was never run would keep the other leg, and itself, alive.
+            data.soft_step = None;
+            data.divert = None;
+        });
         self.0.switch().remove_channel(&self.0);
     }
 }

@@ -268,6 +268,11 @@ impl EndpointLeg for LoopLeg {
 
     fn on_hangup<'a>(&'a mut self, _channel: &'a Arc<Channel>, cause: Cause) -> BoxFuture<'a, ()> {
         Box::pin(async move {
+            if let Some(b) = self.waiting.take() {
+                // Made but never started: it still has to end.
+                b.channel().hangup(cause);
+                b.start();
+            }
             if !self.told.swap(true, Ordering::Relaxed) {
                 self.tell(News::Hangup(cause));
             }
