@@ -50,7 +50,7 @@ pub struct Switch {
     /// Session counters and limits.
     pub counters: Counters,
     /// Parking lots.
-    pub valet: crate::app::valet::Lots,
+    pub valet: app::valet::Lots,
     /// Where things live on disk.
     pub dirs: crate::boot::Dirs,
     /// Preprocessor commands that may be run.
@@ -150,7 +150,7 @@ impl Switch {
             rooms: app::conference::room::Rooms::default(),
             scheduler: crate::schedule::Scheduler::default(),
             counters,
-            valet: crate::app::valet::Lots::default(),
+            valet: app::valet::Lots::default(),
             dirs: parts.dirs,
             allow_preprocess: parts.allow_preprocess,
             started: Instant::now(),

@@ -65,18 +65,15 @@ async fn consult(session: &mut Session, target: &str, partner: Option<&Arc<Chann
     let switch = Arc::clone(session.switch());
     let outcome = originate::originate(&switch, &request, Some(session)).await;
     session.ring_wait(false);
-    let peer = match outcome {
-        Ok(peer) => peer,
-        Err(_) => {
-            own.set_var("att_xfer_result", "failure");
-            if let Some(partner) = partner
-                && !own.is_up()
-            {
-                partner.flags.awaited.store(false, Ordering::Relaxed);
-                partner.hangup(Cause::NORMAL_CLEARING);
-            }
-            return session.check();
+    let Ok(peer) = outcome else {
+        own.set_var("att_xfer_result", "failure");
+        if let Some(partner) = partner
+            && !own.is_up()
+        {
+            partner.flags.awaited.store(false, Ordering::Relaxed);
+            partner.hangup(Cause::NORMAL_CLEARING);
         }
+        return session.check();
     };
     let Some(partner) = partner else {
         own.set_var("att_xfer_result", "success");

@@ -83,7 +83,7 @@ impl Script {
     fn number(&mut self, number: u64, method: Method) {
         match method {
             Method::Iterated => self.spell(&number.to_string(), false),
-            Method::Year if number % 100 != 0 && (number / 100) % 10 != 0 => {
+            Method::Year if !number.is_multiple_of(100) && !(number / 100).is_multiple_of(10) => {
                 self.number(number / 100, Method::Pronounced);
                 if number % 100 < 10 {
                     self.file("digits/0");

@@ -212,7 +212,8 @@ impl Audio {
         } else {
             text
         };
-        let direction = shown.lines().find(|line| DIRECTIONS.contains(line)).unwrap_or("a=sendrecv");
+        let direction =
+            shown.lines().find(|line| DIRECTIONS.contains(line)).unwrap_or("a=sendrecv");
         let others = shown.lines().filter(|line| *line != direction).chain([direction]);
         let shown: String = others.map(|line| format!("{line}\r\n")).collect();
         channel.set_var("rtp_local_sdp_str", shown);
