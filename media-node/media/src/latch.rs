@@ -66,9 +66,10 @@ impl Latch {
             return if same_host { Verdict::Accept } else { Verdict::Refuse };
         }
         self.seen = self.seen.saturating_add(1);
-        let learning = self.seen <= WINDOW || self.remote.is_none() || self.heard_ms == 0;
+        // Whoever is being heard keeps the leg: a burst from elsewhere must not take it away, however early.
+        let unheard = self.remote.is_none() || self.heard_ms == 0;
         let silent = now_ms.saturating_sub(self.heard_ms) >= SILENT_MS;
-        if !(learning || same_host && silent) {
+        if !(unheard || silent && (same_host || self.seen <= WINDOW)) {
             return Verdict::Refuse;
         }
         if self.candidate == Some(from) {
@@ -107,6 +108,16 @@ mod tests {
         assert_eq!(latch.judge(addr(2, 5000), 9), Verdict::Moved);
         assert_eq!(latch.remote(), Some(addr(2, 5000)));
         assert_eq!(latch.judge(addr(2, 5000), 10), Verdict::Accept);
+    }
+
+    #[test]
+    fn a_burst_from_elsewhere_does_not_take_a_leg_whose_peer_is_heard() {
+        let mut latch = Latch::new(Some(addr(1, 4000)), true);
+        latch.judge(addr(1, 4000), 20);
+        for _ in 0..100 {
+            assert_eq!(latch.judge(addr(9, 666), 21), Verdict::Refuse);
+        }
+        assert_eq!(latch.remote(), Some(addr(1, 4000)));
     }
 
     #[test]
