@@ -30,7 +30,8 @@ def test_a_limit_counts_a_call_until_it_ends(site, backend):
     uuid = originate(site, f"limit:{backend} test calls_{backend} 1,park")
     with site.esl() as esl:
         assert wait_until(esl, f"limit_usage {backend} test calls_{backend}", "1") == "1"
-        assert esl.api(f"uuid_getvar {uuid} limit_usage_test_calls_{backend}") == "1"
+        # The usage is known to all before the call's own variables say so.
+        assert wait_until(esl, f"uuid_getvar {uuid} limit_usage_test_calls_{backend}", "1") == "1"
         esl.api(f"uuid_kill {uuid}")
         assert wait_until(esl, f"limit_usage {backend} test calls_{backend}", "0") == "0"
 
