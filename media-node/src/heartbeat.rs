@@ -1,4 +1,4 @@
-//! The switch's clockwork: counters every second, HEARTBEAT every `event-heartbeat-interval`, the core's tasks.
+//! The switch's clockwork: counters every second, memory given back, HEARTBEAT every `event-heartbeat-interval`, the core's tasks.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 use crate::api::status::{uptime_text, uptime_us};
 use crate::boot::version::COMPATIBLE_FULL;
 use crate::clock;
+use crate::memory::Tidy;
 use crate::schedule::Job;
 use crate::switch::{Peaks, Switch, tick};
 
@@ -24,10 +25,13 @@ pub fn start(switch: &Arc<Switch>) {
     let switch = Arc::clone(switch);
     tokio::spawn(async move {
         let history = Mutex::new(Peaks::default());
+        let mut tidy = Tidy::default();
         let mut seconds = tokio::time::interval(Duration::from_secs(1));
         loop {
             seconds.tick().await;
             tick(&switch, &history);
+            let running = u32::try_from(switch.channel_count()).unwrap_or(u32::MAX);
+            tidy.look(running, switch.counters.total.load(Ordering::Relaxed));
         }
     });
 }

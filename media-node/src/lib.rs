@@ -4,6 +4,8 @@
 //! [`mod@app`] the dialplan applications; [`mod@api`] the commands; [`endpoint`] the ways to call that need no network;
 //! [`store`] what outlives a call; [`config`] the snapshot of the XML files.
 
+#![deny(unsafe_code)]
+
 pub mod api;
 pub mod app;
 pub mod boot;
@@ -14,6 +16,7 @@ pub mod config;
 pub mod endpoint;
 pub mod heartbeat;
 pub mod host;
+pub mod memory;
 pub mod modules;
 pub mod schedule;
 pub mod sofia;
