@@ -1,8 +1,11 @@
 """The process itself: what init scripts, containers and administrators do to it."""
 import os
+import queue
 import signal
 import subprocess
 
+from harness import tree
+from harness.sip import Phone
 from harness.switch import binary
 
 
@@ -95,3 +98,34 @@ def test_an_event_socket_client_is_told_of_the_shutdown(fresh):
         os.kill(fresh.switch.pid, signal.SIGTERM)
         notice = esl.read()
         assert notice.type == "text/disconnect-notice" and notice.body == "The system is being shut down.\n"
+
+
+class Registrar(Phone):
+    """Takes every registration; keeps what was asked for."""
+
+    def __init__(self, server, **more):
+        self.lifetimes = queue.Queue()
+        super().__init__(server, **more)
+
+    def reply(self, request, *_answer, **_more):
+        assert request.method == "REGISTER", request.start
+        super().reply(request, 200, "OK", [f"Expires: {request['expires']}"], tag="registrar")
+        self.lifetimes.put(int(request["expires"]))
+
+
+def test_registrations_with_others_are_given_up_at_the_end(fresh):
+    registrar = Registrar(fresh.sip(tree.OPEN), port=fresh.block[tree.CARRIER])
+    fresh.phones.append(registrar)
+    profile = fresh.conf / "sip_profiles/open.xml"
+    profile.write_text(profile.read_text().replace('name="register" value="false"', 'name="register" value="true"').replace(
+        '<param name="caller-id-in-from"', '<param name="username" value="us"/><param name="password" value="x"/><param name="caller-id-in-from"'))
+    fresh.start()
+    assert registrar.lifetimes.get(timeout=10) > 0
+    with fresh.esl() as esl:
+        for _ in range(100):
+            if "REGED" in esl.api("sofia status gateway carrier"):
+                break
+            esl.api("msleep 20")
+    os.kill(fresh.switch.pid, signal.SIGTERM)
+    assert registrar.lifetimes.get(timeout=10) == 0
+    assert fresh.switch.process.wait(15) == 0

@@ -65,11 +65,14 @@ pub async fn run(context: Context) -> Result<(), Fatal> {
     let Context { ready, mut signals, log, identity, options, .. } = context;
     identity.take().map_err(|error| Fatal::new(error.to_string()))?;
     ready.announce();
+    crate::log_notice!("Ready after {} ms", switch.started.elapsed().as_millis());
     fire_info(&switch, EventName::Startup, "System Ready");
     wait_for_end(&switch, &mut signals, &log, options.drain()).await;
     fire_info(&switch, EventName::Shutdown, "System Shutting Down");
     end_calls(&switch).await;
+    sofia.leave().await;
     event_socket.shutdown().await;
+    crate::log_notice!("The switch has ended");
     Ok(())
 }
 
@@ -135,7 +138,10 @@ async fn wait_for_end(
                     deadline = Some(tokio::time::Instant::now() + patience);
                     switch.stop(Stop::Elegant);
                 }
-                (Request::Terminate | Request::Interrupt, _) => return,
+                (request @ (Request::Terminate | Request::Interrupt), _) => {
+                    crate::log_notice!("Stopping: {request:?}");
+                    return;
+                }
             },
             how = switch.stopped() => {
                 tracing::info!("Stopping: {how:?}");

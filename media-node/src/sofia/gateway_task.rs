@@ -15,6 +15,8 @@ use super::registrar;
 
 /// How often registrations that ended are removed, in ticks.
 const SWEEP: u64 = 30;
+/// A registrar has this long to take notice that we leave.
+const FAREWELL: Duration = Duration::from_secs(2);
 
 /// Runs the profile's clock until the profile is gone.
 pub(super) fn start(profile: &Arc<Profile>) {
@@ -44,6 +46,21 @@ pub(super) fn start(profile: &Arc<Profile>) {
             profile.bury_gateways();
         }
     });
+}
+
+/// Gives up the profile's registrations, all at once and within [`FAREWELL`], so that no provider sends calls to
+/// a switch that is gone.
+pub(super) async fn unregister_all(profile: &Arc<Profile>) {
+    let gateways = profile.gateways.read().clone();
+    let farewells = gateways.iter().filter_map(|gateway| {
+        let registered = gateway.registration.lock().state() == State::Reged;
+        let spec = registered.then(|| register_request(profile, gateway, 0)).flatten()?;
+        Some(profile.stack.request(spec))
+    });
+    let all = futures_util::future::join_all(farewells);
+    if tokio::time::timeout(FAREWELL, all).await.is_err() {
+        tracing::warn!("Profile {}: not every registrar answered our leaving", profile.name);
+    }
 }
 
 fn perform(profile: &Arc<Profile>, gateway: &Arc<Gateway>, actions: Vec<Action>) {

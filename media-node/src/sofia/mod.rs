@@ -168,8 +168,14 @@ impl Sofia {
                 channel.hangup(Cause::MANAGER_REQUEST);
             }
         }
-        profile.stop();
+        tokio::spawn(async move { profile.leave().await });
         true
+    }
+
+    /// Takes leave of everybody: what was registered with others is given up. Calls have ended by now.
+    pub async fn leave(&self) {
+        let profiles = std::mem::take(&mut *self.profiles.write());
+        futures_util::future::join_all(profiles.values().map(Profile::leave)).await;
     }
 }
 

@@ -231,9 +231,10 @@ impl Profile {
         format!("sip:{}@{}:{}", settings.contact_user, host_text(ip), self.port())
     }
 
-    /// Ends the stack and the profile's clock.
-    pub fn stop(&self) {
+    /// Ends the profile's clock, gives up its registrations with others, then ends the stack.
+    pub async fn leave(self: &Arc<Self>) {
         self.stopped.store(true, Ordering::Relaxed);
+        super::gateway_task::unregister_all(self).await;
         self.stack.stop();
     }
 
