@@ -388,6 +388,31 @@ impl Switch {
 
     /// Replaces legs that stand for others (`user/…`, `group/…`) by those they stand for.
     pub async fn resolve_legs(
+    /// Groups of legs with a `group/…` that stands alone replaced by the groups it stands for, in order.
+    ///
+    /// # Errors
+    /// NO_ROUTE_DESTINATION for the only group that is not there.
+    pub async fn expand_groups(
+        self: &Arc<Self>,
+        groups: &[Vec<DialLeg>],
+        caller: Option<&Arc<Channel>>,
+    ) -> Result<Vec<Vec<DialLeg>>, Cause> {
+        let mut expanded = Vec::new();
+        for group in groups {
+            match group.as_slice() {
+                [leg] if leg.endpoint.eq_ignore_ascii_case("group") => {
+                    match crate::endpoint::group_in_order(self, leg, caller).await {
+                        Ok(inner) => expanded.extend(inner),
+                        Err(cause) if groups.len() == 1 => return Err(cause),
+                        Err(_) => {}
+                    }
+                }
+                _ => expanded.push(group.clone()),
+            }
+        }
+        Ok(expanded)
+    }
+
         self: &Arc<Self>,
         group: &[DialLeg],
         global: &Variables,

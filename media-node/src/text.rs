@@ -3,6 +3,14 @@
 pub use esl_server::switch::is_true;
 pub use esl_server::switch::leading_number as int;
 
+/// Does the text say no (`no off false f disabled inactive disallow`, or 0)?
+#[must_use]
+pub fn is_false(text: &str) -> bool {
+    const NO: [&str; 7] = ["no", "off", "false", "f", "disabled", "inactive", "disallow"];
+    let text = text.trim();
+    NO.iter().any(|no| text.eq_ignore_ascii_case(no)) || text.parse::<i64>() == Ok(0)
+}
+
 /// Splits at spaces the way commands read their arguments: `'…'` holds together, at most `most` parts.
 ///
 /// The last part takes the rest of the text.

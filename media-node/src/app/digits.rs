@@ -187,6 +187,26 @@ pub async fn collect(
 fn millis(ms: i64) -> Duration {
     Duration::from_millis(ms.clamp(0, 86_400_000).unsigned_abs())
 }
+/// Exactly `length` keys of any kind, as far as they come within `timeout` of each other.
+///
+/// # Errors
+/// [`Interrupt`] when the call ended or moved.
+pub async fn typed(
+    session: &mut Session,
+    prompt: &str,
+    length: usize,
+    timeout: Duration,
+) -> Result<String, Interrupt> {
+    let entry = Entry {
+        min: length,
+        max: length.max(1),
+        timeout,
+        digit_timeout: timeout,
+        terminators: Terminators::default(),
+    };
+    Ok(session.collect_digits(prompt, &entry).await?.digits)
+}
+
 
 fn count(text: Option<&String>) -> i64 {
     text.map_or(0, |t| text::int(t)).clamp(0, MAX_ENTRY)

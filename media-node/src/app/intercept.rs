@@ -1,10 +1,13 @@
 //! `intercept` and `pickup`: answering somebody else's call.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use esl_server::event::EventName;
 
 use super::{App, Flags};
 use crate::app;
-use crate::call::{AppResult, Cause, Channel, Session, bridge};
+use crate::call::{AppResult, Cause, Channel, Session, State, bridge};
 use crate::endpoint::pickup;
 use crate::text;
 
@@ -61,20 +64,36 @@ pub async fn take(session: &mut Session, target: &Arc<Channel>) -> AppResult {
     session.check()
 }
 
-/// Answers the oldest call that waits under the key (`pickup/<key>` in a dial string).
+/// Takes the oldest call that waits under the key (`pickup/<key>` in a dial string): this call becomes the leg that was
+/// dialled, and waits to be bridged.
 async fn run_pickup(session: &mut Session, argument: &str) -> AppResult {
+    let own = Arc::clone(session.channel());
     let key = argument.trim();
-    let switch = Arc::clone(session.switch());
-    let waiting = pickup::waiting(&switch, key);
-    let caller = waiting
-        .as_ref()
-        .and_then(|leg| leg.var("originating_leg_uuid"))
-        .and_then(|uuid| switch.channel(&uuid));
-    match (waiting, caller) {
-        (Some(leg), Some(caller)) if caller.is_up() => {
-            session.channel().set_var("pickup", leg.uuid().to_string());
-            take(session, &caller).await
-        }
-        _ => Ok(()),
+    if key.is_empty() {
+        tracing::warn!(uuid = %own.uuid(), "Missing data.  Usage: pickup <key>");
+        return Ok(());
     }
+    let Some(waiting) = pickup::waiting(session.switch(), key) else { return Ok(()) };
+    let caller = waiting.profile();
+    own.with(|data| {
+        if let Some(profile) = &mut data.profile {
+            profile.callee_id_name = std::mem::take(&mut profile.caller_id_name);
+            profile.callee_id_number = std::mem::take(&mut profile.caller_id_number);
+            profile.caller_id_name = caller.caller_id_name;
+            profile.caller_id_number = caller.caller_id_number;
+        }
+    });
+    own.fire_with(
+        EventName::CallUpdate,
+        |event| {
+            event.push("Direction", "RECV");
+        },
+        |_| {},
+    );
+    // How it came here is over: from now on it is a leg like any other that was called.
+    own.flags.transferred.store(false, Ordering::Relaxed);
+    own.set_state(State::Hibernate);
+    waiting.set_var("channel_swap_uuid", &**own.uuid());
+    waiting.notify();
+    session.check()
 }

@@ -3,21 +3,35 @@
 //! `ringback` serves callers that are not answered yet (early media), `transfer_ringback` those that are. Values: a
 //! file, a tone (`%(on,off,freq,…)`), `silence`, or any playback string.
 
-use crate::call::{AppResult, Session};
+use crate::call::{AppResult, Channel, Session};
+
+/// The tone or file the caller is to hear: `transfer_ringback` if it is answered, else, or without that, `ringback`.
+#[must_use]
+pub fn value(channel: &Channel) -> Option<String> {
+    let set = |name: &str| channel.var(name).filter(|value| !value.is_empty());
+    let answered = channel.is_answered().then(|| set("transfer_ringback")).flatten();
+    answered.or_else(|| set("ringback"))
+}
 
 /// The called party rings.
 ///
 /// # Errors
 /// [`crate::call::Interrupt`] when the caller is gone.
 pub async fn start(session: &mut Session) -> AppResult {
-    let answered = session.channel().is_answered();
-    let name = if answered { "transfer_ringback" } else { "ringback" };
-    let Some(tone) = session.channel().var(name).filter(|value| !value.is_empty()) else {
+    let Some(tone) = value(session.channel()) else {
         return session.ring_ready(false).await;
     };
     session.pre_answer().await?;
+    play(session, &tone).await
+}
+
+/// Plays something until [`stop`], whatever the call does meanwhile; no effect while something plays so.
+///
+/// # Errors
+/// [`crate::call::Interrupt`] when the call ended or moved.
+pub async fn play(session: &mut Session, text: &str) -> AppResult {
     if session.ringback.is_none() {
-        session.ringback = play_endlessly(session, &playable(&tone)).await?;
+        session.ringback = play_endlessly(session, &playable(text)).await?;
     }
     Ok(())
 }

@@ -184,6 +184,12 @@ pub struct Flags {
     pub awaited: AtomicBool,
     /// Media flows directly between the far ends.
     pub bypass_media: AtomicBool,
+    /// No digit goes in or out (`block_dtmf`).
+    pub blocks_digits: AtomicBool,
+    /// The far end accepted the call (`group_confirm_key`).
+    pub confirmed: AtomicBool,
+    /// Early media counts from now on (`uuid_early_ok`).
+    pub early_ok: AtomicBool,
 }
 
 /// One leg of a call.

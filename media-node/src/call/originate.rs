@@ -3,20 +3,25 @@
 //! All legs of a group ring together; the first that is answered (or has early media, unless ignored) wins and the
 //! others end with LOSE_RACE. A caller on whose behalf this happens hears of ringing, and its hangup cancels.
 
+mod confirm;
+mod enterprise;
 mod leg;
+mod options;
+mod race;
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use futures_util::future::{Either, select_all};
 use tokio::time::Instant;
 
 use self::leg::{show_callee, start_leg};
+use self::options::{Options, Reject};
+use self::race::{Legs, Stopped};
 use super::cause::Cause;
 use super::channel::Channel;
 use super::dialstring::{Branch, DialLeg, DialString, Variables};
-use super::session::{Session, Wake};
+use super::session::Session;
 use crate::switch::Switch;
 use crate::text;
 
@@ -45,21 +50,39 @@ pub struct Failure {
     pub cause: Cause,
 }
 
-/// One leg that rings.
-struct Ringing {
-    channel: Arc<Channel>,
-    variables: Variables,
-    deadline: Option<Instant>,
-    progress_deadline: Option<Instant>,
+/// What all parts of one originate share.
+struct Attempt<'a> {
+    switch: &'a Arc<Switch>,
+    request: &'a Request,
+    /// Whom it is for, where that call itself is not at hand.
+    on_behalf: Option<Arc<Channel>>,
+    /// Another branch has won.
+    lost: Arc<AtomicBool>,
 }
 
-impl Ringing {
-    fn variable(&self, name: &str) -> Option<&str> {
-        find(&self.variables, name)
-    }
+/// A part of an originate that did not work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Lost {
+    cause: Cause,
+    end: End,
+}
 
-    fn is_true(&self, name: &str) -> bool {
-        self.variable(name).is_some_and(text::is_true)
+/// What an unsuccessful part means for those behind it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// Others may work.
+    Failed,
+    /// Time is over: nothing else is tried unless the next group has time of its own.
+    TimedOut,
+    /// Nothing else is tried.
+    Rejected,
+    /// The caller is gone.
+    Cancelled,
+}
+
+impl Lost {
+    fn failed(cause: Cause) -> Self {
+        Self { cause, end: End::Failed }
     }
 }
 
@@ -85,31 +108,36 @@ pub async fn originate(
         Failure { cause: Cause::DESTINATION_OUT_OF_ORDER }
     })?;
     if let Some(session) = caller.as_deref_mut() {
-        let channel = session.channel();
-        channel.set_var("originate_disposition", "failure");
-        channel.set_var("DIALSTATUS", "INVALIDARGS");
+        prepare(session.channel());
     }
-    let result = if dial.branches.len() > 1 {
-        enterprise(switch, request, &dial, caller.as_deref_mut()).await
-    } else {
-        match dial.branches.first() {
-            Some(branch) => {
-                branch_with_retries(switch, request, &dial.ultra, branch, caller.as_deref_mut())
-                    .await
-            }
-            None => Err(Failure { cause: Cause::DESTINATION_OUT_OF_ORDER }),
-        }
+    let attempt =
+        Attempt { switch, request, on_behalf: None, lost: Arc::new(AtomicBool::new(false)) };
+    let result = match dial.branches.as_slice() {
+        [] => Err(Lost::failed(Cause::DESTINATION_OUT_OF_ORDER)),
+        [branch] => branch_with_retries(&attempt, &dial.ultra, branch, caller.as_deref_mut()).await,
+        _ => enterprise::enterprise(&attempt, &dial, caller.as_deref_mut()).await,
     };
-    if let Some(session) = caller {
+    let result = result.map_err(|lost| Failure { cause: lost.cause });
+    if let Some(session) = caller.as_deref() {
         note_result(session.channel(), &result);
     }
     result
 }
 
+fn prepare(channel: &Channel) {
+    if channel.var("preserve_originated_vars").is_some_and(|keep| text::is_false(&keep)) {
+        channel.unset_var("originated_legs");
+        channel.unset_var("originate_causes");
+    }
+    channel.set_var("originate_disposition", "failure");
+    channel.set_var("DIALSTATUS", "INVALIDARGS");
+}
+
 /// `originate_disposition`, `DIALSTATUS` and, on failure, `originate_failed_cause`.
 fn note_result(caller: &Channel, result: &Result<Arc<Channel>, Failure>) {
     match result {
-        Ok(_) => {
+        Ok(winner) => {
+            import(caller, winner);
             caller.set_var("originate_disposition", "SUCCESS");
             caller.set_var("DIALSTATUS", "SUCCESS");
         }
@@ -130,82 +158,84 @@ fn note_result(caller: &Channel, result: &Result<Arc<Channel>, Failure>) {
     }
 }
 
-/// Branches separated by `:_:` run in parallel; the first success ends the others.
-async fn enterprise(
-    switch: &Arc<Switch>,
-    request: &Request,
-    dial: &DialString,
-    caller: Option<&mut Session>,
-) -> Result<Arc<Channel>, Failure> {
-    let runs = dial.branches.iter().map(|branch| {
-        let mut branch = branch.clone();
-        branch.global.push(("ignore_early_media".into(), "true".into()));
-        Box::pin(
-            async move { branch_with_retries(switch, request, &dial.ultra, &branch, None).await },
-        )
-    });
-    let race = async {
-        let mut open: Vec<_> = runs.collect();
-        let mut last = Failure { cause: Cause::DESTINATION_OUT_OF_ORDER };
-        while !open.is_empty() {
-            let (result, _, rest) = select_all(open).await;
-            match result {
-                Ok(channel) => return Ok(channel),
-                Err(failure) => last = failure,
-            }
-            open = rest;
-        }
-        Err(last)
-    };
-    match caller {
-        None => race.await,
-        Some(session) => {
-            session.wait_for(race).await.unwrap_or(Err(Failure { cause: Cause::ORIGINATOR_CANCEL }))
+/// `import`: variables of the leg that won which the caller takes over.
+fn import(caller: &Channel, winner: &Channel) {
+    for name in caller.var("import").unwrap_or_default().split(',').map(str::trim) {
+        if !name.is_empty() {
+            caller.set_var(name.to_owned(), winner.lookup(name).unwrap_or_default());
         }
     }
 }
 
 async fn branch_with_retries(
-    switch: &Arc<Switch>,
-    request: &Request,
+    attempt: &Attempt<'_>,
     ultra: &Variables,
     branch: &Branch,
     mut caller: Option<&mut Session>,
-) -> Result<Arc<Channel>, Failure> {
-    let mut global = request.variables.clone();
+) -> Result<Arc<Channel>, Lost> {
+    let mut global = attempt.request.variables.clone();
     global.extend(ultra.iter().cloned());
     global.extend(branch.global.iter().cloned());
     if let Some(session) = caller.as_deref() {
         inherit_from_caller(&mut global, session.channel());
     }
-    let number =
-        |name: &str| find(&global, name).map(text::int).and_then(|n| u64::try_from(n).ok());
-    let retries = number("originate_retries").unwrap_or(1).clamp(1, 100);
-    let pause = Duration::from_millis(
-        number("originate_retry_sleep_ms").unwrap_or(1000).clamp(500, 60_000),
-    );
-    if let Some(delay) = number("originate_delay_start") {
+    for (name, given) in [
+        ("origination_caller_id_name", &attempt.request.cid_name),
+        ("origination_caller_id_number", &attempt.request.cid_number),
+    ] {
+        if let Some(given) = given.as_ref().filter(|_| find(&global, name).is_none()) {
+            global.push((name.to_owned(), given.clone()));
+        }
+    }
+    let options = Options::of(&global);
+    let delay = find(&global, "originate_delay_start").map(text::int).unwrap_or_default();
+    if let Ok(delay) = u64::try_from(delay) {
         rest(&mut caller, Duration::from_millis(delay)).await?;
     }
+    let result = tries(attempt, &options, &global, branch, caller.as_deref_mut()).await;
+    if let (Err(lost), true, Some(session)) = (&result, options.hangup_on_single_reject, &caller) {
+        session.channel().hangup(lost.cause);
+    }
+    result
+}
+
+/// Tries the groups as often as asked.
+async fn tries(
+    attempt: &Attempt<'_>,
+    options: &Options,
+    global: &Variables,
+    branch: &Branch,
+    mut caller: Option<&mut Session>,
+) -> Result<Arc<Channel>, Lost> {
+    let began = Instant::now();
     let mut turn = 1;
     loop {
-        let result = groups(switch, request, &global, branch, caller.as_deref_mut()).await;
-        match result {
-            Err(failure) if turn < retries && failure.cause != Cause::ORIGINATOR_CANCEL => {
-                turn += 1;
-                rest(&mut caller, pause).await?;
-            }
-            other => return other,
+        let turn_began = Instant::now();
+        let result = groups(attempt, options, global, branch, caller.as_deref_mut()).await;
+        let Err(lost) = result else { return result };
+        let timed_out = lost.end == End::TimedOut && !options.continue_on_timeout;
+        let late = options.retry_timeout.is_some_and(|limit| began.elapsed() > limit);
+        let over = matches!(lost.end, End::Rejected | End::Cancelled) || timed_out || late;
+        if over || turn >= options.tries {
+            return Err(lost);
         }
+        turn += 1;
+        let period = options.retry_period.saturating_sub(turn_began.elapsed());
+        rest(&mut caller, options.retry_sleep.max(period)).await?;
+        tracing::info!(fs_level = "NOTICE", "Originate attempt {turn}/{}", options.tries);
     }
 }
 
-async fn rest(caller: &mut Option<&mut Session>, time: Duration) -> Result<(), Failure> {
+async fn rest(caller: &mut Option<&mut Session>, time: Duration) -> Result<(), Lost> {
+    if time.is_zero() {
+        return Ok(());
+    }
     match caller {
         None => tokio::time::sleep(time).await,
-        Some(session) => {
-            session.sleep(time).await.map_err(|_| Failure { cause: Cause::ORIGINATOR_CANCEL })?
-        }
+        Some(session) => session
+            .sleep(time)
+            .await
+            .map_err(|_| Lost { cause: Cause::ORIGINATOR_CANCEL, end: End::Cancelled })?,
     }
     Ok(())
 }
@@ -241,47 +271,53 @@ fn inherit_from_caller(global: &mut Variables, caller: &Channel) {
             global.push(((*name).to_owned(), value));
         }
     }
-    let Some(list) = caller.var("export_vars") else { return };
+    // Exported variables come before those of the dial string.
+    let mut exported = export(global, caller);
+    exported.append(global);
+    *global = exported;
+}
+
+/// The variables the caller exports, but those of `given`.
+fn export(given: &Variables, caller: &Channel) -> Variables {
     let mut exported = Variables::new();
+    let Some(list) = caller.var("export_vars") else { return exported };
     for name in list.split(',').filter(|name| !name.is_empty()) {
         let plain = name
             .strip_prefix("nolocal:")
             .or_else(|| name.strip_prefix("_nolocal_"))
             .unwrap_or(name);
         if let Some(value) = caller.var(name)
-            && find(global, plain).is_none()
+            && find(given, plain).is_none()
             && find(&exported, plain).is_none()
         {
             exported.push((plain.to_owned(), value));
         }
     }
     exported.push(("export_vars".into(), list));
-    // Exported variables come before those of the dial string.
-    exported.append(global);
-    *global = exported;
+    exported
 }
 
+/// Tries the groups in order.
 async fn groups(
-    switch: &Arc<Switch>,
-    request: &Request,
+    attempt: &Attempt<'_>,
+    options: &Options,
     global: &Variables,
     branch: &Branch,
     mut caller: Option<&mut Session>,
-) -> Result<Arc<Channel>, Failure> {
-    let mut last = Failure { cause: Cause::DESTINATION_OUT_OF_ORDER };
-    let go_on_after_timeout =
-        find(global, "originate_continue_on_timeout").is_some_and(text::is_true);
-    let total = timeout_of(request, global, caller.as_deref());
-    let deadline = Instant::now() + total;
-    for group in &branch.groups {
-        let deadline = if go_on_after_timeout { Instant::now() + total } else { deadline };
-        match one_group(switch, request, global, group, deadline, caller.as_deref_mut()).await {
+) -> Result<Arc<Channel>, Lost> {
+    let mut last = Lost::failed(Cause::DESTINATION_OUT_OF_ORDER);
+    let total = timeout_of(attempt.request, global, caller.as_deref());
+    let on_behalf = caller.as_deref().map(|session| Arc::clone(session.channel()));
+    let groups = attempt.switch.expand_groups(&branch.groups, on_behalf.as_ref()).await;
+    for group in groups.map_err(Lost::failed)? {
+        let result =
+            one_group(attempt, options, global, &group, total, caller.as_deref_mut()).await;
+        match result {
             Ok(channel) => return Ok(channel),
-            Err(failure) => {
-                let cancelled = failure.cause == Cause::ORIGINATOR_CANCEL
-                    && caller.as_deref().is_some_and(|session| !session.channel().is_up());
-                last = failure;
-                if cancelled || (!go_on_after_timeout && Instant::now() >= deadline) {
+            Err(lost) => {
+                last = lost;
+                let timed_out = lost.end == End::TimedOut && !options.continue_on_timeout;
+                if timed_out || matches!(lost.end, End::Rejected | End::Cancelled) {
                     break;
                 }
             }
@@ -308,225 +344,85 @@ fn timeout_of(request: &Request, global: &Variables, caller: Option<&Session>) -
 
 /// Calls all legs of a group at once and waits for a winner.
 async fn one_group(
-    switch: &Arc<Switch>,
-    request: &Request,
+    attempt: &Attempt<'_>,
+    options: &Options,
     global: &Variables,
     group: &[DialLeg],
-    deadline: Instant,
+    total: Duration,
     mut caller: Option<&mut Session>,
-) -> Result<Arc<Channel>, Failure> {
-    let legs = switch.resolve_legs(group, global, caller.as_deref().map(Session::channel)).await;
-    let mut ringing = Vec::new();
-    let mut first_cause = None;
-    for leg in legs {
-        let leg = match leg {
-            Ok(leg) => leg,
-            Err(cause) => {
-                first_cause.get_or_insert(cause);
-                continue;
-            }
+) -> Result<Arc<Channel>, Lost> {
+    let channel = caller.as_deref().map(|session| Arc::clone(session.channel()));
+    let for_whom = channel.as_ref().or(attempt.on_behalf.as_ref());
+    let found = attempt.switch.resolve_legs(group, global, for_whom).await;
+    let mut legs = Legs::new(&attempt.lost);
+    let mut last_cause = None;
+    for leg in found {
+        let begun = match leg {
+            Ok(leg) => start_leg(attempt, options, global, &leg, channel.as_ref()).await,
+            Err(cause) => Err(cause),
         };
-        match start_leg(switch, request, global, &leg, caller.as_deref_mut()).await {
-            Ok(leg) => ringing.push(leg),
+        match begun {
+            Ok(leg) => legs.all.push(leg),
             Err(cause) => {
-                first_cause.get_or_insert(cause);
+                let listed = matches!(options.reject, Reject::Listed(_));
+                let named = find(global, "fail_on_single_reject").is_some();
+                if named && options.reject.ends(cause) {
+                    let end = if listed { End::Rejected } else { End::Failed };
+                    return Err(Lost { cause, end });
+                }
+                last_cause = Some(cause);
             }
         }
     }
-    if ringing.is_empty() {
-        return Err(Failure { cause: first_cause.unwrap_or(Cause::DESTINATION_OUT_OF_ORDER) });
+    if legs.all.is_empty() {
+        return Err(Lost::failed(last_cause.unwrap_or(Cause::DESTINATION_OUT_OF_ORDER)));
     }
-    let mut outcome = race(global, &mut ringing, deadline, caller.as_deref_mut()).await;
-    if let Some(session) = caller.as_deref_mut() {
-        crate::app::ringback::stop(session);
+    let deadline = Instant::now() + total;
+    let mut outcome = race::race(options, &mut legs, deadline, caller.as_deref_mut()).await;
+    if let (Ok(winner), Some(session)) = (&outcome, caller) {
+        let winner = Arc::clone(&legs.all[*winner].channel);
+        if connect_caller(session, &winner).await.is_err() {
+            outcome = Err(Stopped::cancelled());
+        }
     }
-    if let (Ok(winner), Some(session)) = (&outcome, caller.as_deref_mut())
-        && connect_caller(session, winner).await.is_err()
-    {
-        outcome = Err(Cause::ORIGINATOR_CANCEL);
-    }
-    finish(&ringing, &outcome, caller.as_deref().map(Session::channel));
-    outcome.map_err(|cause| Failure { cause })
+    race::settle(legs, outcome, channel.as_deref())
 }
 
 /// The caller is answered, or hears early media, as its winner does.
 async fn connect_caller(session: &mut Session, winner: &Arc<Channel>) -> super::AppResult {
     show_callee(session.channel(), winner);
+    inherit_codec(session.channel(), winner);
     if let Some(sdp) = winner.var("switch_r_sdp") {
         session.channel().set_var("switch_m_sdp", sdp);
     }
     // Media past the switch needs both legs to know how.
     let bypass = super::bypass::is_on(winner) && super::bypass::wanted(session.channel());
     session.channel().flags.bypass_media.store(bypass, Ordering::Relaxed);
-    if winner.is_answered() { session.answer().await } else { session.pre_answer().await }
-}
-
-/// The losers end; the caller learns how each leg fared.
-fn finish(
-    ringing: &[Ringing],
-    outcome: &Result<Arc<Channel>, Cause>,
-    caller: Option<&Arc<Channel>>,
-) {
-    for leg in ringing {
-        let won = matches!(outcome, Ok(winner) if Arc::ptr_eq(winner, &leg.channel));
-        if !won {
-            let cause = match outcome {
-                Ok(_) => Cause::LOSE_RACE,
-                Err(cause) => *cause,
-            };
-            if leg.channel.is_up() && ringing.len() > 1 {
-                leg.channel.set_var("group_dial_status", "loser");
-            }
-            if outcome.is_ok() && leg.channel.is_up() {
-                leg.channel.set_var("call_completed_elsewhere", "true");
-            }
-            leg.channel.hangup(cause);
-        }
-        if let Some(caller) = caller {
-            let cause = if won { Cause::NONE } else { leg.channel.cause().unwrap_or(Cause::NONE) };
-            caller.push_var("originate_causes", &format!("{};{}", leg.channel.uuid(), cause));
-        }
+    if winner.is_answered() {
+        session.answer().await
+    } else if winner.has_media() {
+        session.pre_answer().await
+    } else {
+        session.check()
     }
 }
 
-/// Waits until one leg wins, all have failed, time is over or the caller is gone.
-async fn race(
-    global: &Variables,
-    ringing: &mut [Ringing],
-    deadline: Instant,
-    mut caller: Option<&mut Session>,
-) -> Result<Arc<Channel>, Cause> {
-    let early_media_counts = !find(global, "ignore_early_media").is_some_and(text::is_true);
-    let ring_counts = find(global, "return_ring_ready").is_some_and(text::is_true);
-    let mut watches: Vec<_> = ringing.iter().map(|leg| leg.channel.watch()).collect();
-    let mut told = Told::default();
-    loop {
-        for leg in ringing.iter() {
-            let channel = &leg.channel;
-            let early =
-                early_media_counts && !leg.is_true("ignore_early_media") && channel.has_media();
-            let rings = ring_counts && channel.flags.ring_ready.load(Ordering::Relaxed);
-            if channel.is_up() && (channel.is_answered() || early || rings) {
-                return Ok(Arc::clone(channel));
-            }
-        }
-        if let Some(session) = caller.as_deref_mut() {
-            told.tell(session, ringing, global).await?;
-        }
-        check_single_reject(global, ringing)?;
-        let now = Instant::now();
-        if now >= deadline {
-            return Err(Cause::NO_ANSWER);
-        }
-        expire(ringing, now);
-        if ringing.iter().all(|leg| !leg.channel.is_up()) {
-            let first = ringing.first().and_then(|leg| leg.channel.cause());
-            return Err(first.unwrap_or(Cause::DESTINATION_OUT_OF_ORDER));
-        }
-        let next = ringing
-            .iter()
-            .filter(|leg| leg.channel.is_up())
-            .flat_map(|leg| [leg.deadline, leg.progress_deadline])
-            .flatten()
-            .chain([deadline])
-            .min();
-        let changed = select_all(watches.iter_mut().map(|watch| Box::pin(watch.changed())));
-        match caller.as_deref_mut() {
-            Some(session) => match session.wait_or(next, changed).await {
-                Ok(Either::Left(Wake::Digit)) => cancel_key(session)?,
-                Ok(_) => {}
-                Err(_) => return Err(Cause::ORIGINATOR_CANCEL),
-            },
-            None => {
-                let until = next.unwrap_or(deadline);
-                let _late = tokio::time::timeout_at(until, changed).await;
-            }
-        }
+/// `inherit_codec`: a caller without media yet is offered what the called leg speaks.
+fn inherit_codec(caller: &Channel, winner: &Channel) {
+    if caller.has_media() || !winner.has_media() {
+        return;
     }
-}
-
-/// `origination_cancel_key`: the caller gives up by a digit.
-fn cancel_key(session: &mut Session) -> Result<(), Cause> {
-    let Some(key) = session.channel().var("origination_cancel_key") else { return Ok(()) };
-    while let Some(digit) = session.take_digit() {
-        if key.contains(digit.digit) {
-            return Err(Cause::ORIGINATOR_CANCEL);
-        }
+    let Some(how) = caller.var("inherit_codec") else { return };
+    if how.eq_ignore_ascii_case("passthru") {
+        caller.set_var("absolute_codec_string", winner.var("ep_codec_string").unwrap_or_default());
+        return;
     }
-    Ok(())
-}
-
-/// `fail_on_single_reject`: one leg's end ends all.
-fn check_single_reject(global: &Variables, ringing: &[Ringing]) -> Result<(), Cause> {
-    let rule = find(global, "fail_on_single_reject");
-    for leg in ringing {
-        let Some(cause) = leg.channel.cause() else { continue };
-        let required = leg.is_true("leg_required");
-        let listed = rule.is_some_and(|rule| {
-            let (inverted, list) =
-                rule.strip_prefix('!').map_or((false, rule), |rest| (true, rest));
-            let named = list.split(',').any(|name| Cause::parse_strict(name) == Some(cause));
-            text::is_true(rule) || named != inverted
-        });
-        if required || listed {
-            return Err(cause);
-        }
-    }
-    Ok(())
-}
-
-fn expire(ringing: &[Ringing], now: Instant) {
-    for leg in ringing {
-        let channel = &leg.channel;
-        if leg.deadline.is_some_and(|deadline| now >= deadline) {
-            channel.hangup(Cause::ALLOTTED_TIMEOUT);
-        }
-        let progressed = channel.has_media() || channel.flags.ring_ready.load(Ordering::Relaxed);
-        if !progressed && leg.progress_deadline.is_some_and(|deadline| now >= deadline) {
-            channel.hangup(Cause::PROGRESS_TIMEOUT);
-        }
-    }
-}
-
-/// What the caller was told so far.
-#[derive(Default)]
-struct Told {
-    ringing: bool,
-    dialing: bool,
-}
-
-impl Told {
-    /// Passes ringing on to the caller.
-    async fn tell(
-        &mut self,
-        session: &mut Session,
-        ringing: &[Ringing],
-        global: &Variables,
-    ) -> Result<(), Cause> {
-        let cancelled = |_| Cause::ORIGINATOR_CANCEL;
-        if !self.dialing {
-            self.dialing = true;
-            session.ring_wait(true);
-            if find(global, "instant_ringback").is_some_and(text::is_true) {
-                session.ring_ready(false).await.map_err(cancelled)?;
-            }
-        }
-        let ignore = find(global, "ignore_ring_ready").is_some_and(text::is_true);
-        let rings = ringing.iter().any(|leg| {
-            leg.channel.flags.ring_ready.load(Ordering::Relaxed)
-                || leg.channel.has_media()
-                    && find(global, "ignore_early_media")
-                        .is_some_and(|how| how.eq_ignore_ascii_case("ring_ready"))
-        });
-        if rings && !ignore && !self.ringing {
-            self.ringing = true;
-            if let Some(leg) =
-                ringing.iter().find(|leg| leg.channel.flags.ring_ready.load(Ordering::Relaxed))
-            {
-                show_callee(session.channel(), &leg.channel);
-            }
-            crate::app::ringback::start(session).await.map_err(cancelled)?;
-        }
-        Ok(())
+    let Some(codec) = winner.with(|data| data.read_codec.clone()) else { return };
+    let known = caller
+        .var("ep_codec_string")
+        .is_some_and(|list| list.to_ascii_lowercase().contains(&codec.name.to_ascii_lowercase()));
+    if text::is_true(&how) && known {
+        let one = format!("{}@{}h@{}i", codec.name, codec.rate, codec.ptime);
+        caller.set_var("absolute_codec_string", one);
     }
 }

@@ -6,7 +6,7 @@ pub mod null;
 pub mod pickup;
 mod resolve;
 
-pub use resolve::resolve;
+pub use resolve::{group_in_order, resolve};
 
 use std::sync::Arc;
 

@@ -28,7 +28,7 @@ pub fn waiting(switch: &Switch, key: &str) -> Option<Arc<Channel>> {
     switch
         .channels()
         .into_iter()
-        .filter(|leg| leg.is_up() && leg.name() == name)
+        .filter(|leg| leg.is_up() && leg.name() == name && leg.var("channel_swap_uuid").is_none())
         .min_by_key(|leg| leg.session_id())
 }
 

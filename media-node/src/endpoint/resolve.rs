@@ -113,23 +113,43 @@ async fn group(
     leg: &DialLeg,
     caller: Option<&Arc<Channel>>,
 ) -> Result<Vec<DialLeg>, Cause> {
+    Ok(group_in_order(switch, leg, caller).await?.into_iter().flatten().collect())
+}
+
+/// What `group/…` stands for, one group of legs after the other (`+F`), or all at once (`+A`, `+E`).
+///
+/// # Errors
+/// NO_ROUTE_DESTINATION when there is no such group.
+pub async fn group_in_order(
+    switch: &Arc<Switch>,
+    leg: &DialLeg,
+    caller: Option<&Arc<Channel>>,
+) -> Result<Vec<Vec<DialLeg>>, Cause> {
     let dial = switch
         .run_api("group_call", &leg.rest, caller.cloned())
         .await
         .filter(|dial| !dial.is_empty())
         .ok_or(Cause::NO_ROUTE_DESTINATION)?;
     let parsed = DialString::parse(&dial).map_err(|_| Cause::NO_ROUTE_DESTINATION)?;
-    let mut legs = Vec::new();
+    let with_variables = |global: &Variables, mut inner: DialLeg| {
+        let mut local = global.clone();
+        local.append(&mut inner.local);
+        local.extend(leg.local.iter().cloned());
+        inner.local = local;
+        inner
+    };
+    let mut groups: Vec<Vec<DialLeg>> = Vec::new();
+    let parallel = parsed.branches.len() > 1;
     for branch in parsed.branches {
-        for mut inner in branch.groups.into_iter().flatten() {
-            let mut local = branch.global.clone();
-            local.append(&mut inner.local);
-            local.extend(leg.local.iter().cloned());
-            inner.local = local;
-            legs.push(inner);
+        for group in branch.groups {
+            let legs = group.into_iter().map(|inner| with_variables(&branch.global, inner));
+            match groups.last_mut() {
+                Some(last) if parallel => last.extend(legs),
+                _ => groups.push(legs.collect()),
+            }
         }
     }
-    Ok(legs)
+    Ok(groups)
 }
 
 /// Expansion of a dial string: `${dialed_user}` and `${dialed_domain}` first.

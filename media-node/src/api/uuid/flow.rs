@@ -107,7 +107,8 @@ async fn ring_ready(call: ApiCall) -> String {
 fn early_ok(call: &ApiCall) -> String {
     match call.switch.channel(call.args.trim()) {
         Some(channel) => {
-            channel.set_var("early_ok", "true");
+            channel.flags.early_ok.store(true, Ordering::Relaxed);
+            channel.notify();
             String::new()
         }
         None => ERROR.into(),

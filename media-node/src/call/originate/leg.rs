@@ -4,35 +4,40 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use esl_server::event::EventName;
-use tokio::time::Instant;
+use tokio::sync::oneshot;
 
 use super::super::cause::Cause;
 use super::super::channel::{Channel, OtherType};
 use super::super::dialstring::{DialLeg, Variables};
 use super::super::endpoint::OutgoingCall;
 use super::super::profile::CallerProfile;
-use super::super::session::Session;
 use super::super::state::Direction;
-use super::{Request, Ringing, find};
-use crate::switch::Switch;
+use super::options::{Early, Options};
+use super::race::Ringing;
+use super::{Attempt, Request, find};
 use crate::{clock, text};
 
+/// Makes a leg; it starts when the race starts it.
 pub(super) async fn start_leg(
-    switch: &Arc<Switch>,
-    request: &Request,
+    attempt: &Attempt<'_>,
+    options: &Options,
     global: &Variables,
     leg: &DialLeg,
-    caller: Option<&mut Session>,
+    caller: Option<&Arc<Channel>>,
 ) -> Result<Ringing, Cause> {
-    let caller = caller.map(|session| Arc::clone(session.channel()));
+    let switch = attempt.switch;
     let endpoint = switch.endpoint(&leg.endpoint).ok_or_else(|| {
         tracing::error!("Could not locate channel type {}", leg.endpoint);
         Cause::CHAN_NOT_IMPLEMENTED
     })?;
     let mut variables = global.clone();
     variables.extend(leg.local.iter().cloned());
-    let local_wins = find(global, "local_var_clobber").is_some_and(text::is_true);
-    let profile = profile_for(request, &variables, caller.as_deref());
+    // A leg of its own may still belong to a call: it is described by that call, not tied to it.
+    let related = find(&variables, "origination_aleg_uuid").and_then(|uuid| switch.channel(uuid));
+    let caller = caller.cloned().or(related);
+    let hops = caller.as_deref().map_or(Ok(0), hops_left)?;
+    let of_whom = caller.as_ref().or(attempt.on_behalf.as_ref());
+    let profile = profile_for(attempt.request, &variables, of_whom.map(Arc::as_ref));
     let uuid = find(&variables, "origination_uuid").map(str::to_owned);
     let call = OutgoingCall {
         destination: leg.rest.clone(),
@@ -43,7 +48,10 @@ pub(super) async fn start_leg(
     };
     let session = endpoint.outgoing(call).await?;
     let channel = Arc::clone(session.channel());
-    set_leg_variables(&channel, global, &leg.local, local_wins, caller.as_ref());
+    if let Some(caller) = &caller {
+        tie_to_caller(&channel, caller, hops);
+    }
+    set_leg_variables(&channel, global, &leg.local);
     if let Some(caller) = &caller {
         note_attempt(caller, &channel);
     }
@@ -57,38 +65,51 @@ pub(super) async fn start_leg(
             |_| {},
         );
     }
-    channel.with(|data| data.state = super::super::State::Init);
+    channel.with(|data| {
+        data.state = super::super::State::Init;
+        if let Some(id) = find(&variables, "origination_external_id") {
+            Arc::make_mut(&mut data.vars).set("session_external_id", id.to_owned());
+        }
+        if let Some(name) = find(&variables, "origination_channel_name") {
+            name.clone_into(&mut data.name);
+        }
+    });
     channel.fire(EventName::ChannelOutgoing);
-    set_started_variables(&channel, endpoint.name(), caller.as_ref());
-    if find(&variables, "ignore_early_media").is_some_and(text::is_true) {
+    set_started_variables(&channel, endpoint.name(), caller.as_ref(), of_whom);
+    if options.early != Early::Wins {
         channel.set_var("originate_early_media", "false");
     }
-    let now = Instant::now();
-    let after = |name: &str| {
-        let seconds = u64::try_from(text::int(find(&variables, name)?)).ok().filter(|&n| n > 0)?;
-        Some(now + Duration::from_secs(seconds))
+    let (start, started) = oneshot::channel();
+    tokio::spawn(async move {
+        // Dropped unsent, the leg is not wanted any more: it starts, and ends as it was told.
+        let _wanted = started.await;
+        session.start();
+    });
+    let mut ringing = Ringing::new(channel, start);
+    let seconds = |name: &str| {
+        let seconds = u64::try_from(text::int(find(&variables, name)?)).ok()?;
+        (seconds > 0).then(|| Duration::from_secs(seconds))
     };
-    let ringing = Ringing {
-        channel,
-        deadline: after("leg_timeout"),
-        progress_deadline: after("leg_progress_timeout").or_else(|| after("progress_timeout")),
-        variables: variables.clone(),
-    };
-    start_after_delay(session, find(&variables, "leg_delay_start"));
+    ringing.starts += seconds("leg_delay_start").unwrap_or_default();
+    let starts = ringing.starts;
+    ringing.deadline = seconds("leg_timeout").map(|time| starts + time);
+    ringing.progress_deadline = seconds("leg_progress_timeout")
+        .or_else(|| seconds("progress_timeout"))
+        .map(|time| starts + time);
+    ringing.required = find(&variables, "leg_required").is_some_and(text::is_true);
+    ringing.ignores_early_media = find(&leg.local, "ignore_early_media").is_some_and(text::is_true);
+    ringing.pickup = leg.endpoint.eq_ignore_ascii_case("pickup");
     Ok(ringing)
 }
 
-/// Starts the leg's task now, or after `leg_delay_start` seconds if it is still wanted then.
-fn start_after_delay(session: Session, delay: Option<&str>) {
-    let seconds = delay.map_or(0, |text| u64::try_from(text::int(text)).unwrap_or(0));
-    if seconds == 0 {
-        session.start();
-        return;
+/// How many more calls may be made one out of another; none is a loop.
+fn hops_left(caller: &Channel) -> Result<i64, Cause> {
+    let left = caller.var("max_forwards").map_or(70, |value| text::int(&value) - 1);
+    if left <= 0 {
+        tracing::error!(uuid = %caller.uuid(), "{} calls itself: max_forwards is used up", caller.name());
+        return Err(Cause::EXCHANGE_ROUTING_ERROR);
     }
-    tokio::spawn(async move {
-        tokio::time::sleep(Duration::from_secs(seconds)).await;
-        session.start();
-    });
+    Ok(left)
 }
 
 /// The caller profile a new leg starts with.
@@ -121,6 +142,8 @@ fn profile_for(
                 caller_id_number: caller
                     .var("effective_caller_id_number")
                     .unwrap_or(from.caller_id_number),
+                ani: caller.var("effective_ani").unwrap_or(from.ani),
+                aniii: caller.var("effective_aniii").unwrap_or(from.aniii),
                 ..from
             }
         }
@@ -161,37 +184,34 @@ fn profile_for(
     profile
 }
 
-/// Variables of a new leg, in the order the reference assigns them.
-fn set_leg_variables(
-    channel: &Arc<Channel>,
-    global: &Variables,
-    local: &Variables,
-    local_wins: bool,
-    caller: Option<&Arc<Channel>>,
-) {
-    if let Some(caller) = caller {
-        let left = caller.var("max_forwards").map_or(70, |value| text::int(&value)) - 1;
-        channel.set_var("max_forwards", left.max(0).to_string());
-        if let Some(codec) = caller.with(|data| data.read_codec.clone()) {
-            channel.set_var(
-                "originator_codec",
-                format!("{}@{}h@{}i", codec.name, codec.rate, codec.ptime),
-            );
-        }
-        channel.set_var("originator", &**caller.uuid());
-        channel.set_var("signal_bond", &**caller.uuid());
-        if let Some(sdp) = caller.var("switch_r_sdp") {
-            channel.set_var("switch_m_sdp", sdp);
-        }
-        let profile = caller.profile();
-        channel.with(|data| {
-            let mut copy = profile;
-            copy.times = super::super::profile::Times::default();
-            data.other = Some((OtherType::Originator, copy.clone()));
-            data.originator_profile = Some(copy);
-        });
+/// What a leg keeps of the call it is made for.
+fn tie_to_caller(channel: &Channel, caller: &Channel, hops: i64) {
+    channel.set_var("max_forwards", hops.to_string());
+    if let Some(codec) = caller.with(|data| data.read_codec.clone()) {
+        let one = format!("{}@{}h@{}i", codec.name, codec.rate, codec.ptime);
+        channel.set_var("originator_codec", one);
     }
-    let nested = find(global, "origination_nested_vars").is_some_and(text::is_true);
+    channel.set_var("originator", &**caller.uuid());
+    channel.set_var("signal_bond", &**caller.uuid());
+    if let Some(sdp) = caller.var("switch_r_sdp") {
+        channel.set_var("switch_m_sdp", sdp);
+    }
+    let profile = caller.profile();
+    channel.with(|data| {
+        let mut copy = profile;
+        copy.times = super::super::profile::Times::default();
+        data.other = Some((OtherType::Originator, copy.clone()));
+        data.originator_profile = Some(copy);
+    });
+}
+
+/// Variables of a new leg, in the order the reference assigns them.
+fn set_leg_variables(channel: &Channel, global: &Variables, local: &Variables) {
+    let local_wins = find(global, "local_var_clobber").is_some_and(text::is_true);
+    let nested = [global, local]
+        .iter()
+        .any(|variables| find(variables, "origination_nested_vars").is_some_and(text::is_true))
+        || channel.switch().global("origination_nested_vars").is_some_and(|on| text::is_true(&on));
     let set = |(name, value): &(String, String)| {
         if value.contains("${") && !nested {
             tracing::error!(
@@ -208,7 +228,12 @@ fn set_leg_variables(
 }
 
 /// What a leg is told once it has been announced.
-fn set_started_variables(channel: &Channel, endpoint: &'static str, caller: Option<&Arc<Channel>>) {
+fn set_started_variables(
+    channel: &Channel,
+    endpoint: &'static str,
+    caller: Option<&Arc<Channel>>,
+    of_whom: Option<&Arc<Channel>>,
+) {
     if let Some(caller) = caller {
         channel.set_var(
             "call_uuid",
@@ -216,18 +241,24 @@ fn set_started_variables(channel: &Channel, endpoint: &'static str, caller: Opti
         );
     }
     channel.set_var("originate_early_media", "true");
-    if let Some(caller) = caller {
-        channel.set_var("originating_leg_uuid", &**caller.uuid());
+    if let Some(whom) = of_whom {
+        channel.set_var("originating_leg_uuid", &**whom.uuid());
+        if caller.is_none() {
+            whom.push_var("originated_legs", &attempt_entry(channel));
+        }
     }
     channel.set_var("originate_endpoint", endpoint);
 }
 
 /// The caller notes whom it calls.
 fn note_attempt(caller: &Channel, leg: &Channel) {
-    let profile = leg.profile();
     caller.set_var("originate_signal_bond", &**leg.uuid());
-    let entry = format!("{};{};{}", leg.uuid(), profile.callee_id_name, profile.callee_id_number);
-    caller.push_var("originated_legs", &entry);
+    caller.push_var("originated_legs", &attempt_entry(leg));
+}
+
+fn attempt_entry(leg: &Channel) -> String {
+    let profile = leg.profile();
+    format!("{};{};{}", leg.uuid(), profile.callee_id_name, profile.callee_id_number)
 }
 
 /// The caller's profile names whom it is about to talk to, from the first ringing on.
