@@ -282,6 +282,16 @@ class Call:
 
     # ---- both
 
+    def refer(self, target, replaces=None):
+        """Asks the far end to call `target`, in place of another call of this phone if one is given. Returns the answer."""
+        if replaces:
+            there = re.search(r";tag=([^;>]+)", replaces.remote)[1]
+            target += f"?Replaces={replaces.call_id}%3Bto-tag%3D{there}%3Bfrom-tag%3D{replaces.tag}"
+        self.cseq += 1
+        extra = [f"Refer-To: <{target}>", f"Referred-By: <sip:{self.phone.user}@{self.phone.domain}>"]
+        self.phone.request("REFER", self.target, self.call_id, self.cseq, self.local, self.remote, extra, to_address=self.address)
+        return self.until(lambda p: p.method == "REFER" and p.status, "answer to REFER")
+
     def hangup(self):
         self.cseq += 1
         self.phone.request("BYE", self.target, self.call_id, self.cseq, self.local, self.remote, to_address=self.address)

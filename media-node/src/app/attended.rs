@@ -33,7 +33,7 @@ async fn att_xfer(session: &mut Session, argument: &str) -> AppResult {
         }
     }
     let other = own.with(|data| data.other.clone());
-    let result = consult(session, argument, partner.as_ref()).await;
+    let outcome = consult(session, argument, partner.as_ref()).await;
     own.unset_var("soft_holding_uuid");
     if let Some(partner) = &partner
         && partner.is_up()
@@ -51,10 +51,18 @@ async fn att_xfer(session: &mut Session, argument: &str) -> AppResult {
         bridge::digits_changed(&own);
         partner.notify();
     }
-    result
+    if let Some(third) = outcome? {
+        join_three_way(&third, &own);
+    }
+    Ok(())
 }
 
-async fn consult(session: &mut Session, target: &str, partner: Option<&Arc<Channel>>) -> AppResult {
+/// The consultation itself; the answer is who is to join the first conversation, which goes on afterwards.
+async fn consult(
+    session: &mut Session,
+    target: &str,
+    partner: Option<&Arc<Channel>>,
+) -> Result<Option<Arc<Channel>>, Interrupt> {
     let own = Arc::clone(session.channel());
     let timeout = own
         .var("attxfer_originate_timeout")
@@ -73,11 +81,11 @@ async fn consult(session: &mut Session, target: &str, partner: Option<&Arc<Chann
             partner.flags.awaited.store(false, Ordering::Relaxed);
             partner.hangup(Cause::NORMAL_CLEARING);
         }
-        return session.check();
+        return session.check().map(|()| None);
     };
     let Some(partner) = partner else {
         own.set_var("att_xfer_result", "success");
-        return session.bridge_to(&peer).await;
+        return session.bridge_to(&peer).await.map(|()| None);
     };
     peer.set_var("att_xfer_peer_uuid", &**partner.uuid());
     peer.flags.awaited.store(true, Ordering::Relaxed);
@@ -97,13 +105,12 @@ async fn consult(session: &mut Session, target: &str, partner: Option<&Arc<Chann
         }
         Ok(Some(key)) if key == conference => {
             own.set_var("att_xfer_result", "success");
-            join_three_way(&peer, &own);
-            Ok(())
+            Ok(Some(peer))
         }
         Ok(_) => {
             own.set_var("att_xfer_result", "failure");
             peer.hangup(Cause::NORMAL_CLEARING);
-            session.check()
+            session.check().map(|()| None)
         }
         Err(interrupt) => {
             if interrupt == Interrupt::Hangup && peer.is_up() && partner.is_up() {
