@@ -11,7 +11,8 @@ use super::play::{Keys, Play};
 use super::{App, Flags};
 use crate::app;
 use crate::call::{
-    AppResult, Channel, Digit, DigitSource, Indication, Interrupt, Session, Wake, transfer,
+    AppResult, Channel, Digit, DigitSource, Indication, Interrupt, Session, Wake, digit_guard,
+    transfer,
 };
 use crate::text;
 
@@ -45,6 +46,8 @@ pub const APPS: &[App] = &[
     app!("flush_dtmf", "mod_dptools", Flags::NONE, "", "flush any queued dtmf", flush_dtmf),
     app!("start_dtmf", "mod_dptools", Flags::NONE, "", "Detect dtmf", start_dtmf),
     app!("stop_dtmf", "mod_dptools", Flags::NONE, "", "stop inband dtmf", stop_dtmf),
+    app!("block_dtmf", "mod_dptools", Flags::NO_MEDIA, "", "Block DTMF", block_dtmf),
+    app!("unblock_dtmf", "mod_dptools", Flags::NO_MEDIA, "", "Stop blocking DTMF", unblock_dtmf),
 ];
 
 /// Shortest wait for the first key, milliseconds.
@@ -184,9 +187,6 @@ pub async fn collect(
     Ok(if entry.result(&entered) == "failure" { String::new() } else { entered.digits })
 }
 
-fn millis(ms: i64) -> Duration {
-    Duration::from_millis(ms.clamp(0, 86_400_000).unsigned_abs())
-}
 /// Exactly `length` keys of any kind, as far as they come within `timeout` of each other.
 ///
 /// # Errors
@@ -207,6 +207,9 @@ pub async fn typed(
     Ok(session.collect_digits(prompt, &entry).await?.digits)
 }
 
+fn millis(ms: i64) -> Duration {
+    Duration::from_millis(ms.clamp(0, 86_400_000).unsigned_abs())
+}
 
 fn count(text: Option<&String>) -> i64 {
     text.map_or(0, |t| text::int(t)).clamp(0, MAX_ENTRY)
@@ -367,6 +370,16 @@ async fn queue_dtmf(session: &mut Session, argument: &str) -> AppResult {
 
 async fn flush_dtmf(session: &mut Session, _argument: &str) -> AppResult {
     session.flush_digits();
+    Ok(())
+}
+
+async fn block_dtmf(session: &mut Session, _argument: &str) -> AppResult {
+    digit_guard::block(session.channel(), true);
+    Ok(())
+}
+
+async fn unblock_dtmf(session: &mut Session, _argument: &str) -> AppResult {
+    digit_guard::block(session.channel(), false);
     Ok(())
 }
 

@@ -189,6 +189,7 @@ pub(super) fn connect_media(own: &Channel, peer: &Channel) {
     let by_task = [own, peer].iter().any(|leg| {
         leg.with(|data| !data.meta.is_empty() || !data.digit_machine.is_empty())
             || leg.is_true("bridge_filter_dtmf")
+            || super::digit_guard::guards(leg)
     });
     for leg in [own, peer] {
         leg.flags.digits_by_task.store(by_task, Ordering::Relaxed);

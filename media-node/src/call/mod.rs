@@ -11,6 +11,7 @@ pub mod channel;
 pub mod command;
 pub mod control;
 pub mod dialstring;
+pub mod digit_guard;
 pub mod digit_machine;
 pub mod endpoint;
 pub mod events;

@@ -265,6 +265,9 @@ impl Session {
 
     /// A digit of the far end: for a binding, or for whoever takes digits.
     fn on_digit(&mut self, digit: Digit) -> Option<Wake> {
+        if !super::digit_guard::lets_in(&self.channel) {
+            return None;
+        }
         if super::meta::uses(&self.channel, digit)
             || super::digit_machine::uses(&self.channel, digit)
         {
@@ -417,6 +420,16 @@ impl Session {
     /// Tells the leg something; true if it worked.
     pub async fn indicate(&mut self, what: Indication) -> bool {
         let channel = Arc::clone(&self.channel);
+        let what = match what {
+            Indication::Digits(digits) => {
+                let digits = super::digit_guard::outgoing(&channel, digits);
+                if digits.is_empty() {
+                    return true;
+                }
+                Indication::Digits(digits)
+            }
+            other => other,
+        };
         self.leg.indicate(&channel, what).await.is_ok()
     }
 

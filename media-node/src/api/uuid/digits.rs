@@ -70,13 +70,20 @@ fn drop_dtmf(call: &ApiCall) -> String {
     let words = call.words(4);
     let [uuid, switch, kind, mask] = words.as_slice() else { return usage(DROP) };
     let Some(channel) = call.switch.channel(uuid) else { return NO_SESSION.into() };
+    if !matches!(kind.as_str(), "mask_digits" | "mask_file") {
+        return usage(DROP);
+    }
     let on = text::is_true(switch);
     channel.set_var("drop_dtmf", if on { "true" } else { "false" });
     let (file, digits) =
         if kind == "mask_file" { (mask.as_str(), "(null)") } else { ("(null)", mask.as_str()) };
     let variable =
         if kind == "mask_file" { "drop_dtmf_masking_file" } else { "drop_dtmf_masking_digits" };
-    channel.set_var(variable, if on { mask.clone() } else { String::new() });
+    for name in ["drop_dtmf_masking_digits", "drop_dtmf_masking_file"] {
+        channel.unset_var(name);
+    }
+    channel.set_var(variable, mask.clone());
+    crate::call::bridge::digits_changed(&channel);
     format!(
         "+OK {uuid} is {} DTMF. mask_file: {file} mask_digits: {digits}\n",
         if on { "dropping" } else { "not dropping" }
