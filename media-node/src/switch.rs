@@ -325,6 +325,8 @@ impl Switch {
         };
         // Already done in CS_HANGUP, unless the call's task ended before it came there.
         let _released = self.stores.limits.release(channel.uuid(), None);
+        self.scheduler.remove(self, channel.uuid());
+        crate::boot::log::calls::forget(channel.uuid());
         if left == 0 && self.counters.draining.load(Ordering::Relaxed) {
             self.stop.send_replace(Some(Stop::Now));
         }

@@ -91,6 +91,9 @@ async fn event(session: &mut Session, argument: &str) -> AppResult {
 }
 
 async fn session_loglevel(session: &mut Session, argument: &str) -> AppResult {
-    session.channel().set_var("session_loglevel", argument.to_owned());
+    let uuid = session.channel().uuid();
+    if !crate::api::uuid::set_loglevel(uuid, argument) {
+        tracing::error!(%uuid, "session_loglevel: no such level: {argument}");
+    }
     Ok(())
 }

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 
 use super::{Api, ApiCall, NO_CHANNEL, OK, in_task, no_such_channel, usage};
 use crate::api;
+use crate::boot::log;
 use crate::call::transfer::{Legs, transfer, transfer_legs};
 use crate::call::{Cause, Channel, Direction, State, broadcast, heartbeat};
 use crate::text;
@@ -226,12 +227,27 @@ fn interrupt(call: &ApiCall) -> String {
 fn loglevel(call: &ApiCall) -> String {
     let words = call.words(2);
     let (Some(uuid), Some(level)) = (words.first(), words.get(1)) else { return usage(LOGLEVEL) };
-    let known = esl_server::Level::parse(level).is_some()
-        || level.parse::<u8>().is_ok_and(|number| number <= 10);
     if call.switch.channel(uuid).is_none() {
         return no_such_channel(uuid);
     }
-    if known { OK.into() } else { "-ERR Invalid log level!\n".into() }
+    if set_loglevel(uuid, level) { OK.into() } else { "-ERR Invalid log level!\n".into() }
+}
+
+/// Gives a call a log level of its own, by name or number; false for one there is not. `disable` takes it away.
+pub fn set_loglevel(uuid: &str, word: &str) -> bool {
+    use esl_server::Level;
+    let word = word.trim();
+    if word.eq_ignore_ascii_case("disable") || word == "-1" {
+        log::calls::set(uuid, None);
+        return true;
+    }
+    let number = || word.parse::<u8>().ok().filter(|&number| number <= 10);
+    let level =
+        Level::parse(word).or_else(|| Level::from_number(number()?.min(Level::Debug as u8)));
+    if let Some(level) = level {
+        log::calls::set(uuid, Some(level));
+    }
+    level.is_some()
 }
 
 fn session_heartbeat(call: &ApiCall) -> String {

@@ -14,6 +14,8 @@ use super::{Api, ApiCall, usage};
 use crate::BoxFuture;
 use crate::call::{Channel, Session};
 
+pub use flow::set_loglevel;
+
 /// The family.
 pub const FAMILIES: &[&[Api]] =
     &[digits::APIS, flow::APIS, media::APIS, record::APIS, signal::APIS, vars::APIS];

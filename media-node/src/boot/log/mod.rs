@@ -5,6 +5,7 @@
 //! the levels `tracing` lacks. `ERROR` is `ERR`, `WARN` is `WARNING`, `INFO` and `DEBUG` are
 //! themselves, `TRACE` is never written. A line about a call carries `uuid = %...`.
 
+pub mod calls;
 mod console;
 mod cpu;
 mod file;

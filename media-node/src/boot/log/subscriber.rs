@@ -17,6 +17,7 @@ use tracing::span::{Attributes, Id, Record};
 use tracing::subscriber::Interest;
 use tracing::{Event, Metadata, Subscriber};
 
+use super::calls;
 use super::cpu::idle_hundredths;
 use super::line::{Origin, write_prefix};
 use super::writer::{Entry, Queue};
@@ -38,13 +39,26 @@ pub(super) struct Lines {
 
 impl Lines {
     fn wanted(&self, level: Level) -> bool {
-        level as u8 <= self.core_level.load(Ordering::Relaxed)
-            && (self.queue.wants(level as u8) || self.hub.enabled(level))
+        let core = level as u8 <= self.core_level.load(Ordering::Relaxed);
+        (core || calls::may_want(level)) && self.somebody_reads(level)
+    }
+
+    /// A line about a call that has a level of its own keeps to that.
+    fn wanted_of(&self, level: Level, uuid: &str) -> bool {
+        let limit = match calls::level(uuid) {
+            Some(own) => own as u8,
+            None => self.core_level.load(Ordering::Relaxed),
+        };
+        level as u8 <= limit && self.somebody_reads(level)
+    }
+
+    fn somebody_reads(&self, level: Level) -> bool {
+        self.queue.wants(level as u8) || self.hub.enabled(level)
     }
 
     fn write(&self, metadata: &Metadata<'_>, fields: &mut Fields) {
         let level = fields.level.unwrap_or_else(|| level_of(metadata));
-        if !self.wanted(level) {
+        if !self.wanted_of(level, &fields.uuid) {
             return;
         }
         let (at, idle) = (Timestamp::now(), idle_hundredths());
