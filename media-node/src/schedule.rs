@@ -140,7 +140,36 @@ pub struct Task {
 #[derive(Default)]
 pub struct Scheduler {
     last_id: AtomicU32,
-    tasks: Mutex<HashMap<u32, (Task, AbortHandle)>>,
+    tasks: Mutex<Tasks>,
+}
+
+/// Jobs by number, and the numbers of each group.
+#[derive(Default)]
+struct Tasks {
+    by_id: HashMap<u32, (Task, AbortHandle)>,
+    groups: HashMap<String, Vec<u32>>,
+}
+
+impl Tasks {
+    fn insert(&mut self, task: Task, handle: AbortHandle) {
+        self.groups.entry(task.job.group.clone()).or_default().push(task.id);
+        self.by_id.insert(task.id, (task, handle));
+    }
+
+    fn remove(&mut self, id: u32) -> Option<(Task, AbortHandle)> {
+        let (task, handle) = self.by_id.remove(&id)?;
+        if let Some(ids) = self.groups.get_mut(&task.job.group) {
+            ids.retain(|other| *other != id);
+            if ids.is_empty() {
+                self.groups.remove(&task.job.group);
+            }
+        }
+        Some((task, handle))
+    }
+
+    fn of_group(&self, group: &str) -> Vec<u32> {
+        self.groups.get(group).cloned().unwrap_or_default()
+    }
 }
 
 impl Scheduler {
@@ -161,28 +190,27 @@ impl Scheduler {
                 let Some(every) = waiting.job.every.filter(|&every| every > 0) else { break };
                 waiting.runtime = clock::now_secs() + i64::from(every);
                 fire(&owner, EventName::ReSchedule, &waiting);
-                if let Some((task, _)) = owner.scheduler.tasks.lock().get_mut(&id) {
+                if let Some((task, _)) = owner.scheduler.tasks.lock().by_id.get_mut(&id) {
                     task.runtime = waiting.runtime;
                 }
             }
-            owner.scheduler.tasks.lock().remove(&id);
-            fire(&owner, EventName::DelSchedule, &waiting);
+            // A call that this ended may have taken its jobs away already.
+            let removed = owner.scheduler.tasks.lock().remove(id);
+            if removed.is_some() {
+                fire(&owner, EventName::DelSchedule, &waiting);
+            }
         });
-        tasks.insert(id, (task, handle.abort_handle()));
+        tasks.insert(task, handle.abort_handle());
         id
     }
 
     /// Removes a job by number, or all of a group; returns how many.
-    pub fn remove(&self, switch: &Arc<Switch>, which: &str) -> usize {
-        let number = which.parse::<u32>().ok();
+    pub fn remove(&self, switch: &Switch, which: &str) -> usize {
         let removed: Vec<_> = {
             let mut tasks = self.tasks.lock();
-            let ids: Vec<u32> = tasks
-                .values()
-                .filter(|(task, _)| Some(task.id) == number || task.job.group == which)
-                .map(|(task, _)| task.id)
-                .collect();
-            ids.iter().filter_map(|id| tasks.remove(id)).collect()
+            let mut ids = tasks.of_group(which);
+            ids.extend(which.parse::<u32>().ok());
+            ids.into_iter().filter_map(|id| tasks.remove(id)).collect()
         };
         for (task, handle) in &removed {
             handle.abort();
@@ -194,7 +222,8 @@ impl Scheduler {
     /// All waiting jobs, by number.
     #[must_use]
     pub fn tasks(&self) -> Vec<Task> {
-        let mut all: Vec<Task> = self.tasks.lock().values().map(|(task, _)| task.clone()).collect();
+        let mut all: Vec<Task> =
+            self.tasks.lock().by_id.values().map(|(task, _)| task.clone()).collect();
         all.sort_by_key(|task| task.id);
         all
     }

@@ -388,8 +388,6 @@ impl Switch {
         &self.modules
     }
 
-    /// Replaces legs that stand for others (`user/…`, `group/…`) by those they stand for.
-    pub async fn resolve_legs(
     /// Groups of legs with a `group/…` that stands alone replaced by the groups it stands for, in order.
     ///
     /// # Errors
@@ -415,6 +413,8 @@ impl Switch {
         Ok(expanded)
     }
 
+    /// Replaces legs that stand for others (`user/…`, `group/…`) by those they stand for.
+    pub async fn resolve_legs(
         self: &Arc<Self>,
         group: &[DialLeg],
         global: &Variables,
