@@ -154,6 +154,8 @@ pub enum Indication {
     PeerDescription(Option<String>),
     /// Media through the switch again.
     LocalMedia,
+    /// A new offer, of these codecs or those of the last one.
+    Renegotiate(Option<String>),
 }
 
 /// A digit with its length.

@@ -173,14 +173,14 @@ fn media(call: &ApiCall) -> String {
 async fn media_reneg(call: ApiCall) -> String {
     let words = call.words(2);
     let Some(uuid) = words.first() else { return format!("{}{FAILED_CAPITAL}", usage(RENEG)) };
+    let (uuid, both) = uuid.strip_prefix('+').map_or((uuid.as_str(), false), |uuid| (uuid, true));
     let Some(channel) = call.switch.channel(uuid) else { return FAILED_CAPITAL.into() };
-    if let Some(codecs) = words.get(1) {
-        channel.set_var("media_reneg_codecs", codecs.clone());
+    let offer = Indication::Renegotiate(words.get(1).cloned());
+    let done = tell(&call, uuid, offer.clone()).await == Some(true);
+    if both && let Some(partner) = channel.partner() {
+        tell(&call, partner.uuid(), offer).await;
     }
-    match tell(&call, uuid, Indication::LocalMedia).await {
-        Some(true) => SUCCESS.into(),
-        _ => FAILED_CAPITAL.into(),
-    }
+    if done { SUCCESS.into() } else { FAILED_CAPITAL.into() }
 }
 
 async fn phone_event(call: ApiCall) -> String {

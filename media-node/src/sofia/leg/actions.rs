@@ -168,6 +168,38 @@ impl SofiaLeg {
         Ok(())
     }
 
+    /// A new offer; `codecs` (a leading `=` may stand) take the place of those used so far.
+    pub(super) fn renegotiate(
+        &mut self,
+        channel: &Channel,
+        codecs: Option<&str>,
+    ) -> Result<(), Cause> {
+        if self.progress != Progress::Answered {
+            return Err(Cause::NONE);
+        }
+        if let Some(codecs) = codecs {
+            channel.unset_var("absolute_codec_string");
+            channel.set_var("codec_string", format!("={}", codecs.trim_start_matches('=')));
+            self.audio.use_codecs(channel, codecs);
+        }
+        let sdp = self.audio.offer(channel, None).map_err(|_| Cause::NONE)?;
+        self.reinvite(sdp)
+    }
+
+    /// Presses a key of the phone: `talk` or `hold`.
+    pub(super) fn phone_event(&self, event: &str) -> Result<(), Cause> {
+        let Some(dialog) = &self.dialog else { return Err(Cause::NONE) };
+        if event.is_empty() || !event.chars().all(|c| c.is_ascii_alphanumeric() || c == '-') {
+            return Err(Cause::NONE);
+        }
+        let mut headers = Headers::new();
+        headers.push(Name::Contact, self.contact_in_dialog());
+        headers.push_text("Event", event);
+        headers.push_text("Subscription-State", "active");
+        tokio::spawn(dialog.request(Method::Notify, headers, None));
+        Ok(())
+    }
+
     pub(super) fn send_info(&self, content_type: &str, body: String) -> Result<(), Cause> {
         let Some(dialog) = &self.dialog else { return Err(Cause::NONE) };
         let mut headers = Headers::new();

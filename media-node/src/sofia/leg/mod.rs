@@ -219,7 +219,7 @@ impl EndpointLeg for SofiaLeg {
                     }
                 }
                 Indication::Info { content_type, body } => self.send_info(&content_type, body),
-                Indication::PhoneEvent(_) => Err(Cause::NONE),
+                Indication::PhoneEvent(event) => self.phone_event(&event),
                 Indication::Digits(digits) => self.send_digits(channel, &digits),
                 Indication::RemoteSdp(sdp) => {
                     channel.set_var("rtp_local_sdp_str", sdp.as_str());
@@ -229,6 +229,7 @@ impl EndpointLeg for SofiaLeg {
                     self.answer_passed_on(sdp);
                     Ok(())
                 }
+                Indication::Renegotiate(codecs) => self.renegotiate(channel, codecs.as_deref()),
                 Indication::LocalMedia => {
                     let sdp = self.audio.offer(channel, None).map_err(|_| Cause::NONE)?;
                     self.reinvite(sdp)
