@@ -1,8 +1,13 @@
 //! `limit` for calls: chooses the backend, keeps the variables, announces usage.
 
+use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use esl_server::event::{Event, EventName};
+
+use parking_lot::Mutex;
+use tokio::sync::oneshot;
 
 use super::limits::{Allowance, Resource, Usage};
 use crate::call::Channel;
@@ -35,6 +40,34 @@ impl Backend {
         match self {
             Self::Hash => "hash",
             Self::Db => "db",
+        }
+    }
+}
+
+/// Releases on their way to the database, by call. A call that takes something again waits for its own: a transfer
+/// gives everything back, and what it leads to may take the same.
+#[derive(Default)]
+pub struct Releases(Mutex<HashMap<String, (u64, oneshot::Receiver<()>)>>);
+
+impl Releases {
+    /// One more for that call; the answer ends it, and tells of the one before.
+    fn begin(&self, uuid: &str, turn: u64) -> (oneshot::Sender<()>, Option<oneshot::Receiver<()>>) {
+        let (done, over) = oneshot::channel();
+        let before = self.0.lock().insert(uuid.to_owned(), (turn, over));
+        (done, before.map(|(_, over)| over))
+    }
+
+    fn forget(&self, uuid: &str, turn: u64) {
+        let mut all = self.0.lock();
+        if all.get(uuid).is_some_and(|(last, _)| *last == turn) {
+            all.remove(uuid);
+        }
+    }
+
+    async fn finished(&self, uuid: &str) {
+        let pending = self.0.lock().remove(uuid);
+        if let Some((_, over)) = pending {
+            let _over = over.await;
         }
     }
 }
@@ -87,6 +120,7 @@ async fn take_db(
     allowed: Allowance,
 ) -> Result<Usage, Usage> {
     let hostname = switch.global("hostname").unwrap_or_default();
+    switch.stores.limit_releases.finished(channel.uuid()).await;
     let attempt = async {
         let open = switch.stores.db.open(&switch.dirs.db_dir, &hostname).await?;
         open.limit_take(&resource.0, &resource.1, channel.uuid(), allowed.max).await
@@ -120,8 +154,14 @@ pub fn release(switch: &Arc<Switch>, backend: Backend, uuid: &str, only: Option<
             }
         }
         Backend::Db => {
+            static TURN: AtomicU64 = AtomicU64::new(0);
+            let turn = TURN.fetch_add(1, Ordering::Relaxed);
+            let (done, before) = switch.stores.limit_releases.begin(uuid, turn);
             let (switch, uuid, only) = (Arc::clone(switch), uuid.to_owned(), only.cloned());
             tokio::spawn(async move {
+                if let Some(before) = before {
+                    let _over = before.await;
+                }
                 let hostname = switch.global("hostname").unwrap_or_default();
                 let attempt = async {
                     let open = switch.stores.db.open(&switch.dirs.db_dir, &hostname).await?;
@@ -134,6 +174,8 @@ pub fn release(switch: &Arc<Switch>, backend: Backend, uuid: &str, only: Option<
                 if let Err(error) = attempt.await {
                     tracing::error!(uuid = %uuid, "limit: {error}");
                 }
+                drop(done);
+                switch.stores.limit_releases.forget(&uuid, turn);
             });
         }
     }

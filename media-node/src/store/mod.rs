@@ -23,6 +23,8 @@ pub struct Stores {
     pub hash: hash::Hash,
     /// The `hash` backend of `limit`.
     pub limits: limits::Limits,
+    /// Limits that are being given back in the database.
+    pub limit_releases: limiting::Releases,
     /// Who is registered.
     pub registrations: registrations::Registrations,
     /// Settings of `fsctl`.
