@@ -104,6 +104,16 @@ def test_a_scheduled_command_runs_and_its_task_goes(site):
         assert esl.api("sched_del test") == "+OK Deleted: 1\n"
 
 
+def test_what_is_scheduled_for_a_call_goes_with_it(site):
+    uuid = originate(site, "sched_hangup:+600 USER_BUSY,park")
+    with site.esl() as esl:
+        esl.command("event plain DEL_SCHEDULE")
+        assert esl.api(f"sched_hangup +500 {uuid}") == "+OK\n"
+        esl.api(f"uuid_kill {uuid}")
+        assert esl.wait_event("DEL_SCHEDULE", **{"Task-Group": uuid}).event["Task-Desc"] == "sched_hangup"
+        assert uuid not in esl.api("show tasks")
+
+
 def test_calls_pass_a_mutex_one_after_the_other(site):
     first = originate(site, "mutex:door,set:inside=yes,park")
     second = originate(site, "mutex:door,set:inside=yes,park")
@@ -143,3 +153,29 @@ def test_an_alias_works_at_the_console_only(site):
         assert "Command not found" in esl.api("hello")
         assert "good day" in esl.api("hello\nconsole_execute: true")
         esl.api("alias del hello")
+
+
+def test_one_call_may_be_logged_at_a_level_of_its_own(site):
+    quiet, other = originate(site, "park"), originate(site, "park")
+    with site.esl() as esl:
+        esl.command("log info")
+        assert esl.api(f"uuid_loglevel {quiet} err") == "+OK\n"
+        assert esl.api(f"uuid_loglevel {quiet} loud") == "-ERR Invalid log level!\n"
+        assert esl.api("uuid_loglevel nobody err") == "-ERR No such channel nobody!\n"
+        for uuid in (quiet, other):
+            esl.api(f"uuid_transfer {uuid} 'log:INFO about {uuid},park' inline")
+        seen = []
+        while not any(f"about {other}" in text for text in seen):
+            message = esl.read()
+            seen.append(message.body if message.type == "log/data" else "")
+        assert not any(quiet in text for text in seen)
+        esl.api("hupall")
+
+
+def test_a_file_is_broadcast_by_a_dialplan(site):
+    with site.esl() as esl:
+        esl.command("event plain PLAYBACK_START")
+        originate(site, "m:^:broadcast:tone_stream://%(200,0,500) aleg^park")
+        started = esl.wait_event("PLAYBACK_START").event
+        assert started["Playback-File-Path"] == "tone_stream://%(200,0,500)"
+        esl.api("hupall")

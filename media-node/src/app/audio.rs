@@ -82,6 +82,14 @@ pub const APPS: &[App] = &[
         "Stop Displace File",
         stop_displace_session
     ),
+    app!(
+        "remove_bugs",
+        "mod_dptools",
+        Flags::NO_MEDIA,
+        "[<function>]",
+        "Remove all media bugs from a channel.",
+        remove_bugs
+    ),
 ];
 
 async fn echo(session: &mut Session, _argument: &str) -> AppResult {
@@ -297,6 +305,23 @@ pub fn stop_displacing(channel: &Channel, path: &str) -> bool {
 /// A play ended: forgets the displacement it was.
 pub(super) fn play_ended(channel: &Channel, id: PlayId) {
     channel.with(|data| data.displacements.retain(|d| d.id != id));
+}
+
+/// Ends what is attached to the leg's audio: recordings (`session_record`) and displacing files (`displace`).
+async fn remove_bugs(session: &mut Session, argument: &str) -> AppResult {
+    let only = argument.trim();
+    if matches!(only, "" | "session_record") {
+        super::record::stop_all(session).await;
+    }
+    if matches!(only, "" | "displace") {
+        let paths: Vec<String> = session
+            .channel()
+            .with(|data| data.displacements.iter().map(|d| d.path.clone()).collect());
+        for path in paths {
+            stop_displacing(session.channel(), &path);
+        }
+    }
+    Ok(())
 }
 
 async fn displace_session(session: &mut Session, argument: &str) -> AppResult {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{App, Flags};
 use crate::app;
-use crate::call::{AppResult, Cause, Session, heartbeat};
+use crate::call::{AppResult, Cause, Session, broadcast, heartbeat};
 use crate::schedule::{self, Job};
 use crate::text;
 
@@ -35,6 +35,14 @@ pub const APPS: &[App] = &[
         sched_broadcast
     ),
     app!(
+        "broadcast",
+        "mod_dptools",
+        Flags::NO_MEDIA,
+        "<path> [leg]",
+        "Broadcast File",
+        broadcast_file
+    ),
+    app!(
         "sched_cancel",
         "mod_dptools",
         Flags::NO_MEDIA,
@@ -59,6 +67,17 @@ pub const APPS: &[App] = &[
         enable_heartbeat
     ),
 ];
+
+/// Plays a file, or runs an application, on the leg, its partner or both, as `uuid_broadcast` does.
+async fn broadcast_file(session: &mut Session, argument: &str) -> AppResult {
+    let words = text::words(argument, 2);
+    let Some(path) = words.first() else {
+        tracing::error!(uuid = %session.channel().uuid(), "broadcast: no path");
+        return Ok(());
+    };
+    broadcast::broadcast(session.channel(), path, words.get(1).map_or("", String::as_str));
+    Ok(())
+}
 
 async fn sched_hangup(session: &mut Session, argument: &str) -> AppResult {
     let words = text::words(argument, 3);
