@@ -37,6 +37,7 @@ pub async fn run(context: Context) -> Result<(), Fatal> {
     let bus = EventBus::new(core_info(&core_uuid, &conf, &loaded.globals));
     let media = media::Engine::start(media::EngineConfig {
         workers: None,
+        raise_priority: !context.options.normal_priority,
         port_min: conf.switch.rtp_start_port,
         port_max: conf.switch.rtp_end_port,
     })

@@ -75,7 +75,12 @@ fn bare(calls: usize, seconds: u64) -> io::Result<()> {
 }
 
 fn engine() -> io::Result<Engine> {
-    Engine::start(EngineConfig { workers: Some(1), port_min: 30_000, port_max: 39_998 })
+    Engine::start(EngineConfig {
+        workers: Some(1),
+        port_min: 30_000,
+        port_max: 39_998,
+        ..EngineConfig::default()
+    })
 }
 
 fn leg(engine: &Engine, codec: Codec, phone: &mut Phone) -> Leg {

@@ -36,6 +36,9 @@ const PAIR_PT: u8 = 96;
 pub struct EngineConfig {
     /// Media threads; `None` = one less than the machine has cores, at least one.
     pub workers: Option<usize>,
+    /// Puts the media threads before other programs, where the system allows it: a packet should not
+    /// wait for whatever else the machine computes. They sleep as soon as there is none.
+    pub raise_priority: bool,
     /// First RTP port (`rtp-start-port`).
     pub port_min: u16,
     /// Last RTP port (`rtp-end-port`).
@@ -44,7 +47,7 @@ pub struct EngineConfig {
 
 impl Default for EngineConfig {
     fn default() -> Self {
-        Self { workers: None, port_min: 16_384, port_max: 32_768 }
+        Self { workers: None, raise_priority: false, port_min: 16_384, port_max: 32_768 }
     }
 }
 
@@ -109,8 +112,12 @@ impl Engine {
         *lock(&engine.inner.service) = Some(handle);
         for (index, poll) in polls.into_iter().enumerate() {
             let (mailboxes, jobs) = (Arc::clone(&mailboxes), jobs.clone());
+            let raise = config.raise_priority;
             let handle =
                 thread::Builder::new().name(format!("media-{index}")).spawn(move || {
+                    if raise {
+                        crate::io::os::raise_priority();
+                    }
                     Worker::new(index, poll.into_io(), mailboxes, jobs).run();
                 })?;
             lock(&engine.inner.workers).push(handle);

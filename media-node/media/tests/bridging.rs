@@ -235,7 +235,12 @@ fn a_ring_of_in_memory_legs_does_not_lock_up() {
 
 #[test]
 fn legs_of_two_workers_are_brought_together() {
-    let config = EngineConfig { workers: Some(2), port_min: 20_000, port_max: 20_999 };
+    let config = EngineConfig {
+        workers: Some(2),
+        port_min: 20_000,
+        port_max: 20_999,
+        ..EngineConfig::default()
+    };
     let mut world = World::with(config);
     let (mut a, mut b) = (world.call(1, Codec::PCMU), world.call(2, Codec::PCMU));
     assert_eq!(world.engine.load().iter().map(|l| l.legs).collect::<Vec<_>>(), [1, 1]);

@@ -160,7 +160,12 @@ fn members_come_and_go_and_the_room_may_close_under_them() {
 
 #[test]
 fn members_of_other_workers_are_brought_to_the_mixer() {
-    let config = EngineConfig { workers: Some(3), port_min: 20_000, port_max: 20_999 };
+    let config = EngineConfig {
+        workers: Some(3),
+        port_min: 20_000,
+        port_max: 20_999,
+        ..EngineConfig::default()
+    };
     let mut world = World::with(config);
     let (mixer, _events) = world.engine.open_mixer(8000, 20).unwrap();
     let mut calls = three(&mut world);

@@ -257,7 +257,12 @@ fn a_level_watch_answers_when_speech_gives_way_to_silence() {
 
 #[test]
 fn ports_run_out_and_come_back() {
-    let config = EngineConfig { workers: Some(1), port_min: 20_000, port_max: 20_007 };
+    let config = EngineConfig {
+        workers: Some(1),
+        port_min: 20_000,
+        port_max: 20_007,
+        ..EngineConfig::default()
+    };
     let mut world = World::with(config);
     let mut legs: Vec<_> =
         (0..4).map(|_| world.engine.open_rtp(RtpSpec::new(kit::SERVER)).unwrap()).collect();

@@ -110,6 +110,9 @@ pub struct Options {
     /// Flags that were accepted and have no meaning here, as they were written.
     #[arg(skip)]
     pub ignored: Vec<String>,
+    /// `-np` or `-lp`: the media threads are not put before others.
+    #[arg(skip)]
+    pub normal_priority: bool,
 }
 
 /// Directories given on the command line; what is absent comes from the layout (see `dirs`).
@@ -184,6 +187,7 @@ impl Options {
             .map_err(usage_error)?;
         let mut options = parsed.options;
         options.ignored = translated.ignored;
+        options.normal_priority = translated.normal_priority;
         let options = Box::new(options);
         Ok(match parsed.command {
             Some(Verb::Sounds(args)) => Invocation::Sounds(args, options),
@@ -271,8 +275,10 @@ const SUBCOMMANDS: &[&str] = &["check", "explain", "dialplan", "sounds", "cli", 
 
 const AFTER_HELP: &str = "\
 Accepted for FreeSWITCH's sake, without effect:
-  -nonat -nonatmap -nocal -nort -vg -rp -hp -lp -np -waste -heavy-timer -reincarnate
-  -reincarnate-reexec -no-auto-stack -syslog
+  -nonat -nonatmap -nocal -nort -vg -waste -heavy-timer -reincarnate -reincarnate-reexec
+  -no-auto-stack -syslog
+Media threads run before other programs where the system allows it (-rp, -hp, the default) or as
+any other (-np, -lp).
 The words of the environment variable FREESWITCH_OPTS are appended to the command line.
 
 First steps:
@@ -333,10 +339,6 @@ const MEANINGLESS: &[&str] = &[
     "nocal",
     "nort",
     "vg",
-    "rp",
-    "hp",
-    "lp",
-    "np",
     "waste",
     "heavy-timer",
     "reincarnate",
@@ -348,6 +350,7 @@ const MEANINGLESS: &[&str] = &[
 struct Translated {
     argv: Vec<OsString>,
     ignored: Vec<String>,
+    normal_priority: bool,
 }
 
 fn translate(
@@ -358,6 +361,7 @@ fn translate(
     let mut out = Translated {
         argv: vec![words.next().unwrap_or_else(|| "ferroswitch".into())],
         ignored: Vec::new(),
+        normal_priority: false,
     };
     let env_words = env_options.unwrap_or_default().split_ascii_whitespace();
     // A subcommand swallows what follows it, so the environment's words must come before.
@@ -371,6 +375,9 @@ fn translate(
     while let Some(word) = words.next() {
         match word.to_str().and_then(long_name) {
             Some(name) if MEANINGLESS.contains(&name) => out.ignored.push(format!("-{name}")),
+            // The last one counts.
+            Some("np" | "lp") => out.normal_priority = true,
+            Some("rp" | "hp") => out.normal_priority = false,
             Some("?" | "h") => out.argv.push("--help".into()),
             Some(name) if FLAGS.contains(&name) => out.argv.push(format!("--{name}").into()),
             Some(name) if VALUED.contains(&name) => {
@@ -476,6 +483,7 @@ mod tests {
                     -syslog -vg -nosql -heavy-timer -nocal";
         let options = run(line);
         assert_eq!(options.user.as_deref(), Some("freeswitch"));
+        assert!(!options.normal_priority && run("ferroswitch -rp -np").normal_priority);
         assert_eq!(options.group.as_deref(), Some("daemon"));
         assert!(options.no_sql && options.core_dumps && options.background && !options.detach());
         let path = |text: &str| Some(PathBuf::from(text));
@@ -502,19 +510,7 @@ mod tests {
         );
         assert_eq!(
             options.ignored,
-            [
-                "-nonat",
-                "-np",
-                "-rp",
-                "-lp",
-                "-hp",
-                "-waste",
-                "-reincarnate",
-                "-syslog",
-                "-vg",
-                "-heavy-timer",
-                "-nocal"
-            ]
+            ["-nonat", "-waste", "-reincarnate", "-syslog", "-vg", "-heavy-timer", "-nocal"]
         );
     }
 

@@ -41,7 +41,12 @@ pub struct Packet {
 
 impl World {
     pub fn new() -> Self {
-        Self::with(EngineConfig { workers: Some(1), port_min: 20_000, port_max: 20_999 })
+        Self::with(EngineConfig {
+            workers: Some(1),
+            port_min: 20_000,
+            port_max: 20_999,
+            ..EngineConfig::default()
+        })
     }
 
     pub fn with(config: EngineConfig) -> Self {
