@@ -7,6 +7,7 @@
 mod audio;
 mod engine;
 mod list;
+mod music;
 
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -55,7 +56,7 @@ pub struct SoundsArgs {
     #[arg(long, value_name = "DIR")]
     pub dir: Option<PathBuf>,
     /// Only these categories: ascii, base256, conference, currency, digits, directory, ivr, misc,
-    /// phonetic-ascii, time, voicemail
+    /// phonetic-ascii, time, voicemail; or music, which is what callers on hold hear
     #[arg(long = "category", value_name = "NAME", value_delimiter = ',')]
     pub categories: Vec<String>,
     /// The synthesiser, if it is not on the path
@@ -74,6 +75,9 @@ pub fn command(args: &SoundsArgs, dirs: &DirOptions) -> ExitCode {
         for prompt in &prompts {
             text.push_str(&format!("{}/{}.wav\t{}\n", prompt.category, prompt.name, prompt.text));
         }
+        if args.wants_music() {
+            text.push_str(&format!("{}/{}.wav\tmusic on hold\n", music::DIR, music::NAME));
+        }
         // A reader that has seen enough is no failure.
         let _ = io::stdout().write_all(text.as_bytes());
         return ExitCode::SUCCESS;
@@ -90,7 +94,10 @@ pub fn command(args: &SoundsArgs, dirs: &DirOptions) -> ExitCode {
         voice: args.voice.clone(),
         words_per_minute: args.speed,
     };
-    match make_all(&prompts, args, &engine, &root.join(VOICE_DIR)) {
+    let made = make_music(args, &root)
+        .map_err(|error| error.to_string())
+        .and_then(|()| make_all(&prompts, args, &engine, &root.join(VOICE_DIR)));
+    match made {
         Ok(()) => ExitCode::SUCCESS,
         Err(message) => fail(&message),
     }
@@ -103,8 +110,11 @@ fn fail(message: &dyn std::fmt::Display) -> ExitCode {
 
 fn chosen(args: &SoundsArgs) -> Result<Vec<Prompt<'static>>, String> {
     let all = standard();
-    if let Some(unknown) =
-        args.categories.iter().find(|name| all.iter().all(|prompt| prompt.category != *name))
+    if let Some(unknown) = args
+        .categories
+        .iter()
+        .filter(|name| *name != music::DIR)
+        .find(|name| all.iter().all(|prompt| prompt.category != *name))
     {
         return Err(format!("There is no category \"{unknown}\"; see ferroswitch sounds --list"));
     }
@@ -112,6 +122,25 @@ fn chosen(args: &SoundsArgs) -> Result<Vec<Prompt<'static>>, String> {
         args.categories.is_empty() || args.categories.iter().any(|name| name == prompt.category)
     };
     Ok(all.into_iter().filter(wanted).collect())
+}
+
+impl SoundsArgs {
+    fn wants_music(&self) -> bool {
+        self.categories.is_empty() || self.categories.iter().any(|name| name == music::DIR)
+    }
+}
+
+/// Writes the music on hold, where `local_stream.conf` looks for it.
+fn make_music(args: &SoundsArgs, root: &Path) -> Result<(), EngineError> {
+    for rate in args.rates.iter().filter(|_| args.wants_music()) {
+        let dir = root.join(music::DIR).join(rate.to_string());
+        let path = dir.join(format!("{}.wav", music::NAME));
+        if args.force || !path.exists() {
+            audio::write_wav(&path, &music::tune(*rate), *rate)
+                .map_err(|source| EngineError::Write { path, source })?;
+        }
+    }
+    Ok(())
 }
 
 /// Makes what is missing, on every processor.
@@ -279,6 +308,18 @@ mod tests {
             }
         }
         assert_eq!(make(&args, dir.path()), Ok(()), "nothing to do, so nothing is missing");
+    }
+
+    #[test]
+    fn music_is_made_without_the_synthesiser() {
+        let dir = Scratch::new("sounds");
+        let mut args = args("no-such-synthesiser");
+        args.categories = vec!["music".to_owned()];
+        args.rates = vec![8000];
+        assert!(chosen(&args).is_ok_and(|prompts| prompts.is_empty()));
+        make_music(&args, dir.path()).expect("written");
+        let bytes = fs::read(dir.path().join("music/8000/quiet_morning.wav")).expect("music");
+        assert!(audio::read_wav(&bytes).is_some_and(|music| music.samples.len() > 8000 * 40));
     }
 
     #[test]
