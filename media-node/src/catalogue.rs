@@ -83,6 +83,7 @@ const PARAMS: &[(&str, &str, &[&str])] = &[
             "use-dynamic-url",
         ],
     ),
+    ("local_stream.conf", "directory", &["shuffle"]),
     (
         "conference.conf",
         "",

@@ -1,17 +1,20 @@
 //! Playing files and tones: `playback`, `loop_playback`, `endless_playback`, `gentones`, and the
 //! play that prompts of other applications are made of.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use dialplan_xml::config::Params;
 use esl_server::event::{Event, EventName};
-use media::source::{self, SourceError, SourceOptions};
+use media::source::{self, SourceError, SourceOptions, Stream};
 use media::{LegEvent, PlayId, PlayPlan};
 use tokio::time::Instant;
 
 use super::{App, Flags};
 use crate::app;
 use crate::call::{AppResult, Channel, Interrupt, Session, Wake};
+use crate::switch::Switch;
 use crate::text;
 
 /// The family.
@@ -277,11 +280,29 @@ pub fn source_options(channel: &Channel, rate: u32) -> SourceOptions {
     if let Some(extension) = channel.variable("native_backup_extension") {
         options.backup_extension = extension;
     }
-    if let Some(sounds) = channel.switch().global("sounds_dir") {
-        let music = std::path::Path::new(&sounds).join("music");
-        options.streams = vec![("moh".to_owned(), music.clone()), ("default".to_owned(), music)];
-    }
+    options.streams = streams(channel.switch());
     options
+}
+
+/// The music of `local_stream.conf`; without one of its own, `default` is what lies in the sounds' `music`.
+fn streams(switch: &Switch) -> Vec<Stream> {
+    let config = switch.config.load();
+    let conf = config.document("local_stream.conf");
+    let directories = conf.iter().flat_map(|conf| conf.children_named("directory"));
+    let mut streams: Vec<Stream> = directories
+        .map(|node| Stream {
+            name: node.attr_or_empty("name").to_owned(),
+            path: node.attr_or_empty("path").into(),
+            shuffle: Params::read(Some(node), "param").get("shuffle").is_some_and(text::is_true),
+        })
+        .collect();
+    if let Some(sounds) = switch.global("sounds_dir")
+        && streams.iter().all(|stream| stream.name != "default")
+    {
+        let path = Path::new(&sounds).join("music");
+        streams.push(Stream { name: "default".to_owned(), path, shuffle: false });
+    }
+    streams
 }
 
 /// The keys that end a play on this channel (`playback_terminators`, `*` by default).
@@ -359,18 +380,20 @@ async fn play_list(
         None => vec![argument],
     };
     let pause = channel.variable("playback_sleep_val").map_or(LIST_PAUSE, |v| text::int(&v));
-    let limit = channel
-        .variable("playback_timeout_sec")
-        .and_then(|v| u64::try_from(text::int(&v)).ok())
-        .filter(|seconds| *seconds > 0)
-        .map(Duration::from_secs);
+    let limit = TimeLimit::of(&channel);
     let mut ended = Ended::Done;
     for (index, text) in files.iter().enumerate() {
         if index > 0 && pause > 0 {
             session.sleep(Duration::from_millis(pause.unsigned_abs())).await?;
         }
-        let play = Play { times, limit, ..Play::once(text, Keys::Stop(&keys)) };
+        let play = Play { times, limit: limit.time, ..Play::once(text, Keys::Stop(&keys)) };
+        let begun = Instant::now();
         ended = session.play(play).await?;
+        let over = limit.note(&channel, begun.elapsed());
+        if over && ended == Ended::Broken && channel.is_true("playback_timeout_as_success") {
+            ended = Ended::Done;
+            break;
+        }
         if let Ended::Key(Some(key)) = ended {
             channel.set_var("playback_terminator_used", key.to_string());
         }
@@ -379,6 +402,36 @@ async fn play_list(
         }
     }
     Ok(ended)
+}
+
+/// How long one play may take.
+#[derive(Clone, Copy)]
+struct TimeLimit {
+    time: Option<Duration>,
+    /// What one play leaves of it is all the next has.
+    cumulative: bool,
+}
+
+impl TimeLimit {
+    /// `playback_timeout_sec_cumulative`, else `playback_timeout_sec`; as in the reference, less than two seconds is
+    /// no limit.
+    fn of(channel: &Channel) -> Self {
+        let seconds = |name: &str| channel.variable(name).map(|v| text::int(&v));
+        let cumulative = seconds("playback_timeout_sec_cumulative");
+        let limit = cumulative.or_else(|| seconds("playback_timeout_sec")).filter(|s| *s > 1);
+        let time = limit.map(|seconds| Duration::from_secs(seconds.unsigned_abs()));
+        Self { time, cumulative: cumulative.is_some() }
+    }
+
+    /// Notes that a play took that long; true if that was all there was.
+    fn note(self, channel: &Channel, taken: Duration) -> bool {
+        let Some(time) = self.time else { return false };
+        let left = time.saturating_sub(taken);
+        if self.cumulative && !left.is_zero() {
+            channel.set_var("playback_timeout_sec_cumulative", left.as_secs().to_string());
+        }
+        left.is_zero()
+    }
 }
 
 async fn loop_playback(session: &mut Session, argument: &str) -> AppResult {

@@ -1,9 +1,9 @@
 //! Decoded files, kept while there is room: a prompt is read and converted once per rate however
-//! many calls play it.
+//! many calls play it, and a file too long to keep once for all who play it at the same time.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::SystemTime;
 
 /// Samples kept in all (64 MB).
@@ -16,6 +16,8 @@ static CACHE: LazyLock<Mutex<Cache>> = LazyLock::new(Mutex::default);
 #[derive(Default)]
 struct Cache {
     files: HashMap<(PathBuf, u32), Entry>,
+    /// Files that are not kept, for as long as somebody plays them.
+    played: HashMap<(PathBuf, u32), (Stamp, Weak<[i16]>)>,
     samples: usize,
     clock: u64,
 }
@@ -50,13 +52,19 @@ fn lock() -> MutexGuard<'static, Cache> {
 impl Cache {
     fn get(&mut self, path: &Path, rate: u32, stamp: Stamp) -> Option<Arc<[i16]>> {
         self.clock += 1;
-        let entry = self.files.get_mut(&(path.to_owned(), rate))?;
+        let key = (path.to_owned(), rate);
+        let Some(entry) = self.files.get_mut(&key) else {
+            let (played, pcm) = self.played.get(&key)?;
+            return pcm.upgrade().filter(|_| *played == stamp);
+        };
         entry.used = self.clock;
         (entry.stamp == stamp).then(|| Arc::clone(&entry.pcm))
     }
 
     fn put(&mut self, path: &Path, rate: u32, stamp: Stamp, pcm: &Arc<[i16]>) {
         if pcm.len() > LONGEST {
+            self.played.retain(|_, (_, pcm)| pcm.strong_count() > 0);
+            self.played.insert((path.to_owned(), rate), (stamp, Arc::downgrade(pcm)));
             return;
         }
         self.clock += 1;
@@ -87,6 +95,18 @@ mod tests {
         assert!(cache.get(Path::new("a"), 8000, STAMP).is_some());
         assert!(cache.get(Path::new("a"), 16_000, STAMP).is_none());
         assert!(cache.get(Path::new("a"), 8000, Stamp { len: 2, ..STAMP }).is_none());
+    }
+
+    #[test]
+    fn a_file_too_long_to_keep_is_shared_while_it_is_played() {
+        let mut cache = Cache::default();
+        let pcm: Arc<[i16]> = vec![0; LONGEST + 1].into();
+        cache.put(Path::new("long"), 8000, STAMP, &pcm);
+        assert_eq!(cache.samples, 0);
+        assert!(cache.get(Path::new("long"), 8000, STAMP).is_some_and(|c| Arc::ptr_eq(&c, &pcm)));
+        assert!(cache.get(Path::new("long"), 8000, Stamp { len: 2, ..STAMP }).is_none());
+        drop(pcm);
+        assert!(cache.get(Path::new("long"), 8000, STAMP).is_none());
     }
 
     #[test]

@@ -3,6 +3,7 @@
 mod cache;
 mod file;
 mod plan;
+mod stream;
 
 use std::path::PathBuf;
 
@@ -10,6 +11,8 @@ use crate::tone::{Generator, Loops, Tones};
 use plan::Piece;
 
 pub use plan::PlayPlan;
+pub(crate) use plan::noise;
+pub use stream::Stream;
 
 /// How to resolve and open what a playback string names.
 #[derive(Debug, Clone)]
@@ -22,8 +25,8 @@ pub struct SourceOptions {
     pub native_extension: Option<String>,
     /// Extension tried next (`wav`).
     pub backup_extension: String,
-    /// Folders of `local_stream://` names.
-    pub streams: Vec<(String, PathBuf)>,
+    /// What `local_stream://` names lead to.
+    pub streams: Vec<Stream>,
 }
 
 impl SourceOptions {
@@ -62,6 +65,12 @@ pub enum SourceError {
         /// What stood before `://`.
         scheme: String,
     },
+    /// No such stream, and no default one.
+    #[error("local_stream://{name}: no stream of that name, and none named default")]
+    UnknownStream {
+        /// After `local_stream://`.
+        name: String,
+    },
     /// A tone description with a mistake.
     #[error("tone `{text}`: {reason}")]
     Tone {
@@ -87,11 +96,12 @@ pub fn open(text: &str, options: &SourceOptions) -> Result<PlayPlan, SourceError
     let (params, text) = split_params(text.trim());
     let (text, offset) = split_offset(text);
     let mut pieces = Vec::new();
-    let mut endless = false;
-    add_pieces(text, options, 0, &mut pieces, &mut endless)?;
+    let mut stream_at = None;
+    add_pieces(text, options, 0, &mut pieces, &mut stream_at)?;
     let plan = PlayPlan::new(options.rate, pieces).with_params(params);
-    let plan = if endless { plan.repeated(None) } else { plan };
-    Ok(if offset > 0 { plan.starting_at(offset) } else { plan })
+    let plan = if stream_at.is_some() { plan.repeated(None) } else { plan };
+    let from = if offset > 0 { offset } else { stream_at.unwrap_or(0) };
+    Ok(if from > 0 { plan.starting_at(from) } else { plan })
 }
 
 /// The parameters in braces before a name, and the name: `{a=1,b=2}file`.
@@ -124,7 +134,7 @@ fn add_pieces(
     options: &SourceOptions,
     depth: u32,
     pieces: &mut Vec<Piece>,
-    endless: &mut bool,
+    stream_at: &mut Option<u64>,
 ) -> Result<(), SourceError> {
     let (_, text) = split_params(text.trim());
     let Some((scheme, rest)) = text.split_once("://") else {
@@ -136,45 +146,18 @@ fn add_pieces(
         "tone_stream" => pieces.push(tones(rest, options)?),
         "silence_stream" => pieces.push(silence(rest, options.rate)),
         "local_stream" => {
-            let name = rest.split(['/', '?']).next().unwrap_or_default();
-            local_stream(name, options, pieces)?;
-            *endless = true;
+            // What follows a question mark is for the reference's own.
+            let name = rest.split('?').next().unwrap_or_default();
+            let at = stream::add(name, options, pieces)?;
+            // Within a list the stream begins where the list has it begin.
+            *stream_at = Some(if depth == 0 { at } else { 0 });
         }
         "file_string" if depth < MAX_DEPTH => {
             for item in rest.split('!').filter(|i| !i.trim().is_empty()).take(MAX_ITEMS) {
-                add_pieces(item, options, depth + 1, pieces, endless)?;
+                add_pieces(item, options, depth + 1, pieces, stream_at)?;
             }
         }
         _ => return Err(SourceError::UnknownScheme { scheme: scheme.to_owned() }),
-    }
-    Ok(())
-}
-
-/// Every file of a stream's folder, in the order of their names.
-fn local_stream(
-    name: &str,
-    options: &SourceOptions,
-    pieces: &mut Vec<Piece>,
-) -> Result<(), SourceError> {
-    let unknown = || SourceError::UnknownScheme { scheme: format!("local_stream://{name}") };
-    let (_, folder) = options.streams.iter().find(|(n, _)| n == name).ok_or_else(unknown)?;
-    let at_rate = folder.join(options.rate.to_string());
-    let folder = if at_rate.is_dir() { &at_rate } else { folder };
-    let not_found = |_| SourceError::NotFound { path: folder.clone() };
-    let mut names: Vec<PathBuf> = std::fs::read_dir(folder)
-        .map_err(not_found)?
-        .filter_map(|e| Some(e.ok()?.path()))
-        .filter(|p| p.is_file())
-        .collect();
-    names.sort();
-    for path in names.into_iter().take(MAX_ITEMS) {
-        // A file that cannot be played does not silence the others.
-        if let Some(Ok(pcm)) = path.to_str().map(|p| file::load(p, options)) {
-            pieces.push(Piece::Pcm(pcm));
-        }
-    }
-    if pieces.is_empty() {
-        return Err(SourceError::NotFound { path: folder.clone() });
     }
     Ok(())
 }
@@ -243,7 +226,8 @@ mod tests {
         fn open(&self, text: &str) -> Result<PlayPlan, SourceError> {
             let mut options = SourceOptions::new(8000, &self.0);
             options.native_extension = Some("PCMU".to_owned());
-            options.streams.push(("moh".to_owned(), self.0.join("music")));
+            let path = self.0.join("music");
+            options.streams.push(Stream { name: "moh".to_owned(), path, shuffle: false });
             open(text, &options)
         }
 

@@ -59,7 +59,7 @@ impl Live {
 }
 
 impl Piece {
-    fn len(&self) -> Option<u64> {
+    pub(super) fn len(&self) -> Option<u64> {
         match self {
             Self::Pcm(pcm) => Some(pcm.len() as u64),
             Self::Tone(generator) => generator.len_samples(),
@@ -232,7 +232,7 @@ impl PlayPlan {
 }
 
 /// Fills with comfort noise of 16-bit white noise divided by `divisor`; 0 = silence.
-fn noise(out: &mut [i16], divisor: u32, state: &mut u32) {
+pub(crate) fn noise(out: &mut [i16], divisor: u32, state: &mut u32) {
     if divisor == 0 {
         out.fill(0);
         return;
