@@ -118,6 +118,8 @@ pub struct RecordReport {
     pub lost: u64,
     /// Why it ended.
     pub reason: RecordEnd,
+    /// Whether something was heard; assumed when nobody asked to watch for silence.
+    pub spoke: bool,
 }
 
 impl RecordReport {

@@ -100,7 +100,7 @@ fn silence_ends_it_and_the_limit_ends_it() {
     let mut call = world.call(1, Codec::L16_8K);
     let mut spec = RecordSpec::new(folder.file("silence.wav"));
     spec.mix = RecordMix::ReadOnly;
-    spec.silence = Some(SilenceStop { threshold: 200, after_ms: 1000 });
+    spec.silence = Some(SilenceStop { threshold: 200, after_ms: 1000, before_ms: None });
     call.leg.record(spec).unwrap();
     speak(&mut world, &mut call, 100, 1000);
     speak(&mut world, &mut call, 70, 10);
@@ -165,6 +165,39 @@ fn a_file_that_cannot_be_written_is_told_not_hidden() {
     assert!(matches!(report(&mut call).reason, RecordEnd::Failed(_)));
     call.phone.speak(&[1; 160]);
     world.sim.run_ms(60);
+}
+
+#[test]
+fn a_disk_that_fills_up_ends_the_recording_with_the_reason_and_not_the_call() {
+    let folder = Folder::new("full");
+    std::fs::create_dir_all(&folder.0).unwrap();
+    std::os::unix::fs::symlink("/dev/full", folder.file("call.raw")).unwrap();
+    let mut world = World::new();
+    let mut call = world.call(1, Codec::L16_8K);
+    call.leg.echo(true).unwrap();
+    call.leg.record(RecordSpec::new(folder.file("call.raw"))).unwrap();
+    speak(&mut world, &mut call, 300, 1000);
+    let report = report(&mut call);
+    assert!(
+        matches!(&report.reason, RecordEnd::Failed(why) if why.contains("space")),
+        "{report:?}"
+    );
+    let before = call.phone.heard().len();
+    assert!(before > 290, "{before}");
+    speak(&mut world, &mut call, 10, 1000);
+    assert!(call.phone.heard().len() >= 9);
+}
+
+#[test]
+fn a_format_that_cannot_be_written_is_refused_by_name() {
+    let folder = Folder::new("formats");
+    let mut world = World::new();
+    let mut call = world.call(1, Codec::PCMU);
+    call.leg.record(RecordSpec::new(folder.file("call.mp3"))).unwrap();
+    world.sim.run_ms(50);
+    let report = report(&mut call);
+    assert!(matches!(&report.reason, RecordEnd::Failed(why) if why.contains("mp3")), "{report:?}");
+    assert!(!folder.file("call.mp3").exists());
 }
 
 #[test]

@@ -23,6 +23,7 @@ pub mod play;
 pub mod record;
 pub mod respond;
 pub mod ringback;
+pub mod record_hooks;
 pub mod say;
 pub mod schedule;
 pub mod socket;

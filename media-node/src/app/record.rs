@@ -12,6 +12,7 @@ use media::{LegEvent, RecordId, RecordReport, RecordSpec};
 use tokio::time::Instant;
 
 use super::play::{source_options, terminators};
+use super::record_hooks::{self, Conditions, Moment};
 use super::{App, Flags};
 use crate::app;
 use crate::call::{
@@ -90,10 +91,21 @@ const SILENCE_LEVEL: u32 = 200;
 #[derive(Clone, Debug)]
 pub struct Recording {
     path: String,
-    id: RecordId,
+    pub(super) id: RecordId,
     variables: Vec<(String, String)>,
     /// Shorter ones are thrown away (`RECORD_MIN_SEC`), milliseconds.
     min_ms: u64,
+    pub(super) conditions: Conditions,
+    /// They are not met.
+    pub(super) waiting: bool,
+    /// Paused by a command.
+    paused: bool,
+}
+
+impl Recording {
+    pub(super) fn is_paused(&self) -> bool {
+        self.paused || self.waiting
+    }
 }
 
 /// Why a session recording cannot begin.
@@ -149,12 +161,27 @@ pub fn start(
         return Err(StartError::Busy);
     }
     let spec = session_spec(resolve(channel, path), limit, &var);
-    let min_ms = var("RECORD_MIN_SEC").map_or(0, |s| text::int(&s)).max(0).unsigned_abs() * 1000;
+    // What is added to an older recording is kept however short it is.
+    let min_sec = var("RECORD_MIN_SEC").map_or(0, |s| text::int(&s)).max(0).unsigned_abs();
+    let min_ms = if spec.append { 0 } else { min_sec.saturating_mul(1000) };
+    let conditions = Conditions::of(&var);
+    let answered = channel.is_answered();
     // Remembered under the lock it is looked up under: its end may be told at once.
     channel.with(|data| {
         let id = leg.record(spec).map_err(|_| StartError::Overloaded)?;
-        let (path, variables) = (path.to_owned(), variables.clone());
-        data.recordings.push(Recording { path, id, variables, min_ms });
+        let waiting = !conditions.met(answered, data.bridged_to.is_some());
+        if waiting {
+            leg.pause_record(id, true).map_err(|_| StartError::Overloaded)?;
+        }
+        data.recordings.push(Recording {
+            path: path.to_owned(),
+            id,
+            variables: variables.clone(),
+            min_ms,
+            conditions,
+            waiting,
+            paused: false,
+        });
         Ok(())
     })?;
     channel.fire_with(
@@ -166,6 +193,7 @@ pub fn start(
         },
     );
     fire_bug(channel, EventName::MediaBugStart, path);
+    record_hooks::run(channel, Moment::Start, &variables);
     Ok(())
 }
 
@@ -191,9 +219,11 @@ fn session_spec(
     spec.rate = number("record_sample_rate").filter(|r| *r > 0);
     spec.append = truth("RECORD_APPEND");
     spec.limit_ms = limit.map(|l| l.as_millis() as u64);
-    if let Some(after_ms) = number("RECORD_FINAL_TIMEOUT_MS").filter(|ms| *ms > 0) {
+    let (initial, last) = (number("RECORD_INITIAL_TIMEOUT_MS"), number("RECORD_FINAL_TIMEOUT_MS"));
+    if initial.is_some() || last.is_some() {
         let threshold = number("RECORD_SILENCE_THRESHOLD").unwrap_or(SILENCE_LEVEL);
-        spec.silence = Some(SilenceStop { threshold, after_ms });
+        let (after_ms, before_ms) = (last.unwrap_or(0), Some(initial.unwrap_or(0)));
+        spec.silence = Some(SilenceStop { threshold, after_ms, before_ms });
     }
     let tag = |name: &str| var(name).unwrap_or_default();
     spec.tags = Tags {
@@ -210,8 +240,8 @@ fn session_spec(
 /// Ends the recording to `path`, or every one for `all`. False when there is none. Its events are
 /// fired when the file is closed.
 pub fn stop(channel: &Channel, path: &str) -> bool {
-    for_each(channel, path, |leg, id| {
-        let _closed = leg.stop_record(id);
+    for_each(channel, path, |leg, recording| {
+        let _closed = leg.stop_record(recording.id);
     })
 }
 
@@ -228,22 +258,28 @@ pub fn paths(channel: &Channel) -> Vec<String> {
 
 /// Masks or pauses the recording to `path`, or every one for `all`. False when there is none.
 pub fn switch(channel: &Channel, path: &str, what: Switch) -> bool {
-    for_each(channel, path, |leg, id| {
+    if let Switch::Pause(on) = what {
+        channel.with(|data| {
+            let all = path.eq_ignore_ascii_case("all");
+            let recordings = data.recordings.iter_mut();
+            recordings.filter(|r| all || r.path == path).for_each(|r| r.paused = on);
+        });
+    }
+    for_each(channel, path, |leg, recording| {
         let _closed = match what {
-            Switch::Mask(on) => leg.mask_record(id, on),
-            Switch::Pause(on) => leg.pause_record(id, on),
+            Switch::Mask(on) => leg.mask_record(recording.id, on),
+            Switch::Pause(_) => leg.pause_record(recording.id, recording.is_paused()),
         };
     })
 }
 
-fn for_each(channel: &Channel, path: &str, each: impl Fn(&media::Leg, RecordId)) -> bool {
+fn for_each(channel: &Channel, path: &str, each: impl Fn(&media::Leg, &Recording)) -> bool {
     let Some(leg) = channel.media() else { return false };
     let all = path.eq_ignore_ascii_case("all");
-    let ids: Vec<RecordId> = channel.with(|data| {
-        data.recordings.iter().filter(|r| all || r.path == path).map(|r| r.id).collect()
-    });
-    ids.iter().for_each(|id| each(&leg, *id));
-    !ids.is_empty()
+    let found: Vec<Recording> = channel
+        .with(|data| data.recordings.iter().filter(|r| all || r.path == path).cloned().collect());
+    found.iter().for_each(|recording| each(&leg, recording));
+    !found.is_empty()
 }
 
 /// A recording has ended: figures, events, and what else its variables ask for.
@@ -267,7 +303,7 @@ pub(super) fn ended(channel: &Arc<Channel>, id: RecordId, report: &RecordReport)
     if short && std::fs::remove_file(&report.path).is_ok() {
         channel.set_var("RECORD_DISCARDED", "true");
     }
-    let cause = completion(report, short);
+    let cause = completion(report, short, !channel.is_up());
     channel.set_var("record_file_size", report.bytes.to_string());
     set_figures(channel, report, true);
     channel.set_var("record_completion_cause", cause);
@@ -281,16 +317,19 @@ pub(super) fn ended(channel: &Arc<Channel>, id: RecordId, report: &RecordReport)
         },
     );
     fire_bug(channel, EventName::MediaBugStop, &recording.path);
+    record_hooks::run(channel, Moment::Stop, &recording.variables);
 }
 
-/// The words are the reference's: an explicit stop counts as reaching the end.
-fn completion(report: &RecordReport, short: bool) -> &'static str {
+/// The words are the reference's: an explicit stop counts as reaching the end, a hangup as silence.
+fn completion(report: &RecordReport, short: bool, over: bool) -> &'static str {
     match &report.reason {
         RecordEnd::Failed(_) => "uri-failure",
         _ if short => "input-too-short",
         RecordEnd::Silence => "success-silence",
         RecordEnd::NoInput => "no-input-timeout",
         _ if report.samples == 0 => "empty-file",
+        _ if over && report.spoke => "success-silence",
+        _ if over => "no-input-timeout",
         _ => "success-maxtime",
     }
 }
@@ -367,7 +406,8 @@ async fn record(session: &mut Session, argument: &str) -> AppResult {
         let seconds = u32::try_from(number(3)).unwrap_or(0);
         let seconds = if seconds == 0 { SILENCE_SECONDS } else { seconds };
         let threshold = u32::try_from(number(2)).unwrap_or(u32::MAX);
-        spec.silence = Some(SilenceStop { threshold, after_ms: seconds.saturating_mul(1000) });
+        let after_ms = seconds.saturating_mul(1000);
+        spec.silence = Some(SilenceStop { threshold, after_ms, before_ms: None });
     }
     channel.unset_var("playback_terminator_used");
     channel.set_var("silence_hits_exhausted", "false");

@@ -166,6 +166,7 @@ fn join(own: &Arc<Channel>, peer: &Arc<Channel>) {
     peer.set_var("signal_bond", &**own.uuid());
     peer.set_var("call_uuid", own.var("call_uuid").unwrap_or_else(|| own.uuid().to_string()));
 }
+    [own, peer].into_iter().for_each(|leg| crate::app::record_hooks::call_changed(leg));
 
 /// The variables that name the other leg, set once the bridge has been announced.
 fn name_partners(own: &Channel, peer: &Channel) {
@@ -276,6 +277,7 @@ fn separate(own: &Arc<Channel>, peer: &Arc<Channel>) {
     }
     peer.set_var("call_uuid", &**peer.uuid());
     peer.flags.transferred.store(false, Ordering::Relaxed);
+    [own, peer].into_iter().for_each(|leg| crate::app::record_hooks::call_changed(leg));
     fire_bridge(own, EventName::ChannelUnbridge, peer);
 }
 

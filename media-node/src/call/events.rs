@@ -242,6 +242,7 @@ impl Channel {
         tracing::info!(uuid = %self.uuid(), fs_level = "NOTICE", "Channel [{}] has been answered", self.name());
         self.fire(EventName::ChannelAnswer);
         self.set_call_state(CallState::Active);
+        crate::app::record_hooks::call_changed(self);
         self.notify();
         true
     }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use esl_server::CallMessage;
 
+use super::channel::Channel;
 use super::session::Session;
 
 impl Session {
@@ -26,7 +27,8 @@ impl Session {
         }
     }
 
-    async fn run_execute_hook(&mut self, value: &str) {
+    /// Runs one such value: `app argument` or `app:argument`, or `app::argument` by itself.
+    pub(crate) async fn run_execute_hook(&mut self, value: &str) {
         if let Some((app, argument)) =
             value.split_once("::").filter(|(app, _)| !app.contains([' ', ':']))
         {
@@ -51,6 +53,16 @@ impl Session {
             self.channel.is_true("session_in_hangup_hook").then(|| Arc::clone(&self.channel));
         let reply = self.switch().run_api(api, &argument, session).await;
         tracing::debug!(uuid = %self.channel.uuid(), "Hangup hook {api}({argument}): {}", reply.unwrap_or_default());
+    }
+}
+
+impl Channel {
+    /// Values of the global and channel variables whose name starts so.
+    #[must_use]
+    pub fn hooks(&self, prefix: &str) -> Vec<String> {
+        let mut values = self.switch().globals_starting(prefix);
+        values.extend(starting(&self.vars(), prefix));
+        values
     }
 }
 

@@ -36,8 +36,11 @@ impl RecordMix {
 pub struct SilenceStop {
     /// A frame below this is silent.
     pub threshold: u32,
-    /// Milliseconds of silence that end the recording, counted from the start and after any sound.
+    /// Milliseconds of silence after a sound that end the recording; 0 = none do.
     pub after_ms: u32,
+    /// The same before the first sound, which ends it as [`crate::RecordEnd::NoInput`]. `None` =
+    /// `after_ms` counts from the start.
+    pub before_ms: Option<u32>,
 }
 
 /// Tags for the file's information chunk.
@@ -61,7 +64,7 @@ pub struct Tags {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecordSpec {
     /// Where to write; the extension chooses the format (`wav`, `raw`, `ul`, `al`, `PCMU`,
-    /// `PCMA`, `L16`; anything else is WAV).
+    /// `PCMA`, `L16`; formats that cannot be written are refused, anything else is WAV).
     pub path: PathBuf,
     /// Samples per second of the file; `None` = the leg's.
     pub rate: Option<u32>,

@@ -53,16 +53,26 @@ enum Container {
     Alaw,
 }
 
+/// Formats that are not written: a WAV file under such a name would mislead whoever opens it.
+const NOT_WRITTEN: [&str; 15] = [
+    "aac", "aif", "aiff", "au", "flac", "gsm", "m4a", "mp2", "mp3", "mp4", "oga", "ogg", "opus",
+    "voc", "webm",
+];
+
 impl Container {
-    fn of(path: &Path) -> Self {
+    fn of(path: &Path) -> io::Result<Self> {
         let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default();
-        match extension.to_ascii_lowercase().as_str() {
+        Ok(match extension.to_ascii_lowercase().as_str() {
             "raw" | "r8" | "r16" | "sln" => Self::RawLittle,
             "l16" => Self::RawBig,
             "ul" | "ulaw" | "pcmu" => Self::Ulaw,
             "al" | "alaw" | "pcma" => Self::Alaw,
+            other if NOT_WRITTEN.contains(&other) => {
+                let why = format!("recordings cannot be written as {other}; wav and raw forms can");
+                return Err(io::Error::new(io::ErrorKind::Unsupported, why));
+            }
             _ => Self::Wav,
-        }
+        })
     }
 }
 
@@ -211,6 +221,7 @@ impl Recorder {
             bytes,
             lost: self.lost_seen,
             reason: reason.unwrap_or(RecordEnd::Closed),
+            spoke: self.spec.silence.is_none() || self.end.spoke.load(Ordering::Relaxed),
         };
         self.tell(LegEvent::RecordDone { id: self.id, report });
     }
@@ -255,10 +266,10 @@ fn convert(converters: &mut [Converter], samples: &[i16]) -> Vec<i16> {
 
 impl Target {
     fn open(spec: &RecordSpec, header: wav::Header) -> io::Result<Self> {
+        let container = Container::of(&spec.path)?;
         if let Some(folder) = spec.path.parent() {
             fs::create_dir_all(folder)?;
         }
-        let container = Container::of(&spec.path);
         let existing = if spec.append { fs::read(&spec.path).ok() } else { None };
         let mut options = OpenOptions::new();
         options.write(true).create(true).truncate(existing.is_none());

@@ -2,11 +2,11 @@
 //! it to the file thread through a ring.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
 use rtrb::Producer;
 
-use super::{RecordMix, RecordSpec};
+use super::{RecordMix, RecordSpec, SilenceStop};
 use crate::event::RecordEnd;
 use crate::leg::RecordId;
 
@@ -27,7 +27,7 @@ pub(crate) struct Tap {
     ring: Producer<i16>,
     end: Arc<TapEnd>,
     limit: Option<u64>,
-    silence: Option<(u32, u32)>,
+    silence: Option<SilenceStop>,
     quiet_ms: u32,
     pub(crate) paused: bool,
     pub(crate) masked: bool,
@@ -41,7 +41,9 @@ pub(crate) struct TapEnd {
     reason: AtomicU8,
     pub(crate) lost: AtomicU64,
     /// Set by the file thread: it cannot write.
-    pub(crate) failed: std::sync::atomic::AtomicBool,
+    pub(crate) failed: AtomicBool,
+    /// A sound above the threshold was heard.
+    pub(crate) spoke: AtomicBool,
 }
 
 impl TapEnd {
@@ -51,6 +53,7 @@ impl TapEnd {
             2 => Some(RecordEnd::Limit),
             3 => Some(RecordEnd::Silence),
             4 => Some(RecordEnd::Closed),
+            5 => Some(RecordEnd::NoInput),
             _ => None,
         }
     }
@@ -60,6 +63,7 @@ impl TapEnd {
             RecordEnd::Limit => 2,
             RecordEnd::Silence => 3,
             RecordEnd::Closed => 4,
+            RecordEnd::NoInput => 5,
             _ => 1,
         };
         // The first reason stays.
@@ -86,7 +90,7 @@ impl Tap {
             ring,
             end: Arc::clone(&end),
             limit: spec.limit_ms.map(|ms| ms.saturating_mul(u64::from(rate)) / 1000),
-            silence: spec.silence.map(|s| (s.threshold, s.after_ms)),
+            silence: spec.silence,
             quiet_ms: 0,
             paused: false,
             masked: false,
@@ -119,7 +123,12 @@ impl Tap {
         if self.paused {
             return None;
         }
-        let quiet = self.silence.is_some_and(|(threshold, _)| score(said) < threshold);
+        // What is listened to for silence is what is written.
+        let level = match self.mix {
+            RecordMix::ReadOnly => score(said),
+            RecordMix::WriteOnly => score(heard),
+            _ => score(said).max(score(heard)),
+        };
         if self.masked {
             said.fill(0);
             heard.fill(0);
@@ -130,9 +139,23 @@ impl Tap {
             return Some(RecordEnd::Limit);
         }
         let ms = (frame as u64 * 1000 / u64::from(self.rate.max(1))) as u32;
-        self.quiet_ms = if quiet { self.quiet_ms + ms } else { 0 };
-        let enough = self.silence.is_some_and(|(_, after)| self.quiet_ms >= after);
-        enough.then_some(RecordEnd::Silence)
+        self.silent_too_long(level, ms)
+    }
+
+    /// Counts `ms` milliseconds of that level as sound or silence.
+    fn silent_too_long(&mut self, level: u32, ms: u32) -> Option<RecordEnd> {
+        let stop = self.silence?;
+        if level >= stop.threshold {
+            self.quiet_ms = 0;
+            self.end.spoke.store(true, Ordering::Relaxed);
+            return None;
+        }
+        self.quiet_ms = self.quiet_ms.saturating_add(ms);
+        let (limit, end) = match stop.before_ms {
+            Some(before) if !self.end.spoke.load(Ordering::Relaxed) => (before, RecordEnd::NoInput),
+            _ => (stop.after_ms, RecordEnd::Silence),
+        };
+        (limit > 0 && self.quiet_ms >= limit).then_some(end)
     }
 
     fn write(&mut self, said: &mut [i16], heard: &[i16]) {
@@ -249,7 +272,6 @@ impl Fifo {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::SilenceStop;
 
     fn drain(ring: &mut rtrb::Consumer<i16>) -> Vec<i16> {
         std::iter::from_fn(|| ring.pop().ok()).collect()
@@ -300,8 +322,21 @@ mod tests {
     }
 
     #[test]
+    fn before_the_first_sound_another_time_counts_if_there_is_one() {
+        let run = |before_ms: u32, spoken: usize| {
+            let silence = SilenceStop { threshold: 100, after_ms: 40, before_ms: Some(before_ms) };
+            let (mut tap, _ring) = tap(RecordMix::ReadOnly, |s| s.silence = Some(silence));
+            tap.said(&vec![1000; spoken * 160]);
+            (1..20).find_map(|n| Some((n, tap.tick(160, &mut [0; 320])?)))
+        };
+        assert_eq!(run(100, 0), Some((5, RecordEnd::NoInput)));
+        assert_eq!(run(100, 3), Some((5, RecordEnd::Silence)));
+        assert_eq!(run(0, 0), None, "0 is for ever");
+    }
+
+    #[test]
     fn silence_ends_it_once_it_has_lasted() {
-        let silence = SilenceStop { threshold: 100, after_ms: 60 };
+        let silence = SilenceStop { threshold: 100, after_ms: 60, before_ms: None };
         let (mut tap, _ring) = tap(RecordMix::ReadOnly, |s| s.silence = Some(silence));
         tap.said(&[1000; 480]);
         let ends: Vec<_> = (0..6).map(|_| tap.tick(160, &mut [0; 320])).collect();
