@@ -90,29 +90,72 @@ pub fn to_i16(sample: f32) -> i16 {
     sample.round() as i16
 }
 
-/// Converts a whole clip, without the delay of the filter and with its full length.
+/// Converts a clip piece by piece, without the delay of the filter and with its full length.
+#[derive(Debug)]
+pub struct ClipConverter {
+    /// `None` when there is nothing to convert, or rates are out of reason.
+    converter: Option<Converter>,
+    rates: (u32, u32),
+    taken: usize,
+    skip: usize,
+    out: Vec<i16>,
+}
+
+impl ClipConverter {
+    /// A clip between two rates in samples per second.
+    pub fn new(from: u32, to: u32) -> Self {
+        let converter = if from == to { None } else { Converter::new(from, to) };
+        // The library counts one sample too many (measured at all ratios the tests name).
+        let skip = converter.as_ref().map_or(0, |c| c.delay().saturating_sub(1));
+        Self { converter, rates: (from, to), taken: 0, skip, out: Vec::new() }
+    }
+
+    /// Samples that came out so far.
+    pub fn len(&self) -> usize {
+        self.out.len()
+    }
+
+    /// Whether nothing came out yet.
+    pub fn is_empty(&self) -> bool {
+        self.out.is_empty()
+    }
+
+    /// Takes the next piece.
+    pub fn push(&mut self, samples: &[i16]) {
+        self.taken += samples.len();
+        self.run(samples);
+    }
+
+    fn run(&mut self, samples: &[i16]) {
+        let Self { converter, skip, out, .. } = self;
+        let Some(converter) = converter else { return out.extend_from_slice(samples) };
+        converter.push(samples, |piece| {
+            let skipped = (*skip).min(piece.len());
+            *skip -= skipped;
+            out.extend(piece.iter().skip(skipped).map(|s| to_i16(*s)));
+        });
+    }
+
+    /// The whole clip.
+    pub fn finish(mut self) -> Vec<i16> {
+        if self.converter.is_none() {
+            return self.out;
+        }
+        // Silence pushes the last samples through the filter.
+        for _ in 0..(SINC_LEN / CHUNK + 3) {
+            self.run(&[0; CHUNK]);
+        }
+        let (from, to) = self.rates;
+        self.out.resize((self.taken as u64 * u64::from(to) / u64::from(from)) as usize, 0);
+        self.out
+    }
+}
+
+/// Converts a whole clip.
 pub fn convert_clip(samples: &[i16], from: u32, to: u32) -> Vec<i16> {
-    if from == to || samples.is_empty() {
-        return samples.to_vec();
-    }
-    let Some(mut converter) = Converter::new(from, to) else { return samples.to_vec() };
-    let wanted = (samples.len() as u64 * u64::from(to) / u64::from(from)) as usize;
-    // The library counts one sample too many (measured at all ratios the tests name).
-    let mut skip = converter.delay().saturating_sub(1);
-    let mut out = Vec::with_capacity(wanted);
-    let mut take = |piece: &[f32]| {
-        let skipped = skip.min(piece.len());
-        skip -= skipped;
-        let room = wanted - out.len();
-        out.extend(piece.iter().skip(skipped).take(room).map(|s| to_i16(*s)));
-    };
-    converter.push(samples, &mut take);
-    // Silence pushes the last samples through the filter.
-    for _ in 0..(SINC_LEN / CHUNK + 3) {
-        converter.push(&[0; CHUNK], &mut take);
-    }
-    out.resize(wanted, 0);
-    out
+    let mut clip = ClipConverter::new(from, to);
+    clip.push(samples);
+    clip.finish()
 }
 
 #[cfg(test)]

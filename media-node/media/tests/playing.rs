@@ -238,3 +238,41 @@ fn a_tone_opened_for_the_leg_is_heard() {
     Codec::PCMA.decode(&call.phone.heard()[3].payload, &mut pcm);
     assert!(pcm.iter().any(|s| s.unsigned_abs() > 8000));
 }
+
+/// Part of the energy of `pcm` that lies at `hz`.
+fn share_of(hz: f64, pcm: &[i16]) -> f64 {
+    let (mut re, mut im, mut all) = (0.0, 0.0, 0.0);
+    for (n, sample) in pcm.iter().enumerate() {
+        let (x, t) = (f64::from(*sample), n as f64 / 8000.0 * hz * std::f64::consts::TAU);
+        (re, im, all) = (re + x * t.cos(), im + x * t.sin(), all + x * x);
+    }
+    (re * re + im * im) * 2.0 / (all * pcm.len() as f64)
+}
+
+#[test]
+fn compressed_files_are_heard_as_what_they_hold() {
+    // Half a second of 440 Hz in stereo at 16 kHz, made with sox.
+    for name in ["tone.mp3", "tone.ogg", "tone.flac"] {
+        let path = format!("{}/tests/data/{name}", env!("CARGO_MANIFEST_DIR"));
+        let mut plan = open(&path, &SourceOptions::new(8000, "/")).expect(name);
+        let mut pcm = vec![0; 8000];
+        let len = plan.fill(&mut pcm);
+        // MP3 adds up to two frames of silence.
+        assert!((4000..5000).contains(&len), "{name}: {len} samples");
+        let share = share_of(440.0, &pcm[1000..3400]);
+        assert!(share > 0.95, "{name}: {share}");
+        assert!(pcm[1000..3400].iter().any(|s| s.unsigned_abs() > 10_000), "{name} is too quiet");
+    }
+}
+
+#[test]
+fn a_compressed_file_of_garbage_says_so() {
+    for name in ["bad.mp3", "bad.ogg", "bad.flac"] {
+        let path = std::env::temp_dir().join(format!("media-{}-{name}", std::process::id()));
+        std::fs::write(&path, [0x5a; 3000]).unwrap();
+        let opened = open(path.to_str().unwrap(), &SourceOptions::new(8000, "/"));
+        std::fs::remove_file(&path).unwrap();
+        let message = opened.map(|p| p.len_samples()).unwrap_err().to_string();
+        assert!(message.contains(name), "{message}");
+    }
+}

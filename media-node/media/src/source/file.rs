@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::cache::{self, Stamp};
+use super::compressed;
 use super::{SourceError, SourceOptions};
 use crate::codec::g711;
 use crate::resample::convert_clip;
@@ -28,8 +29,7 @@ pub(super) fn load(name: &str, options: &SourceOptions) -> Result<Arc<[i16]>, So
         return Err(unreadable("file too large".to_owned()));
     }
     let bytes = fs::read(&path).map_err(|e| unreadable(e.to_string()))?;
-    let (rate, samples) = decode(&path, &bytes).map_err(unreadable)?;
-    let pcm: Arc<[i16]> = convert_clip(&samples, rate, options.rate).into();
+    let pcm: Arc<[i16]> = decode(&path, bytes, options.rate).map_err(unreadable)?.into();
     cache::put(&path, options.rate, stamp, &pcm);
     Ok(pcm)
 }
@@ -57,18 +57,27 @@ fn rate_folders(path: &Path, rate: u32, candidates: &mut Vec<PathBuf>) {
     candidates.push(path.to_owned());
 }
 
-fn decode(path: &Path, bytes: &[u8]) -> Result<(u32, Vec<i16>), String> {
+fn decode(path: &Path, bytes: Vec<u8>, rate: u32) -> Result<Vec<i16>, String> {
     let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default();
+    let extension = extension.to_ascii_lowercase();
+    if compressed::knows(&extension) {
+        return compressed::decode(bytes, &extension, rate);
+    }
+    let (from, samples) = uncompressed(&extension, &bytes)?;
+    Ok(convert_clip(&samples, from, rate))
+}
+
+fn uncompressed(extension: &str, bytes: &[u8]) -> Result<(u32, Vec<i16>), String> {
     let linear = |join: fn([u8; 2]) -> i16| -> Vec<i16> {
         bytes.chunks_exact(2).map(|b| join([b[0], b[1]])).collect()
     };
     let octets = |f: fn(u8) -> i16| -> Vec<i16> { bytes.iter().map(|b| f(*b)).collect() };
     // Files without a header are at 8 kHz.
-    let samples = match extension.to_ascii_lowercase().as_str() {
+    let samples = match extension {
         "pcmu" | "ul" | "ulaw" => octets(g711::ulaw_to_linear),
         "pcma" | "al" | "alaw" => octets(g711::alaw_to_linear),
         "l16" => linear(i16::from_be_bytes),
-        "raw" | "r16" | "sln" => linear(i16::from_le_bytes),
+        "raw" | "r8" | "r16" | "sln" => linear(i16::from_le_bytes),
         _ => {
             let (info, samples) = wav::decode(bytes).map_err(|e| e.to_string())?;
             return Ok((info.rate, samples));

@@ -1,6 +1,7 @@
 //! What can be played: files, tones, silence and sequences of them, opened into a [`PlayPlan`].
 
 mod cache;
+mod compressed;
 mod file;
 mod plan;
 mod stream;
