@@ -7,13 +7,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::mpsc::Sender;
 
 use crate::codec::Codec;
+use crate::conceal::Concealer;
 use crate::dtmf::DigitStep;
 use crate::dtmf::inband::Detector;
 use crate::engine::Inner;
 use crate::error::LegError;
 use crate::event::{LegEvent, LevelWatch, RecordEnd};
-use crate::jitter::JitterBuffer;
-use crate::params::RtpParams;
+use crate::params::{JitterSpec, RtpParams};
 use crate::record::tap::Tap;
 use crate::record::{RecordMix, RecordSpec};
 use crate::service::{Job, NewRecord};
@@ -154,12 +154,9 @@ impl Leg {
     pub fn set_rtp(&self, mut params: RtpParams) -> Result<(), LegError> {
         params.ptime = params.ptime.clamp(10, 60);
         self.shared.set_codec(params.codec);
-        let jitter = params.jitter_ms.map(|ms| {
-            let frame = params.codec.frame_samples(params.ptime) * params.codec.octets_per_sample();
-            let depth = (ms / params.ptime).max(1) as usize;
-            Box::new(JitterBuffer::new(frame.max(256), depth))
-        });
-        self.post(Op::SetRtp(Box::new(NewRtp { params: Box::new(params), jitter })))
+        let jitter = params.jitter.map(|spec| spec.buffer(params.codec, params.ptime));
+        let conceal = Some(Box::new(Concealer::new(params.codec.rate())));
+        self.post(Op::SetRtp(Box::new(NewRtp { params: Box::new(params), jitter, conceal })))
     }
 
     /// Plays to the leg in place of whatever it hears. A play in progress is ended as
@@ -336,9 +333,26 @@ impl Leg {
         self.post(Op::Inband(on.then(|| Box::new(Detector::new(rate)))))
     }
 
-    /// Sends silence while nothing else is to be sent.
-    pub fn silence(&self, on: bool) -> Result<(), LegError> {
-        self.post(Op::Silence(on))
+    /// Sends silence while nothing else is to be sent: `Some(0)`, or with noise in it, the quieter
+    /// the larger the number. `None` = nothing is sent then.
+    pub fn silence(&self, noise: Option<u32>) -> Result<(), LegError> {
+        self.post(Op::Silence(noise))
+    }
+
+    /// Sends digits as tones in the audio instead of events.
+    pub fn send_digits_as_tones(&self, on: bool) -> Result<(), LegError> {
+        self.post(Op::ToneKeys(on.then(Box::default)))
+    }
+
+    /// Lets digits that come as events be tones in what the leg says: a bridged peer and recordings
+    /// hear them, in place of the audio. They are still told, and not sent on as events.
+    pub fn hear_digits_as_tones(&self, on: bool) -> Result<(), LegError> {
+        self.post(Op::SaidKeys(on.then(Box::default)))
+    }
+
+    /// Changes the jitter buffer of what is received; `None` takes it away.
+    pub fn set_jitter(&self, spec: Option<JitterSpec>) -> Result<(), LegError> {
+        self.post(Op::Jitter(spec.map(|spec| spec.buffer(self.codec(), 20))))
     }
 
     /// Watches the level of the audio received; one [`LegEvent::Level`] answers. `None` ends a

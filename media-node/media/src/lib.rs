@@ -15,6 +15,7 @@
 #![forbid(unsafe_code)]
 
 pub mod codec;
+pub mod conceal;
 pub mod dtmf;
 pub mod engine;
 pub mod error;

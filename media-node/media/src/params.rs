@@ -4,7 +4,11 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use crate::codec::Codec;
+use crate::jitter::{JitterBuffer, MAX_DEPTH};
 use crate::leg::LegId;
+
+/// Milliseconds of audio the longest packet a jitter buffer keeps may hold, whatever was agreed.
+const LONGEST_PTIME: u32 = 40;
 
 /// What it takes to open an RTP leg.
 #[derive(Debug, Clone)]
@@ -67,6 +71,25 @@ impl Direction {
     }
 }
 
+/// How deep a jitter buffer is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct JitterSpec {
+    /// Milliseconds it starts with and never goes below.
+    pub ms: u32,
+    /// Milliseconds it may grow to; `None` = ten packets.
+    pub max_ms: Option<u32>,
+}
+
+impl JitterSpec {
+    /// A buffer for packets of `ptime` milliseconds in `codec`.
+    pub(crate) fn buffer(self, codec: Codec, ptime: u32) -> Box<JitterBuffer> {
+        let octets = codec.frame_samples(LONGEST_PTIME.max(ptime)) * codec.octets_per_sample();
+        let packets = |ms: u32| (ms / ptime.max(1)).max(1) as usize;
+        let most = self.max_ms.map_or(MAX_DEPTH, packets);
+        Box::new(JitterBuffer::with_limit(octets, packets(self.ms), most.max(packets(self.ms))))
+    }
+}
+
 /// Everything offer and answer decided about an RTP leg. Set again at each re-negotiation; the
 /// outgoing SSRC, sequence numbers and timestamps carry on across it.
 #[derive(Debug, Clone)]
@@ -108,9 +131,9 @@ pub struct RtpParams {
     pub cname: String,
     /// Pause between two digits sent, in milliseconds (the profile's `rtp-digit-delay`).
     pub digit_delay_ms: u32,
-    /// Hold received audio in a jitter buffer of this many milliseconds before it is bridged
-    /// (`jitterbuffer_msec`). `None` = bridges forward on arrival.
-    pub jitter_ms: Option<u32>,
+    /// Hold received audio in a jitter buffer before anybody hears it (`jitterbuffer_msec`). `None` =
+    /// bridges forward on arrival.
+    pub jitter: Option<JitterSpec>,
 }
 
 impl RtpParams {
@@ -135,7 +158,7 @@ impl RtpParams {
             ssrc: None,
             cname: String::new(),
             digit_delay_ms: 40,
-            jitter_ms: None,
+            jitter: None,
         }
     }
 }

@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crossbeam_queue::ArrayQueue;
 
 use crate::codec::Codec;
+use crate::conceal::Concealer;
 use crate::dtmf::DigitStep;
+use crate::dtmf::tones::ToneKeys;
 use crate::error::LegError;
 use crate::event::LevelWatch;
 use crate::io::os::Waker;
@@ -82,8 +84,11 @@ pub(crate) enum Op {
     Mute { side: Side, on: bool },
     Digits(Vec<DigitStep>),
     FlushDigits,
+    ToneKeys(Option<Box<ToneKeys>>),
+    SaidKeys(Option<Box<ToneKeys>>),
     Inband(Option<Box<crate::dtmf::inband::Detector>>),
-    Silence(bool),
+    Silence(Option<u32>),
+    Jitter(Option<Box<JitterBuffer>>),
     Watch(Option<LevelWatch>),
     Converter(Box<Converter>),
 }
@@ -93,6 +98,7 @@ pub(crate) enum Op {
 pub(crate) struct NewRtp {
     pub(crate) params: Box<RtpParams>,
     pub(crate) jitter: Option<Box<JitterBuffer>>,
+    pub(crate) conceal: Option<Box<Concealer>>,
 }
 
 /// What a new play does to one in progress.

@@ -66,7 +66,7 @@ fn renegotiating_the_same_address_keeps_what_was_learnt() {
     let mut params = RtpParams::new(Codec::PCMU, 0);
     params.remote = Some(announced);
     call.leg.set_rtp(params).unwrap();
-    call.leg.silence(true).unwrap();
+    call.leg.silence(Some(0)).unwrap();
     world.sim.run_ms(100);
     assert_eq!(call.phone.heard().len(), 5);
 }
@@ -172,8 +172,12 @@ fn reports_go_out_at_the_interval_and_the_peers_are_read() {
 #[test]
 fn a_jitter_buffer_evens_out_and_reorders_what_is_bridged() {
     let mut world = World::new();
-    let (a, b) =
-        (world.call_with(1, Codec::PCMU, |p| p.jitter_ms = Some(80)), world.call(2, Codec::PCMU));
+    let (a, b) = (
+        world.call_with(1, Codec::PCMU, |p| {
+            p.jitter = Some(media::params::JitterSpec { ms: 80, max_ms: None })
+        }),
+        world.call(2, Codec::PCMU),
+    );
     a.leg.bridge(&b.leg).unwrap();
     let send = |n: u16| a.phone.send(n, u32::from(n) * 160, 0, false, &[n as u8; 160]);
     // Pairs swapped, each pair at once.

@@ -113,14 +113,34 @@ fn silence_is_sent_when_asked_for_and_only_then() {
     let call = world.call(1, Codec::PCMU);
     world.sim.run_ms(200);
     assert!(call.phone.heard().is_empty());
-    call.leg.silence(true).unwrap();
+    call.leg.silence(Some(0)).unwrap();
     world.sim.run_ms(200);
     let heard = call.phone.heard();
     assert_eq!(heard.len(), 10);
     assert!(heard.iter().all(|p| p.payload == [0xff; 160]));
-    call.leg.silence(false).unwrap();
+    call.leg.silence(None).unwrap();
     world.sim.run_ms(200);
     assert!(call.phone.heard().is_empty());
+}
+
+#[test]
+fn a_leg_with_nothing_to_say_gives_a_sign_of_life_to_peers_that_know_comfort_noise() {
+    let mut world = World::new();
+    let calls = [Some(13), None].map(|cn| {
+        let host = if cn.is_some() { 1 } else { 2 };
+        world.call_with(host, Codec::PCMU, |p| p.cn_pt = cn)
+    });
+    for call in &calls {
+        call.leg.play(plan(1600)).unwrap();
+    }
+    world.sim.run_ms(4900);
+    let noise = |call: &Call| {
+        let heard = call.phone.heard();
+        assert_continuous(&heard);
+        heard.into_iter().filter(|p| p.header.pt == 13).map(|p| p.payload).collect::<Vec<_>>()
+    };
+    assert_eq!(noise(&calls[0]), vec![vec![65, 0]; 3]);
+    assert!(noise(&calls[1]).is_empty());
 }
 
 #[test]

@@ -3,6 +3,7 @@
 pub mod inband;
 pub mod receive;
 pub mod send;
+pub mod tones;
 
 use std::fmt;
 

@@ -8,6 +8,10 @@ use super::cell::StatsCell;
 
 /// Packets at the start that do not count for interval and variance.
 const WARM_UP: u64 = 10;
+/// A sequence number this far ahead or behind belongs to a sender that started anew, if the next
+/// one follows it (RFC 3550 appendix A.1).
+const MAX_DROPOUT: i16 = 3000;
+const MAX_MISORDER: i16 = 100;
 
 /// Follows one incoming stream.
 #[derive(Debug, Default)]
@@ -30,6 +34,8 @@ pub(crate) struct Arrival {
     transit: Option<i64>,
     reported: (u64, u64),
     sr: Option<(u32, u64)>,
+    /// What would follow a number out of reach.
+    suspect: Option<u16>,
 }
 
 /// How a packet stands in its stream.
@@ -41,7 +47,7 @@ pub(crate) enum Order {
     Gap(u16),
     /// Older than the newest.
     Late,
-    /// First of a stream.
+    /// First of a stream, or out of all order: nothing can be said.
     First,
 }
 
@@ -54,15 +60,21 @@ impl Arrival {
         rate: u32,
         stats: &StatsCell,
     ) -> Order {
-        if !self.started || self.ssrc != header.ssrc {
-            self.restart(header);
-        }
-        self.received += 1;
-        let order = self.sequence(header.seq, stats);
+        let order = self.other(header, stats);
         self.interval(now_us, order);
         self.interarrival(header.timestamp, now_us, rate);
         self.last_us = now_us;
         order
+    }
+
+    /// Counts a packet that carries something else (a digit, comfort noise): it has its place in the
+    /// sequence, but no say about the pace of the audio.
+    pub(crate) fn other(&mut self, header: &Header, stats: &StatsCell) -> Order {
+        if !self.started || self.ssrc != header.ssrc {
+            self.restart(header);
+        }
+        self.received += 1;
+        self.sequence(header, stats)
     }
 
     fn restart(&mut self, header: &Header) {
@@ -85,8 +97,20 @@ impl Arrival {
         }
     }
 
-    fn sequence(&mut self, seq: u16, stats: &StatsCell) -> Order {
+    fn sequence(&mut self, header: &Header, stats: &StatsCell) -> Order {
+        let seq = header.seq;
         let ahead = seq_distance(self.highest as u16, seq);
+        if !(-MAX_MISORDER..=MAX_DROPOUT).contains(&ahead) && self.received > 1 {
+            if self.suspect != Some(seq) {
+                self.suspect = Some(seq.wrapping_add(1));
+                return Order::First;
+            }
+            self.restart(header);
+            self.received = 1;
+            self.highest = self.base_seq;
+            return Order::First;
+        }
+        self.suspect = None;
         if ahead <= 0 {
             stats.in_jitter.add(1);
             self.run = 0;

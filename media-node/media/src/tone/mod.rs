@@ -193,7 +193,7 @@ impl Settings {
     }
 }
 
-fn key_frequencies(c: char) -> Option<[f32; 2]> {
+pub(crate) fn key_frequencies(c: char) -> Option<[f32; 2]> {
     const ROWS: [f32; 4] = [697.0, 770.0, 852.0, 941.0];
     const COLUMNS: [f32; 4] = [1209.0, 1336.0, 1477.0, 1633.0];
     let key = "123A456B789C*0#D".find(c.to_ascii_uppercase())?;

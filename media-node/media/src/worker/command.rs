@@ -90,12 +90,30 @@ impl<I: MediaIo> Worker<I> {
             Op::Mute { side: Side::Read, on } => leg.read_level.muted = on,
             Op::Mute { side: Side::Write, on } => leg.write_level.muted = on,
             Op::Digits(steps) => self.digits(leg, steps),
-            Op::FlushDigits => leg.digits_out.flush(),
+            Op::FlushDigits => {
+                leg.digits_out.flush();
+                if let Some(keys) = &mut leg.tone_keys {
+                    keys.flush();
+                }
+            }
+            Op::ToneKeys(keys) => {
+                let old = std::mem::replace(&mut leg.tone_keys, keys);
+                self.ctx.jobs.retire(Retired::Op(Op::ToneKeys(old)));
+            }
             Op::Inband(detector) => {
                 let old = std::mem::replace(&mut leg.inband, detector);
                 self.ctx.jobs.retire(Retired::Op(Op::Inband(old)));
             }
-            Op::Silence(on) => leg.silence = on,
+            Op::SaidKeys(keys) => {
+                let old = std::mem::replace(&mut leg.said_keys, keys);
+                self.ctx.jobs.retire(Retired::Op(Op::SaidKeys(old)));
+            }
+            Op::Silence(noise) => leg.silence = noise,
+            Op::Jitter(buffer) => {
+                let old = std::mem::replace(&mut leg.jitter, buffer);
+                (leg.jitter_due, leg.jitter_len) = (0, 0);
+                self.ctx.jobs.retire(Retired::Op(Op::Jitter(old)));
+            }
             Op::Watch(watch) => leg.watch = watch.map(Watching::new),
             Op::Converter(converter) => {
                 if let Some(old) = leg.take_converter(converter) {
@@ -107,7 +125,7 @@ impl<I: MediaIo> Worker<I> {
     }
 
     fn set_rtp(&mut self, leg: &mut LegState, new: NewRtp) {
-        let NewRtp { params, jitter } = new;
+        let NewRtp { params, jitter, conceal } = new;
         let announced = leg.params.remote != params.remote
             || leg.params.symmetric != params.symmetric
             || !leg.active;
@@ -136,13 +154,16 @@ impl<I: MediaIo> Worker<I> {
         leg.forget_repack();
         let old = std::mem::replace(&mut leg.params, params);
         let jitter = std::mem::replace(&mut leg.jitter, jitter);
-        let old = Op::SetRtp(Box::new(NewRtp { params: old, jitter }));
+        let conceal = std::mem::replace(&mut leg.conceal, conceal);
+        (leg.jitter_due, leg.jitter_len) = (0, 0);
+        leg.said_codec = leg.codec();
+        let old = Op::SetRtp(Box::new(NewRtp { params: old, jitter, conceal }));
         self.ctx.jobs.retire(Retired::Op(old));
     }
 
     fn digits(&self, leg: &mut LegState, steps: Vec<DigitStep>) {
         for step in &steps {
-            leg.digits_out.push(*step);
+            leg.press(*step);
         }
         self.ctx.jobs.retire(Retired::Op(Op::Digits(steps)));
     }

@@ -12,7 +12,8 @@ use super::playing::{DelayLine, Level, Playing};
 use super::watching::Watching;
 use super::{Ctx, Now};
 use crate::codec::Codec;
-use crate::dtmf::{Digit, inband, receive::Receiver, send};
+use crate::conceal::Concealer;
+use crate::dtmf::{Digit, DigitStep, inband, receive::Receiver, send, tones::ToneKeys};
 use crate::event::{DigitSource, LegEvent, PlayEnd};
 use crate::jitter::JitterBuffer;
 use crate::latch::{Latch, Verdict};
@@ -59,7 +60,7 @@ pub(crate) enum Route {
 /// What a packet turned out to be.
 pub(crate) enum Heard {
     Nothing,
-    Audio(Header),
+    Audio(Header, Order),
     /// Comfort noise.
     Noise(Header),
     Digit(Digit, u32),
@@ -84,6 +85,10 @@ pub(crate) struct LegState {
     pub(crate) timeout_told: bool,
     pub(crate) digits_in: Receiver,
     pub(crate) digits_out: send::Sender,
+    /// Sends digits as tones in the audio instead.
+    pub(crate) tone_keys: Option<Box<ToneKeys>>,
+    /// Lets digits received be tones in what the leg says.
+    pub(super) said_keys: Option<Box<ToneKeys>>,
     pub(crate) inband: Option<Box<inband::Detector>>,
     pub(crate) main: Option<Playing>,
     /// Plays interrupted by the main one; the last goes on when it ends.
@@ -97,10 +102,19 @@ pub(crate) struct LegState {
     pub(crate) taps: Vec<Box<Tap>>,
     pub(crate) read_level: Level,
     pub(crate) write_level: Level,
-    pub(crate) silence: bool,
+    /// Silence is sent while there is nothing else: 0, or what noise in it is divided by.
+    pub(crate) silence: Option<u32>,
+    pub(super) noise: u32,
     pub(crate) held: bool,
     pub(crate) watch: Option<Watching>,
+    /// Codec of the packet received last.
+    pub(super) said_codec: Codec,
+    /// Makes up lost packets for those who need samples.
+    pub(super) conceal: Option<Box<Concealer>>,
     pub(crate) jitter: Option<Box<JitterBuffer>>,
+    /// Samples due from the jitter buffer, and the length of its packets.
+    pub(super) jitter_due: usize,
+    pub(super) jitter_len: usize,
     pub(crate) converter: Option<Box<Converter>>,
     pub(crate) converter_asked: bool,
     /// Converts what a mixer of another rate sends to this leg.
@@ -131,7 +145,7 @@ impl LegState {
         start: (u16, u32),
     ) -> Box<Self> {
         let active = !matches!(transport, Transport::Rtp(_));
-        let ssrc = shared.ssrc;
+        let (ssrc, codec) = (shared.ssrc, params.codec);
         Box::new(Self {
             shared,
             transport,
@@ -148,6 +162,8 @@ impl LegState {
             timeout_told: false,
             digits_in: Receiver::default(),
             digits_out: send::Sender::default(),
+            tone_keys: None,
+            said_keys: None,
             inband: None,
             main: None,
             suspended: Vec::new(),
@@ -156,10 +172,15 @@ impl LegState {
             taps: Vec::with_capacity(MAX_TAPS),
             read_level: Level::default(),
             write_level: Level::default(),
-            silence: false,
+            silence: None,
+            noise: 1,
             held: false,
             watch: None,
+            said_codec: codec,
+            conceal: None,
             jitter: None,
+            jitter_due: 0,
+            jitter_len: 0,
             converter: None,
             converter_asked: false,
             mix_converter: None,
@@ -182,6 +203,11 @@ impl LegState {
 
     pub(crate) fn frame(&self) -> usize {
         self.codec().frame_samples(self.params.ptime)
+    }
+
+    /// Samples in a packet just received.
+    pub(super) fn samples_in(&self, header: &Header) -> usize {
+        header.payload.len() / self.said_codec.octets_per_sample()
     }
 
     // === events ===
@@ -304,8 +330,9 @@ impl LegState {
     fn sort(&mut self, header: Header, packet: &[u8], now: Now) -> Heard {
         let stats = &self.shared.stats;
         let rate = self.codec().rate();
-        if Some(header.pt) == self.params.te_recv {
+        if self.is_telephone_event(header.pt) {
             stats.in_dtmf.add(1);
+            self.pass_over(&header);
             let payload = packet.get(header.payload.clone()).unwrap_or_default();
             return match self.digits_in.feed(payload, header.timestamp, now.ms()) {
                 Some((digit, units)) => Heard::Digit(digit, in_8k(units, rate)),
@@ -314,23 +341,42 @@ impl LegState {
         }
         if Some(header.pt) == self.params.cn_pt {
             stats.in_cng.add(1);
+            self.pass_over(&header);
             return Heard::Noise(header);
         }
-        if header.pt != self.params.recv_pt || header.payload.is_empty() {
+        let Some(codec) = self.codec_of(header.pt).filter(|_| !header.payload.is_empty()) else {
             return Heard::Nothing;
-        }
+        };
+        self.said_codec = codec;
         stats.in_media_packets.add(1);
         stats.in_media_bytes.add(packet.len() as u64);
         let order = self.arrival.packet(&header, now.us, rate, stats);
-        if let (Order::Gap(lost @ 1..=10), false) = (order, self.taps.is_empty()) {
-            // Time lost on the network stays time in a recording.
-            let silence = [0; 960];
-            let frame = self.frame().min(silence.len());
-            for _ in 0..lost {
-                self.taps.iter_mut().for_each(|t| t.said(&silence[..frame]));
-            }
+        Heard::Audio(header, order)
+    }
+
+    /// A packet without audio has its place in the sequence: it is not lost.
+    fn pass_over(&mut self, header: &Header) {
+        self.arrival.other(header, &self.shared.stats);
+        if let Some(buffer) = self.jitter.as_mut().filter(|_| self.jitter_ssrc == header.ssrc) {
+            buffer.pass_over(header.seq);
         }
-        Heard::Audio(header)
+    }
+
+    /// Digits come under the number we described; some peers use their own.
+    fn is_telephone_event(&self, pt: u8) -> bool {
+        let params = &self.params;
+        Some(pt) == params.te_recv || Some(pt) == params.te_send && pt != params.recv_pt
+    }
+
+    /// What a packet of this payload type holds: what was agreed, or the other half of G.711, which
+    /// some gateways change to in mid-call without a word.
+    fn codec_of(&self, pt: u8) -> Option<Codec> {
+        let agreed = self.codec();
+        if pt == self.params.recv_pt {
+            return Some(agreed);
+        }
+        let other = Codec::by_static_pt(pt)?;
+        (agreed.static_pt().is_some() && other.rate() == agreed.rate()).then_some(other)
     }
 
     /// Whether received audio must be decoded for somebody besides the peer.
@@ -358,12 +404,35 @@ impl LegState {
         self.active
             && (self.main.is_some()
                 || self.over.is_some()
-                || self.silence
-                || self.digits_out.busy()
+                || self.silence.is_some()
+                || self.pressing_anything()
                 || self.watch.is_some()
                 || self.jitter.is_some()
                 || self.room.as_ref().is_some_and(|r| !r.is_empty())
                 || !self.taps.is_empty())
+    }
+
+    /// Presses a key towards the peer, as an event or as a tone.
+    pub(crate) fn press(&mut self, step: DigitStep) {
+        match &mut self.tone_keys {
+            Some(keys) => keys.push(step),
+            None => self.digits_out.push(step),
+        }
+    }
+
+    /// Whether digits are being sent, or wait to be.
+    pub(super) fn pressing_anything(&self) -> bool {
+        self.digits_out.busy() || self.tone_keys.as_ref().is_some_and(|keys| keys.busy())
+    }
+
+    /// Whether a digit takes the place of audio right now.
+    pub(super) fn is_pressing(&self) -> bool {
+        self.digits_out.pressing() || self.tone_keys.as_ref().is_some_and(|keys| keys.busy())
+    }
+
+    /// Whether tones stand in the place of what the leg says.
+    pub(super) fn says_tones(&self) -> bool {
+        self.said_keys.as_ref().is_some_and(|keys| keys.busy())
     }
 
     /// A digit whose end never came.

@@ -12,7 +12,6 @@ use crate::event::{LegEvent, PlayEnd};
 use crate::io::MediaIo;
 use crate::leg::MemberOptions;
 use crate::record::tap::{Fifo, score};
-use crate::rtp::Header;
 use crate::shared::LegShared;
 
 /// Intervals a member counts as talking after the last loud one (half a second of 20 ms).
@@ -120,11 +119,8 @@ impl Room {
 }
 
 impl<I: MediaIo> Worker<I> {
-    /// Audio a member said, on its way to the mixer.
-    pub(super) fn feed_mixer(&mut self, leg: &mut LegState, header: &Header) {
-        let payload = self.ctx.packet.get(header.payload.clone()).unwrap_or_default();
-        let n = leg.codec().decode(payload, &mut self.ctx.pcm);
-        leg.apply_read_level(&mut self.ctx.pcm[..n]);
+    /// Audio a member said (`ctx.pcm[..n]`), on its way to the mixer.
+    pub(super) fn feed_mixer(&mut self, leg: &mut LegState, n: usize) {
         let Some(rate) = leg.member.as_ref().map(|m| m.rate()) else { return };
         let n = if leg.codec().rate() == rate { n } else { leg.resample(n, rate, &mut self.ctx) };
         if let Some(member) = &mut leg.member {
@@ -256,9 +252,6 @@ impl LegState {
     /// Whether the mix is heard now.
     fn hears_mix(&self) -> bool {
         let deaf = self.member.as_ref().is_none_or(|m| m.options.deaf);
-        matches!(self.route, Route::Mix(_))
-            && !deaf
-            && self.open_to_peer()
-            && !self.digits_out.pressing()
+        matches!(self.route, Route::Mix(_)) && !deaf && self.open_to_peer() && !self.is_pressing()
     }
 }

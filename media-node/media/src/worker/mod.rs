@@ -6,6 +6,7 @@
 //! and handles what has gathered. Without legs it blocks.
 
 mod command;
+mod hear;
 pub(crate) mod leg;
 pub(crate) mod mix;
 mod out;
@@ -20,17 +21,15 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use crate::dtmf::{Digit, DigitStep, clamp_duration};
 use crate::event::DigitSource;
 use crate::io::{MediaIo, Token, Wait};
-use crate::jitter::{Got, Put};
 use crate::record::tap::Tap;
-use crate::rtp::{self, Header, Kind};
+use crate::rtp::{self, Kind};
 use crate::service::{Job, Jobs, Retired};
 use crate::shared::{LegShared, Mailbox, Mailboxes, NOWHERE};
 use crate::source::PlayPlan;
 
-use leg::{Heard, LegState, Route, Transport};
+use leg::{LegState, Transport};
 use wheel::{Entry, Wheel};
 
 /// Largest datagram read; anything longer is no audio we know.
@@ -282,91 +281,6 @@ impl<I: MediaIo> Worker<I> {
         self.put(slot, leg);
     }
 
-    fn receive_rtp(&mut self, slot: u32, leg: &mut LegState, len: usize, from: Option<SocketAddr>) {
-        let packet = self.ctx.packet.get(..len).unwrap_or_default();
-        match leg.accept(packet, from, self.ctx.now) {
-            Heard::Nothing => {}
-            Heard::Digit(digit, duration) => {
-                self.digit(slot, leg, digit, duration, DigitSource::Rtp);
-            }
-            Heard::Noise(header) => {
-                if let Some((place, mut peer)) = self.peer_of(leg) {
-                    peer.forward_noise(&header, &mut self.ctx);
-                    self.put(place, peer);
-                }
-            }
-            Heard::Audio(header) => self.audio(slot, leg, &header),
-        }
-    }
-
-    fn audio(&mut self, slot: u32, leg: &mut LegState, header: &Header) {
-        if leg.listens() {
-            self.listen(slot, leg, header);
-        }
-        let Some(buffer) = &mut leg.jitter else { return self.route(leg, header) };
-        if leg.jitter_ssrc != header.ssrc {
-            leg.jitter_ssrc = header.ssrc;
-            buffer.reset();
-        }
-        let payload = self.ctx.packet.get(header.payload.clone()).unwrap_or_default();
-        if let Put::Flushed(n) = buffer.put(header.seq, header.timestamp, payload) {
-            leg.shared.stats.in_flush.add(n as u64);
-        }
-        leg.shared.stats.in_largest_jb.set(buffer.largest() as u64);
-    }
-
-    fn listen(&mut self, slot: u32, leg: &mut LegState, header: &Header) {
-        let payload = self.ctx.packet.get(header.payload.clone()).unwrap_or_default();
-        let n = leg.codec().decode(payload, &mut self.ctx.pcm);
-        let mut found = None;
-        leg.listen(&mut self.ctx.pcm[..n], |digit, duration| found = Some((digit, duration)));
-        if let Some((digit, duration)) = found {
-            self.digit(slot, leg, digit, duration, DigitSource::Inband);
-        }
-    }
-
-    fn route(&mut self, leg: &mut LegState, header: &Header) {
-        match leg.route {
-            Route::Nowhere => {}
-            Route::Echo(_) => leg.echo(header, &mut self.ctx),
-            Route::Mix(_) => self.feed_mixer(leg, header),
-            Route::Bridge { .. } => {
-                if let Some((place, mut peer)) = self.peer_of(leg) {
-                    peer.forward(leg, header, &mut self.ctx);
-                    self.put(place, peer);
-                }
-            }
-        }
-    }
-
-    /// The bridged peer, taken from its place.
-    fn peer_of(&mut self, leg: &LegState) -> Option<(u32, Box<LegState>)> {
-        let Route::Bridge { peer, .. } = &leg.route else { return None };
-        let place = self.find(peer)?;
-        Some((place, self.take(place)?))
-    }
-
-    fn digit(
-        &mut self,
-        _slot: u32,
-        leg: &mut LegState,
-        digit: Digit,
-        duration: u32,
-        source: DigitSource,
-    ) {
-        leg.tell_digit(digit, duration, source);
-        let forward = matches!(&leg.route, Route::Bridge { options, .. } if options.forward_dtmf);
-        // Tones in the audio reach the peer as audio.
-        if !forward || source == DigitSource::Inband {
-            return;
-        }
-        if let Some((place, mut peer)) = self.peer_of(leg) {
-            peer.digits_out.push(DigitStep::Press { digit, duration: clamp_duration(duration) });
-            self.schedule(place, &mut peer);
-            self.put(place, peer);
-        }
-    }
-
     fn deliver_mail(&mut self) {
         if self.ctx.mail.waiting.is_empty() || self.mail_ms == self.ctx.now.ms() {
             return;
@@ -415,7 +329,7 @@ impl<I: MediaIo> Worker<I> {
             if leg.room.is_some() {
                 self.mix(leg);
             } else {
-                self.read_jitter(leg);
+                self.read_jitter(slot, leg);
                 leg.write_tick(&mut self.ctx);
             }
             leg.tap_tick(&mut self.ctx);
@@ -427,35 +341,6 @@ impl<I: MediaIo> Worker<I> {
         }
     }
 
-    /// Gives out one interval of a jitter buffer.
-    fn read_jitter(&mut self, leg: &mut LegState) {
-        let Some(buffer) = &mut leg.jitter else { return };
-        let header = match buffer.get() {
-            Got::Empty => return,
-            Got::Lost => {
-                // The gap is passed on: whoever hears it conceals it.
-                leg.jitter_seq = leg.jitter_seq.wrapping_add(1);
-                leg.shared.stats.in_skip.add(1);
-                return;
-            }
-            Got::Packet { timestamp, payload } => {
-                let end = rtp::HEADER_LEN + payload.len();
-                let Some(room) = self.ctx.packet.get_mut(rtp::HEADER_LEN..end) else { return };
-                room.copy_from_slice(payload);
-                leg.jitter_seq = leg.jitter_seq.wrapping_add(1);
-                Header {
-                    marker: false,
-                    pt: leg.params.recv_pt,
-                    seq: leg.jitter_seq,
-                    timestamp,
-                    ssrc: leg.jitter_ssrc,
-                    payload: rtp::HEADER_LEN..end,
-                }
-            }
-        };
-        self.route(leg, &header);
-    }
-
     fn housekeeping(&mut self) {
         let now = self.ctx.now;
         self.next_housekeeping_ms = now.ms() + HOUSEKEEPING_MS;
@@ -465,9 +350,10 @@ impl<I: MediaIo> Worker<I> {
             let Some(mut leg) = self.take(slot) else { continue };
             leg.retell();
             if let Some((digit, duration)) = leg.expire_digit(now) {
-                self.digit(slot, &mut leg, digit, duration, DigitSource::Rtp);
+                self.digit(&mut leg, digit, duration, DigitSource::Rtp);
             }
             leg.check_timeout(now);
+            leg.keep_alive(&mut self.ctx);
             report::send_if_due(&mut leg, &mut self.ctx, || self.io.wall());
             leg.arrival.publish(&leg.shared.stats);
             self.put(slot, leg);

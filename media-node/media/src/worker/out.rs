@@ -56,6 +56,11 @@ impl OutStream {
         self.timestamp
     }
 
+    /// Whether the last packet, of whatever source, was sent that long ago.
+    pub(crate) fn is_idle(&self, now_us: u64, for_us: u64) -> bool {
+        self.sent_us.is_some_and(|at| now_us.saturating_sub(at) >= for_us)
+    }
+
     /// The next packet of our own clock, `samples` long.
     pub(crate) fn clocked(&mut self, now_us: u64, rate: u32, samples: usize) -> Stamp {
         let frame_us = samples as u64 * 1_000_000 / u64::from(rate.max(1));
@@ -63,11 +68,14 @@ impl OutStream {
             && self.sent_us.is_some_and(|at| now_us.saturating_sub(at) < frame_us * 4);
         if continues {
             self.timestamp = self.timestamp.wrapping_add(samples as u32);
+            // Several frames at once are of the time to come: the next are not late for it.
+            let due = self.sent_us.map_or(now_us, |at| at + frame_us);
+            self.sent_us = Some(due.max(now_us));
         } else {
             self.timestamp = self.present(now_us, rate, samples);
             self.source = Source::Clocked;
+            self.sent_us = Some(now_us);
         }
-        self.sent_us = Some(now_us);
         self.seq = self.seq.wrapping_add(1);
         Stamp { marker: !continues, seq: self.seq, timestamp: self.timestamp }
     }
@@ -218,6 +226,21 @@ mod tests {
         assert_eq!((end.timestamp, end.marker, end.seq), (1160, false, first.seq + 1));
         let audio = out.clocked(1_140_000, 8000, 160);
         assert_eq!((audio.timestamp, audio.marker), (1160 + 960, true));
+    }
+
+    #[test]
+    fn frames_that_come_in_bursts_are_a_frame_apart_in_time() {
+        let mut out = OutStream::new(1, 0, 0);
+        let mut last = out.clocked(1_000_000, 8000, 80).timestamp;
+        // Packets of 60 ms become six of 10 ms, all at once.
+        for burst in 0..50u64 {
+            for _ in usize::from(burst == 0)..6 {
+                let stamp = out.clocked(1_000_000 + burst * 60_000, 8000, 80);
+                let step = stamp.timestamp.wrapping_sub(last);
+                assert_eq!((step, stamp.marker), (80, false), "burst {burst}");
+                last = stamp.timestamp;
+            }
+        }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The sending side of a leg: a peer's packets passed on or transcoded, its own clock's frames,
 //! digits, and the wire.
 
+use super::hear::Turn;
 use super::leg::{LegState, Route, Transport};
 use super::out::Stamp;
 use super::{Ctx, Now};
@@ -9,42 +10,77 @@ use crate::record::tap::Fifo;
 use crate::resample::Converter;
 use crate::rtp::{self, Header};
 
+/// Packet intervals of silence after which a sign of life is sent.
+const KEEP_ALIVE_FRAMES: u64 = 60;
+/// Its payload: noise of -65 dBov (RFC 3389), spelt as the reference spells it.
+const NOISE: [u8; 2] = [65, 0];
+
 impl LegState {
     /// Whether audio of a bridged peer reaches this leg now.
     pub(crate) fn open_to_peer(&self) -> bool {
         self.active && self.params.direction.sends() && self.main.is_none()
     }
 
-    /// Sends on a peer's packet, which lies in `ctx.packet`.
-    pub(crate) fn forward(&mut self, source: &mut Self, header: &Header, ctx: &mut Ctx) {
+    /// Whether a peer's packets leave this leg one for one: the clock and the length are the same.
+    pub(super) fn keeps_packets(&self, source: &Self, samples: usize) -> bool {
+        source.codec().rate() == self.codec().rate() && samples == self.frame()
+    }
+
+    /// Whether they leave it untouched besides.
+    pub(super) fn passes_as_is(&self, source: &Self, samples: usize) -> bool {
+        self.keeps_packets(source, samples)
+            && source.said_codec == self.codec()
+            && !source.says_tones()
+            && source.read_level.is_unity()
+            && self.write_level.is_unity()
+            && self.over.is_none()
+    }
+
+    /// Sends on a peer's packet.
+    pub(super) fn forward(&mut self, source: &mut Self, turn: Turn<'_>, ctx: &mut Ctx) {
         if !self.open_to_peer() {
             return;
         }
         self.peer_us = ctx.now.us;
-        if self.digits_out.pressing() {
+        if self.is_pressing() {
             self.shared.stats.out_skip.add(1);
             return;
         }
-        let samples = header.payload.len() / source.codec().octets_per_sample();
-        let as_is = source.codec() == self.codec()
-            && samples == self.frame()
-            && source.read_level.is_unity()
-            && self.write_level.is_unity()
-            && self.over.is_none();
-        if as_is {
-            self.relay(header, samples, ctx);
-        } else {
-            self.transcode(source, header, ctx);
+        let samples = source.samples_in(turn.header);
+        if self.passes_as_is(source, samples) {
+            return self.relay(turn, ctx);
+        }
+        let (from, to) = (source.codec().rate(), self.codec().rate());
+        if self.keeps_packets(source, turn.decoded) {
+            let stamp = self.out.relayed(turn.header, ctx.now.us, from, to, turn.decoded);
+            if let Some(stamp) = stamp {
+                self.say(turn.decoded, stamp, ctx);
+            }
+        } else if !turn.late {
+            self.convert(source, turn.decoded, ctx);
         }
     }
 
-    fn relay(&mut self, header: &Header, samples: usize, ctx: &mut Ctx) {
-        if !self.taps.is_empty() {
-            let payload = ctx.packet.get(header.payload.clone()).unwrap_or_default();
-            let n = self.params.codec.decode(payload, &mut ctx.pcm);
-            self.taps.iter_mut().for_each(|t| t.heard(&ctx.pcm[..n]));
+    /// Takes audio made up for packets of the peer that are lost (`ctx.pcm[..n]`). Where packets
+    /// leave one for one the gap is passed on; only recordings need it filled.
+    pub(super) fn forward_made_up(&mut self, source: &mut Self, n: usize, ctx: &mut Ctx) {
+        if !self.open_to_peer() || self.is_pressing() {
+            return;
         }
-        let rate = self.codec().rate();
+        if self.keeps_packets(source, n) {
+            self.write_level.apply(&mut ctx.pcm[..n]);
+            self.taps.iter_mut().for_each(|t| t.heard(&ctx.pcm[..n]));
+        } else {
+            self.convert(source, n, ctx);
+        }
+    }
+
+    fn relay(&mut self, turn: Turn<'_>, ctx: &mut Ctx) {
+        let Turn { header, decoded, late } = turn;
+        if !late {
+            self.taps.iter_mut().for_each(|t| t.heard(&ctx.pcm[..decoded]));
+        }
+        let (rate, samples) = (self.codec().rate(), self.frame());
         let Some(stamp) = self.out.relayed(header, ctx.now.us, rate, rate, samples) else { return };
         // The fixed header goes right before the payload, over extensions if there were any.
         let start = header.payload.start - rtp::HEADER_LEN;
@@ -63,28 +99,11 @@ impl LegState {
         self.transmit(start..header.payload.end, false, ctx);
     }
 
-    fn transcode(&mut self, source: &mut Self, header: &Header, ctx: &mut Ctx) {
-        let payload = ctx.packet.get(header.payload.clone()).unwrap_or_default();
-        let n = source.codec().decode(payload, &mut ctx.pcm);
-        source.read_level.apply(&mut ctx.pcm[..n]);
-        let (from, to) = (source.codec().rate(), self.codec().rate());
-        if from != to {
-            self.convert(source, n, ctx);
-            return;
-        }
-        if n == self.frame() {
-            let stamp = self.out.relayed(header, ctx.now.us, from, to, n);
-            if let Some(stamp) = stamp {
-                self.say(n, stamp, ctx);
-            }
-        } else {
-            self.fill_up(n, ctx);
-        }
-    }
-
-    /// Another clock: through the source's converter, then packet by packet as they fill up.
+    /// Another clock or another packet length: through the source's converter if need be, then
+    /// packet by packet as they fill up.
     fn convert(&mut self, source: &mut Self, n: usize, ctx: &mut Ctx) {
-        let n = source.resample(n, self.codec().rate(), ctx);
+        let to = self.codec().rate();
+        let n = if source.codec().rate() == to { n } else { source.resample(n, to, ctx) };
         self.fill_up(n, ctx);
     }
 
@@ -176,29 +195,30 @@ impl LegState {
         }
     }
 
+    /// Whether an echo sends packets back as they came.
+    pub(super) fn echoes_plainly(&self) -> bool {
+        matches!(self.route, Route::Echo(None))
+            && self.said_codec == self.codec()
+            && self.read_level.is_unity()
+            && self.write_level.is_unity()
+            && self.over.is_none()
+    }
+
     /// The leg's own audio back to it.
-    pub(crate) fn echo(&mut self, header: &Header, ctx: &mut Ctx) {
-        if !self.open_to_peer() || self.digits_out.pressing() {
+    pub(super) fn echo(&mut self, turn: Turn<'_>, ctx: &mut Ctx) {
+        if !self.open_to_peer() || self.is_pressing() {
             return;
         }
         self.peer_us = ctx.now.us;
-        let payload = ctx.packet.get(header.payload.clone()).unwrap_or_default();
-        let plain = matches!(self.route, Route::Echo(None))
-            && self.read_level.is_unity()
-            && self.write_level.is_unity()
-            && self.over.is_none();
-        let samples = payload.len() / self.codec().octets_per_sample();
-        if plain {
-            self.relay(header, samples, ctx);
-            return;
+        if self.echoes_plainly() {
+            return self.relay(turn, ctx);
         }
-        let n = self.params.codec.decode(payload, &mut ctx.pcm);
-        self.read_level.apply(&mut ctx.pcm[..n]);
+        let n = turn.decoded;
         if let Route::Echo(Some(line)) = &mut self.route {
             line.pass(&mut ctx.pcm[..n]);
         }
         let rate = self.codec().rate();
-        if let Some(stamp) = self.out.relayed(header, ctx.now.us, rate, rate, n) {
+        if let Some(stamp) = self.out.relayed(turn.header, ctx.now.us, rate, rate, n) {
             self.say(n, stamp, ctx);
         }
     }
@@ -266,6 +286,10 @@ impl LegState {
         if self.digits_out.busy() && self.digit_tick(frame, ctx) {
             return self.play_unheard(frame, ctx);
         }
+        if self.tone_keys.as_ref().is_some_and(|keys| keys.busy()) {
+            self.play_unheard(frame, ctx);
+            return self.tone_tick(sends, frame, ctx);
+        }
         let rate = self.codec().rate();
         let peer_idle = self.quiet_for(ctx.now, frame * 2);
         if let Some(main) = &mut self.main {
@@ -274,9 +298,26 @@ impl LegState {
             if !more {
                 self.end_play(false, PlayEnd::Finished, ctx);
             }
-        } else if peer_idle && (self.over.is_some() || self.silence) {
-            ctx.pcm[..frame].fill(0);
+        } else if peer_idle && (self.over.is_some() || self.silence.is_some()) {
+            self.hush(&mut ctx.pcm[..frame]);
             self.say_or_skip(sends, frame, ctx);
+        }
+    }
+
+    /// Silence, with a little noise in it if that was asked for.
+    fn hush(&mut self, pcm: &mut [i16]) {
+        crate::source::noise(pcm, self.silence.unwrap_or(0), &mut self.noise);
+    }
+
+    /// One interval of digits sent as tones.
+    fn tone_tick(&mut self, sends: bool, frame: usize, ctx: &mut Ctx) {
+        let (rate, gap) = (self.codec().rate(), self.params.digit_delay_ms);
+        let Some(keys) = &mut self.tone_keys else { return };
+        keys.fill(&mut ctx.pcm[..frame], rate, gap);
+        let done = !keys.busy();
+        self.say_or_skip(sends, frame, ctx);
+        if done {
+            self.tell(LegEvent::DigitsSent);
         }
     }
 
@@ -324,6 +365,27 @@ impl LegState {
             self.transmit(0..end, true, ctx);
         }
         true
+    }
+
+    /// A sign of life when nothing was sent for long, to peers that know comfort noise: it keeps an
+    /// address translator's entry open, as the reference does.
+    pub(super) fn keep_alive(&mut self, ctx: &mut Ctx) {
+        let Some(pt) = self.params.cn_pt.filter(|_| self.active && self.params.direction.sends())
+        else {
+            return;
+        };
+        let (frame, rate) = (self.frame(), self.codec().rate());
+        let idle = KEEP_ALIVE_FRAMES * u64::from(self.params.ptime) * 1000;
+        if !self.out.is_idle(ctx.now.us, idle) {
+            return;
+        }
+        let stamp = self.out.clocked(ctx.now.us, rate, frame);
+        let end = rtp::HEADER_LEN + NOISE.len();
+        let Some(head) = ctx.out.first_chunk_mut() else { return };
+        rtp::write_header(head, false, pt, stamp.seq, stamp.timestamp, self.out.ssrc);
+        ctx.out[rtp::HEADER_LEN..end].copy_from_slice(&NOISE);
+        self.shared.stats.out_cng.add(1);
+        self.transmit(0..end, true, ctx);
     }
 
     /// Sends on a peer's comfort noise, if this leg's peer knows it.

@@ -1,0 +1,252 @@
+//! The receiving side of a leg: from a packet that came to whoever listens and to wherever the leg's
+//! audio goes.
+//!
+//! Audio is decoded once, and only if somebody needs samples: a bridge that passes packets on as
+//! they are does not. What is missing is made up for those who need samples; in a stream that is
+//! passed on packet by packet a gap stays a gap.
+
+use std::net::SocketAddr;
+
+use super::leg::{Heard, LegState, Route};
+use super::{PCM, Worker};
+use crate::dtmf::{Digit, DigitStep, clamp_duration};
+use crate::event::DigitSource;
+use crate::io::MediaIo;
+use crate::jitter::{Got, Put};
+use crate::rtp::{self, Header};
+use crate::stats::arrival::Order;
+
+/// Packets missing in a row that are made up; a longer gap is a pause of the sender.
+const MOST_CONCEALED: u16 = 10;
+
+/// A packet whose turn has come; it lies in `ctx.packet`.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Turn<'a> {
+    pub(super) header: &'a Header,
+    /// Samples of it in `ctx.pcm`; 0 = nobody needed them.
+    pub(super) decoded: usize,
+    /// Its time is over: it goes only where packets are passed on one by one.
+    pub(super) late: bool,
+}
+
+impl<I: MediaIo> Worker<I> {
+    pub(super) fn receive_rtp(
+        &mut self,
+        slot: u32,
+        leg: &mut LegState,
+        len: usize,
+        from: Option<SocketAddr>,
+    ) {
+        let packet = self.ctx.packet.get(..len).unwrap_or_default();
+        match leg.accept(packet, from, self.ctx.now) {
+            Heard::Nothing => {}
+            Heard::Digit(digit, duration) => self.digit(leg, digit, duration, DigitSource::Rtp),
+            Heard::Noise(header) => {
+                if let Some((place, mut peer)) = self.peer_of(leg) {
+                    peer.forward_noise(&header, &mut self.ctx);
+                    self.put(place, peer);
+                }
+            }
+            Heard::Audio(header, order) => self.audio(slot, leg, &header, order),
+        }
+    }
+
+    fn audio(&mut self, slot: u32, leg: &mut LegState, header: &Header, order: Order) {
+        let Some(buffer) = &mut leg.jitter else {
+            if let Order::Gap(lost @ 1..=MOST_CONCEALED) = order {
+                let samples = leg.samples_in(header);
+                self.fill_gap(slot, leg, lost, samples);
+            }
+            return self.play_out(slot, leg, header, order == Order::Late);
+        };
+        if leg.jitter_ssrc != header.ssrc {
+            leg.jitter_ssrc = header.ssrc;
+            buffer.reset();
+        }
+        let payload = self.ctx.packet.get(header.payload.clone()).unwrap_or_default();
+        if let Put::Flushed(n) = buffer.put(header.seq, header.timestamp, payload) {
+            leg.shared.stats.in_flush.add(n as u64);
+        }
+        leg.shared.stats.in_largest_jb.set(buffer.largest() as u64);
+    }
+
+    /// Gives out one packet interval of a jitter buffer. The peer's packets may be longer or shorter
+    /// than that: as many are taken as make up the time.
+    pub(super) fn read_jitter(&mut self, slot: u32, leg: &mut LegState) {
+        if leg.jitter.is_none() {
+            return;
+        }
+        leg.jitter_due += leg.frame();
+        loop {
+            let expected = if leg.jitter_len == 0 { leg.frame() } else { leg.jitter_len };
+            let Some(buffer) = leg.jitter.as_mut().filter(|_| leg.jitter_due >= expected) else {
+                return;
+            };
+            let (timestamp, end) = match buffer.get() {
+                Got::Empty => {
+                    leg.jitter_due = 0;
+                    return;
+                }
+                Got::Lost => {
+                    leg.jitter_due -= expected;
+                    leg.jitter_seq = leg.jitter_seq.wrapping_add(1);
+                    leg.shared.stats.in_skip.add(1);
+                    self.fill_gap(slot, leg, 1, expected);
+                    continue;
+                }
+                Got::Packet { timestamp, payload } => {
+                    let end = rtp::HEADER_LEN + payload.len();
+                    let Some(room) = self.ctx.packet.get_mut(rtp::HEADER_LEN..end) else { return };
+                    room.copy_from_slice(payload);
+                    (timestamp, end)
+                }
+            };
+            leg.jitter_seq = leg.jitter_seq.wrapping_add(1);
+            let header = Header {
+                marker: false,
+                pt: leg.params.recv_pt,
+                seq: leg.jitter_seq,
+                timestamp,
+                ssrc: leg.jitter_ssrc,
+                payload: rtp::HEADER_LEN..end,
+            };
+            leg.jitter_len = leg.samples_in(&header).max(1);
+            leg.jitter_due = leg.jitter_due.saturating_sub(leg.jitter_len);
+            self.play_out(slot, leg, &header, false);
+        }
+    }
+
+    /// A packet's turn: to those who listen, and on its way.
+    fn play_out(&mut self, slot: u32, leg: &mut LegState, header: &Header, late: bool) {
+        let listens = leg.listens() && !late;
+        let mut decoded = 0;
+        if listens || self.route_decodes(leg, header) {
+            let payload = self.ctx.packet.get(header.payload.clone()).unwrap_or_default();
+            decoded = leg.said_codec.decode(payload, &mut self.ctx.pcm);
+            if let (Some(conceal), false) = (&mut leg.conceal, late) {
+                conceal.heard(&mut self.ctx.pcm[..decoded]);
+            }
+            let (rate, gap) = (leg.codec().rate(), leg.params.digit_delay_ms);
+            if let Some(keys) = leg.said_keys.as_mut().filter(|keys| keys.busy()) {
+                keys.fill(&mut self.ctx.pcm[..decoded], rate, gap);
+            }
+            self.listen(slot, leg, decoded, listens);
+        }
+        self.route(leg, Turn { header, decoded, late });
+    }
+
+    /// Makes up `lost` packets of `samples` each for whoever needs samples.
+    fn fill_gap(&mut self, slot: u32, leg: &mut LegState, lost: u16, samples: usize) {
+        let samples = samples.min(PCM);
+        let listens = leg.listens();
+        if !listens && !self.route_fills(leg, samples) {
+            return;
+        }
+        for _ in 0..lost {
+            let frame = &mut self.ctx.pcm[..samples];
+            match &mut leg.conceal {
+                Some(conceal) => conceal.conceal(frame),
+                None => frame.fill(0),
+            }
+            self.listen(slot, leg, samples, listens);
+            match leg.route {
+                Route::Mix(_) => self.feed_mixer(leg, samples),
+                Route::Bridge { .. } => {
+                    if let Some((place, mut peer)) = self.peer_of(leg) {
+                        peer.forward_made_up(leg, samples, &mut self.ctx);
+                        self.put(place, peer);
+                    }
+                }
+                Route::Nowhere | Route::Echo(_) => {}
+            }
+        }
+    }
+
+    /// Gives `ctx.pcm[..n]` to recordings, watches and the tone detector if they listen, and leaves
+    /// it at the leg's level.
+    fn listen(&mut self, _slot: u32, leg: &mut LegState, n: usize, listens: bool) {
+        if !listens {
+            return leg.apply_read_level(&mut self.ctx.pcm[..n]);
+        }
+        let mut found = None;
+        leg.listen(&mut self.ctx.pcm[..n], |digit, duration| found = Some((digit, duration)));
+        if let Some((digit, duration)) = found {
+            self.digit(leg, digit, duration, DigitSource::Inband);
+        }
+    }
+
+    fn route(&mut self, leg: &mut LegState, turn: Turn<'_>) {
+        match leg.route {
+            Route::Nowhere => {}
+            Route::Echo(_) => leg.echo(turn, &mut self.ctx),
+            Route::Mix(_) if turn.late => {}
+            Route::Mix(_) => self.feed_mixer(leg, turn.decoded),
+            Route::Bridge { .. } => {
+                if let Some((place, mut peer)) = self.peer_of(leg) {
+                    peer.forward(leg, turn, &mut self.ctx);
+                    self.put(place, peer);
+                }
+            }
+        }
+    }
+
+    /// Whether the way a packet takes needs its samples.
+    fn route_decodes(&self, leg: &LegState, header: &Header) -> bool {
+        match &leg.route {
+            Route::Nowhere => false,
+            Route::Echo(_) => !leg.echoes_plainly(),
+            Route::Mix(_) => true,
+            Route::Bridge { .. } => self.look_at_peer(leg).is_some_and(|peer| {
+                !peer.passes_as_is(leg, leg.samples_in(header)) || !peer.taps.is_empty()
+            }),
+        }
+    }
+
+    /// Whether what is missing on that way has to be made up.
+    fn route_fills(&self, leg: &LegState, samples: usize) -> bool {
+        match &leg.route {
+            Route::Nowhere | Route::Echo(_) => false,
+            Route::Mix(_) => true,
+            Route::Bridge { .. } => self
+                .look_at_peer(leg)
+                .is_some_and(|peer| !peer.keeps_packets(leg, samples) || !peer.taps.is_empty()),
+        }
+    }
+
+    fn look_at_peer(&self, leg: &LegState) -> Option<&LegState> {
+        let Route::Bridge { peer, .. } = &leg.route else { return None };
+        self.legs.get(self.find(peer)? as usize)?.as_deref()
+    }
+
+    /// The bridged peer, taken from its place.
+    fn peer_of(&mut self, leg: &LegState) -> Option<(u32, Box<LegState>)> {
+        let Route::Bridge { peer, .. } = &leg.route else { return None };
+        let place = self.find(peer)?;
+        Some((place, self.take(place)?))
+    }
+
+    /// A digit of the leg: told, and pressed on the peer's side of a bridge. Tones in the audio reach
+    /// the peer as audio besides, as in the reference: where one side speaks tones and the other
+    /// events, this is what joins them.
+    pub(super) fn digit(
+        &mut self,
+        leg: &mut LegState,
+        digit: Digit,
+        duration: u32,
+        source: DigitSource,
+    ) {
+        leg.tell_digit(digit, duration, source);
+        let step = DigitStep::Press { digit, duration: clamp_duration(duration) };
+        if let (Some(keys), DigitSource::Rtp) = (&mut leg.said_keys, source) {
+            return keys.push(step);
+        }
+        if !matches!(&leg.route, Route::Bridge { options, .. } if options.forward_dtmf) {
+            return;
+        }
+        if let Some((place, mut peer)) = self.peer_of(leg) {
+            peer.press(step);
+            self.schedule(place, &mut peer);
+            self.put(place, peer);
+        }
+    }
+}
