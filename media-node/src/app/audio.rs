@@ -2,6 +2,7 @@
 //! `detect_audio`, `detect_silence`, `displace_session`.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use media::event::{LevelOutcome, LevelReport, LevelWatch};
@@ -92,6 +93,37 @@ pub const APPS: &[App] = &[
     ),
 ];
 
+/// What silence is made of (`send_silence_when_idle`): -1 nothing, a positive number noise, the quieter the larger.
+fn silence_divisor(value: i64) -> Option<u32> {
+    const USUAL: u32 = 400;
+    match value {
+        0 => None,
+        -1 => Some(0),
+        value => Some(u32::try_from(value).unwrap_or(USUAL)),
+    }
+}
+
+impl Channel {
+    /// From here on the call does nothing by itself: sends silence if `send_silence_when_idle` says so. True if that
+    /// was begun here, and is to be ended with [`Channel::end_filling_silence`].
+    pub fn begin_filling_silence(&self) -> bool {
+        let value = self.var("send_silence_when_idle").map_or(0, |text| text::int(&text));
+        let (Some(divisor), Some(leg)) = (silence_divisor(value), self.media()) else {
+            return false;
+        };
+        !self.flags.fills_silence.swap(true, Ordering::Relaxed)
+            && leg.silence(Some(divisor)).is_ok()
+    }
+
+    /// The end of what [`Channel::begin_filling_silence`] began.
+    pub fn end_filling_silence(&self, begun: bool) {
+        if begun {
+            self.flags.fills_silence.store(false, Ordering::Relaxed);
+            let _closed = self.media().map(|leg| leg.silence(None));
+        }
+    }
+}
+
 async fn echo(session: &mut Session, _argument: &str) -> AppResult {
     echo_until_broken(session, 0).await
 }
@@ -176,8 +208,16 @@ async fn watch(
     file: Option<&String>,
 ) -> Result<Option<LevelReport>, Interrupt> {
     let Some(leg) = session.channel().media() else { return Ok(None) };
-    let options = source_options(session.channel(), leg.codec().rate());
-    let plan = file.and_then(|name| source::open(name, &options).ok());
+    let plan = match file {
+        Some(name) => match session.open_plan(name, leg.codec().rate()).await? {
+            Ok(plan) => Some(plan),
+            Err(error) => {
+                tracing::warn!(uuid = %session.channel().uuid(), "{error}");
+                None
+            }
+        },
+        None => None,
+    };
     let play = plan.and_then(|plan| leg.play_within(Box::new(plan.repeated(None))).ok());
     let _closed = leg.watch_level(Some(watch));
     let limit = Duration::from_millis(timeout_ms.max(0).unsigned_abs());

@@ -1,5 +1,4 @@
-//! Keys in and out: `read`, `play_and_get_digits`, `send_dtmf`, `queue_dtmf`, `flush_dtmf`,
-//! `start_dtmf`, `stop_dtmf`.
+//! Keys in and out: `read`, `play_and_get_digits`, `send_dtmf`, `queue_dtmf`, `flush_dtmf`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,8 +43,6 @@ pub const APPS: &[App] = &[
         queue_dtmf
     ),
     app!("flush_dtmf", "mod_dptools", Flags::NONE, "", "flush any queued dtmf", flush_dtmf),
-    app!("start_dtmf", "mod_dptools", Flags::NONE, "", "Detect dtmf", start_dtmf),
-    app!("stop_dtmf", "mod_dptools", Flags::NONE, "", "stop inband dtmf", stop_dtmf),
     app!("block_dtmf", "mod_dptools", Flags::NO_MEDIA, "", "Block DTMF", block_dtmf),
     app!("unblock_dtmf", "mod_dptools", Flags::NO_MEDIA, "", "Stop blocking DTMF", unblock_dtmf),
 ];
@@ -381,22 +378,6 @@ async fn block_dtmf(session: &mut Session, _argument: &str) -> AppResult {
 async fn unblock_dtmf(session: &mut Session, _argument: &str) -> AppResult {
     digit_guard::block(session.channel(), false);
     Ok(())
-}
-
-async fn start_dtmf(session: &mut Session, _argument: &str) -> AppResult {
-    detect(session, true);
-    Ok(())
-}
-
-async fn stop_dtmf(session: &mut Session, _argument: &str) -> AppResult {
-    detect(session, false);
-    Ok(())
-}
-
-fn detect(session: &Session, on: bool) {
-    if let Some(leg) = session.channel().media() {
-        let _closed = leg.detect_inband(on);
-    }
 }
 
 #[cfg(test)]

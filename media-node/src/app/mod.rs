@@ -7,6 +7,7 @@ pub mod bridge;
 pub mod conference;
 pub mod desk;
 pub mod digit_action;
+pub mod digit_filter;
 pub mod digits;
 pub mod eavesdrop;
 pub mod flow;
@@ -14,6 +15,7 @@ pub mod hold;
 pub mod info;
 pub mod intercept;
 pub mod ivr;
+pub mod jitter;
 pub mod limit;
 pub mod machine;
 pub mod meta;
@@ -21,9 +23,9 @@ pub mod mutex;
 pub mod phrase;
 pub mod play;
 pub mod record;
+pub mod record_hooks;
 pub mod respond;
 pub mod ringback;
-pub mod record_hooks;
 pub mod say;
 pub mod schedule;
 pub mod socket;
@@ -113,8 +115,10 @@ impl Registry {
             audio::APPS,
             desk::APPS,
             digit_action::APPS,
+            digit_filter::APPS,
             intercept::APPS,
             ivr::APPS,
+            jitter::APPS,
             meta::APPS,
             phrase::APPS,
             say::APPS,

@@ -10,6 +10,7 @@ use esl_server::event::{Event, EventName};
 
 use super::cause::Cause;
 use super::channel::{Channel, OtherType};
+use super::endpoint::DigitSource;
 use super::session::{AppResult, Interrupt, Session};
 use super::state::State;
 use crate::{BoxFuture, clock};
@@ -116,9 +117,13 @@ pub(super) async fn exchange_media(session: &mut Session) -> AppResult {
     }
 }
 
-/// Gives a digit to the partner's far end, where the media engine does not.
+/// Gives a digit to the partner's far end, where the media engine does not: it sends on what it hears, unless the
+/// tasks are to decide about each digit.
 fn pass_on(own: &Channel, partner: &Channel, digit: super::endpoint::Digit) {
-    if !own.flags.digits_by_task.load(Ordering::Relaxed) || own.is_true("bridge_filter_dtmf") {
+    let heard = matches!(digit.source, DigitSource::Rtp | DigitSource::Inband);
+    if heard && !own.flags.digits_by_task.load(Ordering::Relaxed)
+        || own.is_true("bridge_filter_dtmf")
+    {
         return;
     }
     let _full = partner.job(Box::new(move |session| {
@@ -161,12 +166,12 @@ fn join(own: &Arc<Channel>, peer: &Arc<Channel>) {
             profile.times.bridged = now;
         }
     });
+    [own, peer].into_iter().for_each(|leg| crate::app::record_hooks::call_changed(leg));
     own.unset_var("originate_signal_bond");
     own.set_var("signal_bond", &**peer.uuid());
     peer.set_var("signal_bond", &**own.uuid());
     peer.set_var("call_uuid", own.var("call_uuid").unwrap_or_else(|| own.uuid().to_string()));
 }
-    [own, peer].into_iter().for_each(|leg| crate::app::record_hooks::call_changed(leg));
 
 /// The variables that name the other leg, set once the bridge has been announced.
 fn name_partners(own: &Channel, peer: &Channel) {
@@ -188,9 +193,11 @@ pub(super) fn fire_bridge(own: &Channel, name: EventName, peer: &Channel) {
 
 pub(super) fn connect_media(own: &Channel, peer: &Channel) {
     let by_task = [own, peer].iter().any(|leg| {
-        leg.with(|data| !data.meta.is_empty() || !data.digit_machine.is_empty())
-            || leg.is_true("bridge_filter_dtmf")
+        leg.with(|data| {
+            !data.meta.is_empty() || !data.digit_machine.is_empty() || data.digit_filter.decides()
+        }) || leg.is_true("bridge_filter_dtmf")
             || super::digit_guard::guards(leg)
+            || !leg.sends_digits_in_media()
     });
     for leg in [own, peer] {
         leg.flags.digits_by_task.store(by_task, Ordering::Relaxed);
@@ -270,6 +277,7 @@ fn separate(own: &Arc<Channel>, peer: &Arc<Channel>) {
         own.set_var("bridge_hangup_cause", cause.name());
     }
     own.with(|data| data.bridged_to = None);
+    [own, peer].into_iter().for_each(|leg| crate::app::record_hooks::call_changed(leg));
     own.unset_var("bridge_to");
     peer.unset_var("bridge_to");
     if let Some(cause) = own.cause() {
@@ -277,7 +285,6 @@ fn separate(own: &Arc<Channel>, peer: &Arc<Channel>) {
     }
     peer.set_var("call_uuid", &**peer.uuid());
     peer.flags.transferred.store(false, Ordering::Relaxed);
-    [own, peer].into_iter().for_each(|leg| crate::app::record_hooks::call_changed(leg));
     fire_bridge(own, EventName::ChannelUnbridge, peer);
 }
 

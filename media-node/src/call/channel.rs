@@ -88,6 +88,8 @@ pub struct Data {
     pub extension: Option<Extension>,
     /// Digits received and not yet taken by an application.
     pub digits: VecDeque<Digit>,
+    /// Which digits are received at all.
+    pub digit_filter: crate::app::digit_filter::Filter,
     /// Digits that applications took.
     pub digits_dialed: String,
     /// Applications run so far: name, argument, time in µs.
@@ -182,6 +184,10 @@ pub struct Flags {
     pub digits_by_task: AtomicBool,
     /// When its partner leaves, somebody else takes the leg over: it waits (attended transfer).
     pub awaited: AtomicBool,
+    /// Silence is being sent because nothing else is (`send_silence_when_idle`).
+    pub fills_silence: AtomicBool,
+    /// Digits to the far end are tones in the audio.
+    pub sends_tones: AtomicBool,
     /// Media flows directly between the far ends.
     pub bypass_media: AtomicBool,
     /// No digit goes in or out (`block_dtmf`).
@@ -252,6 +258,7 @@ impl Channel {
                 write_codec: None,
                 extension: None,
                 digits: VecDeque::new(),
+                digit_filter: Default::default(),
                 digits_dialed: String::new(),
                 app_log: Vec::new(),
                 bridged_to: None,
@@ -629,6 +636,13 @@ impl Channel {
         if data.digits.len() < MAX_DIGITS {
             data.digits.push_back(digit);
         }
+    }
+
+    /// Whether digits to the far end are the media engine's to send, as events or as tones.
+    #[must_use]
+    pub fn sends_digits_in_media(&self) -> bool {
+        self.flags.sends_tones.load(Ordering::Relaxed)
+            || !matches!(self.var("dtmf_type").as_deref(), Some("info" | "none"))
     }
 
     /// Seconds between SESSION_HEARTBEAT events; 0 is off.

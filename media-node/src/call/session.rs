@@ -249,6 +249,10 @@ impl Session {
                 Some(Wake::Answered)
             }
             LegEvent::Digit(digit) => self.on_digit(digit),
+            LegEvent::Media(media::LegEvent::MediaTimeout { .. }) => {
+                self.on_media_timeout().await;
+                None
+            }
             LegEvent::Media(event) => self.on_media(event),
             LegEvent::RemoteHold(on) => {
                 super::hold::remote_hold(&self.channel, on);
@@ -265,7 +269,9 @@ impl Session {
 
     /// A digit of the far end: for a binding, or for whoever takes digits.
     fn on_digit(&mut self, digit: Digit) -> Option<Wake> {
-        if !super::digit_guard::lets_in(&self.channel) {
+        if !super::digit_guard::lets_in(&self.channel)
+            || !crate::app::digit_filter::admits(&self.channel, digit)
+        {
             return None;
         }
         if super::meta::uses(&self.channel, digit)
@@ -286,12 +292,8 @@ impl Session {
                 };
                 self.on_digit(Digit { digit: digit.as_char(), duration, source })
             }
-            media::LegEvent::MediaTimeout { .. } => {
-                tracing::info!(uuid = %self.channel.uuid(), fs_level = "NOTICE", "No media on {}, hanging up", self.channel.name());
-                self.channel.hangup(Cause::MEDIA_TIMEOUT);
-                None
-            }
-            media::LegEvent::FirstPacket
+            media::LegEvent::MediaTimeout { .. }
+            | media::LegEvent::FirstPacket
             | media::LegEvent::RemoteLatched(_)
             | media::LegEvent::DigitsSent => None,
             other => {
@@ -299,6 +301,17 @@ impl Session {
                 Some(Wake::Media(other))
             }
         }
+    }
+
+    /// Nothing was heard for too long. With something to execute (`execute_on_media_timeout`) the call goes on.
+    async fn on_media_timeout(&mut self) {
+        let name = self.channel.name();
+        if self.channel.var("execute_on_media_timeout").is_some() {
+            tracing::info!(uuid = %self.channel.uuid(), fs_level = "NOTICE", "No media on {name}");
+            return Box::pin(self.run_hooks("media_timeout")).await;
+        }
+        tracing::info!(uuid = %self.channel.uuid(), fs_level = "NOTICE", "No media on {name}, hanging up");
+        self.channel.hangup(Cause::MEDIA_TIMEOUT);
     }
 
     /// How many extensions run inside each other (`execute_extension`).
@@ -344,12 +357,16 @@ impl Session {
     /// [`Interrupt`] as for [`Session::check`].
     pub async fn sleep(&mut self, time: Duration) -> AppResult {
         let until = Instant::now() + time;
-        loop {
-            match self.wait(Some(until)).await? {
-                Wake::Timeout | Wake::Broken => return Ok(()),
-                _ => {}
+        let filling = self.channel.begin_filling_silence();
+        let result = loop {
+            match self.wait(Some(until)).await {
+                Ok(Wake::Timeout | Wake::Broken) => break Ok(()),
+                Ok(_) => {}
+                Err(interrupt) => break Err(interrupt),
             }
-        }
+        };
+        self.channel.end_filling_silence(filling);
+        result
     }
 
     /// Answers an inbound leg (200 OK); no effect on an outbound or answered one.
@@ -450,7 +467,9 @@ impl Session {
     pub async fn park(&mut self) -> AppResult {
         self.channel.flags.parked.store(true, Ordering::Relaxed);
         self.channel.fire(EventName::ChannelPark);
+        let filling = self.channel.begin_filling_silence();
         let result = self.park_loop().await;
+        self.channel.end_filling_silence(filling);
         self.channel.flags.parked.store(false, Ordering::Relaxed);
         self.channel.fire(EventName::ChannelUnpark);
         result
@@ -463,7 +482,9 @@ impl Session {
     pub async fn park_until(&mut self, stop: crate::BoxFuture<'static, ()>) -> AppResult {
         self.channel.flags.parked.store(true, Ordering::Relaxed);
         self.channel.fire(EventName::ChannelPark);
+        let filling = self.channel.begin_filling_silence();
         let result = self.wait_parked(stop).await;
+        self.channel.end_filling_silence(filling);
         self.channel.flags.parked.store(false, Ordering::Relaxed);
         self.channel.fire(EventName::ChannelUnpark);
         result

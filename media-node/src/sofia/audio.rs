@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use media::{Direction as Flow, RtpParams, RtpSpec};
 use sip::sdp::{
@@ -73,6 +74,8 @@ pub struct Audio {
     /// Our description as sent.
     pub local_sdp: Option<String>,
     held_by_us: bool,
+    /// Payload type of digits in our offer: what the peer is to send.
+    te_offered: Option<u8>,
 }
 
 impl Audio {
@@ -95,6 +98,7 @@ impl Audio {
             remote_offer: None,
             local_sdp: None,
             held_by_us: false,
+            te_offered: None,
         }
     }
 
@@ -197,7 +201,9 @@ impl Audio {
         let direction =
             if self.held_by_us { MediaDirection::SendOnly } else { MediaDirection::SendRecv };
         self.version += 1;
-        let text = sdp::offer_audio(&self.local(direction)).to_string();
+        let local = self.local(direction);
+        self.te_offered = local.telephone_event;
+        let text = sdp::offer_audio(&local).to_string();
         self.keep_local(channel, &text);
         Ok(text)
     }
@@ -339,6 +345,7 @@ impl Audio {
         if let (Some(text), Some(_)) = (&self.local_sdp, &self.media) {
             return Ok(text.clone());
         }
+        self.te_offered = None;
         self.open(channel, near)?;
         let offer = self.remote_offer.clone().ok_or(Cause::INCOMPATIBLE_DESTINATION)?;
         self.version += 1;
@@ -401,6 +408,7 @@ impl Audio {
     /// # Errors
     /// The cause (488) when no answer can be written.
     pub fn answer_again(&mut self, channel: &Channel, again: &Again) -> Result<String, Cause> {
+        self.te_offered = None;
         self.open(channel, None)?;
         let offer = self.remote_offer.clone().ok_or(Cause::INCOMPATIBLE_DESTINATION)?;
         let answer = |audio: &Self| {
@@ -491,32 +499,27 @@ impl Audio {
         };
         let settings = self.profile.settings.load();
         let mut params = RtpParams::new(codec, agreed.codec.payload_type);
-        params.remote = agreed.remote;
+        // Nobody is at 0.0.0.0, which is how old phones hold; nor may anybody else take that place.
+        params.remote = agreed.remote.filter(|to| !to.ip().is_unspecified());
         params.remote_rtcp = agreed.remote_rtcp;
         params.rtcp_mux = agreed.rtcp_mux;
         params.ptime = agreed.codec.ptime;
         params.te_send = agreed.telephone_event;
-        params.te_recv = agreed.telephone_event;
+        params.te_recv = self.te_offered.or(agreed.telephone_event);
         params.cn_pt = agreed.comfort_noise;
         params.symmetric = settings.rtp_auto_adjust
+            && (agreed.remote.is_none() || params.remote.is_some())
             && channel.var("rtp_auto_adjust_audio").is_none_or(|v| crate::text::is_true(&v));
         params.direction = flow(agreed.remote_direction.answer(), self.held_by_us);
-        let ms = |name: &str| {
-            channel
-                .var(name)
-                .and_then(|text| u64::try_from(crate::text::int(&text)).ok())
-                .filter(|&ms| ms > 0)
-                .map(std::time::Duration::from_millis)
-        };
-        params.media_timeout = ms("media_timeout").or(settings.rtp_timeout);
-        params.hold_timeout = ms("media_hold_timeout").or(settings.rtp_hold_timeout);
+        (params.media_timeout, params.hold_timeout) = media_timeouts(
+            |name| channel.var(name),
+            (settings.rtp_timeout, settings.rtp_hold_timeout),
+        );
         params.rtcp_interval = settings.rtcp_interval;
         params.digit_delay_ms = settings.digit_delay_ms;
         params.cname = channel.uuid().to_string();
-        params.jitter_ms = channel
-            .var("jitterbuffer_msec")
-            .and_then(|text| u32::try_from(crate::text::int(&text)).ok())
-            .filter(|&ms| ms > 0);
+        params.jitter = crate::app::jitter::of(channel);
+        let _gone = media.hold(self.held_by_us || agreed.hold);
         if let Err(error) = media.set_rtp(params) {
             tracing::error!(uuid = %channel.uuid(), "Media engine refuses the leg: {error}");
         }
@@ -529,7 +532,7 @@ impl Audio {
     pub fn hold_offer(&mut self, channel: &Channel, on: bool) -> Result<String, Cause> {
         self.held_by_us = on;
         if let Some(media) = &self.media {
-            let _gone = media.hold(on);
+            let _gone = media.hold(on || self.is_held_by_peer());
         }
         if let Some(NegotiatedAudio { codec, .. }) = &self.agreed {
             // Within a call only what is in use is offered.
@@ -551,6 +554,29 @@ impl Audio {
     }
 }
 
+/// How long the peer may be silent, as it talks and on hold: the variables in milliseconds, their older namesakes
+/// in seconds, or the profile's. A hold may last ten times as long unless something else is said; 0 is for ever.
+fn media_timeouts(
+    var: impl Fn(&str) -> Option<String>,
+    profile: (Option<Duration>, Option<Duration>),
+) -> (Option<Duration>, Option<Duration>) {
+    let read = |names: [&str; 2], old: &str| {
+        let number = |name: &str| Some(crate::text::int(&var(name)?).max(0).unsigned_abs());
+        names
+            .iter()
+            .find_map(|name| number(name).map(Duration::from_millis))
+            .or_else(|| number(old).map(Duration::from_secs))
+    };
+    let talking = read(["media_timeout_audio", "media_timeout"], "rtp_timeout_sec");
+    let held = read(["media_hold_timeout_audio", "media_hold_timeout"], "rtp_hold_timeout_sec");
+    let set = |time: Option<Duration>| time.filter(|time| !time.is_zero());
+    let held = held.or_else(|| talking.map(|time| time * 10));
+    (
+        talking.map_or(profile.0, |time| set(Some(time))),
+        held.map_or(profile.1, |time| set(Some(time))),
+    )
+}
+
 fn flow(ours: MediaDirection, held: bool) -> Flow {
     match ours {
         MediaDirection::SendRecv if held => Flow::SendOnly,
@@ -569,4 +595,29 @@ fn refuse(channel: &Channel, error: NegotiationError) -> Cause {
 
 fn is_known(name: &str, rate: u32) -> bool {
     media::Codec::by_name(name, rate).is_some()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn timeouts(vars: &[(&str, &str)]) -> (Option<u64>, Option<u64>) {
+        let var = |name: &str| {
+            vars.iter().find(|(n, _)| *n == name).map(|(_, value)| (*value).to_owned())
+        };
+        let profile = (Some(Duration::from_secs(300)), Some(Duration::from_secs(1800)));
+        let (talking, held) = media_timeouts(var, profile);
+        let ms = |time: Option<Duration>| time.map(|time| time.as_millis() as u64);
+        (ms(talking), ms(held))
+    }
+
+    #[test]
+    fn silence_is_timed_by_variables_before_the_profile() {
+        assert_eq!(timeouts(&[]), (Some(300_000), Some(1_800_000)));
+        assert_eq!(timeouts(&[("media_timeout", "2000")]), (Some(2000), Some(20_000)));
+        assert_eq!(timeouts(&[("rtp_timeout_sec", "3")]), (Some(3000), Some(30_000)));
+        let both = [("media_timeout_audio", "500"), ("media_hold_timeout", "700")];
+        assert_eq!(timeouts(&both), (Some(500), Some(700)));
+        assert_eq!(timeouts(&[("media_timeout", "0")]), (None, None), "0 is for ever");
+    }
 }

@@ -97,14 +97,14 @@ fn fileman(call: &ApiCall) -> String {
     if steered { OK.into() } else { "-ERR No file handle!\n".into() }
 }
 
-/// The engine's jitter buffer adapts by itself: there is nothing to set, and nothing to refuse.
+/// Without a length, and with 0, the buffer is taken away.
 fn jitterbuffer(call: &ApiCall) -> String {
     let words = call.words(2);
     let Some(uuid) = words.first() else { return usage(JITTER) };
-    match call.switch.channel(uuid) {
-        Some(channel) if channel.media().is_some() => SUCCESS.into(),
-        _ => FAILED.into(),
-    }
+    let value = words.get(1).map_or("0", String::as_str);
+    let channel = call.switch.channel(uuid);
+    let done = channel.is_some_and(|channel| crate::app::jitter::set(&channel, value));
+    if done { SUCCESS.into() } else { FAILED.into() }
 }
 
 fn preprocess(call: &ApiCall) -> String {

@@ -210,6 +210,7 @@ impl SofiaLeg {
 
     pub(super) fn send_digits(&self, channel: &Channel, digits: &[Digit]) -> Result<(), Cause> {
         match channel.var("dtmf_type").as_deref() {
+            _ if channel.flags.sends_tones.load(Ordering::Relaxed) => press(channel, digits),
             Some("info") => {
                 for digit in digits {
                     let body =
@@ -219,16 +220,7 @@ impl SofiaLeg {
                 Ok(())
             }
             Some("none") => Err(Cause::NONE),
-            _ => {
-                let media = channel.media().ok_or(Cause::NONE)?;
-                let steps = digits
-                    .iter()
-                    .flat_map(|digit| {
-                        media::dtmf::parse_digits(&digit.digit.to_string(), digit.duration)
-                    })
-                    .collect();
-                media.send_dtmf(steps).map_err(|_| Cause::NONE)
-            }
+            _ => press(channel, digits),
         }
     }
 
@@ -244,6 +236,15 @@ impl SofiaLeg {
 }
 
 /// The status that refuses an inbound call: the other leg's, unless told to ignore it.
+/// Digits as events or tones in the media.
+fn press(channel: &Channel, digits: &[Digit]) -> Result<(), Cause> {
+    let media = channel.media().ok_or(Cause::NONE)?;
+    let steps = digits
+        .iter()
+        .flat_map(|digit| media::dtmf::parse_digits(&digit.digit.to_string(), digit.duration));
+    media.send_dtmf(steps.collect()).map_err(|_| Cause::NONE)
+}
+
 fn refusal_status(channel: &Channel, cause: Cause) -> u16 {
     let from_peer = channel
         .var("last_bridge_proto_specific_hangup_cause")

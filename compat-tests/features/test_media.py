@@ -1,0 +1,163 @@
+"""What happens to audio and digits on their way, with phones on both ends."""
+import wave
+
+import pytest
+
+from harness import audio
+
+ROWS, COLUMNS = (697, 770, 852, 941), (1209, 1336, 1477, 1633)
+KEYS = "123A456B789C*0#D"
+
+
+@pytest.fixture
+def esl(site):
+    client = site.esl()
+    client.command("event plain ALL")
+    yield client
+    client.close()
+
+
+def caller(site, esl, number="park", **more):
+    """A phone in a parked call, and the call's UUID."""
+    call = site.phone(**more).invite(number)
+    call.wait(200)
+    return call, esl.wait_event("CHANNEL_PARK").event["Unique-ID"]
+
+
+def run(esl, uuid, *apps):
+    """Sends the call through applications, `^` between them."""
+    reply = esl.api(f"uuid_transfer {uuid} 'm:^:{'^'.join(apps)}' inline")
+    assert reply.startswith("+OK"), reply
+
+
+def bridged(site, esl, *before):
+    near, uuid = caller(site, esl)
+    phone = site.carrier()
+    run(esl, uuid, *before, "bridge:sofia/gateway/carrier/100")
+    far = phone.accept()
+    far.answer()
+    event = esl.wait_event("CHANNEL_BRIDGE").event
+    return near, far, uuid, event["Bridge-B-Unique-ID"]
+
+
+def key_in(samples):
+    """The key a piece of audio holds, if it holds one."""
+    power = {hz: audio.power_of(hz, samples) for hz in ROWS + COLUMNS}
+    row, column = max(ROWS, key=power.get), max(COLUMNS, key=power.get)
+    return KEYS[ROWS.index(row) * 4 + COLUMNS.index(column)] if min(power[row], power[column]) > 0.3 else None
+
+
+def wait_keys(rtp, text):
+    """Until those keys were heard as tones."""
+    def heard():
+        found, last = "", None
+        for kind, payload in rtp.packets:
+            key = key_in(audio.decode(kind, payload)) if kind in (0, 8) else None
+            found += key if key and key != last else ""
+            last = key
+        return found
+    rtp._wait(f"tones of {text}", lambda: heard() == text, 8)
+
+
+def wav(path, hz, seconds):
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(audio.RATE)
+        file.writeframes(b"".join(s.to_bytes(2, "little", signed=True) for s in audio.sine(hz, seconds)))
+    return path
+
+
+def test_digits_become_tones_for_a_partner_who_knows_nothing_else(site, esl):
+    near, far, uuid, other = bridged(site, esl, "start_dtmf_generate")
+    near.rtp.digits("5#")
+    wait_keys(far.rtp, "5#")
+    assert far.rtp.heard_digits() == ""
+    event = esl.wait_event("DTMF", Unique_ID=uuid).event
+    assert (event["DTMF-Digit"], event["DTMF-Conversion"]) == ("5", "native:inband")
+    near.hangup()
+    far.wait_end()
+
+
+def test_tones_become_digits_where_they_are_looked_for(site, esl):
+    call, uuid = caller(site, esl)
+    run(esl, uuid, "spandsp_start_dtmf", "park")
+    tone = audio.frames([a + b for a, b in zip(audio.sine(770, 0.1, 5000), audio.sine(1336, 0.1, 5000))])
+    with call.rtp.lock:
+        call.rtp.loop = tone + [audio.SILENCE] * 10
+    event = esl.wait_event("DTMF", Unique_ID=uuid).event
+    assert (event["DTMF-Digit"], event["DTMF-Source"]) == ("5", "INBAND_AUDIO")
+    call.hangup()
+
+
+def test_blocked_digits_are_heard_by_nobody(site, esl):
+    near, far, _, _ = bridged(site, esl, "block_dtmf")
+    near.rtp.digits("1")
+    near.rtp.tone(440)
+    far.rtp.wait_tone(440)
+    assert far.rtp.heard_digits() == ""
+    near.hangup()
+    far.wait_end()
+
+
+def test_a_phone_that_falls_silent_is_hung_up_on_with_its_cause(site, esl):
+    phone = site.carrier()
+    esl.command("bgapi originate {media_timeout=700}sofia/gateway/carrier/100 &park()")
+    far = phone.accept()
+    far.answer()
+    esl.wait_event("CHANNEL_PARK")
+    far.rtp.open = False
+    event = esl.wait_event("CHANNEL_HANGUP_COMPLETE").event
+    assert event["Hangup-Cause"] == "MEDIA_TIMEOUT"
+    far.wait_end()
+
+
+def test_a_jitter_buffer_can_be_put_in_and_taken_out_of_a_call(site, esl):
+    near, far, uuid, _ = bridged(site, esl)
+    for buffer in ("60:200:20", "0"):
+        assert esl.api(f"uuid_jitterbuffer {uuid} {buffer}").startswith("+OK")
+        since = len(far.rtp.packets)
+        near.rtp.tone(440)
+        far.rtp.wait_tone(440, since=since)
+    near.hangup()
+    far.wait_end()
+
+
+def test_a_parked_caller_hears_silence_packets_when_asked_for(site, esl):
+    call, uuid = caller(site, esl)
+    run(esl, uuid, "set:send_silence_when_idle=-1", "park")
+    call.rtp.wait_packets(25)
+    call.hangup()
+
+
+def test_a_recording_waits_for_the_bridge_and_runs_its_hooks(site, esl):
+    path = site.where / "call.wav"
+    call = site.phone().invite("park")
+    call.wait(200)
+    uuid = esl.wait_event("CHANNEL_PARK").event["Unique-ID"]
+    esl.api(f"uuid_setvar {uuid} RECORD_BRIDGE_REQ true")
+    esl.api(f"uuid_setvar {uuid} api_on_record_stop uuid_setvar {uuid} seen ${{record_completion_cause}}")
+    assert esl.api(f"uuid_record {uuid} start {path}").startswith("+OK")
+    call.rtp.tone(440)
+    run(esl, uuid, "echo")
+    call.rtp.wait_tone(440)
+    assert esl.api(f"uuid_record {uuid} stop {path}").startswith("+OK")
+    stop = esl.wait_event("RECORD_STOP").event
+    assert stop["Record-Completion-Cause"] == "empty-file", "never bridged, so nothing was written"
+    esl.wait_event("API", API_Command="uuid_setvar", API_Command_Argument=f"{uuid} seen empty-file")
+    call.hangup()
+
+
+def test_music_comes_from_the_folders_of_local_stream_conf(site, esl):
+    call, uuid = caller(site, esl)
+    music = site.where / "music"
+    music.mkdir(exist_ok=True)
+    wav(music / "a.wav", 600, 3)
+    wav(music / "b.wav", 600, 3)
+    (site.conf / "autoload_configs" / "local_stream.conf.xml").write_text(
+        f'<configuration name="local_stream.conf"><directory name="lobby" path="{music}">'
+        '<param name="shuffle" value="true"/></directory></configuration>')
+    assert esl.api("reloadxml").startswith("+OK")
+    run(esl, uuid, "playback:local_stream://lobby")
+    call.rtp.wait_tone(600)
+    call.hangup()
