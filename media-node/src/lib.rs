@@ -21,6 +21,7 @@ pub mod modules;
 pub mod schedule;
 pub mod sofia;
 pub mod store;
+pub mod stun;
 pub mod switch;
 pub mod text;
 pub mod xml;

@@ -466,6 +466,12 @@ impl Switch {
         self.config.load().acl.check(list, ip)
     }
 
+    /// What an access list says of an address, and whose of the directory's users it is.
+    #[must_use]
+    pub fn acl_verdict(&self, list: &str, ip: IpAddr) -> dialplan_xml::acl::Verdict {
+        self.config.load().acl.verdict(list, ip, None)
+    }
+
     // ---- the end ----
 
     /// Asks the switch to stop.

@@ -3,7 +3,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use crate::message::{Headers, Via};
+use crate::message::{Headers, Name, Via};
 use crate::transport::Transport;
 
 /// What the profile asks for.
@@ -15,7 +15,12 @@ pub struct Rules {
     pub tcp_always: bool,
     /// `tls-always-nat`.
     pub tls_always: bool,
+    /// Answers follow the source unasked: then phones known for bad addresses are looked at closely.
+    pub follows_source: bool,
 }
+
+/// Phones whose addresses are not to be trusted.
+const SUSPECTS: [&str; 3] = ["Polycom", "KIRK Wireless Server", "ADTRAN_Total_Access"];
 
 /// True when the request looks as if its sender sat behind NAT. `natted` tells whether an address is in
 /// one of the profile's `apply-nat-acl` lists.
@@ -33,7 +38,13 @@ pub fn is_behind_nat(
         _ => {}
     }
     let via = headers.via();
-    if rules.aggressive && via.is_some_and(|v| differs(&v, source)) {
+    let suspect = || {
+        let agent = headers.get(Name::UserAgent).unwrap_or("");
+        rules.follows_source
+            && transport == Transport::Udp
+            && SUSPECTS.iter().any(|name| agent.starts_with(name))
+    };
+    if (rules.aggressive || suspect()) && via.is_some_and(|v| differs(&v, source)) {
         return true;
     }
     let claimed =

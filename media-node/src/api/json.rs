@@ -55,6 +55,10 @@ async fn answer(call: &ApiCall, request: &Map<String, Value>) -> Reply {
         "execute" => execute(call, data),
         "channelData" => channel_data(call, data),
         "mediaStats" => media_stats(call, data),
+        "sofia.status" | "sofia.status.info" => {
+            let sofia = call.switch.sofia().ok_or("no SIP")?;
+            Ok(crate::sofia::api::json::status(sofia, command == "sofia.status.info"))
+        }
         _ => Err("Invalid Method, Missing Method or Permission Denied".into()),
     }
 }

@@ -1,9 +1,9 @@
-//! Addresses: `acl`, `reloadacl`, `host_lookup`, `is_lan_addr`, `interface_ip`.
+//! Addresses: `acl`, `reloadacl`, `host_lookup`, `is_lan_addr`, `interface_ip`, `stun`.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use super::{Api, ApiCall, usage};
-use crate::{api, config};
+use crate::{api, config, stun};
 
 /// The family.
 pub const APIS: &[Api] = &[
@@ -24,7 +24,7 @@ pub const APIS: &[Api] = &[
         "mod_commands",
         "<stun_server>[:port] [<source_ip>[:<source_port]]",
         "Execute STUN lookup",
-        stun
+        async stun
     ),
 ];
 
@@ -92,14 +92,19 @@ fn interface_ip(call: &ApiCall) -> String {
     let (Some(family), Some(name)) = (words.first(), words.get(1)) else {
         return usage(INTERFACE_IP);
     };
-    let wanted = |ip: &IpAddr| match family.as_str() {
+    address_of(family, name).map(|ip| ip.to_string()).unwrap_or_default()
+}
+
+/// The first address of an interface, of a family (`ipv4`, `ipv6`, or any), IPv4 first.
+pub(crate) fn address_of(family: &str, name: &str) -> Option<IpAddr> {
+    let wanted = |ip: &IpAddr| match family {
         "ipv4" => ip.is_ipv4(),
         "ipv6" => ip.is_ipv6(),
         _ => true,
     };
     let addresses = nix::ifaddrs::getifaddrs().into_iter().flatten();
     let mut found: Vec<IpAddr> = addresses
-        .filter(|interface| interface.interface_name == *name)
+        .filter(|interface| interface.interface_name == name)
         .filter_map(|interface| {
             let address = interface.address?;
             let v4 = address.as_sockaddr_in().map(|v4| IpAddr::V4(v4.ip()));
@@ -108,14 +113,29 @@ fn interface_ip(call: &ApiCall) -> String {
         .filter(wanted)
         .collect();
     found.sort_by_key(IpAddr::is_ipv6);
-    found.first().map(ToString::to_string).unwrap_or_default()
+    found.first().copied()
 }
 
-fn stun(call: &ApiCall) -> String {
-    if call.args.trim().is_empty() {
-        return "-STUN Failed! NO STUN SERVER\n".into();
+async fn stun(call: ApiCall) -> String {
+    let words = call.words(2);
+    let Some(server) = words.first() else { return "-STUN Failed! NO STUN SERVER\n".into() };
+    let source = match words.get(1) {
+        None => Some(SocketAddr::new(own_address(&call), 0)),
+        Some(text) => text
+            .parse::<SocketAddr>()
+            .or_else(|_| text.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, 0)))
+            .ok(),
+    };
+    let Some(source) = source else { return "-STUN Failed! [bad source address]\n".into() };
+    match stun::public_address(server, source).await {
+        Ok(found) => format!("{}:{}\n", found.ip(), found.port()),
+        Err(problem) => format!("-STUN Failed! [{problem}]\n"),
     }
-    "-STUN Failed! [Not supported]\n".into()
+}
+
+fn own_address(call: &ApiCall) -> IpAddr {
+    let known = call.switch.global("local_ip_v4").and_then(|text| text.parse().ok());
+    known.unwrap_or(IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED))
 }
 
 #[cfg(test)]

@@ -275,6 +275,31 @@ fn directory_variables(identity: &Identity) -> Vec<(String, String)> {
     first.into_iter().chain(second).collect()
 }
 
+/// The variables of a user who need not prove himself: his address is known, or nobody asks. `None` if there is no such
+/// user.
+pub async fn known_user(
+    profile: &Profile,
+    request: &Request,
+    path: &Path,
+    user: &str,
+    domain: &str,
+) -> Option<Vec<(String, String)>> {
+    let ip = path.remote.ip().to_string();
+    let ask = |params: &mut Event| {
+        let headers = &request.headers;
+        params.push("action", "user_call");
+        params.push("sip_profile", profile.name.as_str());
+        params.push("sip_user_agent", headers.get(Name::UserAgent).unwrap_or_default());
+        params.push("sip_call_id", headers.call_id());
+    };
+    let found = xml::find_user_by(&profile.switch, "id", user, domain, Some(&ip), ask).await?;
+    let pair = |p: &dialplan_xml::config::Param| (p.name.to_string(), p.value.to_string());
+    let mut out: Vec<_> = found.user.variables.iter().map(pair).collect();
+    out.push(("user_name".into(), found.user.id.to_string()));
+    out.push(("domain_name".into(), found.user.domain.to_string()));
+    Some(out)
+}
+
 /// Authorises a call by digest.
 ///
 /// # Errors

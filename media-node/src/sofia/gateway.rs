@@ -1,6 +1,6 @@
 //! A gateway: a carrier, how to reach it and who we are to it.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
@@ -189,6 +189,8 @@ impl Gateway {
     pub fn domain(&self) -> &str {
         self.from_domain
             .as_deref()
+            // Those take the caller's; without one it is the proxy's.
+            .filter(|domain| !domain.starts_with("auto-aleg-"))
             .unwrap_or_else(|| self.proxy.split(';').next().unwrap_or_default())
     }
 
@@ -218,10 +220,21 @@ impl Gateway {
     #[must_use]
     pub fn contact_text(&self, profile: &Profile) -> String {
         let settings = profile.settings.load();
+        self.contact_at(profile, settings.ext_sip_ip.unwrap_or(settings.sip_ip))
+    }
+
+    /// The same as it stands in an INVITE: with the address that peer is to see.
+    #[must_use]
+    pub fn contact_for(&self, profile: &Profile, peer: Option<IpAddr>) -> String {
+        self.contact_at(profile, profile.sip_ip_for(peer))
+    }
+
+    fn contact_at(&self, profile: &Profile, ip: IpAddr) -> String {
+        let settings = profile.settings.load();
         let host = match self.contact_host.as_deref() {
             Some("sip-ip") => super::profile::host_text(settings.sip_ip),
             Some(host) => host.to_owned(),
-            None => super::profile::host_text(settings.ext_sip_ip.unwrap_or(settings.sip_ip)),
+            None => super::profile::host_text(ip),
         };
         let user = match &self.extension {
             Some(extension) if self.extension_in_contact => extension.clone(),

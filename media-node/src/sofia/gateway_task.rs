@@ -183,13 +183,13 @@ fn register_request(profile: &Profile, gateway: &Gateway, expires: u32) -> Optio
     spec.credentials = Some(Arc::clone(authorizer) as Arc<dyn sip::digest::Authorizer>);
     spec.contact = NameAddr::parse(&gateway.contact_text(profile));
     spec.call_id = Some(gateway.call_id.clone());
-    spec.next_hop = next_hop(gateway);
+    spec.next_hop = next_hop(profile, gateway);
     spec.headers.push(Name::Expires, expires.to_string());
     Some(spec)
 }
 
-fn next_hop(gateway: &Gateway) -> Option<Uri> {
-    let proxy = gateway.register_proxy.as_deref()?;
+fn next_hop(profile: &Profile, gateway: &Gateway) -> Option<Uri> {
+    let Some(proxy) = gateway.register_proxy.as_deref() else { return profile.outbound_proxy() };
     Uri::parse(&if proxy.starts_with("sip:") { proxy.to_owned() } else { format!("sip:{proxy}") })
 }
 
@@ -215,7 +215,7 @@ fn ping_request(profile: &Profile, gateway: &Gateway) -> Option<OutOfDialog> {
         OutOfDialog::new(Method::Options, Uri::parse(&gateway.register_url())?, who.clone(), who);
     let with_contact = gateway.conf.params.bool("contact-in-ping") == Some(true);
     spec.contact = with_contact.then(|| NameAddr::parse(&gateway.contact_text(profile))).flatten();
-    spec.next_hop = next_hop(gateway);
+    spec.next_hop = next_hop(profile, gateway);
     spec.headers = ping_headers(gateway);
     Some(spec)
 }

@@ -1,5 +1,6 @@
 //! An INVITE comes in: who may call, and the channel that results.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -11,7 +12,7 @@ use super::audio::Audio;
 use super::leg::SofiaLeg;
 use super::profile::Profile;
 use crate::call::{CallerProfile, Channel, Direction, Session};
-use crate::clock;
+use crate::{clock, text};
 
 /// What the checks found about a caller that may call.
 #[derive(Clone, Debug, Default)]
@@ -20,6 +21,12 @@ pub struct Admission {
     pub context: Option<String>,
     /// Variables of the user the caller is.
     pub variables: Vec<(String, String)>,
+}
+
+impl Admission {
+    fn set(&mut self, name: &str, value: impl Into<String>) {
+        self.variables.push((name.to_owned(), value.into()));
+    }
 }
 
 /// Decides about an INVITE and starts its channel.
@@ -69,36 +76,140 @@ async fn admit(profile: &Arc<Profile>, invite: &IncomingInvite) -> Result<Admiss
     if request.headers.contact().is_none() {
         return Err(Refusal::new(400, "Missing Contact Header"));
     }
+    if profile.is_paused() {
+        return Err(Refusal::new(503, "System Paused"));
+    }
     let settings = profile.settings.load_full();
-    let peer = invite.path.remote.ip();
-    let mut admission = Admission::default();
-    let mut authorised = settings.inbound_acl.is_empty() && !settings.auth_calls;
-    let mut refused = None;
-    for acl in &settings.inbound_acl {
-        if switch.acl_allows(&acl.list, peer) {
-            authorised = true;
-            admission.context.clone_from(&acl.pass_context);
-            refused = None;
-            break;
+    let gate = gate(profile, request, &invite.path);
+    let mut admission = Admission { context: gate.context, variables: Vec::new() };
+    if gate.open {
+        if settings.auth_calls
+            && let Some(list) = gate.list
+        {
+            admission.set("sip_authorized", "true");
+            admission.set("sip_acl_authed_by", list);
+            if let Some(token) = &gate.token {
+                admission.set("sip_acl_token", token);
+            }
         }
-        refused = Some(acl);
-    }
-    if let Some(acl) = refused {
-        tracing::warn!("IP {peer} Rejected by acl \"{}\"", acl.list);
-        if let Some(context) = &acl.fail_context {
-            admission.context = Some(context.clone());
-            authorised = true;
-        } else if !settings.auth_calls {
-            return Err(Refusal::new(403, ""));
+        if let Some(token) = gate.token {
+            let known = of_token(profile, invite, &token, &mut admission).await;
+            let needed = settings.params.last("auth-require-user").is_some_and(text::is_true);
+            if !known && needed {
+                return Err(Refusal::new(480, ""));
+            }
         }
-    }
-    if !authorised && settings.auth_calls_acl_only {
+        if settings.auth_calls {
+            return Ok(admission);
+        }
+    } else if !settings.auth_calls && admission.context.is_none() {
         return Err(Refusal::new(403, ""));
     }
-    if !authorised && !settings.accept_blind_auth {
+    if settings.auth_calls && settings.auth_calls_acl_only {
+        return Err(Refusal::new(403, ""));
+    }
+    if settings.auth_calls && settings.accept_blind_auth {
+        of_sender(profile, invite, &mut admission).await;
+        return Ok(admission);
+    }
+    let shows_credentials = [Name::Authorization, Name::ProxyAuthorization]
+        .iter()
+        .any(|name| request.headers.get(*name).is_some());
+    if settings.auth_calls || (shows_credentials && !settings.accept_blind_auth) {
+        if profile.is_own_address(invite.path.remote) {
+            admission.set("sip_looped_call", "true");
+            return Ok(admission);
+        }
         admission = super::auth::authorise_call(profile, request, &invite.path, admission).await?;
     }
     Ok(admission)
+}
+
+/// What the access lists say about a caller.
+struct Gate {
+    /// He may, as far as they are concerned.
+    open: bool,
+    /// The list that let him in; `None` when there are no lists.
+    list: Option<String>,
+    /// The directory's user whose address it is, `user@domain`.
+    token: Option<String>,
+    /// The context the list prescribes.
+    context: Option<String>,
+}
+
+/// `apply-inbound-acl`: the first list that fits decides; when none does, a trusted proxy (`apply-proxy-acl`) may speak
+/// for the address it heard the call from.
+fn gate(profile: &Profile, request: &Request, path: &Path) -> Gate {
+    let settings = profile.settings.load();
+    let peer = path.remote.ip();
+    if settings.inbound_acl.is_empty() {
+        return Gate { open: !settings.auth_calls, list: None, token: None, context: None };
+    }
+    let first = by_lists(profile, &settings.inbound_acl, peer);
+    if first.open {
+        return first;
+    }
+    let trusted = settings
+        .params
+        .all("apply-proxy-acl")
+        .any(|list| !list.is_empty() && profile.switch.acl_allows(list, peer));
+    let behind = request.headers.named("X-AUTH-IP").and_then(|text| text.trim().parse().ok());
+    if trusted && let Some(behind) = behind {
+        tracing::info!("{peer} is a proxy that speaks for {behind}");
+        let second = by_lists(profile, &settings.inbound_acl, behind);
+        if second.open {
+            return second;
+        }
+    }
+    let list = settings.inbound_acl.last().map(|acl| acl.list.as_str()).unwrap_or_default();
+    if !settings.auth_calls {
+        tracing::warn!("IP {peer} Rejected by acl \"{list}\"");
+    }
+    first
+}
+
+fn by_lists(profile: &Profile, lists: &[super::settings::InboundAcl], peer: IpAddr) -> Gate {
+    let mut context = None;
+    for acl in lists {
+        let verdict = profile.switch.acl_verdict(&acl.list, peer);
+        if verdict.allowed {
+            let context = acl.pass_context.clone();
+            let list = Some(acl.list.clone());
+            return Gate { open: true, list, token: verdict.token, context };
+        }
+        context.clone_from(&acl.fail_context);
+    }
+    Gate { open: false, list: None, token: None, context }
+}
+
+/// The variables of the user whose address an access list knows. False when there is no such user.
+async fn of_token(
+    profile: &Arc<Profile>,
+    invite: &IncomingInvite,
+    token: &str,
+    admission: &mut Admission,
+) -> bool {
+    admission.set("acl_token", token);
+    let (user, domain) = token.split_once('@').unwrap_or((token, ""));
+    match super::auth::known_user(profile, &invite.request, &invite.path, user, domain).await {
+        Some(variables) => {
+            admission.variables.extend(variables);
+            true
+        }
+        None => {
+            tracing::warn!("Error Authenticating user {token}");
+            false
+        }
+    }
+}
+
+/// `accept-blind-auth`: whoever the caller says he is.
+async fn of_sender(profile: &Arc<Profile>, invite: &IncomingInvite, admission: &mut Admission) {
+    admission.set("sip_authorized", "true");
+    let Some(from) = invite.request.headers.from_addr() else { return };
+    let (user, domain) = (from.uri.user().unwrap_or_default(), from.uri.host());
+    let found = super::auth::known_user(profile, &invite.request, &invite.path, user, domain).await;
+    admission.variables.extend(found.into_iter().flatten());
 }
 
 /// Makes the channel and starts its task.

@@ -7,6 +7,7 @@ pub mod api;
 pub mod audio;
 pub mod auth;
 pub mod cause;
+mod external;
 pub mod gateway;
 mod gateway_task;
 pub mod inbound;
@@ -183,5 +184,6 @@ async fn answer(profile: &Arc<Profile>, request: sip::stack::Incoming) {
     match request {
         sip::stack::Incoming::Invite(invite) => inbound::accept(profile, invite).await,
         sip::stack::Incoming::Request(request) => requests::serve(profile, request).await,
+        sip::stack::Incoming::Disconnected(path) => registrar::on_disconnected(profile, &path),
     }
 }

@@ -2,7 +2,7 @@
 
 use sip::message::Request;
 use sip::nat::{Rules, is_behind_nat};
-use sip::stack::Path;
+use sip::stack::{Path, RportServer};
 
 use super::profile::Profile;
 use crate::text;
@@ -39,5 +39,9 @@ fn rules(profile: &Profile) -> Rules {
         aggressive: on("aggressive-nat-detection"),
         tcp_always: on("tcp-always-nat"),
         tls_always: on("tls-always-nat"),
+        follows_source: matches!(
+            settings.rport.server,
+            RportServer::KnownPhones | RportServer::Always
+        ),
     }
 }

@@ -149,7 +149,11 @@ fn request_to(
     let own = profile.url();
     let mut spec =
         OutOfDialog::new(method.clone(), uri, address(from.unwrap_or(&own))?, address(to)?);
-    spec.next_hop = stored.params().get("fs_path").and_then(|path| Uri::parse(&unescape(path)));
+    spec.next_hop = stored
+        .params()
+        .get("fs_path")
+        .and_then(|path| Uri::parse(&unescape(path)))
+        .or_else(|| profile.outbound_proxy());
     let ip = host_text(profile.sip_ip_for(spec.request_uri.host_ip()));
     let user = &profile.settings.load().contact_user;
     spec.contact = NameAddr::parse(&format!("<sip:{user}@{ip}:{}>", profile.port()));
@@ -204,6 +208,7 @@ pub fn keep_alive(profile: &Arc<Profile>) {
         };
         table.all().into_iter().filter(wanted).cloned().collect()
     };
+    profile.pings.lock().retain(|contact, _| chosen.iter().any(|b| b.contact == *contact));
     for binding in chosen {
         let Some(mut spec) =
             request_to_binding(profile, &binding, &Method::Options, Headers::new(), None)
@@ -213,28 +218,66 @@ pub fn keep_alive(profile: &Arc<Profile>) {
         spec.call_id = Some(format!("{}_{}", crate::clock::new_uuid(), binding.call_id));
         let profile = Arc::clone(profile);
         tokio::spawn(async move {
-            let status = profile
-                .stack
-                .request(spec)
-                .await
-                .ok()
-                .map(|reply| (reply.response.status, reply.response.reason));
-            on_keep_alive(&profile, &binding, status);
+            let reply = profile.stack.request(spec).await.ok();
+            let time = reply.as_ref().map(|reply| reply.round_trip).unwrap_or_default();
+            let status = reply.map(|reply| (reply.response.status, reply.response.reason));
+            on_keep_alive(&profile, &binding, status, time);
         });
     }
 }
 
-/// What a phone's silence or answer means.
-fn on_keep_alive(profile: &Profile, binding: &Binding, status: Option<(u16, String)>) {
-    let alive = matches!(status, Some((200 | 486, _)));
-    let was = profile.unreachable.lock().contains(&binding.contact);
-    if alive != was {
-        return;
+/// What keep-alives found out about a contact.
+#[derive(Clone, Copy, Debug)]
+pub struct Ping {
+    /// Answers less silences, within `sip-user-ping-min` and `sip-user-ping-max`.
+    count: i64,
+    /// It answers.
+    pub reachable: bool,
+    /// Round trip of the last answer.
+    pub time: Duration,
+}
+
+impl Ping {
+    /// Counts an answer (with its round trip) or a silence; true when that changes what is thought of the phone.
+    fn count(&mut self, answered: Option<Duration>, min: i64, max: i64) -> bool {
+        let was = self.reachable;
+        match answered {
+            Some(time) => {
+                self.time = time;
+                self.count = if self.count < 0 { 0 } else { (self.count + 1).min(max) };
+                self.reachable |= self.count >= min;
+            }
+            None => {
+                self.count = (self.count - 1).max(-1);
+                self.reachable &= self.count >= min;
+            }
+        }
+        was != self.reachable
     }
-    if alive {
-        profile.unreachable.lock().remove(&binding.contact);
-    } else {
-        profile.unreachable.lock().insert(binding.contact.clone());
+}
+
+/// What a phone's silence or answer means.
+fn on_keep_alive(
+    profile: &Profile,
+    binding: &Binding,
+    status: Option<(u16, String)>,
+    time: Duration,
+) {
+    let settings = profile.settings.load();
+    let number = |name: &str, default: i64| settings.params.int(name).unwrap_or(default).max(1);
+    let (min, max) = (number("sip-user-ping-min", 1), number("sip-user-ping-max", 3));
+    let answered = matches!(status, Some((200 | 486, _))).then_some(time);
+    let (changed, alive) = {
+        let mut pings = profile.pings.lock();
+        let ping = pings.entry(binding.contact.clone()).or_insert(Ping {
+            count: 0,
+            reachable: true,
+            time: Duration::ZERO,
+        });
+        (ping.count(answered, min, max), ping.reachable)
+    };
+    if !changed {
+        return;
     }
     let (code, phrase) = status.unwrap_or((408, "Request Timeout".into()));
     let mut event = Event::custom("sofia::sip_user_state");
@@ -248,14 +291,10 @@ fn on_keep_alive(profile: &Profile, binding: &Binding, status: Option<(u16, Stri
     event.push("Status", code.to_string());
     event.push("Phrase", phrase);
     esl_server::fire!(profile.switch.bus, event);
-    let drop_it = profile
-        .settings
-        .load()
-        .params
-        .last("unregister-on-options-fail")
-        .is_some_and(crate::text::is_true);
+    let drop_it =
+        settings.params.last("unregister-on-options-fail").is_some_and(crate::text::is_true);
     if !alive && drop_it {
-        profile.unreachable.lock().remove(&binding.contact);
+        profile.pings.lock().remove(&binding.contact);
         let gone = profile
             .bindings
             .lock()
@@ -271,4 +310,29 @@ fn on_keep_alive(profile: &Profile, binding: &Binding, status: Option<(u16, Stri
 pub fn keep_alive_interval(profile: &Profile) -> Duration {
     let seconds = profile.settings.load().params.int("ping-mean-interval").unwrap_or(30);
     Duration::from_secs(u64::try_from(seconds).unwrap_or(30).max(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_phone_that_answered_often_may_be_silent_for_a_while() {
+        let mut ping = Ping { count: 0, reachable: true, time: Duration::ZERO };
+        let answer = Some(Duration::from_millis(20));
+        for _ in 0..5 {
+            assert!(!ping.count(answer, 1, 3));
+        }
+        assert!(!ping.count(None, 1, 3) && !ping.count(None, 1, 3));
+        assert!(ping.count(None, 1, 3) && !ping.reachable);
+        assert!(!ping.count(None, 1, 3));
+        assert!(!ping.count(answer, 1, 3), "the first answer only ends the silence");
+        assert!(ping.count(answer, 1, 3) && ping.reachable);
+    }
+
+    #[test]
+    fn a_phone_never_heard_of_is_gone_at_the_first_silence() {
+        let mut ping = Ping { count: 0, reachable: true, time: Duration::ZERO };
+        assert!(ping.count(None, 1, 3) && !ping.reachable);
+    }
 }

@@ -8,7 +8,11 @@ use arc_swap::ArcSwap;
 use dialplan_xml::config::ProfileConf;
 use parking_lot::RwLock;
 use sip::stack::Transport;
-use sip::stack::{Identity, Stack, StackConfig};
+use sip::stack::{
+    DnsOptions, DnsResolver, Identity, LEAST_INTERVAL, Limits, SessionTimers, Stack, StackConfig,
+    Tuning,
+};
+use sip::uri::Uri;
 
 use super::gateway::Gateway;
 use super::settings::Settings;
@@ -23,7 +27,7 @@ pub struct Profile {
     /// Other names.
     pub aliases: RwLock<Vec<String>>,
     /// Settings that serve now.
-    pub settings: ArcSwap<Settings>,
+    pub settings: Arc<ArcSwap<Settings>>,
     /// The SIP stack.
     pub stack: Stack,
     /// Its gateways.
@@ -34,8 +38,8 @@ pub struct Profile {
     pub nonces: parking_lot::Mutex<sip::digest::Nonces>,
     /// Who wants to be told of what.
     pub subscriptions: parking_lot::Mutex<Vec<super::presence::Subscription>>,
-    /// Contacts that do not answer keep-alives.
-    pub unreachable: parking_lot::Mutex<std::collections::HashSet<String>>,
+    /// What keep-alives found out, by contact.
+    pub pings: parking_lot::Mutex<std::collections::HashMap<String, super::notify::Ping>>,
     /// The message trace.
     pub trace: Arc<super::trace::SipTrace>,
     /// Counters.
@@ -46,6 +50,7 @@ pub struct Profile {
     pub domain: Option<String>,
     next_rtp_ip: AtomicUsize,
     stopped: std::sync::atomic::AtomicBool,
+    paused: std::sync::atomic::AtomicBool,
     doomed: RwLock<Vec<String>>,
 }
 
@@ -113,23 +118,22 @@ impl Profile {
         let trace = Arc::new(super::trace::SipTrace::default());
         trace.set(settings.params.last("sip-trace").is_some_and(crate::text::is_true));
         config.trace = Some(Arc::clone(&trace) as Arc<dyn sip::stack::Trace>);
-        if let Some(rate) = settings.params.int("max-recv-requests-per-second") {
-            config.limits.requests_per_second = u32::try_from(rate).unwrap_or(0);
-        }
+        config.limits.requests_per_second = requests_per_second(&settings);
         set_timers(&mut config, &settings);
-        config.force_rport = matches!(
-            settings.params.last("NDLB-force-rport").map(str::to_ascii_lowercase).as_deref(),
-            Some("true" | "server-only" | "yes")
-        );
-        config.advertise = settings.ext_sip_ip.map(|external| {
-            let list = settings.local_network_acl.clone();
-            Arc::new(External { switch: Arc::downgrade(switch), external, list })
-                as Arc<dyn sip::stack::Advertise>
-        });
+        config.session = session_timers(&settings);
+        config.resolver = Some(Arc::new(DnsResolver::new(DnsOptions {
+            naptr: !on("disable-naptr"),
+            srv: !on("disable-srv"),
+        })));
+        config.rport = settings.rport;
+        let settings = Arc::new(ArcSwap::from_pointee(settings));
+        let external = External { switch: Arc::downgrade(switch), settings: Arc::clone(&settings) };
+        config.advertise = Some(Arc::new(external) as Arc<dyn sip::stack::Advertise>);
         let (stack, incoming) = Stack::start(config).await.map_err(|error| error.to_string())?;
+        let standby = on_in(&settings.load(), "profile-standby");
         let mut gateways = Vec::new();
         for gateway in &conf.gateways {
-            match Gateway::read(&conf.name, gateway, &settings) {
+            match Gateway::read(&conf.name, gateway, &settings.load()) {
                 Ok(gateway) => gateways.push(Arc::new(gateway)),
                 Err(problem) => {
                     tracing::error!("{}: gateway {}: {problem}", gateway.place, gateway.name)
@@ -140,22 +144,24 @@ impl Profile {
             name: conf.name.clone(),
             switch: Arc::clone(switch),
             aliases: RwLock::new(conf.aliases.clone()),
-            settings: ArcSwap::from_pointee(settings),
+            settings,
             stack,
             gateways: RwLock::new(gateways),
             bindings: parking_lot::Mutex::default(),
             nonces: parking_lot::Mutex::default(),
             subscriptions: parking_lot::Mutex::default(),
-            unreachable: parking_lot::Mutex::default(),
+            pings: parking_lot::Mutex::default(),
             trace,
             counters: Counters::default(),
             started_us: crate::clock::now_us(),
             domain: conf.domain.clone(),
             next_rtp_ip: AtomicUsize::new(0),
             stopped: std::sync::atomic::AtomicBool::new(false),
+            paused: std::sync::atomic::AtomicBool::new(standby),
             doomed: RwLock::default(),
         });
         super::gateway_task::start(&profile);
+        super::external::start(&profile);
         Ok((profile, incoming))
     }
 
@@ -182,7 +188,7 @@ impl Profile {
     #[must_use]
     pub fn tls_url(&self) -> Option<String> {
         let settings = self.settings.load();
-        let ip = settings.ext_sip_ip.unwrap_or(settings.sip_ip);
+        let ip = settings.url_ip();
         let port = self.port_for(Transport::Tls);
         self.has(Transport::Tls)
             .then(|| format!("sip:{}@{}:{port}", settings.contact_user, host_text(ip)))
@@ -214,21 +220,33 @@ impl Profile {
         }
     }
 
-    /// External addresses are for peers that are neither this machine nor in the local network's list.
     fn is_outside(&self, peer: Option<IpAddr>) -> bool {
-        let Some(peer) = peer else { return true };
-        let settings = self.settings.load();
-        !self.switch.acl_allows("loopback.auto", peer)
-            && (settings.local_network_acl.eq_ignore_ascii_case("none")
-                || !self.switch.acl_allows(&settings.local_network_acl, peer))
+        peer.is_none_or(|peer| is_outside(&self.switch, &self.settings.load(), peer))
     }
 
     /// `sip:mod_sofia@ip:port`.
     #[must_use]
     pub fn url(&self) -> String {
         let settings = self.settings.load();
-        let ip = settings.ext_sip_ip.unwrap_or(settings.sip_ip);
+        let ip = settings.url_ip();
         format!("sip:{}@{}:{}", settings.contact_user, host_text(ip), self.port())
+    }
+
+    /// `outbound-proxy`: where requests go that name no other way.
+    #[must_use]
+    pub fn outbound_proxy(&self) -> Option<Uri> {
+        let settings = self.settings.load();
+        let proxy = settings.params.last("outbound-proxy").map(str::trim)?;
+        let scheme =
+            if proxy.starts_with("sip:") || proxy.starts_with("sips:") { "" } else { "sip:" };
+        Uri::parse(&format!("{scheme}{proxy}")).filter(|_| !proxy.is_empty())
+    }
+
+    /// `session-timeout`, seconds.
+    #[must_use]
+    pub fn session_expires(&self) -> u32 {
+        let seconds = self.settings.load().params.int("session-timeout").unwrap_or(0);
+        u32::try_from(seconds).unwrap_or(0)
     }
 
     /// Ends the profile's clock, gives up its registrations with others, then ends the stack.
@@ -236,6 +254,23 @@ impl Profile {
         self.stopped.store(true, Ordering::Relaxed);
         super::gateway_task::unregister_all(self).await;
         self.stack.stop();
+    }
+
+    /// Takes no calls for the time being (`standby`)?
+    #[must_use]
+    pub fn is_paused(&self) -> bool {
+        self.paused.load(Ordering::Relaxed)
+    }
+
+    /// Takes no calls from now on, or takes them again.
+    pub fn pause(&self, on: bool) {
+        self.paused.store(on, Ordering::Relaxed);
+    }
+
+    /// Is it one of the addresses this profile listens at?
+    #[must_use]
+    pub fn is_own_address(&self, address: SocketAddr) -> bool {
+        self.stack.listening().iter().any(|(_, own)| *own == address)
     }
 
     /// Was the profile stopped?
@@ -306,6 +341,14 @@ impl Profile {
         let mut settings = Settings::read(conf, old.sip_ip)?;
         settings.sip_ip = old.sip_ip;
         settings.sip_port = old.sip_port;
+        // Addresses that others have to be asked for stay known until they answer differently.
+        if settings.ext_sip == old.ext_sip {
+            settings.ext_sip_ip = old.ext_sip_ip;
+        }
+        if settings.ext_rtp == old.ext_rtp {
+            settings.ext_rtp_ip = old.ext_rtp_ip;
+        }
+        self.stack.retune(tuning(&settings));
         self.settings.store(Arc::new(settings));
         self.add_gateways(conf);
         Ok(())
@@ -331,21 +374,61 @@ fn set_timers(config: &mut StackConfig, settings: &Settings) {
     timers.t1x64 = ms("timer-T1X64").unwrap_or(timers.t1x64);
 }
 
+fn on_in(settings: &Settings, name: &str) -> bool {
+    settings.params.last(name).is_some_and(crate::text::is_true)
+}
+
+fn requests_per_second(settings: &Settings) -> u32 {
+    match settings.params.int("max-recv-requests-per-second") {
+        Some(rate) => u32::try_from(rate).unwrap_or(0),
+        None => Limits::default().requests_per_second,
+    }
+}
+
+/// What a rescan changes in the running stack.
+fn tuning(settings: &Settings) -> Tuning {
+    Tuning {
+        identity: identity(settings),
+        session: session_timers(settings),
+        requests_per_second: requests_per_second(settings),
+        rport: settings.rport,
+    }
+}
+
+/// `session-timeout` and its kin (RFC 4028).
+fn session_timers(settings: &Settings) -> SessionTimers {
+    let seconds =
+        |name: &str| settings.params.int(name).and_then(|s| u32::try_from(s).ok()).unwrap_or(0);
+    let on = |name: &str| settings.params.last(name).map(crate::text::is_true);
+    SessionTimers {
+        supported: on("enable-timer").unwrap_or(true),
+        expires: seconds("session-timeout"),
+        min: seconds("minimum-session-expires").max(LEAST_INTERVAL),
+        by_update: on("update-refresher").unwrap_or(false),
+    }
+}
+
 /// The external address, for peers outside.
 struct External {
     switch: std::sync::Weak<Switch>,
-    external: IpAddr,
-    list: String,
+    settings: Arc<ArcSwap<Settings>>,
 }
 
 impl sip::stack::Advertise for External {
     fn address_for(&self, peer: IpAddr, _transport: Transport) -> Option<SocketAddr> {
-        let switch = self.switch.upgrade()?;
-        let local = !self.list.eq_ignore_ascii_case("none") && switch.acl_allows(&self.list, peer);
+        let settings = self.settings.load();
+        let external = settings.ext_sip_ip?;
+        let outside = is_outside(&*self.switch.upgrade()?, &settings, peer);
         // Port 0 keeps the bound one.
-        (!local && !switch.acl_allows("loopback.auto", peer))
-            .then(|| SocketAddr::new(self.external, 0))
+        outside.then(|| SocketAddr::new(external, settings.ext_sip_port))
     }
+}
+
+/// External addresses are for peers that are neither this machine nor in the local network's list.
+fn is_outside(switch: &Switch, settings: &Settings, peer: IpAddr) -> bool {
+    let list = &settings.local_network_acl;
+    !switch.acl_allows("loopback.auto", peer)
+        && (list.eq_ignore_ascii_case("none") || !switch.acl_allows(list, peer))
 }
 
 /// What the stack says of itself (spec: capabilities advertised).

@@ -73,11 +73,25 @@ async fn decide(profile: &Arc<Profile>, request: &Request, path: &Path) -> Reply
         return refused(403);
     }
     let Some(asked) = Asked::read(profile, request, path) else { return refused(401) };
+    let mut asked = asked;
     let acls: Vec<&str> =
         settings.params.all("apply-register-acl").filter(|list| !list.is_empty()).collect();
     let by_acl = !acls.is_empty();
     if !acls.into_iter().all(|list| profile.switch.acl_allows(list, path.remote.ip())) {
         tracing::warn!("IP {} Rejected by register acl", path.remote.ip());
+        return refused(403);
+    }
+    // A user whose address is known registers as himself, whatever he says.
+    let token = settings
+        .params
+        .all("apply-register-acl")
+        .find_map(|list| profile.switch.acl_verdict(list, path.remote.ip()).token);
+    if let Some((user, domain)) = token.as_deref().and_then(|token| token.split_once('@')) {
+        user.clone_into(&mut asked.user);
+        domain.clone_into(&mut asked.host);
+    }
+    if !is_welcome(settings.params.last("user-agent-filter"), &asked.user_agent) {
+        fire_failure(profile, request, path);
         return refused(403);
     }
     let mut events = Vec::new();
@@ -105,6 +119,18 @@ async fn decide(profile: &Arc<Profile>, request: &Request, path: &Path) -> Reply
     apply(profile, path, request, &asked, identity.as_deref(), events)
 }
 
+/// `user-agent-filter`: only phones whose name fits the pattern register.
+fn is_welcome(filter: Option<&str>, agent: &str) -> bool {
+    let Some(filter) = filter.filter(|filter| !filter.is_empty()) else { return true };
+    match dialplan_xml::regex::Pattern::cached(filter) {
+        Ok(pattern) => pattern.is_match(agent),
+        Err(error) => {
+            tracing::error!("user-agent-filter {filter}: {error}");
+            false
+        }
+    }
+}
+
 fn may_register(profile: &Profile, asked: &Asked, identity: &Identity) -> bool {
     let settings = profile.settings.load();
     let forced =
@@ -112,7 +138,9 @@ fn may_register(profile: &Profile, asked: &Asked, identity: &Identity) -> bool {
     if forced && identity.username != asked.user {
         return false;
     }
-    if identity.user.params.bool("sip-forbid-register") == Some(true) {
+    if identity.user.params.bool("sip-forbid-register") == Some(true)
+        || !is_welcome(identity.user.params.get("user-agent-filter"), &asked.user_agent)
+    {
         return false;
     }
     let most = identity
@@ -199,15 +227,26 @@ fn granted(profile: &Profile, identity: Option<&Identity>, asked: u32) -> u32 {
             .and_then(|n| u32::try_from(n).ok())
             .filter(|n| *n > 0)
     };
+    let spread = bound("sip-expires-max-deviation").unwrap_or(0);
     if let Some(forced) = bound("sip-force-expires") {
-        return forced;
+        return spread_out(forced, spread);
     }
     let least =
         bound("sip-force-expires-min").or_else(|| bound("sip-expires-force-min")).unwrap_or(0);
     let most = bound("sip-force-expires-max")
         .or_else(|| bound("sip-expires-force-max"))
         .unwrap_or(u32::MAX);
-    asked.max(least).min(most)
+    spread_out(asked.max(least).min(most), spread)
+}
+
+/// So that phones which started together do not register together for ever (`sip-expires-max-deviation`).
+fn spread_out(seconds: u32, by: u32) -> u32 {
+    if by == 0 {
+        return seconds;
+    }
+    let by = by.min(seconds.saturating_sub(1));
+    let chance = getrandom::u32().unwrap_or(by) % (2 * by).max(1);
+    (seconds - by + chance).max(1)
 }
 
 impl Asked {
@@ -424,6 +463,32 @@ pub fn sweep(profile: &Profile) {
     let ended = profile.bindings.lock().sweep(clock::now_secs());
     for binding in ended {
         fire_expired(profile, &binding);
+    }
+}
+
+/// A connection is lost: whoever registered over it cannot be reached any more (`tcp-unreg-on-socket-close`; over
+/// WebSocket always).
+pub fn on_disconnected(profile: &Profile, path: &Path) {
+    let always = matches!(path.transport, Transport::Ws | Transport::Wss);
+    let settings = profile.settings.load();
+    if !always && !settings.params.last("tcp-unreg-on-socket-close").is_some_and(text::is_true) {
+        return;
+    }
+    let (ip, port) = (path.remote.ip().to_string(), path.remote.port());
+    let gone = profile.bindings.lock().take(|binding| {
+        binding.network_proto == path.transport.as_param()
+            && binding.network_port == port
+            && binding.network_ip == ip
+    });
+    for binding in gone {
+        let mut event = Event::custom("sofia::unregister");
+        event.push("profile-name", profile.name.as_str());
+        event.push("from-user", binding.user.as_str());
+        event.push("from-host", binding.host.as_str());
+        event.push("call-id", binding.call_id.as_str());
+        event.push("rpid", "unknown");
+        event.push("reason", "socket-disconnection");
+        esl_server::fire!(profile.switch.bus, event);
     }
 }
 

@@ -34,7 +34,7 @@ fn own_contact(profile: &Profile, path: &Path) -> String {
 fn options(profile: &Profile, request: IncomingRequest) {
     let settings = profile.settings.load();
     let busy = settings.params.last("sip-options-respond-503-on-busy").is_some_and(text::is_true)
-        && profile.switch.admit(crate::call::Direction::Inbound).is_err();
+        && (profile.is_paused() || profile.switch.admit(crate::call::Direction::Inbound).is_err());
     let mut headers = Headers::new();
     headers.push(Name::Contact, own_contact(profile, &request.path));
     request.respond(if busy { 503 } else { 200 }, "", headers, None);

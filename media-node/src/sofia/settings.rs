@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use dialplan_xml::config::{Params, ProfileConf};
 use sip::sdp::Mode;
+use sip::stack::{Rport, RportServer};
 
 use crate::boot::version::COMPATIBLE_FULL;
 use crate::text;
@@ -78,6 +79,14 @@ pub struct Settings {
     pub ext_rtp_ip: Option<IpAddr>,
     /// Address to show for signalling instead.
     pub ext_sip_ip: Option<IpAddr>,
+    /// Where [`Settings::ext_rtp_ip`] comes from.
+    pub ext_rtp: External,
+    /// Where [`Settings::ext_sip_ip`] comes from.
+    pub ext_sip: External,
+    /// Port to show for signalling with it; 0 for the one bound.
+    pub ext_sip_port: u16,
+    /// Answers to where requests come from.
+    pub rport: Rport,
     /// Peers in this list see our own address.
     pub local_network_acl: String,
     /// Default context.
@@ -181,6 +190,8 @@ impl Settings {
             .all("rtp-ip")
             .map(|value| address("rtp-ip", Some(value.trim()), local_ip))
             .collect::<Result<Vec<_>, _>>()?;
+        let ext_rtp = External::read("ext-rtp-ip", get("ext-rtp-ip"), local_ip);
+        let ext_sip = External::read("ext-sip-ip", get("ext-sip-ip"), local_ip);
         let hold = seconds("rtp-hold-timeout-sec");
         let timeout = seconds("rtp-timeout-sec");
         Ok(Self {
@@ -191,8 +202,12 @@ impl Settings {
                 Some(port) => port.parse().map_err(|_| format!("sip-port is no port: {port}"))?,
             },
             rtp_ips: if rtp_ips.is_empty() { vec![sip_ip] } else { rtp_ips },
-            ext_rtp_ip: external("ext-rtp-ip", get("ext-rtp-ip")),
-            ext_sip_ip: external("ext-sip-ip", get("ext-sip-ip")),
+            ext_rtp_ip: ext_rtp.known(),
+            ext_sip_ip: ext_sip.known(),
+            ext_rtp,
+            ext_sip,
+            ext_sip_port: get("ext-sip-port").and_then(|port| port.parse().ok()).unwrap_or(0),
+            rport: rport(get("NDLB-force-rport")),
             local_network_acl: get("local-network-acl").unwrap_or("localnet.auto").to_owned(),
             context: get("context").unwrap_or("default").to_owned(),
             dialplan: get("dialplan").unwrap_or("XML").to_owned(),
@@ -252,24 +267,131 @@ impl Settings {
     }
 }
 
-fn address(name: &str, value: Option<&str>, local_ip: IpAddr) -> Result<IpAddr, String> {
-    match value {
-        None | Some("" | "auto" | "0.0.0.0") => Ok(local_ip),
-        Some(text) => text.parse().map_err(|_| format!("{name} is no address: {text}")),
+impl Settings {
+    /// The address of the profile's URLs: the external one, unless that is for some peers only.
+    #[must_use]
+    pub fn url_ip(&self) -> IpAddr {
+        match self.ext_sip {
+            External::AutoNat(_) => self.sip_ip,
+            _ => self.ext_sip_ip.unwrap_or(self.sip_ip),
+        }
     }
 }
 
-/// External addresses: a literal; `auto` forms need a NAT device and mean "none" where there is none.
-fn external(name: &str, value: Option<&str>) -> Option<IpAddr> {
-    let value = value?;
-    let literal = value.strip_prefix("autonat:").unwrap_or(value);
-    match literal.parse() {
-        Ok(ip) => Some(ip),
-        Err(_) => {
-            if !value.starts_with("auto") {
-                tracing::warn!("{name}: {value} is not supported here, our own address is used");
-            }
-            None
+fn address(name: &str, value: Option<&str>, local_ip: IpAddr) -> Result<IpAddr, String> {
+    let text = match value {
+        None | Some("" | "auto") => return Ok(local_ip),
+        Some("0.0.0.0") => {
+            tracing::warn!("{name}: 0.0.0.0 is no address to show to peers: {local_ip} is used");
+            return Ok(local_ip);
         }
+        Some(text) => text,
+    };
+    if let Some(interface) = text.strip_prefix("interface:") {
+        let (family, interface) = interface.split_once('/').unwrap_or(("auto", interface));
+        return crate::api::net::address_of(family, interface)
+            .ok_or_else(|| format!("{name}: interface {interface} has no address"));
+    }
+    text.trim_matches(['[', ']']).parse().map_err(|_| format!("{name} is no address: {text}"))
+}
+
+/// `NDLB-force-rport`: who is answered where his datagrams come from, and whether we ask for that.
+fn rport(value: Option<&str>) -> Rport {
+    let default = Rport::default();
+    match value.map(str::to_ascii_lowercase).as_deref() {
+        Some("safe") => Rport { server: RportServer::KnownPhones, client: true },
+        Some("disabled") => Rport { server: RportServer::Never, client: false },
+        Some("client-only") => Rport { client: true, ..default },
+        Some("server-only") => Rport { server: RportServer::Asked, client: false },
+        Some(word) if text::is_true(word) => Rport { server: RportServer::Always, client: true },
+        _ => default,
+    }
+}
+
+/// Where an external address comes from (`ext-sip-ip`, `ext-rtp-ip`).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum External {
+    /// There is none; also for `auto-nat` where no router tells one.
+    #[default]
+    None,
+    /// Always this one.
+    Fixed(IpAddr),
+    /// This one, shown to peers outside only and in no profile URL.
+    AutoNat(IpAddr),
+    /// That of a name, looked up again and again.
+    Host(String),
+    /// The one that a server sees us at, asked again and again.
+    Stun(String),
+}
+
+impl External {
+    fn read(name: &str, value: Option<&str>, local_ip: IpAddr) -> Self {
+        let Some(value) = value else { return Self::None };
+        let lower = value.to_ascii_lowercase();
+        let after = |prefix: &str| lower.starts_with(prefix).then(|| value.get(prefix.len()..));
+        if lower == "auto-nat" {
+            return Self::None;
+        }
+        if lower == "auto" || value == "0.0.0.0" {
+            return Self::Fixed(local_ip);
+        }
+        if let Some(host) = after("host:").flatten() {
+            return Self::Host(host.to_owned());
+        }
+        if let Some(server) = after("stun:").flatten() {
+            return Self::Stun(server.to_owned());
+        }
+        let natted = after("autonat:").flatten();
+        match natted.unwrap_or(value).trim_matches(['[', ']']).parse() {
+            Ok(ip) if natted.is_some() => Self::AutoNat(ip),
+            Ok(ip) => Self::Fixed(ip),
+            Err(_) => {
+                tracing::error!("{name}: no address: {value}");
+                Self::None
+            }
+        }
+    }
+
+    /// The address as far as it is known without asking anybody.
+    fn known(&self) -> Option<IpAddr> {
+        match self {
+            Self::Fixed(ip) | Self::AutoNat(ip) => Some(*ip),
+            Self::None | Self::Host(_) | Self::Stun(_) => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn external_addresses_come_in_many_forms() {
+        let own: IpAddr = "10.0.0.5".parse().unwrap();
+        let read = |text: &str| External::read("ext-sip-ip", Some(text), own);
+        let public: IpAddr = "203.0.113.9".parse().unwrap();
+        assert_eq!(read("203.0.113.9"), External::Fixed(public));
+        assert_eq!(read("autonat:203.0.113.9"), External::AutoNat(public));
+        assert_eq!(read("auto-nat"), External::None);
+        assert_eq!(read("auto"), External::Fixed(own));
+        assert_eq!(read("host:pbx.example.com"), External::Host("pbx.example.com".into()));
+        assert_eq!(
+            read("STUN:stun.example.com:3479"),
+            External::Stun("stun.example.com:3479".into())
+        );
+        assert_eq!(read("nonsense"), External::None);
+        assert_eq!(External::read("ext-sip-ip", None, own), External::None);
+    }
+
+    #[test]
+    fn who_gets_rport_unasked_is_said_in_words() {
+        let read = |text: &str| rport(Some(text));
+        assert_eq!((read("true").server, read("true").client), (RportServer::Always, true));
+        assert_eq!((read("safe").server, read("safe").client), (RportServer::KnownPhones, true));
+        let only = read("server-only");
+        assert_eq!((only.server, only.client), (RportServer::Asked, false));
+        let never = read("disabled");
+        assert_eq!((never.server, never.client), (RportServer::Never, false));
+        assert_eq!((rport(None).server, rport(None).client), (RportServer::Asked, true));
     }
 }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use sip::stack::Tls;
+use sip::stack::{Tls, TlsOptions, VerifyPolicy};
 
 use super::settings::Settings;
 use crate::switch::Switch;
@@ -24,7 +24,41 @@ pub(super) fn certificate(switch: &Switch, settings: &Settings) -> Result<Tls, S
     };
     let said = |problem: &dyn std::fmt::Display| format!("{}: {problem}", file.display());
     let pem = std::fs::read(&file).map_err(|error| said(&error))?;
-    Tls::from_pem(&pem).map_err(|error| said(&error))
+    let verify = policy(settings);
+    let checks = verify.callers || verify.servers;
+    let authorities = if checks { authorities(&dir)? } else { Vec::new() };
+    let versions = settings.params.last("tls-version").unwrap_or_default().to_owned();
+    let options = TlsOptions { pem, authorities, verify, versions };
+    Tls::new(&options).map_err(|error| said(&error))
+}
+
+/// Whose certificates are checked: `tls-verify-policy` and its kin.
+fn policy(settings: &Settings) -> VerifyPolicy {
+    let get = |name: &str| settings.params.last(name).map(str::trim).filter(|v| !v.is_empty());
+    let (mut policy, unknown) = VerifyPolicy::parse(get("tls-verify-policy").unwrap_or("none"));
+    for word in unknown {
+        tracing::error!(
+            "tls-verify-policy: {word} is none of none, in, out, all, subjects_in, subjects_out, subjects_all"
+        );
+    }
+    policy.dates = get("tls-verify-date").is_none_or(crate::text::is_true);
+    if let Some(depth) = get("tls-verify-depth").and_then(|text| text.parse().ok()) {
+        policy.depth = depth;
+    }
+    let subjects = get("tls-verify-in-subjects").unwrap_or_default();
+    policy.subjects = subjects
+        .split('|')
+        .map(|name| name.trim().trim_start_matches("sip:").to_owned())
+        .filter(|name| !name.is_empty())
+        .collect();
+    policy
+}
+
+/// The authorities believed: `cafile.pem` beside the certificate.
+fn authorities(dir: &Path) -> Result<Vec<u8>, String> {
+    let file = dir.join("cafile.pem");
+    std::fs::read(&file)
+        .map_err(|error| format!("tls-verify-policy needs {}: {error}", file.display()))
 }
 
 /// Makes a self-signed certificate that only its owner may read.

@@ -168,6 +168,11 @@ impl Dialog {
         }
     }
 
+    /// True when proxies recorded themselves.
+    pub(crate) fn has_route(&self) -> bool {
+        !self.routes.is_empty()
+    }
+
     /// Where requests go next: the first route, else the target.
     pub(crate) fn next_hop(&self) -> Uri {
         self.routes

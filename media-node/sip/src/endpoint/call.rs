@@ -6,6 +6,9 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::exchange::ExchangeId;
+use super::reinvite::{Reinvite, Waiting};
+use super::reliable::Reliable;
+use super::session_timer::{Session, SessionTimers};
 use super::types::{DialogEvent, DialogId, DialogInfo, Ended, RequestId};
 use super::{Endpoint, Output};
 use crate::dialog::Dialog;
@@ -69,6 +72,12 @@ pub(crate) enum CallTimer {
     NoAck,
     /// The cancelled INVITE never got its final response.
     Cancelled,
+    /// Refresh the session, or end it.
+    Session,
+    /// A re-INVITE that met one of the peer's goes again.
+    Glare,
+    /// Repeat a provisional response that has no PRACK.
+    Prack,
 }
 
 #[derive(Debug)]
@@ -92,6 +101,17 @@ pub(super) struct Call {
     /// BYE wanted while our 2xx was not acknowledged (RFC 3261 §15).
     pub(super) bye_after_ack: Option<Headers>,
     pub(super) reinvite_out: Option<ExchangeId>,
+    /// What `reinvite_out` sends.
+    pub(super) reinviting: Option<Reinvite>,
+    /// The re-INVITE to be sent next.
+    pub(super) waiting: Option<Waiting>,
+    /// We made the call.
+    pub(super) originated: bool,
+    pub(super) session: Session,
+    /// Provisional responses of ours go reliably.
+    pub(super) reliable: Option<Reliable>,
+    /// Last reliable provisional response of each fork that we sent a PRACK for.
+    pub(super) proved: Vec<(String, u32)>,
     pub(super) reinvite_in: Option<RequestId>,
     pub(super) requests: Vec<RequestId>,
     pub(super) cancelled_until: Option<Instant>,
@@ -99,7 +119,7 @@ pub(super) struct Call {
 }
 
 impl Call {
-    pub(super) fn new(dialog: Dialog, stage: Stage) -> Self {
+    pub(super) fn new(dialog: Dialog, stage: Stage, session: SessionTimers) -> Self {
         Self {
             dialog,
             stage,
@@ -115,6 +135,12 @@ impl Call {
             unacked: None,
             bye_after_ack: None,
             reinvite_out: None,
+            reinviting: None,
+            waiting: None,
+            originated: false,
+            session: Session::new(session),
+            reliable: None,
+            proved: Vec::new(),
             reinvite_in: None,
             requests: Vec::new(),
             cancelled_until: None,
@@ -216,6 +242,9 @@ impl Endpoint {
                     self.give_up_cancelled(now, id);
                 }
             }
+            CallTimer::Session => self.on_session_timer(now, at, id),
+            CallTimer::Glare => self.on_glare_over(now, at, id),
+            CallTimer::Prack => self.on_prack_timer(now, at, id),
         }
     }
 }

@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::session_timer::SessionTimers;
 use crate::message::MessageLimits;
 use crate::transport::Transport;
 
@@ -14,10 +15,51 @@ pub(crate) struct EndpointConfig {
     /// Addresses bound, ports filled in.
     pub(crate) listening: Vec<(Transport, SocketAddr)>,
     pub(crate) timers: Timers,
+    pub(crate) session: SessionTimers,
     pub(crate) identity: Identity,
     pub(crate) limits: Limits,
     pub(crate) advertise: Option<Arc<dyn Advertise>>,
-    pub(crate) force_rport: bool,
+    pub(crate) rport: Rport,
+}
+
+/// Who is answered where his datagrams come from, rather than where his `Via` says (RFC 3581).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rport {
+    /// Of those who send us requests.
+    pub server: RportServer,
+    /// We ask for it ourselves.
+    pub client: bool,
+}
+
+/// See [`Rport`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RportServer {
+    /// Nobody, not even who asks.
+    Never,
+    /// Who asks.
+    Asked,
+    /// Who asks, and phones known to need it and not to ask.
+    KnownPhones,
+    /// Everybody.
+    Always,
+}
+
+impl Default for Rport {
+    fn default() -> Self {
+        Self { server: RportServer::Asked, client: true }
+    }
+}
+
+impl RportServer {
+    /// Does a request with this `User-Agent` go back to its source?
+    pub(crate) fn follows(self, asked: bool, agent: &str) -> bool {
+        match self {
+            Self::Never => false,
+            Self::Asked => asked,
+            Self::KnownPhones => asked || agent.starts_with("Polycom"),
+            Self::Always => true,
+        }
+    }
 }
 
 /// The base values of RFC 3261's timers.

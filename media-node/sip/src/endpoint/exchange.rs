@@ -1,8 +1,10 @@
 //! Our requests on their way to a final response, over as many transactions as challenges demand.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::call::{Cancel, Stage};
 use super::types::{DialogEvent, DialogId, Ended, Failure, Reply, RequestError};
 use super::{Endpoint, Output, Token, User};
 use crate::digest::{AuthRequest, Authorizer, Challenge};
@@ -28,12 +30,25 @@ pub(super) enum Purpose {
     Invite(DialogId),
     Reinvite(DialogId),
     Bye(DialogId),
+    /// An UPDATE of our own that keeps the session alive.
+    Refresh(DialogId),
     /// Another request in a dialog.
     InDialog(DialogId, Token),
     /// Outside dialogs.
     Single(Token),
     /// Nobody waits.
     Detached,
+}
+
+impl Purpose {
+    /// The dialog the request belongs to.
+    pub(super) fn dialog(self) -> Option<DialogId> {
+        match self {
+            Self::Invite(d) | Self::Reinvite(d) | Self::Bye(d) | Self::Refresh(d) => Some(d),
+            Self::InDialog(d, _) => Some(d),
+            Self::Single(_) | Self::Detached => None,
+        }
+    }
 }
 
 /// Where a request goes.
@@ -56,6 +71,10 @@ pub(super) struct Exchange {
     pub(super) purpose: Purpose,
     pub(super) credentials: Option<Arc<dyn Authorizer>>,
     pub(super) challenges: u8,
+    /// Intervals raised after a 422.
+    pub(super) raises: u8,
+    /// Further addresses of the next hop, to be tried when this one fails (RFC 3263 §4.3).
+    pub(super) alternatives: VecDeque<Path>,
     /// `None` while the next hop's name is being looked up.
     pub(super) tx: Option<TxId>,
     pub(super) sent_at: Instant,
@@ -86,6 +105,8 @@ impl Endpoint {
             purpose,
             credentials,
             challenges: 0,
+            raises: 0,
+            alternatives: VecDeque::new(),
             tx: None,
             sent_at: now,
         };
@@ -121,6 +142,12 @@ impl Endpoint {
         if matches!(response.status, 401 | 407) && self.answer_challenge(now, id, &response, path) {
             return;
         }
+        if response.status == 422 && self.raise_session(now, id, &response) {
+            return;
+        }
+        if response.status == 503 && self.try_alternative(now, id) {
+            return;
+        }
         let is_final = response.status >= 200;
         match purpose {
             Purpose::Invite(call) => self.on_invite_response(now, call, id, response, path),
@@ -129,6 +156,10 @@ impl Endpoint {
             Purpose::Bye(call) => {
                 self.forget_exchange(id);
                 self.end_call(now, call, DialogEvent::Terminated(Ended::ByUs));
+            }
+            Purpose::Refresh(call) => {
+                self.forget_exchange(id);
+                self.on_refreshed(now, call, &response);
             }
             Purpose::InDialog(call, token) => {
                 self.on_in_dialog_reply(now, call, token, id, response, path)
@@ -150,8 +181,9 @@ impl Endpoint {
         let gone = response.status == 481;
         let refresh = response.is_success()
             && self.exchange(id).is_some_and(|e| e.request.method == Method::Update);
-        if let Some(call) = self.calls.get_mut(&call).filter(|_| refresh) {
-            call.dialog.refresh_target(&response.headers);
+        if let Some(state) = self.calls.get_mut(&call).filter(|_| refresh) {
+            state.dialog.refresh_target(&response.headers);
+            self.learn_session(now, call, &response.headers);
         }
         self.on_single_reply(now, token, id, response, path);
         if gone {
@@ -213,18 +245,12 @@ impl Endpoint {
     }
 
     /// Gives a repeated request the next number of its series.
-    fn renumber(&mut self, id: ExchangeId) {
+    pub(super) fn renumber(&mut self, id: ExchangeId) {
         let Some(exchange) = self.exchanges.get_mut(id.index).filter(|e| e.serial == id.serial)
         else {
             return;
         };
-        let dialog = match exchange.purpose {
-            Purpose::Invite(d)
-            | Purpose::Reinvite(d)
-            | Purpose::Bye(d)
-            | Purpose::InDialog(d, _) => Some(d),
-            Purpose::Single(_) | Purpose::Detached => None,
-        };
+        let dialog = exchange.purpose.dialog();
         let last = exchange.request.headers.cseq().map_or(0, |c| c.number);
         let next = match dialog.and_then(|d| self.calls.get_mut(&d)) {
             Some(call) => {
@@ -237,8 +263,30 @@ impl Endpoint {
         exchange.request.headers.set(Name::CSeq, cseq);
     }
 
-    /// No final response will come.
+    /// Sends the request to the next address of its next hop; false when there is none, or nobody wants it any more.
+    fn try_alternative(&mut self, now: Instant, id: ExchangeId) -> bool {
+        let Some(exchange) = self.exchange(id) else { return false };
+        if let Purpose::Invite(call) = exchange.purpose {
+            let wanted = self.calls.get(&call).is_some_and(|call| {
+                matches!(&call.stage, Stage::Calling { cancel: Cancel::No, .. })
+            });
+            if !wanted {
+                return false;
+            }
+        }
+        let Some(path) = self.exchange_mut(id).and_then(|e| e.alternatives.pop_front()) else {
+            return false;
+        };
+        tracing::debug!(peer = %path.remote, "trying the next address");
+        self.launch(now, id, path);
+        true
+    }
+
+    /// No final response will come from there.
     pub(super) fn exchange_failed(&mut self, now: Instant, id: ExchangeId, error: RequestError) {
+        if self.try_alternative(now, id) {
+            return;
+        }
         let Some(purpose) = self.exchange(id).map(|e| e.purpose) else { return };
         self.forget_exchange(id);
         match purpose {
@@ -246,12 +294,11 @@ impl Endpoint {
                 self.end_call(now, call, DialogEvent::Failed(Failure::NoResponse(error)));
             }
             Purpose::Reinvite(call) => {
-                if let Some(state) = self.calls.get_mut(&call) {
-                    state.reinvite_out = None;
-                }
-                self.event(call, DialogEvent::ReinviteDone(Err(Failure::NoResponse(error))));
+                self.on_reinvite_lost(now, call, error);
             }
             Purpose::Bye(call) => self.end_call(now, call, DialogEvent::Terminated(Ended::ByUs)),
+            Purpose::Refresh(call) if error == RequestError::Timeout => self.end_session(now, call),
+            Purpose::Refresh(_) => {}
             Purpose::InDialog(_, token) | Purpose::Single(token) => {
                 self.outputs.push_back(Output::Reply { token, result: Err(error) });
             }

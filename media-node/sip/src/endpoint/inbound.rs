@@ -9,7 +9,7 @@ use bytes::Bytes;
 use super::call::tags_key;
 use super::compose::{Defaults, finish_response};
 use super::types::{DialogId, RequestId};
-use super::{Endpoint, Output, User};
+use super::{Endpoint, Output, RportServer, User};
 use crate::message::{Headers, Message, Method, Name, ParseError, Request, Response, Via, parse};
 use crate::transaction::{Incoming, ResponseFor, TxId};
 use crate::transport::Path;
@@ -63,7 +63,7 @@ impl Endpoint {
             Err(rejected) => {
                 tracing::debug!(peer = %path.remote, error = %rejected.error, "unusable message");
                 if let Some(mut reply) = rejected.reply {
-                    let back = stamp(&mut reply.headers, path, self.config.force_rport);
+                    let back = stamp(&mut reply.headers, path, self.config.rport.server);
                     self.send_stateless(&reply, back);
                 }
             }
@@ -83,7 +83,7 @@ impl Endpoint {
     }
 
     fn handle_request(&mut self, now: Instant, mut request: Request, path: Path) {
-        let path = stamp(&mut request.headers, path, self.config.force_rport);
+        let path = stamp(&mut request.headers, path, self.config.rport.server);
         match self.transactions.receive_request(now, &request) {
             Incoming::Known => {}
             Incoming::Cancel { user } => self.on_cancel(now, Arc::new(request), path, user),
@@ -149,6 +149,9 @@ impl Endpoint {
     fn on_invite(&mut self, now: Instant, request: Request, path: Path) {
         if self.calls.len() >= self.config.limits.dialogs {
             return self.refuse_stateless(&request, path);
+        }
+        if let Some(headers) = self.refuses_session(&request) {
+            return self.refuse_new(now, &request, path, 422, "", &headers);
         }
         let headers = &request.headers;
         let number = headers.cseq().map_or(0, |c| c.number);
@@ -237,18 +240,20 @@ impl Endpoint {
 
 /// Notes in the topmost `Via` where the request came from, and tells where its responses go
 /// (RFC 3261 §18.2.1, RFC 3581). As the reference: `received` only when it tells something new.
-fn stamp(headers: &mut Headers, path: Path, force_rport: bool) -> Path {
+fn stamp(headers: &mut Headers, path: Path, rport: RportServer) -> Path {
     let Some(raw) = headers.get(Name::Via) else { return path };
     let Some(via) = headers.via() else { return path };
     let source = path.remote;
-    let asked = via.params.has("rport") || force_rport;
+    let agent = headers.get(Name::UserAgent).unwrap_or("");
+    let follows = rport.follows(via.params.has("rport"), agent);
     let differs = via.host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>().ok()
         != Some(source.ip());
     let back_port =
-        if asked { source.port() } else { via.port.unwrap_or(path.transport.default_port()) };
+        if follows { source.port() } else { via.port.unwrap_or(path.transport.default_port()) };
     let remote =
         if path.transport.is_reliable() { source } else { SocketAddr::new(source.ip(), back_port) };
-    if via.params.get("rport") == Some("") || differs {
+    let fills = via.params.get("rport") == Some("") && rport != RportServer::Never;
+    if fills || differs {
         let stamped = stamped_via(raw, via, source, differs);
         headers.set_first(Name::Via, stamped);
     }

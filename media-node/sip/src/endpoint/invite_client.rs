@@ -6,6 +6,7 @@ use super::call::{Call, CallTimer, Cancel, MAX_FORKS, SentAck, Stage};
 use super::compose::{Defaults, finish_request};
 use super::exchange::{ExchangeId, Hop, Purpose};
 use super::outbound::hop_to;
+use super::reliable::Provisional;
 use super::types::{
     Body, DialogEvent, DialogId, Ended, Failure, InviteSpec, OutOfDialog, RequestError,
 };
@@ -40,7 +41,15 @@ impl Endpoint {
             ..hop_to(dialog.next_hop())
         };
         // The stage is set below, once the exchange has its name.
-        let mut call = Call::new(dialog, Stage::Up);
+        let mut call = Call::new(dialog, Stage::Up, self.config.session);
+        call.originated = true;
+        if let Some(seconds) = spec.session_expires {
+            call.session.want(seconds);
+        }
+        if let Some(on) = spec.refresh_by_update {
+            call.session.refresh_by_update(on);
+        }
+        call.session.body.clone_from(&spec.body);
         call.credentials = spec.credentials;
         call.auto_ack = spec.auto_ack;
         call.next_hop = spec.next_hop;
@@ -49,6 +58,7 @@ impl Endpoint {
         request.headers.push(Name::Contact, &call.dialog.contact);
         let defaults = Defaults::of_request(&Method::Invite, false);
         finish_request(&mut request, &spec.headers, spec.body, defaults, &self.config.identity);
+        call.session.offer(&mut request.headers, true);
         let credentials = call.credentials.clone();
         self.outputs.push_back(Output::Info { id, info: call.info() });
         self.add_call(id, call);
@@ -162,35 +172,6 @@ impl Endpoint {
         }
     }
 
-    /// Offers new session parameters.
-    pub(crate) fn reinvite(
-        &mut self,
-        now: Instant,
-        id: DialogId,
-        headers: &Headers,
-        body: Option<Body>,
-    ) {
-        let free = self.calls.get(&id).is_some_and(|c| {
-            matches!(c.stage, Stage::Up) && c.reinvite_out.is_none() && c.reinvite_in.is_none()
-        });
-        let composed = if free { self.compose(id, Method::Invite, headers, body) } else { None };
-        let credentials = self.calls.get(&id).and_then(|c| c.credentials.clone());
-        let started = composed.and_then(|(request, hop)| {
-            self.start_exchange(now, request, hop, Purpose::Reinvite(id), credentials)
-        });
-        match started {
-            Some(exchange) => {
-                if let Some(call) = self.calls.get_mut(&id) {
-                    call.reinvite_out = Some(exchange);
-                }
-            }
-            None => self.event(
-                id,
-                DialogEvent::ReinviteDone(Err(Failure::NoResponse(RequestError::WrongState))),
-            ),
-        }
-    }
-
     /// Any other request in a dialog.
     pub(crate) fn request_in_dialog(
         &mut self,
@@ -276,6 +257,9 @@ impl Endpoint {
                 if matches!(call.stage, Stage::Calling { .. }) {
                     call.dialog.learn(&response.headers);
                 }
+                if self.prove(now, id, &response) == Provisional::Seen {
+                    return;
+                }
                 self.event(id, DialogEvent::Provisional(Box::new(response)));
                 self.try_cancel(now, id);
             }
@@ -306,6 +290,7 @@ impl Endpoint {
         call.owes_ack = Some(number);
         let (auto_ack, info) = (call.auto_ack, call.info());
         self.outputs.push_back(Output::Info { id, info });
+        self.learn_session(now, id, &response.headers);
         if unwanted {
             // CANCEL and 2xx crossed (RFC 3261 §9.1, §15).
             self.send_bye(now, id, &Headers::new());
@@ -318,7 +303,7 @@ impl Endpoint {
     }
 
     /// A 2xx after the first: repeated because our ACK was lost, or from another fork.
-    fn on_repeated_answer(
+    pub(super) fn on_repeated_answer(
         &mut self,
         now: Instant,
         id: DialogId,
@@ -356,45 +341,6 @@ impl Endpoint {
         self.start_exchange(now, bye, hop, Purpose::Detached, None);
     }
 
-    pub(super) fn on_reinvite_response(
-        &mut self,
-        now: Instant,
-        id: DialogId,
-        exchange: ExchangeId,
-        response: Response,
-        path: Path,
-    ) {
-        if response.status < 200 {
-            return;
-        }
-        let Some(call) = self.calls.get_mut(&id) else {
-            self.forget_exchange(exchange);
-            return;
-        };
-        call.path = Some(path);
-        let number = response.headers.cseq().map_or(0, |c| c.number);
-        let tag = response.headers.to_tag().unwrap_or("").to_owned();
-        if call.reinvite_out != Some(exchange) {
-            return self.on_repeated_answer(now, id, exchange, &tag, number, &response);
-        }
-        call.reinvite_out = None;
-        if !response.is_success() {
-            self.forget_exchange(exchange);
-            let gone = matches!(response.status, 408 | 481);
-            self.event(id, DialogEvent::ReinviteDone(Err(Failure::Rejected(Box::new(response)))));
-            if gone {
-                self.end_call(now, id, DialogEvent::Terminated(Ended::PeerGone));
-            }
-            return;
-        }
-        call.dialog.refresh_target(&response.headers);
-        call.owes_ack = Some(number);
-        if call.auto_ack {
-            self.ack(id, &Headers::new(), None);
-        }
-        self.event(id, DialogEvent::ReinviteDone(Ok(Box::new(response))));
-    }
-
     // --- writing ---
 
     fn send_ack(&mut self, id: DialogId, number: u32, headers: &Headers, body: Option<Body>) {
@@ -429,7 +375,7 @@ impl Endpoint {
     }
 
     /// The next request of a dialog, and where it goes.
-    fn compose(
+    pub(super) fn compose(
         &mut self,
         id: DialogId,
         method: Method,
@@ -442,8 +388,14 @@ impl Endpoint {
         if makes_target(&request.method) && headers.get(Name::Contact).is_none() {
             request.headers.push(Name::Contact, &call.dialog.contact);
         }
+        if let Some(body) = body.as_ref().filter(|_| request.method == Method::Invite) {
+            call.session.body = Some(body.clone());
+        }
         let defaults = Defaults::of_request(&request.method, true);
         finish_request(&mut request, headers, body, defaults, &self.config.identity);
+        if matches!(request.method, Method::Invite | Method::Update) {
+            call.session.offer(&mut request.headers, false);
+        }
         Some((request, hop))
     }
 }
@@ -457,12 +409,16 @@ fn makes_target(method: &Method) -> bool {
 }
 
 fn hop_of(call: &Call) -> Hop {
-    let uri = call.dialog.next_hop();
+    // A call that was sent past its target stays on that way, unless proxies asked to stay in between.
+    let detour = call.next_hop.as_ref().filter(|_| !call.dialog.has_route());
+    let uri = detour.cloned().unwrap_or_else(|| call.dialog.next_hop());
     let transport = match &call.path {
         Some(path) if !uri.params().has("transport") => Some(path.transport),
         _ => call.transport.filter(|_| !uri.params().has("transport")),
     };
-    Hop { uri, transport, pinned: call.path.filter(|_| call.pinned), prefer: call.path }
+    // Its name is not looked up again: it might lead to another server than the one that has the call.
+    let pinned = call.path.filter(|_| call.pinned || detour.is_some());
+    Hop { uri, transport, pinned, prefer: call.path }
 }
 
 /// The dialog a 2xx of another fork makes.

@@ -18,6 +18,7 @@ impl Endpoint {
 
     /// Answers the INVITE of an incoming call: 1xx, 2xx or a refusal.
     pub(crate) fn answer_invite(&mut self, now: Instant, id: DialogId, content: Content) {
+        let Some(content) = self.or_wait(id, content) else { return };
         let Some(call) = self.calls.get_mut(&id) else { return };
         let Stage::Ringing { tx, request } = &call.stage else { return };
         let (tx, request) = (*tx, request.clone());
@@ -26,12 +27,14 @@ impl Endpoint {
         }
         let status = content.status;
         let response = self.compose_invite_response(id, &request, content);
-        let Some(response) = response else { return };
+        let Some(mut response) = response else { return };
+        self.number_provisional(id, &mut response);
         if !self.transactions.respond(now, tx, &response) {
             return;
         }
         match status {
-            ..200 => {}
+            100 => {}
+            ..200 => self.await_prack(now, id, response.to_bytes()),
             200..300 => {
                 if let Some(call) = self.calls.get_mut(&id) {
                     call.stage = Stage::Up;
@@ -43,12 +46,13 @@ impl Endpoint {
                 if let Some(path) = self.calls.get(&id).and_then(|c| c.path) {
                     self.await_ack(now, id, cseq, response.to_bytes(), path);
                 }
+                self.start_session(now, id);
             }
             _ => self.end_call(now, id, DialogEvent::Terminated(Ended::ByUs)),
         }
     }
 
-    fn compose_invite_response(
+    pub(super) fn compose_invite_response(
         &mut self,
         id: DialogId,
         request: &Request,
@@ -72,7 +76,11 @@ impl Endpoint {
         if status > 100 && std::mem::replace(&mut call.told_accept, true) {
             defaults = defaults.without_accept();
         }
+        if let Some(body) = body.as_ref().filter(|_| (101..300).contains(&status)) {
+            call.session.body = Some(body.clone());
+        }
         finish_response(&mut response, &headers, body, defaults, &self.config.identity);
+        Self::answer_session(call, request, &mut response);
         Some(response)
     }
 
@@ -96,9 +104,15 @@ impl Endpoint {
             {
                 response.headers.push(Name::Contact, &call.dialog.contact);
             }
+            if let Some(body) = body.as_ref().filter(|_| request.method == Method::Invite) {
+                call.session.body = Some(body.clone());
+            }
         }
         let defaults = Defaults::of_response(&request.method, status, in_dialog);
         finish_response(&mut response, &headers, body, defaults, &self.config.identity);
+        if let Some(call) = dialog.and_then(|d| self.calls.get_mut(&d)) {
+            Self::answer_session(call, &request, &mut response);
+        }
         if !self.transactions.respond(now, tx, &response) || status < 200 {
             return;
         }
@@ -125,15 +139,17 @@ impl Endpoint {
             call.reinvite_in = None;
         }
         if !response.is_success() || !matches!(request.method, Method::Invite | Method::Update) {
-            return;
+            return self.next_reinvite(now, dialog);
         }
         call.dialog.refresh_target(&request.headers);
+        self.start_session(now, dialog);
         if request.method == Method::Invite {
             let cseq = request.headers.cseq().map_or(0, |c| c.number);
             if let Some(path) = path {
                 self.await_ack(now, dialog, cseq, response.to_bytes(), path);
             }
         }
+        self.next_reinvite(now, dialog);
     }
 
     /// In-dialog requests go straight back to where the peer's messages come from.
@@ -195,8 +211,10 @@ impl Endpoint {
         // Odd numbers are incoming calls, even ones the owner's.
         let id = DialogId(self.next_serial() * 2 + 1);
         let tx = self.transactions.open_server(now, &request, path, User::IncomingCall(id));
-        let mut call = Call::new(dialog, Stage::Ringing { tx, request: request.clone() });
+        let stage = Stage::Ringing { tx, request: request.clone() };
+        let mut call = Call::new(dialog, stage, self.config.session);
         call.path = Some(path);
+        call.reliable = self.goes_reliably(&request);
         call.merge_key = Some(merge_key);
         let info = call.info();
         self.add_call(id, call);
@@ -257,8 +275,9 @@ impl Endpoint {
         call.unacked = None;
         let bye = call.bye_after_ack.take();
         self.event(id, DialogEvent::Acked(ack));
-        if let Some(headers) = bye {
-            self.send_bye(now, id, &headers);
+        match bye {
+            Some(headers) => self.send_bye(now, id, &headers),
+            None => self.next_reinvite(now, id),
         }
     }
 
@@ -279,14 +298,16 @@ impl Endpoint {
             }
         }
         call.path = Some(path);
+        if matches!(request.method, Method::Invite | Method::Update)
+            && let Some(headers) = self.refuses_session(&request)
+        {
+            return self.refuse_new(now, &request, path, 422, "", &headers);
+        }
         match request.method {
             Method::Bye => self.on_bye(now, id, request, path),
             Method::Invite => self.on_reinvite(now, id, request, path),
             Method::Options => self.refuse_new(now, &request, path, 200, "", &Headers::new()),
-            Method::Prack => {
-                self.refuse_new(now, &request, path, 200, "", &Headers::new());
-                self.event(id, DialogEvent::Prack(request));
-            }
+            Method::Prack => self.on_prack(now, id, request, path),
             Method::Update | Method::Info | Method::Refer | Method::Notify | Method::Message => {
                 self.hand_over(now, id, request, path);
             }

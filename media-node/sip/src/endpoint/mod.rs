@@ -13,6 +13,9 @@ mod inbound;
 mod invite_client;
 mod invite_server;
 mod outbound;
+mod reinvite;
+mod reliable;
+mod session_timer;
 mod types;
 
 use std::collections::{HashMap, VecDeque};
@@ -24,7 +27,8 @@ use bytes::Bytes;
 use slab::Slab;
 
 pub(crate) use config::EndpointConfig;
-pub use config::{Advertise, Identity, Limits, Timers};
+pub use config::{Advertise, Identity, Limits, Rport, RportServer, Timers};
+pub use session_timer::{LEAST_INTERVAL, SessionTimers};
 pub use types::{
     Body, DialogEvent, DialogId, DialogInfo, Ended, Failure, InDialog, InviteSpec, OutOfDialog,
     Reply, RequestError, RequestId,
@@ -70,6 +74,19 @@ pub(crate) enum Output {
     Info { id: DialogId, info: Box<DialogInfo> },
     /// Result of a command given with this token.
     Reply { token: Token, result: Result<Box<Reply>, RequestError> },
+}
+
+/// Settings of a stack that may change while it runs.
+#[derive(Clone, Debug)]
+pub struct Tuning {
+    /// What the stack says of itself.
+    pub identity: Identity,
+    /// Session timers of calls from now on.
+    pub session: SessionTimers,
+    /// See [`Limits::requests_per_second`].
+    pub requests_per_second: u32,
+    /// See [`Rport`].
+    pub rport: Rport,
 }
 
 /// What a transaction is for.
@@ -150,6 +167,18 @@ impl Endpoint {
     /// When `handle_timeout` must next be called.
     pub(crate) fn next_timeout(&self) -> Option<Instant> {
         [self.transactions.next_timeout(), self.call_timers.next()].into_iter().flatten().min()
+    }
+
+    /// Takes on other settings; what is bound stays.
+    pub(crate) fn retune(&mut self, tuning: Tuning) {
+        let Tuning { identity, session, requests_per_second, rport } = tuning;
+        self.config.identity = identity;
+        self.config.session = session;
+        self.config.rport = rport;
+        if self.config.limits.requests_per_second != requests_per_second {
+            self.config.limits.requests_per_second = requests_per_second;
+            self.rate = RateLimit::new(requests_per_second);
+        }
     }
 
     /// Live dialogs and transactions.

@@ -1,5 +1,6 @@
 //! Getting a request onto the wire: next hop, address, `Via`.
 
+use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
@@ -9,6 +10,9 @@ use super::{Endpoint, Output, Token, User};
 use crate::message::{Name, Request};
 use crate::transport::{Path, Transport};
 use crate::uri::{Scheme, Uri};
+
+/// Addresses of one next hop tried at most.
+const MAX_ADDRESSES: usize = 16;
 
 /// What waits for a name to be resolved.
 #[derive(Debug)]
@@ -69,7 +73,7 @@ impl Endpoint {
         self.outputs.push_back(Output::Resolve { token, host, port, transport });
     }
 
-    /// The answer to [`Output::Resolve`]; the first usable address is taken.
+    /// The answer to [`Output::Resolve`]; the first usable address is taken, the others stand by.
     pub(crate) fn handle_resolved(
         &mut self,
         now: Instant,
@@ -77,18 +81,17 @@ impl Endpoint {
         found: &[(Transport, SocketAddr)],
     ) {
         let Some(unsent) = self.unsent.remove(&token) else { return };
-        let usable = found.iter().find_map(|(transport, remote)| {
-            Some((*transport, *remote, self.listener(*transport, *remote)?))
+        let usable = found.iter().filter_map(|(transport, remote)| {
+            let local = self.listener(*transport, *remote)?;
+            Some(Path { transport: *transport, local, remote: *remote, connection: None })
         });
-        let path = usable.map(|(transport, remote, local)| Path {
-            transport,
-            local,
-            remote,
-            connection: None,
-        });
+        let mut usable: VecDeque<Path> = usable.take(MAX_ADDRESSES).collect();
+        let path = usable.pop_front();
         match (unsent, path) {
             (Unsent::Exchange(id), Some(path)) => {
-                let path = self.exchange(id).map_or(path, |e| with_connection(path, e.hop.prefer));
+                let Some(exchange) = self.exchange_mut(id) else { return };
+                exchange.alternatives = usable;
+                let path = with_connection(path, exchange.hop.prefer);
                 self.launch(now, id, path);
             }
             (Unsent::Exchange(id), None) => {
@@ -134,7 +137,7 @@ impl Endpoint {
             .next()
     }
 
-    fn launch(&mut self, now: Instant, id: ExchangeId, path: Path) {
+    pub(super) fn launch(&mut self, now: Instant, id: ExchangeId, path: Path) {
         let Some(request) = self.exchange(id).map(|e| e.request.clone()) else { return };
         let request = self.with_via(request, &path);
         let tx = self.transactions.send_request(now, request, path, Self::user_of(id));
@@ -179,9 +182,10 @@ impl Endpoint {
             IpAddr::V4(ip) => ip.to_string(),
             IpAddr::V6(ip) => format!("[{ip}]"),
         };
+        let rport = if self.config.rport.client { "rport;" } else { "" };
         request.headers.push(
             Name::Via,
-            format!("SIP/2.0/{} {host}{port};rport;branch={branch}", path.transport),
+            format!("SIP/2.0/{} {host}{port};{rport}branch={branch}", path.transport),
         );
         request
     }

@@ -79,6 +79,10 @@ pub struct InviteSpec {
     pub credentials: Option<Arc<dyn Authorizer>>,
     /// Acknowledge a 2xx at once. False: the owner sends [`crate::stack::Dialog::ack`] with its answer.
     pub auto_ack: bool,
+    /// Session interval to offer instead of the stack's, seconds; 0 offers none.
+    pub session_expires: Option<u32>,
+    /// Refresh the session by UPDATE instead of re-INVITE; `None` as the stack does.
+    pub refresh_by_update: Option<bool>,
 }
 
 impl InviteSpec {
@@ -98,6 +102,8 @@ impl InviteSpec {
             body: None,
             credentials: None,
             auto_ack: true,
+            session_expires: None,
+            refresh_by_update: None,
         }
     }
 }
@@ -265,7 +271,8 @@ pub enum DialogEvent {
     Message(InDialog),
     /// PRACK, answered 200 by the stack when it matches; shown for its body.
     Prack(Arc<Request>),
-    /// Our re-INVITE ended. 491 is not retried by the stack.
+    /// Our re-INVITE ended. One that met the peer's (491) was sent again before that is said. Refreshes of the session
+    /// that the stack sends by itself are told only when the peer accepts them, for its description.
     ReinviteDone(Result<Box<Response>, Failure>),
     /// The dialog is over for a reason none of the above told.
     Terminated(Ended),
@@ -274,12 +281,14 @@ pub enum DialogEvent {
 /// Why a dialog ended without a word of the peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ended {
-    /// No ACK for our 2xx within 64 x T1; BYE was sent (RFC 3261 §13.3.1.4).
+    /// No ACK for our 2xx within 64 x T1; BYE was sent (RFC 3261 §13.3.1.4). Or no PRACK; the call was refused.
     NoAck,
     /// A request in the dialog was answered 408, 481 or not at all (RFC 3261 §12.2.1.2).
     PeerGone,
     /// Our BYE, CANCEL or refusal is through.
     ByUs,
+    /// The session timer ran out; BYE was sent (RFC 4028 §10).
+    SessionExpired,
     /// The connection to the peer is lost and cannot be opened again.
     Transport,
     /// The stack is stopping.

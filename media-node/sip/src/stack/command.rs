@@ -5,6 +5,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::handles::InfoCell;
 use crate::endpoint::{
     Body, Content, DialogEvent, DialogId, InviteSpec, OutOfDialog, Reply, RequestError, RequestId,
+    Tuning,
 };
 use crate::message::{Headers, Method, Response};
 
@@ -37,6 +38,8 @@ pub(crate) enum Command {
         id: DialogId,
         command: DialogCommand,
     },
+    /// Other settings.
+    Retune(Box<Tuning>),
     Stop,
 }
 
@@ -71,6 +74,11 @@ pub(crate) enum DialogCommand {
     },
     /// Send to where the peer's messages come from, whatever its Contact says.
     Pin,
+    /// Another session interval than the stack's.
+    Session {
+        seconds: u32,
+        by_update: Option<bool>,
+    },
     /// The handle was dropped: end the dialog as its state demands.
     Drop,
 }

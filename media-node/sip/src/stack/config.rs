@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::tls::Tls;
-use crate::endpoint::{Advertise, Identity, Limits, Timers};
+use crate::endpoint::{Advertise, Identity, Limits, Rport, SessionTimers, Timers};
 use crate::transport::{Path, Transport};
 
 /// Configuration of one [`super::Stack`]: one SIP profile.
@@ -15,6 +15,8 @@ pub struct StackConfig {
     pub listen: Vec<(Transport, SocketAddr)>,
     /// Transaction timers.
     pub timers: Timers,
+    /// Session timers (RFC 4028).
+    pub session: SessionTimers,
     /// What the stack says of itself.
     pub identity: Identity,
     /// Bounds.
@@ -27,8 +29,8 @@ pub struct StackConfig {
     pub advertise: Option<Arc<dyn Advertise>>,
     /// Finds the addresses of host names. `None`: the system's resolver.
     pub resolver: Option<Arc<dyn Resolve>>,
-    /// When responses go to the source port although the request did not ask (RFC 3581).
-    pub force_rport: bool,
+    /// When responses go to where the request came from (RFC 3581).
+    pub rport: Rport,
 }
 
 impl StackConfig {
@@ -37,13 +39,14 @@ impl StackConfig {
         Self {
             listen,
             timers: Timers::default(),
+            session: SessionTimers::default(),
             identity: Identity::default(),
             limits: Limits::default(),
             tls: None,
             trace: None,
             advertise: None,
             resolver: None,
-            force_rport: false,
+            rport: Rport::default(),
         }
     }
 }

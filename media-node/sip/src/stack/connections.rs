@@ -7,7 +7,7 @@ use bytes::Bytes;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 
-use super::tcp::{self, StreamEvent, StreamLimits, WRITE_QUEUE};
+use super::tcp::{self, Peer, StreamEvent, StreamLimits, WRITE_QUEUE};
 use super::tls::Tls;
 use crate::transaction::TxId;
 use crate::transport::{ConnectionId, Path, Transport};
@@ -30,7 +30,12 @@ pub(super) struct Connections {
     tls: Option<Tls>,
     max: usize,
     next: u64,
+    /// Names that were looked up, by the address they led to: TLS asks for its peer by name.
+    names: HashMap<SocketAddr, String>,
 }
+
+/// Names kept at most; beyond, all are forgotten, and learnt anew by the next lookups.
+const MAX_NAMES: usize = 4096;
 
 impl Connections {
     pub(super) fn new(
@@ -39,7 +44,24 @@ impl Connections {
         tls: Option<Tls>,
         max: usize,
     ) -> Self {
-        Self { table: HashMap::new(), by_remote: HashMap::new(), events, limits, tls, max, next: 0 }
+        Self {
+            table: HashMap::new(),
+            by_remote: HashMap::new(),
+            events,
+            limits,
+            tls,
+            max,
+            next: 0,
+            names: HashMap::new(),
+        }
+    }
+
+    /// This address belongs to a host that was looked up.
+    pub(super) fn name(&mut self, remote: SocketAddr, host: &str) {
+        if self.names.len() >= MAX_NAMES {
+            self.names.clear();
+        }
+        self.names.insert(remote, host.to_owned());
     }
 
     fn add(
@@ -128,7 +150,9 @@ impl Connections {
         }
         let (id, writes) = self.add(path.transport, path.local, path.remote, true);
         let tls = self.tls_for(path.transport);
-        tokio::spawn(tcp::open(id, path.remote, tls, self.limits, writes, self.events.clone()));
+        let name = self.names.get(&path.remote).cloned();
+        let peer = Peer { remote: path.remote, tls, name };
+        tokio::spawn(tcp::open(id, peer, self.limits, writes, self.events.clone()));
         Ok(id)
     }
 

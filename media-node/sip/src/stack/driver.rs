@@ -46,7 +46,11 @@ enum Waiting {
 }
 
 /// An answered lookup.
-pub(super) type Resolved = (Token, Vec<(Transport, std::net::SocketAddr)>);
+pub(super) struct Resolved {
+    token: Token,
+    host: String,
+    found: Vec<(Transport, std::net::SocketAddr)>,
+}
 
 pub(super) struct Driver {
     pub(super) endpoint: Endpoint,
@@ -101,10 +105,7 @@ impl Driver {
                     }
                 },
                 Some(event) = self.streams.recv() => self.on_stream(event),
-                Some((token, found)) = self.resolved.recv() => {
-                    self.state.lookups = self.state.lookups.saturating_sub(1);
-                    self.endpoint.handle_resolved(Instant::now(), token, &found);
-                }
+                Some(resolved) = self.resolved.recv() => self.on_resolved(&resolved),
                 () = &mut sleep => self.endpoint.handle_timeout(Instant::now()),
             }
         }
@@ -155,7 +156,13 @@ impl Driver {
                 self.endpoint.handle_bytes(now, path, &bytes);
             }
             StreamEvent::Closed { id, reason } => {
+                let path = self.connections.path(id);
                 let (failed, remote) = self.connections.closed(id);
+                if let Some(path) = path
+                    && self.incoming.try_send(Incoming::Disconnected(path)).is_err()
+                {
+                    tracing::debug!(peer = %path.remote, "nobody told of a lost connection: queue full");
+                }
                 for tx in failed {
                     if let Some(remote) = remote {
                         self.endpoint.handle_send_failure(now, tx, remote, &reason);
@@ -191,6 +198,7 @@ impl Driver {
             Command::Respond { id, content } => self.endpoint.answer_request(now, id, content),
             Command::Adopt { id, events } => self.adopt(id, events),
             Command::Dialog { id, command } => self.on_dialog_command(now, id, command),
+            Command::Retune(tuning) => self.endpoint.retune(*tuning),
             Command::Stop => self.stop(),
         }
     }
@@ -212,6 +220,9 @@ impl Driver {
                 self.endpoint.request_in_dialog(now, id, token, method, &headers, body);
             }
             DialogCommand::Pin => self.endpoint.pin_to_source(id),
+            DialogCommand::Session { seconds, by_update } => {
+                self.endpoint.set_session(id, seconds, by_update)
+            }
             DialogCommand::Drop => {
                 self.endpoint.release(now, id);
                 self.state.owners.remove(&id);
@@ -310,15 +321,25 @@ impl Driver {
             return;
         }
         self.state.lookups += 1;
-        let lookup = self.resolver.resolve(host, port, transport);
+        let lookup = self.resolver.resolve(host.clone(), port, transport);
         let answers = self.resolved_tx.clone();
         tokio::spawn(async move {
             let found = match tokio::time::timeout(DEADLINE, lookup).await {
                 Ok(Ok(found)) => found,
                 Ok(Err(_)) | Err(_) => Vec::new(),
             };
-            let _ = answers.send((token, found)).await;
+            let _ = answers.send(Resolved { token, host, found }).await;
         });
+    }
+
+    fn on_resolved(&mut self, resolved: &Resolved) {
+        self.state.lookups = self.state.lookups.saturating_sub(1);
+        for (transport, remote) in &resolved.found {
+            if *transport == Transport::Tls {
+                self.connections.name(*remote, &resolved.host);
+            }
+        }
+        self.endpoint.handle_resolved(Instant::now(), resolved.token, &resolved.found);
     }
 
     fn refuse_call(&mut self, now: Instant, id: DialogId) {

@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::command::{Command, DialogCommand};
 use crate::endpoint::{
     Body, Content, DialogEvent, DialogId, DialogInfo, InviteSpec, OutOfDialog, Reply, RequestError,
-    RequestId,
+    RequestId, Tuning,
 };
 use crate::message::{Headers, Method, Request, Response};
 use crate::transport::{Path, Transport};
@@ -69,6 +69,11 @@ impl Stack {
         answer.await.unwrap_or(Err(RequestError::Stopped))
     }
 
+    /// Takes on other settings, for what happens from now on; addresses stay bound.
+    pub fn retune(&self, tuning: Tuning) {
+        self.post(Command::Retune(Box::new(tuning)));
+    }
+
     /// Ends all dialogs (BYE, CANCEL, 503), lets transactions finish briefly and closes the sockets.
     pub fn stop(&self) {
         self.post(Command::Stop);
@@ -87,6 +92,8 @@ pub enum Incoming {
     Invite(IncomingInvite),
     /// Anything else: REGISTER, MESSAGE, SUBSCRIBE, PUBLISH, NOTIFY, REFER, OPTIONS, INFO...
     Request(IncomingRequest),
+    /// A connection is gone, and with it the way to whoever was at its other end.
+    Disconnected(Path),
 }
 
 /// An INVITE that nobody has answered yet. The stack has sent nothing; after 200 ms it sends 100 by
@@ -219,6 +226,12 @@ impl Dialog {
     /// and route say: the peer is behind NAT.
     pub fn pin_to_source(&self) {
         self.post(DialogCommand::Pin);
+    }
+
+    /// The session interval of this call instead of the stack's, seconds (0: none of ours), and whether to refresh it by
+    /// UPDATE. For calls received, before the answer.
+    pub fn set_session_expires(&self, seconds: u32, by_update: Option<bool>) {
+        self.post(DialogCommand::Session { seconds, by_update });
     }
 
     /// 1xx to the caller.

@@ -22,16 +22,18 @@ use tokio::sync::mpsc;
 
 use connections::Connections;
 use driver::Driver;
-use resolve::SystemResolver;
 use udp::Udp;
 
 use crate::endpoint::{Endpoint, EndpointConfig};
 use crate::token::Tokens;
 
-pub use crate::endpoint::{Advertise, Identity, Limits, Timers};
+pub use crate::endpoint::{
+    Advertise, Identity, LEAST_INTERVAL, Limits, Rport, RportServer, SessionTimers, Timers, Tuning,
+};
 pub use config::{Direction, Resolve, ResolveFuture, StackConfig, Trace};
 pub use handles::{Dialog, Incoming, IncomingInvite, IncomingRequest, Stack};
-pub use tls::{Tls, TlsError};
+pub use resolve::{DnsOptions, DnsResolver};
+pub use tls::{Tls, TlsError, TlsOptions, VerifyPolicy};
 
 pub use crate::endpoint::{
     Body, DialogEvent, DialogId, DialogInfo, Ended, Failure, InDialog, InviteSpec, OutOfDialog,
@@ -77,10 +79,11 @@ impl Stack {
             EndpointConfig {
                 listening: listening.clone(),
                 timers: config.timers,
+                session: config.session,
                 identity: config.identity,
                 limits,
                 advertise: config.advertise,
-                force_rport: config.force_rport,
+                rport: config.rport,
             },
             Tokens::random(),
         );
@@ -105,7 +108,9 @@ impl Stack {
             resolved,
             resolved_tx,
             incoming,
-            resolver: config.resolver.unwrap_or_else(|| Arc::new(SystemResolver)),
+            resolver: config
+                .resolver
+                .unwrap_or_else(|| Arc::new(DnsResolver::new(DnsOptions::default()))),
             trace: config.trace,
             dialog_queue,
             state: driver::State::default(),

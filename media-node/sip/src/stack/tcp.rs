@@ -71,16 +71,22 @@ async fn accept(
     }
 }
 
-/// Opens a connection, over TLS when given, and serves it.
+/// Whom to connect to, over TLS when given, and by what name it was dialled.
+pub(super) struct Peer {
+    pub(super) remote: SocketAddr,
+    pub(super) tls: Option<Tls>,
+    pub(super) name: Option<String>,
+}
+
+/// Opens a connection and serves it.
 pub(super) async fn open(
     id: ConnectionId,
-    remote: SocketAddr,
-    tls: Option<Tls>,
+    peer: Peer,
     limits: StreamLimits,
     writes: mpsc::Receiver<Bytes>,
     events: mpsc::Sender<StreamEvent>,
 ) {
-    let opened = timeout(CONNECT_TIMEOUT, connect(remote, tls)).await;
+    let opened = timeout(CONNECT_TIMEOUT, connect(peer)).await;
     match opened {
         Ok(Ok(wire)) => {
             if events.send(StreamEvent::Opened { id }).await.is_ok() {
@@ -92,11 +98,15 @@ pub(super) async fn open(
     }
 }
 
-async fn connect(remote: SocketAddr, tls: Option<Tls>) -> io::Result<Box<dyn Wire>> {
+async fn connect(peer: Peer) -> io::Result<Box<dyn Wire>> {
+    let Peer { remote, tls, name } = peer;
     let stream = TcpStream::connect(remote).await?;
     let _ = stream.set_nodelay(true);
     Ok(match tls {
-        Some(tls) => Box::new(tls.connector().connect(Tls::name_of(remote.ip()), stream).await?),
+        Some(tls) => {
+            let name = Tls::name_of(remote.ip(), name);
+            Box::new(tls.connector().connect(name, stream).await?)
+        }
         None => Box::new(stream),
     })
 }

@@ -259,9 +259,11 @@ pub(super) fn global(sofia: &Sofia, words: &[&str]) -> String {
                 .contains(&what.to_ascii_lowercase().as_str()) =>
         {
             let on = crate::text::is_true(word);
-            if what.eq_ignore_ascii_case("siptrace") {
-                for profile in sofia.profiles() {
-                    profile.trace.set(on);
+            for profile in sofia.profiles() {
+                match what.to_ascii_lowercase().as_str() {
+                    "siptrace" => profile.trace.set(on),
+                    "standby" => profile.pause(on),
+                    _ => {}
                 }
             }
             format!("+OK Global {} {}", what.to_ascii_lowercase(), if on { "on" } else { "off" })

@@ -1,6 +1,7 @@
 //! API commands about SIP: `sofia …` and the lookups of registrations and gateways.
 
 mod command;
+pub mod json;
 mod lookup;
 mod status;
 mod xml;
@@ -88,6 +89,7 @@ async fn sofia(call: ApiCall) -> String {
     match verb.to_ascii_lowercase().as_str() {
         "help" => USAGE.into(),
         "status" => status::run(&sofia, rest),
+        "jsonstatus" => format!("{}\n", json::print(&json::status(&sofia, true))),
         "xmlstatus" => xml::run(&sofia, rest),
         "profile" => command::profile(&sofia, rest).await,
         "global" => command::global(&sofia, rest),

@@ -8,9 +8,10 @@ use std::time::Instant;
 use sip::registrar::Binding;
 use sip::stack::Transport;
 
+use super::super::Sofia;
 use super::super::gateway::Gateway;
 use super::super::profile::Profile;
-use super::super::{Sofia, settings::DtmfType};
+use super::super::settings::{DtmfType, External};
 use super::LINE;
 use crate::clock;
 
@@ -244,7 +245,7 @@ pub(super) fn profile_facts(
         facts.push(("Alias Of", "alias-of", profile.name.clone()));
     }
     facts.extend([
-        ("Auto-NAT", "auto-nat", "false".to_owned()),
+        ("Auto-NAT", "auto-nat", matches!(settings.ext_sip, External::AutoNat(_)).to_string()),
         ("DBName", "db-name", text("dbname", &format!("sofia_reg_{}", profile.name))),
         ("Pres Hosts", "pres-hosts", text("presence-hosts", "")),
         ("Dialplan", "dialplan", settings.dialplan.clone()),
@@ -257,8 +258,10 @@ pub(super) fn profile_facts(
     facts.extend(settings.ext_sip_ip.map(|ip| ("Ext-SIP-IP", "ext-sip-ip", ip.to_string())));
     let plain = profile.stack.listening().iter().filter(|(t, _)| *t != Transport::Tls);
     let transports = plain.map(|(t, _)| t.as_param()).collect::<Vec<_>>().join(",");
-    let maddr =
-        settings.ext_sip_ip.map(|_| format!(";maddr={}", settings.sip_ip)).unwrap_or_default();
+    let maddr = match settings.url_ip() == settings.sip_ip {
+        true => String::new(),
+        false => format!(";maddr={}", settings.sip_ip),
+    };
     let dtmf = match settings.dtmf_type {
         DtmfType::Rfc2833 => "rfc2833",
         DtmfType::Info => "info",
@@ -332,7 +335,7 @@ fn registrations(profile: &Profile, fits: impl Fn(&Binding) -> bool) -> String {
             ("Agent:", binding.user_agent.clone()),
             ("Status:", status_text(binding, "EXP", "EXPSECS")),
             ("Ping-Status:", reachability(profile, binding).into()),
-            ("Ping-Time:", "0.00".into()),
+            ("Ping-Time:", format!("{:.2}", ping_ms_of(profile, binding))),
             ("Host:", host.clone()),
             ("IP:", binding.network_ip.clone()),
             ("Port:", binding.network_port.to_string()),
@@ -353,7 +356,17 @@ fn registrations(profile: &Profile, fits: impl Fn(&Binding) -> bool) -> String {
 
 /// What keep-alives say of a contact.
 pub(super) fn reachability(profile: &Profile, binding: &Binding) -> &'static str {
-    if profile.unreachable.lock().contains(&binding.contact) { "Unreachable" } else { "Reachable" }
+    let pings = profile.pings.lock();
+    match pings.get(&binding.contact).is_none_or(|ping| ping.reachable) {
+        true => "Reachable",
+        false => "Unreachable",
+    }
+}
+
+/// Round trip of a contact's last keep-alive, ms.
+pub(super) fn ping_ms_of(profile: &Profile, binding: &Binding) -> f64 {
+    let pings = profile.pings.lock();
+    pings.get(&binding.contact).map_or(0.0, |ping| ping.time.as_secs_f64() * 1000.0)
 }
 
 /// `Registered(UDP)(unknown) EXP(2024-05-01 12:00:00) EXPSECS(118)`.

@@ -56,6 +56,19 @@ impl SofiaLeg {
         channel.hangup(Cause::ORIGINATOR_CANCEL);
     }
 
+    /// UPDATE: with a description like a re-INVITE, without one it only says that the peer is still there.
+    fn on_update(&mut self, channel: &Arc<Channel>, update: &InDialog) -> LegEvent {
+        if !update.request.body.is_empty() {
+            return self.on_reinvite(channel, update);
+        }
+        if let Some(dialog) = &self.dialog {
+            let mut headers = Headers::new();
+            headers.push(Name::Contact, self.contact_in_dialog());
+            dialog.respond(update.id, 200, "OK", headers, None);
+        }
+        LegEvent::Other
+    }
+
     pub(super) fn on_reinvite(&mut self, channel: &Arc<Channel>, offer: &InDialog) -> LegEvent {
         channel.fire_custom("sofia::reinvite", |_| {}, |_| {});
         let sdp = sdp_of(&offer.request.body, offer.request.headers.get(Name::ContentType));
@@ -245,9 +258,8 @@ impl SofiaLeg {
                 self.on_bye(channel, &request);
                 LegEvent::Other
             }
-            DialogEvent::Reinvite(offer) | DialogEvent::Update(offer) => {
-                self.on_reinvite(channel, &offer)
-            }
+            DialogEvent::Reinvite(offer) => self.on_reinvite(channel, &offer),
+            DialogEvent::Update(update) => self.on_update(channel, &update),
             DialogEvent::Info(info) => self.on_info(channel, &info),
             DialogEvent::Refer(refer) => self.on_refer(channel, &refer),
             DialogEvent::Notify(request) => {
@@ -290,7 +302,7 @@ impl SofiaLeg {
                 channel.hangup(match ended {
                     Ended::NoAck => Cause::PROTOCOL_ERROR,
                     Ended::PeerGone | Ended::Transport => Cause::NORMAL_TEMPORARY_FAILURE,
-                    Ended::ByUs | Ended::Stopped => Cause::NORMAL_CLEARING,
+                    Ended::ByUs | Ended::Stopped | Ended::SessionExpired => Cause::NORMAL_CLEARING,
                 });
                 LegEvent::Other
             }

@@ -152,6 +152,9 @@ impl SofiaLeg {
         let sdp = self.local_description(channel)?;
         let headers = self.reply_headers(channel, false);
         let Some(dialog) = &self.dialog else { return Err(Cause::WRONG_CALL_STATE) };
+        if let Some(seconds) = session_interval(channel, self.profile.session_expires()) {
+            dialog.set_session_expires(seconds, refreshes_by_update(channel));
+        }
         dialog.answer(headers, Some(Body::sdp(sdp)));
         self.progress = Progress::Answered;
         channel.mark_answered();
@@ -185,6 +188,24 @@ impl SofiaLeg {
         self.progress = self.progress.max(Progress::Ringing);
         self.show_local_tag(channel);
     }
+}
+
+/// Session interval behind NAT, seconds: refreshes keep the way in open.
+const NAT_INTERVAL: u32 = 90;
+
+/// The session interval of a call, where it is not the profile's.
+pub(super) fn session_interval(channel: &Channel, of_profile: u32) -> Option<u32> {
+    let own = channel
+        .var("sofia_session_timeout")
+        .and_then(|text| u32::try_from(crate::text::int(&text)).ok());
+    let natted = || channel.is_true("sip_nat_detected").then_some(NAT_INTERVAL);
+    let by_update = channel.var("sip_update_refresher").map(|_| of_profile);
+    own.or_else(natted).or(by_update)
+}
+
+/// Whether the session is refreshed by UPDATE, where the channel says so.
+pub(super) fn refreshes_by_update(channel: &Channel) -> Option<bool> {
+    channel.is_true("sip_update_refresher").then_some(true)
 }
 
 fn first(choices: &[String]) -> String {

@@ -4,6 +4,7 @@ mod actions;
 mod dialog;
 mod inbound;
 mod outbound;
+mod redirect;
 
 pub use dialog::replaced_call;
 
@@ -63,6 +64,10 @@ enum Side {
     Outbound {
         invite: Option<Box<InviteSpec>>,
         gateway: Option<Arc<super::Gateway>>,
+        /// The INVITE as sent, until it is answered: a redirection sends it elsewhere.
+        again: Option<Box<InviteSpec>>,
+        /// Redirections followed.
+        redirects: u8,
     },
 }
 
@@ -104,7 +109,8 @@ impl SofiaLeg {
         audio: Audio,
         gateway: Option<Arc<super::Gateway>>,
     ) -> Self {
-        let side = Side::Outbound { invite: Some(Box::new(invite)), gateway };
+        let invite = Some(Box::new(invite));
+        let side = Side::Outbound { invite, gateway, again: None, redirects: 0 };
         Self {
             profile,
             dialog: None,

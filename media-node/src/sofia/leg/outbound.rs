@@ -16,7 +16,7 @@ impl SofiaLeg {
     pub(super) fn start_outbound(&mut self, channel: &Arc<Channel>) -> Result<(), Cause> {
         self.count();
         self.profile.counters.calls_out.fetch_add(1, Ordering::Relaxed);
-        let Side::Outbound { invite, gateway } = &mut self.side else { return Ok(()) };
+        let Side::Outbound { invite, gateway, again, .. } = &mut self.side else { return Ok(()) };
         if let Some(gateway) = gateway {
             gateway.counters.calls_out.fetch_add(1, Ordering::Relaxed);
         }
@@ -43,6 +43,9 @@ impl SofiaLeg {
         };
         crate::sofia::outbound::finish_headers(channel, &self.profile, &mut spec);
         spec.body = Some(Body::sdp(sdp));
+        let interval = super::inbound::session_interval(channel, self.profile.session_expires());
+        spec.session_expires = interval;
+        spec.refresh_by_update = super::inbound::refreshes_by_update(channel);
         channel.set_vars([
             ("sip_outgoing_contact_uri", spec.contact.to_string()),
             ("sip_req_uri", variables::user_at_host(&spec.request_uri)),
@@ -52,6 +55,7 @@ impl SofiaLeg {
             ("recovery_profile_name", self.profile.name.clone()),
             ("sofia_profile_url", self.profile.url()),
         ]);
+        *again = Some(spec.clone());
         let (dialog, events) = self.profile.stack.invite(*spec);
         self.dialog = Some(dialog);
         self.events = Some(events);
@@ -120,7 +124,10 @@ impl SofiaLeg {
                 }
                 LegEvent::Other
             }
-            _ if response.status == 183 && self.profile.settings.load().ignore_183_nosdp => {
+            _ if response.status == 183
+                && (self.profile.settings.load().ignore_183_nosdp
+                    || channel.is_true("sip_ignore_183nosdp")) =>
+            {
                 LegEvent::Other
             }
             _ if matches!(response.status, 180 | 182 | 183) => {
@@ -149,12 +156,21 @@ impl SofiaLeg {
             return LegEvent::Other;
         }
         self.progress = Progress::Answered;
+        if let Side::Outbound { again, .. } = &mut self.side {
+            *again = None;
+        }
         channel.mark_answered();
         channel.set_var("endpoint_disposition", "ANSWER");
         LegEvent::Answered
     }
 
     pub(super) fn on_failed(&mut self, channel: &Arc<Channel>, failure: &Failure) {
+        if let Some(response) = failure.response()
+            && matches!(response.status, 300 | 301 | 302 | 305)
+            && self.on_redirect(channel, response)
+        {
+            return;
+        }
         self.progress = Progress::Over;
         let status = failure.status();
         let mut cause = cause_of(status);

@@ -163,16 +163,6 @@ fn requests_inside_a_dialog_go_both_ways() {
 }
 
 #[test]
-fn re_invites_that_cross_are_both_refused() {
-    let (mut net, a, b) = Net::up();
-    net.alice.endpoint.reinvite(net.now, a, &Headers::new(), None);
-    net.bob.endpoint.reinvite(net.now, b, &Headers::new(), None);
-    net.run(sec(1));
-    assert_eq!(net.alice.story(), "200 reinvite-491");
-    assert_eq!(net.bob.story(), "acked reinvite-491");
-}
-
-#[test]
 fn the_other_forks_200_is_acknowledged_and_hung_up() {
     let (mut net, _, _) = Net::up();
     let Message::Response(mut second) = last_sent(&net.bob, "200") else { panic!() };

@@ -144,3 +144,68 @@ fn too_many_requests_in_a_second_are_turned_away_cheaply() {
     assert_eq!(net.bob.wire(), "503 503");
     assert_eq!(net.bob.endpoint.load(), (0, 2));
 }
+
+/// A call to a name that leads to several addresses, the first of them somebody else's.
+fn call_by_name(found: &[(Transport, &str)]) -> (Net, DialogId) {
+    let mut net = Net::new();
+    let id = net.call_with(|spec| spec.next_hop = crate::uri::Uri::parse("sip:carrier.example"));
+    let mut token = None;
+    while let Some(output) = net.alice.endpoint.poll_output(net.now) {
+        if let Output::Resolve { token: t, .. } = output {
+            token = Some(t);
+        }
+    }
+    let found: Vec<_> = found.iter().map(|(t, a)| (*t, addr(a))).collect();
+    net.alice.endpoint.handle_resolved(net.now, token.unwrap(), &found);
+    (net, id)
+}
+
+const NOBODY: &str = "192.0.2.66:5060";
+
+#[test]
+fn silence_of_one_address_leads_to_the_next() {
+    let (mut net, _) = call_by_name(&[(Transport::Udp, NOBODY), (Transport::Udp, BOB)]);
+    net.run(ms(31_900));
+    assert_eq!(net.bob.invites.len(), 0);
+    net.run(ms(200));
+    assert_eq!(net.bob.invites.len(), 1);
+    net.bob_answers(0, 200);
+    net.run(ms(100));
+    assert_eq!((net.alice.story().as_str(), net.bob.story().as_str()), ("200", "acked"));
+}
+
+#[test]
+fn an_address_that_is_unreachable_is_passed_over_at_once() {
+    let (mut net, _) = call_by_name(&[(Transport::Udp, NOBODY), (Transport::Udp, BOB)]);
+    net.run(ms(1));
+    net.alice.endpoint.handle_unreachable(net.now, addr(NOBODY), "connection refused");
+    net.run(ms(50));
+    assert_eq!(net.bob.invites.len(), 1);
+}
+
+#[test]
+fn a_server_out_of_service_leads_to_the_next() {
+    let (mut net, _) = call_by_name(&[(Transport::Udp, BOB), (Transport::Udp, BOB)]);
+    net.run(ms(50));
+    net.bob_answers(0, 503);
+    net.run(ms(100));
+    assert_eq!(net.alice.story(), "");
+    assert_eq!(net.bob.invites.len(), 2);
+    net.bob_answers(1, 503);
+    net.run(ms(100));
+    assert_eq!(net.alice.story(), "failed-503");
+    assert_eq!(net.alice.wire(), "INVITE ACK INVITE ACK");
+}
+
+#[test]
+fn a_cancelled_call_tries_no_further_address() {
+    let (mut net, a) = call_by_name(&[(Transport::Udp, BOB), (Transport::Udp, BOB)]);
+    net.run(ms(50));
+    net.bob_answers(0, 180);
+    net.run(ms(50));
+    net.alice.endpoint.cancel(net.now, a, Headers::new());
+    net.bob_answers(0, 503);
+    net.run(sec(1));
+    assert_eq!(net.bob.invites.len(), 1);
+    assert!(net.alice.story().ends_with("failed-503"), "{}", net.alice.story());
+}

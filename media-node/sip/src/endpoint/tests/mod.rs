@@ -3,4 +3,6 @@
 mod calls;
 mod failures;
 mod net;
+mod reliable;
+mod sessions;
 mod wire;

@@ -37,10 +37,11 @@ impl End {
         let config = EndpointConfig {
             listening: vec![(transport, addr(at))],
             timers: Timers::default(),
+            session: SessionTimers::default(),
             identity: Identity::default(),
             limits: Limits::default(),
             advertise: None,
-            force_rport: false,
+            rport: Rport::default(),
         };
         Self {
             endpoint: Endpoint::new(config, Tokens::seeded(seed)),

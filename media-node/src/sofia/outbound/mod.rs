@@ -1,16 +1,20 @@
 //! `sofia/<profile>/<uri>` and `sofia/gateway/<name>/<number>`: making calls.
 
-use std::sync::Arc;
+mod headers;
 
-use sip::message::Name;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
 use sip::stack::{InviteSpec, Transport};
 use sip::uri::{NameAddr, Uri};
 
+pub use headers::finish_headers;
+
+use super::Sofia;
 use super::audio::Audio;
 use super::gateway::Gateway;
 use super::leg::SofiaLeg;
 use super::profile::{Profile, host_text};
-use super::{Sofia, variables};
 use crate::BoxFuture;
 use crate::call::{Cause, Channel, Direction, Endpoint, OutgoingCall, Session};
 
@@ -41,11 +45,35 @@ struct Route {
     to: Option<String>,
     /// What `sip_destination_url` and the channel name show.
     dialled: String,
+    /// The transport the gateway is reached by, or the URI names.
+    transport: Option<Transport>,
+    /// Parameters behind a gateway's number; they go into our Contact too.
+    contact_params: String,
+}
+
+impl Route {
+    fn plain(profile: Arc<Profile>, uri: Uri, to: Option<String>, dialled: String) -> Self {
+        let transport = uri.params().get("transport").and_then(Transport::parse);
+        let contact_params = String::new();
+        Self { profile, gateway: None, uri, to, dialled, transport, contact_params }
+    }
+}
+
+/// Fields of the new call's profile that the gateway prescribes (`p:` variables).
+fn profile_fields(route: &Route) -> impl Iterator<Item = (&str, &str)> {
+    let variables = route.gateway.iter().flat_map(|gateway| &gateway.conf.variables);
+    variables
+        .filter(|variable| variable.outbound)
+        .filter_map(|variable| Some((variable.name.strip_prefix("p:")?, variable.value.as_str())))
 }
 
 impl SofiaEndpoint {
     fn make(&self, call: OutgoingCall) -> Result<Session, Cause> {
         let route = self.route(&call)?;
+        if route.profile.is_paused() {
+            tracing::error!(fs_level = "CRIT", "System Paused");
+            return Err(Cause::SYSTEM_SHUTDOWN);
+        }
         let switch = &route.profile.switch;
         let name = format!("sofia/{}/{}", route.profile.name, route.dialled);
         let (channel, inbox) =
@@ -54,6 +82,9 @@ impl SofiaEndpoint {
         let mut profile = call.profile.clone();
         profile.uuid = channel.uuid().to_string();
         profile.chan_name = channel.name();
+        for (field, value) in profile_fields(&route) {
+            profile.set_field(field, value);
+        }
         profile.destination_number =
             route.uri.user().unwrap_or_else(|| route.uri.host()).to_owned();
         if let Some(gateway) = &route.gateway
@@ -107,19 +138,20 @@ impl SofiaEndpoint {
             Cause::INVALID_URL
         })?;
         let dialled = text.trim_start_matches("sips:").trim_start_matches("sip:").to_owned();
-        Ok(Route { profile, gateway: None, uri, to, dialled })
+        Ok(Route::plain(profile, uri, to, dialled))
     }
 
     /// `user%domain`, or a bare user: whoever registered under that name.
     fn registered(&self, profile: &Arc<Profile>, target: &str) -> Result<Option<Route>, Cause> {
         let bare = target.trim_start_matches("sip:");
+        // Behind an `@` a percent sign is part of an escape (`fs_path=sip%3A…`).
         let (user, domain) = match bare.split_once('%') {
-            Some((user, domain)) => (user, domain.to_owned()),
-            None if !bare.contains('@') => (
+            Some((user, domain)) if !bare.contains('@') => (user, domain.to_owned()),
+            _ if !bare.contains('@') => (
                 bare,
                 profile.aliases.read().first().cloned().unwrap_or_else(|| profile.name.clone()),
             ),
-            None => return Ok(None),
+            _ => return Ok(None),
         };
         let contact = super::registrar::contacts(profile, user, &domain)
             .into_iter()
@@ -127,13 +159,7 @@ impl SofiaEndpoint {
             .ok_or(Cause::USER_NOT_REGISTERED)?;
         let address = NameAddr::parse(&contact).ok_or(Cause::USER_NOT_REGISTERED)?;
         let dialled = address.uri.as_str().trim_start_matches("sip:").to_owned();
-        Ok(Some(Route {
-            profile: Arc::clone(profile),
-            gateway: None,
-            uri: address.uri,
-            to: None,
-            dialled,
-        }))
+        Ok(Some(Route::plain(Arc::clone(profile), address.uri, None, dialled)))
     }
 
     fn gateway_route(&self, rest: &str) -> Result<Route, Cause> {
@@ -143,12 +169,22 @@ impl SofiaEndpoint {
             Cause::INVALID_GATEWAY
         })?;
         if !gateway.is_up() {
-            tracing::error!("Gateway is down!");
+            tracing::error!("Gateway \'{name}\' is down!");
+            gateway.counters.failed_out.fetch_add(1, Ordering::Relaxed);
             return Err(Cause::GATEWAY_DOWN);
         }
         let (number, params) = number
             .split_once(';')
             .map_or((number, String::new()), |(number, params)| (number, format!(";{params}")));
+        let asked = sip::uri::Params::new(&params).get("transport").map(str::to_ascii_lowercase);
+        if asked.is_some_and(|asked| asked != gateway.transport) {
+            tracing::error!(
+                "Gateway {name} is reached by {}; a number cannot ask for another transport",
+                gateway.transport
+            );
+            gateway.counters.failed_out.fetch_add(1, Ordering::Relaxed);
+            return Err(Cause::DESTINATION_OUT_OF_ORDER);
+        }
         let target = if number.contains('@') {
             format!("sip:{number}{params}")
         } else {
@@ -156,7 +192,16 @@ impl SofiaEndpoint {
         };
         let uri = Uri::parse(&target).ok_or(Cause::INVALID_URL)?;
         let dialled = number.to_owned();
-        Ok(Route { profile, gateway: Some(gateway), uri, to: None, dialled })
+        let transport = Transport::parse(&gateway.transport);
+        Ok(Route {
+            profile,
+            gateway: Some(gateway),
+            uri,
+            to: None,
+            dialled,
+            transport,
+            contact_params: params,
+        })
     }
 }
 
@@ -188,8 +233,19 @@ fn set_creation_variables(channel: &Channel, route: &Route, call: &OutgoingCall)
         {
             channel.set_var("sip_route_uri", format!("sip:{}", proxy.trim_start_matches("sip:")));
         }
-        if let Some(domain) = &gateway.from_domain {
-            channel.set_var("sip_invite_domain", domain.as_str());
+        if let Some(domain) = &gateway.from_domain
+            && call.variable("sip_invite_domain").is_none()
+        {
+            let caller = || call.originator.as_deref();
+            let of_caller = |name: &str| caller().and_then(|caller| caller.var(name));
+            let (name, value) = match domain.as_str() {
+                "auto-aleg-full" => ("sip_force_full_from", of_caller("sip_full_from")),
+                "auto-aleg-domain" => ("sip_invite_domain", of_caller("sip_from_host")),
+                domain => ("sip_invite_domain", Some(domain.to_owned())),
+            };
+            if let Some(value) = value {
+                channel.set_var(name, value);
+            }
         }
     }
 }
@@ -197,21 +253,27 @@ fn set_creation_variables(channel: &Channel, route: &Route, call: &OutgoingCall)
 /// The INVITE as far as it can be written before the channel's variables are all set.
 fn invite(route: &Route, channel: &Channel, call: &OutgoingCall) -> Result<InviteSpec, Cause> {
     let ip = host_text(route.profile.sip_ip_for(route.uri.host_ip()));
-    let secure = route.uri.params().get("transport").is_some_and(|t| t.eq_ignore_ascii_case("tls"));
-    if secure && !route.profile.has(Transport::Tls) {
+    let transport = route.transport.or_else(|| {
+        route.gateway.is_none().then(|| Transport::parse(&channel.var("sip_transport")?)).flatten()
+    });
+    let transport = transport.unwrap_or(Transport::Udp);
+    if transport == Transport::Tls && !route.profile.has(Transport::Tls) {
         tracing::error!("Profile {} has no TLS", route.profile.name);
         return Err(Cause::DESTINATION_OUT_OF_ORDER);
     }
-    let transport = if secure { Transport::Tls } else { Transport::Udp };
     let port = route.profile.port_for(transport);
     let settings = route.profile.settings.load();
-    let request_uri = route.uri.without_headers();
+    let request_uri = over(&route.uri.without_headers(), transport);
     let contact = match &route.gateway {
-        Some(gateway) => format!(
-            "<sip:gw+{}@{ip}:{port};transport={};gw={}>",
-            gateway.name, gateway.transport, gateway.name
+        Some(gateway) => {
+            let contact = gateway.contact_for(&route.profile, route.uri.host_ip());
+            contact.replacen('>', &format!("{}>", route.contact_params), 1)
+        }
+        None if transport != Transport::Udp => format!(
+            "<sip:{}@{ip}:{port};transport={}>",
+            settings.contact_user,
+            transport.as_param()
         ),
-        None if secure => format!("<sip:{}@{ip}:{port};transport=tls>", settings.contact_user),
         None => format!("<sip:{}@{ip}:{port}>", settings.contact_user),
     };
     let from = format!("<sip:{}@{ip}>", call.profile.caller_id_number);
@@ -224,204 +286,28 @@ fn invite(route: &Route, channel: &Channel, call: &OutgoingCall) -> Result<Invit
         spec.from = gateway_from(gateway, call)?;
         spec.credentials = Some(gateway.authorizer());
     }
+    spec.transport = Some(transport).filter(|transport| *transport != Transport::Udp);
     if settings.uuid_as_callid {
         spec.call_id = Some(channel.uuid().to_string());
     }
     Ok(spec)
 }
 
+/// The address with its transport written in it, unless that is UDP.
+fn over(uri: &Uri, transport: Transport) -> Uri {
+    if transport == Transport::Udp || uri.params().has("transport") {
+        return uri.clone();
+    }
+    let params = format!("{};transport={}", uri.params().as_str(), transport.as_param());
+    uri.with_params(&params).unwrap_or_else(|| uri.clone())
+}
+
 fn gateway_from(gateway: &Gateway, call: &OutgoingCall) -> Result<NameAddr, Cause> {
-    let domain = gateway
-        .from_domain
-        .as_deref()
-        .unwrap_or_else(|| gateway.proxy.split(';').next().unwrap_or_default());
+    let domain = gateway.domain();
     let text = if gateway.caller_id_in_from && !call.profile.caller_id_number.is_empty() {
         format!("<sip:{}@{domain}>", call.profile.caller_id_number)
     } else {
         format!("<sip:{}@{domain}>", gateway.from_user)
     };
     NameAddr::parse(&text).ok_or(Cause::INVALID_URL)
-}
-
-/// What the channel's variables change in the INVITE, just before it goes.
-pub fn finish_headers(channel: &Channel, profile: &Profile, spec: &mut InviteSpec) {
-    let settings = profile.settings.load();
-    let caller = channel.profile();
-    let shown_name =
-        Some(caller.caller_id_name.as_str()).filter(|name| !name.is_empty() && *name != "_undef_");
-    let gateway_hides_caller = channel.var("sip_gateway_name").is_some()
-        && spec.from.uri.user() != Some(&caller.caller_id_number);
-    if !gateway_hides_caller {
-        spec.from.display = shown_name.map(str::to_owned);
-    }
-    if let Some(domain) = channel.var("sip_invite_domain") {
-        let user = spec.from.uri.user().unwrap_or_default().to_owned();
-        if let Some(uri) = Uri::parse(&format!("sip:{user}@{domain}")) {
-            spec.from.uri = uri;
-        }
-    }
-    if let Some(uri) = channel.var("sip_from_uri").and_then(|text| Uri::parse(&with_scheme(&text)))
-    {
-        spec.from.uri = uri;
-    }
-    if let Some(display) = channel.var("sip_from_display") {
-        spec.from.display = Some(display);
-    }
-    for name in ["sip_invite_full_from", "sip_force_full_from"] {
-        if let Some(from) = channel.var(name).and_then(|text| NameAddr::parse(&text)) {
-            spec.from = from;
-        }
-    }
-    if let Some(to) =
-        channel.var("sip_invite_to_uri").and_then(|text| Uri::parse(text.trim_matches(['<', '>'])))
-    {
-        spec.to = NameAddr::new(to);
-    }
-    for name in ["sip_invite_full_to", "sip_force_full_to"] {
-        if let Some(to) = channel.var(name).and_then(|text| NameAddr::parse(&text)) {
-            spec.to = to;
-        }
-    }
-    if let Some(uri) =
-        channel.var("sip_invite_req_uri").and_then(|text| Uri::parse(&with_scheme(&text)))
-    {
-        spec.request_uri = uri;
-    }
-    if let Some(params) = channel.var("sip_invite_params")
-        && let Some(uri) = spec.request_uri.with_params(&params)
-    {
-        spec.request_uri = uri;
-    }
-    if let Some(user) = channel.var("sip_contact_user")
-        && channel.var("sip_gateway_name").is_none()
-        && channel.var("sip_recover_contact").is_none()
-    {
-        let text = spec.contact.to_string().replacen(settings.contact_user.as_str(), &user, 1);
-        if let Some(contact) = NameAddr::parse(&text) {
-            spec.contact = contact;
-        }
-    }
-    for name in ["sip_route_uri", "sip_invite_route_uri"] {
-        if let Some(route) = channel.var(name) {
-            let bare = route.trim_matches(['<', '>']);
-            spec.next_hop = Uri::parse(&with_scheme(bare));
-        }
-    }
-    fs_path(spec);
-    spec.call_id = channel.var("sip_invite_call_id").or_else(|| spec.call_id.take());
-    spec.cseq = channel.var("sip_invite_cseq").and_then(|text| text.parse().ok());
-    if let (Some(user), Some(password)) =
-        (channel.var("sip_auth_username"), channel.var("sip_auth_password"))
-    {
-        spec.credentials = Some(Arc::new(sip::digest::PasswordAuthorizer::new(
-            user,
-            sip::digest::Secret::Password(password),
-            "",
-        )));
-    }
-    if let Some(hops) = channel.var("max_forwards") {
-        spec.headers.push(Name::MaxForwards, hops);
-    }
-    copy_custom_headers(channel);
-    for (name, value) in variables::headers_from(channel, "sip_h_") {
-        spec.headers.push_text(&name, value);
-    }
-    if settings.pass_callee_id {
-        spec.headers.push_text("X-FS-Support", "update_display,send_info");
-    }
-    if let Some(info) = channel.var("alert_info") {
-        spec.headers.push_text("Alert-Info", info);
-    }
-    if channel.is_true("sip_auto_answer") {
-        spec.headers.push_text("Call-Info", format!("<sip:{}>;answer-after=0", settings.sip_ip));
-    }
-    push_caller_identity(channel, &caller, &settings.cid_type, profile, spec);
-}
-
-fn with_scheme(text: &str) -> String {
-    if text.starts_with("sip:") || text.starts_with("sips:") {
-        text.to_owned()
-    } else {
-        format!("sip:{text}")
-    }
-}
-
-/// A contact's `fs_path` names the next hop; it and its like do not go out.
-fn fs_path(spec: &mut InviteSpec) {
-    let params = spec.request_uri.params();
-    if let Some(path) = params.get("fs_path") {
-        spec.next_hop = Uri::parse(&with_scheme(&sip::uri::unescape(path)));
-    }
-    if !params.as_str().contains("fs_") && !params.has("received") {
-        return;
-    }
-    let kept = params.without(|name| name.starts_with("fs_") || name == "received");
-    let text = spec.request_uri.as_str();
-    let base = text.split(';').next().unwrap_or(text);
-    if let Some(uri) = Uri::parse(&format!("{base}{kept}")) {
-        spec.to = NameAddr::new(uri.clone());
-        spec.request_uri = uri;
-    }
-}
-
-/// The caller's `sip_h_*` go on to this leg unless `sip_copy_custom_headers` says no.
-fn copy_custom_headers(channel: &Channel) {
-    let Some(caller) =
-        channel.var("originating_leg_uuid").and_then(|uuid| channel.switch().channel(&uuid))
-    else {
-        return;
-    };
-    if caller.var("sip_copy_custom_headers").is_some_and(|value| !crate::text::is_true(&value)) {
-        return;
-    }
-    for (name, value) in variables::headers_from(&caller, "sip_h_") {
-        let variable = format!("sip_h_{name}");
-        if channel.var(&variable).is_none() {
-            channel.set_var(variable, value);
-        }
-    }
-}
-
-fn push_caller_identity(
-    channel: &Channel,
-    caller: &crate::call::CallerProfile,
-    default_kind: &str,
-    profile: &Profile,
-    spec: &mut InviteSpec,
-) {
-    let kind = channel.var("sip_cid_type").unwrap_or_else(|| default_kind.to_owned());
-    let shown =
-        Some(caller.caller_id_name.as_str()).filter(|name| !name.is_empty() && *name != "_undef_");
-    let name = shown.map(|name| format!("\"{name}\" ")).unwrap_or_default();
-    let domain = channel
-        .var("sip_invite_domain")
-        .unwrap_or_else(|| host_text(profile.sip_ip_for(spec.request_uri.host_ip())));
-    let number = &caller.caller_id_number;
-    match kind.as_str() {
-        "none" => {}
-        "pid" => {
-            let header = if caller.screen { "P-Asserted-Identity" } else { "P-Preferred-Identity" };
-            spec.headers.push_text(header, format!("{name}<sip:{number}@{domain}>"));
-            if caller.hide_name || caller.hide_number {
-                spec.headers.push_text("Privacy", "id");
-            } else if !channel.is_true("sip_cid_suppress_privacy_none") {
-                spec.headers.push_text("Privacy", "none");
-            }
-        }
-        _ => {
-            let privacy = match (caller.hide_name, caller.hide_number) {
-                (true, true) => "full",
-                (true, false) => "name",
-                (false, true) => "uri",
-                (false, false) => "off",
-            };
-            let screen = if caller.screen { "yes" } else { "no" };
-            spec.headers.push_text(
-                "Remote-Party-ID",
-                format!(
-                    "{name}<sip:{number}@{domain}>;party=calling;screen={screen};privacy={privacy}"
-                ),
-            );
-        }
-    }
 }

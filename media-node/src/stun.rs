@@ -1,0 +1,170 @@
+//! Asking a STUN server (RFC 8489) which address it sees us at.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+use tokio::net::UdpSocket;
+
+/// The port meant when none is written.
+pub const PORT: u16 = 3478;
+/// Times the question is asked.
+const TRIES: u32 = 5;
+/// Wait for the first answer; doubled each time (RFC 8489 §6.2.1).
+const FIRST_WAIT: Duration = Duration::from_millis(250);
+const COOKIE: u32 = 0x2112_A442;
+const BINDING_REQUEST: u16 = 0x0001;
+const BINDING_SUCCESS: u16 = 0x0101;
+const MAPPED_ADDRESS: u16 = 0x0001;
+const XOR_MAPPED_ADDRESS: u16 = 0x0020;
+const HEADER: usize = 20;
+
+/// Our address as `host[:port]` sees it, asked from `local`.
+///
+/// # Errors
+/// A text that says what went wrong.
+pub async fn public_address(server: &str, local: SocketAddr) -> Result<SocketAddr, String> {
+    let (host, port) = match server.rsplit_once(':') {
+        Some((host, port)) if !host.contains(':') => {
+            (host, port.parse().ok().filter(|port| *port > 0).unwrap_or(PORT))
+        }
+        _ => (server, PORT),
+    };
+    let found = tokio::net::lookup_host((host, port)).await.map_err(|error| error.to_string())?;
+    let server = found
+        .into_iter()
+        .find(|address| address.is_ipv4() == local.is_ipv4())
+        .ok_or("no address of the server in our family")?;
+    let socket = UdpSocket::bind(local).await.map_err(|error| error.to_string())?;
+    socket.connect(server).await.map_err(|error| error.to_string())?;
+    let id = transaction()?;
+    let request = request(&id);
+    let mut wait = FIRST_WAIT;
+    for _ in 0..TRIES {
+        socket.send(&request).await.map_err(|error| error.to_string())?;
+        if let Ok(answer) = tokio::time::timeout(wait, answer(&socket, &id)).await {
+            return answer;
+        }
+        wait *= 2;
+    }
+    Err("no answer".into())
+}
+
+async fn answer(socket: &UdpSocket, id: &[u8; 12]) -> Result<SocketAddr, String> {
+    let mut buffer = [0u8; 1024];
+    loop {
+        let length = socket.recv(&mut buffer).await.map_err(|error| error.to_string())?;
+        // What is no answer to our question is somebody else's.
+        if let Some(address) = buffer.get(..length).and_then(|bytes| parse(bytes, id)) {
+            return Ok(address);
+        }
+    }
+}
+
+fn transaction() -> Result<[u8; 12], String> {
+    let mut id = [0u8; 12];
+    getrandom::fill(&mut id).map_err(|error| error.to_string())?;
+    Ok(id)
+}
+
+fn request(id: &[u8; 12]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(HEADER);
+    out.extend_from_slice(&BINDING_REQUEST.to_be_bytes());
+    out.extend_from_slice(&0u16.to_be_bytes());
+    out.extend_from_slice(&COOKIE.to_be_bytes());
+    out.extend_from_slice(id);
+    out
+}
+
+fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
+    Some(u16::from_be_bytes(bytes.get(at..at + 2)?.try_into().ok()?))
+}
+
+/// The address in a success response to our request.
+fn parse(message: &[u8], id: &[u8; 12]) -> Option<SocketAddr> {
+    let length = usize::from(u16_at(message, 2)?);
+    if u16_at(message, 0)? != BINDING_SUCCESS
+        || message.get(4..8)? != COOKIE.to_be_bytes()
+        || message.get(8..HEADER)? != id
+    {
+        return None;
+    }
+    let mut rest = message.get(HEADER..HEADER + length)?;
+    let mut plain = None;
+    while !rest.is_empty() {
+        let kind = u16_at(rest, 0)?;
+        let size = usize::from(u16_at(rest, 2)?);
+        let value = rest.get(4..4 + size)?;
+        match kind {
+            XOR_MAPPED_ADDRESS => return address(value, Some(id)),
+            // Servers older than RFC 5389 know only this one; routers like to rewrite it.
+            MAPPED_ADDRESS => plain = address(value, None),
+            _ => {}
+        }
+        rest = rest.get(4 + size.next_multiple_of(4)..).unwrap_or(&[]);
+    }
+    plain
+}
+
+fn address(value: &[u8], xored: Option<&[u8; 12]>) -> Option<SocketAddr> {
+    let family = *value.get(1)?;
+    let mut key = [0u8; 16];
+    if let Some(id) = xored {
+        key[..4].copy_from_slice(&COOKIE.to_be_bytes());
+        key[4..].copy_from_slice(id);
+    }
+    let port = u16_at(value, 2)? ^ u16::from_be_bytes([key[0], key[1]]);
+    let bytes = value.get(4..)?;
+    let plain = bytes.iter().zip(key).map(|(byte, key)| byte ^ key);
+    let ip: IpAddr = match family {
+        1 if bytes.len() >= 4 => {
+            let mut out = [0u8; 4];
+            out.iter_mut().zip(plain).for_each(|(to, from)| *to = from);
+            Ipv4Addr::from(out).into()
+        }
+        2 if bytes.len() >= 16 => {
+            let mut out = [0u8; 16];
+            out.iter_mut().zip(plain).for_each(|(to, from)| *to = from);
+            Ipv6Addr::from(out).into()
+        }
+        _ => return None,
+    };
+    Some(SocketAddr::new(ip, port))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The transaction of RFC 5769's sample messages.
+    const ID: [u8; 12] = [0xb7, 0xe7, 0xa7, 0x01, 0xbc, 0x34, 0xd6, 0x86, 0xfa, 0x87, 0xdf, 0xae];
+
+    fn success(attributes: &[u8]) -> Vec<u8> {
+        let mut out = request(&ID);
+        out[..2].copy_from_slice(&BINDING_SUCCESS.to_be_bytes());
+        out[2..4].copy_from_slice(&(attributes.len() as u16).to_be_bytes());
+        out.extend_from_slice(attributes);
+        out
+    }
+
+    #[test]
+    fn the_rfcs_sample_address_is_read() {
+        // XOR-MAPPED-ADDRESS of RFC 5769 §2.2: 192.0.2.1 port 32853.
+        let v4 = [0, 0x20, 0, 8, 0, 1, 0xa1, 0x47, 0xe1, 0x12, 0xa6, 0x43];
+        assert_eq!(parse(&success(&v4), &ID), Some("192.0.2.1:32853".parse().unwrap()));
+        let mapped = [0, 1, 0, 8, 0, 1, 0x13, 0xc4, 203, 0, 113, 9];
+        assert_eq!(parse(&success(&mapped), &ID), Some("203.0.113.9:5060".parse().unwrap()));
+        let both = [&mapped[..], &v4[..]].concat();
+        assert_eq!(parse(&success(&both), &ID), Some("192.0.2.1:32853".parse().unwrap()));
+    }
+
+    #[test]
+    fn what_is_cut_short_or_foreign_is_no_answer() {
+        let v4 = [0, 0x20, 0, 8, 0, 1, 0xa1, 0x47, 0xe1, 0x12, 0xa6, 0x43];
+        let whole = success(&v4);
+        for length in 0..whole.len() {
+            assert_eq!(parse(&whole[..length], &ID), None, "{length}");
+        }
+        assert_eq!(parse(&whole, &[0; 12]), None);
+        assert_eq!(parse(&request(&ID), &ID), None);
+    }
+}
