@@ -3,7 +3,9 @@ import os
 import pathlib
 import re
 import signal
+import socket
 import subprocess
+import time
 
 FOLDER = pathlib.Path(__file__).resolve().parents[1] / "sipp"
 
@@ -21,13 +23,30 @@ class Sipp:
         argv = ["sipp", "-sf", str(file), "-i", ip, "-mi", ip, "-m", str(calls), "-r", str(rate), "-s", number, "-nostdin",
                 "-timeout", str(limit), "-timeout_error", "-trace_err", "-error_file", str(self.errors), "-default_behaviors", "all,-bye"]
         argv += ["-p", str(port)] if port else []
-        argv += [*args, *(["%s:%d" % remote] if remote else [])]
-        self.limit = limit
+        host = remote and (f"[{remote[0]}]" if ":" in remote[0] else remote[0])
+        argv += [*args, *([f"{host}:{remote[1]}"] if remote else [])]
+        self.limit, self.ip, self.port, self.args = limit, ip, port, args
         self.process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                                         text=True, start_new_session=True, cwd=where, env={**os.environ, "TERM": "dumb"})
 
     def __enter__(self):
+        if self.port:
+            self._wait_bound()
         return self
+
+    def _wait_bound(self):
+        """A callee must listen before anybody calls."""
+        family = socket.AF_INET6 if ":" in self.ip else socket.AF_INET
+        kind = socket.SOCK_STREAM if "t1" in self.args else socket.SOCK_DGRAM
+        until = time.monotonic() + 10
+        while self.process.poll() is None and time.monotonic() < until:
+            with socket.socket(family, kind) as probe:
+                try:
+                    probe.bind((self.ip, self.port))
+                except OSError:
+                    return
+            time.sleep(0.01)
+        raise AssertionError(f"SIPp {self.name} does not listen at {self.ip}:{self.port}")
 
     def __exit__(self, *_):
         self.kill()

@@ -75,3 +75,54 @@ def vanilla(block, where, overlay=None):
     for name in ("internal-ipv6", "external-ipv6"):          # not every machine has an address of that kind
         (conf / f"sip_profiles/{name}.xml").unlink()
     return conf
+
+
+EXTRA_PROFILE = """<profile name="{name}">
+  <gateways>
+    <gateway name="{name}-carrier">
+      <param name="proxy" value="{ip}:{carrier}"/>
+      <param name="register" value="false"/>
+      <param name="register-transport" value="{transport}"/>
+      <variables><variable name="p:callee_id_name" value="the carrier" direction="outbound"/></variables>
+    </gateway>
+  </gateways>
+  <settings>
+    <param name="sip-ip" value="{bare}"/>
+    <param name="rtp-ip" value="{bare}"/>
+    <param name="sip-port" value="{port}"/>
+    <param name="context" value="public"/>
+    <param name="inbound-codec-prefs" value="PCMU,PCMA"/>
+    <param name="outbound-codec-prefs" value="PCMU,PCMA"/>
+    <param name="manage-presence" value="false"/>
+    {more}
+  </settings>
+</profile>
+"""
+RELIABLE, TCP, SIX, NATTED = 5, 6, 7, 8
+
+
+def rich(block, where):
+    """The small tree with more profiles: one with reliable ringing, one whose carrier speaks TCP, one on IPv6, one whose
+    phones sit behind NAT and whose callers are known by their address."""
+    conf = small(block, where)
+
+    def profile(name, offset, more="", ip="127.0.0.1", transport="udp"):
+        text = EXTRA_PROFILE.format(name=name, port=block[offset], ip=ip, bare=ip.strip("[]"), carrier=block[CARRIER], transport=transport, more=more)
+        (conf / f"sip_profiles/{name}.xml").write_text(text)
+
+    profile("reliable", RELIABLE, '<param name="enable-100rel" value="true"/>')
+    profile("tcp", TCP, transport="tcp")
+    profile("six", SIX, ip="[::1]")
+    profile("natted", NATTED, '<param name="apply-nat-acl" value="rfc1918.auto"/><param name="accept-blind-reg" value="true"/>'
+            '<param name="force-register-domain" value="$${domain}"/><param name="force-register-db-domain" value="$${domain}"/>'
+            '<param name="local-network-acl" value="none"/><param name="auth-calls" value="true"/><param name="apply-inbound-acl" value="known"/>')
+    patch(conf / "autoload_configs/acl.conf.xml", {r'(?=    <list name="not_banned")': '    <list name="known" default="deny"><node type="allow" domain="$${domain}"/></list>\n'})
+    patch(conf / "directory/users.xml", {r'(?=        </users>)': '          <user id="trunk" cidr="127.0.0.20/32"><variables><variable name="user_context" value="of-trunk"/>'
+                                         '<variable name="tariff" value="gold"/></variables></user>\n'})
+    (conf / "dialplan/more.xml").write_text("""<include>
+  <context name="of-trunk">
+    <extension name="all"><condition><action application="answer"/><action application="park"/></condition></extension>
+  </context>
+</include>
+""")
+    return conf
