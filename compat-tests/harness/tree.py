@@ -83,6 +83,9 @@ EXTRA_PROFILE = """<profile name="{name}">
       <param name="proxy" value="{ip}:{carrier}"/>
       <param name="register" value="false"/>
       <param name="register-transport" value="{transport}"/>
+      <param name="username" value="account"/>
+      <param name="password" value="of-{name}"/>
+      <param name="realm" value="{name}.example"/>
       <variables><variable name="p:callee_id_name" value="the carrier" direction="outbound"/></variables>
     </gateway>
   </gateways>
@@ -98,12 +101,12 @@ EXTRA_PROFILE = """<profile name="{name}">
   </settings>
 </profile>
 """
-RELIABLE, TCP, SIX, NATTED = 5, 6, 7, 8
+RELIABLE, TCP, SIX, NATTED, OUTSIDE, STUN = 5, 6, 7, 8, 9, 14
 
 
 def rich(block, where):
     """The small tree with more profiles: one with reliable ringing, one whose carrier speaks TCP, one on IPv6, one whose
-    phones sit behind NAT and whose callers are known by their address."""
+    phones sit behind NAT and whose callers are known by their address, one that asks a STUN server where it is."""
     conf = small(block, where)
 
     def profile(name, offset, more="", ip="127.0.0.1", transport="udp"):
@@ -113,6 +116,8 @@ def rich(block, where):
     profile("reliable", RELIABLE, '<param name="enable-100rel" value="true"/>')
     profile("tcp", TCP, transport="tcp")
     profile("six", SIX, ip="[::1]")
+    profile("outside", OUTSIDE, "".join(f'<param name="ext-{kind}-ip" value="stun:127.0.0.1:{block[STUN]}"/>' for kind in ("sip", "rtp"))
+            + '<param name="local-network-acl" value="none"/>')
     profile("natted", NATTED, '<param name="apply-nat-acl" value="rfc1918.auto"/><param name="accept-blind-reg" value="true"/>'
             '<param name="force-register-domain" value="$${domain}"/><param name="force-register-db-domain" value="$${domain}"/>'
             '<param name="local-network-acl" value="none"/><param name="auth-calls" value="true"/><param name="apply-inbound-acl" value="known"/>')

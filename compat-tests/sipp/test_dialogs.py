@@ -1,11 +1,14 @@
 """What happens when messages cross, several phones answer, sessions run out and calls are sent elsewhere."""
 import json
 import socket
+import struct
+import threading
+import time
 import wave
 
 import pytest
 
-from conftest import settled, shared_site
+from conftest import Site, settled, shared_site
 from harness import audio, tree
 from harness.sip import Phone
 from harness.sipp import Sipp, run
@@ -127,6 +130,57 @@ def test_a_redirection_may_be_made_a_failure(site, tmp_path):
         reply = esl.api("originate {outbound_redirect_fatal=true}sofia/gateway/carrier/100 &park")
         assert reply.strip() == "-ERR REQUESTED_CHAN_UNAVAIL"
         uas.finish()
+
+
+# ---- who we are to others
+
+def test_a_challenge_is_answered_by_the_gateway_whose_realm_it_names(site, tmp_path):
+    with carrier(site, tmp_path, "uas_challenges", realm="reliable.example") as uas:
+        call = site.phone().invite("dial", [f"X-Dial: sofia/reliable/100@127.0.0.1:{site.block[tree.CARRIER]}"])
+        call.wait(200)
+        call.hangup()
+        uas.finish()
+
+
+class StunServer(threading.Thread):
+    """Tells everybody that he is 203.0.113.77."""
+
+    def __init__(self, port):
+        super().__init__(daemon=True)
+        self.sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.sock.bind(("127.0.0.1", port))
+
+    def run(self):
+        while True:
+            request, source = self.sock.recvfrom(1500)
+            cookie = request[4:8]
+            address = bytes(a ^ b for a, b in zip(bytes([203, 0, 113, 77]), cookie))
+            port = struct.pack(">H", source[1] ^ struct.unpack(">H", cookie[:2])[0])
+            attribute = struct.pack(">HHBB", 0x20, 8, 0, 1) + port + address
+            self.sock.sendto(struct.pack(">HH", 0x101, len(attribute)) + request[4:20] + attribute, source)
+
+
+def test_a_profile_shows_the_address_a_stun_server_sees_it_at(tmp_path):
+    site = Site(tmp_path, tree.rich)
+    try:
+        StunServer(site.block[tree.STUN]).start()
+        site.start()
+        url = f"sip:mod_sofia@203.0.113.77:{site.block[tree.OUTSIDE]}"
+        until = time.monotonic() + 10
+        while url not in (shown := site.switch.api("sofia status profile outside")):
+            assert time.monotonic() < until, shown
+            time.sleep(0.05)
+        assert "Ext-RTP-IP       \t203.0.113.77" in shown
+        assert site.switch.api(f"stun 127.0.0.1:{site.block[tree.STUN]}").startswith("203.0.113.77:")
+        # This machine is no outsider: it sees the bound address.
+        call = site.phone(tree.OUTSIDE).invite("park")
+        answer = call.wait(200)
+        assert "@127.0.0.1:" in answer["contact"] and "c=IN IP4 127.0.0.1" in answer.body
+        call.hangup()
+    finally:
+        wrong = site.settle() if site.switch else []
+        site.close()
+    assert not wrong, wrong
 
 
 # ---- transports

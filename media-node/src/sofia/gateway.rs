@@ -7,8 +7,10 @@ use std::time::{Duration, Instant};
 
 use dialplan_xml::config::GatewayConf;
 use parking_lot::Mutex;
-use sip::digest::{Authorizer, PasswordAuthorizer, Secret};
+use sip::digest::{AuthRequest, Authorizer, Challenge, PasswordAuthorizer, Secret};
 use sip::gateway::{Registration, Timing};
+use sip::message::Name;
+use sip::uri::NameAddr;
 
 use super::profile::Profile;
 use super::settings::Settings;
@@ -253,6 +255,44 @@ impl Gateway {
     #[must_use]
     pub fn extension_shown(&self) -> &str {
         self.extension.as_deref().unwrap_or(&self.username)
+    }
+}
+
+/// Answers challenges with whichever gateway of a profile they concern: its name, its realm, or the host called.
+#[derive(Clone)]
+pub struct ByRealm(Vec<Arc<Gateway>>);
+
+impl ByRealm {
+    /// The accounts of a profile; `None` when it has none.
+    #[must_use]
+    pub fn of(profile: &Profile) -> Option<Self> {
+        let gateways = profile.gateways.read();
+        let with_account = gateways.iter().filter(|gateway| !gateway.password.is_empty());
+        let found: Vec<_> = with_account.cloned().collect();
+        (!found.is_empty()).then_some(Self(found))
+    }
+}
+
+impl std::fmt::Debug for ByRealm {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list().entries(self.0.iter().map(|gateway| &gateway.name)).finish()
+    }
+}
+
+impl Authorizer for ByRealm {
+    fn answer(&self, challenges: &[Challenge], request: &AuthRequest<'_>) -> Vec<(Name, String)> {
+        let called = NameAddr::parse(request.to).map(|to| to.uri.host().to_owned());
+        let concerns = |gateway: &Gateway, realm: &str| {
+            gateway.name == realm
+                || gateway.realm == realm
+                || called.as_deref().is_some_and(|host| gateway.domain() == host)
+        };
+        let chosen = challenges.iter().find_map(|challenge| {
+            self.0.iter().find(|gateway| concerns(gateway, &challenge.realm))
+        });
+        chosen
+            .map(|gateway| gateway.own_authorizer().answer(challenges, request))
+            .unwrap_or_default()
     }
 }
 

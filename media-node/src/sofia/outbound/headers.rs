@@ -8,6 +8,7 @@ use sip::stack::InviteSpec;
 use sip::uri::{NameAddr, Uri};
 
 use crate::call::Channel;
+use crate::sofia::gateway::ByRealm;
 use crate::sofia::profile::{Profile, host_text};
 use crate::sofia::variables;
 
@@ -109,6 +110,14 @@ pub fn finish_headers(channel: &Channel, profile: &Profile, spec: &mut InviteSpe
             sip::digest::Secret::Password(password),
             "",
         )));
+    }
+    if let Some(gateway) =
+        channel.var("sip_use_gateway").and_then(|name| profile.gateway(name.trim()))
+    {
+        spec.credentials = Some(gateway.authorizer());
+    }
+    if spec.credentials.is_none() {
+        spec.credentials = ByRealm::of(profile).map(|all| Arc::new(all) as _);
     }
     if let Some(hops) = channel.var("max_forwards") {
         spec.headers.push(Name::MaxForwards, hops);
