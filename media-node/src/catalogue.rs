@@ -153,6 +153,8 @@ const PARAMS: &[(&str, &str, &[&str])] = &[
             "auth-require-user",
             "auth-subscriptions",
             "auto-invite-100",
+            "bind-attempt-interval",
+            "bind-attempts",
             "bind-params",
             "caller-id-type",
             "challenge-realm",

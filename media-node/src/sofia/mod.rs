@@ -26,6 +26,7 @@ pub mod variables;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use dialplan_xml::config::ProfileConf;
 use esl_server::event::{Event, EventName};
@@ -65,8 +66,35 @@ impl Sofia {
         for conf in &config.sofia.profiles {
             if let Err(problem) = self.start_profile(conf).await {
                 tracing::error!("{}: profile {}: {problem}", conf.place, conf.name);
+                self.try_again(&conf.name, conf.settings.as_ref());
             }
         }
+    }
+
+    /// A profile could not start, perhaps because its address is still another's: tries again a few times
+    /// (`bind-attempts`, `bind-attempt-interval`), while the others serve.
+    fn try_again(self: &Arc<Self>, name: &str, settings: Option<&dialplan_xml::config::Params>) {
+        let number = |key: &str, default: i64| {
+            let value = settings.and_then(|settings| settings.int(key)).unwrap_or(default);
+            u64::try_from(value).unwrap_or_default()
+        };
+        let (attempts, pause) = (number("bind-attempts", 2), number("bind-attempt-interval", 5));
+        let (sofia, name) = (Arc::downgrade(self), name.to_owned());
+        tokio::spawn(async move {
+            for _ in 0..attempts {
+                tokio::time::sleep(Duration::from_secs(pause.max(1))).await;
+                let Some(sofia) = sofia.upgrade() else { return };
+                if sofia.find(&name).is_some() {
+                    return;
+                }
+                let config = sofia.switch.config.load_full();
+                let Some(conf) = config.sofia.profile(&name) else { return };
+                match sofia.start_profile(conf).await {
+                    Ok(_) => return,
+                    Err(problem) => tracing::error!("{}: profile {name}: {problem}", conf.place),
+                }
+            }
+        });
     }
 
     /// Starts one profile.
