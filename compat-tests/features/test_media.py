@@ -161,3 +161,23 @@ def test_music_comes_from_the_folders_of_local_stream_conf(site, esl):
     run(esl, uuid, "playback:local_stream://lobby")
     call.rtp.wait_tone(600)
     call.hangup()
+
+
+def test_a_recording_goes_on_with_the_partner_after_a_transfer(site, esl):
+    path = site.where / "followed.wav"
+    near, far, uuid, other = bridged(site, esl)
+    esl.api(f"uuid_setvar {uuid} recording_follow_transfer true")
+    assert esl.api(f"uuid_record {uuid} start {path}").startswith("+OK")
+    far.rtp.tone(440)
+    near.rtp.wait_tone(440)
+    assert esl.api(f"uuid_transfer {uuid} -bleg 'echo' inline").startswith("+OK")
+    near.wait_end()
+    far.rtp.tone(800)
+    far.rtp.wait_tone(800, since=len(far.rtp.packets))
+    far.hangup()
+    stop = esl.wait_event("RECORD_STOP").event
+    assert (stop["Unique-ID"], stop["Record-File-Path"]) == (other, str(path))
+    with wave.open(str(path)) as file:
+        heard = [int.from_bytes(file.readframes(1), "little", signed=True) for _ in range(file.getnframes())]
+    assert audio.seconds_of(440, heard) > 0.3, "what was said before the transfer"
+    assert audio.seconds_of(800, heard) > 0.3, "and after it"

@@ -157,6 +157,37 @@ fn appending_goes_on_where_the_file_ended() {
 }
 
 #[test]
+fn what_is_appended_takes_the_rate_of_the_file_and_never_its_wrong_channels() {
+    let folder = Folder::new("append-rate");
+    std::fs::create_dir_all(&folder.0).unwrap();
+    let header = |channels| wav::Header { rate: 16_000, channels }.bytes(3200, 0);
+    // A file of somebody else's, with a chunk before its audio.
+    let mut file = header(1).to_vec();
+    file.splice(36..36, *b"junk\x04\0\0\0none");
+    file.extend([1, 0].repeat(1600));
+    std::fs::write(folder.file("other.wav"), &file).unwrap();
+    std::fs::write(folder.file("stereo.wav"), [header(2).to_vec(), vec![0; 3200]].concat())
+        .unwrap();
+    let mut world = World::new();
+    let mut call = world.call(1, Codec::L16_8K);
+    let mut spec = RecordSpec::new(folder.file("other.wav"));
+    spec.append = true;
+    let id = call.leg.record(spec.clone()).unwrap();
+    speak(&mut world, &mut call, 50, 5);
+    call.leg.stop_record(id).unwrap();
+    world.sim.run_ms(20);
+    let (info, samples) = wav::decode(&std::fs::read(folder.file("other.wav")).unwrap()).unwrap();
+    assert_eq!((info.rate, &samples[..1600]), (16_000, &[1; 1600][..]));
+    assert!((1600 + 15_500..1600 + 16_400).contains(&samples.len()), "{}", samples.len());
+    call.events();
+    spec.path = folder.file("stereo.wav");
+    call.leg.record(spec).unwrap();
+    world.sim.run_ms(20);
+    assert!(matches!(report(&mut call).reason, RecordEnd::Failed(why) if why.contains("channels")));
+    assert_eq!(std::fs::read(folder.file("stereo.wav")).unwrap().len(), 44 + 3200);
+}
+
+#[test]
 fn a_file_that_cannot_be_written_is_told_not_hidden() {
     let mut world = World::new();
     let mut call = world.call(1, Codec::PCMU);

@@ -23,6 +23,7 @@ pub mod mutex;
 pub mod phrase;
 pub mod play;
 pub mod record;
+pub mod record_file;
 pub mod record_hooks;
 pub mod respond;
 pub mod ringback;

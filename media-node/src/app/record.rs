@@ -1,8 +1,8 @@
-//! Recording: `record`, which listens to the caller, and `record_session`, which goes on beside
-//! everything else.
+//! Recording beside everything else: `record_session` and its kin. `record`, which only listens to the caller, is in
+//! `record_file`.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use esl_server::event::{Event, EventName};
@@ -11,13 +11,11 @@ use media::record::{RecordMix, SilenceStop, Tags};
 use media::{LegEvent, RecordId, RecordReport, RecordSpec};
 use tokio::time::Instant;
 
-use super::play::{source_options, terminators};
+use super::play::source_options;
 use super::record_hooks::{self, Conditions, Moment};
-use super::{App, Flags};
+use super::{App, Flags, record_file};
 use crate::app;
-use crate::call::{
-    AppResult, Cause, Channel, CodecInfo, Interrupt, LegEvent as CallEvent, Session, Wake,
-};
+use crate::call::{AppResult, Cause, Channel, LegEvent as CallEvent, Session, Wake};
 use crate::text;
 
 /// The family.
@@ -28,7 +26,7 @@ pub const APPS: &[App] = &[
         Flags::NONE,
         "<path> [<time_limit_secs>] [<silence_thresh>] [<silence_hits>]",
         "Record File",
-        record
+        record_file::record
     ),
     app!(
         "record_session",
@@ -81,9 +79,7 @@ pub const APPS: &[App] = &[
 ];
 
 /// How long a finished recording's file may take to be closed.
-const CLOSING: Duration = Duration::from_secs(2);
-/// Frames of silence that end a recording when a threshold is given without hits, in seconds.
-const SILENCE_SECONDS: u32 = 3;
+pub(super) const CLOSING: Duration = Duration::from_secs(2);
 /// Level below which `RECORD_FINAL_TIMEOUT_MS` counts silence unless told otherwise.
 const SILENCE_LEVEL: u32 = 200;
 
@@ -95,6 +91,10 @@ pub struct Recording {
     variables: Vec<(String, String)>,
     /// Shorter ones are thrown away (`RECORD_MIN_SEC`), milliseconds.
     min_ms: u64,
+    /// How it is written, for the leg that goes on with it.
+    spec: RecordSpec,
+    /// The leg that goes on with it once its file is closed.
+    follower: Weak<Channel>,
     pub(super) conditions: Conditions,
     /// They are not met.
     pub(super) waiting: bool,
@@ -134,7 +134,7 @@ pub enum Switch {
     Pause(bool),
 }
 
-fn resolve(channel: &Channel, path: &str) -> PathBuf {
+pub(super) fn resolve(channel: &Channel, path: &str) -> PathBuf {
     source_options(channel, 8000).sound_prefix.join(path)
 }
 
@@ -148,7 +148,6 @@ pub fn start(
     limit: Option<Duration>,
     variables: Vec<(String, String)>,
 ) -> Result<(), StartError> {
-    let leg = channel.media().ok_or(StartError::NoMedia)?;
     let var = |name: &str| {
         let own = variables.iter().rev().find(|(n, _)| n.eq_ignore_ascii_case(name));
         own.map(|(_, value)| value.clone()).or_else(|| channel.variable(name))
@@ -165,24 +164,16 @@ pub fn start(
     let min_sec = var("RECORD_MIN_SEC").map_or(0, |s| text::int(&s)).max(0).unsigned_abs();
     let min_ms = if spec.append { 0 } else { min_sec.saturating_mul(1000) };
     let conditions = Conditions::of(&var);
-    let answered = channel.is_answered();
-    // Remembered under the lock it is looked up under: its end may be told at once.
-    channel.with(|data| {
-        let id = leg.record(spec).map_err(|_| StartError::Overloaded)?;
-        let waiting = !conditions.met(answered, data.bridged_to.is_some());
-        if waiting {
-            leg.pause_record(id, true).map_err(|_| StartError::Overloaded)?;
-        }
-        data.recordings.push(Recording {
-            path: path.to_owned(),
-            id,
-            variables: variables.clone(),
-            min_ms,
-            conditions,
-            waiting,
-            paused: false,
-        });
-        Ok(())
+    begin(channel, spec.clone(), |id| Recording {
+        path: path.to_owned(),
+        id,
+        variables: variables.clone(),
+        min_ms,
+        spec,
+        follower: Weak::new(),
+        conditions,
+        waiting: false,
+        paused: false,
     })?;
     channel.fire_with(
         EventName::RecordStart,
@@ -195,6 +186,51 @@ pub fn start(
     fire_bug(channel, EventName::MediaBugStart, path);
     record_hooks::run(channel, Moment::Start, &variables);
     Ok(())
+}
+
+/// Begins to write. The recording is remembered under the lock it is looked up under: its end may be told at once.
+fn begin(
+    channel: &Channel,
+    spec: RecordSpec,
+    new: impl FnOnce(RecordId) -> Recording,
+) -> Result<(), StartError> {
+    let leg = channel.media().ok_or(StartError::NoMedia)?;
+    let answered = channel.is_answered();
+    channel.with(|data| {
+        let mut new = new(leg.record(spec).map_err(|_| StartError::Overloaded)?);
+        new.waiting = !new.conditions.met(answered, data.bridged_to.is_some());
+        if new.is_paused() {
+            leg.pause_record(new.id, true).map_err(|_| StartError::Overloaded)?;
+        }
+        data.recordings.push(new);
+        Ok(())
+    })
+}
+
+/// A leg leaves its partner by a transfer: with `recording_follow_transfer` its recordings go on with the partner, in
+/// the same files, once they are closed here.
+pub fn follow(from: &Channel, to: &Arc<Channel>) {
+    if !from.is_true("recording_follow_transfer") || to.media().is_none() {
+        return;
+    }
+    for name in ["record_post_process_exec_api", "record_post_process_exec_app"] {
+        if let Some(value) = from.var(name) {
+            to.set_var(name, value);
+        }
+    }
+    from.with(|data| data.recordings.iter_mut().for_each(|r| r.follower = Arc::downgrade(to)));
+    stop(from, "all");
+}
+
+/// Goes on with a recording that was closed for that; false when there is nobody to go on.
+fn go_on(recording: &Recording, report: &RecordReport) -> bool {
+    let Some(to) = recording.follower.upgrade().filter(|to| to.is_up()) else { return false };
+    let mut spec = recording.spec.clone();
+    spec.append = true;
+    spec.limit_ms = spec.limit_ms.map(|limit| limit.saturating_sub(report.millis()).max(1));
+    let follower = Weak::new();
+    let new = |id| Recording { id, spec: spec.clone(), follower, ..recording.clone() };
+    begin(&to, spec.clone(), new).is_ok()
 }
 
 fn session_spec(
@@ -293,6 +329,9 @@ pub(super) fn ended(channel: &Arc<Channel>, id: RecordId, report: &RecordReport)
         channel.with(|data| data.record_ended = Some((id, report.clone())));
         return;
     };
+    if !matches!(report.reason, RecordEnd::Failed(_)) && go_on(&recording, report) {
+        return;
+    }
     if let RecordEnd::Failed(reason) = &report.reason {
         tracing::error!(uuid = %channel.uuid(), "Error recording {}: {reason}", recording.path);
         if channel.is_true("RECORD_HANGUP_ON_ERROR") {
@@ -351,7 +390,7 @@ fn fire_bug(channel: &Channel, name: EventName, path: &str) {
     );
 }
 
-fn set_figures(channel: &Channel, report: &RecordReport, samples_first: bool) {
+pub(super) fn set_figures(channel: &Channel, report: &RecordReport, samples_first: bool) {
     let ms = report.millis();
     let samples = ("record_samples", report.samples.to_string());
     let times = [("record_seconds", (ms / 1000).to_string()), ("record_ms", ms.to_string())];
@@ -378,7 +417,7 @@ pub(super) async fn stop_all(session: &mut Session) {
 }
 
 /// Takes news of the media leg on a call that is over, when nothing else is listened to any more.
-async fn next_media_event(session: &mut Session, until: Instant) -> bool {
+pub(super) async fn next_media_event(session: &mut Session, until: Instant) -> bool {
     let channel = Arc::clone(session.channel());
     let next = tokio::time::timeout_at(until, session.leg_mut().event(&channel)).await;
     if let Ok(CallEvent::Media(event)) = &next {
@@ -388,160 +427,6 @@ async fn next_media_event(session: &mut Session, until: Instant) -> bool {
 }
 
 // ---- applications ----
-
-async fn record(session: &mut Session, argument: &str) -> AppResult {
-    let words = text::words(argument, 4);
-    let channel = Arc::clone(session.channel());
-    let Some(path) = words.first() else { return Ok(()) };
-    let number = |index: usize| {
-        let word = words.get(index).map(|w| w.trim_start_matches('+'));
-        word.map_or(0, text::int).max(0)
-    };
-    let mut spec = RecordSpec::new(resolve(&channel, path));
-    spec.mix = RecordMix::ReadOnly;
-    let rate = channel.variable("record_rate").map_or(0, |r| text::int(&r));
-    spec.rate = u32::try_from(rate).ok().filter(|r| *r > 0);
-    spec.append = channel.is_true("RECORD_APPEND");
-    if number(2) > 0 {
-        let seconds = u32::try_from(number(3)).unwrap_or(0);
-        let seconds = if seconds == 0 { SILENCE_SECONDS } else { seconds };
-        let threshold = u32::try_from(number(2)).unwrap_or(u32::MAX);
-        let after_ms = seconds.saturating_mul(1000);
-        spec.silence = Some(SilenceStop { threshold, after_ms, before_ms: None });
-    }
-    channel.unset_var("playback_terminator_used");
-    channel.set_var("silence_hits_exhausted", "false");
-    let limit = time_limit(number(1));
-    record_file(session, path, spec, limit).await
-}
-
-/// The reference compares whole seconds of the clock, so a limit of three ends between three and
-/// four seconds.
-fn time_limit(seconds: i64) -> Option<Duration> {
-    let seconds = u64::try_from(seconds).ok().filter(|s| *s > 0)?;
-    let now_us = u64::try_from(crate::clock::now_us()).unwrap_or(0);
-    let into_second = Duration::from_micros(now_us % 1_000_000);
-    Some(Duration::from_secs(seconds + 1).saturating_sub(into_second))
-}
-
-async fn record_file(
-    session: &mut Session,
-    path: &str,
-    spec: RecordSpec,
-    limit: Option<Duration>,
-) -> AppResult {
-    let channel = Arc::clone(session.channel());
-    let Some(leg) = channel.media() else { return Ok(()) };
-    let codec = read_linear(&channel);
-    channel.fire_with(
-        EventName::RecordStart,
-        |_| {},
-        |event| {
-            event.push("Record-File-Path", path.to_owned());
-        },
-    );
-    let silence = spec.silence.is_some();
-    let Ok(id) = leg.record(spec) else {
-        channel.hangup(Cause::DESTINATION_OUT_OF_ORDER);
-        return Err(Interrupt::Hangup);
-    };
-    let result = follow(session, id, limit).await;
-    let _over = leg.stop_record(id);
-    let report = await_report(session, id).await;
-    if let Some(report) = &report {
-        channel.set_var("record_record_file_size", report.bytes.to_string());
-        channel.set_var("record_file_size", report.bytes.to_string());
-        set_figures(&channel, report, false);
-        if silence && report.reason == RecordEnd::Silence {
-            channel.set_var("silence_hits_exhausted", "true");
-        }
-    }
-    channel.fire_with(
-        EventName::RecordStop,
-        |_| {},
-        |event| {
-            event.push("Record-File-Path", path.to_owned());
-        },
-    );
-    if let Some(codec) = codec {
-        set_read_codec(&channel, &codec);
-    }
-    result?;
-    let (why, begun) = match &report {
-        None => ("the recorder is gone", false),
-        Some(RecordReport { reason: RecordEnd::Failed(why), samples, .. }) => {
-            (why.as_str(), *samples > 0)
-        }
-        Some(_) => return Ok(()),
-    };
-    tracing::error!(uuid = %channel.uuid(), "Cannot record to {path}: {why}");
-    if begun {
-        // The disk filled up: what was recorded stays, and the call goes on.
-        return Ok(());
-    }
-    channel.hangup(Cause::DESTINATION_OUT_OF_ORDER);
-    Err(Interrupt::Hangup)
-}
-
-/// Waits for the end of a recording: a key, a break, the limit, silence.
-async fn follow(session: &mut Session, id: RecordId, limit: Option<Duration>) -> AppResult {
-    let keys = terminators(session.channel());
-    let until = limit.map(|l| Instant::now() + l);
-    loop {
-        while let Some(digit) = session.take_digit() {
-            if keys.contains(digit.digit) {
-                session.channel().set_var("playback_terminator_used", digit.digit.to_string());
-                return Ok(());
-            }
-        }
-        if has_report(session.channel(), id) {
-            return Ok(());
-        }
-        match session.wait(until).await? {
-            Wake::Timeout | Wake::Broken => return Ok(()),
-            _ => {}
-        }
-    }
-}
-
-fn has_report(channel: &Channel, id: RecordId) -> bool {
-    channel.with(|data| data.record_ended.as_ref().is_some_and(|(ended, _)| *ended == id))
-}
-
-async fn await_report(session: &mut Session, id: RecordId) -> Option<RecordReport> {
-    let until = Instant::now() + CLOSING;
-    while !has_report(session.channel(), id) {
-        let going_on = if session.check().is_ok() {
-            !matches!(session.wait(Some(until)).await, Ok(Wake::Timeout))
-        } else {
-            next_media_event(session, until).await
-        };
-        if !going_on {
-            return None;
-        }
-    }
-    session.channel().with(|data| data.record_ended.take()).map(|(_, report)| report)
-}
-
-/// While it records, the reference reads the caller as linear audio and shows so.
-pub(super) fn read_linear(channel: &Channel) -> Option<CodecInfo> {
-    let before = channel.with(|data| data.read_codec.clone())?;
-    let linear = CodecInfo {
-        name: "L16".to_owned(),
-        rate: before.rate,
-        bit_rate: before.rate * 16,
-        ptime: before.ptime,
-    };
-    set_read_codec(channel, &linear);
-    Some(before)
-}
-
-pub(super) fn set_read_codec(channel: &Channel, codec: &CodecInfo) {
-    channel.with(|data| data.read_codec = Some(codec.clone()));
-    channel.set_var("read_codec", codec.name.clone());
-    channel.set_var("read_rate", codec.rate.to_string());
-    channel.fire_codec_read(codec);
-}
 
 /// Reads `<path> [+seconds] [{variables}]`.
 fn session_arguments(argument: &str) -> (String, Option<Duration>, Vec<(String, String)>) {

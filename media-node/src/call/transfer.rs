@@ -123,6 +123,8 @@ pub fn transfer_legs(
             Some(partner) => {
                 if legs == Legs::Both {
                     partner.set_var("park_after_bridge", "");
+                } else {
+                    crate::app::record::follow(channel, partner);
                 }
                 moved |= transfer(partner, exten, dialplan, context);
             }
@@ -159,6 +161,7 @@ pub fn on_refer(channel: &Arc<Channel>, refer: &Refer) {
         );
         return;
     };
+    crate::app::record::follow(channel, &partner);
     partner.set_var("sip_refer_to", refer.refer_to.as_str());
     if let Some(by) = &refer.referred_by {
         partner.set_var("sip_h_Referred-By", by.as_str());

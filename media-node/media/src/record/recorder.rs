@@ -1,7 +1,7 @@
 //! The file side of a recording, run by the file thread.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Seek, SeekFrom, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -90,13 +90,22 @@ impl Recorder {
     pub(crate) fn open(new: NewRecord) -> Self {
         let NewRecord { id, spec, rate, ring, end, events } = new;
         let channels = spec.mix.channels();
-        let file_rate = spec.rate.filter(|r| (1000..=192_000).contains(r)).unwrap_or(rate);
+        let before = if spec.append { Existing::look(&spec.path) } else { Ok(None) };
+        // What is added is at the rate of what is there.
+        let file_rate = match &before {
+            Ok(Some(before)) => before.header.rate,
+            _ => spec.rate.filter(|r| (1000..=192_000).contains(r)).unwrap_or(rate),
+        };
         let converters = if file_rate == rate {
             Vec::new()
         } else {
             (0..channels).filter_map(|_| Converter::new(rate, file_rate)).collect()
         };
-        let opened = Target::open(&spec, wav::Header { rate: file_rate, channels });
+        let header = wav::Header { rate: file_rate, channels };
+        let opened = before.and_then(|before| match before {
+            Some(before) if before.header != header => Err(before.refuses(channels)),
+            before => Target::open(&spec, header, before.as_ref()),
+        });
         let mut recorder = Self {
             id,
             channels,
@@ -243,6 +252,15 @@ impl Recorder {
     }
 }
 
+/// Brings the audio of a file with another header than ours to where ours ends.
+fn move_audio(file: &mut File, before: &Existing) -> io::Result<()> {
+    let mut audio = Vec::new();
+    file.seek(SeekFrom::Start(before.start))?;
+    Read::by_ref(file).take(before.len).read_to_end(&mut audio)?;
+    file.seek(SeekFrom::Start(wav::HEADER_LEN as u64))?;
+    file.write_all(&audio)
+}
+
 fn convert(converters: &mut [Converter], samples: &[i16]) -> Vec<i16> {
     let channels = converters.len().max(1);
     let mut out = Vec::new();
@@ -264,15 +282,66 @@ fn convert(converters: &mut [Converter], samples: &[i16]) -> Vec<i16> {
     out
 }
 
+/// A WAV file that is to be continued.
+struct Existing {
+    header: wav::Header,
+    /// Where its audio begins, and its length.
+    start: u64,
+    len: u64,
+}
+
+impl Existing {
+    /// Octets within which a header ends.
+    const HEAD: u64 = 64 * 1024;
+
+    /// Looks at a file's header; `None` when there is nothing yet. A file that is something else is
+    /// not overwritten.
+    fn look(path: &Path) -> io::Result<Option<Self>> {
+        if Container::of(path)? != Container::Wav {
+            return Ok(None);
+        }
+        let mut file = match File::open(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            opened => opened?,
+        };
+        let whole = file.metadata()?.len();
+        if whole == 0 {
+            return Ok(None);
+        }
+        let mut head = Vec::new();
+        Read::by_ref(&mut file).take(Self::HEAD).read_to_end(&mut head)?;
+        let unfit = || io::Error::other("the file to continue is no WAV file of 16-bit samples");
+        Self::read(&head, whole).map(Some).ok_or_else(unfit)
+    }
+
+    fn read(head: &[u8], whole: u64) -> Option<Self> {
+        let info = wav::info(head).ok().filter(|info| info.format == wav::Format::I16)?;
+        let named = head.get(info.data.start - 4..info.data.start)?.first_chunk::<4>()?;
+        let (start, named) = (info.data.start as u64, u64::from(u32::from_le_bytes(*named)));
+        // A recorder that died left no length.
+        let left = whole.saturating_sub(start);
+        let len = if named == 0 || named > left { left } else { named };
+        let frame = u64::from(info.channels) * 2;
+        let header = wav::Header { rate: info.rate, channels: info.channels };
+        Some(Self { header, start, len: len - len % frame.max(1) })
+    }
+
+    fn refuses(&self, channels: u16) -> io::Error {
+        let there = self.header.channels;
+        let why = format!("the file to continue has {there} channels, the recording {channels}");
+        io::Error::new(io::ErrorKind::InvalidInput, why)
+    }
+}
+
 impl Target {
-    fn open(spec: &RecordSpec, header: wav::Header) -> io::Result<Self> {
+    fn open(spec: &RecordSpec, header: wav::Header, before: Option<&Existing>) -> io::Result<Self> {
         let container = Container::of(&spec.path)?;
         if let Some(folder) = spec.path.parent() {
             fs::create_dir_all(folder)?;
         }
-        let existing = if spec.append { fs::read(&spec.path).ok() } else { None };
+        let raw = spec.append && container != Container::Wav;
         let mut options = OpenOptions::new();
-        options.write(true).create(true).truncate(existing.is_none());
+        options.read(true).write(true).create(true).truncate(before.is_none() && !raw);
         let mut file = options.open(&spec.path)?;
         let mut target = Self {
             container,
@@ -282,21 +351,18 @@ impl Target {
             synced: 0,
             file: file.try_clone()?,
         };
-        match existing {
-            Some(old) if container == Container::Wav => {
-                let data = wav::info(&old).map_or(0..0, |i| i.data);
-                target.data_len = data.len() as u64;
-                file.write_all(&header.bytes(target.data_len, 0))?;
-                file.write_all(old.get(data).unwrap_or_default())?;
-                // Whatever stood after the audio (tags) is cut off; it is written anew at the end.
-                file.set_len(wav::HEADER_LEN as u64 + target.data_len)?;
+        if let Some(before) = before {
+            target.data_len = before.len;
+            if before.start != wav::HEADER_LEN as u64 {
+                move_audio(&mut file, before)?;
             }
-            Some(old) => {
-                target.data_len = old.len() as u64;
-                file.seek(SeekFrom::End(0))?;
-            }
-            None if container == Container::Wav => file.write_all(&header.bytes(0, 0))?,
-            None => {}
+            // Whatever stood after the audio (tags) is cut off; it is written anew at the end.
+            file.set_len(wav::HEADER_LEN as u64 + before.len)?;
+            target.update_header(0)?;
+        } else if container == Container::Wav {
+            file.write_all(&header.bytes(0, 0))?;
+        } else {
+            target.data_len = file.seek(SeekFrom::End(0))?;
         }
         Ok(target)
     }

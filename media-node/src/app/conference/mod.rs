@@ -186,7 +186,7 @@ async fn stay(
 ) -> Result<Leave, Interrupt> {
     let channel = Arc::clone(session.channel());
     let Some(leg) = channel.media() else { return Ok(Leave::Ended) };
-    let codec = super::record::read_linear(&channel);
+    let codec = super::record_file::read_linear(&channel);
     channel.set_vars([
         ("conference_name", room.name.clone()),
         ("conference_uuid", room.uuid.clone()),
@@ -206,7 +206,7 @@ async fn stay(
     room.remove(&member);
     farewell(room, &channel);
     if let Some(codec) = codec {
-        super::record::set_read_codec(&channel, &codec);
+        super::record_file::set_read_codec(&channel, &codec);
     }
     result
 }
