@@ -562,6 +562,28 @@ fn an_expression_that_explodes_does_not_match() {
     assert!(!pattern.is_match(&format!("{}b", "a".repeat(5000))));
 }
 
+/// Steps, not time: before the second alternative can match, the first one is tried in about `2^n` ways. That many
+/// steps are allowed for sixteen, and for no more than some twenty.
+#[test]
+fn the_number_of_steps_is_bounded_and_large_enough_for_honest_patterns() {
+    for pattern in ["^(?:(?:a+)+b|a*c)$", "/^(?:(?:a+)+b|a*C)$/i"] {
+        let pattern = Pattern::new(pattern).unwrap();
+        let after = |n: usize| pattern.is_match(&format!("{}c", "a".repeat(n)));
+        assert!((0..=12).all(after), "few steps");
+        assert!(!after(24), "sixteen million ways");
+        assert!(!after(4000), "no end of ways");
+    }
+}
+
+#[test]
+fn a_long_subject_is_matched_whatever_the_compiled_code_has_stack_for() {
+    let pattern = Pattern::new("^((?:a|b)*)(c)$").unwrap();
+    let text = format!("{}c", "ab".repeat(20_000));
+    let captures = pattern.captures(&text).expect("a match");
+    assert_eq!((captures.groups[1].len(), &*captures.groups[2]), (40_000, "c"));
+    assert!(pattern.is_match(&text));
+}
+
 #[test]
 fn groups_are_filled_in_by_number() {
     let captures = Captures { groups: vec!["all".into(), "one".into()] };

@@ -4,13 +4,14 @@ mod prefix;
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, OnceLock, PoisonError};
 
 use pcre2::bytes::{Regex, RegexBuilder};
 
-/// How many steps a match may take before it counts as no match. The reference allows ten times as
-/// many, which is long enough to be felt by a call.
-const MATCH_LIMIT: &str = "(*LIMIT_MATCH=1000000)";
+/// How many steps a match may take before it counts as no match. A step takes some 10 ns compiled and
+/// some 50 ns interpreted; the reference allows twenty times as many, which every call of the thread
+/// would feel.
+const MATCH_LIMIT: &str = "(*LIMIT_MATCH=500000)";
 /// Most groups, the whole match included, a match may set (reference behaviour).
 const MAX_GROUPS: usize = 10;
 /// How many expressions the shared cache holds before it starts over.
@@ -34,8 +35,21 @@ enum Engine {
     Anything,
     /// `^word$` without special characters: comparing is enough.
     Exactly(Box<str>),
-    /// Anything else, with the text every match starts with.
-    Pcre { regex: Regex, prefix: Box<str> },
+    /// Anything else.
+    Pcre(Box<Pcre>),
+}
+
+struct Pcre {
+    /// Compiled to machine code where that is possible.
+    fast: Regex,
+    /// Interpreted: for the rare subject the machine code has no stack for. Made when first needed.
+    slow: OnceLock<Option<Regex>>,
+    caseless: bool,
+    dotall: bool,
+    /// The expression with its limit in front.
+    limited: Box<str>,
+    /// The text every match starts with.
+    prefix: Box<str>,
 }
 
 /// Why an expression was refused.
@@ -100,30 +114,26 @@ impl Pattern {
             Engine::Anything => true,
             Engine::Exactly(word) => exactly(word, text),
             // Nearly every pattern has few groups, and then no count is needed.
-            Engine::Pcre { prefix, .. } if !text.starts_with(&**prefix) => false,
-            Engine::Pcre { regex, .. } if regex.captures_len() <= MAX_GROUPS => {
-                regex.is_match(text.as_bytes()).unwrap_or(false)
-            }
-            Engine::Pcre { .. } => self.captures(text).is_some(),
+            Engine::Pcre(pcre) if pcre.fast.captures_len() <= MAX_GROUPS => pcre.matches(text),
+            Engine::Pcre(_) => self.captures(text).is_some(),
         }
     }
 
     /// Matches and gives the groups. More than nine groups set count as no match (reference
     /// behaviour), and so does a pattern that takes too long.
     pub fn captures(&self, text: &str) -> Option<Captures> {
-        let regex = match &self.inner.engine {
+        let pcre = match &self.inner.engine {
             Engine::Anything => return Some(Captures { groups: vec![String::new()] }),
             Engine::Exactly(word) => {
                 return exactly(word, text).then(|| Captures { groups: vec![word.to_string()] });
             }
-            Engine::Pcre { prefix, .. } if !text.starts_with(&**prefix) => return None,
-            Engine::Pcre { regex, .. } => regex,
+            Engine::Pcre(pcre) => pcre,
         };
         // Most conditions do not match: find that out before making room for groups.
-        if !regex.is_match(text.as_bytes()).unwrap_or(false) {
+        if !pcre.matches(text) {
             return None;
         }
-        let found = regex.captures(text.as_bytes()).ok().flatten()?;
+        let found = pcre.captures(text)?;
         let last = (0..found.len()).rev().find(|&n| found.get(n).is_some())?;
         if last >= MAX_GROUPS {
             return None;
@@ -134,6 +144,35 @@ impl Pattern {
                 .map_or_else(String::new, |m| String::from_utf8_lossy(m.as_bytes()).into_owned())
         };
         Some(Captures { groups: (0..=last).map(group).collect() })
+    }
+}
+
+impl Pcre {
+    fn matches(&self, text: &str) -> bool {
+        text.starts_with(&*self.prefix)
+            && self.run(|regex| regex.is_match(text.as_bytes())) == Some(true)
+    }
+
+    fn captures<'t>(&self, text: &'t str) -> Option<pcre2::bytes::Captures<'t>> {
+        self.run(|regex| regex.captures(text.as_bytes())).flatten()
+    }
+
+    /// `None` when the engine gave up.
+    fn run<T>(&self, ask: impl Fn(&Regex) -> Result<T, pcre2::Error>) -> Option<T> {
+        /// PCRE2_ERROR_JIT_STACKLIMIT.
+        const NO_STACK: i32 = -46;
+        match ask(&self.fast) {
+            Ok(answer) => Some(answer),
+            Err(error) if error.code() == NO_STACK => {
+                let slow = self.slow.get_or_init(|| {
+                    let mut builder = RegexBuilder::new();
+                    builder.caseless(self.caseless).dotall(self.dotall);
+                    builder.build(&self.limited).ok()
+                });
+                ask(slow.as_ref()?).ok()
+            }
+            Err(_) => None,
+        }
     }
 }
 
@@ -154,13 +193,12 @@ fn compile(expression: &str) -> Result<Engine, PatternError> {
         message: message.to_owned(),
         expression: expression.to_owned(),
     };
-    let mut builder = RegexBuilder::new();
-    builder.jit_if_available(true);
+    let (mut caseless, mut dotall) = (false, false);
     let (start, body) = if let Some(inside) = expression.strip_prefix('/') {
         let Some((body, flags)) = inside.rsplit_once('/') else {
             return Err(refused(0, "no closing /"));
         };
-        builder.caseless(flags.contains('i')).dotall(flags.contains('s'));
+        (caseless, dotall) = (flags.contains('i'), flags.contains('s'));
         (1, body.to_owned())
     } else if let Some(pattern) = expression.strip_prefix('_') {
         (0, asterisk(pattern).ok_or_else(|| refused(0, "Asterisk pattern is too long"))?)
@@ -178,7 +216,13 @@ fn compile(expression: &str) -> Result<Engine, PatternError> {
     let limited = format!("{MATCH_LIMIT}{body}");
     let plain = start == 0;
     let prefix = if plain { prefix::required(&body) } else { String::new() };
-    let made = builder.build(&limited).map(|regex| Engine::Pcre { regex, prefix: prefix.into() });
+    let mut builder = RegexBuilder::new();
+    builder.jit_if_available(true).caseless(caseless).dotall(dotall);
+    let made = builder.build(&limited).map(|fast| {
+        let (slow, prefix) = (OnceLock::new(), prefix.into());
+        let limited = limited.as_str().into();
+        Engine::Pcre(Box::new(Pcre { fast, slow, caseless, dotall, limited, prefix }))
+    });
     made.map_err(|error| {
         let offset = error.offset().unwrap_or(0).saturating_sub(MATCH_LIMIT.len()) + start;
         let message = error.to_string();
