@@ -32,6 +32,10 @@ fn call() -> Call {
         ("cond == '' ? T : F", "-ERR"),
         ("regex 0123456789|^01(\\d+)$|%1", "23456789"),
         ("regex m:~0123456789~^01(\\d\\d)~$1", "23"),
+        ("regex abc|^x|%1", "abc"),
+        ("regex abc|^x|%1|n", ""),
+        ("regex abc|^x|%1|b", "false"),
+        ("md5 abc", "900150983cd24fb0d6963f7d28e17f72"),
         ("expr 0+1", "1"),
         ("system echo hi", "hi\n"),
         ("hash insert/r/k/v", "+OK\n"),
@@ -136,6 +140,9 @@ const ROWS: &[(&str, &str, &str)] = &[
     ("76", "${cond(${nosuch} == '' ? T : F)}", "-ERR"),
     ("77", r"${regex(${num}|^01(\d+)$|%1)}", "23456789"),
     ("78", r"${regex(m:~${num}~^01(\d\d)~$1)}", "23"),
+    ("79", "${regex(abc|^x|%1)}", "abc"),
+    ("79b", "${regex(abc|^x|%1|n)}", ""),
+    ("79c", "${regex(abc|^x|%1|b)}", "false"),
     ("80", "${expr(${num:0:1}+1)}", "1"),
     ("81", "${system echo hi}", "hi\n"),
     ("82", "${hash(insert/r/k/v)}", "+OK\n"),
@@ -143,6 +150,7 @@ const ROWS: &[(&str, &str, &str)] = &[
     ("84", "${num:1}${num:2:2}", "12345678923"),
     ("85", " lead ${num} trail ", " lead 0123456789 trail "),
     ("87", "${eval(${num})}", "0123456789"),
+    ("87b", "${md5(abc)}", "900150983cd24fb0d6963f7d28e17f72"),
     ("88", "${user_data(1000@${domain} param p1)}", "P1"),
 ];
 
@@ -181,6 +189,14 @@ fn an_event_sees_no_caller_profile_and_expands_only_values_of_globals() {
     assert_eq!(expand_event("[${destination_number}]", &mut call), "[]");
     assert_eq!(expand_event("${a}", &mut call), "${b}");
     assert_eq!(expand_event("$${a} ${g}", &mut call), "global a x");
+}
+
+/// Row 89: the data of an application is expanded first, and what is left behind the scope is its argument.
+#[test]
+fn a_scope_is_split_off_after_expansion() {
+    let expanded = expand("%[a=${name}]data ${a}", &mut call());
+    let (pairs, rest) = scope_variables(&expanded);
+    assert_eq!((pairs, rest), (vec![("a".to_owned(), "foo".to_owned())], "data "));
 }
 
 #[test]

@@ -7,7 +7,7 @@ use dialplan_xml::dialplan::parse_inline;
 use dialplan_xml::expand::{expand, expand_event, has_references, scope_variables};
 use dialplan_xml::regex::{Captures, Pattern, substitute};
 use dialplan_xml::text::split;
-use dialplan_xml::{Element, Globals, LoadOptions, parse_document};
+use dialplan_xml::{Element, Globals, Host, LoadOptions, parse_document};
 use proptest::prelude::*;
 
 /// Text rich in what the scanners care about.
@@ -86,7 +86,44 @@ fn call() -> Call {
     call
 }
 
+/// Every variable exists and is eight bytes long; asks are counted.
+struct Plain(usize);
+
+impl Host for Plain {
+    fn variable(&mut self, _: &str) -> Option<String> {
+        self.0 += 1;
+        Some("12345678".to_owned())
+    }
+    fn set_variable(&mut self, _: &str, _: Option<&str>) {}
+    fn field(&mut self, _: &str) -> Option<String> {
+        None
+    }
+    fn global(&self, _: &str) -> Option<String> {
+        None
+    }
+    fn api(&mut self, _: &str, _: &str) -> Option<String> {
+        self.0 += 1;
+        Some("12345678".to_owned())
+    }
+    fn run_inline(&mut self, _: &str, _: &str) {}
+    fn now(&self) -> jiff::Timestamp {
+        jiff::Timestamp::UNIX_EPOCH
+    }
+}
+
 proptest! {
+    /// Linear in what comes out: every reference asks once, and adds no more than its value.
+    #[test]
+    fn expansion_asks_once_per_reference_and_adds_no_more_than_the_values(text in tangle()) {
+        for expand in [expand, expand_event] {
+            let mut host = Plain(0);
+            let out = expand(&text, &mut host);
+            let references = text.matches("${").count();
+            prop_assert!(host.0 <= references, "{} of {}: {}", host.0, references, text);
+            prop_assert!(out.len() <= text.len() + 8 * references, "{} -> {}", text, out);
+        }
+    }
+
     #[test]
     fn expansion_ends_and_stays_bounded(text in tangle()) {
         prop_assert!(expand(&text, &mut call()).len() < 16 << 20);
