@@ -110,6 +110,23 @@ impl AclSet {
         self.lists.contains_key(list)
     }
 
+    /// The lists and their nodes in the reference's words, as its log has them. The automatic ones are left out.
+    pub fn describe(&self) -> Vec<String> {
+        let word = |allow: bool| if allow { "allow" } else { "deny" };
+        let mut named: Vec<_> =
+            self.lists.iter().filter(|(name, _)| !name.ends_with(".auto")).collect();
+        named.sort_unstable_by_key(|(name, _)| *name);
+        let mut lines = Vec::new();
+        for (name, list) in named {
+            lines.push(format!("Created ip list {name} default ({})", word(list.default_allow)));
+            for rule in &list.nodes {
+                let (net, token) = (rule.net, rule.token.as_deref().unwrap_or_default());
+                lines.push(format!("Adding {net} ({}) [{token}] to list {name}", word(rule.allow)));
+            }
+        }
+        lines
+    }
+
     /// Names of the lists, in no particular order.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.lists.keys().map(String::as_str)

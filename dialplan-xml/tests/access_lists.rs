@@ -145,3 +145,19 @@ fn an_address_without_bits_is_refused_with_a_hint() {
     assert_eq!(said, ["Error Adding 10.9.9.9 to list l"]);
     assert!(!set.check("l", ip("10.9.9.9")));
 }
+
+#[test]
+fn lists_are_described_as_the_reference_logs_them() {
+    let (set, _) = build(
+        "<list name=\"l\" default=\"deny\"><node type=\"allow\" cidr=\"192.0.2.0/24\"/><node type=\"allow\" domain=\"d.test\"/></list>",
+        "<domain name=\"d.test\"><user id=\"7\" cidr=\"10.1.1.1/32\"/></domain>",
+    );
+    assert_eq!(
+        set.describe(),
+        [
+            "Created ip list l default (deny)",
+            "Adding 192.0.2.0/24 (allow) [] to list l",
+            "Adding 10.1.1.1/32 (allow) [7@d.test] to list l",
+        ]
+    );
+}
