@@ -8,13 +8,14 @@ use esl_server::event::{Event, EventName};
 use parking_lot::Mutex;
 
 use crate::api::status::{uptime_text, uptime_us};
+use crate::boot::machine::Machine;
 use crate::boot::version::COMPATIBLE_FULL;
 use crate::clock;
 use crate::memory::Tidy;
 use crate::schedule::Job;
 use crate::switch::{Peaks, Switch, tick};
 
-/// Seconds between looks at the machine's address in the reference.
+/// Seconds between looks at the machine's name and addresses.
 const CHECK_IP: u32 = 60;
 
 /// Starts everything that goes by the clock.
@@ -61,4 +62,50 @@ pub fn fire(switch: &Switch) {
     event.push("Session-Peak-FiveMin", count(&counters.peak_five_minutes));
     event.push("Idle-CPU", format!("{:.6}", crate::boot::log::idle_cpu()));
     esl_server::fire!(switch.bus, event);
+}
+
+/// The machine as it was last seen.
+#[derive(Clone, Debug)]
+pub struct Seen(Arc<Mutex<Machine>>);
+
+impl Seen {
+    /// As it is now.
+    #[must_use]
+    pub fn now() -> Self {
+        Self(Arc::new(Mutex::new(Machine::now())))
+    }
+}
+
+/// Looks whether the machine has got another name or address, and tells (TRAP) if so.
+pub fn check_machine(switch: &Switch, seen: &Seen) {
+    let now = Machine::now();
+    let before = std::mem::replace(&mut *seen.0.lock(), now.clone());
+    let changed = before.changed(&now);
+    if changed.is_empty() {
+        return;
+    }
+    for (name, value) in changed {
+        tracing::info!("{name} is now {value}");
+        switch.set_global(name, &value);
+    }
+    let core_uuid = switch.global("core_uuid").unwrap_or_default();
+    let info = crate::run::core_info(&core_uuid, &switch.config.load(), &switch.globals());
+    switch.bus.set_core_info(info);
+    if before.hostname != now.hostname {
+        let mut event = Event::new(EventName::Trap);
+        event.push("condition", "hostname-change");
+        event.push("old-hostname", before.hostname.as_str());
+        event.push("new-hostname", now.hostname.as_str());
+        esl_server::fire!(switch.bus, event);
+    }
+    let addresses = [("v4", before.v4, now.v4), ("v6", before.v6, now.v6)];
+    if addresses.iter().any(|(_, old, new)| old != new) {
+        let mut event = Event::new(EventName::Trap);
+        event.push("condition", "network-address-change");
+        for (family, old, new) in addresses.iter().filter(|(_, old, new)| old != new) {
+            event.push(format!("network-address-previous-{family}"), old.to_string());
+            event.push(format!("network-address-change-{family}"), new.to_string());
+        }
+        esl_server::fire!(switch.bus, event);
+    }
 }

@@ -30,6 +30,9 @@ pub async fn run(context: Context) -> Result<(), Fatal> {
         config::load(&context.dirs.root_path(), globals, &context.options.allow_preprocess());
     config::log_diagnostics(&loaded.diagnostics);
     let Some(conf) = loaded.config else { return Err(Fatal::config(loaded.status)) };
+    for line in conf.acl.describe() {
+        crate::log_notice!("{line}");
+    }
     // A list without modules means all of them (reference behaviour).
     let listed = &conf.modules.modules;
     let mod_logfile = listed.is_empty() || listed.iter().any(|load| load.module == "mod_logfile");
@@ -68,6 +71,7 @@ pub async fn run(context: Context) -> Result<(), Fatal> {
     ready.announce();
     crate::log_notice!("Ready after {} ms", switch.started.elapsed().as_millis());
     fire_info(&switch, EventName::Startup, "System Ready");
+    tokio::spawn(run_startup_command(Arc::clone(&switch)));
     wait_for_end(&switch, &mut signals, &log, options.drain()).await;
     fire_info(&switch, EventName::Shutdown, "System Shutting Down");
     end_calls(&switch).await;
@@ -77,7 +81,18 @@ pub async fn run(context: Context) -> Result<(), Fatal> {
     Ok(())
 }
 
-fn core_info(core_uuid: &str, conf: &config::Config, globals: &Globals) -> CoreInfo {
+/// The command line in the global variable `api_on_startup`, if there is one.
+async fn run_startup_command(switch: Arc<Switch>) {
+    let Some(line) = switch.global("api_on_startup") else { return };
+    let (command, args) = line.split_once(' ').unwrap_or((&line, ""));
+    match switch.run_api(command, args, None).await {
+        Some(output) => tracing::info!("Startup command [{line}] executed: {}", output.trim_end()),
+        None => tracing::error!("Startup command [{line}]: no such command"),
+    }
+}
+
+/// What every event says about the switch.
+pub(crate) fn core_info(core_uuid: &str, conf: &config::Config, globals: &Globals) -> CoreInfo {
     let hostname = globals.get("hostname").unwrap_or("localhost").to_owned();
     CoreInfo {
         core_uuid: core_uuid.to_owned(),

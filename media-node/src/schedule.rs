@@ -33,7 +33,7 @@ enum Action {
     Transfer { exten: String, dialplan: Option<String>, context: Option<String> },
     Broadcast { path: String, legs: String },
     Heartbeat,
-    CheckIp,
+    CheckIp(crate::heartbeat::Seen),
 }
 
 impl Job {
@@ -88,7 +88,7 @@ impl Job {
             description: "check_ip".into(),
             group: "core".into(),
             every: Some(every),
-            action: Action::CheckIp,
+            action: Action::CheckIp(crate::heartbeat::Seen::now()),
         }
     }
 
@@ -96,7 +96,7 @@ impl Job {
         let channel = || -> Option<Arc<Channel>> { switch.channel(&self.group) };
         match &self.action {
             Action::Heartbeat => crate::heartbeat::fire(switch),
-            Action::CheckIp => {}
+            Action::CheckIp(seen) => crate::heartbeat::check_machine(switch, seen),
             Action::Api { command, args } => {
                 let output = switch.run_api(command, args, None).await;
                 tracing::info!(

@@ -7,8 +7,10 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
+use dialplan_xml::config::SwitchConf;
 use dialplan_xml::{Globals, PreprocessorCommand};
 use esl_server::event::{Event, EventName};
+use esl_server::log::Level;
 use esl_server::{ApiReply, ApiRequest, BoxFuture, CallControl, EslUser, EventBus, LogHub};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::mpsc;
@@ -132,24 +134,21 @@ impl Switch {
     /// A switch with all applications and commands, no endpoints and no calls.
     #[must_use]
     pub fn new(parts: Parts) -> Arc<Self> {
-        let counters = Counters::default();
-        counters.max_sessions.store(parts.config.switch.max_sessions, Ordering::Relaxed);
-        counters.sps_limit.store(parts.config.switch.sessions_per_second, Ordering::Relaxed);
-        parts.stores.tuning.configure(&parts.config.switch);
-        Arc::new(Self {
+        let settings = parts.config.switch.clone();
+        let switch = Arc::new(Self {
             bus: parts.bus,
             logs: parts.logs,
             media: parts.media,
             apps: app::Registry::standard(),
             apis: api::Registry::standard(),
-            verbose_events: AtomicBool::new(parts.config.switch.verbose_channel_events),
+            verbose_events: AtomicBool::default(),
             config: ArcSwap::from_pointee(parts.config),
             reloading: tokio::sync::Mutex::default(),
             stores: parts.stores,
             xml: crate::xml::Bindings::default(),
             rooms: app::conference::room::Rooms::default(),
             scheduler: crate::schedule::Scheduler::default(),
-            counters,
+            counters: Counters::default(),
             valet: app::valet::Lots::default(),
             dirs: parts.dirs,
             allow_preprocess: parts.allow_preprocess,
@@ -161,7 +160,24 @@ impl Switch {
             endpoints: RwLock::default(),
             modules: crate::modules::Modules::default(),
             stop: tokio::sync::watch::Sender::new(None),
-        })
+        });
+        switch.tune(&settings);
+        switch
+    }
+
+    /// Takes over what `switch.conf` says about a running switch, its global variables included.
+    pub fn tune(&self, conf: &SwitchConf) {
+        self.counters.max_sessions.store(conf.max_sessions, Ordering::Relaxed);
+        self.counters.sps_limit.store(conf.sessions_per_second, Ordering::Relaxed);
+        self.stores.tuning.configure(conf);
+        self.set_verbose_events(conf.verbose_channel_events);
+        for variable in &conf.variables {
+            self.set_global(&variable.name, &variable.value);
+        }
+        if let Some(control) = crate::boot::log::control() {
+            let level = conf.loglevel.and_then(Level::from_number);
+            control.set_core_level(level.unwrap_or(Level::Console));
+        }
     }
 
     // ---- globals ----

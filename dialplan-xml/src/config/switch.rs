@@ -81,21 +81,26 @@ impl Default for SwitchConf {
 impl SwitchConf {
     /// Reads the element; see [`crate::config`]. Later settings win.
     pub fn read(conf: Option<Node<'_>>) -> Self {
+        Self::default().over(conf)
+    }
+
+    /// The same settings with those of another element over them: `post_load_switch.conf`.
+    #[must_use]
+    pub fn over(mut self, conf: Option<Node<'_>>) -> Self {
         let list = |name| conf.and_then(|c| c.child(name));
-        let mut read = Self {
-            settings: settings(conf),
-            variables: Params::read(list("variables"), "variable"),
-            keybindings: keybindings(list("cli-keybindings")),
-            default_ptimes: default_ptimes(list("default-ptimes")),
-            ..Self::default()
-        };
-        for param in read.settings.clone().iter() {
-            read.apply(&param.name.to_ascii_lowercase(), &param.value);
+        for param in &settings(conf) {
+            self.apply(&param.name.to_ascii_lowercase(), &param.value);
+            self.settings.push(param.clone());
         }
+        for variable in &Params::read(list("variables"), "variable") {
+            self.variables.push(variable.clone());
+        }
+        self.keybindings.extend(keybindings(list("cli-keybindings")));
+        self.default_ptimes.extend(default_ptimes(list("default-ptimes")));
         // The shortest and the longest digit make room for the default one.
-        read.min_dtmf_duration = read.min_dtmf_duration.min(read.default_dtmf_duration);
-        read.max_dtmf_duration = read.max_dtmf_duration.max(read.default_dtmf_duration);
-        read
+        self.min_dtmf_duration = self.min_dtmf_duration.min(self.default_dtmf_duration);
+        self.max_dtmf_duration = self.max_dtmf_duration.max(self.default_dtmf_duration);
+        self
     }
 
     fn apply(&mut self, name: &str, value: &str) {

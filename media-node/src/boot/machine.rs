@@ -15,15 +15,50 @@ const ANYWHERE_V6: SocketAddr =
     SocketAddr::new(IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1)), 9);
 
 /// The variables, in the reference's order.
+#[must_use]
 pub fn globals() -> Vec<(&'static str, String)> {
-    let v4 = source(ANYWHERE_V4).unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
-    let v6 = source(ANYWHERE_V6).unwrap_or(IpAddr::V6(Ipv6Addr::LOCALHOST));
-    vec![
-        ("hostname", hostname()),
-        ("local_ip_v4", v4.to_string()),
-        ("local_mask_v4", mask(v4).to_string()),
-        ("local_ip_v6", v6.to_string()),
-    ]
+    Machine::now().globals()
+}
+
+/// Name and addresses at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Machine {
+    /// Its name.
+    pub hostname: String,
+    /// The IPv4 address it sends from.
+    pub v4: IpAddr,
+    /// The mask of that address.
+    pub mask: Ipv4Addr,
+    /// The IPv6 address it sends from.
+    pub v6: IpAddr,
+}
+
+impl Machine {
+    /// As the system describes it now.
+    #[must_use]
+    pub fn now() -> Self {
+        let v4 = source(ANYWHERE_V4).unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
+        let v6 = source(ANYWHERE_V6).unwrap_or(IpAddr::V6(Ipv6Addr::LOCALHOST));
+        Self { hostname: hostname(), v4, mask: mask(v4), v6 }
+    }
+
+    /// The global variables that describe it.
+    #[must_use]
+    pub fn globals(&self) -> Vec<(&'static str, String)> {
+        vec![
+            ("hostname", self.hostname.clone()),
+            ("local_ip_v4", self.v4.to_string()),
+            ("local_mask_v4", self.mask.to_string()),
+            ("local_ip_v6", self.v6.to_string()),
+        ]
+    }
+
+    /// The variables that are different in `other`, with their new values.
+    #[must_use]
+    pub fn changed(&self, other: &Self) -> Vec<(&'static str, String)> {
+        let old = self.globals();
+        other.globals().into_iter().filter(|entry| !old.contains(entry)).collect()
+    }
 }
 
 fn hostname() -> String {
@@ -67,6 +102,14 @@ mod tests {
         assert!(parsed("local_ip_v4").is_some_and(|ip| ip.is_ipv4() && !ip.is_unspecified()));
         assert!(parsed("local_mask_v4").is_some_and(|ip| ip.is_ipv4()));
         assert!(parsed("local_ip_v6").is_some_and(|ip| ip.is_ipv6() && !ip.is_unspecified()));
+    }
+
+    #[test]
+    fn what_changed_is_named_with_its_new_value() {
+        let before = Machine::now();
+        assert_eq!(before.changed(&before), []);
+        let after = Machine { hostname: "elsewhere".into(), ..before.clone() };
+        assert_eq!(before.changed(&after), [("hostname", "elsewhere".to_owned())]);
     }
 
     #[test]

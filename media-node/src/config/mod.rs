@@ -1,5 +1,7 @@
 //! The configuration as one snapshot, swapped whole by a reload.
 
+mod stun;
+
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 use std::sync::Arc;
@@ -27,7 +29,7 @@ pub struct Config {
     pub tree: Tree,
     /// Configuration documents that came from elsewhere, by name: they stand before those of the tree.
     pub documents: Arc<HashMap<String, Tree>>,
-    /// switch.conf.
+    /// switch.conf, with post_load_switch.conf over it.
     pub switch: SwitchConf,
     /// event_socket.conf.
     pub event_socket: EventSocketConf,
@@ -53,6 +55,8 @@ impl Config {
 
     fn use_documents(&mut self, documents: HashMap<String, Tree>) {
         self.documents = Arc::new(documents);
+        self.switch = SwitchConf::read(self.tree.configuration("switch.conf"))
+            .over(self.document("post_load_switch.conf"));
         self.event_socket = EventSocketConf::read(self.document("event_socket.conf"));
         self.sofia = SofiaConf::read(self.document("sofia.conf"));
     }
@@ -77,7 +81,11 @@ pub fn load(
     globals: Globals,
     allowed: &BTreeSet<PreprocessorCommand>,
 ) -> LoadedConfig {
-    let options = LoadOptions { allowed: allowed.clone(), ..LoadOptions::default() };
+    let options = LoadOptions {
+        allowed: allowed.clone(),
+        stun: Some(stun::asker()),
+        ..LoadOptions::default()
+    };
     let loaded = dialplan_xml::load(root, globals, &options);
     let mut diagnostics = loaded.diagnostics;
     let config = loaded.tree.map(|tree| {
@@ -97,7 +105,8 @@ fn compile(tree: Tree, globals: &Globals) -> (Config, Vec<Diagnostic>) {
         AclSet::build(&AclConf::read(tree.configuration("acl.conf")), &directory, &local);
     diagnostics.extend(more);
     let config = Config {
-        switch: SwitchConf::read(tree.configuration("switch.conf")),
+        switch: SwitchConf::read(tree.configuration("switch.conf"))
+            .over(tree.configuration("post_load_switch.conf")),
         event_socket: EventSocketConf::read(tree.configuration("event_socket.conf")),
         modules: ModulesConf::read(tree.configuration("modules.conf")),
         sofia: SofiaConf::read(tree.configuration("sofia.conf")),
@@ -155,7 +164,8 @@ pub async fn reload(switch: &Arc<Switch>) -> (String, bool) {
     let config = Arc::new(config);
     switch.adopt_globals(&before, &loaded.globals);
     switch.config.store(Arc::clone(&config));
-    let _logged = tokio::task::spawn_blocking(move || log_changes(&old, &config)).await;
+    let variables = diff::variables(&before, &loaded.globals);
+    let _logged = tokio::task::spawn_blocking(move || log_changes(&old, &config, variables)).await;
     esl_server::fire!(switch.bus, Event::new(EventName::Reloadxml));
     (loaded.status, true)
 }
@@ -163,8 +173,8 @@ pub async fn reload(switch: &Arc<Switch>) -> (String, bool) {
 /// Changes logged one by one; the rest is counted.
 const CHANGES_SHOWN: usize = 100;
 
-fn log_changes(old: &Config, new: &Config) {
-    let mut changes = diff::changes(&old.tree, &new.tree);
+fn log_changes(old: &Config, new: &Config, mut changes: Vec<diff::Change>) {
+    changes.extend(diff::changes(&old.tree, &new.tree));
     for (name, tree) in new.documents.iter() {
         if let Some(before) = old.documents.get(name) {
             changes.extend(diff::changes(before, tree));
@@ -199,6 +209,9 @@ pub async fn reload_acl(switch: &Arc<Switch>) {
     let (acl, diagnostics) =
         AclSet::build_with(&conf, |domain| directories.get(domain).cloned(), &local);
     log_diagnostics(&diagnostics);
+    for line in acl.describe() {
+        crate::log_notice!("{line}");
+    }
     let config = Config { acl: Arc::new(acl), ..Config::clone(&old) };
     switch.config.store(Arc::new(config));
 }
@@ -210,6 +223,7 @@ pub async fn ask_bindings(switch: &Arc<Switch>) {
         let mut config = Config::clone(&switch.config.load());
         let documents = ask_documents(switch, &config).await;
         config.use_documents(documents);
+        switch.tune(&config.switch);
         switch.config.store(Arc::new(config));
     }
     if switch.xml.serve("configuration") || switch.xml.serve("directory") {
@@ -218,7 +232,8 @@ pub async fn ask_bindings(switch: &Arc<Switch>) {
 }
 
 /// Configuration documents bindings are asked for when the switch starts and at each reload.
-const ASKED: [&str; 4] = ["acl.conf", "event_socket.conf", "sofia.conf", "timezones.conf"];
+const ASKED: [&str; 5] =
+    ["acl.conf", "event_socket.conf", "post_load_switch.conf", "sofia.conf", "timezones.conf"];
 
 /// A document a web server cannot be asked for stays as it was.
 async fn ask_documents(switch: &Arc<Switch>, old: &Config) -> HashMap<String, Tree> {

@@ -1,0 +1,184 @@
+//! `stun-set`: asking a STUN server (RFC 5389) which address others see us at.
+//!
+//! One Binding request, repeated while no answer comes, all within a deadline. A server is asked once per load
+//! whatever the number of directives that name it: without a network, only the first one waits.
+
+use std::collections::HashMap;
+use std::net::{Ipv4Addr, SocketAddr, ToSocketAddrs, UdpSocket};
+use std::sync::{Arc, mpsc};
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+
+/// How long all of it may take, the resolving of the name included.
+const DEADLINE: Duration = Duration::from_secs(2);
+/// Between two requests.
+const RETRY: Duration = Duration::from_millis(250);
+const PORT: u16 = 3478;
+const BINDING_REQUEST: u16 = 0x0001;
+const BINDING_SUCCESS: u16 = 0x0101;
+const COOKIE: u32 = 0x2112_a442;
+const MAPPED_ADDRESS: u16 = 0x0001;
+const XOR_MAPPED_ADDRESS: u16 = 0x0020;
+const IPV4: u8 = 1;
+const HEADER: usize = 20;
+
+/// Identifies a request and its response.
+type Transaction = [u8; 12];
+
+/// Answers `host[:port]` with our public IPv4 address, as [`dialplan_xml::LoadOptions::stun`] wants it.
+#[must_use]
+pub(super) fn asker() -> Arc<dyn Fn(&str) -> Option<String> + Send + Sync> {
+    let known: Mutex<HashMap<String, Option<String>>> = Mutex::default();
+    Arc::new(move |server| {
+        if let Some(answer) = known.lock().get(server) {
+            return answer.clone();
+        }
+        let answer = ask_in_time(server).map(|ip| ip.to_string());
+        known.lock().insert(server.to_owned(), answer.clone());
+        answer
+    })
+}
+
+/// The resolver keeps no deadline, so somebody else waits for it.
+fn ask_in_time(server: &str) -> Option<Ipv4Addr> {
+    let until = Instant::now() + DEADLINE;
+    let (send, receive) = mpsc::sync_channel(1);
+    let server = server.to_owned();
+    std::thread::spawn(move || {
+        // Nobody listens any more when the deadline has passed.
+        let _late = send.send(ask(&server, until));
+    });
+    receive.recv_timeout(DEADLINE).ok().flatten()
+}
+
+fn ask(server: &str, until: Instant) -> Option<Ipv4Addr> {
+    let target = resolve(server)?;
+    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
+    socket.connect(target).ok()?;
+    socket.set_read_timeout(Some(RETRY)).ok()?;
+    let id = Transaction::try_from(uuid::Uuid::new_v4().as_bytes().get(..12)?).ok()?;
+    let mut buffer = [0; 1500];
+    while Instant::now() < until {
+        // A refusal of an earlier request shows up here; the next one may still be answered.
+        let _sent = socket.send(&request(id));
+        if let Ok(length) = socket.recv(&mut buffer)
+            && let Some(ip) = mapped(buffer.get(..length)?, id)
+        {
+            return Some(ip);
+        }
+    }
+    None
+}
+
+fn resolve(server: &str) -> Option<SocketAddr> {
+    let found = if server.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok()) {
+        server.to_socket_addrs()
+    } else {
+        (server, PORT).to_socket_addrs()
+    };
+    found.ok()?.find(SocketAddr::is_ipv4)
+}
+
+fn request(id: Transaction) -> [u8; HEADER] {
+    let mut out = [0; HEADER];
+    out[..2].copy_from_slice(&BINDING_REQUEST.to_be_bytes());
+    out[4..8].copy_from_slice(&COOKIE.to_be_bytes());
+    out[8..].copy_from_slice(&id);
+    out
+}
+
+/// The IPv4 address a success response to our request reports.
+fn mapped(reply: &[u8], id: Transaction) -> Option<Ipv4Addr> {
+    let (header, mut rest) = reply.split_at_checked(HEADER)?;
+    if u16_at(header, 0)? != BINDING_SUCCESS || header.get(8..)? != id {
+        return None;
+    }
+    rest = rest.get(..usize::from(u16_at(header, 2)?))?;
+    let mut plain = None;
+    while let (Some(kind), Some(length)) = (u16_at(rest, 0), u16_at(rest, 2)) {
+        let length = usize::from(length);
+        let value = rest.get(4..4 + length)?;
+        match kind {
+            XOR_MAPPED_ADDRESS => {
+                return address(value).map(|ip| Ipv4Addr::from_bits(ip.to_bits() ^ COOKIE));
+            }
+            MAPPED_ADDRESS => plain = address(value),
+            _ => {}
+        }
+        rest = rest.get(4 + length.next_multiple_of(4)..).unwrap_or_default();
+    }
+    plain
+}
+
+/// An address attribute: a zero, the family, the port, the address.
+fn address(value: &[u8]) -> Option<Ipv4Addr> {
+    let octets: [u8; 4] = value.get(4..8)?.try_into().ok()?;
+    (value.get(1) == Some(&IPV4)).then(|| Ipv4Addr::from(octets))
+}
+
+fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
+    Some(u16::from_be_bytes(bytes.get(at..at + 2)?.try_into().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ID: Transaction = *b"abcdefghijkl";
+
+    fn reply(attributes: &[&[u8]]) -> Vec<u8> {
+        let body = attributes.concat();
+        let mut out = BINDING_SUCCESS.to_be_bytes().to_vec();
+        out.extend(u16::try_from(body.len()).unwrap_or(0).to_be_bytes());
+        out.extend(COOKIE.to_be_bytes());
+        out.extend(ID);
+        out.extend(body);
+        out
+    }
+
+    const SOFTWARE: &[u8] = b"\x80\x22\x00\x05hello\0\0\0";
+    const MAPPED: &[u8] = b"\x00\x01\x00\x08\x00\x01\x12\x34\xcb\x00\x71\x09";
+    /// 203.0.113.9 and the cookie, exclusive or.
+    const XORED: &[u8] = b"\x00\x20\x00\x08\x00\x01\x12\x34\xea\x12\xd5\x4b";
+
+    #[test]
+    fn the_address_is_found_among_other_attributes() {
+        let seen = Some(Ipv4Addr::new(203, 0, 113, 9));
+        assert_eq!(mapped(&reply(&[SOFTWARE, XORED]), ID), seen);
+        assert_eq!(mapped(&reply(&[MAPPED]), ID), seen);
+        assert_eq!(mapped(&reply(&[SOFTWARE]), ID), None);
+    }
+
+    #[test]
+    fn what_is_no_answer_to_us_is_not_taken_for_one() {
+        let good = reply(&[SOFTWARE, XORED]);
+        assert_eq!(mapped(&good, *b"ABCDEFGHIJKL"), None);
+        for cut in 0..good.len() {
+            assert_eq!(mapped(&good[..cut], ID), None, "{cut} bytes");
+        }
+        for at in 0..good.len() {
+            let mut odd = good.clone();
+            odd[at] ^= 0xff;
+            let _answer = mapped(&odd, ID);
+        }
+    }
+
+    #[test]
+    fn a_server_is_asked_once_however_often_it_is_named() {
+        let server = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a socket");
+        let name = server.local_addr().expect("bound").to_string();
+        let serving = std::thread::spawn(move || {
+            let mut buffer = [0; 100];
+            let (length, from) = server.recv_from(&mut buffer).expect("a request");
+            let mut answer = reply(&[XORED]);
+            answer[8..HEADER].copy_from_slice(&buffer[8..length]);
+            server.send_to(&answer, from).expect("sent");
+        });
+        let ask = asker();
+        assert_eq!(ask(&name).as_deref(), Some("203.0.113.9"));
+        serving.join().expect("served");
+        // The server is gone: this is remembered.
+        assert_eq!(ask(&name).as_deref(), Some("203.0.113.9"));
+    }
+}
