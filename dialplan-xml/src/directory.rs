@@ -174,6 +174,13 @@ impl Directory {
         domain.users.iter().filter_map(|entry| self.user(domain, entry)).filter(|u| !u.pointer)
     }
 
+    /// The gateways of a domain's users, in search order.
+    #[must_use]
+    pub fn gateways(&self, domain: &Domain) -> Vec<GatewayConf> {
+        let users = domain.users.iter().filter_map(|entry| self.node(entry.node));
+        users.flat_map(GatewayConf::read_all).collect()
+    }
+
     /// The merged user as XML, as `find_user_xml` prints it.
     pub fn user_xml(&self, key: &str, user: &str, domain: &str) -> Option<Element> {
         let domain = self.find_domain(domain)?;

@@ -115,6 +115,20 @@ fn user_outranks_group_outranks_domain() {
 }
 
 #[test]
+fn gateways_of_users_are_those_of_all_groups_and_of_the_domain() {
+    let gateway = |id: &str, name: &str| {
+        format!("<user id=\"{id}\"><gateways><gateway name=\"{name}\"/></gateways></user>")
+    };
+    let d = groups(
+        &[group("a", &gateway("1", "one")), group("b", "<user id=\"1\" type=\"pointer\"/>")],
+        &format!("<users>{}</users>", gateway("2", "two")),
+    );
+    let domain = d.find_domain("d.test").unwrap();
+    let names: Vec<_> = d.gateways(domain).into_iter().map(|g| g.name).collect();
+    assert_eq!(names, ["one", "two"]);
+}
+
+#[test]
 fn passwords_do_not_show_in_debug_output() {
     let d = directory(
         "<domain name=\"d.test\"><user id=\"1\"><params><param name=\"password\" value=\"s3cret\"/>\

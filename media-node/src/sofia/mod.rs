@@ -7,6 +7,7 @@ pub mod api;
 pub mod audio;
 pub mod auth;
 pub mod cause;
+pub mod domains;
 mod external;
 pub mod gateway;
 mod gateway_task;
@@ -105,8 +106,8 @@ impl Sofia {
         self: &Arc<Self>,
         conf: &ProfileConf,
     ) -> Result<Arc<Profile>, String> {
-        let (profile, mut incoming) = Profile::start(&self.switch, conf).await?;
-        self.add_domain_aliases(&profile, conf);
+        let conf = domains::complete(&self.switch, conf).await;
+        let (profile, mut incoming) = Profile::start(&self.switch, &conf).await?;
         self.profiles.write().insert(conf.name.clone(), Arc::clone(&profile));
         tracing::info!(fs_level = "NOTICE", "Started Profile {} [{}]", profile.name, profile.url());
         self.announce(&profile);
@@ -118,18 +119,6 @@ impl Sofia {
             }
         });
         Ok(profile)
-    }
-
-    fn add_domain_aliases(&self, profile: &Profile, conf: &ProfileConf) {
-        let config = self.switch.config.load();
-        for domain in conf.domains.iter().filter(|domain| domain.alias) {
-            let mut aliases = profile.aliases.write();
-            if domain.name == "all" {
-                aliases.extend(config.directory.domains().map(|domain| domain.name.to_string()));
-            } else {
-                aliases.push(domain.name.clone());
-            }
-        }
     }
 
     fn announce(&self, profile: &Profile) {

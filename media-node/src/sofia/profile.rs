@@ -350,6 +350,13 @@ impl Profile {
         }
         self.stack.retune(tuning(&settings));
         self.settings.store(Arc::new(settings));
+        let mut aliases = self.aliases.write();
+        for alias in &conf.aliases {
+            if !aliases.contains(alias) {
+                aliases.push(alias.clone());
+            }
+        }
+        drop(aliases);
         self.add_gateways(conf);
         Ok(())
     }

@@ -111,6 +111,38 @@ pub async fn directory(
     directory_as(switch, EventName::RequestParams, domain, fill).await
 }
 
+/// A section as a channel needs it (`languages`, `phrases`): the document of a binding that has it, or the static one.
+/// `fill` adds parameters in front of the channel's data. `None` when nobody has the section.
+pub async fn section(
+    switch: &Arc<Switch>,
+    section: &str,
+    channel: &Channel,
+    fill: impl FnOnce(&mut Event),
+) -> Option<Tree> {
+    if switch.xml.serve(section) {
+        let mut event = params(switch, EventName::RequestParams);
+        fill(&mut event);
+        channel.describe(&mut event);
+        if let Some(tree) = locate(switch, Lookup::section(section, &event)).await {
+            return Some(tree);
+        }
+    }
+    let tree = switch.config.load().tree.clone();
+    tree.section(section).is_some().then_some(tree)
+}
+
+/// The whole directory: a binding's answer for the section, or the static one.
+pub async fn whole_directory(switch: &Arc<Switch>, fill: impl FnOnce(&mut Event)) -> Directory {
+    if switch.xml.serve("directory") {
+        let mut event = params(switch, EventName::RequestParams);
+        fill(&mut event);
+        if let Some(tree) = locate(switch, Lookup::section("directory", &event)).await {
+            return Directory::compile(&tree);
+        }
+    }
+    Directory::clone(&switch.config.load().directory)
+}
+
 /// As [`directory`], with another event's name on the parameters (access lists ask as `GENERAL`).
 pub(crate) async fn directory_as(
     switch: &Arc<Switch>,

@@ -25,6 +25,7 @@ use crate::switch::Switch;
 pub use binding::Binding;
 pub use lookup::{
     FoundUser, Unanswered, configuration, dialplan, directory, find_user, find_user_by, locate,
+    section, whole_directory,
 };
 pub(crate) use lookup::{configuration_as, directory_as};
 pub use request::Lookup;

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::super::Sofia;
 use super::super::profile::Profile;
+use super::super::{Sofia, domains};
 use super::status::is_of;
 use crate::clock;
 
@@ -125,12 +125,14 @@ async fn restart_all(sofia: &Arc<Sofia>) {
 async fn rescan(sofia: &Sofia, profile: &Profile) -> String {
     let status = reload_profile(sofia, &profile.name, true, None).await;
     let config = sofia.switch().config.load_full();
-    let done = config.sofia.profile(&profile.name).is_some_and(|conf| {
-        profile
-            .rescan(conf)
-            .inspect_err(|problem| tracing::error!("{}: {problem}", conf.place))
-            .is_ok()
-    });
+    let done = match config.sofia.profile(&profile.name) {
+        Some(conf) => {
+            let conf = domains::complete(sofia.switch(), conf).await;
+            let rescanned = profile.rescan(&conf);
+            rescanned.inspect_err(|problem| tracing::error!("{}: {problem}", conf.place)).is_ok()
+        }
+        None => false,
+    };
     if done {
         format!("Reload XML [{status}]\n+OK scan complete\n")
     } else {
