@@ -225,6 +225,60 @@ def test_the_service_describes_profiles(site, web):
     assert fields["reconfig"] == "true" and fields["Event-Name"] == "REQUEST_PARAMS"
 
 
+def test_gateways_of_users_come_from_the_service(site, web):
+    """The profile `open` parses the domain `trunks.example`; which users it has only the service knows."""
+    web.answers["directory"] = lambda q: document("directory", f"""<domain name="{q['key_value']}"><user id="7"><gateways>
+        <gateway name="from_web"><param name="proxy" value="127.0.0.1:{site.block[tree.CARRIER]}"/><param name="register" value="false"/>
+        </gateway></gateways></user></domain>""") if q["key_value"] == "trunks.example" else None
+    assert site.switch.api("sofia profile open rescan").endswith("+OK scan complete\n")
+    fields = web.wait(section="directory", purpose="gateways", key_value="trunks.example")["fields"]
+    assert (fields["tag_name"], fields["key_name"], fields["profile"]) == ("domain", "name", "open")
+    assert site.switch.api("sofia_gateway_data from_web var x") != "-ERR no such gateway\n"
+    far = site.carrier()
+    web.answers["dialplan"] = extension('<action application="bridge" data="sofia/gateway/from_web/55"/>')
+    call = site.phone().invite("out")
+    rung = far.accept()
+    assert "sip:55@" in rung.request.start
+    rung.answer()
+    call.wait(200)
+    call.hangup()
+    rung.wait_end()
+    site.switch.api("sofia profile open killgw from_web")
+
+
+def test_menus_come_from_the_service(site, web):
+    rebind(site, "configuration|dialplan")
+    web.answers["configuration"] = lambda q: document("configuration", """<configuration name="ivr.conf"><menus>
+        <menu name="web" greet-long="tone_stream://%(300,0,650)" timeout="3000" digit-len="1">
+        <entry action="menu-exec-app" digits="1" param="playback tone_stream://%(700,0,900)"/>
+        </menu></menus></configuration>""") if q["key_value"] == "ivr.conf" else None
+    web.answers["dialplan"] = extension('<action application="ivr" data="web"/>')
+    call = site.phone().invite("menu")
+    call.wait(200)
+    call.rtp.wait_tone(650, seconds=0.2)
+    call.rtp.digits("1")
+    call.rtp.wait_tone(900, seconds=0.4)
+    fields = web.wait(section="configuration", key_value="ivr.conf")["fields"]
+    assert fields["Menu-Name"] == "web" and fields["Caller-Destination-Number"] == "menu"
+    call.hangup()
+
+
+def test_phrases_come_from_the_service(site, web):
+    rebind(site, "languages|dialplan")
+    web.answers["languages"] = lambda q: document("languages", """<language name="en" say-module="en"><phrases><macros>
+        <macro name="tone"><input pattern="^(\\d+)$"><match><action function="play-file" data="tone_stream://%(700,0,$1)"/></match>
+        </input></macro></macros></phrases></language>""")
+    web.answers["dialplan"] = extension('<action application="answer"/><action application="phrase" data="tone,900"/>'
+                                        '<action application="phrase" data="tone@en-US,650"/>')
+    call = site.phone().invite("speak")
+    call.wait(200)
+    call.rtp.wait_tone(900, seconds=0.4)
+    call.rtp.wait_tone(650, seconds=0.4)
+    call.wait_end()
+    fields = web.wait(section="languages", macro_name="tone")["fields"]
+    assert (fields["lang"], fields["data"]) == ("en", "900") and fields["Caller-Destination-Number"] == "speak"
+
+
 def test_a_user_only_the_service_knows_can_be_dialled(site, web):
     web.answers["directory"] = lambda q: document("directory", f"""<domain name="{q['key_value']}"><params>
         <param name="dial-string" value="sofia/gateway/carrier/${{dialed_user}}"/></params><user id="77"/></domain>""")

@@ -3,14 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use dialplan_xml::Node;
 use dialplan_xml::regex::{Pattern, substitute};
+use dialplan_xml::{Node, Tree};
+use esl_server::event::Event;
 
 use super::play::{Keys, Play};
 use super::{App, Flags, digits, phrase};
 use crate::app;
 use crate::call::{AppResult, Channel, Interrupt, Session, transfer};
-use crate::text;
+use crate::{text, xml};
 
 /// The family.
 pub const APPS: &[App] =
@@ -144,13 +145,14 @@ enum Left {
 async fn ivr(session: &mut Session, argument: &str) -> AppResult {
     let channel = Arc::clone(session.channel());
     let name = argument.trim();
-    if load(session, name).is_none() {
+    let menus = menus(session, name).await?;
+    if menus.find(name).is_none() {
         tracing::error!(uuid = %channel.uuid(), "Unable to find menu {name}");
         return Ok(());
     }
     channel.unset_var("ivr_menu_status");
     session.answer().await?;
-    let left = menu(session, name, 0).await?;
+    let left = menu(session, &menus, name, 0).await?;
     channel.set_var(
         "ivr_menu_status",
         match left {
@@ -162,10 +164,30 @@ async fn ivr(session: &mut Session, argument: &str) -> AppResult {
     Ok(())
 }
 
-fn load(session: &Session, name: &str) -> Option<Menu> {
-    let config = session.switch().config.load();
-    let menus = config.tree.configuration("ivr.conf")?.child("menus")?;
-    menus.find("menu", "name", name).map(Menu::read)
+/// The menus of one document: they stay the same for as long as a caller is in them.
+struct Menus(Tree);
+
+impl Menus {
+    fn find(&self, name: &str) -> Option<Menu> {
+        let menus = self.0.configuration("ivr.conf")?.child("menus")?;
+        menus.find("menu", "name", name).map(Menu::read)
+    }
+}
+
+/// A web server's menus for this call, or those of the files.
+async fn menus(session: &mut Session, name: &str) -> Result<Menus, Interrupt> {
+    let (switch, channel) = (Arc::clone(session.switch()), Arc::clone(session.channel()));
+    if switch.xml.serve("configuration") {
+        let fill = |params: &mut Event| {
+            params.push("Menu-Name", name);
+            channel.describe(params);
+        };
+        let answer = xml::configuration(&switch, "ivr.conf", Some(&fill));
+        if let Ok(Some(tree)) = session.wait_for(answer).await? {
+            return Ok(Menus(tree));
+        }
+    }
+    Ok(Menus(switch.config.load().tree.clone()))
 }
 
 fn fire(channel: &Channel, subclass: &str, name: &str) {
@@ -186,9 +208,14 @@ async fn sound(session: &mut Session, file: &str) -> AppResult {
 }
 
 /// Runs a menu, and those below it, until it is left.
-async fn menu(session: &mut Session, name: &str, depth: usize) -> Result<Left, Interrupt> {
+async fn menu(
+    session: &mut Session,
+    menus: &Menus,
+    name: &str,
+    depth: usize,
+) -> Result<Left, Interrupt> {
     let channel = Arc::clone(session.channel());
-    let Some(found) = load(session, name).filter(|_| depth < MAX_DEPTH) else {
+    let Some(found) = menus.find(name).filter(|_| depth < MAX_DEPTH) else {
         tracing::error!(uuid = %channel.uuid(), "No such menu: {name}");
         return Ok(Left::Back);
     };
@@ -196,7 +223,7 @@ async fn menu(session: &mut Session, name: &str, depth: usize) -> Result<Left, I
         return Ok(Left::Failures);
     }
     fire(&channel, "menu::enter", &found.name);
-    let left = choices(session, &found, depth).await;
+    let left = choices(session, menus, &found, depth).await;
     fire(&channel, "menu::exit", &found.name);
     let left = left?;
     session.check()?;
@@ -216,7 +243,12 @@ async fn menu(session: &mut Session, name: &str, depth: usize) -> Result<Left, I
     Ok(left)
 }
 
-async fn choices(session: &mut Session, menu: &Menu, depth: usize) -> Result<Left, Interrupt> {
+async fn choices(
+    session: &mut Session,
+    menus: &Menus,
+    menu: &Menu,
+    depth: usize,
+) -> Result<Left, Interrupt> {
     let (mut failures, mut timeouts, mut long) = (0, 0, true);
     loop {
         session.check()?;
@@ -242,7 +274,7 @@ async fn choices(session: &mut Session, menu: &Menu, depth: usize) -> Result<Lef
             }
             Some(action) => {
                 (failures, timeouts) = (0, 0);
-                if let Some(left) = Box::pin(act(session, menu, action, depth)).await? {
+                if let Some(left) = Box::pin(act(session, menus, menu, action, depth)).await? {
                     return Ok(left);
                 }
             }
@@ -253,6 +285,7 @@ async fn choices(session: &mut Session, menu: &Menu, depth: usize) -> Result<Lef
 /// Does what was chosen; `Some` leaves the menu.
 async fn act(
     session: &mut Session,
+    menus: &Menus,
     menu: &Menu,
     action: Action,
     depth: usize,
@@ -273,7 +306,7 @@ async fn act(
         // The outermost menu begins again.
         Action::Top if depth == 0 => Ok(None),
         Action::Top => Ok(Some(Left::Top)),
-        Action::Sub(name) => match self::menu(session, &name, depth + 1).await? {
+        Action::Sub(name) => match self::menu(session, menus, &name, depth + 1).await? {
             Left::Back => Ok(None),
             Left::Top if depth == 0 => Ok(None),
             left => Ok(Some(left)),

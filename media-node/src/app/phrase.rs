@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use dialplan_xml::Node;
 use dialplan_xml::regex::{Pattern, substitute};
+use esl_server::event::Event;
 
 use super::play::{Ended, Keys, Play, terminators};
 use super::say::{self, Saying};
 use super::{App, Flags};
 use crate::app;
 use crate::call::{AppResult, Channel, Interrupt, Session};
-use crate::text;
+use crate::{text, xml};
 
 /// The family.
 pub const APPS: &[App] = &[
@@ -47,7 +48,10 @@ fn find<'t>(
     language: &str,
     name: &str,
 ) -> Option<(Node<'t>, Node<'t>)> {
-    let language = languages?.find("language", "name", language)?;
+    let languages = languages?;
+    // In the older section `phrases` the languages stand in `<macros>`.
+    let older = || languages.child("macros")?.find("language", "name", language);
+    let language = languages.find("language", "name", language).or_else(older)?;
     let holder = language.child("phrases").and_then(|phrases| phrases.child("macros"));
     let found =
         holder.into_iter().chain(language.children_named("macros")).chain([language]).find_map(
@@ -137,6 +141,38 @@ fn language_of(channel: &Channel, given: Option<&str>) -> String {
         .unwrap_or_else(|| "en".to_owned())
 }
 
+/// What a macro says, wherever it is described. The region of a language (`en-US`) is left off if need be.
+async fn script(
+    session: &mut Session,
+    name: &str,
+    language: &str,
+    data: &str,
+) -> Result<Option<Script>, Interrupt> {
+    let (switch, channel) = (Arc::clone(session.switch()), Arc::clone(session.channel()));
+    for language in [Some(language), language.split_once('-').map(|(language, _)| language)] {
+        let Some(language) = language else { continue };
+        for section in ["languages", "phrases"] {
+            let fill = |params: &mut Event| {
+                params.push("macro_name", name).push("lang", language).push("data", data);
+            };
+            let lookup = xml::section(&switch, section, &channel, fill);
+            // The caller may give up while a web server thinks.
+            let tree = if switch.xml.serve(section) {
+                session.wait_for(lookup).await?
+            } else {
+                lookup.await
+            };
+            let Some(tree) = tree else { continue };
+            let found = find(tree.section(section), language, name)
+                .map(|(language, found)| compile(language, found, data));
+            if found.is_some() {
+                return Ok(found);
+            }
+        }
+    }
+    Ok(None)
+}
+
 /// Plays the macro `name[@lang]` about `data`. [`Ended::NotFound`] when there is no such macro.
 ///
 /// # Errors
@@ -152,12 +188,7 @@ pub async fn run(
     let (name, given) =
         name.split_once('@').map_or((name, None), |(name, lang)| (name, Some(lang)));
     let language = language_of(&channel, given);
-    let script = {
-        let config = session.switch().config.load();
-        find(config.tree.section("languages"), &language, name)
-            .or_else(|| find(config.tree.section("phrases"), &language, name))
-            .map(|(language, found)| compile(language, found, &data))
-    };
+    let script = script(session, name, &language, &data).await?;
     let Some(script) = script else {
         tracing::error!(uuid = %channel.uuid(), "Can't find macro {name}.");
         return Ok(Ended::NotFound);
@@ -314,6 +345,15 @@ mod tests {
             steps("7"),
             [Step::Play("have.wav".into()), Step::Pause(100), say, Step::Pause(100)]
         );
+    }
+
+    #[test]
+    fn the_older_section_has_its_languages_in_macros() {
+        let text = "<document><section name=\"phrases\"><macros><language name=\"en\">\
+            <macro name=\"hi\"/></language></macros></section></document>";
+        let tree = dialplan_xml::parse_raw(text, "test").tree.unwrap();
+        assert!(find(tree.section("phrases"), "en", "hi").is_some());
+        assert!(find(tree.section("phrases"), "en", "ho").is_none());
     }
 
     #[test]
