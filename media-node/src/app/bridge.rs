@@ -138,6 +138,7 @@ async fn until_key<T>(
 }
 
 async fn bridged(session: &mut Session, peer: &Arc<Channel>) -> AppResult {
+    peer.queue_hooks("post_originate");
     session.run_hooks("post_originate").await;
     if let Err(interrupt) = session.check() {
         peer.hangup(Cause::ORIGINATOR_CANCEL);

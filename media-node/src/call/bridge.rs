@@ -45,7 +45,6 @@ impl Session {
         keys: &str,
     ) -> Result<Option<char>, Interrupt> {
         let own = Arc::clone(&self.channel);
-        self.run_hooks("pre_bridge").await;
         join(&own, peer);
         own.flags.bridge_originator.store(true, Ordering::Relaxed);
         fire_bridge(&own, EventName::ChannelBridge, peer);
@@ -53,10 +52,11 @@ impl Session {
         peer.set_state(State::ExchangeMedia);
         connect_media(&own, peer);
         send_displays(&own, peer);
-        self.run_hooks("post_bridge").await;
+        self.run_bridge_hooks(true).await;
         let result = self.bridge_loop(peer, keys).await;
         own.flags.bridge_originator.store(false, Ordering::Relaxed);
         separate(&own, peer);
+        self.run_bridge_hooks(false).await;
         result
     }
 
@@ -103,6 +103,13 @@ fn still_with_us(peer: &Channel) -> bool {
 
 /// CS_EXCHANGE_MEDIA: the other side of a bridge. The originator's task decides when it ends.
 pub(super) async fn exchange_media(session: &mut Session) -> AppResult {
+    session.run_bridge_hooks(true).await;
+    let result = exchange(session).await;
+    session.run_bridge_hooks(false).await;
+    result
+}
+
+async fn exchange(session: &mut Session) -> AppResult {
     let own = Arc::clone(&session.channel);
     if !own.is_answered() && own.partner().is_some_and(|partner| partner.is_answered()) {
         session.answer().await?;

@@ -75,7 +75,6 @@ pub fn media(channel: &Arc<Channel>) {
 /// Always: the caller leaves CS_EXECUTE for CS_HIBERNATE.
 pub(super) async fn signal_bridge(session: &mut Session, peer: &Arc<Channel>) -> AppResult {
     let own = Arc::clone(&session.channel);
-    session.run_hooks("pre_bridge").await;
     let now = clock::now_us();
     let profiles = (own.profile(), peer.profile());
     for (leg, other, profile, kind) in [
@@ -105,7 +104,6 @@ pub(super) async fn signal_bridge(session: &mut Session, peer: &Arc<Channel>) ->
     own.set_var("bridge_to", &**peer.uuid());
     own.set_var("last_bridge_to", &**peer.uuid());
     peer.set_var("last_bridge_to", &**own.uuid());
-    session.run_hooks("post_bridge").await;
     peer.set_state(State::Hibernate);
     own.set_state(State::Hibernate);
     Err(Interrupt::Moved)

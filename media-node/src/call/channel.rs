@@ -170,6 +170,8 @@ pub struct Flags {
     pub broken_all: AtomicBool,
     /// Was transferred while bridged: the partner is not to be hung up by the bridge's end.
     pub transferred: AtomicBool,
+    /// Was transferred, and the hooks about it have not run yet.
+    pub transfer_hooks: AtomicBool,
     /// A redirect is under way.
     pub redirected: AtomicBool,
     /// Remaining applications that can are run after hangup (`set_zombie_exec`).

@@ -19,12 +19,18 @@ impl Session {
         for value in values {
             self.run_execute_hook(&value).await;
         }
-        for value in starting(&vars, &format!("api_on_{moment}")) {
-            let (api, argument) = value.split_once(' ').unwrap_or((&value, ""));
-            let argument = self.expand(argument).into_owned();
-            let reply = self.switch().run_api(api, &argument, None).await;
-            tracing::debug!(uuid = %self.channel.uuid(), "{api}({argument}): {}", reply.unwrap_or_default());
-        }
+        run_commands(&self.channel, starting(&vars, &format!("api_on_{moment}"))).await;
+    }
+
+    /// The hooks around a bridge, each leg's own, in the leg's own task.
+    pub(super) async fn run_bridge_hooks(&mut self, begins: bool) {
+        let (execute, api) = if begins {
+            ("pre_bridge", "api_before_bridge")
+        } else {
+            ("post_bridge", "api_after_bridge")
+        };
+        self.run_hooks(execute).await;
+        run_commands(&self.channel, starting(&self.channel.vars(), api)).await;
     }
 
     /// Runs one such value: `app argument` or `app:argument`, or `app::argument` by itself.
@@ -63,6 +69,40 @@ impl Channel {
         let mut values = self.switch().globals_starting(prefix);
         values.extend(starting(&self.vars(), prefix));
         values
+    }
+
+    /// Has the hooks of a moment run from outside the channel's task: applications when the task comes to it (not
+    /// after a hangup), commands at once.
+    pub fn queue_hooks(self: &Arc<Self>, moment: &'static str) {
+        let execute = format!("execute_on_{moment}");
+        let applications = self.hooks(&execute);
+        if !applications.is_empty() {
+            let job = self.job(Box::new(move |session| {
+                Box::pin(async move {
+                    for value in applications {
+                        session.run_execute_hook(&value).await;
+                    }
+                })
+            }));
+            if job.is_err() {
+                tracing::warn!(uuid = %self.uuid(), "{execute} is lost: the call's queue is full");
+            }
+        }
+        let commands = starting(&self.vars(), &format!("api_on_{moment}"));
+        if !commands.is_empty() {
+            let channel = Arc::clone(self);
+            tokio::spawn(async move { run_commands(&channel, commands).await });
+        }
+    }
+}
+
+/// Runs commands (`api arg`) for a channel, without a session; what they print is logged.
+async fn run_commands(channel: &Arc<Channel>, values: Vec<String>) {
+    for value in values {
+        let (api, argument) = value.split_once(' ').unwrap_or((&value, ""));
+        let argument = crate::host::expand_for(channel.switch(), Some(channel), argument);
+        let reply = channel.switch().run_api(api, &argument, None).await;
+        tracing::debug!(uuid = %channel.uuid(), "{api}({argument}): {}", reply.unwrap_or_default());
     }
 }
 

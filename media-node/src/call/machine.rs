@@ -132,6 +132,9 @@ impl Session {
 
     async fn state_routing(&mut self) -> AppResult {
         let channel = Arc::clone(&self.channel);
+        if channel.flags.transfer_hooks.swap(false, Ordering::Relaxed) {
+            self.run_hooks("blind_transfer").await;
+        }
         if channel.with(|data| data.extension.is_some()) {
             channel.set_state(State::Execute);
             return Ok(());

@@ -86,6 +86,7 @@ pub fn transfer(
     channel.push_var("transfer_history", &source);
     channel.set_var("transfer_source", source);
     channel.flags.transferred.store(true, Ordering::Relaxed);
+    channel.flags.transfer_hooks.store(true, Ordering::Relaxed);
     tracing::info!(
         uuid = %channel.uuid(), fs_level = "NOTICE",
         "Transfer {} to {}", channel.name(), exten

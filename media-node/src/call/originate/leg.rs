@@ -46,7 +46,7 @@ pub(super) async fn start_leg(
         uuid,
         originator: caller.clone(),
     };
-    let session = endpoint.outgoing(call).await?;
+    let mut session = endpoint.outgoing(call).await?;
     let channel = Arc::clone(session.channel());
     if let Some(caller) = &caller {
         tie_to_caller(&channel, caller, hops);
@@ -79,6 +79,7 @@ pub(super) async fn start_leg(
     if options.early != Early::Wins {
         channel.set_var("originate_early_media", "false");
     }
+    session.run_hooks("originate").await;
     let (start, started) = oneshot::channel();
     tokio::spawn(async move {
         // Dropped unsent, the leg is not wanted any more: it starts, and ends as it was told.
