@@ -58,7 +58,7 @@ impl Host for ChannelHost<'_> {
 
     fn api(&mut self, command: &str, args: &str) -> Option<String> {
         if !expands(self.switch) {
-            return None;
+            return Some("<API Execute Permission Denied>".into());
         }
         let call = self.switch.run_api(command, args, self.channel.cloned());
         block_on(call)
@@ -247,7 +247,8 @@ impl Host for EventHost<'_> {
 
     fn api(&mut self, command: &str, args: &str) -> Option<String> {
         if !expands(self.switch) {
-            return None;
+            // The reference spells it differently here.
+            return Some("<API execute Permission Denied>".into());
         }
         block_on(self.switch.run_api(command, args, None))
     }

@@ -231,7 +231,16 @@ async fn set_user(session: &mut Session, argument: &str) -> AppResult {
     channel.set_var(format!("{prefix}user_name"), name);
     channel.set_var(format!("{prefix}domain_name"), domain);
     for variable in found.variables.iter() {
-        channel.set_var(format!("{prefix}{}", variable.name), &*variable.value);
+        let name = format!("{prefix}{}", variable.name);
+        // What would be expanded when it is used does not come from the directory (reference behaviour).
+        if variable.value.contains("${") {
+            tracing::error!(
+                uuid = %channel.uuid(), fs_level = "CRIT",
+                "{}: Invalid data (${{{name}}} contains a variable)", variable.place
+            );
+            continue;
+        }
+        channel.set_var(name, &*variable.value);
     }
     channel.with(|data| {
         if let Some(profile) = &mut data.profile {

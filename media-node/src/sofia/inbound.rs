@@ -345,19 +345,19 @@ fn caller_profile(
     caller.uuid = channel.uuid().to_string();
     caller.chan_name = channel.name();
     caller.destination_number = destination(request);
-    let user_context = admission
-        .variables
-        .iter()
-        .find(|(name, _)| name == "user_context")
-        .map(|(_, value)| value.clone());
-    caller.context = admission.context.clone().or(user_context).unwrap_or_else(|| {
-        if settings.context == "_domain_" {
-            from.as_ref().map_or_else(|| "default".into(), |from| from.uri.host().to_owned())
-        } else {
-            settings.context.clone()
-        }
-    });
-    caller.dialplan.clone_from(&settings.dialplan);
+    let of_user = |wanted: &str| {
+        let found = admission.variables.iter().find(|(name, _)| name.eq_ignore_ascii_case(wanted));
+        found.map(|(_, value)| value.clone()).filter(|value| !value.is_empty())
+    };
+    caller.context =
+        admission.context.clone().or_else(|| of_user("user_context")).unwrap_or_else(|| {
+            if settings.context == "_domain_" {
+                from.as_ref().map_or_else(|| "default".into(), |from| from.uri.host().to_owned())
+            } else {
+                settings.context.clone()
+            }
+        });
+    caller.dialplan = of_user("inbound_dialplan").unwrap_or_else(|| settings.dialplan.clone());
     match_gateway(profile, channel, request, &mut caller);
     caller
 }
