@@ -101,7 +101,7 @@ EXTRA_PROFILE = """<profile name="{name}">
   </settings>
 </profile>
 """
-RELIABLE, TCP, SIX, NATTED, OUTSIDE, STUN = 5, 6, 7, 8, 9, 14
+RELIABLE, TCP, SIX, NATTED, OUTSIDE, STUN, HEP = 5, 6, 7, 8, 9, 14, 15
 
 
 def rich(block, where):
@@ -116,6 +116,7 @@ def rich(block, where):
     profile("reliable", RELIABLE, '<param name="enable-100rel" value="true"/>')
     profile("tcp", TCP, transport="tcp")
     profile("six", SIX, ip="[::1]")
+    patch(conf / "autoload_configs/sofia.conf.xml", {r'(?=  <profiles>)': f'  <global_settings><param name="capture-server" value="udp:127.0.0.1:{block[HEP]};hep=3;capture_id=7"/></global_settings>\n'})
     profile("outside", OUTSIDE, "".join(f'<param name="ext-{kind}-ip" value="stun:127.0.0.1:{block[STUN]}"/>' for kind in ("sip", "rtp"))
             + '<param name="local-network-acl" value="none"/>')
     profile("natted", NATTED, '<param name="apply-nat-acl" value="rfc1918.auto"/><param name="accept-blind-reg" value="true"/>'

@@ -303,3 +303,17 @@ def test_status_as_json(site):
                                           "data": f"sip:mod_sofia@127.0.0.1:{site.block[tree.OPEN]}"}
     assert profiles["open"]["gateways"]["carrier"]["state"] == "NOREG"
     assert profiles["open"]["info"]["rtp-ip"] == ["127.0.0.1"]
+
+
+def test_messages_are_copied_to_a_capture_server(site):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+        server.bind(("127.0.0.1", site.block[tree.HEP]))
+        server.settimeout(10)
+        assert site.switch.api("sofia profile open capture on") == "Enabled sip capturing on open"
+        try:
+            assert site.phone().ask("OPTIONS", f"sip:127.0.0.1:{site.block[tree.OPEN]}").status == 200
+            packets = [server.recv(65535), server.recv(65535)]
+        finally:
+            assert site.switch.api("sofia profile open capture off") == "Disabled sip capturing on open"
+    assert all(packet.startswith(b"HEP3") for packet in packets)
+    assert b"OPTIONS sip:" in packets[0] and b"SIP/2.0 200 OK" in packets[1]

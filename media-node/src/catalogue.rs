@@ -193,6 +193,7 @@ const PARAMS: &[(&str, &str, &[&str])] = &[
             "rtp-timeout-sec",
             "rtp-timer-name",
             "session-timeout",
+            "sip-capture",
             "sip-expires-late-margin",
             "sip-expires-max-deviation",
             "sip-force-expires",
@@ -229,6 +230,7 @@ const PARAMS: &[(&str, &str, &[&str])] = &[
             "user-agent-string",
         ],
     ),
+    ("sofia.conf", "", &["capture-server"]),
     (
         "sofia.conf",
         "gateway",

@@ -18,27 +18,36 @@ pub(super) fn start(profile: &Arc<Profile>) {
     tokio::spawn(async move {
         let mut turn = tokio::time::interval(AGAIN);
         turn.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut told = String::new();
         loop {
             turn.tick().await;
             let Some(profile) = profile.upgrade() else { return };
             if profile.is_stopped() {
                 return;
             }
-            look(&profile).await;
+            look(&profile, &mut told).await;
         }
     });
 }
 
-async fn look(profile: &Profile) {
+/// `told` is the trouble last reported: the same is not reported every minute.
+async fn look(profile: &Profile, told: &mut String) {
     let settings = profile.settings.load_full();
     let rtp_ip = settings.rtp_ips.first().copied().unwrap_or(settings.sip_ip);
-    let sip = ask("ext-sip-ip", &settings.ext_sip, settings.sip_ip).await;
+    let sip = ask(&settings.ext_sip, settings.sip_ip).await;
     // Mostly the two are written the same; one question is enough then.
     let rtp = if settings.ext_rtp == settings.ext_sip && rtp_ip == settings.sip_ip {
-        sip
+        sip.clone()
     } else {
-        ask("ext-rtp-ip", &settings.ext_rtp, rtp_ip).await
+        ask(&settings.ext_rtp, rtp_ip).await
     };
+    let trouble = [&sip, &rtp].into_iter().find_map(|asked| asked.as_ref().err());
+    let trouble = trouble.cloned().unwrap_or_default();
+    if !trouble.is_empty() && trouble != *told {
+        tracing::error!("Profile {}: no external address: {trouble}", profile.name);
+    }
+    *told = trouble;
+    let (sip, rtp) = (sip.ok().flatten(), rtp.ok().flatten());
     let news = |found: Option<IpAddr>, old: Option<IpAddr>| found.filter(|ip| Some(*ip) != old);
     let (sip, rtp) = (news(sip, settings.ext_sip_ip), news(rtp, settings.ext_rtp_ip));
     if sip.is_none() && rtp.is_none() {
@@ -57,28 +66,21 @@ async fn look(profile: &Profile) {
     }
 }
 
-/// `None` when nobody has to be asked, or nobody answers.
-async fn ask(name: &str, external: &External, own: IpAddr) -> Option<IpAddr> {
+/// `None` when nobody has to be asked.
+async fn ask(external: &External, own: IpAddr) -> Result<Option<IpAddr>, String> {
     match external {
-        External::None | External::Fixed(_) | External::AutoNat(_) => None,
-        External::Host(host) => match tokio::net::lookup_host((host.as_str(), 0)).await {
-            Ok(found) => {
-                let ips: Vec<IpAddr> = found.map(|address| address.ip()).collect();
-                ips.iter().find(|ip| ip.is_ipv4() == own.is_ipv4()).copied()
-            }
-            Err(error) => {
-                tracing::error!("{name}: no address of {host}: {error}");
-                None
-            }
-        },
+        External::None | External::Fixed(_) | External::AutoNat(_) => Ok(None),
+        External::Host(host) => {
+            let found = tokio::net::lookup_host((host.as_str(), 0)).await;
+            let found = found.map_err(|error| format!("{host}: {error}"))?;
+            let ips: Vec<IpAddr> = found.map(|address| address.ip()).collect();
+            let fits = ips.iter().find(|ip| ip.is_ipv4() == own.is_ipv4()).copied();
+            fits.map(Some).ok_or_else(|| format!("{host} has no address of our family"))
+        }
         External::Stun(server) => {
-            match stun::public_address(server, SocketAddr::new(own, 0)).await {
-                Ok(found) => Some(found.ip()),
-                Err(problem) => {
-                    tracing::error!("{name}: STUN server {server} did not help: {problem}");
-                    None
-                }
-            }
+            let found = stun::public_address(server, SocketAddr::new(own, 0)).await;
+            let found = found.map_err(|problem| format!("STUN server {server}: {problem}"))?;
+            Ok(Some(found.ip()))
         }
     }
 }

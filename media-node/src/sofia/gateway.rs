@@ -120,6 +120,10 @@ impl Gateway {
                 .filter(|value| !value.is_empty())
                 .map(str::to_owned)
         };
+        let legal = |c: char| c.is_alphanumeric() || matches!(c, '.' | '-' | '_');
+        if conf.name.is_empty() || !conf.name.chars().all(legal) {
+            return Err("a gateway's name has letters, digits, dots, dashes and underscores".into());
+        }
         let register = get("register").is_none_or(|value| text::is_true(&value));
         let username = match get("username") {
             Some(username) => username,

@@ -6,6 +6,7 @@
 pub mod api;
 pub mod audio;
 pub mod auth;
+pub mod capture;
 pub mod cause;
 pub mod domains;
 mod external;
@@ -111,6 +112,12 @@ impl Sofia {
         self.profiles.write().insert(conf.name.clone(), Arc::clone(&profile));
         tracing::info!(fs_level = "NOTICE", "Started Profile {} [{}]", profile.name, profile.url());
         self.announce(&profile);
+        let settings = profile.settings.load_full();
+        if settings.params.last("sip-capture").is_some_and(crate::text::is_true)
+            && let Err(problem) = self.capture(&profile, true).await
+        {
+            tracing::error!("profile {}: sip-capture: {problem}", profile.name);
+        }
         let sofia = Arc::clone(self);
         let served = Arc::clone(&profile);
         tokio::spawn(async move {
@@ -144,6 +151,27 @@ impl Sofia {
         } else {
             answer(profile, request).await;
         }
+    }
+
+    /// Sends copies of a profile's messages to `capture-server`, or no more.
+    ///
+    /// # Errors
+    /// A text that says why there can be no copies.
+    pub async fn capture(&self, profile: &Profile, on: bool) -> Result<(), String> {
+        if !on {
+            profile.trace.copy_to(None);
+            return Ok(());
+        }
+        let config = self.switch.config.load_full();
+        let server = config.sofia.globals.last("capture-server").unwrap_or_default().to_owned();
+        if server.is_empty() {
+            return Err("sofia.conf names no capture-server".into());
+        }
+        // A name may have to be looked up.
+        let opened = tokio::task::spawn_blocking(move || capture::Capture::open(&server)).await;
+        let capture = opened.map_err(|error| error.to_string())??;
+        profile.trace.copy_to(Some(Arc::new(capture)));
+        Ok(())
     }
 
     /// The profile of that name or alias.

@@ -47,7 +47,12 @@ pub(super) async fn profile(sofia: &Arc<Sofia>, words: &[&str]) -> String {
         "check_sync" => check_sync(&profile, rest),
         "recover" => "No sessions to recover.\n".into(),
         "siptrace" | "watchdog" => switch_text(&profile, &verb, rest, "debugging"),
-        "capture" => switch_text(&profile, &verb, rest, "capturing"),
+        "capture" => {
+            if let Some(word) = rest.first() {
+                capture(sofia, &profile, crate::text::is_true(word)).await;
+            }
+            switch_text(&profile, &verb, rest, "capturing")
+        }
         "gwlist" => gateway_list(&profile, rest),
         _ => "-ERR Unknown command!\n".into(),
     }
@@ -252,7 +257,13 @@ fn gateway_list(profile: &Profile, rest: &[&str]) -> String {
     names.join(" ")
 }
 
-pub(super) fn global(sofia: &Sofia, words: &[&str]) -> String {
+async fn capture(sofia: &Sofia, profile: &Profile, on: bool) {
+    if let Err(problem) = sofia.capture(profile, on).await {
+        tracing::error!("profile {}: capture: {problem}", profile.name);
+    }
+}
+
+pub(super) async fn global(sofia: &Sofia, words: &[&str]) -> String {
     const WRONG: &str =
         "-ERR Usage: siptrace <on|off>|capture <on|off>|watchdog <on|off>|debug <sla|presence|none";
     match words {
@@ -265,6 +276,7 @@ pub(super) fn global(sofia: &Sofia, words: &[&str]) -> String {
                 match what.to_ascii_lowercase().as_str() {
                     "siptrace" => profile.trace.set(on),
                     "standby" => profile.pause(on),
+                    "capture" => capture(sofia, &profile, on).await,
                     _ => {}
                 }
             }

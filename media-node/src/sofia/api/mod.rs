@@ -92,7 +92,7 @@ async fn sofia(call: ApiCall) -> String {
         "jsonstatus" => format!("{}\n", json::print(&json::status(&sofia, true))),
         "xmlstatus" => xml::run(&sofia, rest),
         "profile" => command::profile(&sofia, rest).await,
-        "global" => command::global(&sofia, rest),
+        "global" => command::global(&sofia, rest).await,
         "loglevel" => match rest {
             [component, level] => {
                 format!("Sofia log level for component [{component}] has been set to [{level}]")
