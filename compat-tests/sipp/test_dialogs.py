@@ -95,9 +95,11 @@ def test_reliable_ringing_of_a_callee_is_acknowledged(site, tmp_path):
 
 def test_a_caller_who_insists_gets_reliable_ringing(site, tmp_path):
     phone = site.carrier()
-    with Sipp("uac_reliable", tmp_path, site.sip(tree.RELIABLE), number="carrier-100") as uac:
+    with site.esl() as esl, Sipp("uac_reliable", tmp_path, site.sip(tree.RELIABLE), number="carrier-100") as uac:
+        esl.command("event plain CHANNEL_PROGRESS")
         far = phone.accept()
         far.ring()
+        esl.wait_event("CHANNEL_PROGRESS", Call_Direction="inbound")        # the caller hears of it
         far.answer()
         far.wait_end()
         uac.finish()
