@@ -4,24 +4,18 @@
 //! whatever the number of directives that name it: without a network, only the first one waits.
 
 use std::collections::HashMap;
-use std::net::{Ipv4Addr, SocketAddr, ToSocketAddrs, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs, UdpSocket};
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
+use crate::stun;
+
 /// How long all of it may take, the resolving of the name included.
 const DEADLINE: Duration = Duration::from_secs(2);
 /// Between two requests.
 const RETRY: Duration = Duration::from_millis(250);
-const PORT: u16 = 3478;
-const BINDING_REQUEST: u16 = 0x0001;
-const BINDING_SUCCESS: u16 = 0x0101;
-const COOKIE: u32 = 0x2112_a442;
-const MAPPED_ADDRESS: u16 = 0x0001;
-const XOR_MAPPED_ADDRESS: u16 = 0x0020;
-const IPV4: u8 = 1;
-const HEADER: usize = 20;
 
 /// Identifies a request and its response.
 type Transaction = [u8; 12];
@@ -61,7 +55,7 @@ fn ask(server: &str, until: Instant) -> Option<Ipv4Addr> {
     let mut buffer = [0; 1500];
     while Instant::now() < until {
         // A refusal of an earlier request shows up here; the next one may still be answered.
-        let _sent = socket.send(&request(id));
+        let _sent = socket.send(&stun::request(&id));
         if let Ok(length) = socket.recv(&mut buffer)
             && let Some(ip) = mapped(buffer.get(..length)?, id)
         {
@@ -75,55 +69,23 @@ fn resolve(server: &str) -> Option<SocketAddr> {
     let found = if server.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok()) {
         server.to_socket_addrs()
     } else {
-        (server, PORT).to_socket_addrs()
+        (server, stun::PORT).to_socket_addrs()
     };
     found.ok()?.find(SocketAddr::is_ipv4)
 }
 
-fn request(id: Transaction) -> [u8; HEADER] {
-    let mut out = [0; HEADER];
-    out[..2].copy_from_slice(&BINDING_REQUEST.to_be_bytes());
-    out[4..8].copy_from_slice(&COOKIE.to_be_bytes());
-    out[8..].copy_from_slice(&id);
-    out
-}
-
 /// The IPv4 address a success response to our request reports.
 fn mapped(reply: &[u8], id: Transaction) -> Option<Ipv4Addr> {
-    let (header, mut rest) = reply.split_at_checked(HEADER)?;
-    if u16_at(header, 0)? != BINDING_SUCCESS || header.get(8..)? != id {
-        return None;
+    match stun::parse(reply, &id)?.ip() {
+        IpAddr::V4(ip) => Some(ip),
+        IpAddr::V6(_) => None,
     }
-    rest = rest.get(..usize::from(u16_at(header, 2)?))?;
-    let mut plain = None;
-    while let (Some(kind), Some(length)) = (u16_at(rest, 0), u16_at(rest, 2)) {
-        let length = usize::from(length);
-        let value = rest.get(4..4 + length)?;
-        match kind {
-            XOR_MAPPED_ADDRESS => {
-                return address(value).map(|ip| Ipv4Addr::from_bits(ip.to_bits() ^ COOKIE));
-            }
-            MAPPED_ADDRESS => plain = address(value),
-            _ => {}
-        }
-        rest = rest.get(4 + length.next_multiple_of(4)..).unwrap_or_default();
-    }
-    plain
-}
-
-/// An address attribute: a zero, the family, the port, the address.
-fn address(value: &[u8]) -> Option<Ipv4Addr> {
-    let octets: [u8; 4] = value.get(4..8)?.try_into().ok()?;
-    (value.get(1) == Some(&IPV4)).then(|| Ipv4Addr::from(octets))
-}
-
-fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
-    Some(u16::from_be_bytes(bytes.get(at..at + 2)?.try_into().ok()?))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::stun::{BINDING_SUCCESS, COOKIE, HEADER};
 
     const ID: Transaction = *b"abcdefghijkl";
 
