@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::{App, Flags};
 use crate::app;
 use crate::call::originate::{self, Request};
-use crate::call::{AppResult, Cause, Channel, Interrupt, Session, State, bridge};
+use crate::call::{AppResult, Cause, Channel, Interrupt, Session, State, bridge, uuid_bridge};
 
 /// The family.
 pub const APPS: &[App] =
@@ -141,7 +141,7 @@ fn hand_over(peer: &Arc<Channel>, partner: &Arc<Channel>) {
         };
         let _late = tokio::time::timeout(HANDOVER, parked).await;
         if peer.is_up() && partner.is_up() {
-            bridge::uuid_bridge(&peer, &partner);
+            uuid_bridge::join(&peer, &partner);
             partner.flags.awaited.store(false, Ordering::Relaxed);
         } else {
             partner.flags.awaited.store(false, Ordering::Relaxed);

@@ -9,7 +9,7 @@ use super::play::{Keys, Play};
 use super::{App, Flags, ringback};
 use crate::app;
 use crate::call::originate::{self, Request};
-use crate::call::{AppResult, Cause, Channel, Interrupt, Session, bridge, transfer};
+use crate::call::{AppResult, Cause, Channel, Interrupt, Session, aftermath, transfer};
 use crate::text;
 
 /// The family.
@@ -32,7 +32,7 @@ async fn run(session: &mut Session, argument: &str) -> AppResult {
         Ok(peer) => bridged(session, &peer).await,
         Err(failure) => {
             session.check()?;
-            after_failure(session, failure.cause)
+            aftermath::failed(session.channel(), failure.cause)
         }
     }
 }
@@ -110,7 +110,7 @@ async fn camp_on(session: &mut Session, dial: &str) -> AppResult {
         return session.check();
     }
     own.set_var("originate_failed_cause", cause.name());
-    after_failure(session, cause)
+    aftermath::failed(session.channel(), cause)
 }
 
 /// Waits for something unless the caller presses `campon_stop_key`; the music ends with the call's stay.
@@ -145,52 +145,5 @@ async fn bridged(session: &mut Session, peer: &Arc<Channel>) -> AppResult {
         return Err(interrupt);
     }
     session.bridge_to(peer).await?;
-    bridge::after_bridge(session, peer).await
-}
-
-/// The caller is still there and nobody answered: go on, go elsewhere, or end with the same cause.
-fn after_failure(session: &mut Session, cause: Cause) -> AppResult {
-    let channel = Arc::clone(session.channel());
-    if cause != Cause::ATTENDED_TRANSFER && continues(&channel, cause) {
-        return Ok(());
-    }
-    if let Some(rule) = channel.var("transfer_on_fail") {
-        if text::is_true(&rule) {
-            return Ok(());
-        }
-        let mut parts = rule.split_whitespace();
-        if listed(parts.next().unwrap_or_default(), cause) {
-            let exten = match parts.next() {
-                None | Some("auto_cause") => cause.name().to_owned(),
-                Some(exten) => exten.to_owned(),
-            };
-            transfer::transfer(&channel, &exten, parts.next(), parts.next());
-            return Err(Interrupt::Moved);
-        }
-    }
-    channel.hangup(cause);
-    Err(Interrupt::Hangup)
-}
-
-fn continues(channel: &Channel, cause: Cause) -> bool {
-    let go_on = channel.var("continue_on_fail");
-    let failures = channel.var("failure_causes");
-    if let Some(list) = &failures
-        && !listed(list, cause)
-    {
-        return true;
-    }
-    if let Some(rule) = &go_on {
-        return text::is_true(rule)
-            && Cause::parse_strict(rule)
-                .is_none_or(|_| rule.parse::<u16>().is_err() || rule == "1")
-            || listed(rule, cause);
-    }
-    failures.is_none()
-        && matches!(cause, Cause::NO_ANSWER | Cause::NO_USER_RESPONSE | Cause::ORIGINATOR_CANCEL)
-}
-
-/// Is the cause named, by name or number, in the comma list?
-fn listed(list: &str, cause: Cause) -> bool {
-    list.split(',').map(str::trim).any(|item| Cause::parse_strict(item) == Some(cause))
+    aftermath::of_originator(session, peer)
 }

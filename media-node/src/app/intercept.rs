@@ -7,7 +7,7 @@ use esl_server::event::EventName;
 
 use super::{App, Flags};
 use crate::app;
-use crate::call::{AppResult, Cause, Channel, Session, State, bridge};
+use crate::call::{AppResult, Cause, Channel, Session, State, uuid_bridge};
 use crate::endpoint::pickup;
 use crate::text;
 
@@ -57,7 +57,7 @@ pub async fn take(session: &mut Session, target: &Arc<Channel>) -> AppResult {
         "{} intercepts {}", own.name(), target.name()
     );
     let left = target.partner();
-    bridge::uuid_bridge(target, &own);
+    uuid_bridge::join(target, &own);
     if let Some(left) = left {
         left.hangup(Cause::PICKED_OFF);
     }

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::play::{Ended, Keys, Play};
 use super::{App, Flags};
 use crate::api::{Api, ApiCall};
-use crate::call::{AppResult, Channel, Interrupt, Session, bridge, transfer};
+use crate::call::{AppResult, Channel, Interrupt, Session, transfer, uuid_bridge};
 use crate::{api, app, text};
 
 /// The family.
@@ -157,7 +157,7 @@ async fn valet_park(session: &mut Session, argument: &str) -> AppResult {
                 Some(parked) => {
                     fire(&parked, lot, &slot, "bridge", Some(channel.uuid()));
                     switch.valet.leave(lot, &slot, &uuid);
-                    bridge::uuid_bridge(&parked, &channel);
+                    uuid_bridge::join(&parked, &channel);
                     return session.check();
                 }
                 None => switch.valet.leave(lot, &slot, &uuid),

@@ -1,5 +1,8 @@
 //! Two legs become one conversation.
 //!
+//! What becomes of each leg afterwards is in [`super::aftermath`]; joining legs that live already in
+//! [`super::uuid_bridge`].
+//!
 //! The originator's task drives the bridge inside whatever it runs (the `bridge` application, or CS_SOFT_EXECUTE after
 //! `uuid_bridge`); the other leg's task sits in CS_EXCHANGE_MEDIA. Audio is the media engine's business.
 
@@ -8,7 +11,7 @@ use std::sync::atomic::Ordering;
 
 use esl_server::event::{Event, EventName};
 
-use super::cause::Cause;
+use super::aftermath;
 use super::channel::{Channel, OtherType};
 use super::endpoint::DigitSource;
 use super::session::{AppResult, Interrupt, Session};
@@ -29,7 +32,7 @@ impl Session {
     /// [`Interrupt`] when this call ended or moved.
     pub async fn bridge_to(&mut self, peer: &Arc<Channel>) -> AppResult {
         if [&self.channel, peer].iter().all(|leg| super::bypass::is_on(leg)) {
-            return super::bypass::signal_bridge(self, peer).await;
+            return super::bypass::signal_bridge(self, peer);
         }
         let key = self.channel.var("bridge_terminate_key").unwrap_or_default();
         self.bridge_until(peer, key.get(..1).unwrap_or_default()).await.map(drop)
@@ -45,11 +48,15 @@ impl Session {
         keys: &str,
     ) -> Result<Option<char>, Interrupt> {
         let own = Arc::clone(&self.channel);
+        export(&own, peer);
+        export(peer, &own);
         join(&own, peer);
         own.flags.bridge_originator.store(true, Ordering::Relaxed);
         fire_bridge(&own, EventName::ChannelBridge, peer);
         name_partners(&own, peer);
+        pre_execute_variables(&own, peer);
         peer.set_state(State::ExchangeMedia);
+        self.pre_execute().await;
         connect_media(&own, peer);
         send_displays(&own, peer);
         self.run_bridge_hooks(true).await;
@@ -58,6 +65,15 @@ impl Session {
         separate(&own, peer);
         self.run_bridge_hooks(false).await;
         result
+    }
+
+    /// `bridge_pre_execute_app`, on each leg before audio flows.
+    async fn pre_execute(&mut self) {
+        let channel = Arc::clone(&self.channel);
+        if let Some(app) = channel.var("bridge_pre_execute_app") {
+            let data = channel.var("bridge_pre_execute_data").unwrap_or_default();
+            let _ended = Box::pin(self.execute(&app, &data)).await;
+        }
     }
 
     async fn bridge_loop(
@@ -85,6 +101,9 @@ impl Session {
                 continue;
             }
             if !self.channel.is_answered() && peer.is_answered() {
+                if let Some(sdp) = peer.var("switch_r_sdp") {
+                    self.channel.set_var("switch_m_sdp", sdp);
+                }
                 self.answer().await?;
             }
             let _something = self.wait_or(None, peer_watch.changed()).await?;
@@ -111,6 +130,7 @@ pub(super) async fn exchange_media(session: &mut Session) -> AppResult {
 
 async fn exchange(session: &mut Session) -> AppResult {
     let own = Arc::clone(&session.channel);
+    session.pre_execute().await;
     if !own.is_answered() && own.partner().is_some_and(|partner| partner.is_answered()) {
         session.answer().await?;
     }
@@ -155,7 +175,10 @@ fn join(own: &Arc<Channel>, peer: &Arc<Channel>) {
     let peer_profile = peer.profile();
     own.with(|data| {
         data.bridged_to = Some(Arc::clone(peer.uuid()));
-        data.other = Some((OtherType::Originatee, peer_profile.clone()));
+        // Legs joined by uuid_bridge show each other already, as they were before.
+        if !matches!(&data.other, Some((OtherType::Originatee, shown)) if shown.uuid == **peer.uuid()) {
+            data.other = Some((OtherType::Originatee, peer_profile.clone()));
+        }
         if let Some(profile) = &mut data.profile
             && profile.times.bridged == 0
         {
@@ -174,10 +197,42 @@ fn join(own: &Arc<Channel>, peer: &Arc<Channel>) {
         }
     });
     [own, peer].into_iter().for_each(|leg| crate::app::record_hooks::call_changed(leg));
+    for leg in [own, peer] {
+        // What moved a leg before this bridge says nothing about its end.
+        leg.flags.transferred.store(false, Ordering::Relaxed);
+    }
     own.unset_var("originate_signal_bond");
     own.set_var("signal_bond", &**peer.uuid());
     peer.set_var("signal_bond", &**own.uuid());
     peer.set_var("call_uuid", own.var("call_uuid").unwrap_or_else(|| own.uuid().to_string()));
+}
+
+/// `bridge_export_vars` of one leg become variables of the other.
+pub(super) fn export(from: &Channel, to: &Channel) {
+    const LIST: &str = "bridge_export_vars";
+    let Some(list) = from.var(LIST) else { return };
+    to.set_var(LIST, list.as_str());
+    for name in list.split(',').filter(|name| !name.is_empty()) {
+        if let Some(value) = from.var(name) {
+            let plain = name
+                .strip_prefix("nolocal:")
+                .or_else(|| name.strip_prefix("_nolocal_"))
+                .unwrap_or(name);
+            to.set_var(plain.to_owned(), value);
+        }
+    }
+}
+
+/// The originator may name an application for each leg that runs before audio flows.
+fn pre_execute_variables(own: &Channel, peer: &Channel) {
+    for (leg, side) in [(own, "aleg"), (peer, "bleg")] {
+        if let Some(app) = own.var(&format!("bridge_pre_execute_{side}_app")) {
+            leg.set_var("bridge_pre_execute_app", app);
+            if let Some(data) = own.var(&format!("bridge_pre_execute_{side}_data")) {
+                leg.set_var("bridge_pre_execute_data", data);
+            }
+        }
+    }
 }
 
 /// The variables that name the other leg, set once the bridge has been announced.
@@ -195,7 +250,12 @@ pub(super) fn fire_bridge(own: &Channel, name: EventName, peer: &Channel) {
         event.push("Bridge-A-Unique-ID", &**own.uuid());
         event.push("Bridge-B-Unique-ID", &**peer.uuid());
     };
-    own.fire_with(name, ids, |_| {});
+    let columns = peer.presence_columns();
+    own.fire_with(name, ids, |event| {
+        for (column, value) in columns {
+            event.push(format!("Bridge-B-PD-{column}"), value);
+        }
+    });
 }
 
 pub(super) fn connect_media(own: &Channel, peer: &Channel) {
@@ -257,206 +317,35 @@ fn separate(own: &Arc<Channel>, peer: &Arc<Channel>) {
     }
     // Leg B is out of the bridge before it is told to end; only the originator ends as "bridged".
     peer.with(|data| data.bridged_to = None);
-    let peer_cause = peer.cause();
-    if let Some(cause) = peer_cause {
+    peer.unset_var("bridge_to");
+    if let Some(cause) = peer.cause() {
         own.set_var("bridge_hangup_cause", cause.name());
+        aftermath::held_partner(peer, own);
     } else if peer.is_up() && peer.flags.awaited.swap(false, Ordering::Relaxed) {
         // An attended transfer: the leg waits where whoever asked for it finds it.
         peer.set_state(State::Park);
     } else if peer.state() == State::ExchangeMedia
         && !peer.flags.transferred.load(Ordering::Relaxed)
     {
-        let cause = match own.cause() {
-            Some(_) if !peer.is_answered() => Cause::ORIGINATOR_CANCEL,
-            _ => Cause::NORMAL_CLEARING,
-        };
         if let Some(cause) = own.cause() {
             peer.set_var("last_bridge_hangup_cause", cause.name());
             if let Some(specific) = own.var("proto_specific_hangup_cause") {
                 peer.set_var("last_bridge_proto_specific_hangup_cause", specific);
             }
         }
-        if own.cause().is_none() && peer.is_true("park_after_bridge") {
-            peer.set_state(State::Park);
-        } else {
-            peer.hangup(cause);
+        aftermath::held_partner(own, peer);
+        aftermath::of_partner(peer);
+        if let Some(cause) = peer.cause() {
+            own.set_var("bridge_hangup_cause", cause.name());
         }
-        own.set_var("bridge_hangup_cause", cause.name());
     }
     own.with(|data| data.bridged_to = None);
     [own, peer].into_iter().for_each(|leg| crate::app::record_hooks::call_changed(leg));
     own.unset_var("bridge_to");
-    peer.unset_var("bridge_to");
     if let Some(cause) = own.cause() {
         peer.set_var("bridge_hangup_cause", cause.name());
     }
     peer.set_var("call_uuid", &**peer.uuid());
     peer.flags.transferred.store(false, Ordering::Relaxed);
     fire_bridge(own, EventName::ChannelUnbridge, peer);
-}
-
-/// After a bridge by application: what the originator does next.
-///
-/// # Errors
-/// [`Interrupt`] when the call is hung up, parked or transferred.
-pub async fn after_bridge(session: &mut Session, peer: &Arc<Channel>) -> AppResult {
-    session.check()?;
-    let channel = Arc::clone(&session.channel);
-    if let Some(target) = channel.var("transfer_after_bridge") {
-        let mut parts = target.splitn(3, ':');
-        let exten = parts.next().unwrap_or_default().to_owned();
-        let (dialplan, context) =
-            (parts.next().map(str::to_owned), parts.next().map(str::to_owned));
-        super::transfer::transfer(&channel, &exten, dialplan.as_deref(), context.as_deref());
-        return Err(Interrupt::Moved);
-    }
-    if channel.is_true("park_after_bridge") {
-        channel.set_state(State::Park);
-        return Err(Interrupt::Moved);
-    }
-    if channel.is_true("hangup_after_bridge") {
-        if let Some(cause) = peer.cause() {
-            channel.hangup(cause);
-            return Err(Interrupt::Hangup);
-        }
-        channel.hangup(Cause::NORMAL_CLEARING);
-        return Err(Interrupt::Hangup);
-    }
-    Ok(())
-}
-
-/// Joins two existing legs, taking each out of what it does (`uuid_bridge`). `a` becomes the originator.
-pub fn uuid_bridge(a: &Arc<Channel>, b: &Arc<Channel>) {
-    let (from, to) = (a.profile(), b.profile());
-    a.set_var("uuid_bridge", &**b.uuid());
-    renew_profile(a, b, &from, &to);
-    renew_profile(b, a, &to, &to);
-    // Each leg shows the other as it was, `b` to `a` with the callee for a caller.
-    let or_unknown = |text: &str| if text.is_empty() { "Unknown" } else { text }.to_owned();
-    let mut shown = b.profile();
-    shown.transfer_source.clear();
-    shown.caller_id_name = or_unknown(&from.callee_id_name);
-    shown.caller_id_number = or_unknown(&from.callee_id_number);
-    b.set_vars([
-        ("original_caller_id_name", shown.caller_id_name.clone()),
-        ("original_caller_id_number", shown.caller_id_number.clone()),
-    ]);
-    let mut seen = from;
-    seen.times = super::profile::Times::default();
-    a.with(|data| data.other = Some((OtherType::Originatee, shown)));
-    b.with(|data| data.other = Some((OtherType::Originator, seen)));
-    for leg in [a, b] {
-        leg.flags.transferred.store(true, Ordering::Relaxed);
-    }
-    let target = Arc::clone(b);
-    a.arrange_soft_step(Box::new(move |session| Box::pin(originator_step(session, target))));
-    let partner = Arc::clone(a);
-    b.arrange_soft_step(Box::new(move |session| Box::pin(originatee_step(session, partner))));
-    for leg in [a, b] {
-        leg.set_state(State::Hibernate);
-    }
-    let (a, b) = (Arc::clone(a), Arc::clone(b));
-    tokio::spawn(async move {
-        for state in [State::Hibernate, State::Reset, State::SoftExecute] {
-            for leg in [&a, &b] {
-                if state != State::Hibernate {
-                    leg.set_state(state);
-                }
-                reached(leg, state).await;
-            }
-        }
-    });
-}
-
-/// A new profile for a leg that is taken out of its call: `callee`'s caller id becomes its callee id.
-fn renew_profile(
-    leg: &Arc<Channel>,
-    other: &Channel,
-    old: &super::CallerProfile,
-    callee: &super::CallerProfile,
-) {
-    let source = format!("{}:{}:uuid_br:{}", clock::now_secs(), old.id, other.uuid());
-    leg.set_vars([
-        ("bridge_channel", other.name()),
-        ("bridge_uuid", other.uuid().to_string()),
-        ("signal_bond", other.uuid().to_string()),
-        ("original_destination_number", old.destination_number.clone()),
-        ("original_caller_id_name", old.caller_id_name.clone()),
-        ("original_caller_id_number", old.caller_id_number.clone()),
-    ]);
-    leg.push_var("transfer_history", &source);
-    leg.set_var("transfer_source", source.clone());
-    leg.with(|data| {
-        let mut profile = old.clone();
-        profile.id = clock::new_uuid();
-        profile.profile_index = (crate::text::int(&old.profile_index) + 1).to_string();
-        profile.transfer_source = source;
-        profile.times.profile_created = clock::now_us();
-        profile.times.bridged = 0;
-        profile.callee_id_name.clone_from(&callee.caller_id_name);
-        profile.callee_id_number.clone_from(&callee.caller_id_number);
-        data.past_profiles.push(old.clone());
-        data.profile = Some(profile);
-    });
-}
-
-/// Waits until the leg's task runs that state.
-async fn reached(leg: &Arc<Channel>, state: State) {
-    let mut watch = leg.watch();
-    let arrived = async {
-        while leg.is_up() && leg.running() != state {
-            if watch.changed().await.is_err() {
-                return;
-            }
-        }
-    };
-    let _late = tokio::time::timeout(STATE_TIMEOUT, arrived).await;
-}
-
-async fn originator_step(session: &mut Session, peer: Arc<Channel>) -> AppResult {
-    let own = Arc::clone(&session.channel);
-    announce_uuid_bridge(&own, &peer);
-    reached(&peer, State::SoftExecute).await;
-    if !peer.is_up() {
-        return after_uuid_bridge(session).await;
-    }
-    own.flags.transferred.store(false, Ordering::Relaxed);
-    own.unset_var("uuid_bridge");
-    let result = session.bridge_to(&peer).await;
-    result?;
-    after_uuid_bridge(session).await
-}
-
-/// The originator goes on with what is left of its dialplan, parks or ends.
-async fn after_uuid_bridge(session: &mut Session) -> AppResult {
-    session.check()?;
-    let own = Arc::clone(&session.channel);
-    if own.is_true("park_after_bridge") {
-        own.set_state(State::Park);
-    } else if own.is_true("hangup_after_bridge") {
-        own.hangup(Cause::NORMAL_CLEARING);
-    } else {
-        own.set_state(State::Execute);
-    }
-    Ok(())
-}
-
-async fn originatee_step(session: &mut Session, peer: Arc<Channel>) -> AppResult {
-    let own = Arc::clone(&session.channel);
-    announce_uuid_bridge(&own, &peer);
-    own.flags.transferred.store(false, Ordering::Relaxed);
-    loop {
-        session.wait(None).await?;
-    }
-}
-
-fn announce_uuid_bridge(own: &Channel, peer: &Channel) {
-    own.fire_with(
-        EventName::ChannelExecute,
-        |_| {},
-        |event| {
-            event.push("Application", "uuid_bridge");
-            event.push("Application-Data", &**peer.uuid());
-        },
-    );
 }

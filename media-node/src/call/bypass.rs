@@ -14,6 +14,7 @@ use super::channel::{Channel, OtherType};
 use super::endpoint::Indication;
 use super::session::{AppResult, Interrupt, Session};
 use super::state::State;
+use super::uuid_bridge;
 use crate::clock;
 
 /// Media past the switch is asked for and still possible: the caller has no media yet.
@@ -65,7 +66,7 @@ pub fn media(channel: &Arc<Channel>) {
         // Two hibernating legs become an ordinary bridge, the originator first.
         let leads = channel.flags.bridge_originator.load(Ordering::Relaxed);
         let (a, b) = if leads { (channel, &partner) } else { (&partner, channel) };
-        bridge::uuid_bridge(a, b);
+        uuid_bridge::join(a, b);
     }
 }
 
@@ -73,8 +74,10 @@ pub fn media(channel: &Arc<Channel>) {
 ///
 /// # Errors
 /// Always: the caller leaves CS_EXECUTE for CS_HIBERNATE.
-pub(super) async fn signal_bridge(session: &mut Session, peer: &Arc<Channel>) -> AppResult {
+pub(super) fn signal_bridge(session: &Session, peer: &Arc<Channel>) -> AppResult {
     let own = Arc::clone(&session.channel);
+    bridge::export(&own, peer);
+    bridge::export(peer, &own);
     let now = clock::now_us();
     let profiles = (own.profile(), peer.profile());
     for (leg, other, profile, kind) in [

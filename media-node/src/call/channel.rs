@@ -162,6 +162,8 @@ pub struct Flags {
     pub bridge_originator: AtomicBool,
     /// On hold by us.
     pub held: AtomicBool,
+    /// Was on hold when it was hung up.
+    pub left_holding: AtomicBool,
     /// An Event Socket connection controls the call.
     pub controlled: AtomicBool,
     /// Stop the current media operation (`uuid_break`, `break`).
@@ -210,6 +212,8 @@ pub struct Channel {
     commands: mpsc::Sender<Command>,
     wake: watch::Sender<u32>,
     session_heartbeat: AtomicU32,
+    /// Presence events told so far.
+    pub(super) presence_events: AtomicU32,
     /// Yes-or-no facts.
     pub flags: Flags,
     pub(super) data: Mutex<Data>,
@@ -243,6 +247,7 @@ impl Channel {
             commands,
             wake: watch::Sender::new(0),
             session_heartbeat: AtomicU32::new(0),
+            presence_events: AtomicU32::new(0),
             flags: Flags::default(),
             data: Mutex::new(Data {
                 name,
@@ -525,6 +530,15 @@ impl Channel {
         }
     }
 
+    /// Variables named by `presence_data_cols` (separated by colons), with their values.
+    #[must_use]
+    pub fn presence_columns(&self) -> Vec<(String, String)> {
+        let vars = self.vars();
+        let Some(columns) = vars.get("presence_data_cols") else { return Vec::new() };
+        let named = columns.split(':').filter(|column| !column.is_empty());
+        named.filter_map(|name| Some((name.to_owned(), vars.get(name)?.into_owned()))).collect()
+    }
+
     /// Leaves a step for the moment the task reaches CS_SOFT_EXECUTE.
     pub(super) fn arrange_soft_step(&self, step: SoftStep) {
         self.data.lock().soft_step = Some(step);
@@ -576,6 +590,10 @@ impl Channel {
 
     /// Ends the call: fires CHANNEL_HANGUP at once, the task does the rest. Only the first cause counts.
     pub fn hangup(&self, cause: Cause) {
+        if self.is_up() && self.flags.held.load(Ordering::Relaxed) {
+            self.flags.left_holding.store(true, Ordering::Relaxed);
+            super::hold::mark_held(self, false);
+        }
         {
             let mut data = self.data.lock();
             if data.state >= State::Hangup {

@@ -18,6 +18,11 @@ pub trait Endpoint: Send + Sync + 'static {
     /// The module an administrator knows it by.
     fn module(&self) -> &'static str;
 
+    /// Must a caller have early media before legs of this kind are made for it?
+    fn wants_early_media(&self, _caller: &Channel) -> bool {
+        false
+    }
+
     /// Makes a leg that has not started yet.
     ///
     /// The channel exists afterwards (in no state, registered nowhere); the caller applies variables and starts it.
@@ -224,6 +229,8 @@ pub enum LegEvent {
         /// UUID of the local call named by `Replaces`.
         replaces: Option<String>,
     },
+    /// The far end has described its media anew.
+    Reinvited,
     /// Nothing the core must act on.
     Other,
 }

@@ -111,12 +111,12 @@ impl Channel {
             event.push("Channel-Presence-Data", text);
         }
         if let Some(cols) = data.vars.get("presence_data_cols").map(Cow::into_owned) {
+            event.push("Presence-Data-Cols", cols.as_str());
             for col in cols.split(':').filter(|col| !col.is_empty()) {
                 if let Some(value) = data.vars.get(col).map(Cow::into_owned) {
                     event.push(format!("PD-{col}"), value);
                 }
             }
-            event.push("Presence-Data-Cols", cols);
         }
         event.push(
             "Channel-Call-UUID",
@@ -233,7 +233,7 @@ impl Channel {
         true
     }
 
-    /// The call was answered. Returns false if it was before.
+    /// The call was answered. Returns false if it was before. The leg's task runs the hooks and moves the call state.
     pub fn mark_answered(&self) -> bool {
         if !self.is_up() || self.flags.answered.swap(true, Ordering::Relaxed) {
             return false;
@@ -241,8 +241,8 @@ impl Channel {
         self.stamp_time(false, |profile, now| profile.times.answered = now);
         tracing::info!(uuid = %self.uuid(), fs_level = "NOTICE", "Channel [{}] has been answered", self.name());
         self.fire(EventName::ChannelAnswer);
-        self.set_call_state(CallState::Active);
         crate::app::record_hooks::call_changed(self);
+        self.set_var("endpoint_disposition", "ANSWER");
         self.notify();
         true
     }

@@ -23,6 +23,9 @@ pub struct ExecutionId {
     pub name: Option<String>,
 }
 
+/// Applications a call remembers; the older half is forgotten when there are more.
+const MAX_APP_LOG: usize = 10_000;
+
 /// A looping message that turns this fast is stopped: it would spin.
 const MIN_LOOP_TIME: Duration = Duration::from_millis(500);
 
@@ -95,6 +98,9 @@ impl Session {
             uuid = %self.channel.uuid(),
             "EXECUTE [depth={}] {} {}({})", self.depth, self.channel.name(), app.name, argument
         );
+        if self.channel.is_true("verbose_presence") {
+            self.channel.fire_presence(&format!("{}({argument})", app.name));
+        }
         self.channel.fire_with(
             EventName::ChannelExecute,
             |_| {},
@@ -153,6 +159,9 @@ impl Session {
                 if id.name.is_some() {
                     vars.remove("app_uuid_name");
                 }
+            }
+            if data.app_log.len() >= MAX_APP_LOG {
+                data.app_log.drain(..MAX_APP_LOG / 2);
             }
             data.app_log.push((app.name.to_owned(), argument.to_owned(), clock::now_us()));
             data.showing = (app.name.to_owned(), argument.to_owned());

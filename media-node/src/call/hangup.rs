@@ -38,13 +38,13 @@ impl Session {
         let channel = Arc::clone(&self.channel);
         let cause = channel.cause().unwrap_or(Cause::NORMAL_CLEARING);
         channel.hangup(cause);
+        channel.with(|data| data.running = State::Hangup);
+        channel.fire(EventName::ChannelState);
         channel.with(|data| {
-            data.running = State::Hangup;
             if let Some(profile) = &mut data.profile {
                 profile.times.hungup = clock::now_us();
             }
         });
-        channel.fire(EventName::ChannelState);
         crate::app::stop_session_recordings(self).await;
         crate::store::limiting::release_everything(self.switch(), self.channel.uuid());
         self.switch().stores.turns.leave(None, self.channel.uuid());
@@ -53,6 +53,8 @@ impl Session {
         super::bypass::leave(&channel);
         self.leg.on_hangup(&channel, cause).await;
         channel.set_call_state(CallState::Hangup);
+        let lost = cause == Cause::LOSE_RACE;
+        channel.fire_presence(if lost { "cancelled" } else { State::Hangup.name() });
         self.run_zombie_applications().await;
         self.run_api_hook("api_hangup_hook").await;
         channel.with(|data| {
@@ -113,11 +115,9 @@ fn set_record_variables(channel: &Channel, cause: Cause) {
         let vars = Arc::make_mut(vars);
         vars.set("hangup_cause", cause.name());
         vars.set("hangup_cause_q850", cause.q850().to_string());
-        vars.set(
-            "digits_dialed",
-            if digits_dialed.is_empty() { "none" } else { digits_dialed.as_str() },
-        );
         let Some(profile) = profile else { return };
+        let digits = shown_digits(vars, digits_dialed);
+        vars.set("digits_dialed", digits);
         let times = profile.times;
         let end = if times.hungup == 0 { clock::now_us() } else { times.hungup };
         stamps(vars, &times, end, holds);
@@ -133,6 +133,22 @@ fn set_record_variables(channel: &Channel, cause: Cause) {
         vars.set("caller_id", caller_id);
         durations(vars, &times, end);
     });
+}
+
+/// The digits applications took; what `digits_dialed_filter` matches is masked (its groups, if it has any).
+fn shown_digits(vars: &Vars, digits: &str) -> String {
+    if digits.is_empty() {
+        return "none".to_owned();
+    }
+    let groups = vars
+        .get("digits_dialed_filter")
+        .and_then(|filter| dialplan_xml::regex::Pattern::cached(&filter).ok()?.captures(digits))
+        .map(|found| found.groups)
+        .unwrap_or_default();
+    let masked = if groups.len() > 1 { &groups[1..] } else { &groups[..] };
+    masked.iter().filter(|text| !text.is_empty()).fold(digits.to_owned(), |shown, text| {
+        shown.replace(text.as_str(), &"X".repeat(text.chars().count()))
+    })
 }
 
 fn stamps(vars: &mut Vars, times: &super::profile::Times, end: i64, holds: &[(i64, i64)]) {
@@ -233,5 +249,23 @@ fn durations(vars: &mut Vars, times: &super::profile::Times, end: i64) {
             };
             vars.set(*name, value.to_string());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_filter_masks_digits_of_the_record() {
+        let mut vars = Vars::new();
+        assert_eq!(shown_digits(&vars, ""), "none");
+        assert_eq!(shown_digits(&vars, "1234#"), "1234#");
+        vars.set("digits_dialed_filter", r"\d{3}");
+        assert_eq!(shown_digits(&vars, "1234#"), "XXX4#");
+        vars.set("digits_dialed_filter", r"^12(34)");
+        assert_eq!(shown_digits(&vars, "1234#"), "12XX#");
+        vars.set("digits_dialed_filter", "(broken");
+        assert_eq!(shown_digits(&vars, "1234#"), "1234#");
     }
 }

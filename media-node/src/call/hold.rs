@@ -21,6 +21,7 @@ impl Session {
             return false;
         }
         mark_held(&self.channel, true);
+        self.channel.fire_presence("hold");
         if entertain {
             entertain_partner(&self.channel, true);
         }
@@ -33,6 +34,7 @@ impl Session {
             return false;
         }
         mark_held(&self.channel, false);
+        self.channel.fire_presence("unhold");
         entertain_partner(&self.channel, false);
         let done = self.indicate(Indication::Unhold).await;
         self.channel.set_call_state(CallState::Active);
@@ -46,14 +48,18 @@ pub fn remote_hold(channel: &Arc<Channel>, on: bool) {
         return;
     }
     mark_held(channel, on);
+    channel.fire_presence(if on { "hold" } else { "unhold" });
     entertain_partner(channel, on);
     if !on && channel.is_answered() {
         channel.set_call_state(CallState::Active);
     }
 }
 
+/// Holds a call's record remembers; the oldest are forgotten when there are more.
+const MAX_HOLDS: usize = 500;
+
 /// Marks, events and times of a hold.
-pub fn mark_held(channel: &Arc<Channel>, on: bool) {
+pub fn mark_held(channel: &Channel, on: bool) {
     channel.flags.held.store(on, Ordering::Relaxed);
     if channel.is_answered() {
         channel.set_call_state(if on { CallState::Held } else { CallState::Unheld });
@@ -61,6 +67,9 @@ pub fn mark_held(channel: &Arc<Channel>, on: bool) {
     let now = clock::now_us();
     channel.with(|data| {
         if on {
+            if data.holds.len() >= MAX_HOLDS {
+                data.holds.remove(0);
+            }
             data.holds.push((now, 0));
         } else if let Some(last) = data.holds.last_mut() {
             last.1 = now;

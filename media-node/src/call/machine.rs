@@ -39,11 +39,18 @@ impl Session {
             if state >= State::Hangup {
                 break;
             }
+            if state == State::Execute {
+                self.show_outbound_as_caller();
+            }
             self.enter(state);
             let _interrupted = match state {
                 State::New => self.state_new().await,
                 State::Init => self.state_init().await,
-                State::Routing => self.state_routing().await,
+                State::Routing => {
+                    let result = self.state_routing().await;
+                    self.channel.fire_presence(State::Routing.name());
+                    result
+                }
                 State::Execute => self.state_execute().await,
                 State::ConsumeMedia => self.until_moved().await,
                 State::Hibernate => super::bypass::hibernate(&mut self).await,
@@ -92,9 +99,11 @@ impl Session {
     async fn state_new(&mut self) -> AppResult {
         let channel = Arc::clone(&self.channel);
         match tokio::time::timeout(NEW_TIMEOUT, self.leg.on_new(&channel)).await {
-            Ok(Ok(())) => {
+            // A leg that is not ready yet has chosen its state itself.
+            Ok(Ok(())) if channel.state() == State::New => {
                 channel.set_state(State::Init);
             }
+            Ok(Ok(())) => {}
             Ok(Err(cause)) => channel.hangup(cause),
             Err(_) => channel.hangup(Cause::WRONG_CALL_STATE),
         }
@@ -248,7 +257,7 @@ impl Session {
     }
 
     async fn state_execute(&mut self) -> AppResult {
-        self.show_outbound_as_caller();
+        self.channel.set_var("call_uuid", &**self.channel.uuid());
         loop {
             self.check()?;
             let next = self.channel.with(|data| {

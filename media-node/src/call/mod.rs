@@ -3,6 +3,7 @@
 //! [`Channel`] is what everybody sees of a leg; [`Session`] is its task; [`machine`] is the loop over its states.
 //! [`originate`] makes legs, [`bridge`] joins two, [`transfer`] sends them elsewhere, [`hangup`] ends them.
 
+pub mod aftermath;
 pub mod bridge;
 pub mod broadcast;
 pub mod bypass;
@@ -23,10 +24,12 @@ pub mod hooks;
 pub mod machine;
 pub mod meta;
 pub mod originate;
+pub mod presence;
 pub mod profile;
 pub mod session;
 pub mod state;
 pub mod transfer;
+pub mod uuid_bridge;
 
 pub use cause::Cause;
 pub use channel::{Channel, CodecInfo, Extension};

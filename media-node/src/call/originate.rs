@@ -133,29 +133,34 @@ fn prepare(channel: &Channel) {
     channel.set_var("DIALSTATUS", "INVALIDARGS");
 }
 
-/// `originate_disposition`, `DIALSTATUS` and, on failure, `originate_failed_cause`.
+/// How it went: `import`, `originate_disposition`, `DIALSTATUS` and, on failure, `originate_failed_cause`.
 fn note_result(caller: &Channel, result: &Result<Arc<Channel>, Failure>) {
-    match result {
-        Ok(winner) => {
-            import(caller, winner);
-            caller.set_var("originate_disposition", "SUCCESS");
-            caller.set_var("DIALSTATUS", "SUCCESS");
-        }
-        Err(failure) => {
-            let cause = failure.cause;
-            caller.set_var("originate_disposition", cause.name());
-            let status = match cause {
-                Cause::ORIGINATOR_CANCEL => "CANCEL",
-                Cause::USER_BUSY => "BUSY",
-                Cause::NO_ANSWER => "NOANSWER",
-                Cause::DESTINATION_OUT_OF_ORDER | Cause::INVALID_PROFILE => "INVALIDARGS",
-                Cause::CALL_REJECTED => "DONTCALL",
-                other => other.name(),
-            };
-            caller.set_var("DIALSTATUS", status);
-            caller.set_var("originate_failed_cause", cause.name());
-        }
+    if let Ok(winner) = result {
+        import(caller, winner);
     }
+    let cause = result.as_ref().err().map(|failure| failure.cause);
+    note_disposition(caller, cause);
+    if let Some(cause) = cause {
+        caller.set_var("originate_failed_cause", cause.name());
+    }
+}
+
+/// `originate_disposition` and `DIALSTATUS`, unless they say so already: a variable set again moves to the end.
+fn note_disposition(caller: &Channel, failure: Option<Cause>) {
+    let disposition = failure.unwrap_or(Cause::SUCCESS);
+    if caller.var("originate_disposition").as_deref() == Some(disposition.name()) {
+        return;
+    }
+    caller.set_var("originate_disposition", disposition.name());
+    let status = match disposition {
+        Cause::ORIGINATOR_CANCEL => "CANCEL",
+        Cause::USER_BUSY => "BUSY",
+        Cause::NO_ANSWER => "NOANSWER",
+        Cause::DESTINATION_OUT_OF_ORDER | Cause::INVALID_PROFILE => "INVALIDARGS",
+        Cause::CALL_REJECTED => "DONTCALL",
+        other => other.name(),
+    };
+    caller.set_var("DIALSTATUS", status);
 }
 
 /// `import`: variables of the leg that won which the caller takes over.
@@ -357,6 +362,12 @@ async fn one_group(
     let mut legs = Legs::new(&attempt.lost);
     let mut last_cause = None;
     for leg in found {
+        if let (Ok(leg), Some(session)) = (&leg, caller.as_deref_mut())
+            && needs_early_media(attempt.switch, leg, session.channel())
+            && Box::pin(session.pre_answer()).await.is_err()
+        {
+            return race::settle(legs, Err(Stopped::cancelled()), channel.as_deref());
+        }
         let begun = match leg {
             Ok(leg) => start_leg(attempt, options, global, &leg, channel.as_ref()).await,
             Err(cause) => Err(cause),
@@ -386,6 +397,11 @@ async fn one_group(
         }
     }
     race::settle(legs, outcome, channel.as_deref())
+}
+
+/// Must the caller have early media before this leg is made?
+fn needs_early_media(switch: &Switch, leg: &DialLeg, caller: &Channel) -> bool {
+    switch.endpoint(&leg.endpoint).is_some_and(|endpoint| endpoint.wants_early_media(caller))
 }
 
 /// The caller is answered, or hears early media, as its winner does.

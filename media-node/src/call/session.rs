@@ -70,6 +70,9 @@ pub struct Session {
     pub(crate) ringback: Option<media::PlayId>,
 }
 
+/// Digits the call record keeps, as in the reference.
+const MAX_DIGITS_DIALED: usize = 1000;
+
 /// Messages nest this deep: a message that runs an application in which a message runs …
 pub const MAX_DEPTH: usize = 32;
 
@@ -254,6 +257,10 @@ impl Session {
                 None
             }
             LegEvent::Media(event) => self.on_media(event),
+            LegEvent::Reinvited => {
+                Box::pin(self.run_hooks("sip_reinvite")).await;
+                None
+            }
             LegEvent::RemoteHold(on) => {
                 super::hold::remote_hold(&self.channel, on);
                 None
@@ -331,7 +338,9 @@ impl Session {
     pub fn take_digit(&mut self) -> Option<Digit> {
         let digit = self.channel.with(|data| {
             let digit = data.digits.pop_front()?;
-            data.digits_dialed.push(digit.digit);
+            if data.digits_dialed.len() < MAX_DIGITS_DIALED {
+                data.digits_dialed.push(digit.digit);
+            }
             Some(digit)
         })?;
         self.channel.fire_with(
@@ -456,6 +465,10 @@ impl Session {
         self.run_hooks("answer").await;
         if !had_early_media {
             self.run_hooks("media").await;
+        }
+        if self.channel.is_up() {
+            self.channel.set_call_state(CallState::Active);
+            self.channel.fire_presence("answered");
         }
         super::heartbeat::start_if_asked(&self.channel);
     }

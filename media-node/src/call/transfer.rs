@@ -171,7 +171,7 @@ pub fn on_refer(channel: &Arc<Channel>, refer: &Refer) {
         // Attended: the two far ends come together, the transferor's legs go.
         let far = other.partner().unwrap_or_else(|| Arc::clone(&other));
         channel.set_var("transfer_to", format!("att:{}", far.uuid()));
-        super::bridge::uuid_bridge(&partner, &far);
+        super::uuid_bridge::join(&partner, &far);
         other.hangup(Cause::ATTENDED_TRANSFER);
         channel.hangup(Cause::ATTENDED_TRANSFER);
         return;

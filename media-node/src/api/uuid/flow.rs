@@ -199,7 +199,7 @@ fn bridge(call: &ApiCall) -> String {
         (false, true) => (b, a),
         _ => (a, b),
     };
-    crate::call::bridge::uuid_bridge(&a, &b);
+    crate::call::uuid_bridge::join(&a, &b);
     format!("+OK {second}\n")
 }
 

@@ -176,8 +176,10 @@ fn profile_for(
         profile.hide_name = privacy.contains("hide_name");
         profile.hide_number = privacy.contains("hide_number");
     }
-    profile.orig_caller_id_name.clone_from(&profile.caller_id_name);
-    profile.orig_caller_id_number.clone_from(&profile.caller_id_number);
+    if caller.is_none() {
+        profile.orig_caller_id_name.clone_from(&profile.caller_id_name);
+        profile.orig_caller_id_number.clone_from(&profile.caller_id_number);
+    }
     let callee = |name: &str| find(variables, name).map(str::to_owned);
     profile.callee_id_name =
         callee("origination_callee_id_name").unwrap_or_else(|| "Outbound Call".into());

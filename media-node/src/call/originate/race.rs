@@ -126,6 +126,10 @@ pub(super) fn settle(
         }
     }
     if let Some(caller) = caller {
+        let failure = outcome.as_ref().err().map(|stopped| {
+            stopped.lost(all.first().and_then(|leg| leg.channel.cause())).cause
+        });
+        super::note_disposition(caller, failure);
         for (at, leg) in all.iter().enumerate() {
             let won = outcome.as_ref().is_ok_and(|winner| *winner == at);
             let cause = if won { Cause::NONE } else { leg.channel.cause().unwrap_or(Cause::NONE) };

@@ -1,0 +1,146 @@
+//! Joining two legs that live already (`uuid_bridge` and everything built on it).
+//!
+//! Both leave what they do by way of CS_HIBERNATE and CS_RESET and meet in CS_SOFT_EXECUTE, where one drives the bridge.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use esl_server::event::EventName;
+
+use super::aftermath;
+use super::channel::{Channel, OtherType};
+use super::session::{AppResult, Session};
+use super::state::State;
+use crate::clock;
+
+/// How long a leg may take to reach the state a bridge needs it in.
+const STATE_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(5);
+
+/// Joins two existing legs, taking each out of what it does (`uuid_bridge`). `a` becomes the originator.
+pub fn join(a: &Arc<Channel>, b: &Arc<Channel>) {
+    let (from, to) = (a.profile(), b.profile());
+    a.set_var("uuid_bridge", &**b.uuid());
+    renew_profile(a, b, &from, &to);
+    renew_profile(b, a, &to, &to);
+    // Each leg shows the other as it was, `b` to `a` with the callee for a caller.
+    let or_unknown = |text: &str| if text.is_empty() { "Unknown" } else { text }.to_owned();
+    let mut shown = b.profile();
+    shown.transfer_source.clear();
+    shown.caller_id_name = or_unknown(&from.callee_id_name);
+    shown.caller_id_number = or_unknown(&from.callee_id_number);
+    b.set_vars([
+        ("original_caller_id_name", shown.caller_id_name.clone()),
+        ("original_caller_id_number", shown.caller_id_number.clone()),
+    ]);
+    let mut seen = from;
+    seen.times = super::profile::Times::default();
+    a.with(|data| data.other = Some((OtherType::Originatee, shown)));
+    b.with(|data| data.other = Some((OtherType::Originator, seen)));
+    for leg in [a, b] {
+        leg.flags.transferred.store(true, Ordering::Relaxed);
+    }
+    let target = Arc::clone(b);
+    a.arrange_soft_step(Box::new(move |session| Box::pin(originator_step(session, target))));
+    let partner = Arc::clone(a);
+    b.arrange_soft_step(Box::new(move |session| Box::pin(originatee_step(session, partner))));
+    for leg in [a, b] {
+        leg.set_state(State::Hibernate);
+    }
+    let (a, b) = (Arc::clone(a), Arc::clone(b));
+    tokio::spawn(async move {
+        for state in [State::Hibernate, State::Reset, State::SoftExecute] {
+            for leg in [&a, &b] {
+                if state != State::Hibernate {
+                    leg.set_state(state);
+                }
+                reached(leg, state).await;
+            }
+        }
+    });
+}
+
+/// A new profile for a leg that is taken out of its call: `callee`'s caller id becomes its callee id.
+fn renew_profile(
+    leg: &Arc<Channel>,
+    other: &Channel,
+    old: &super::CallerProfile,
+    callee: &super::CallerProfile,
+) {
+    let source = format!("{}:{}:uuid_br:{}", clock::now_secs(), old.id, other.uuid());
+    leg.set_vars([
+        ("bridge_channel", other.name()),
+        ("bridge_uuid", other.uuid().to_string()),
+        ("signal_bond", other.uuid().to_string()),
+        ("original_destination_number", old.destination_number.clone()),
+        ("original_caller_id_name", old.caller_id_name.clone()),
+        ("original_caller_id_number", old.caller_id_number.clone()),
+    ]);
+    leg.push_var("transfer_history", &source);
+    leg.set_var("transfer_source", source.clone());
+    leg.with(|data| {
+        let mut profile = old.clone();
+        profile.id = clock::new_uuid();
+        profile.profile_index = (crate::text::int(&old.profile_index) + 1).to_string();
+        profile.transfer_source = source;
+        profile.times.profile_created = clock::now_us();
+        profile.times.bridged = 0;
+        profile.callee_id_name.clone_from(&callee.caller_id_name);
+        profile.callee_id_number.clone_from(&callee.caller_id_number);
+        data.past_profiles.push(old.clone());
+        data.profile = Some(profile);
+    });
+}
+
+/// Waits until the leg's task runs that state.
+async fn reached(leg: &Arc<Channel>, state: State) {
+    let mut watch = leg.watch();
+    let arrived = async {
+        while leg.is_up() && leg.running() != state {
+            if watch.changed().await.is_err() {
+                return;
+            }
+        }
+    };
+    let _late = tokio::time::timeout(STATE_TIMEOUT, arrived).await;
+}
+
+async fn originator_step(session: &mut Session, peer: Arc<Channel>) -> AppResult {
+    let own = Arc::clone(&session.channel);
+    announce_uuid_bridge(&own, &peer);
+    reached(&peer, State::SoftExecute).await;
+    if !peer.is_up() {
+        return after_bridge(session, &peer);
+    }
+    own.flags.transferred.store(false, Ordering::Relaxed);
+    own.unset_var("uuid_bridge");
+    let result = session.bridge_to(&peer).await;
+    result?;
+    after_bridge(session, &peer)
+}
+
+/// The originator goes on with what is left of its dialplan, parks or ends.
+fn after_bridge(session: &Session, peer: &Arc<Channel>) -> AppResult {
+    aftermath::of_originator(session, peer)?;
+    session.channel().set_state(State::Execute);
+    Ok(())
+}
+
+async fn originatee_step(session: &mut Session, peer: Arc<Channel>) -> AppResult {
+    let own = Arc::clone(&session.channel);
+    announce_uuid_bridge(&own, &peer);
+    own.flags.transferred.store(false, Ordering::Relaxed);
+    loop {
+        session.wait(None).await?;
+    }
+}
+
+fn announce_uuid_bridge(own: &Channel, peer: &Channel) {
+    own.fire_with(
+        EventName::ChannelExecute,
+        |_| {},
+        |event| {
+            event.push("Application", "uuid_bridge");
+            event.push("Application-Data", &**peer.uuid());
+        },
+    );
+}
