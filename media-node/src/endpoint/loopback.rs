@@ -2,12 +2,15 @@
 //!
 //! Leg `-a` is the outbound one the caller gets; leg `-b` is inbound and runs the dialplan (or the application).
 
+mod bowout;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::mpsc;
 
+use self::bowout::Bowout;
 use crate::BoxFuture;
 use crate::call::dialstring::Variables;
 use crate::call::{
@@ -33,6 +36,9 @@ impl LoopbackEndpoint {
 /// News that travel from one leg to the other; a handful per call.
 const NEWS: usize = 16;
 
+/// `Caller-Source` of both legs.
+const SOURCE: &str = "mod_loopback";
+
 #[derive(Debug)]
 enum News {
     Ringing,
@@ -48,6 +54,10 @@ impl Endpoint for LoopbackEndpoint {
 
     fn module(&self) -> &'static str {
         "mod_loopback"
+    }
+
+    fn wants_early_media(&self, caller: &Channel) -> bool {
+        !caller.is_true("loopback_no_pre_answer")
     }
 
     fn outgoing(&self, call: OutgoingCall) -> BoxFuture<'_, Result<Session, Cause>> {
@@ -77,10 +87,17 @@ impl LoopbackEndpoint {
         let mut profile = call.profile;
         profile.uuid = a.uuid().to_string();
         profile.chan_name = a.name();
+        profile.source = SOURCE.into();
         profile.destination_number.clone_from(&target.number);
         profile.context.clone_from(&target.context);
+        if let Some((app, argument)) = &target.app {
+            a.set_var("loopback_app", app.as_str());
+            a.set_var("loopback_app_arg", argument.as_str());
+        }
         if profile.callee_id_number.is_empty() {
-            profile.callee_id_number.clone_from(&target.number);
+            // The reference takes what follows the last slash, be it number or context.
+            let last = call.destination.rsplit('/').next().unwrap_or_default();
+            last.clone_into(&mut profile.callee_id_number);
         }
         a.with(|data| data.profile = Some(profile));
         announce_codec(&a);
@@ -95,6 +112,7 @@ impl LoopbackEndpoint {
             b: Some(b_half),
             waiting: None,
             told: AtomicBool::new(false),
+            bowout: Some(Bowout::default()),
         };
         Ok(Session::new(a, Box::new(leg), a_inbox))
     }
@@ -122,7 +140,7 @@ impl Target {
         if let Some(app) = text.strip_prefix("app=") {
             let (app, argument) = app.split_once(':').unwrap_or((app, ""));
             return Self {
-                number: "app".into(),
+                number: app.to_owned(),
                 context: inherited(|profile| &profile.context).unwrap_or_else(|| "default".into()),
                 dialplan: "inline".into(),
                 app: Some((app.to_owned(), argument.to_owned())),
@@ -162,6 +180,8 @@ struct LoopLeg {
     b: Option<BHalf>,
     waiting: Option<Session>,
     told: AtomicBool,
+    /// Leg `-a` watches for the moment the pair is no longer needed.
+    bowout: Option<Bowout>,
 }
 
 impl LoopLeg {
@@ -195,7 +215,7 @@ impl LoopLeg {
             destination_number: target.number.clone(),
             uuid: b.uuid().to_string(),
             chan_name: name,
-            source: "mod_loopback".into(),
+            source: SOURCE.into(),
             callee_id_name: String::new(),
             callee_id_number: String::new(),
             times: crate::call::profile::Times {
@@ -211,9 +231,12 @@ impl LoopLeg {
             data.state = State::Init;
             if let Some((app, argument)) = target.app {
                 data.extension = Some(Extension {
-                    name: "loopback".into(),
+                    name: app.clone(),
                     number: app.clone(),
-                    applications: VecDeque::from([(app, argument)]),
+                    applications: VecDeque::from([
+                        ("pre_answer".to_owned(), String::new()),
+                        (app, argument),
+                    ]),
                 });
             }
         });
@@ -234,6 +257,7 @@ impl LoopLeg {
             b: None,
             waiting: None,
             told: AtomicBool::new(false),
+            bowout: None,
         };
         Ok(Session::new(b, Box::new(leg), inbox))
     }
@@ -293,6 +317,14 @@ impl EndpointLeg for LoopLeg {
                     channel.hangup(Cause::NORMAL_CLEARING);
                 }
                 Indication::Redirect(_) | Indication::Deflect(_) => return Err(Cause::NONE),
+                Indication::Digits(digits) => {
+                    // To the other leg's applications, through the pair's media.
+                    let media = channel.media().ok_or(Cause::NONE)?;
+                    let steps = digits.iter().flat_map(|digit| {
+                        media::dtmf::parse_digits(&digit.digit.to_string(), digit.duration)
+                    });
+                    media.send_dtmf(steps.collect()).map_err(|_| Cause::NONE)?;
+                }
                 _ => {}
             }
             Ok(())
@@ -327,7 +359,10 @@ impl EndpointLeg for LoopLeg {
                     }
                 },
                 Some(event) = self.events.recv() => LegEvent::Media(event),
-                else => std::future::pending().await,
+                () = bowout::due(self.bowout.as_mut(), channel) => {
+                    self.bowout = None;
+                    LegEvent::Other
+                }
             }
         })
     }

@@ -1,15 +1,17 @@
 //! `null/<anything>`: answers at once, hears nothing, says nothing.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
-use crate::BoxFuture;
 use crate::call::{
     Cause, Channel, CodecInfo, Direction, Endpoint, EndpointLeg, Indication, LegEvent,
     OutgoingCall, Session,
 };
 use crate::switch::Switch;
+use crate::{BoxFuture, text};
 
 /// The endpoint.
 pub struct NullEndpoint {
@@ -30,11 +32,20 @@ impl Endpoint for NullEndpoint {
     }
 
     fn module(&self) -> &'static str {
-        "mod_dptools"
+        "mod_loopback"
+    }
+
+    fn wants_early_media(&self, caller: &Channel) -> bool {
+        !caller.is_true("null_no_pre_answer")
     }
 
     fn outgoing(&self, call: OutgoingCall) -> BoxFuture<'_, Result<Session, Cause>> {
         Box::pin(async move {
+            let refused = call.variable("null_hangup_cause");
+            if let Some(cause) = refused.or_else(|| call.destination.strip_prefix("cause-")) {
+                return Err(Cause::parse(cause));
+            }
+            let options = Options::of(&call);
             let name = format!("null/{}", call.destination);
             let (channel, inbox) =
                 self.switch.new_channel(Direction::Outbound, name.clone(), call.uuid.as_deref())?;
@@ -42,6 +53,7 @@ impl Endpoint for NullEndpoint {
             profile.destination_number = call.destination;
             profile.uuid = channel.uuid().to_string();
             profile.chan_name = name;
+            profile.source = "mod_loopback".into();
             if profile.callee_id_number.is_empty() {
                 profile.callee_id_number.clone_from(&profile.destination_number);
             }
@@ -49,15 +61,40 @@ impl Endpoint for NullEndpoint {
             let (media, events) =
                 self.switch.media.open_null().map_err(|_| Cause::NORMAL_TEMPORARY_FAILURE)?;
             channel.with(|data| data.media = Some(Arc::new(media)));
-            let leg = NullLeg { events, answered: false };
+            let leg = NullLeg { events, options, answer_at: None, told_early: false };
             Ok(Session::new(channel, Box::new(leg), inbox))
         })
     }
 }
 
+/// The longest `null_auto_answer_delay`, milliseconds.
+const MAX_DELAY: i64 = 60_000;
+
+/// How the far end that does not exist behaves.
+#[derive(Clone, Copy)]
+struct Options {
+    answers: bool,
+    delay: Duration,
+    early_media: bool,
+}
+
+impl Options {
+    fn of(call: &OutgoingCall) -> Self {
+        let delay = call.variable("null_auto_answer_delay").map_or(0, text::int);
+        Self {
+            answers: call.variable("null_enable_auto_answer").is_none_or(text::is_true),
+            delay: Duration::from_millis(delay.clamp(0, MAX_DELAY).unsigned_abs()),
+            early_media: call.variable("null_pre_answer").is_some_and(text::is_true),
+        }
+    }
+}
+
 struct NullLeg {
     events: mpsc::Receiver<media::LegEvent>,
-    answered: bool,
+    options: Options,
+    /// When it will answer, once that is known.
+    answer_at: Option<Instant>,
+    told_early: bool,
 }
 
 impl EndpointLeg for NullLeg {
@@ -83,22 +120,37 @@ impl EndpointLeg for NullLeg {
 
     fn indicate<'a>(
         &'a mut self,
-        _channel: &'a Arc<Channel>,
-        _what: Indication,
+        channel: &'a Arc<Channel>,
+        what: Indication,
     ) -> BoxFuture<'a, Result<(), Cause>> {
-        Box::pin(async { Ok(()) })
+        Box::pin(async move {
+            if let Indication::Digits(digits) = what {
+                let mut queued = channel.var("null_channel_dtmf_queued").unwrap_or_default();
+                queued.extend(digits.iter().map(|digit| digit.digit));
+                channel.set_var("null_channel_dtmf_queued", queued);
+            }
+            Ok(())
+        })
     }
 
     fn event<'a>(&'a mut self, channel: &'a Arc<Channel>) -> BoxFuture<'a, LegEvent> {
         Box::pin(async move {
-            if !self.answered {
-                self.answered = true;
-                channel.mark_answered();
-                return LegEvent::Answered;
+            if self.options.early_media && !std::mem::replace(&mut self.told_early, true) {
+                channel.mark_pre_answered();
+                return LegEvent::EarlyMedia;
             }
-            match self.events.recv().await {
-                Some(event) => LegEvent::Media(event),
-                None => std::future::pending().await,
+            let answer_at =
+                *self.answer_at.get_or_insert_with(|| Instant::now() + self.options.delay);
+            let answers = self.options.answers;
+            tokio::select! {
+                biased;
+                () = tokio::time::sleep_until(answer_at), if answers => {
+                    self.options.answers = false;
+                    channel.mark_answered();
+                    LegEvent::Answered
+                }
+                Some(event) = self.events.recv() => LegEvent::Media(event),
+                else => std::future::pending().await,
             }
         })
     }
