@@ -29,8 +29,14 @@ fn show_flows(channel: &Channel, agreed: &NegotiatedAudio) {
         ("remote_video_media_flow", "inactive".to_owned()),
         ("remote_text_media_flow", "inactive".to_owned()),
         ("remote_audio_media_flow", agreed.remote_direction.as_str().to_owned()),
-        ("audio_media_flow", agreed.remote_direction.answer().as_str().to_owned()),
     ]);
+}
+
+/// Our own direction; a variable that says so already keeps its place.
+fn show_flow(channel: &Channel, flow: &str) {
+    if channel.var("audio_media_flow").as_deref() != Some(flow) {
+        channel.set_var("audio_media_flow", flow);
+    }
 }
 
 /// The reference shows a later offer as its library writes it: codecs, then the direction unless it is `sendrecv`,
@@ -47,6 +53,12 @@ fn as_the_library_writes(description: &SessionDescription) -> String {
         });
     }
     description.to_string()
+}
+
+/// Do two descriptions say the same, whatever their versions?
+#[must_use]
+pub fn means_the_same(one: &str, other: &str) -> bool {
+    without_origin(one) == without_origin(other)
 }
 
 /// A description without the line that carries its version.
@@ -76,6 +88,8 @@ pub struct Audio {
     held_by_us: bool,
     /// Payload type of digits in our offer: what the peer is to send.
     te_offered: Option<u8>,
+    /// Was the partner's description known when ours was first written?
+    partner_described: bool,
 }
 
 impl Audio {
@@ -99,6 +113,7 @@ impl Audio {
             local_sdp: None,
             held_by_us: false,
             te_offered: None,
+            partner_described: false,
         }
     }
 
@@ -112,7 +127,9 @@ impl Audio {
                     return Some(exclusive.to_owned());
                 }
                 let base = own.unwrap_or_else(|| profile_codecs.to_owned());
-                match channel.var("originator_codec") {
+                // Linear audio is what legs without a network speak; nobody is offered it for that.
+                let codec = channel.var("originator_codec").filter(|own| !own.starts_with("L16@"));
+                match codec {
                     // The recordings show the originator's codec offered alone.
                     Some(codec)
                         if !channel.is_answered()
@@ -194,7 +211,7 @@ impl Audio {
     pub fn offer(&mut self, channel: &Channel, near: Option<&Channel>) -> Result<String, Cause> {
         self.open(channel, near)?;
         self.show_ports(channel);
-        channel.set_var("audio_media_flow", "sendrecv");
+        show_flow(channel, "sendrecv");
         if channel.var("switch_m_sdp").is_some() {
             channel.set_var("video_media_flow", "inactive");
         }
@@ -240,63 +257,50 @@ impl Audio {
             tracing::warn!(uuid = %channel.uuid(), "Cannot read the session description: {error}");
             Cause::INCOMPATIBLE_DESTINATION
         })?;
-        let offered = self.common_codecs(&description);
+        let offered = common_codecs(&description);
         if !offered.is_empty() {
             channel.set_var("ep_codec_string", offered);
         }
         self.use_codecs(channel, profile_codecs);
         let agreed = sdp::agree(&description, &self.local(MediaDirection::SendRecv), self.mode);
+        let theirs = direction_of(&description);
         self.remote_offer = Some(description);
-        let agreed = agreed.map_err(|error| refuse(channel, error))?;
+        let agreed = agreed.map_err(|error| {
+            channel.set_vars([
+                ("remote_video_media_flow", "inactive".to_owned()),
+                ("remote_text_media_flow", "inactive".to_owned()),
+                ("remote_audio_media_flow", theirs.as_str().to_owned()),
+            ]);
+            show_flow(channel, theirs.answer().as_str());
+            channel.set_var("dtmf_type", DtmfType::Info.name());
+            refuse(channel, error);
+            channel.set_var("endpoint_disposition", "NO CODECS");
+            Cause::INCOMPATIBLE_DESTINATION
+        })?;
         self.note(channel, agreed);
         Ok(())
     }
 
     /// Shows which of the peer's codecs we know (`ep_codec_string`).
     pub fn show_offered(&self, channel: &Channel, remote: &str) {
-        if let Ok(description) = SessionDescription::parse(remote) {
-            let offered = self.common_codecs(&description);
-            if !offered.is_empty() {
-                channel.set_var("ep_codec_string", offered);
-            }
+        if let Some(offered) = self.offered_codecs(remote) {
+            channel.set_var("ep_codec_string", offered);
         }
     }
 
-    /// Codecs of the offer that we know, the way `ep_codec_string` lists them.
-    fn common_codecs(&self, description: &SessionDescription) -> String {
-        let mut names = Vec::new();
-        for media in description.media.iter().filter(|media| media.kind == "audio") {
-            let ptime =
-                media.attribute("ptime").and_then(|text| text.parse::<u32>().ok()).unwrap_or(20);
-            for format in &media.formats {
-                let Ok(pt) = format.parse::<u8>() else { continue };
-                let map = media
-                    .rtpmaps()
-                    .find(|map| map.payload_type == pt)
-                    .map(|map| (map.name, map.rate))
-                    .or_else(|| {
-                        sdp::static_codec(pt).map(|(name, rate, _)| (name.to_owned(), rate))
-                    });
-                let Some((name, rate)) = map else { continue };
-                if let Some(codec) = media::Codec::by_name(&name, rate) {
-                    names.push(format!(
-                        "CORE_PCM_MODULE.{}@{rate}h@{ptime}i@{}b",
-                        codec.name(),
-                        codec.bit_rate()
-                    ));
-                }
-            }
-        }
-        names.join(",")
+    /// The peer's codecs that we know, if any.
+    #[must_use]
+    pub fn offered_codecs(&self, remote: &str) -> Option<String> {
+        let description = SessionDescription::parse(remote).ok()?;
+        Some(common_codecs(&description)).filter(|offered| !offered.is_empty())
     }
 
     /// Books an agreement on the channel.
     fn note(&mut self, channel: &Channel, agreed: NegotiatedAudio) {
         let codec = &agreed.codec;
         show_flows(channel, &agreed);
-        if self.held_by_us {
-            channel.set_var("audio_media_flow", "sendrecv");
-        }
+        let flow = agreed.remote_direction.answer();
+        show_flow(channel, if self.held_by_us { "sendrecv" } else { flow.as_str() });
         if let Some(remote) = agreed.remote {
             channel.set_vars([
                 ("remote_media_ip", remote.ip().to_string()),
@@ -337,15 +341,29 @@ impl Audio {
         }
     }
 
-    /// Writes the answer to the offer considered, binding ports and starting media.
+    /// Writes the answer to the offer considered, binding ports and starting media. `last` is the 200's, after which
+    /// no other follows.
     ///
     /// # Errors
     /// The cause to hang up with.
-    pub fn answer(&mut self, channel: &Channel, near: Option<&Channel>) -> Result<String, Cause> {
-        if let (Some(text), Some(_)) = (&self.local_sdp, &self.media) {
-            return Ok(text.clone());
+    pub fn answer(
+        &mut self,
+        channel: &Channel,
+        near: Option<&Channel>,
+        last: bool,
+    ) -> Result<String, Cause> {
+        let partner_described = channel.var("switch_m_sdp").is_some();
+        if let (Some(text), Some(_)) = (self.local_sdp.clone(), &self.media) {
+            if last && partner_described && !self.partner_described {
+                self.show_other_flows(channel);
+            }
+            if last {
+                self.keep_local(channel, &text);
+            }
+            return Ok(text);
         }
         self.te_offered = None;
+        self.partner_described = partner_described;
         self.open(channel, near)?;
         let offer = self.remote_offer.clone().ok_or(Cause::INCOMPATIBLE_DESTINATION)?;
         self.version += 1;
@@ -355,14 +373,8 @@ impl Audio {
         if self.agreed.as_ref() != Some(&agreed) {
             self.note(channel, agreed);
         }
-        if channel.var("switch_m_sdp").is_some() {
-            let agreed_flow =
-                self.agreed.as_ref().map(|a| a.remote_direction.answer()).unwrap_or_default();
-            channel.set_vars([
-                ("video_media_flow", "inactive".to_owned()),
-                ("text_media_flow", "inactive".to_owned()),
-                ("audio_media_flow", agreed_flow.as_str().to_owned()),
-            ]);
+        if last && partner_described {
+            self.show_other_flows(channel);
         }
         let text = answer.to_string();
         self.keep_local(channel, &text);
@@ -384,7 +396,7 @@ impl Audio {
         let agreed =
             sdp::agree(&description, &local, self.mode).map_err(|error| refuse(channel, error))?;
         channel.set_var("switch_r_sdp", shown);
-        let offered = self.common_codecs(&description);
+        let offered = common_codecs(&description);
         if !offered.is_empty() {
             channel.set_var("ep_codec_string", offered);
         }
@@ -395,6 +407,7 @@ impl Audio {
             same_peer: old.is_some_and(|old| old.remote == agreed.remote),
         };
         show_flows(channel, &agreed);
+        channel.set_var("audio_media_flow", agreed.remote_direction.answer().as_str());
         self.remote_offer = Some(description);
         if !again.same_codec {
             self.note(channel, agreed.clone());
@@ -446,7 +459,7 @@ impl Audio {
     pub fn accept(&mut self, channel: &Channel, remote: &str) -> Result<(), Cause> {
         let description =
             SessionDescription::parse(remote).map_err(|_| Cause::INCOMPATIBLE_DESTINATION)?;
-        let offered = self.common_codecs(&description);
+        let offered = common_codecs(&description);
         if !offered.is_empty() {
             channel.set_var("ep_codec_string", offered);
         }
@@ -471,6 +484,15 @@ impl Audio {
         ]);
         self.show_telephone_event(channel);
         self.show_peer(channel);
+    }
+
+    fn show_other_flows(&self, channel: &Channel) {
+        let flow = self.agreed.as_ref().map(|a| a.remote_direction.answer()).unwrap_or_default();
+        channel.set_vars([
+            ("video_media_flow", "inactive".to_owned()),
+            ("text_media_flow", "inactive".to_owned()),
+            ("audio_media_flow", flow.as_str().to_owned()),
+        ]);
     }
 
     fn show_telephone_event(&self, channel: &Channel) {
@@ -509,7 +531,7 @@ impl Audio {
         params.cn_pt = agreed.comfort_noise;
         params.symmetric = settings.rtp_auto_adjust
             && (agreed.remote.is_none() || params.remote.is_some())
-            && channel.var("rtp_auto_adjust_audio").is_none_or(|v| crate::text::is_true(&v));
+            && !channel.is_true("disable_rtp_auto_adjust");
         params.direction = flow(agreed.remote_direction.answer(), self.held_by_us);
         (params.media_timeout, params.hold_timeout) = media_timeouts(
             |name| channel.var(name),
@@ -536,9 +558,43 @@ impl Audio {
         }
         if let Some(NegotiatedAudio { codec, .. }) = &self.agreed {
             // Within a call only what is in use is offered.
-            self.codecs = format!("{}@{}h@{}i", codec.name, codec.rate, codec.ptime);
+            let narrow = format!("{}@{}h@{}i", codec.name, codec.rate, codec.ptime);
+            let all = std::mem::replace(&mut self.codecs, narrow);
+            let offer = self.offer(channel, None);
+            self.codecs = all;
+            return offer;
         }
         self.offer(channel, None)
+    }
+
+    /// The peer's answer to an offer of ours within the call; what stays as it was is not shown again.
+    ///
+    /// # Errors
+    /// The cause when nothing fits; the call goes on as it was.
+    pub fn accept_again(&mut self, channel: &Channel, remote: &str) -> Result<(), Cause> {
+        let description =
+            SessionDescription::parse(remote).map_err(|_| Cause::INCOMPATIBLE_DESTINATION)?;
+        let agreed =
+            sdp::agree(&description, &self.local(MediaDirection::SendRecv), Mode::Generous)
+                .map_err(|error| refuse(channel, error))?;
+        if self.agreed.as_ref().is_none_or(|old| old.codec != agreed.codec) {
+            return self.accept(channel, remote);
+        }
+        self.show_offered(channel, remote);
+        channel.set_var("rtp_use_codec_string", self.codecs.clone());
+        show_flows(channel, &agreed);
+        self.agreed = Some(agreed);
+        self.show_peer(channel);
+        if let Some(agreed) = &self.agreed {
+            channel.set_var("rtp_audio_recv_pt", agreed.codec.payload_type.to_string());
+            channel.set_var("dtmf_type", self.dtmf_type(channel, agreed).name());
+        }
+        self.show_telephone_event(channel);
+        if let Some(text) = self.local_sdp.clone() {
+            self.keep_local(channel, &text);
+        }
+        self.apply(channel);
+        Ok(())
     }
 
     /// Does the peer hold us?
@@ -577,6 +633,22 @@ fn media_timeouts(
     )
 }
 
+/// Which way the audio of a description goes.
+fn direction_of(description: &SessionDescription) -> MediaDirection {
+    const DIRECTIONS: [(&str, MediaDirection); 3] = [
+        ("sendonly", MediaDirection::SendOnly),
+        ("recvonly", MediaDirection::RecvOnly),
+        ("inactive", MediaDirection::Inactive),
+    ];
+    let audio = description.media.iter().find(|media| media.kind == "audio");
+    let said =
+        |name: &str| audio.is_some_and(|media| media.attributes.iter().any(|a| a.name == name));
+    DIRECTIONS
+        .into_iter()
+        .find(|(name, _)| said(name))
+        .map_or(MediaDirection::SendRecv, |(_, direction)| direction)
+}
+
 fn flow(ours: MediaDirection, held: bool) -> Flow {
     match ours {
         MediaDirection::SendRecv if held => Flow::SendOnly,
@@ -595,6 +667,32 @@ fn refuse(channel: &Channel, error: NegotiationError) -> Cause {
 
 fn is_known(name: &str, rate: u32) -> bool {
     media::Codec::by_name(name, rate).is_some()
+}
+
+/// Codecs of the offer that we know, the way `ep_codec_string` lists them.
+pub(super) fn common_codecs(description: &SessionDescription) -> String {
+    let mut names = Vec::new();
+    for media in description.media.iter().filter(|media| media.kind == "audio") {
+        let ptime =
+            media.attribute("ptime").and_then(|text| text.parse::<u32>().ok()).unwrap_or(20);
+        for format in &media.formats {
+            let Ok(pt) = format.parse::<u8>() else { continue };
+            let map = media
+                .rtpmaps()
+                .find(|map| map.payload_type == pt)
+                .map(|map| (map.name, map.rate))
+                .or_else(|| sdp::static_codec(pt).map(|(name, rate, _)| (name.to_owned(), rate)));
+            let Some((name, rate)) = map else { continue };
+            if let Some(codec) = media::Codec::by_name(&name, rate) {
+                names.push(format!(
+                    "CORE_PCM_MODULE.{}@{rate}h@{ptime}i@{}b",
+                    codec.name(),
+                    codec.bit_rate()
+                ));
+            }
+        }
+    }
+    names.join(",")
 }
 
 #[cfg(test)]

@@ -322,10 +322,14 @@ pub async fn authorise_call(
             super::registrar::fire_pre_register(profile, request, path);
             let mut headers = Headers::new();
             headers.push(challenge.header_name(), challenge.to_string());
-            Err(Refusal { status: 407, reason: "", headers })
+            Err(Refusal { headers, known: credentials_shown(request), ..Refusal::new(407, "") })
         }
-        Verdict::Forbidden => Err(Refusal::new(403, "")),
+        Verdict::Forbidden => Err(Refusal { known: true, ..Refusal::new(403, "") }),
     }
+}
+
+fn credentials_shown(request: &Request) -> bool {
+    Credentials::of(&request.headers, true).is_some()
 }
 
 /// The reference leaves the headers of its directory question on the channel, as variables.

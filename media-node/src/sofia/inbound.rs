@@ -36,7 +36,11 @@ pub async fn accept(profile: &Arc<Profile>, invite: IncomingInvite) {
         Ok(admission) => admission,
         Err(refusal) => {
             profile.counters.failed_in.fetch_add(1, Ordering::Relaxed);
+            let request = Arc::clone(&invite.request);
             invite.respond(refusal.status, refusal.reason, refusal.headers, None);
+            if refusal.known {
+                super::refused::show(profile, &request);
+            }
             return;
         }
     };
@@ -54,13 +58,15 @@ pub struct Refusal {
     pub reason: &'static str,
     /// Further headers.
     pub headers: Headers,
+    /// The caller has shown credentials: programs see the call end.
+    pub known: bool,
 }
 
 impl Refusal {
     /// A refusal without further headers.
     #[must_use]
     pub fn new(status: u16, reason: &'static str) -> Self {
-        Self { status, reason, headers: Headers::new() }
+        Self { status, reason, headers: Headers::new(), known: false }
     }
 }
 
@@ -221,16 +227,7 @@ fn start(
     let request = Arc::clone(&invite.request);
     let path = invite.path;
     let settings = profile.settings.load_full();
-    let from = request.headers.from_addr();
-    let user = from.as_ref().and_then(|from| from.uri.user()).unwrap_or("nobody").to_owned();
-    let host =
-        from.as_ref().map_or_else(|| "nowhere".to_owned(), |from| from.uri.host().to_owned());
-    let port = from
-        .as_ref()
-        .and_then(|from| from.uri.port())
-        .map(|port| format!(":{port}"))
-        .unwrap_or_default();
-    let name = format!("sofia/{}/{user}@{host}{port}", profile.name);
+    let name = channel_name(profile, &request);
     let taken_over = match request.headers.named("Replaces").map(|text| taken_over(profile, text)) {
         Some(None) => {
             invite.respond(481, "Call Does Not Exist", Headers::new(), None);
@@ -278,6 +275,20 @@ fn start(
     );
     Session::new(channel, Box::new(leg), inbox).start();
     Ok(())
+}
+
+/// The name of an inbound call's channel: profile and caller.
+#[must_use]
+pub fn channel_name(profile: &Profile, request: &Request) -> String {
+    let from = request.headers.from_addr().map(|from| from.uri);
+    let user = from.as_ref().and_then(|from| from.user()).unwrap_or("nobody");
+    let host = from.as_ref().map_or("nowhere", |from| from.host());
+    let port = from
+        .as_ref()
+        .and_then(|from| from.port())
+        .map(|port| format!(":{port}"))
+        .unwrap_or_default();
+    format!("sofia/{}/{user}@{host}{port}", profile.name)
 }
 
 /// The leg that a call with `Replaces` is to talk to: the partner of the one it replaces (RFC 3891).

@@ -19,6 +19,7 @@ pub mod notify;
 pub mod outbound;
 pub mod presence;
 pub mod profile;
+mod refused;
 pub mod registrar;
 pub mod requests;
 pub mod settings;

@@ -13,13 +13,15 @@ use crate::clock;
 /// Most repetitions of one custom header that become variables.
 const MAX_REPEATS: usize = 20;
 
-/// Variables of an inbound INVITE, in the order the reference assigns them.
+/// Variables of an inbound INVITE, in the order the reference assigns them. `codecs_without_offer` is what we would
+/// offer to a caller that offered nothing.
 pub fn of_invite(
     channel: &Channel,
     profile: &Profile,
     request: &Request,
     path: &Path,
     of_user: &[(String, String)],
+    codecs_without_offer: Option<&str>,
 ) {
     let from = request.headers.from_addr();
     if let Some(from) = &from {
@@ -27,6 +29,7 @@ pub fn of_invite(
     }
     channel.set_vars([
         ("video_media_flow", "disabled".to_owned()),
+        ("audio_media_flow", "disabled".to_owned()),
         ("text_media_flow", "disabled".to_owned()),
         ("channel_name", channel.name()),
         ("sip_call_id", request.headers.call_id().to_owned()),
@@ -79,6 +82,9 @@ pub fn of_invite(
             );
         }
     }
+    if let Some(codecs) = codecs_without_offer {
+        channel.set_var("rtp_use_codec_string", codecs);
+    }
     named(channel, "sip_subject", request, "Subject");
     header(channel, "sip_user_agent", request, Name::UserAgent);
     if let Some(via) = request.headers.via() {
@@ -96,6 +102,27 @@ pub fn of_invite(
     named(channel, "sip_history_info", request, "History-Info");
     named(channel, "sip_geolocation", request, "Geolocation");
     custom_headers(channel, &request.headers, "sip_h_", profile.settings.load().parse_all_headers);
+}
+
+/// What is known of a call that is refused before it becomes one.
+pub fn of_refused(channel: &Channel, request: &Request) {
+    if let Some(from) = request.headers.from_addr() {
+        address(channel, "sip_from", &from.uri, Part::UserUriHost);
+    }
+    channel.set_vars([
+        ("video_media_flow", "disabled".to_owned()),
+        ("audio_media_flow", "disabled".to_owned()),
+        ("text_media_flow", "disabled".to_owned()),
+        ("channel_name", channel.name()),
+        ("sip_call_id", request.headers.call_id().to_owned()),
+    ]);
+    let body = String::from_utf8_lossy(&request.body);
+    if let Ok(description) = sip::sdp::SessionDescription::parse(&body) {
+        let codecs = super::audio::common_codecs(&description);
+        if !codecs.is_empty() {
+            channel.set_var("ep_codec_string", codecs);
+        }
+    }
 }
 
 fn transport(channel: &Channel, path: &Path) {
@@ -252,6 +279,9 @@ pub fn of_response(
     if let Some(allow) = response.headers.get(Name::Allow) {
         channel.set_var("sip_allow", allow);
     }
+    if let Some(codecs) = local.offered {
+        channel.set_var("ep_codec_string", codecs);
+    }
     if let Some(contact) = response.headers.get(Name::Contact) {
         channel.set_var("sip_recover_contact", contact);
     }
@@ -293,6 +323,8 @@ pub struct Local<'a> {
     pub ip: std::net::IpAddr,
     /// The profile.
     pub profile: &'a Profile,
+    /// What we know of the codecs in a provisional response's description.
+    pub offered: Option<&'a str>,
 }
 
 /// Variables of the answer to our re-INVITE: who is From and who To may have changed sides.
@@ -309,6 +341,9 @@ pub fn of_reinvite(channel: &Channel, response: &Response) {
     if let Some(to) = response.headers.to_addr() {
         channel.unset_var("sip_to_port");
         address(channel, "sip_to", &to.uri, Part::Full);
+    }
+    if let Some(contact) = response.headers.contact() {
+        address(channel, "sip_contact", &contact.uri, Part::Full);
     }
     dialog(channel, response);
 }
@@ -357,6 +392,22 @@ pub fn headers_from(channel: &Channel, prefix: &str) -> Vec<(String, String)> {
             (!header.is_empty()).then(|| (header.to_owned(), value.text().into_owned()))
         })
         .collect()
+}
+
+/// The peer's RTP comes from elsewhere than its description said, and goes there from now on.
+pub fn of_latched(channel: &Channel, from: SocketAddr) {
+    let (ip, port) = (channel.var("remote_media_ip"), channel.var("remote_media_port"));
+    let (ip, port) = (ip.unwrap_or_default(), port.unwrap_or_default());
+    tracing::info!(
+        uuid = %channel.uuid(), "Auto Changing audio port from {ip}:{port} to {}:{}", from.ip(), from.port()
+    );
+    channel.set_vars([
+        ("remote_audio_ip_reported", ip),
+        ("remote_audio_ip", from.ip().to_string()),
+        ("remote_audio_port_reported", port),
+        ("remote_audio_port", from.port().to_string()),
+        ("rtp_auto_adjust_audio", "true".to_owned()),
+    ]);
 }
 
 /// RTP figures at the end of a call (`rtp_audio_*`), in the order of the reference.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use sip::message::{Headers, Method, Name};
-use sip::stack::Body;
+use sip::stack::{Body, DialogEvent};
 
 use super::super::cause::{cause_of, reason_header, status_of};
 use super::super::variables;
@@ -134,18 +134,36 @@ impl SofiaLeg {
         let mut headers = Headers::new();
         headers.push(Name::Contact, self.contact_in_dialog());
         headers.push_text("Refer-To", format!("<{uri}>"));
-        headers.push_text("Referred-By", format!("<{}>", self.profile.url()));
-        let reply = dialog.request(Method::Refer, headers, None).await;
-        match reply {
-            Ok(response) => {
-                channel.set_var("sip_refer_status_code", response.status.to_string());
-                channel.set_var(
-                    "sip_refer_reply",
-                    format!("SIP/2.0 {} {}\r\n", response.status, response.reason),
-                );
-                Ok(())
+        let ip = crate::sofia::profile::host_text(self.profile.sip_ip_for(None));
+        headers.push_text("Referred-By", format!("<sip:{ip}:{}>", self.profile.port()));
+        let response =
+            dialog.request(Method::Refer, headers, None).await.map_err(|_| Cause::NONE)?;
+        channel.set_var("sip_refer_status_code", response.status.to_string());
+        if response.status < 300 {
+            self.await_referral(channel).await;
+        }
+        Ok(())
+    }
+
+    /// After a REFER was taken: waits until the far end has told how its call went, or has gone.
+    async fn await_referral(&mut self, channel: &Arc<Channel>) {
+        let until = tokio::time::Instant::now() + REFERRAL;
+        while self.progress == Progress::Answered && channel.is_up() {
+            let Some(events) = &mut self.events else { return };
+            let Ok(Some(event)) = tokio::time::timeout_at(until, events.recv()).await else {
+                return;
+            };
+            let told = match &event {
+                DialogEvent::Notify(notify) => referral_status(&notify.request.body),
+                _ => None,
+            };
+            let _handled = self.on_dialog(channel, event);
+            if let Some((status, line)) = told {
+                channel.set_var("sip_refer_reply", format!("{line}\r\n"));
+                if status >= 200 {
+                    return;
+                }
             }
-            Err(_) => Err(Cause::NONE),
         }
     }
 
@@ -233,6 +251,17 @@ impl SofiaLeg {
             Side::Outbound { .. } => false,
         }
     }
+}
+
+/// How long a far end may take to say how a REFER went.
+const REFERRAL: std::time::Duration = std::time::Duration::from_secs(10);
+
+/// Status and line of a `message/sipfrag`.
+fn referral_status(body: &[u8]) -> Option<(u16, String)> {
+    let text = String::from_utf8_lossy(body);
+    let line = text.lines().next()?.trim();
+    let status = line.strip_prefix("SIP/2.0 ")?.get(..3)?.parse().ok()?;
+    Some((status, line.to_owned()))
 }
 
 /// The status that refuses an inbound call: the other leg's, unless told to ignore it.

@@ -7,7 +7,7 @@ use sip::stack::{Body, DialogEvent, Ended, InDialog};
 
 use super::super::cause::cause_of_reason;
 use super::super::variables;
-use super::{Progress, Side, SofiaLeg, sdp_of};
+use super::{Offered, Progress, Side, SofiaLeg, sdp_of};
 use crate::call::{Cause, Channel, Digit, DigitSource, Indication, LegEvent, bypass};
 use crate::switch::Switch;
 use crate::text;
@@ -19,8 +19,12 @@ impl SofiaLeg {
             ("proto_specific_hangup_cause", format!("sip:{status}")),
             ("sip_term_cause", cause.number().to_string()),
         ]);
-        let caller = || channel.switch().channel(&channel.var("originating_leg_uuid")?);
-        if let Some(other) = channel.partner().or_else(caller) {
+        let named = |name: &str| channel.switch().channel(&channel.var(name)?);
+        let other = channel
+            .partner()
+            .or_else(|| named("originating_leg_uuid"))
+            .or_else(|| named("originate_signal_bond"));
+        if let Some(other) = other {
             other.set_var("sip_hangup_phrase", phrase.to_owned());
         }
     }
@@ -48,11 +52,11 @@ impl SofiaLeg {
             channel.set_var("sip_reason", reason);
         }
         channel.set_vars([
+            ("sip_hangup_disposition", "recv_cancel".to_owned()),
             ("sip_invite_failure_status", "487".to_owned()),
             ("sip_invite_failure_phrase", "CANCEL".to_owned()),
-            ("sip_hangup_disposition", "recv_cancel".to_owned()),
         ]);
-        self.note_end(channel, 487, "CANCEL", Cause::ORIGINATOR_CANCEL);
+        self.note_end(channel, 487, "Request Terminated", Cause::ORIGINATOR_CANCEL);
         channel.hangup(Cause::ORIGINATOR_CANCEL);
     }
 
@@ -96,10 +100,11 @@ impl SofiaLeg {
                 let mut headers = Headers::new();
                 headers.push(Name::Contact, self.contact_in_dialog());
                 dialog.respond(offer.id, 200, "OK", headers, Some(Body::sdp(text)));
+                self.offered = if sdp.is_none() { Offered::Within } else { Offered::No };
             }
             Err(_) => dialog.respond(offer.id, 488, "", Headers::new(), None),
         }
-        LegEvent::Other
+        LegEvent::Reinvited
     }
 
     /// Offers the other leg what this far end offers; true if there is one to ask.
@@ -150,14 +155,7 @@ impl SofiaLeg {
             info.request.headers.get(Name::ContentType).unwrap_or_default().to_ascii_lowercase();
         let body = String::from_utf8_lossy(&info.request.body);
         let Some(digit) = digit_of_info(&content, &body) else {
-            channel.fire_with(
-                esl_server::EventName::RecvInfo,
-                |event| {
-                    event.push("SIP-Content-Type", content.as_str());
-                    event.set_body(info.request.body.clone());
-                },
-                |_| {},
-            );
+            tell_info(channel, &info.request);
             return LegEvent::Other;
         };
         let by_info =
@@ -219,10 +217,8 @@ impl SofiaLeg {
         let path =
             self.dialog.as_ref().and_then(sip::stack::Dialog::info).and_then(|info| info.path);
         if let Some(path) = path {
-            channel.set_vars([
-                ("sip_reply_host", path.remote.ip().to_string()),
-                ("sip_reply_port", path.remote.port().to_string()),
-            ]);
+            channel.set_var("sip_local_network_addr", path.local.ip().to_string());
+            variables::of_source(channel, path.remote);
         }
         if matches!(self.side, Side::Inbound { .. }) {
             channel.set_var("dlg_req_swap_direction", "true");
@@ -242,16 +238,11 @@ impl SofiaLeg {
                 self.on_cancelled(channel, &request);
                 LegEvent::Other
             }
+            DialogEvent::Acked(request) if self.offered != Offered::No => {
+                self.on_late_answer(channel, &request)
+            }
             DialogEvent::Acked(request) => {
                 variables::of_ack(channel, &request);
-                if let Some(sdp) = sdp_of(&request.body, request.headers.get(Name::ContentType))
-                    && !self.audio.has_remote_offer()
-                {
-                    channel.set_var("switch_r_sdp", sdp.as_str());
-                    if let Err(cause) = self.audio.accept(channel, &sdp) {
-                        channel.hangup(cause);
-                    }
-                }
                 LegEvent::Other
             }
             DialogEvent::Bye(request) => {
@@ -284,7 +275,7 @@ impl SofiaLeg {
                         }
                         return LegEvent::Other;
                     }
-                    let _kept = self.audio.accept(channel, &sdp);
+                    let _kept = self.audio.accept_again(channel, &sdp);
                 }
                 LegEvent::Other
             }
@@ -318,6 +309,33 @@ fn tell_peer(channel: &Channel, peer: &str, sdp: Option<String>) {
             let _done = session.indicate(Indication::PeerDescription(sdp)).await;
         })
     }));
+}
+
+/// RECV_INFO: a message within the call that is not for us.
+fn tell_info(channel: &Channel, request: &Request) {
+    let headers = &request.headers;
+    let uri = |address: Option<sip::uri::NameAddr>| address.map(|address| address.uri);
+    let addresses = [
+        ("SIP-From-User", "SIP-From-Host", uri(headers.from_addr())),
+        ("SIP-To-User", "SIP-To-Host", uri(headers.to_addr())),
+        ("SIP-Contact-User", "SIP-Contact-Host", uri(headers.contact())),
+    ];
+    channel.fire_with(
+        esl_server::EventName::RecvInfo,
+        |event| {
+            event.push_some("SIP-Content-Type", headers.get(Name::ContentType));
+            for (user, host, uri) in
+                addresses.iter().filter_map(|(u, h, uri)| Some((*u, *h, uri.as_ref()?)))
+            {
+                event.push_some(user, uri.user());
+                event.push(host, uri.host());
+            }
+            event.push_some("Call-Info", headers.named("Call-Info"));
+            event.push_some("Alert-Info", headers.named("Alert-Info"));
+            event.set_body(request.body.clone());
+        },
+        |_| {},
+    );
 }
 
 /// The digit an INFO body names.

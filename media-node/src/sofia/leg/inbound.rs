@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use sip::message::{Headers, Name};
+use sip::message::{Headers, Name, Request};
 use sip::stack::{Body, Dialog};
 
 use super::super::variables;
-use super::{Progress, Side, SofiaLeg, sdp_of};
-use crate::call::{Cause, Channel, bypass};
+use super::{Offered, Progress, Side, SofiaLeg, sdp_of};
+use crate::call::{Cause, Channel, LegEvent, State, bypass};
 
 impl SofiaLeg {
     pub(super) fn set_up_inbound(&mut self, channel: &Arc<Channel>) -> Result<(), Cause> {
@@ -15,19 +15,20 @@ impl SofiaLeg {
         let Side::Inbound { request, path, caller, admission } = &mut self.side else {
             return Ok(());
         };
-        variables::of_invite(channel, &self.profile, request, path, &admission.variables);
+        let sdp = sdp_of(&request.body, request.headers.get(Name::ContentType));
+        let settings = self.profile.settings.load_full();
+        let ours = sdp.is_none().then_some(settings.inbound_codecs.as_str());
+        variables::of_invite(channel, &self.profile, request, path, &admission.variables, ours);
         if let Some(caller) = caller.take() {
             channel.with(|data| data.profile = Some(*caller));
         }
-        let sdp = sdp_of(&request.body, request.headers.get(Name::ContentType));
-        let settings = self.profile.settings.load_full();
         if settings.inbound_bypass_media {
             channel.set_var("bypass_media", "true");
         }
         match sdp {
             None if settings.enable_3pcc => {
                 channel.set_var("endpoint_disposition", "RECEIVED_NOSDP");
-                Ok(())
+                self.offer_in_answer(channel, &settings.inbound_codecs)
             }
             None => {
                 channel.set_var("endpoint_disposition", "3PCC DISABLED");
@@ -44,6 +45,60 @@ impl SofiaLeg {
                         .inspect(|()| channel.set_var("endpoint_disposition", "RECEIVED"))
                 }
             }
+        }
+    }
+
+    /// The caller leaves the offer to us: it goes out in the 200 at once, and the call begins once the ACK has brought
+    /// the caller's answer.
+    fn offer_in_answer(&mut self, channel: &Arc<Channel>, codecs: &str) -> Result<(), Cause> {
+        self.audio.use_codecs(channel, codecs);
+        let sdp = self.audio.offer(channel, None)?;
+        let mut headers = Headers::new();
+        headers.push(Name::Contact, self.reply_contact());
+        let Some(dialog) = &self.dialog else { return Err(Cause::WRONG_CALL_STATE) };
+        dialog.answer(headers, Some(Body::sdp(sdp)));
+        self.progress = Progress::Answered;
+        self.offered = Offered::ToBegin;
+        channel.set_state(State::Hibernate);
+        Ok(())
+    }
+
+    /// The ACK of a 200 that carried our offer.
+    pub(super) fn on_late_answer(&mut self, channel: &Arc<Channel>, request: &Request) -> LegEvent {
+        let begins = std::mem::replace(&mut self.offered, Offered::No) == Offered::ToBegin;
+        let sdp = sdp_of(&request.body, request.headers.get(Name::ContentType));
+        if sdp.is_some() {
+            let raw = String::from_utf8_lossy(&request.body).into_owned();
+            channel.set_var("sip_reinvite_sdp", raw);
+        }
+        variables::of_ack(channel, request);
+        let was_held = self.audio.is_held_by_peer();
+        let accepted = match &sdp {
+            Some(sdp) => {
+                channel.set_var("switch_r_sdp", sdp.as_str());
+                self.audio.accept(channel, sdp)
+            }
+            None => Err(Cause::INCOMPATIBLE_DESTINATION),
+        };
+        match accepted {
+            Ok(()) if begins => {
+                channel.mark_answered();
+                channel.set_var("endpoint_disposition", "ANSWER");
+                channel.set_state(State::Init);
+                LegEvent::Answered
+            }
+            Ok(()) => {
+                let held = self.audio.is_held_by_peer();
+                if held != was_held {
+                    crate::call::hold::remote_hold(channel, held);
+                }
+                LegEvent::Other
+            }
+            Err(cause) if begins => {
+                channel.hangup(cause);
+                LegEvent::Other
+            }
+            Err(_) => LegEvent::Other,
         }
     }
 
@@ -130,7 +185,11 @@ impl SofiaLeg {
     }
 
     /// Our description for a 183 or 200.
-    pub(super) fn local_description(&mut self, channel: &Channel) -> Result<String, Cause> {
+    pub(super) fn local_description(
+        &mut self,
+        channel: &Channel,
+        last: bool,
+    ) -> Result<String, Cause> {
         if bypass::is_on(channel)
             && let Some(sdp) = channel.var("switch_m_sdp")
         {
@@ -139,17 +198,11 @@ impl SofiaLeg {
         }
         self.negotiate_late(channel)?;
         let near = channel.partner();
-        if self.audio.has_remote_offer() {
-            self.audio.answer(channel, near.as_deref())
-        } else {
-            let codecs = self.profile.settings.load().inbound_codecs.clone();
-            self.audio.use_codecs(channel, &codecs);
-            self.audio.offer(channel, near.as_deref())
-        }
+        self.audio.answer(channel, near.as_deref(), last)
     }
 
     pub(super) fn answer_inbound(&mut self, channel: &Arc<Channel>) -> Result<(), Cause> {
-        let sdp = self.local_description(channel)?;
+        let sdp = self.local_description(channel, true)?;
         let headers = self.reply_headers(channel, false);
         let Some(dialog) = &self.dialog else { return Err(Cause::WRONG_CALL_STATE) };
         if let Some(seconds) = session_interval(channel, self.profile.session_expires()) {
@@ -163,7 +216,7 @@ impl SofiaLeg {
     }
 
     pub(super) fn early_media_inbound(&mut self, channel: &Arc<Channel>) -> Result<(), Cause> {
-        let sdp = self.local_description(channel)?;
+        let sdp = self.local_description(channel, false)?;
         let headers = self.reply_headers(channel, true);
         let status = if channel.is_true("early_use_180") {
             (180, "Ringing")

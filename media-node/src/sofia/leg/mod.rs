@@ -42,8 +42,20 @@ pub struct SofiaLeg {
     counted: bool,
     disposition: Option<&'static str>,
     refusal: Option<Refusal>,
+    /// Did our last 200 carry the offer?
+    offered: Offered,
     /// The far end's offer that waits for the other leg's answer.
     passed_on: Option<sip::stack::RequestId>,
+}
+
+/// Whether a 200 of ours carried an offer, so that the ACK is to bring the answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Offered {
+    No,
+    /// To an INVITE without description: the call begins with the answer.
+    ToBegin,
+    /// To a re-INVITE without description.
+    Within,
 }
 
 /// How an unanswered inbound call is refused, when not simply by its cause.
@@ -98,6 +110,7 @@ impl SofiaLeg {
             counted: false,
             disposition: None,
             refusal: None,
+            offered: Offered::No,
             passed_on: None,
         }
     }
@@ -121,6 +134,7 @@ impl SofiaLeg {
             counted: false,
             disposition: None,
             refusal: None,
+            offered: Offered::No,
             passed_on: None,
         }
     }
@@ -266,7 +280,12 @@ impl EndpointLeg for SofiaLeg {
             let event = tokio::select! {
                 biased;
                 event = signalling => event,
-                event = media => return LegEvent::Media(event),
+                event = media => {
+                    if let media::LegEvent::RemoteLatched(from) = &event {
+                        super::variables::of_latched(channel, *from);
+                    }
+                    return LegEvent::Media(event);
+                }
             };
             match event {
                 Some(event) => self.on_dialog(channel, event),

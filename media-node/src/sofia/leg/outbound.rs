@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 use sip::message::{Name, Response};
 use sip::stack::{Body, Dialog, Failure};
 
+use super::super::audio;
 use super::super::cause::{cause_of, cause_of_reason};
 use super::super::variables::{self, Local};
 use super::{Progress, Side, SofiaLeg, sdp_of};
@@ -79,7 +80,14 @@ impl SofiaLeg {
 
     pub(super) fn note_response(&self, channel: &Channel, response: &Response) {
         let source = self.source(channel);
-        let local = Local { ip: self.profile.settings.load().sip_ip, profile: &self.profile };
+        let early = sdp_of(&response.body, response.headers.get(Name::ContentType))
+            .filter(|_| response.status < 200);
+        let offered = early.and_then(|sdp| self.audio.offered_codecs(&sdp));
+        let local = Local {
+            ip: self.profile.settings.load().sip_ip,
+            profile: &self.profile,
+            offered: offered.as_deref(),
+        };
         variables::of_response(channel, response, source, &local);
         if let Some(source) = source {
             channel.with(|data| {
@@ -108,7 +116,6 @@ impl SofiaLeg {
             Some(sdp) if matches!(response.status, 180 | 183) => {
                 if self.progress < Progress::EarlyMedia {
                     channel.set_var("switch_r_sdp", sdp.as_str());
-                    self.audio.show_offered(channel, &sdp);
                     channel.set_var("endpoint_disposition", "EARLY MEDIA");
                     channel.announce_pre_answer();
                     if !bypass::is_on(channel)
@@ -141,9 +148,10 @@ impl SofiaLeg {
     pub(super) fn on_answered(&mut self, channel: &Arc<Channel>, response: &Response) -> LegEvent {
         self.note_response(channel, response);
         if let Some(sdp) = sdp_of(&response.body, response.headers.get(Name::ContentType)) {
-            let same = channel.var("switch_r_sdp").is_some_and(|old| old == sdp);
+            let same =
+                channel.var("switch_r_sdp").is_some_and(|old| audio::means_the_same(&old, &sdp));
             channel.set_var("switch_r_sdp", sdp.as_str());
-            if bypass::is_on(channel) {
+            if bypass::is_on(channel) || (same && self.progress >= Progress::EarlyMedia) {
                 self.audio.show_offered(channel, &sdp);
             } else if (!same || self.progress < Progress::EarlyMedia)
                 && let Err(cause) = self.audio.accept(channel, &sdp)
@@ -176,7 +184,11 @@ impl SofiaLeg {
         let mut cause = cause_of(status);
         let mut phrase = String::new();
         if let Some(response) = failure.response() {
+            channel.set_var("sip_call_id", response.headers.call_id());
+            let ip = self.profile.settings.load().sip_ip;
+            channel.set_var("sip_local_network_addr", ip.to_string());
             self.note_source(channel);
+            channel.set_var("sip_hangup_disposition", "recv_refuse");
             phrase.clone_from(&response.reason);
             if let Some(reason) = response.headers.named("Reason") {
                 channel.set_var("sip_reason", reason);
@@ -198,10 +210,17 @@ impl SofiaLeg {
             caller.set_vars([
                 ("sip_invite_failure_status", status_text.clone()),
                 ("sip_invite_failure_phrase", phrase.clone()),
-                ("last_bridge_proto_specific_hangup_cause", format!("sip:{status}")),
             ]);
         }
         self.note_end(channel, status, &phrase, cause);
+        if let Some(caller) =
+            channel.var("originating_leg_uuid").and_then(|uuid| channel.switch().channel(&uuid))
+        {
+            caller.set_vars([
+                ("last_bridge_hangup_cause", cause.name().to_owned()),
+                ("last_bridge_proto_specific_hangup_cause", format!("sip:{status}")),
+            ]);
+        }
         self.profile.counters.failed_out.fetch_add(1, Ordering::Relaxed);
         channel.hangup(cause);
     }
