@@ -202,8 +202,11 @@ fn join(own: &Arc<Channel>, peer: &Arc<Channel>) {
         leg.flags.transferred.store(false, Ordering::Relaxed);
     }
     own.unset_var("originate_signal_bond");
-    own.set_var("signal_bond", &**peer.uuid());
-    peer.set_var("signal_bond", &**own.uuid());
+    for (leg, other) in [(own, peer), (peer, own)] {
+        if leg.var("signal_bond").as_deref() != Some(&**other.uuid()) {
+            leg.set_var("signal_bond", &**other.uuid());
+        }
+    }
     peer.set_var("call_uuid", own.var("call_uuid").unwrap_or_else(|| own.uuid().to_string()));
 }
 
@@ -242,6 +245,7 @@ fn name_partners(own: &Channel, peer: &Channel) {
         leg.set_var("last_bridge_to", &**other.uuid());
         leg.set_var("bridge_channel", other.name());
         leg.set_var("bridge_uuid", &**other.uuid());
+        leg.set_var("signal_bond", &**other.uuid());
     }
 }
 

@@ -210,6 +210,15 @@ impl Channel {
         true
     }
 
+    /// The other side rings, and the caller hears a tone of ours instead of being told.
+    pub fn note_progress(&self) {
+        self.stamp_time(false, |profile, now| {
+            if profile.times.progress == 0 {
+                profile.times.progress = now;
+            }
+        });
+    }
+
     /// Early media was sent or received. Returns false if the channel was past that.
     pub fn mark_pre_answered(&self) -> bool {
         let marked = self.announce_pre_answer();

@@ -210,7 +210,9 @@ impl Audio {
     /// As for [`Audio::open`].
     pub fn offer(&mut self, channel: &Channel, near: Option<&Channel>) -> Result<String, Cause> {
         self.open(channel, near)?;
-        self.show_ports(channel);
+        if self.local_sdp.is_none() {
+            self.show_ports(channel);
+        }
         show_flow(channel, "sendrecv");
         if channel.var("switch_m_sdp").is_some() {
             channel.set_var("video_media_flow", "inactive");

@@ -126,9 +126,10 @@ pub(super) fn settle(
         }
     }
     if let Some(caller) = caller {
-        let failure = outcome.as_ref().err().map(|stopped| {
-            stopped.lost(all.first().and_then(|leg| leg.channel.cause())).cause
-        });
+        let failure = outcome
+            .as_ref()
+            .err()
+            .map(|stopped| stopped.lost(all.first().and_then(|leg| leg.channel.cause())).cause);
         super::note_disposition(caller, failure);
         for (at, leg) in all.iter().enumerate() {
             let won = outcome.as_ref().is_ok_and(|winner| *winner == at);
@@ -458,6 +459,9 @@ impl Told {
         self.ringing = true;
         if let Some(leg) = ringing {
             show_callee(session.channel(), &leg.channel);
+            if session.channel().has_media() {
+                session.channel().note_progress();
+            }
         }
         match tone {
             Some(_) => ringback::start(session).await,

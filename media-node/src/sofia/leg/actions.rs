@@ -136,8 +136,18 @@ impl SofiaLeg {
         headers.push_text("Refer-To", format!("<{uri}>"));
         let ip = crate::sofia::profile::host_text(self.profile.sip_ip_for(None));
         headers.push_text("Referred-By", format!("<sip:{ip}:{}>", self.profile.port()));
-        let response =
-            dialog.request(Method::Refer, headers, None).await.map_err(|_| Cause::NONE)?;
+        let answer = dialog.request(Method::Refer, headers, None);
+        tokio::pin!(answer);
+        let response = loop {
+            let Some(events) = &mut self.events else { return Err(Cause::NONE) };
+            tokio::select! {
+                biased;
+                Some(event) = events.recv() => {
+                    let _handled = self.on_dialog(channel, event);
+                }
+                response = &mut answer => break response.map_err(|_| Cause::NONE)?,
+            }
+        };
         channel.set_var("sip_refer_status_code", response.status.to_string());
         if response.status < 300 {
             self.await_referral(channel).await;
