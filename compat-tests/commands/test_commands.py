@@ -179,3 +179,59 @@ def test_a_file_is_broadcast_by_a_dialplan(site):
         started = esl.wait_event("PLAYBACK_START").event
         assert started["Playback-File-Path"] == "tone_stream://%(200,0,500)"
         esl.api("hupall")
+
+
+# ---- modules
+
+def test_a_module_that_was_unloaded_offers_nothing_until_it_is_loaded(site):
+    with site.esl() as esl:
+        esl.command("event plain MODULE_UNLOAD MODULE_LOAD")
+        esl.api("hash insert/test/x/1")
+        assert esl.api("unload mod_hash") == "+OK\n"
+        gone = esl.wait_event("MODULE_UNLOAD")
+        assert gone.event["name"] == "hash" and gone.event["type"] == "application"
+        assert esl.api("module_exists mod_hash") == "false"
+        assert esl.api("hash select/test/x") == "-ERR hash Command not found!\n"
+        assert esl.api("unload mod_hash") == "-ERR [No such module!]\n"
+        assert esl.api("load mod_hash") == "+OK Reloading XML\n+OK\n"
+        esl.wait_event("MODULE_LOAD")
+        assert esl.api("hash select/test/x") == "1"
+        assert esl.api("load mod_hash") == "+OK Reloading XML\n-ERR [Module already loaded]\n"
+        assert esl.api("unload mod_commands") == "-ERR [Module is not unloadable]\n"
+        assert esl.api("reload mod_nothing") == (
+            "+OK Reloading XML\n-ERR unloading module [No such module!]\n"
+            "-ERR loading module [module load file routine returned an error]\n")
+
+
+def test_an_application_of_a_module_that_is_gone_ends_the_call(site):
+    with site.esl() as esl:
+        assert esl.api("unload mod_db") == "+OK\n"
+        try:
+            esl.command("event plain CHANNEL_HANGUP_COMPLETE")
+            uuid = originate(site, "db:insert/a/b/c,park")
+            ended = esl.wait_event("CHANNEL_HANGUP_COMPLETE", **{"Unique-ID": uuid})
+            assert ended.event["Hangup-Cause"] == "DESTINATION_OUT_OF_ORDER"
+        finally:
+            assert esl.api("load mod_db") == "+OK Reloading XML\n+OK\n"
+
+
+def test_sip_comes_back_when_its_module_is_reloaded(site):
+    talk = site.phone().invite("echo")
+    talk.wait(200)
+    with site.esl() as esl:
+        assert esl.api("reload mod_sofia") == "+OK Reloading XML\n+OK module unloaded\n+OK module loaded\n"
+        talk.wait_end()
+        assert "open" in wait_for_text(esl, "sofia status", "RUNNING")
+    again = site.phone().invite("echo")
+    again.wait(200)
+    again.hangup()
+
+
+def wait_for_text(esl, command, wanted):
+    """Asks until the answer holds the text; the last answer."""
+    for _ in range(100):
+        answer = esl.api(command)
+        if wanted in answer:
+            break
+        esl.api("msleep 20")
+    return answer

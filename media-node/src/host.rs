@@ -122,7 +122,7 @@ impl Host for SessionHost<'_> {
 
     fn run_inline(&mut self, application: &str, data: &str) {
         let channel = Arc::clone(self.session.channel());
-        match self.session.switch().apps.find(application) {
+        match self.session.switch().app(application) {
             None => {
                 tracing::error!(uuid = %channel.uuid(), "Invalid Application {application}");
                 channel.hangup(Cause::DESTINATION_OUT_OF_ORDER);

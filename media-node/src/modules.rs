@@ -53,6 +53,12 @@ impl Modules {
     pub fn unload(&self, name: &str) -> bool {
         self.loaded.write().remove(name)
     }
+
+    /// May what a module brings be used? What belongs to the core always may.
+    #[must_use]
+    pub fn offers(&self, module: &str) -> bool {
+        module.starts_with("CORE_") || self.is_loaded(module)
+    }
 }
 
 /// Something a module brings: an endpoint, a command, a codec, …
@@ -130,9 +136,7 @@ pub fn interfaces(switch: &Switch) -> Vec<Interface> {
         description: api.description,
         syntax: api.syntax,
     }));
-    all.retain(|interface| {
-        interface.module.starts_with("CORE_") || switch.modules().is_loaded(interface.module)
-    });
+    all.retain(|interface| switch.modules().offers(interface.module));
     all
 }
 
@@ -191,6 +195,38 @@ pub fn load(switch: &Arc<Switch>, name: &str) -> bool {
     {
         return false;
     }
+    for interface in &brought_by(switch, name) {
+        announce(switch, EventName::ModuleLoad, interface);
+    }
+    tracing::info!("Successfully Loaded [{name}]");
+    true
+}
+
+/// Modules that stay for good: the reference's own list, and the one whose clients would be cut off by their own
+/// command (there, that hangs).
+const STAYS: &[&str] = &["mod_commands", "mod_event_socket", "mod_valet_parking"];
+
+/// Takes a module out of use: what it brings is not found any more, and is announced as gone.
+///
+/// # Errors
+/// Why not, in the reference's words.
+pub fn unload(switch: &Switch, name: &str) -> Result<(), &'static str> {
+    if !switch.modules().is_loaded(name) {
+        return Err("No such module!");
+    }
+    if STAYS.contains(&name) {
+        return Err("Module is not unloadable");
+    }
+    for interface in &brought_by(switch, name) {
+        announce(switch, EventName::ModuleUnload, interface);
+    }
+    switch.modules().unload(name);
+    crate::log_console!("{name} unloaded.");
+    Ok(())
+}
+
+/// What a loaded module brings, in the order of its announcements; itself, if it brings nothing that has a name.
+fn brought_by(switch: &Switch, name: &str) -> Vec<Interface> {
     let mut brings = interfaces(switch);
     brings.retain(|interface| interface.module == name);
     brings.sort_by_key(|interface| (rank(interface.kind), interface.name.clone()));
@@ -203,11 +239,7 @@ pub fn load(switch: &Arc<Switch>, name: &str) -> bool {
             syntax: "",
         });
     }
-    for interface in &brings {
-        announce(switch, interface);
-    }
-    tracing::info!("Successfully Loaded [{name}]");
-    true
+    brings
 }
 
 /// The order in which the reference announces the kinds within a module.
@@ -217,19 +249,21 @@ fn rank(kind: &str) -> usize {
     ORDER.iter().position(|known| *known == kind).unwrap_or(ORDER.len())
 }
 
-fn announce(switch: &Switch, interface: &Interface) {
-    if !switch.bus.wants(EventName::ModuleLoad) {
+fn announce(switch: &Switch, name: EventName, interface: &Interface) {
+    if !switch.bus.wants(name) {
         switch.bus.skip();
         return;
     }
-    let mut event = Event::new(EventName::ModuleLoad);
+    let mut event = Event::new(name);
     event.push("type", interface.kind);
     event.push("name", interface.name.as_str());
     if matches!(interface.kind, "api" | "application") {
         event.push("description", interface.description);
         event.push("syntax", interface.syntax);
     }
-    event.push("key", interface.module);
-    event.push("filename", interface.filename(switch));
+    if name == EventName::ModuleLoad {
+        event.push("key", interface.module);
+        event.push("filename", interface.filename(switch));
+    }
     esl_server::fire!(switch.bus, event);
 }

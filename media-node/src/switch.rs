@@ -385,7 +385,20 @@ impl Switch {
     /// The endpoint of that name, in any case.
     #[must_use]
     pub fn endpoint(&self, name: &str) -> Option<Arc<dyn Endpoint>> {
-        self.endpoints.read().get(name.to_ascii_lowercase().as_str()).cloned()
+        let endpoint = self.endpoints.read().get(name.to_ascii_lowercase().as_str()).cloned()?;
+        self.modules.offers(endpoint.module()).then_some(endpoint)
+    }
+
+    /// The application of that name, in any case, if its module is loaded.
+    #[must_use]
+    pub fn app(&self, name: &str) -> Option<&'static app::App> {
+        self.apps.find(name).filter(|app| self.modules.offers(app.module))
+    }
+
+    /// The API command of that name, in any case, if its module is loaded.
+    #[must_use]
+    pub fn api(&self, name: &str) -> Option<&'static api::Api> {
+        self.apis.find(name).filter(|api| self.modules.offers(api.module))
     }
 
     /// Names and modules of all endpoints.
@@ -452,7 +465,7 @@ impl Switch {
         args: &str,
         channel: Option<Arc<Channel>>,
     ) -> Option<String> {
-        let api = self.apis.find(command)?;
+        let api = self.api(command)?;
         if api::nesting::too_deep() {
             tracing::error!("{command}: commands run each other without end");
             return Some("-ERR Commands are nested too deep\n".to_owned());

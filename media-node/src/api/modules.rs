@@ -9,7 +9,7 @@ pub const APIS: &[Api] = &[
     api!("load", "mod_commands", LOAD, "Load Module", async load),
     api!("module_exists", "mod_commands", "<module>", "Check if module exists", module_exists),
     api!("reload", "mod_commands", UNLOAD, "Reload module", async reload),
-    api!("unload", "mod_commands", UNLOAD, "Unload module", unload),
+    api!("unload", "mod_commands", UNLOAD, "Unload module", async unload),
 ];
 
 const LOAD: &str = "<mod_name>";
@@ -30,18 +30,20 @@ fn module_exists(call: &ApiCall) -> String {
     call.switch.modules().is_loaded(name).to_string()
 }
 
-fn loaded(call: &ApiCall, name: &str) -> Result<(), &'static str> {
+async fn loaded(call: &ApiCall, name: &str) -> Result<(), &'static str> {
     if call.switch.modules().is_loaded(name) {
         return Err("Module already loaded");
     }
     if !HERE.contains(&name) {
         return Err("module load file routine returned an error");
     }
-    if modules::load(&call.switch, name) {
-        Ok(())
-    } else {
-        Err("module load routine returned an error")
+    if !modules::load(&call.switch, name) {
+        return Err("module load routine returned an error");
     }
+    if let ("mod_sofia", Some(sofia)) = (name, call.switch.sofia()) {
+        sofia.return_to_work().await;
+    }
+    Ok(())
 }
 
 async fn load(call: ApiCall) -> String {
@@ -49,58 +51,53 @@ async fn load(call: ApiCall) -> String {
     if name.is_empty() {
         return usage(LOAD);
     }
-    let (status, done) = net::reload(&call).await;
-    let reloaded =
-        if done { "+OK Reloading XML\n".to_owned() } else { format!("-ERR [{status}]\n") };
-    match loaded(&call, name) {
+    let reloaded = reload_xml(&call).await;
+    match loaded(&call, name).await {
         Ok(()) => format!("{reloaded}+OK\n"),
         Err(reason) => format!("{reloaded}-ERR [{reason}]\n"),
     }
 }
 
-/// Why a module cannot go: what is built in stays.
-fn refusal(call: &ApiCall, name: &str) -> &'static str {
-    if call.switch.modules().is_loaded(name) {
-        "Module is not unloadable"
-    } else {
-        "No such module!"
-    }
+/// Reads the configuration anew, as these commands do first; what is said of it.
+async fn reload_xml(call: &ApiCall) -> String {
+    let (status, done) = net::reload(call).await;
+    if done { "+OK Reloading XML\n".to_owned() } else { format!("-ERR [{status}]\n") }
 }
 
-fn unload(call: &ApiCall) -> String {
+async fn unload(call: ApiCall) -> String {
     let name = named(&call.args);
     if name.is_empty() {
         return usage(UNLOAD);
     }
-    format!("-ERR [{}]\n", refusal(call, name))
+    match unloaded(&call, name).await {
+        Ok(()) => "+OK\n".into(),
+        Err(reason) => format!("-ERR [{reason}]\n"),
+    }
 }
 
-/// Modules that hold connections of their own: reading their settings anew is not enough.
-const KEEPS_STATE: &[&str] = &["mod_sofia", "mod_event_socket"];
+async fn unloaded(call: &ApiCall, name: &str) -> Result<(), &'static str> {
+    modules::unload(&call.switch, name)?;
+    if let ("mod_sofia", Some(sofia)) = (name, call.switch.sofia()) {
+        sofia.leave().await;
+    }
+    Ok(())
+}
 
 async fn reload(call: ApiCall) -> String {
     let name = named(&call.args);
     if name.is_empty() {
         return usage(UNLOAD);
     }
-    let (status, done) = net::reload(&call).await;
-    let reloaded =
-        if done { "+OK Reloading XML\n".to_owned() } else { format!("-ERR [{status}]\n") };
-    // Modules that follow the configuration have been reloaded with it.
-    if call.switch.modules().is_loaded(name) && !KEEPS_STATE.contains(&name) {
-        if !modules::configure(&call.switch, name) {
-            call.switch.modules().unload(name);
-            return format!(
-                "{reloaded}+OK module unloaded\n-ERR loading module [module load routine returned an error]\n"
-            );
-        }
-        return format!("{reloaded}+OK module unloaded\n+OK module loaded\n");
-    }
-    let second = match loaded(&call, name) {
+    let reloaded = reload_xml(&call).await;
+    let first = match unloaded(&call, name).await {
+        Ok(()) => "+OK module unloaded\n".to_owned(),
+        Err(reason) => format!("-ERR unloading module [{reason}]\n"),
+    };
+    let second = match loaded(&call, name).await {
         Ok(()) => "+OK module loaded\n".to_owned(),
         Err(reason) => format!("-ERR loading module [{reason}]\n"),
     };
-    format!("{reloaded}-ERR unloading module [{}]\n{second}", refusal(&call, name))
+    format!("{reloaded}{first}{second}")
 }
 
 #[cfg(test)]

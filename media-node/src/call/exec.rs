@@ -48,7 +48,7 @@ impl Session {
         data: &str,
         id: ExecutionId,
     ) -> AppResult {
-        let Some(app) = self.switch().apps.find(application) else {
+        let Some(app) = self.switch().app(application) else {
             tracing::error!(uuid = %self.channel.uuid(), "Invalid Application {application}");
             self.channel.hangup(Cause::DESTINATION_OUT_OF_ORDER);
             return Err(Interrupt::Hangup);

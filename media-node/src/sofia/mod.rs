@@ -41,6 +41,10 @@ pub use profile::Profile;
 use crate::call::Cause;
 use crate::switch::Switch;
 
+/// A profile that starts again tries to get its ports so often, with a pause in between.
+const START_TRIES: u32 = 50;
+const START_PAUSE: Duration = Duration::from_millis(100);
+
 /// All profiles.
 pub struct Sofia {
     switch: Arc<Switch>,
@@ -100,6 +104,16 @@ impl Sofia {
         });
     }
 
+    /// Starts the profiles of the configuration again after [`Self::leave`].
+    pub async fn return_to_work(self: &Arc<Self>) {
+        let config = self.switch.config.load_full();
+        for conf in &config.sofia.profiles {
+            if let Err(problem) = self.start_again(conf).await {
+                tracing::error!("{}: profile {}: {problem}", conf.place, conf.name);
+            }
+        }
+    }
+
     /// Starts one profile.
     ///
     /// # Errors
@@ -127,6 +141,24 @@ impl Sofia {
             }
         });
         Ok(profile)
+    }
+
+    /// Starts a profile that may have run a moment ago: its ports may take a moment to become free.
+    ///
+    /// # Errors
+    /// A text that says what is wrong.
+    pub async fn start_again(self: &Arc<Self>, conf: &ProfileConf) -> Result<(), String> {
+        let mut tries = 0;
+        loop {
+            match self.start_profile(conf).await {
+                Ok(_) => return Ok(()),
+                Err(problem) if tries == START_TRIES => return Err(problem),
+                Err(_) => {
+                    tries += 1;
+                    tokio::time::sleep(START_PAUSE).await;
+                }
+            }
+        }
     }
 
     fn announce(&self, profile: &Profile) {
@@ -207,20 +239,24 @@ impl Sofia {
             .find_map(|profile| profile.gateway(name).map(|gateway| (Arc::clone(profile), gateway)))
     }
 
-    /// Stops a profile: its calls end with MANAGER_REQUEST.
-    pub fn stop_profile(&self, name: &str) -> bool {
-        let Some(profile) = self.profiles.write().remove(name) else { return false };
+    /// Stops a profile: its calls end with MANAGER_REQUEST. The task ends when its ports are free.
+    pub fn stop_profile(&self, name: &str) -> Option<tokio::task::JoinHandle<()>> {
+        let profile = self.profiles.write().remove(name)?;
+        self.end_calls(|of| of == name);
+        Some(tokio::spawn(async move { profile.leave().await }))
+    }
+
+    fn end_calls(&self, of: impl Fn(&str) -> bool) {
         for channel in self.switch.channels() {
-            if channel.var("sofia_profile_name").as_deref() == Some(name) {
+            if channel.var("sofia_profile_name").is_some_and(|name| of(&name)) {
                 channel.hangup(Cause::MANAGER_REQUEST);
             }
         }
-        tokio::spawn(async move { profile.leave().await });
-        true
     }
 
-    /// Takes leave of everybody: what was registered with others is given up. Calls have ended by now.
+    /// Takes leave of everybody: what was registered with others is given up. Calls that still run end.
     pub async fn leave(&self) {
+        self.end_calls(|_| true);
         let profiles = std::mem::take(&mut *self.profiles.write());
         futures_util::future::join_all(profiles.values().map(Profile::leave)).await;
     }

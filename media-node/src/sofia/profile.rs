@@ -249,11 +249,13 @@ impl Profile {
         u32::try_from(seconds).unwrap_or(0)
     }
 
-    /// Ends the profile's clock, gives up its registrations with others, then ends the stack.
+    /// Ends the profile's clock, gives up its registrations with others, then ends the stack. Its ports are free
+    /// afterwards.
     pub async fn leave(self: &Arc<Self>) {
         self.stopped.store(true, Ordering::Relaxed);
         super::gateway_task::unregister_all(self).await;
         self.stack.stop();
+        self.stack.stopped().await;
     }
 
     /// Takes no calls for the time being (`standby`)?

@@ -79,6 +79,11 @@ impl Stack {
         self.post(Command::Stop);
     }
 
+    /// Resolves once a stack that was told to stop has ended and its ports are free.
+    pub async fn stopped(&self) {
+        self.shared.commands.closed().await;
+    }
+
     fn post(&self, command: Command) {
         // A stopped stack answers through the dropped receivers inside the command.
         let _ = self.shared.commands.send(command);

@@ -104,19 +104,17 @@ async fn start(sofia: &Arc<Sofia>, name: &str) -> String {
 async fn restart(sofia: &Arc<Sofia>, profile: &Profile) -> String {
     let status = reload_profile(sofia, &profile.name, false, None).await;
     let name = profile.name.clone();
-    sofia.stop_profile(&name);
+    let stopped = sofia.stop_profile(&name);
     let (sofia, again) = (Arc::clone(sofia), name.clone());
-    // The port is free again once the stack has said its goodbyes.
     tokio::spawn(async move {
-        for _ in 0..50 {
-            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
-            let config = sofia.switch().config.load_full();
-            let Some(conf) = config.sofia.profile(&again) else { return };
-            if sofia.start_profile(conf).await.is_ok() {
-                return;
-            }
+        if let Some(stopped) = stopped {
+            let _ended = stopped.await;
         }
-        tracing::error!("Profile {again} could not be started again");
+        let config = sofia.switch().config.load_full();
+        let Some(conf) = config.sofia.profile(&again) else { return };
+        if let Err(problem) = sofia.start_again(conf).await {
+            tracing::error!("Profile {again} could not be started again: {problem}");
+        }
     });
     format!("Reload XML [{status}]\nrestarting: {name}")
 }
