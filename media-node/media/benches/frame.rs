@@ -5,6 +5,7 @@
 use std::hint::black_box;
 use std::time::Instant;
 
+use media::conceal::Concealer;
 use media::dtmf::inband::Detector;
 use media::jitter::JitterBuffer;
 use media::resample::Converter;
@@ -21,6 +22,7 @@ fn main() {
         let mut out = [0; 160];
         time(&format!("decode {}", codec.name()), || codec.decode(black_box(&payload), &mut out));
     }
+    concealing(&pcm);
     packets();
     resampling(&pcm);
     let mut detector = Detector::new(8000);
@@ -30,6 +32,16 @@ fn main() {
     let mut frame = [0; 160];
     time("two tones", || generator.fill(black_box(&mut frame)));
     playback();
+}
+
+fn concealing(pcm: &[i16]) {
+    let mut concealer = Concealer::new(8000);
+    let mut frame = pcm.to_vec();
+    time("remember a frame against loss", || concealer.heard(black_box(&mut frame)));
+    time("lose a frame and get the next", || {
+        concealer.conceal(black_box(&mut frame));
+        concealer.heard(black_box(&mut frame));
+    });
 }
 
 fn packets() {

@@ -7,7 +7,7 @@
 //!
 //! Layers, top down: [`engine`] and [`leg`] (handles) over `worker` (the loop and its legs) over
 //! `io` (sockets, or an in-memory network for tests), with the sans-IO parts beside them: `rtp`,
-//! `rtcp`, [`dtmf`], `jitter`, [`codec`], `tone`, `wav`, [`source`], [`record`].
+//! `rtcp`, [`dtmf`], `jitter`, [`conceal`], [`codec`], `tone`, `wav`, [`source`], [`record`].
 //!
 //! Invariant: a worker never allocates per packet, never takes a lock another thread can hold for
 //! long, never logs and never touches a file.

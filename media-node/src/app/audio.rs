@@ -297,12 +297,27 @@ pub struct Displacement {
     id: PlayId,
 }
 
-/// Begins to displace: `m` in the flags mixes, `l` loops, `limit` ends it. Reads the file: call it
-/// from a task that may block for that long.
+/// Begins to displace: `m` in the flags mixes, `l` loops, `limit` ends it. The file is read where blocking does not
+/// matter.
 ///
 /// # Errors
 /// When there is no media, the path is displaced already, or the file cannot be played.
-pub fn displace(
+pub async fn displace(
+    channel: &Arc<Channel>,
+    path: &str,
+    flags: &str,
+    limit: Option<Duration>,
+) -> Result<(), String> {
+    let (channel, path, flags) = (Arc::clone(channel), path.to_owned(), flags.to_owned());
+    let runtime = tokio::runtime::Handle::current();
+    let reading = tokio::task::spawn_blocking(move || {
+        let _entered = runtime.enter();
+        displace_now(&channel, &path, &flags, limit)
+    });
+    reading.await.unwrap_or_else(|_| Err("reading the file failed".to_owned()))
+}
+
+fn displace_now(
     channel: &Arc<Channel>,
     path: &str,
     flags: &str,
@@ -371,7 +386,9 @@ async fn displace_session(session: &mut Session, argument: &str) -> AppResult {
     let limit = words.iter().skip(1).find_map(|w| w.strip_prefix('+')).map(text::int);
     let limit = limit.and_then(|ms| u64::try_from(ms).ok()).filter(|ms| *ms > 0);
     let channel = Arc::clone(session.channel());
-    if let Err(error) = displace(&channel, path, flags, limit.map(Duration::from_millis)) {
+    let limit = limit.map(Duration::from_millis);
+    let begun = session.wait_for(displace(&channel, path, flags, limit)).await?;
+    if let Err(error) = begun {
         tracing::error!(uuid = %channel.uuid(), "Cannot displace with {path}: {error}");
     }
     Ok(())

@@ -1,6 +1,5 @@
 //! `uuid_record` and `uuid_displace`: files written from a call, and files in place of its audio.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Api, ApiCall, SUCCESS, usage};
@@ -98,8 +97,7 @@ async fn displace_session(call: ApiCall) -> String {
         "start" => {
             let limit = seconds(words.get(3));
             let flags = words.get(4).cloned().unwrap_or_default();
-            let path = path.clone();
-            let begun = begin(Arc::clone(&channel), path, flags, limit).await;
+            let begun = displace(&channel, path, &flags, limit).await;
             if let Err(error) = &begun {
                 tracing::error!(uuid = %channel.uuid(), "Cannot displace: {error}");
             }
@@ -108,21 +106,6 @@ async fn displace_session(call: ApiCall) -> String {
         "stop" => success_or(stop_displacing(&channel, path), "Cannot stop displace session!"),
         _ => usage(DISPLACE),
     }
-}
-
-/// The file is read where blocking does not matter.
-async fn begin(
-    channel: Arc<Channel>,
-    path: String,
-    flags: String,
-    limit: Option<Duration>,
-) -> Result<(), String> {
-    let runtime = tokio::runtime::Handle::current();
-    let reading = tokio::task::spawn_blocking(move || {
-        let _entered = runtime.enter();
-        displace(&channel, &path, &flags, limit)
-    });
-    reading.await.unwrap_or_else(|_| Err("reading the file failed".to_owned()))
 }
 
 #[cfg(test)]
