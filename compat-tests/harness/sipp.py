@@ -41,6 +41,8 @@ class Sipp:
         until = time.monotonic() + 10
         while self.process.poll() is None and time.monotonic() < until:
             with socket.socket(family, kind) as probe:
+                if kind == socket.SOCK_STREAM:              # connections that are ending do not count
+                    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 try:
                     probe.bind((self.ip, self.port))
                 except OSError:

@@ -86,6 +86,7 @@ EXTRA_PROFILE = """<profile name="{name}">
       <param name="username" value="account"/>
       <param name="password" value="of-{name}"/>
       <param name="realm" value="{name}.example"/>
+      <param name="gw-auth-acl" value="{askers}"/>
       <variables><variable name="p:callee_id_name" value="the carrier" direction="outbound"/></variables>
     </gateway>
   </gateways>
@@ -110,7 +111,8 @@ def rich(block, where):
     conf = small(block, where)
 
     def profile(name, offset, more="", ip="127.0.0.1", transport="udp"):
-        text = EXTRA_PROFILE.format(name=name, port=block[offset], ip=ip, bare=ip.strip("[]"), carrier=block[CARRIER], transport=transport, more=more)
+        askers = "127.0.0.66/32" if name == "tcp" else ""
+        text = EXTRA_PROFILE.format(askers=askers, name=name, port=block[offset], ip=ip, bare=ip.strip("[]"), carrier=block[CARRIER], transport=transport, more=more)
         (conf / f"sip_profiles/{name}.xml").write_text(text)
 
     profile("reliable", RELIABLE, '<param name="enable-100rel" value="true"/>')

@@ -144,6 +144,15 @@ def test_a_challenge_is_answered_by_the_gateway_whose_realm_it_names(site, tmp_p
         uas.finish()
 
 
+def test_a_challenge_from_elsewhere_than_the_gateways_list_is_not_answered(site, tmp_path):
+    with carrier(site, tmp_path, "uas_asks", realm="tcp.example", args=["-t", "t1"]) as uas, site.esl() as esl:
+        esl.command("event plain CUSTOM sofia::gateway_invalid_digest_req")
+        assert esl.api("originate sofia/gateway/tcp-carrier/100 &park").startswith("-ERR CALL_REJECTED")
+        event = esl.wait_event("CUSTOM").event
+        assert (event["Gateway"], event["realm"]) == ("tcp-carrier", "tcp.example")
+        uas.finish()
+
+
 class StunServer(threading.Thread):
     """Tells everybody that he is 203.0.113.77."""
 

@@ -249,6 +249,7 @@ const PARAMS: &[(&str, &str, &[&str])] = &[
             "extension-in-contact",
             "from-domain",
             "from-user",
+            "gw-auth-acl",
             "outbound-proxy",
             "password",
             "ping",

@@ -1,11 +1,12 @@
 //! A gateway: a carrier, how to reach it and who we are to it.
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use dialplan_xml::config::GatewayConf;
+use esl_server::event::Event;
 use parking_lot::Mutex;
 use sip::digest::{AuthRequest, Authorizer, Challenge, PasswordAuthorizer, Secret};
 use sip::gateway::{Registration, Timing};
@@ -14,6 +15,7 @@ use sip::uri::NameAddr;
 
 use super::profile::Profile;
 use super::settings::Settings;
+use crate::switch::Switch;
 use crate::text;
 
 /// One gateway.
@@ -175,8 +177,26 @@ impl Gateway {
 
     /// Answers the carrier's challenges.
     #[must_use]
-    pub fn authorizer(&self) -> Arc<dyn Authorizer> {
-        self.own_authorizer()
+    pub fn authorizer(&self, switch: &Arc<Switch>) -> Arc<dyn Authorizer> {
+        self.guarded(switch, self.own_authorizer())
+    }
+
+    /// The account as far as those who ask for it may (`gw-auth-acl`).
+    pub(super) fn guarded(
+        &self,
+        switch: &Arc<Switch>,
+        account: Arc<PasswordAuthorizer>,
+    ) -> Arc<dyn Authorizer> {
+        match self.conf.params.get("gw-auth-acl").map(str::trim).filter(|list| !list.is_empty()) {
+            None => account,
+            Some(list) => Arc::new(Guarded {
+                account,
+                list: list.to_owned(),
+                gateway: self.name.clone(),
+                profile: self.profile.clone(),
+                switch: Arc::downgrade(switch),
+            }),
+        }
     }
 
     pub(super) fn own_authorizer(&self) -> Arc<PasswordAuthorizer> {
@@ -262,9 +282,53 @@ impl Gateway {
     }
 }
 
+/// An account that only challengers of an access list hear of.
+struct Guarded {
+    account: Arc<PasswordAuthorizer>,
+    list: String,
+    gateway: String,
+    profile: String,
+    switch: Weak<Switch>,
+}
+
+impl std::fmt::Debug for Guarded {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Guarded").field("gateway", &self.gateway).finish_non_exhaustive()
+    }
+}
+
+impl Authorizer for Guarded {
+    fn answer(&self, challenges: &[Challenge], request: &AuthRequest<'_>) -> Vec<(Name, String)> {
+        let Some(switch) = self.switch.upgrade() else { return Vec::new() };
+        let asker = request.source.map(|source| source.ip());
+        if asker.is_some_and(|ip| switch.acl_allows(&self.list, ip)) {
+            return self.account.answer(challenges, request);
+        }
+        tracing::warn!(
+            "Gateway {}: a challenge from {} is not answered: not in {}",
+            self.gateway,
+            asker.map(|ip| ip.to_string()).unwrap_or_default(),
+            self.list
+        );
+        let mut event = Event::custom("sofia::gateway_invalid_digest_req");
+        event.push("Gateway", self.gateway.as_str());
+        event.push("profile-name", self.profile.as_str());
+        event.push("realm", challenges.first().map(|c| c.realm.clone()).unwrap_or_default());
+        esl_server::fire!(switch.bus, event);
+        Vec::new()
+    }
+
+    fn ahead(&self, request: &AuthRequest<'_>) -> Vec<(Name, String)> {
+        self.account.ahead(request)
+    }
+}
+
 /// Answers challenges with whichever gateway of a profile they concern: its name, its realm, or the host called.
 #[derive(Clone)]
-pub struct ByRealm(Vec<Arc<Gateway>>);
+pub struct ByRealm {
+    gateways: Vec<Arc<Gateway>>,
+    switch: Weak<Switch>,
+}
 
 impl ByRealm {
     /// The accounts of a profile; `None` when it has none.
@@ -273,13 +337,14 @@ impl ByRealm {
         let gateways = profile.gateways.read();
         let with_account = gateways.iter().filter(|gateway| !gateway.password.is_empty());
         let found: Vec<_> = with_account.cloned().collect();
-        (!found.is_empty()).then_some(Self(found))
+        let switch = Arc::downgrade(&profile.switch);
+        (!found.is_empty()).then_some(Self { gateways: found, switch })
     }
 }
 
 impl std::fmt::Debug for ByRealm {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_list().entries(self.0.iter().map(|gateway| &gateway.name)).finish()
+        f.debug_list().entries(self.gateways.iter().map(|gateway| &gateway.name)).finish()
     }
 }
 
@@ -291,12 +356,14 @@ impl Authorizer for ByRealm {
                 || gateway.realm == realm
                 || called.as_deref().is_some_and(|host| gateway.domain() == host)
         };
-        let chosen = challenges.iter().find_map(|challenge| {
-            self.0.iter().find(|gateway| concerns(gateway, &challenge.realm))
-        });
-        chosen
-            .map(|gateway| gateway.own_authorizer().answer(challenges, request))
-            .unwrap_or_default()
+        let gateways = &self.gateways;
+        let chosen = challenges
+            .iter()
+            .find_map(|challenge| gateways.iter().find(|g| concerns(g, &challenge.realm)));
+        let (Some(gateway), Some(switch)) = (chosen, self.switch.upgrade()) else {
+            return Vec::new();
+        };
+        gateway.authorizer(&switch).answer(challenges, request)
     }
 }
 

@@ -180,7 +180,7 @@ fn register_request(profile: &Profile, gateway: &Gateway, expires: u32) -> Optio
         spec.cseq = Some(number.saturating_add(1));
     }
     let authorizer = series.authorizer.get_or_insert_with(|| gateway.own_authorizer());
-    spec.credentials = Some(Arc::clone(authorizer) as Arc<dyn sip::digest::Authorizer>);
+    spec.credentials = Some(gateway.guarded(&profile.switch, Arc::clone(authorizer)));
     spec.contact = NameAddr::parse(&gateway.contact_text(profile));
     spec.call_id = Some(gateway.call_id.clone());
     spec.next_hop = next_hop(profile, gateway);

@@ -114,7 +114,7 @@ pub fn finish_headers(channel: &Channel, profile: &Profile, spec: &mut InviteSpe
     if let Some(gateway) =
         channel.var("sip_use_gateway").and_then(|name| profile.gateway(name.trim()))
     {
-        spec.credentials = Some(gateway.authorizer());
+        spec.credentials = Some(gateway.authorizer(&profile.switch));
     }
     if spec.credentials.is_none() {
         spec.credentials = ByRealm::of(profile).map(|all| Arc::new(all) as _);

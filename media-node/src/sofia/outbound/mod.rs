@@ -284,7 +284,7 @@ fn invite(route: &Route, channel: &Channel, call: &OutgoingCall) -> Result<Invit
     }
     if let Some(gateway) = &route.gateway {
         spec.from = gateway_from(gateway, call)?;
-        spec.credentials = Some(gateway.authorizer());
+        spec.credentials = Some(gateway.authorizer(&route.profile.switch));
     }
     spec.transport = Some(transport).filter(|transport| *transport != Transport::Udp);
     if settings.uuid_as_callid {
