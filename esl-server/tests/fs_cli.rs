@@ -9,7 +9,7 @@ use std::sync::Arc;
 use esl_server::{Event, EventName, Switch, fire};
 use support::{FakeSwitch, PASSWORD, serve};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::process::Command;
+use tokio::process::{ChildStdout, Command};
 
 fn fs_cli(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_fs_cli"));
@@ -86,13 +86,7 @@ async fn a_piped_console_runs_lines_and_prints_events() {
     let mut stdin = child.stdin.take().unwrap();
     let mut stdout = child.stdout.take().unwrap();
     stdin.write_all(b"echo first\n/event plain GENERAL\n/nonsense\n").await.unwrap();
-    let mut seen = String::new();
-    let mut buffer = [0; 1024];
-    while !seen.contains("Unknown command [nonsense]\n") {
-        let n = stdout.read(&mut buffer).await.unwrap();
-        assert!(n > 0, "{seen}");
-        seen.push_str(text(&buffer[..n]));
-    }
+    let seen = read_until(&mut stdout, "Unknown command [nonsense]\n").await;
     assert!(
         seen.contains("+OK log level warning [4]\nfirst\n+OK event listener enabled plain\n"),
         "{seen}"
@@ -100,13 +94,21 @@ async fn a_piped_console_runs_lines_and_prints_events() {
     let mut event = Event::new(EventName::General);
     event.push("X-Text", "a b");
     fire!(Arc::clone(switch.bus()), event);
-    seen.clear();
-    while !seen.contains("X-Text: a%20b\n") {
-        let n = stdout.read(&mut buffer).await.unwrap();
-        assert!(n > 0, "{seen}");
-        seen.push_str(text(&buffer[..n]));
-    }
+    let seen = read_until(&mut stdout, "X-Text: a b\n\n").await;
     assert!(seen.starts_with("RECV EVENT\nEvent-Name: GENERAL\n"), "{seen}");
     stdin.write_all(b"/exit\n").await.unwrap();
     assert_eq!(child.wait().await.unwrap().code(), Some(0));
+}
+
+/// Reads until a text has come.
+async fn read_until(stdout: &mut ChildStdout, wanted: &str) -> String {
+    let mut seen = String::new();
+    let mut buffer = [0; 1024];
+    while !seen.contains(wanted) {
+        let read = tokio::time::timeout(support::PATIENCE, stdout.read(&mut buffer)).await;
+        let n = read.unwrap_or_else(|_| panic!("only this came: {seen}")).unwrap();
+        assert!(n > 0, "{seen}");
+        seen.push_str(text(&buffer[..n]));
+    }
+    seen
 }

@@ -182,10 +182,11 @@ impl Console {
                 self.log_filter = text;
                 self.say(&format!("Logfilter {state}\n"), None);
             }
-            Typed::Debug(level) => {
+            Typed::Debug(Some(level)) => {
                 self.settings.debug = level;
                 self.say(&format!("fs_cli debug level set to {level}\n"), None);
             }
+            Typed::Debug(None) => self.say("fs_cli debug level must be 0 - 7\n", None),
             Typed::Unknown(command) => self.say(&format!("Unknown command [{command}]\n"), None),
         }
         Ok(None)
@@ -209,8 +210,7 @@ impl Console {
         match message.content_type().as_ref() {
             "log/data" => self.show_log(message),
             "text/event-plain" => {
-                let text = format!("RECV EVENT\n{}\n", message.text().trim_end_matches('\n'));
-                self.say(&text, None);
+                self.say(&format!("RECV EVENT\n{}\n", readable(message)), None);
             }
             "text/disconnect-notice" => {
                 let lingers =
@@ -235,7 +235,7 @@ impl Console {
         let text = message.text();
         let filtered =
             self.log_filter.as_ref().is_some_and(|wanted| !text.contains(wanted.as_str()));
-        if other_call || filtered {
+        if other_call || filtered || text == "\n" {
             return;
         }
         let level = message.headers.get("Log-Level").and_then(|n| n.parse().ok()).unwrap_or(0);
@@ -269,6 +269,18 @@ impl Console {
     }
 }
 
+/// An event as people read it: values decoded, then its body.
+fn readable(message: &Message) -> String {
+    let (headers, body) = message.plain_event();
+    let mut text: String = headers
+        .iter()
+        .map(|header| format!("{}: {}\n", header.name, header.value.text()))
+        .collect();
+    text.push('\n');
+    text.push_str(&String::from_utf8_lossy(&body));
+    text
+}
+
 /// `%s` switch name, `%h` this host, `%H` the switch's host, `%p` profile, `%o` the profile's
 /// host, `%P` its port, `%%` a percent sign.
 fn prompt(settings: &Settings, names: &Names) -> String {
@@ -285,14 +297,15 @@ fn prompt(settings: &Settings, names: &Names) -> String {
             Some('p') => out.push_str(&settings.profile),
             Some('o') => out.push_str(&settings.host),
             Some('P') => out.push_str(&settings.port.to_string()),
-            Some(other) => out.push(other),
+            Some('%') => out.push('%'),
+            Some(_) => {}
             None => out.push(c),
         }
     }
     format!("{out}> ")
 }
 
-fn local_host() -> String {
+pub(super) fn local_host() -> String {
     let read = std::fs::read_to_string("/proc/sys/kernel/hostname");
     read.map_or_else(|_| String::new(), |name| name.trim().to_owned())
 }

@@ -7,13 +7,14 @@ use std::borrow::Cow;
 use std::io::{BufRead, Write};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc as blocking;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rustyline::completion::Completer;
 use rustyline::error::ReadlineError;
-use rustyline::highlight::Highlighter;
+use rustyline::highlight::{CmdKind, Highlighter};
 use rustyline::hint::Hinter;
 use rustyline::history::FileHistory;
 use rustyline::validate::Validator;
@@ -24,6 +25,7 @@ use rustyline::{
 use tokio::sync::mpsc;
 
 use super::options::Settings;
+use super::style::{Color, paint};
 use super::typed::{Completion, completion_request};
 
 /// Lines remembered, as in the reference.
@@ -114,10 +116,16 @@ fn editor(settings: &Settings, tell: &mpsc::Sender<Input>) -> Option<(LineEditor
         .completion_type(CompletionType::List)
         .build();
     let mut editor = LineEditor::with_config(config).ok()?;
-    editor.set_helper(Some(Assistant { tell: tell.clone(), prompt: String::new() }));
+    let input_color = settings.input_color.filter(|_| settings.color);
+    editor.set_helper(Some(Assistant { tell: tell.clone(), prompt: String::new(), input_color }));
     let pressed = Macro::default();
-    for (n, command) in (1..).zip(&settings.keys) {
-        let key = FunctionKey { command: command.clone(), pressed: Arc::clone(&pressed) };
+    for (n, (command, toggled)) in (1..).zip(settings.keys.iter().zip(&settings.toggled_keys)) {
+        let key = FunctionKey {
+            command: command.clone(),
+            toggled: toggled.clone(),
+            odd: AtomicBool::new(false),
+            pressed: Arc::clone(&pressed),
+        };
         editor.bind_sequence(
             KeyEvent(KeyCode::F(n), Modifiers::NONE),
             EventHandler::Conditional(Box::new(key)),
@@ -170,12 +178,29 @@ fn edit_lines(
 /// A function key ends the line and types its command; what was being typed comes back after.
 struct FunctionKey {
     command: String,
+    /// What it types every second time.
+    toggled: Option<String>,
+    /// The command was typed last, not what it toggles with.
+    odd: AtomicBool,
     pressed: Macro,
+}
+
+impl FunctionKey {
+    fn next(&self) -> &str {
+        match self.toggled.as_ref().filter(|_| self.odd.swap(false, Ordering::Relaxed)) {
+            Some(toggled) => toggled,
+            None => {
+                self.odd.store(true, Ordering::Relaxed);
+                &self.command
+            }
+        }
+    }
 }
 
 impl ConditionalEventHandler for FunctionKey {
     fn handle(&self, _: &Event, _: RepeatCount, _: bool, _: &EventContext<'_>) -> Option<Cmd> {
-        *self.pressed.lock().unwrap_or_else(PoisonError::into_inner) = Some(self.command.clone());
+        let command = self.next().to_owned();
+        *self.pressed.lock().unwrap_or_else(PoisonError::into_inner) = Some(command);
         Some(Cmd::AcceptLine)
     }
 }
@@ -184,6 +209,7 @@ impl ConditionalEventHandler for FunctionKey {
 struct Assistant {
     tell: mpsc::Sender<Input>,
     prompt: String,
+    input_color: Option<Color>,
 }
 
 impl Completer for Assistant {
@@ -219,6 +245,17 @@ impl Highlighter for Assistant {
         _default: bool,
     ) -> Cow<'b, str> {
         if self.prompt.is_empty() { Cow::Borrowed(prompt) } else { Cow::Borrowed(&self.prompt) }
+    }
+
+    fn highlight<'l>(&self, line: &'l str, _pos: usize) -> Cow<'l, str> {
+        match self.input_color {
+            Some(color) => Cow::Owned(paint(line, Some(color))),
+            None => Cow::Borrowed(line),
+        }
+    }
+
+    fn highlight_char(&self, _line: &str, _pos: usize, _kind: CmdKind) -> bool {
+        self.input_color.is_some()
     }
 }
 

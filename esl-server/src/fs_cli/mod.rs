@@ -28,8 +28,6 @@ pub use typed::{Completion, Typed, completion_request};
 /// Further attempts with `--retry`, one second apart.
 const RETRIES: u32 = 120;
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
-/// Verbosity at which retries are mentioned.
-const INFO: u8 = 6;
 /// Set to `false` in the environment: no colours.
 const COLOR_VARIABLE: &str = "FS_CLI_COLOR";
 
@@ -95,7 +93,7 @@ async fn run(settings: Settings) -> ExitCode {
     let client = match connected {
         Ok(client) => client,
         Err(error) => {
-            eprintln!("[ERROR] fs_cli.rs:{} main() Error Connecting [{error}]", line!());
+            say_error(&error);
             if settings.execute.is_none() {
                 print!("{}", Options::usage());
             }
@@ -111,6 +109,11 @@ async fn run(settings: Settings) -> ExitCode {
     }
 }
 
+/// In the reference's words, place included: scripts look for them.
+fn say_error(error: &ClientError) {
+    eprintln!("[ERROR] fs_cli.c:1699 main() Error Connecting [{error}]");
+}
+
 fn interrupted() -> ExitCode {
     println!("Interrupted.");
     ExitCode::from(EXIT_USAGE)
@@ -121,12 +124,11 @@ async fn connect(settings: &Settings, mut retries: u32) -> Result<Client, Client
     loop {
         let Settings { host, port, credentials, connect_timeout, .. } = settings;
         match Client::connect(host, *port, credentials, *connect_timeout).await {
-            Err(_) if retries > 0 => {
+            Err(error) if retries > 0 => {
                 retries -= 1;
-                if settings.debug >= INFO {
-                    eprintln!("[INFO] fs_cli.rs:{} main() Retrying", line!());
-                }
+                say_error(&error);
                 sleep(RETRY_PAUSE).await;
+                eprintln!("[INFO] fs_cli.c:1705 main() Retrying");
             }
             result => return result,
         }

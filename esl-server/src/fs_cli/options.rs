@@ -166,8 +166,12 @@ pub struct Settings {
     pub prompt_color: Option<Color>,
     /// Colour of command output.
     pub output_color: Option<Color>,
+    /// Colour of what is typed.
+    pub input_color: Option<Color>,
     /// What F1 to F12 type.
     pub keys: [String; 12],
+    /// What they type every second time, where that differs.
+    pub toggled_keys: [Option<String>; 12],
 }
 
 /// What F1 to F12 type unless the profile says otherwise.
@@ -238,7 +242,8 @@ impl Settings {
             Some(SHORT_UUID)
         } else {
             let wanted = options.log_uuid || flag("log-uuid");
-            wanted.then(|| key("log-uuid-length").and_then(|n| n.parse().ok()).unwrap_or(LONG_UUID))
+            let length = key("log-uuid-length").and_then(|n| n.parse().ok()).filter(|&n| n > 0);
+            wanted.then(|| length.unwrap_or(LONG_UUID))
         };
         let millis = |option: Option<u64>, name: &str| {
             option
@@ -248,7 +253,7 @@ impl Settings {
         };
         let batch = options.batchmode || flag("batchmode");
         Ok(Self {
-            profile: profile.map_or_else(|| "default".to_owned(), |p| p.name.clone()),
+            profile: profile.map_or_else(super::console::local_host, |p| p.name.clone()),
             host: pick(options.host, "host", "127.0.0.1"),
             port,
             credentials: Credentials {
@@ -272,9 +277,11 @@ impl Settings {
             prompt: key("prompt-string").filter(|text| !text.is_empty()),
             prompt_color: key("prompt-color").and_then(|name| Color::parse(&name)),
             output_color: key("output-text-color").and_then(|name| Color::parse(&name)),
+            input_color: key("input-text-color").and_then(|name| Color::parse(&name)),
             keys: std::array::from_fn(|n| {
                 key(&format!("key_f{}", n + 1)).unwrap_or_else(|| KEYS[n].to_owned())
             }),
+            toggled_keys: std::array::from_fn(|n| key(&format!("key_toggle_f{}", n + 1))),
         })
     }
 }
@@ -315,10 +322,23 @@ mod tests {
 
     #[test]
     fn keys_come_from_the_profile_or_are_the_usual_ones() {
-        let s = settings(&[], "[default]\nkey_F2 = uptime").unwrap();
+        let s = settings(&[], "[default]\nkey_F2 = uptime\nkey_toggle_F2 = status").unwrap();
+        assert_eq!((s.toggled_keys[1].as_deref(), &s.toggled_keys[0]), (Some("status"), &None));
         assert_eq!(
             (s.keys[0].as_str(), s.keys[1].as_str(), s.keys[11].as_str()),
             ("help", "uptime", "version")
+        );
+    }
+
+    #[test]
+    fn timeouts_hold_for_every_section_whichever_names_them() {
+        let file = "[a]\nhost = 1.2.3.4\n[b]\ntimeout = 500\nconnect-timeout = 700";
+        let s = settings(&["a"], file).unwrap();
+        assert_eq!(s.timeout, Some(Duration::from_millis(500)));
+        assert_eq!(s.connect_timeout, Some(Duration::from_millis(700)));
+        assert_eq!(
+            settings(&["-t", "9", "a"], file).unwrap().timeout,
+            Some(Duration::from_millis(9))
         );
     }
 

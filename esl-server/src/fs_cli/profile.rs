@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 const HOME_FILE: &str = ".fs_cli_conf";
 /// Read when the home directory has none.
 const SYSTEM_FILE: &str = "/etc/fs_cli.conf";
+/// Keys that hold for every section, whichever they stand in.
+const GLOBAL: [&str; 2] = ["timeout", "connect-timeout"];
 /// A line starting like this ends the file.
 const END_MARK: &str = "__END__";
 
@@ -58,7 +60,14 @@ pub(super) fn parse(text: &str) -> Vec<Profile> {
 pub(super) fn choose(mut profiles: Vec<Profile>, name: Option<&str>) -> Option<Profile> {
     let find = |wanted: &str| profiles.iter().position(|profile| profile.name == wanted);
     let at = name.and_then(find).or_else(|| find("default")).unwrap_or(0);
-    (at < profiles.len()).then(|| profiles.swap_remove(at))
+    let global: Vec<_> = profiles.iter().flat_map(|profile| &profile.keys).map(owned).collect();
+    let profile = profiles.get_mut(at)?;
+    profile.keys.extend(global.into_iter().filter(|(key, _)| GLOBAL.contains(&key.as_str())));
+    Some(profiles.swap_remove(at))
+}
+
+fn owned((key, value): (&String, &String)) -> (String, String) {
+    (key.clone(), value.clone())
 }
 
 #[cfg(test)]

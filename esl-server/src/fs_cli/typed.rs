@@ -24,8 +24,8 @@ pub enum Typed {
     UuidFilter(Option<String>),
     /// `/logfilter [<text>]`.
     LogFilter(Option<String>),
-    /// `/debug <0-7>`.
-    Debug(u8),
+    /// `/debug <0-7>`; `None` for any other number.
+    Debug(Option<u8>),
     /// A slash command nobody knows.
     Unknown(String),
 }
@@ -56,10 +56,7 @@ impl Typed {
             "exit" | "quit" | "bye" | "..." => Self::Exit,
             "uuid" => Self::UuidFilter(argument.map(str::to_owned)),
             "logfilter" => Self::LogFilter(argument.map(str::to_owned)),
-            "debug" => match argument.and_then(|n| n.parse().ok()).filter(|&n| n < 8) {
-                Some(level) => Self::Debug(level),
-                None => Self::Unknown(command.to_owned()),
-            },
+            "debug" => Self::Debug(argument.and_then(|n| n.parse().ok()).filter(|&n| n < 8)),
             _ if ["event", "noevents", "nixevent", "log", "nolog", "filter"]
                 .iter()
                 .any(|known| word.starts_with(known)) =>
@@ -125,7 +122,9 @@ mod tests {
         assert_eq!(Typed::parse("/nolog"), Typed::Raw("nolog".into()));
         assert_eq!(Typed::parse("/uuid"), Typed::UuidFilter(None));
         assert_eq!(Typed::parse("/logfilter sofia x"), Typed::LogFilter(Some("sofia x".into())));
-        assert_eq!(Typed::parse("/debug 9"), Typed::Unknown("debug 9".into()));
+        assert_eq!(Typed::parse("/debug 9"), Typed::Debug(None));
+        assert_eq!(Typed::parse("/debug 3"), Typed::Debug(Some(3)));
+        assert_eq!(Typed::parse("/nonsense x"), Typed::Unknown("nonsense x".into()));
         for exit in ["...", "/exit", "/quit", "/bye", "/..."] {
             assert_eq!(Typed::parse(exit), Typed::Exit);
         }
