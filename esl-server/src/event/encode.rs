@@ -27,29 +27,50 @@ const HEX_LOWER: &[u8; 16] = b"0123456789abcdef";
 
 /// Appends `text` in the URL encoding of plain and XML events.
 ///
-/// A `%` already followed by two upper-case hex digits is passed through: the reference never
-/// encodes twice, and clients compare.
+/// What already is the encoding of a character, with upper-case digits, is passed through: the
+/// reference never encodes twice, and clients compare. It passes `%E9` too, though that is half a
+/// character, and ends clients that decode it; here such a `%` is encoded.
 pub(super) fn url(out: &mut Vec<u8>, text: &[u8]) {
     let mut rest = text;
     while let Some(at) = rest.iter().position(|&b| !LITERAL[b as usize]) {
         let (plain, tail) = rest.split_at(at);
         out.extend_from_slice(plain);
-        match tail {
-            [b'%', a, b, ..] if is_upper_hex(*a) && is_upper_hex(*b) => out.push(b'%'),
-            [byte, ..] => out.extend_from_slice(&[
+        let encoded = encoded_character(tail);
+        let (done, tail) = tail.split_at(encoded.max(1));
+        match done {
+            [byte] => out.extend_from_slice(&[
                 b'%',
                 HEX_UPPER[usize::from(byte >> 4)],
                 HEX_UPPER[usize::from(byte & 15)],
             ]),
-            [] => {}
+            character => out.extend_from_slice(character),
         }
-        rest = tail.get(1..).unwrap_or_default();
+        rest = tail;
     }
     out.extend_from_slice(rest);
 }
 
-const fn is_upper_hex(b: u8) -> bool {
-    b.is_ascii_digit() || matches!(b, b'A'..=b'F')
+/// How many bytes of `text`, which is not empty, are the encoding of its first character; 0 when
+/// they are none.
+fn encoded_character(text: &[u8]) -> usize {
+    let mut bytes = [0; 4];
+    for (at, escape) in text.chunks(3).take(4).enumerate() {
+        let [b'%', high, low] = *escape else { return 0 };
+        let (Some(high), Some(low)) = (upper_hex(high), upper_hex(low)) else { return 0 };
+        bytes[at] = high << 4 | low;
+        if std::str::from_utf8(&bytes[..=at]).is_ok() {
+            return 3 * (at + 1);
+        }
+    }
+    0
+}
+
+const fn upper_hex(b: u8) -> Option<u8> {
+    match b {
+        b'0'..=b'9' => Some(b - b'0'),
+        b'A'..=b'F' => Some(b - b'A' + 10),
+        _ => None,
+    }
 }
 
 /// Undoes the URL encoding of events: `%XX` in either case becomes the byte, anything else stays.
@@ -183,6 +204,11 @@ mod tests {
             ("a%41b", "a%41b"),
             ("a%e9b", "a%25e9b"),
             ("%4", "%254"),
+            ("%C3%A9%20", "%C3%A9%20"),
+            ("%E9", "%25E9"),
+            ("%C3é", "%25C3%C3%A9"),
+            ("%E9%C3%A9%", "%25E9%C3%A9%25"),
+            ("%F0%9F%98%80x", "%F0%9F%98%80x"),
             ("", ""),
             ("!$'()*,-./_~", "!$'()*,-./_~"),
             ("\"#&<>?[\\]^`{|}\x7f", "%22%23%26%3C%3E%3F%5B%5C%5D%5E%60%7B%7C%7D%7F"),
