@@ -1,10 +1,14 @@
 //! The control handle of one leg.
 
+mod exchange;
+
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::mpsc::Sender;
+
+pub use exchange::{Speech, Voice};
 
 use crate::codec::Codec;
 use crate::conceal::Concealer;

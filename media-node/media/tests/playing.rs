@@ -236,6 +236,48 @@ fn a_third_leg_listens_live_and_whispers_to_one_side() {
 }
 
 #[test]
+fn somebody_outside_hears_a_leg_and_speaks_to_it() {
+    let mut world = World::new();
+    let mut call = world.call(1, Codec::PCMU);
+    let (voice, mut speech) = call.leg.exchange().unwrap();
+    let loud = 32_124; // 0x80 in G.711
+    let mut frame = [0; 160];
+    let mut heard = Vec::new();
+    for _ in 0..10 {
+        call.phone.speak(&[0x80; 160]);
+        speech.say(&[1000; 160]);
+        world.sim.run_ms(20);
+        while speech.take(&mut frame) {
+            heard.push(frame[80]);
+        }
+    }
+    assert!(heard.len() >= 8 && heard.iter().filter(|&&s| s == loud).count() >= 6, "{heard:?}");
+    let spoken = call.phone.heard();
+    assert!(spoken.iter().filter(|p| p.payload[80] == 0xce).count() >= 6, "{spoken:?}");
+    call.leg.end_exchange(&voice).unwrap();
+    world.sim.run_ms(40);
+    call.phone.heard();
+    speech.say(&[1000; 160]);
+    world.sim.run_ms(60);
+    assert!(call.phone.heard().is_empty(), "silent again");
+    assert!(!speech.take(&mut frame));
+}
+
+#[test]
+fn who_does_not_take_what_a_leg_says_misses_the_oldest() {
+    let mut world = World::new();
+    let mut call = world.call(1, Codec::L16_8K);
+    let (_voice, mut speech) = call.leg.exchange().unwrap();
+    for n in 0..100_i16 {
+        call.phone.speak(&n.to_be_bytes().repeat(160));
+        world.sim.run_ms(20);
+    }
+    let mut frame = [0; 160];
+    assert!(speech.take(&mut frame));
+    assert!(frame[159] > 85, "{}", frame[159]);
+}
+
+#[test]
 fn a_null_leg_plays_in_real_time() {
     let mut world = World::new();
     let (leg, mut events) = world.engine.open_null().unwrap();
