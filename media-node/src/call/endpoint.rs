@@ -151,6 +151,8 @@ pub enum Indication {
     },
     /// `talk` or `hold`: the phone is to act as if its user had pressed a key (NOTIFY).
     PhoneEvent(String),
+    /// A request a program asks for (`sendevent NOTIFY`, `SEND_MESSAGE`, `SEND_INFO`).
+    Request(DialogRequest),
     /// Digits to send towards the far end.
     Digits(Vec<Digit>),
     /// Media directly between the far ends (`bypass_media`): the SDP to offer instead of our own.
@@ -161,6 +163,28 @@ pub enum Indication {
     LocalMedia,
     /// A new offer, of these codecs or those of the last one.
     Renegotiate(Option<String>),
+}
+
+/// A request within a call's dialog.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DialogRequest {
+    /// Its method.
+    pub method: DialogMethod,
+    /// Headers besides those every request has.
+    pub headers: Vec<(&'static str, String)>,
+    /// MIME type and text.
+    pub body: Option<(String, String)>,
+}
+
+/// What a [`DialogRequest`] may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DialogMethod {
+    /// INFO.
+    Info,
+    /// MESSAGE.
+    Message,
+    /// NOTIFY.
+    Notify,
 }
 
 /// A digit with its length.

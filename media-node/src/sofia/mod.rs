@@ -9,6 +9,7 @@ pub mod auth;
 pub mod capture;
 pub mod cause;
 pub mod domains;
+mod event_requests;
 mod external;
 pub mod gateway;
 mod gateway_task;

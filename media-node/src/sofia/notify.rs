@@ -1,4 +1,4 @@
-//! NOTIFY, MESSAGE and OPTIONS to phones: message counts, check-sync, whatever programs ask for by event, keep-alives.
+//! NOTIFY, MESSAGE and OPTIONS to phones: message counts, check-sync, texts, keep-alives.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,55 +30,10 @@ pub fn start(sofia: &Arc<Sofia>) {
             let Some(sofia) = sofia.upgrade() else { return };
             match event.name() {
                 EventName::MessageWaiting => super::presence::message_waiting(&sofia, &event),
-                EventName::Notify => by_event(&sofia, &event, Method::Notify),
-                EventName::SendMessage => by_event(&sofia, &event, Method::Message),
-                EventName::SendInfo => by_event(&sofia, &event, Method::Info),
-                _ => {}
+                _ => super::event_requests::obey(&sofia, &event),
             }
         }
     });
-}
-
-fn text(event: &Event, name: &str) -> Option<String> {
-    event.get(name).map(std::borrow::Cow::into_owned).filter(|value| !value.is_empty())
-}
-
-/// `sendevent NOTIFY|SEND_MESSAGE|SEND_INFO`: to a registered user, or to `to-uri`.
-fn by_event(sofia: &Sofia, event: &Event, method: Method) {
-    let Some(profile) = text(event, "profile").and_then(|name| sofia.find(&name)) else {
-        tracing::error!("{} without a known profile", event.name().as_str());
-        return;
-    };
-    let kind =
-        text(event, "content-type").unwrap_or_else(|| "application/simple-message-summary".into());
-    let body = event.body().filter(|b| !b.is_empty()).map(|bytes| Body::new(kind, bytes.clone()));
-    let mut headers = Headers::new();
-    if method == Method::Notify {
-        headers.push(
-            Name::Event,
-            text(event, "event-string").unwrap_or_else(|| "message-summary".into()),
-        );
-        headers.push(Name::SubscriptionState, "terminated;reason=noresource");
-    }
-    for line in text(event, "extra-headers").unwrap_or_default().lines() {
-        if let Some((name, value)) = line.split_once(':') {
-            headers.push_text(name, value);
-        }
-    }
-    if let Some(uri) = text(event, "to-uri") {
-        let from = text(event, "from-uri").unwrap_or_else(|| profile.url());
-        send(&profile, request_to(&profile, &method, &uri, &uri, Some(&from), headers, body));
-        return;
-    }
-    let (user, host) =
-        (text(event, "user").unwrap_or_default(), text(event, "host").unwrap_or_default());
-    let bindings: Vec<Binding> = {
-        let table = profile.bindings.lock();
-        table.find(&user, &host, crate::clock::now_secs()).cloned().collect()
-    };
-    for binding in bindings {
-        to_binding(&profile, &binding, &method, headers.clone(), body.clone());
-    }
 }
 
 /// Sends a request to a registered phone.
@@ -130,7 +85,7 @@ fn request_to_binding(
 }
 
 /// A request to a contact as stored (`fs_path` names the way to it).
-fn request_to(
+pub(super) fn request_to(
     profile: &Profile,
     method: &Method,
     target: &str,
@@ -162,7 +117,8 @@ fn request_to(
     Some(spec)
 }
 
-fn send(profile: &Arc<Profile>, spec: Option<OutOfDialog>) {
+/// Sends a request; nobody waits for its answer.
+pub(super) fn send(profile: &Arc<Profile>, spec: Option<OutOfDialog>) {
     let Some(spec) = spec else {
         tracing::warn!("A request was asked for that cannot be addressed");
         return;

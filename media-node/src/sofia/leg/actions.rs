@@ -9,6 +9,7 @@ use sip::stack::{Body, DialogEvent};
 use super::super::cause::{cause_of, reason_header, status_of};
 use super::super::variables;
 use super::{Progress, Refusal, Side, SofiaLeg};
+use crate::call::endpoint::{DialogMethod, DialogRequest};
 use crate::call::{Cause, Channel, Digit, Direction};
 use crate::text;
 
@@ -215,24 +216,34 @@ impl SofiaLeg {
     }
 
     /// Presses a key of the phone: `talk` or `hold`.
-    pub(super) fn phone_event(&self, event: &str) -> Result<(), Cause> {
-        let Some(dialog) = &self.dialog else { return Err(Cause::NONE) };
+    pub(super) fn phone_event(&self, event: String) -> Result<(), Cause> {
         if event.is_empty() || !event.chars().all(|c| c.is_ascii_alphanumeric() || c == '-') {
             return Err(Cause::NONE);
         }
-        let mut headers = Headers::new();
-        headers.push(Name::Contact, self.contact_in_dialog());
-        headers.push_text("Event", event);
-        headers.push_text("Subscription-State", "active");
-        tokio::spawn(dialog.request(Method::Notify, headers, None));
-        Ok(())
+        let headers = vec![("Event", event), ("Subscription-State", "active".to_owned())];
+        self.send_request(DialogRequest { method: DialogMethod::Notify, headers, body: None })
     }
 
     pub(super) fn send_info(&self, content_type: &str, body: String) -> Result<(), Cause> {
+        let body = Some((content_type.to_owned(), body));
+        self.send_request(DialogRequest { method: DialogMethod::Info, headers: Vec::new(), body })
+    }
+
+    /// Sends a request within the dialog; nobody waits for its answer.
+    pub(super) fn send_request(&self, request: DialogRequest) -> Result<(), Cause> {
         let Some(dialog) = &self.dialog else { return Err(Cause::NONE) };
         let mut headers = Headers::new();
         headers.push(Name::Contact, self.contact_in_dialog());
-        tokio::spawn(dialog.request(Method::Info, headers, Some(Body::new(content_type, body))));
+        for (name, value) in request.headers {
+            headers.push_text(name, value);
+        }
+        let method = match request.method {
+            DialogMethod::Info => Method::Info,
+            DialogMethod::Message => Method::Message,
+            DialogMethod::Notify => Method::Notify,
+        };
+        let body = request.body.map(|(kind, text)| Body::new(kind, text));
+        tokio::spawn(dialog.request(method, headers, body));
         Ok(())
     }
 
@@ -274,7 +285,6 @@ fn referral_status(body: &[u8]) -> Option<(u16, String)> {
     Some((status, line.to_owned()))
 }
 
-/// The status that refuses an inbound call: the other leg's, unless told to ignore it.
 /// Digits as events or tones in the media.
 fn press(channel: &Channel, digits: &[Digit]) -> Result<(), Cause> {
     let media = channel.media().ok_or(Cause::NONE)?;
@@ -284,6 +294,7 @@ fn press(channel: &Channel, digits: &[Digit]) -> Result<(), Cause> {
     media.send_dtmf(steps.collect()).map_err(|_| Cause::NONE)
 }
 
+/// The status that refuses an inbound call: the other leg's, unless told to ignore it.
 fn refusal_status(channel: &Channel, cause: Cause) -> u16 {
     let from_peer = channel
         .var("last_bridge_proto_specific_hangup_cause")

@@ -239,7 +239,8 @@ impl EndpointLeg for SofiaLeg {
                     }
                 }
                 Indication::Info { content_type, body } => self.send_info(&content_type, body),
-                Indication::PhoneEvent(event) => self.phone_event(&event),
+                Indication::PhoneEvent(event) => self.phone_event(event),
+                Indication::Request(request) => self.send_request(request),
                 Indication::Digits(digits) => self.send_digits(channel, &digits),
                 Indication::RemoteSdp(sdp) => {
                     channel.set_var("rtp_local_sdp_str", sdp.as_str());
