@@ -64,7 +64,7 @@ pub async fn run(context: Context) -> Result<(), Fatal> {
     if switch.modules().is_loaded("mod_sofia") {
         sofia.start_all().await;
     }
-    let event_socket = listen(&switch).await?;
+    let event_socket = EventSocket::open(&switch).await?;
     crate::heartbeat::start(&switch);
     let Context { ready, mut signals, log, identity, options, .. } = context;
     identity.take().map_err(|error| Fatal::new(error.to_string()))?;
@@ -103,23 +103,62 @@ pub(crate) fn core_info(core_uuid: &str, conf: &config::Config, globals: &Global
     }
 }
 
-/// Opens the Event Socket. A port in use is tried again for ever, unless `stop-on-bind-error` says otherwise.
-async fn listen(switch: &Arc<Switch>) -> Result<ServerHandle, Fatal> {
-    let conf = switch.config.load().event_socket.clone();
-    let ip = conf.listen_ip.parse().map_err(|_| {
-        Fatal::new(format!("event_socket.conf: listen-ip is no address: {}", conf.listen_ip))
-    })?;
-    let config = ServerConfig {
-        listen: SocketAddr::new(ip, conf.listen_port),
-        password: conf.password.clone(),
-        acls: conf.apply_inbound_acl.clone(),
-        stop_on_bind_error: conf.stop_on_bind_error,
-        ..ServerConfig::default()
-    };
-    let listener = Listener::bind_patiently(config)
-        .await
-        .map_err(|error| Fatal::new(format!("Event Socket: {error}")))?;
-    Ok(listener.serve(Arc::new(EslFace(Arc::clone(switch)))))
+/// The Event Socket, or the attempts to open it.
+enum EventSocket {
+    /// It answers.
+    Open(ServerHandle),
+    /// Its port is taken; it is tried again until it is free. Everything else works meanwhile.
+    Opening(tokio::task::JoinHandle<Option<ServerHandle>>),
+    /// Its port was taken, and `stop-on-bind-error` gave up.
+    GivenUp,
+}
+
+impl EventSocket {
+    async fn open(switch: &Arc<Switch>) -> Result<Self, Fatal> {
+        let conf = switch.config.load().event_socket.clone();
+        let config = ServerConfig {
+            listen: address(&conf.listen_ip, conf.listen_port).await?,
+            password: conf.password.clone(),
+            acls: conf.apply_inbound_acl.clone(),
+            stop_on_bind_error: conf.stop_on_bind_error,
+            ..ServerConfig::default()
+        };
+        let face = Arc::new(EslFace(Arc::clone(switch)));
+        Ok(match Listener::bind(config.clone()).await {
+            Ok(listener) => Self::Open(listener.serve(face)),
+            Err(error) if config.stop_on_bind_error => {
+                tracing::error!("Socket Error! {error}; the Event Socket stays closed");
+                Self::GivenUp
+            }
+            Err(_) => Self::Opening(tokio::spawn(async move {
+                let listener = Listener::bind_patiently(config).await.ok()?;
+                tracing::info!("The Event Socket is open");
+                Some(listener.serve(face))
+            })),
+        })
+    }
+
+    async fn shutdown(self) {
+        match self {
+            Self::Open(handle) => handle.shutdown().await,
+            Self::Opening(task) if task.is_finished() => {
+                if let Ok(Some(handle)) = task.await {
+                    handle.shutdown().await;
+                }
+            }
+            Self::Opening(task) => task.abort(),
+            Self::GivenUp => {}
+        }
+    }
+}
+
+/// Where `listen-ip` says to listen; it may be a name.
+async fn address(ip: &str, port: u16) -> Result<SocketAddr, Fatal> {
+    let found = tokio::net::lookup_host((ip, port)).await;
+    found
+        .ok()
+        .and_then(|mut all| all.next())
+        .ok_or_else(|| Fatal::new(format!("event_socket.conf: listen-ip is no address: {ip}")))
 }
 
 fn fire_info(switch: &Switch, name: EventName, info: &str) {
