@@ -24,7 +24,7 @@ use crate::frame::PacketDecoder;
 use crate::log::{LogLine, LogSubscription};
 use crate::queue::Queue;
 use crate::session::reply::{self, Farewell};
-use crate::session::{ApiCall, Linger, Outcome, Session};
+use crate::session::{ApiCall, Linger, Login, Outcome, Session};
 use crate::switch::{BoxFuture, InlineCall};
 
 /// A client must complete its first command within this time.
@@ -166,7 +166,10 @@ impl Connection {
     async fn turn(&mut self, inline: &mut Option<&mut dyn InlineCall>) -> Result<(), End> {
         while let Some(packet) = self.decoder.next().map_err(|_| End::Notice(Farewell::Goodbye))? {
             self.collect();
-            let outcome = self.session.handle(packet);
+            let outcome = match self.session.handle(packet) {
+                Outcome::LogIn(login) => self.log_in(&login).await,
+                outcome => outcome,
+            };
             self.perform(outcome, inline).await?;
             self.after_command();
             if self.out_size > WRITE_AT {
@@ -194,6 +197,13 @@ impl Connection {
         }
     }
 
+    /// Looks the user up: a slow directory holds up only this connection.
+    async fn log_in(&mut self, login: &Login) -> Outcome {
+        let switch = Arc::clone(self.session.switch());
+        let entry = switch.esl_user(&login.user, &login.domain).await;
+        self.session.log_in_user(login, entry)
+    }
+
     async fn perform(
         &mut self,
         outcome: Outcome,
@@ -201,8 +211,8 @@ impl Connection {
     ) -> Result<(), End> {
         match outcome {
             Outcome::Reply(text) => self.put(text.into()),
-            Outcome::Silent => {}
-            Outcome::Api(call) => self.run_api(call).await?,
+            Outcome::Silent | Outcome::LogIn(_) => {}
+            Outcome::Api(call) => self.run_api(call, inline).await?,
             Outcome::Background(text, job) => {
                 self.put(text.into());
                 tokio::spawn(job.run(Arc::clone(self.session.switch())));
@@ -228,14 +238,27 @@ impl Connection {
 
     /// Runs a command and answers. Earlier replies leave first if it does not finish at once, so
     /// that pipelined quick ones are answered in one write.
-    async fn run_api(&mut self, call: ApiCall) -> Result<(), End> {
+    ///
+    /// A call whose own task this is goes on meanwhile: the command may ask something of it.
+    async fn run_api(
+        &mut self,
+        call: ApiCall,
+        inline: &mut Option<&mut dyn InlineCall>,
+    ) -> Result<(), End> {
         let switch = Arc::clone(self.session.switch());
         let mut running = pin!(call.run(switch.as_ref()));
-        let output = match poll_fn(|cx| Poll::Ready(running.as_mut().poll(cx))).await {
-            Poll::Ready(output) => output,
-            Poll::Pending => {
+        let output = match (poll_fn(|cx| Poll::Ready(running.as_mut().poll(cx))).await, inline) {
+            (Poll::Ready(output), _) => output,
+            (Poll::Pending, None) => {
                 self.flush().await?;
                 running.await
+            }
+            (Poll::Pending, Some(call)) => {
+                self.flush().await?;
+                tokio::select! {
+                    output = running.as_mut() => output,
+                    () = call.idle() => running.await,
+                }
             }
         };
         self.put(reply::api(&output).into());
@@ -243,6 +266,9 @@ impl Connection {
     }
 
     fn put(&mut self, text: Bytes) {
+        if text.is_empty() {
+            return;
+        }
         self.out_size += text.len();
         self.out.push_back(text);
     }

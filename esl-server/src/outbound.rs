@@ -112,10 +112,10 @@ pub async fn run(switch: Arc<dyn Switch>, call: &mut dyn InlineCall, args: &str)
 /// Tries the hosts in order. A call that hangs up meanwhile ends the search.
 async fn connect(args: &SocketArgs, control: &dyn CallControl) -> Option<TcpStream> {
     for target in &args.targets {
-        control.setvar("socket_host", Some(&target.host));
         if let Some(path) = &target.path {
             control.setvar("socket_path", Some(path));
         }
+        control.setvar("socket_host", Some(&target.host));
         let attempt = tokio::select! {
             attempt = connect_one(target) => attempt,
             () = control.hung_up() => return None,
@@ -169,12 +169,13 @@ async fn beside(
     }
 }
 
-/// The connection has ended: the call is its own again.
+/// The connection has ended: the call is its own again. What it runs is broken off first, so that
+/// leaving the park finds the call where it was put.
 fn let_go(control: &dyn CallControl) {
-    control.set_controlled(false);
     if control.getvar("socket_resume").is_some_and(|text| is_true(&text)) {
         control.interrupt();
     }
+    control.set_controlled(false);
 }
 
 #[cfg(test)]

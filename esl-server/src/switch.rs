@@ -27,14 +27,14 @@ pub trait Switch: Send + Sync + 'static {
     /// Runs an API command, and fires its `API` event when it has finished.
     fn api(&self, request: ApiRequest) -> BoxFuture<'_, ApiReply>;
 
-    /// A live call.
+    /// A call that has not hung up.
     fn call(&self, uuid: &str) -> Option<Arc<dyn CallControl>>;
 
     /// Whether an access list (or a comma-separated list of CIDRs) admits an address.
     fn acl_allows(&self, list: &str, ip: IpAddr) -> bool;
 
-    /// A directory user who may log in with `userauth`.
-    fn esl_user(&self, user: &str, domain: &str) -> Option<EslUser>;
+    /// A directory user who may log in with `userauth`. May ask a server elsewhere.
+    fn esl_user<'a>(&'a self, user: &'a str, domain: &'a str) -> BoxFuture<'a, Option<EslUser>>;
 
     /// Queues an event to a live call instead of broadcasting it; gives it back when there is no
     /// such call.
@@ -61,8 +61,6 @@ pub struct ApiRequest {
     pub args: String,
     /// Whether it was typed at a console (`fs_cli`).
     pub console: bool,
-    /// The call whose connection asked, if it is bound to one.
-    pub caller_uuid: Option<String>,
 }
 
 /// The outcome of an API command.
@@ -116,7 +114,7 @@ pub trait CallControl: Send + Sync {
     fn setvar(&self, name: &str, value: Option<&str>);
 
     /// Queues a message on the call's bounded queue. A call that has hung up takes it and does
-    /// nothing.
+    /// nothing with it, even when its task has ended.
     ///
     /// # Errors
     /// The queue is full; the connection that sent the message is closed.
@@ -133,7 +131,7 @@ pub trait CallControl: Send + Sync {
 
     /// Breaks off the application that is running, such as a bridge, so that the dialplan goes on.
     /// Asked for when a connection ends and the variable `socket_resume` is true.
-    fn interrupt(&self) {}
+    fn interrupt(&self);
 }
 
 /// A call's queue takes no more messages.
@@ -211,7 +209,8 @@ impl CallMessage {
     /// `execute-app-arg`, or the body when that is `content-type: text/plain`.
     pub fn app_arg(&self) -> Option<Cow<'_, str>> {
         self.get("execute-app-arg").or_else(|| {
-            let plain = self.get("content-type").is_some_and(|t| t == "text/plain");
+            let plain =
+                self.get("content-type").is_some_and(|t| t.eq_ignore_ascii_case("text/plain"));
             self.body.as_ref().filter(|_| plain).map(|body| String::from_utf8_lossy(body))
         })
     }
@@ -226,13 +225,12 @@ impl CallMessage {
         self.get("Event-UUID-Name")
     }
 
-    /// `loops`: how often to run the application; `None` means without end.
+    /// `loops`: how often to run the application; `None` means without end. What is no number is 0.
     pub fn loops(&self) -> Option<u32> {
         match self.get("loops") {
             None => Some(1),
             Some(text) => match leading_number(&text) {
                 n if n < 0 => None,
-                0 => Some(1),
                 n => Some(u32::try_from(n).unwrap_or(u32::MAX)),
             },
         }
@@ -241,11 +239,6 @@ impl CallMessage {
     /// `event-lock`: no other queued message starts while this one runs.
     pub fn event_lock(&self) -> bool {
         self.flag("event-lock")
-    }
-
-    /// `event-lock-pri`: the same for the priority queue.
-    pub fn event_lock_pri(&self) -> bool {
-        self.flag("event-lock-pri")
     }
 
     /// `async`: queue it even on a synchronous connection.
@@ -368,7 +361,7 @@ mod tests {
 
     #[test]
     fn a_plain_body_is_the_argument_when_no_header_is() {
-        let mut from_body = message(&[("content-type", "text/plain")]);
+        let mut from_body = message(&[("content-type", "Text/Plain")]);
         from_body.body = Some("a=b".into());
         assert_eq!(from_body.app_arg().as_deref(), Some("a=b"));
         from_body.headers.push("execute-app-arg", "c=d");
@@ -380,5 +373,7 @@ mod tests {
         assert_eq!(message(&[]).loops(), Some(1));
         assert_eq!(message(&[("loops", "3")]).loops(), Some(3));
         assert_eq!(message(&[("loops", "-1")]).loops(), None);
+        assert_eq!(message(&[("loops", "0")]).loops(), Some(0));
+        assert_eq!(message(&[("loops", "many")]).loops(), Some(0));
     }
 }

@@ -73,6 +73,12 @@ async fn a_directory_user_is_held_to_what_it_may_do() {
     raw.ask("event plain CHANNEL_CREATE", "-ERR permission denied").await;
     raw.ask("event plain CUSTOM sofia::register", "-ERR permission denied").await;
     raw.ask("log debug", "-ERR permission denied").await;
+    raw.send("api echo a;;echo b\nconsole_execute: true\n\n").await;
+    raw.expect("Content-Type: api/response\nContent-Length: 2\n\nab").await;
+    for several in ["echo a ;;version", "hi;;version", "status;;twice;;version"] {
+        let line = format!("api {several}\nconsole_execute: true");
+        raw.ask(&line, "-ERR permission denied").await;
+    }
     raw.ask("exit", "+OK bye").await;
     raw.expect_goodbye().await;
     let mut wrong = Raw::connect(addr).await;
@@ -152,6 +158,15 @@ async fn api_output_comes_verbatim_and_in_order() {
         .await;
     raw.expect("Content-Type: api/response\nContent-Length: 2\n\nab").await;
     raw.expect("Content-Type: api/response\nContent-Length: 39\n\n\nExpand Alias [hi]->[echo hello]\n\nhello").await;
+    raw.send("api twice\nconsole_execute: true\n\n").await;
+    let (_, body) = raw.message().await;
+    assert_eq!(
+        body,
+        "\nExpand Alias [twice]->[hi;;echo again]\n\n\nExpand Alias [hi]->[echo hello]\n\nhelloagain"
+    );
+    raw.send("api round\nconsole_execute: true\n\n").await;
+    let (_, body) = raw.message().await;
+    assert_eq!(body, "-ERR round Command not found!\n", "an alias of itself ends");
 }
 
 #[tokio::test]
@@ -179,6 +194,10 @@ async fn background_jobs_reply_first_and_report_later() {
     let event = raw.event("BACKGROUND_JOB").await;
     let tail = r#""Job-UUID":"j3","Job-Command-Arg":"echo two spaces","Content-Length":"25","_body":"-ERR  Command not found!\n"}"#;
     assert!(event.ends_with(tail), "{event}");
+    // A job is never console input.
+    raw.send("bgapi echo a;;echo b\nJob-UUID: j4\nconsole_execute: true\n\n").await;
+    raw.block().await;
+    assert!(raw.event("BACKGROUND_JOB").await.ends_with(r#""_body":"a;;echo b"}"#));
 }
 
 #[tokio::test]
@@ -194,6 +213,8 @@ async fn a_job_without_an_id_gets_one() {
         reply,
         format!("Content-Type: command/reply\nReply-Text: +OK Job-UUID: {id}\nJob-UUID: {id}\n\n")
     );
+    raw.send(&format!("bgapi echo hi\nJob-UUID: {}\n\n", "j".repeat(300))).await;
+    assert!(raw.block().await.ends_with(&format!("\nJob-UUID: {}\n\n", "j".repeat(256))));
 }
 
 #[tokio::test]
@@ -311,6 +332,53 @@ async fn filters_choose_among_the_events_asked_for() {
 }
 
 #[tokio::test]
+async fn a_filter_s_value_is_the_rest_of_the_line() {
+    let switch = FakeSwitch::new();
+    let (_server, addr) = serve(&switch).await;
+    let mut raw = Raw::logged_in(addr).await;
+    for (command, reply) in [
+        ("filter  X-Kind two words", "+OK filter added. [X-Kind]=[two words]"),
+        ("filter ADD X-Kind  sweet", "+OK filter added. [X-Kind]=[ sweet]"),
+        ("filter Deleted-By me", "+OK filter added. [Deleted-By]=[me]"),
+        ("filter add", "-ERR invalid syntax"),
+        ("filter Deleted-By ", "+OK filter added. [Deleted-By]=[]"),
+        ("filter DELETE X-Kind  sweet", "+OK filter deleted. [X-Kind][ sweet]"),
+    ] {
+        raw.ask(command, reply).await;
+    }
+    raw.ask("event plain GENERAL", "+OK event listener enabled plain").await;
+    for (kind, by) in [("sweet", "x"), ("none", "me"), ("two words", "x")] {
+        let mut event = Event::new(EventName::General);
+        event.push("X-Kind", kind).push("Deleted-By", by);
+        fire!(switch.bus(), event);
+    }
+    assert!(
+        raw.event("GENERAL").await.contains("X-Kind: two%20words\n"),
+        "the others were taken back"
+    );
+    raw.expect_silence().await;
+}
+
+#[tokio::test]
+async fn what_was_asked_for_before_a_refusal_waits_for_the_next_success() {
+    let switch = FakeSwitch::new();
+    let (_server, addr) = serve(&switch).await;
+    let mut raw = Raw::connect(addr).await;
+    raw.expect("Content-Type: auth/request\n\n").await;
+    raw.send("userauth anna:anna-esl@golden.test\n\n").await;
+    raw.block().await;
+    raw.ask("event plain HEARTBEAT CHANNEL_CREATE", "-ERR permission denied").await;
+    fire!(switch.bus(), Event::new(EventName::Heartbeat));
+    raw.expect_silence().await;
+    raw.ask("event plain CHANNEL_ANSWER", "+OK event listener enabled plain").await;
+    fire!(switch.bus(), Event::new(EventName::Heartbeat));
+    raw.event("HEARTBEAT").await;
+    let mut fresh = Raw::logged_in(addr).await;
+    fresh.ask("nixevent HEARTBEAT", "+OK events nixed").await;
+    fresh.ask("noevents", "+OK no longer listening for events").await;
+}
+
+#[tokio::test]
 async fn log_lines_follow_the_level() {
     let switch = FakeSwitch::new();
     let (_server, addr) = serve(&switch).await;
@@ -321,6 +389,8 @@ async fn log_lines_follow_the_level() {
         ("log 4", "+OK log level 4 [4]"),
         ("log disable", "+OK log level disable [-1]"),
         ("log error", "-ERR invalid log level"),
+        ("logs", "-ERR invalid log level"),
+        ("log debug please", "+OK log level debug [7]"),
         ("log Info", "+OK log level Info [6]"),
     ] {
         raw.ask(command, reply).await;

@@ -141,6 +141,20 @@ async fn an_api_command_is_answered_even_as_the_first_packet() {
 }
 
 #[tokio::test]
+async fn a_job_as_the_first_packet_runs_unanswered() {
+    let (_switch, _call, mut raw, _running) = call("async full").await;
+    raw.send("bgapi echo first\nJob-UUID: j1\n\n").await;
+    raw.api("echo second", "second").await;
+}
+
+#[tokio::test]
+async fn a_command_on_a_synchronous_connection_leaves_its_call_to_go_on() {
+    let (_switch, _call, mut raw, _running) = call("full").await;
+    connect(&mut raw, "static", "full").await;
+    raw.api("when_idle u1", "+OK\n").await;
+}
+
+#[tokio::test]
 async fn a_program_that_leaves_before_connect_does_not_park_the_call() {
     let (_switch, _call, raw, running) = call("async").await;
     drop(raw);

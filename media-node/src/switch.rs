@@ -458,14 +458,15 @@ impl Switch {
 
     // ---- commands ----
 
-    /// Runs an API command for a call or for nobody and fires its API event. `None` if there is no such command.
+    /// Runs an API command for a call or for nobody and fires its API event. `None` if there is no such command; as
+    /// in the reference that is announced too.
     pub async fn run_api(
         self: &Arc<Self>,
         command: &str,
         args: &str,
         channel: Option<Arc<Channel>>,
     ) -> Option<String> {
-        let api = self.api(command)?;
+        let api = self.api(command);
         if api::nesting::too_deep() {
             tracing::error!("{command}: commands run each other without end");
             return Some("-ERR Commands are nested too deep\n".to_owned());
@@ -481,12 +482,17 @@ impl Switch {
         if event.is_none() {
             self.bus.skip();
         }
-        let call = ApiCall { switch: Arc::clone(self), args: args.to_owned(), channel };
-        let output = api::nesting::Nested::new(api.run(call)).await;
+        let output = match api {
+            Some(api) => {
+                let call = ApiCall { switch: Arc::clone(self), args: args.to_owned(), channel };
+                Some(api::nesting::Nested::new(api.run(call)).await)
+            }
+            None => None,
+        };
         if let Some(event) = event {
             self.bus.deliver(event);
         }
-        Some(output)
+        output
     }
 
     /// Does an address pass an access list (or CIDR)?
@@ -547,8 +553,8 @@ impl esl_server::Switch for EslFace {
 
     fn api(&self, request: ApiRequest) -> BoxFuture<'_, ApiReply> {
         Box::pin(async move {
-            let channel = request.caller_uuid.as_deref().and_then(|uuid| self.0.channel(uuid));
-            match self.0.run_api(&request.command, &request.args, channel).await {
+            // On behalf of no call, even where the connection is bound to one (reference behaviour).
+            match self.0.run_api(&request.command, &request.args, None).await {
                 Some(output) => ApiReply::Output(output),
                 None => ApiReply::NotFound,
             }
@@ -556,7 +562,7 @@ impl esl_server::Switch for EslFace {
     }
 
     fn call(&self, uuid: &str) -> Option<Arc<dyn CallControl>> {
-        let channel = self.0.channel(uuid)?;
+        let channel = self.0.channel(uuid).filter(|channel| channel.is_up())?;
         Some(Arc::new(Control(channel)))
     }
 
@@ -564,17 +570,19 @@ impl esl_server::Switch for EslFace {
         self.0.acl_allows(list, ip)
     }
 
-    fn esl_user(&self, user: &str, domain: &str) -> Option<EslUser> {
-        let asked = crate::xml::find_user(&self.0, user, domain, |params| {
-            params.push("action", "event_socket_auth");
-        });
-        let user = crate::host::block_on(asked)?;
-        let param = |name: &str| user.params.get(name).map(str::to_owned);
-        Some(EslUser {
-            password: param("esl-password"),
-            allowed_events: param("esl-allowed-events"),
-            allowed_api: param("esl-allowed-api"),
-            allowed_log: param("esl-allowed-log"),
+    fn esl_user<'a>(&'a self, user: &'a str, domain: &'a str) -> BoxFuture<'a, Option<EslUser>> {
+        Box::pin(async move {
+            let found = crate::xml::find_user(&self.0, user, domain, |params| {
+                params.push("action", "event_socket_auth");
+            });
+            let user = found.await?;
+            let param = |name: &str| user.params.get(name).map(str::to_owned);
+            Some(EslUser {
+                password: param("esl-password"),
+                allowed_events: param("esl-allowed-events"),
+                allowed_api: param("esl-allowed-api"),
+                allowed_log: param("esl-allowed-log"),
+            })
         })
     }
 
@@ -583,7 +591,7 @@ impl esl_server::Switch for EslFace {
     }
 
     fn queue_event_to_call(&self, uuid: &str, event: Event) -> Result<(), Event> {
-        match self.0.channel(uuid) {
+        match self.0.channel(uuid).filter(|channel| channel.is_up()) {
             Some(channel) => {
                 channel.queue_event(event);
                 Ok(())

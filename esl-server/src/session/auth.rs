@@ -1,6 +1,7 @@
 //! Logging in, and what a user may then do.
 
 use std::collections::HashSet;
+use std::fmt;
 
 use crate::event::EventName;
 use crate::switch::{EslUser, is_true};
@@ -17,32 +18,35 @@ pub(crate) fn same_secret(a: &str, b: &str) -> bool {
 }
 
 /// The credentials of a `userauth`.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Login<'a> {
-    pub(crate) user: &'a str,
-    pub(crate) domain: &'a str,
-    pub(crate) password: &'a str,
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Login {
+    pub(crate) user: String,
+    pub(crate) domain: String,
+    pub(crate) password: String,
 }
 
-impl<'a> Login<'a> {
+impl fmt::Debug for Login {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { user, domain, .. } = self;
+        f.debug_struct("Login").field("user", user).field("domain", domain).finish_non_exhaustive()
+    }
+}
+
+impl Login {
     /// Reads `user@domain:pass` or `user:pass@domain`; `None` when user or domain is missing.
-    pub(crate) fn parse(text: &'a str) -> Option<Self> {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         let (user, domain) = text.split_once('@')?;
-        let login = match user.split_once(':') {
-            Some((user, password)) => Self { user, domain, password },
-            None => {
-                let (domain, password) = domain.split_once(':').unwrap_or((domain, ""));
-                Self { user, domain, password }
-            }
-        };
-        (!login.user.is_empty() && !login.domain.is_empty()).then_some(login)
+        let (domain, behind) = domain.split_once(':').unwrap_or((domain, ""));
+        let (user, password) = user.split_once(':').unwrap_or((user, behind));
+        let login = Self { user: user.into(), domain: domain.into(), password: password.into() };
+        (!user.is_empty() && !domain.is_empty()).then_some(login)
     }
 
     /// Whether a directory entry admits this login.
     pub(crate) fn is_valid(&self, entry: &EslUser) -> bool {
         match entry.password.as_deref() {
             Some(password) if !password.is_empty() && !self.password.is_empty() => {
-                same_secret(password, self.password)
+                same_secret(password, &self.password)
             }
             _ => false,
         }
@@ -84,6 +88,11 @@ impl Permissions {
 
     pub(crate) fn subclass(&self, subclass: &str) -> bool {
         self.events.as_ref().is_none_or(|allowed| allowed.subclasses.contains(subclass))
+    }
+
+    /// Whether there is any API command that may not run.
+    pub(crate) const fn restrict_api(&self) -> bool {
+        self.api.is_some()
     }
 
     /// Whether an API line may run; for a wrapper, also what it wraps.
@@ -148,8 +157,13 @@ mod tests {
     fn a_login_may_put_the_password_on_either_side() {
         for text in ["anna@golden.test:p:w", "anna:p:w@golden.test"] {
             let login = Login::parse(text).unwrap();
-            assert_eq!((login.user, login.domain, login.password), ("anna", "golden.test", "p:w"));
+            assert_eq!(
+                (&*login.user, &*login.domain, &*login.password),
+                ("anna", "golden.test", "p:w")
+            );
         }
+        let login = Login::parse("anna:in front@golden.test:behind").unwrap();
+        assert_eq!((&*login.domain, &*login.password), ("golden.test", "in front"));
         for bad in ["anna", "anna:x", "@golden.test:x", "anna@:x", ""] {
             assert!(Login::parse(bad).is_none(), "{bad}");
         }

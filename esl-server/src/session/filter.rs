@@ -30,7 +30,11 @@ enum Test {
 }
 
 impl Filters {
+    /// Adds a filter; an empty value takes away those on that header instead.
     pub(crate) fn add(&mut self, header: &str, value: &str) {
+        if value.is_empty() {
+            return self.delete(header, None);
+        }
         self.0.push(Filter {
             header: header.to_owned(),
             value: value.to_owned(),
@@ -98,10 +102,10 @@ impl Test {
 /// Bounds the steps of one match, so that a client's pattern cannot hold up its connection's thread.
 const STEP_LIMIT: &str = "(*LIMIT_MATCH=100000)";
 
-/// Compiles what follows the first slash: `re/`, `re/i`, `re/s`. One that does not compile never
-/// matches.
+/// Compiles what follows the first slash: `re/`, `re/i`, `re/s`. One without its second slash, or
+/// that does not compile, never matches.
 fn pattern_of(text: &str) -> Option<Regex> {
-    let (pattern, flags) = text.rsplit_once('/').unwrap_or((text, ""));
+    let (pattern, flags) = text.rsplit_once('/')?;
     RegexBuilder::new()
         .caseless(flags.contains('i'))
         .dotall(flags.contains('s'))
@@ -147,6 +151,7 @@ mod tests {
         assert!(!passes(&[("A", "/^P/")], &[("A", "pear")]));
         assert!(passes(&[("A", "/^P/i")], &[("A", "pear")]));
         assert!(!passes(&[("A", "/(/")], &[("A", "(")]));
+        assert!(!passes(&[("A", "/pear")], &[("A", "pear")]), "no second slash");
         let hopeless = "a".repeat(40);
         assert!(
             !passes(&[("A", "/^(a+)+$b/")], &[("A", &hopeless)]),

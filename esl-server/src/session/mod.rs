@@ -14,14 +14,15 @@ mod tests;
 use std::sync::Arc;
 
 pub(crate) use api::{ApiCall, Job};
-use auth::{Login, Permissions, same_secret};
+pub(crate) use auth::Login;
+use auth::{Permissions, same_secret};
 use filter::Filters;
 
 use crate::bus::Subscription;
 use crate::event::{Event, EventName, Format};
 use crate::frame::Packet;
 use crate::log::LogSubscription;
-use crate::switch::{CallControl, CallMessage, Switch, is_true, leading_number};
+use crate::switch::{CallControl, CallMessage, EslUser, Switch, is_true, leading_number};
 
 /// Events, and log lines, held for one connection until its client reads them.
 pub(crate) const QUEUE_CAPACITY: usize = 100_000;
@@ -90,6 +91,8 @@ pub(crate) enum Outcome {
     Background(Vec<u8>, Job),
     /// Runs a message in the call's own task, then answers `+OK` unless told not to.
     Execute { message: CallMessage, silent: bool },
+    /// Looks a user up, then hands what was found to [`Session::log_in_user`].
+    LogIn(Login),
     /// Writes a reply, then the notice, and closes.
     Bye(Vec<u8>),
 }
@@ -239,7 +242,7 @@ impl Session {
             return self.bgapi(after("bgapi "), &packet);
         }
         if is("log") {
-            return self.log(line).into();
+            return self.log(after("log")).into();
         }
         if is("linger") {
             return self.set_linger(line).into();
@@ -271,16 +274,17 @@ impl Session {
             return "+OK accepted".into();
         }
         if let Some(credentials) = strip_prefix_ignore_case(line, "userauth ") {
-            return self.user_log_in(credentials);
+            return match Login::parse(credentials) {
+                Some(login) => Outcome::LogIn(login),
+                None => Outcome::Bye(reply::command(reply::INVALID)),
+            };
         }
         reply::UNKNOWN.into()
     }
 
-    fn user_log_in(&mut self, credentials: &str) -> Outcome {
-        let entry = Login::parse(credentials).and_then(|login| {
-            self.switch.esl_user(login.user, login.domain).filter(|entry| login.is_valid(entry))
-        });
-        let Some(entry) = entry else {
+    /// Admits a user as far as the directory says, or nobody.
+    pub(crate) fn log_in_user(&mut self, login: &Login, entry: Option<EslUser>) -> Outcome {
+        let Some(entry) = entry.filter(|entry| login.is_valid(entry)) else {
             return Outcome::Bye(reply::command(reply::INVALID));
         };
         self.permissions = Permissions::of(&entry);
@@ -331,11 +335,10 @@ impl Session {
         let Some(call) = self.call.clone() else {
             return "-ERR not controlling a session.";
         };
-        let Some(word) =
-            line.split_once(' ').map(|(_, word)| word.trim()).filter(|word| !word.is_empty())
-        else {
+        let word = line.get("divert_events".len()..).unwrap_or_default().trim();
+        if word.is_empty() {
             return "-ERR missing value.";
-        };
+        }
         self.diverting = word.eq_ignore_ascii_case("on");
         let sink = self.diverting.then(|| self.events().sink());
         call.divert_events(sink);
@@ -400,29 +403,31 @@ impl Session {
         format!("+OK {id}")
     }
 
-    fn api(&mut self, line: &str, packet: &Packet) -> Outcome {
-        if !self.permissions.api(line) {
-            return reply::DENIED.into();
-        }
-        Outcome::Api(self.api_call(line, packet))
+    fn api(&self, line: &str, packet: &Packet) -> Outcome {
+        let console = packet.headers.get("console_execute").is_some_and(|text| is_true(&text));
+        let call = ApiCall::parse(line, console);
+        if self.allows(&call) { Outcome::Api(call) } else { reply::DENIED.into() }
     }
 
-    fn bgapi(&mut self, line: &str, packet: &Packet) -> Outcome {
-        if !self.permissions.api(line) {
+    fn bgapi(&self, line: &str, packet: &Packet) -> Outcome {
+        let call = ApiCall::parse(line, false);
+        if !self.allows(&call) {
             return reply::DENIED.into();
         }
         let uuid = match packet.headers.get("Job-UUID") {
-            Some(id) if id.len() <= MAX_JOB_ID => id.into_owned(),
-            _ => uuid::Uuid::new_v4().to_string(),
+            Some(id) => cut(&id, MAX_JOB_ID).to_owned(),
+            None => uuid::Uuid::new_v4().to_string(),
         };
-        let call = self.api_call(line, packet);
         let text = reply::command_with(&format!("+OK Job-UUID: {uuid}"), &[("Job-UUID", &uuid)]);
-        Outcome::Background(text, Job { uuid, call })
+        let owner = self.call.as_ref().map(|call| call.uuid().to_owned());
+        Outcome::Background(text, Job { uuid, call, owner })
     }
 
-    fn api_call(&self, line: &str, packet: &Packet) -> ApiCall {
-        let console = packet.headers.get("console_execute").is_some_and(|text| is_true(&text));
-        ApiCall::parse(line, console, self.call.as_ref().map(|call| call.uuid().to_owned()))
+    /// Every command of console input must be allowed. The reference asks only about the first, and
+    /// runs the others.
+    fn allows(&self, call: &ApiCall) -> bool {
+        !self.permissions.restrict_api()
+            || call.lines(self.switch.as_ref()).iter().all(|line| self.permissions.api(line))
     }
 
     fn set_linger(&mut self, line: &str) -> String {
@@ -473,6 +478,7 @@ impl Session {
 fn unanswered(outcome: Outcome) -> Outcome {
     match outcome {
         Outcome::Reply(_) => Outcome::Silent,
+        Outcome::Background(_, job) => Outcome::Background(Vec::new(), job),
         Outcome::Execute { message, .. } => Outcome::Execute { message, silent: true },
         Outcome::Bye(_) => Outcome::Bye(Vec::new()),
         other => other,
@@ -490,6 +496,11 @@ fn own_module_command(line: &str) -> Option<&'static str> {
     } else {
         line.contains("reload").then_some("bgapi reload mod_event_socket")
     }
+}
+
+/// The first `most` bytes of a text, fewer where that would split a character.
+fn cut(text: &str, most: usize) -> &str {
+    text.get(..text.floor_char_boundary(most)).unwrap_or_default()
 }
 
 fn has_prefix(line: &str, prefix: &str) -> bool {

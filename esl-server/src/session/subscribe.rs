@@ -1,7 +1,7 @@
 //! `event`, `nixevent`, `noevents`, `myevents`, `filter`: what a connection wants to hear.
 
 use super::reply;
-use super::{Restriction, Session, strip_prefix_ignore_case};
+use super::{Restriction, Session};
 use crate::event::{Event, EventName, Format};
 use crate::log::Level;
 use crate::switch::leading_number;
@@ -93,7 +93,11 @@ impl Session {
                 }
             }
         }
-        if known == 0 { reply::NO_KEYWORDS.into() } else { "+OK events nixed".into() }
+        if known == 0 {
+            return reply::NO_KEYWORDS.into();
+        }
+        self.listening = true;
+        "+OK events nixed".into()
     }
 
     /// Turns `ALL` into every single type; subclasses are then only those asked for by name.
@@ -159,36 +163,28 @@ impl Session {
         "+OK Events Enabled"
     }
 
-    /// `filter [add|delete] <header> [<value>]`.
+    /// `filter [add|delete] <header> [<value>]`: single spaces separate, the value is the rest of
+    /// the line.
     pub(super) fn filter(&mut self, rest: &str) -> String {
         let rest = rest.trim_start_matches(' ');
-        if let Some(what) = strip_prefix_ignore_case(rest, "delete") {
-            return self.filter_delete(what);
-        }
-        let (explicit, rest) = match strip_prefix_ignore_case(rest, "add ") {
-            Some(rest) => (true, rest.trim_start_matches(' ')),
-            None => (false, rest),
+        let Some((first, more)) = rest.split_once(' ') else {
+            return "-ERR invalid syntax".into();
         };
-        match rest.split_once(' ').map(|(header, value)| (header, value.trim_start_matches(' '))) {
-            Some((header, value)) if !value.is_empty() => {
-                self.filters.add(header, value);
-                format!("+OK filter added. [{header}]=[{value}]")
-            }
-            _ if explicit => format!("+OK filter added. [{}]=[(null)]", rest.trim_end()),
-            _ => "-ERR invalid syntax".into(),
+        if first.eq_ignore_ascii_case("delete") {
+            return self.filter_delete(more);
         }
+        let (header, value) = match first.eq_ignore_ascii_case("add") {
+            true => more.split_once(' ').map_or((more, None), |(h, v)| (h, Some(v))),
+            false => (first, Some(more)),
+        };
+        if let Some(value) = value {
+            self.filters.add(header, value);
+        }
+        format!("+OK filter added. [{header}]=[{}]", value.unwrap_or("(null)"))
     }
 
     fn filter_delete(&mut self, what: &str) -> String {
-        let Some(what) = what
-            .strip_prefix(' ')
-            .map(|what| what.trim_start_matches(' '))
-            .filter(|w| !w.is_empty())
-        else {
-            return "-ERR invalid syntax".into();
-        };
         let (header, value) = what.split_once(' ').unwrap_or((what, ""));
-        let value = value.trim_start_matches(' ');
         if header.eq_ignore_ascii_case("all") {
             self.filters.clear();
         } else {
@@ -197,12 +193,12 @@ impl Session {
         format!("+OK filter deleted. [{header}][{value}]")
     }
 
-    /// `log [<level>]`.
-    pub(super) fn log(&mut self, line: &str) -> String {
+    /// `log [<level>]`; `rest` follows the verb.
+    pub(super) fn log(&mut self, rest: &str) -> String {
         if !self.permissions.log() {
             return reply::DENIED.into();
         }
-        let word = line.split_once(' ').map_or("", |(_, word)| word).trim();
+        let word = rest.trim_start_matches(' ').split(' ').next().unwrap_or_default();
         let Some((number, level)) = log_level(word) else {
             return "-ERR invalid log level".into();
         };
@@ -222,16 +218,16 @@ impl Session {
 
     /// Whether an event from the queue goes to the client.
     pub(crate) fn admits(&self, event: &Event, diverted: bool) -> bool {
-        if diverted {
-            return self.listening;
-        }
-        self.restriction.admits(event) && !self.is_own_destroy(event) && self.filters.admit(event)
+        self.listening
+            && (diverted
+                || self.restriction.admits(event)
+                    && !self.is_own_destroy(event)
+                    && self.filters.admit(event))
     }
 
-    /// In the reference a call's own connection keeps the call alive, so it never hears of its end.
+    /// In the reference a bound connection keeps its call alive, so it never hears of its end.
     fn is_own_destroy(&self, event: &Event) -> bool {
         event.name() == EventName::ChannelDestroy
-            && self.outbound.is_some()
             && self
                 .call
                 .as_ref()

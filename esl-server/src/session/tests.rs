@@ -50,8 +50,8 @@ impl Switch for Fake {
         true
     }
 
-    fn esl_user(&self, _: &str, _: &str) -> Option<EslUser> {
-        None
+    fn esl_user<'a>(&'a self, _: &'a str, _: &'a str) -> BoxFuture<'a, Option<EslUser>> {
+        Box::pin(std::future::ready(None))
     }
 
     fn queue_event_to_call(&self, _: &str, event: Event) -> Result<(), Event> {
@@ -89,6 +89,8 @@ impl CallControl for FakeCall {
     }
 
     fn divert_events(&self, _: Option<EventSink>) {}
+
+    fn interrupt(&self) {}
 
     fn set_controlled(&self, _: bool) {}
 }
@@ -199,7 +201,7 @@ fn check(session: &mut Session, text: &str) {
             Outcome::Bye(reply) => {
                 read_whole(reply);
             }
-            Outcome::Api(_) | Outcome::Execute { .. } | Outcome::Silent => {}
+            Outcome::Api(_) | Outcome::Execute { .. } | Outcome::Silent | Outcome::LogIn(_) => {}
         }
     }
 }

@@ -23,7 +23,8 @@ pub const PASSWORD: &str = "golden";
 pub const CORE_UUID: &str = "11111111-1111-1111-1111-111111111111";
 pub const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Knows the API commands `echo`, `eval`, `expr`, `log`, `nothing` and `stuck`.
+/// Knows the API commands `echo`, `eval`, `expr`, `log`, `nothing`, `stuck`, and `when_idle <uuid>`,
+/// which ends once the call waits in its own task.
 pub struct FakeSwitch {
     bus: Arc<EventBus>,
     logs: Arc<LogHub>,
@@ -106,6 +107,12 @@ impl Switch for FakeSwitch {
             if request.command == "stuck" {
                 std::future::pending::<()>().await;
             }
+            if request.command == "when_idle" {
+                let call = self.calls.lock().unwrap().get(&request.args).cloned();
+                let mut idle = call.expect("a known call").idle.subscribe();
+                idle.wait_for(|&yes| yes).await.expect("the call goes on");
+                return ApiReply::Output("+OK\n".into());
+            }
             let mut event = Event::new(EventName::Api);
             stamp!(self.bus, &mut event);
             let output = self.run(&request.command, &request.args);
@@ -131,13 +138,14 @@ impl Switch for FakeSwitch {
             && ip.to_string() != "127.0.0.66"
     }
 
-    fn esl_user(&self, user: &str, domain: &str) -> Option<EslUser> {
-        (user == "anna" && domain == "golden.test").then(|| EslUser {
+    fn esl_user<'a>(&'a self, user: &'a str, domain: &'a str) -> BoxFuture<'a, Option<EslUser>> {
+        let found = (user == "anna" && domain == "golden.test").then(|| EslUser {
             password: Some("anna-esl".into()),
             allowed_events: Some("CHANNEL_ANSWER HEARTBEAT".into()),
             allowed_api: Some("status echo".into()),
             allowed_log: Some("false".into()),
-        })
+        });
+        Box::pin(std::future::ready(found))
     }
 
     fn queue_event_to_call(&self, uuid: &str, event: Event) -> Result<(), Event> {
@@ -149,7 +157,12 @@ impl Switch for FakeSwitch {
     }
 
     fn expand_alias(&self, line: &str) -> Option<String> {
-        (line == "hi").then(|| "echo hello".into())
+        match line {
+            "hi" => Some("echo hello".into()),
+            "twice" => Some("hi;;echo again".into()),
+            "round" => Some("round".into()),
+            _ => None,
+        }
     }
 }
 
@@ -162,6 +175,7 @@ pub struct FakeCall {
     pub controlled: watch::Sender<bool>,
     pub interrupted: AtomicBool,
     pub sink: Mutex<Option<EventSink>>,
+    pub idle: watch::Sender<bool>,
     hangup: watch::Sender<bool>,
 }
 
@@ -175,6 +189,7 @@ impl FakeCall {
             controlled: watch::Sender::new(false),
             interrupted: AtomicBool::new(false),
             sink: Mutex::default(),
+            idle: watch::Sender::new(false),
             hangup: watch::Sender::new(false),
         }
     }
@@ -276,7 +291,17 @@ impl InlineCall for FakeInline {
     }
 
     fn idle<'a>(&'a mut self) -> BoxFuture<'a, ()> {
-        self.call.hung_up()
+        struct Idle<'a>(&'a FakeCall);
+        impl Drop for Idle<'_> {
+            fn drop(&mut self) {
+                self.0.idle.send_replace(false);
+            }
+        }
+        Box::pin(async {
+            let idle = Idle(&self.call);
+            idle.0.idle.send_replace(true);
+            idle.0.hung_up().await;
+        })
     }
 
     fn park<'a>(&'a mut self, stop: BoxFuture<'static, ()>) -> BoxFuture<'a, ()> {

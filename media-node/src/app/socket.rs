@@ -3,7 +3,7 @@
 use super::{App, Flags};
 use crate::app;
 use crate::call::control::Inline;
-use crate::call::{AppResult, Session};
+use crate::call::{AppResult, Session, State};
 
 /// The family.
 pub const APPS: &[App] = &[app!(
@@ -18,5 +18,10 @@ pub const APPS: &[App] = &[app!(
 async fn run(session: &mut Session, argument: &str) -> AppResult {
     let face = std::sync::Arc::new(crate::switch::EslFace(std::sync::Arc::clone(session.switch())));
     esl_server::outbound::run(face, &mut Inline(session), argument).await;
+    // `socket_resume`: what the connection left running was broken off; the dialplan goes on behind this application.
+    let channel = session.channel();
+    if channel.state() == State::Reset && channel.is_true("socket_resume") {
+        channel.set_state(State::Execute);
+    }
     session.check()
 }

@@ -7,16 +7,17 @@
 use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 
 use esl_server::event::{Event, EventName, Value, Vars};
 use esl_server::{CallMessage, EventSink, QueueFull};
 use parking_lot::Mutex;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc::{self, error::TrySendError};
+use tokio::sync::watch;
 
 use super::bridge::SoftStep;
 use super::cause::Cause;
-use super::command::{Command, Job};
+use super::command::{COMMAND_QUEUE, Command, Job};
 use super::endpoint::Digit;
 use super::profile::CallerProfile;
 use super::state::{CallState, Direction, State};
@@ -120,6 +121,8 @@ pub struct Data {
     pub record_ended: Option<(media::RecordId, media::RecordReport)>,
     /// Files that displace what the leg hears.
     pub displacements: Vec<crate::app::audio::Displacement>,
+    /// The program that exchanges audio with the leg while it is parked.
+    pub unicast: Option<crate::app::unicast::Unicast>,
     /// Digit strings that do something.
     pub digit_machine: super::digit_machine::DigitMachine,
     /// Keys that run applications.
@@ -210,6 +213,8 @@ pub struct Channel {
     created: i64,
     switch: Arc<Switch>,
     commands: mpsc::Sender<Command>,
+    /// Messages posted and not yet taken up.
+    messages: AtomicUsize,
     wake: watch::Sender<u32>,
     session_heartbeat: AtomicU32,
     /// Presence events told so far.
@@ -245,6 +250,7 @@ impl Channel {
             created,
             switch,
             commands,
+            messages: AtomicUsize::new(0),
             wake: watch::Sender::new(0),
             session_heartbeat: AtomicU32::new(0),
             presence_events: AtomicU32::new(0),
@@ -281,6 +287,7 @@ impl Channel {
                 recordings: Vec::new(),
                 record_ended: None,
                 displacements: Vec::new(),
+                unicast: None,
                 digit_machine: Default::default(),
                 meta: Default::default(),
                 signal_bond: None,
@@ -550,12 +557,27 @@ impl Channel {
 
     // ---- asking the task for something ----
 
-    /// Queues a message (`sendmsg`).
+    /// Queues a message (`sendmsg`). A task that has ended takes it and does nothing with it.
     ///
     /// # Errors
-    /// [`QueueFull`] when [`super::command::COMMAND_QUEUE`] requests wait already, or the task is gone.
+    /// [`QueueFull`] when [`COMMAND_QUEUE`] messages wait already, or as many jobs.
     pub fn post(&self, message: CallMessage) -> Result<(), QueueFull> {
-        self.commands.try_send(Command::Message(message)).map_err(|_| QueueFull)
+        if self.messages.fetch_add(1, Ordering::Relaxed) >= COMMAND_QUEUE {
+            self.messages_taken(1);
+            return Err(QueueFull);
+        }
+        match self.commands.try_send(Command::Message(message)) {
+            Err(TrySendError::Full(_)) => {
+                self.messages_taken(1);
+                Err(QueueFull)
+            }
+            Ok(()) | Err(TrySendError::Closed(_)) => Ok(()),
+        }
+    }
+
+    /// The task has taken up, or forgotten, so many messages.
+    pub(super) fn messages_taken(&self, count: usize) {
+        self.messages.fetch_sub(count, Ordering::Relaxed);
     }
 
     /// Queues a job for the task.

@@ -5,8 +5,9 @@ use std::sync::atomic::Ordering;
 
 use esl_server::{BoxFuture, CallControl, CallMessage, Event, EventSink, InlineCall, QueueFull};
 
-use super::channel::Channel;
+use super::channel::{Channel, Data};
 use super::session::Session;
+use super::state::State;
 
 /// Lets the Event Socket read and steer one call.
 pub struct Control(pub Arc<Channel>);
@@ -42,6 +43,14 @@ impl CallControl for Control {
 
     fn divert_events(&self, to: Option<EventSink>) {
         self.0.with(|data| data.divert = to);
+    }
+
+    fn interrupt(&self) {
+        // A call that was moved meanwhile (transferred, hung up) stays where it was sent.
+        let runs = |data: &mut Data| (data.state, data.running) == (State::Execute, State::Execute);
+        if self.0.with(runs) {
+            self.0.set_state(State::Reset);
+        }
     }
 
     fn set_controlled(&self, on: bool) {

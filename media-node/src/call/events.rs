@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use esl_server::EventSink;
 use esl_server::event::{Event, EventName};
 
 use super::channel::{Channel, CodecInfo, Data, OtherType};
@@ -25,7 +26,8 @@ impl Channel {
         after: impl FnOnce(&mut Event),
     ) {
         let bus = &self.switch().bus;
-        if !bus.wants(name) {
+        let diverted = self.diverts(name);
+        if diverted.is_none() && !bus.wants(name) {
             bus.skip();
             return;
         }
@@ -34,7 +36,18 @@ impl Channel {
         before(&mut event);
         self.describe(&mut event);
         after(&mut event);
-        bus.deliver(event);
+        match diverted {
+            Some(sink) => sink.send(Arc::new(event)),
+            None => {
+                bus.deliver(event);
+            }
+        }
+    }
+
+    /// The connection that takes the events the call makes for itself (`divert_events`): digits and speech.
+    fn diverts(&self, name: EventName) -> Option<EventSink> {
+        let own = matches!(name, EventName::Dtmf | EventName::DetectedSpeech);
+        own.then(|| self.data.lock().divert.clone()).flatten()
     }
 
     /// Fires a CUSTOM event with the channel block and variables after the given headers.

@@ -9,7 +9,7 @@ use esl_server::event::{EventName, Vars};
 use esl_server::switch::{CallCommand, CallMessage};
 
 use super::cause::Cause;
-use super::session::{AppResult, Interrupt, Session};
+use super::session::{AppResult, Interrupt, Session, Wake};
 use super::state::{Direction, State};
 use crate::app::{App, Flags};
 use crate::clock;
@@ -73,7 +73,7 @@ impl Session {
         }
         let until = tokio::time::Instant::now() + WAIT_FOR_MEDIA;
         while !self.channel.has_media() {
-            if matches!(self.wait(Some(until)).await?, super::session::Wake::Timeout) {
+            if matches!(self.wait(Some(until)).await?, Wake::Timeout) {
                 tracing::error!(
                     uuid = %self.channel.uuid(),
                     "Application {} Requires media on channel {}!", app.name, self.channel.name()
@@ -177,42 +177,69 @@ impl Session {
         self.channel.set_var("current_application_response", text.to_owned());
     }
 
-    /// Runs a message (`sendmsg`, broadcast). `queued` ones are announced as an event when they start.
+    /// Runs a message (`sendmsg`, broadcast). `queued` ones are shown as an event once they have run.
     pub async fn run_message(&mut self, message: CallMessage, queued: bool) {
-        if queued {
-            self.announce(&message);
-        }
         let was_locked = self.locked;
         self.locked |= message.event_lock();
         self.depth += 1;
+        if self.hear_frames(message.lead_frames()).await {
+            self.obey_message(&message).await;
+        }
+        self.depth -= 1;
+        self.locked = was_locked;
+        if queued {
+            self.show_message(message);
+        }
+    }
+
+    async fn obey_message(&mut self, message: &CallMessage) {
         match message.command() {
-            CallCommand::Execute => self.run_execute(&message).await,
+            CallCommand::Execute => self.run_execute(message).await,
             CallCommand::Hangup => {
                 self.channel.hangup(Cause::parse(&message.hangup_cause().unwrap_or_default()));
             }
             CallCommand::Nomedia => {
                 super::bypass::nomedia(&self.channel, message.nomedia_uuid().as_deref())
             }
-            CallCommand::Xferext => self.run_extension_transfer(&message),
-            CallCommand::Unicast => crate::app::unicast::start(self, &message),
-            CallCommand::None => {}
+            CallCommand::Xferext => self.run_extension_transfer(message),
+            CallCommand::Unicast => crate::app::unicast::start(self, message).await,
+            CallCommand::None => {
+                tracing::debug!(uuid = %self.channel.uuid(), "A message without a known call-command does nothing");
+            }
         }
-        self.depth -= 1;
-        self.locked = was_locked;
     }
 
-    /// A queued message is shown as an event when the call takes it up.
-    fn announce(&self, message: &CallMessage) {
-        let bus = &self.switch().bus;
-        let name = match message.get("Event-Name").and_then(|name| EventName::parse(&name)) {
-            Some(EventName::Command) => EventName::Command,
-            _ => EventName::PrivateCommand,
+    /// `lead-frames`: lets so many frames of the far end's audio pass first, so that what is then played is heard from
+    /// its start. A far end that sends nothing is given twice their time. False when the call ended or was told to
+    /// break off.
+    async fn hear_frames(&mut self, frames: u32) -> bool {
+        let Some(leg) = self.channel.media().filter(|_| frames > 0 && self.channel.has_media())
+        else {
+            return true;
         };
-        if !bus.wants(name) {
+        let ptime =
+            self.channel.with(|data| data.read_codec.as_ref().map_or(20, |c| c.ptime.max(1)));
+        let frame = Duration::from_millis(ptime.into());
+        let heard = || leg.stats().inbound.media_packet_count;
+        let enough = heard().saturating_add(frames.into());
+        let deadline = tokio::time::Instant::now() + frame * frames.saturating_mul(2).min(MAX_LEAD);
+        let unlocked = std::mem::replace(&mut self.locked, true);
+        let mut goes_on = true;
+        while goes_on && heard() < enough && tokio::time::Instant::now() < deadline {
+            let next = tokio::time::Instant::now() + frame;
+            goes_on = !matches!(self.wait(Some(next)).await, Err(_) | Ok(Wake::Broken));
+        }
+        self.locked = unlocked;
+        goes_on
+    }
+
+    fn show_message(&self, message: CallMessage) {
+        let bus = &self.switch().bus;
+        if !bus.wants(EventName::PrivateCommand) {
             bus.skip();
             return;
         }
-        let mut event = message.clone().into_event(name);
+        let mut event = message.into_event(EventName::PrivateCommand);
         bus.stamp_last(&mut event, esl_server::caller!());
         self.channel.describe(&mut event);
         bus.deliver(event);
@@ -251,6 +278,7 @@ impl Session {
         }
     }
 
+    /// `xferext`: the applications of the message become what the call runs next.
     fn run_extension_transfer(&self, message: &CallMessage) {
         let applications = message
             .applications()
@@ -262,14 +290,16 @@ impl Session {
         self.channel.with(|data| {
             data.extension = Some(super::channel::Extension {
                 name: "xferext".into(),
-                number: String::new(),
+                number: "xferext".into(),
                 applications,
             });
         });
-        self.channel.set_state(State::Reset);
-        self.channel.set_state(State::Execute);
+        self.channel.flags.transferred.store(true, Ordering::Relaxed);
+        self.channel.set_state(State::Routing);
     }
 }
 
+/// Frames that `lead-frames` waits for at most: a minute of them.
+const MAX_LEAD: u32 = 3000;
 /// How long an outbound leg without media is waited for before its application is given up.
 const WAIT_FOR_MEDIA: Duration = Duration::from_secs(2);

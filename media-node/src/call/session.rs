@@ -172,6 +172,7 @@ impl Session {
             }
             if self.channel.flags.broken.swap(false, Ordering::Relaxed) {
                 if self.channel.flags.broken_all.swap(false, Ordering::Relaxed) {
+                    self.channel.messages_taken(self.messages.len());
                     self.messages.clear();
                 }
                 return Ok(Either::Left(Wake::Broken));
@@ -231,6 +232,7 @@ impl Session {
             return false;
         }
         let Some(message) = self.messages.pop_front() else { return false };
+        self.channel.messages_taken(1);
         Box::pin(self.run_message(message, true)).await;
         true
     }
@@ -476,43 +478,37 @@ impl Session {
     /// Parks: waits for somebody to do something with the call.
     ///
     /// # Errors
-    /// [`Interrupt`] as for [`Session::check`]: the only way out, besides losing the controlling connection.
+    /// [`Interrupt`] as for [`Session::check`]: the only way out.
     pub async fn park(&mut self) -> AppResult {
-        self.channel.flags.parked.store(true, Ordering::Relaxed);
-        self.channel.fire(EventName::ChannelPark);
-        let filling = self.channel.begin_filling_silence();
-        let result = self.park_loop().await;
-        self.channel.end_filling_silence(filling);
-        self.channel.flags.parked.store(false, Ordering::Relaxed);
-        self.channel.fire(EventName::ChannelUnpark);
-        result
+        self.park_until(Box::pin(std::future::pending())).await
     }
 
-    /// Parks for an Event Socket connection that ends when `stop` resolves.
+    /// Parks until `stop` resolves, as when the Event Socket connection that controls the call ends.
     ///
     /// # Errors
     /// [`Interrupt`] as for [`Session::check`].
     pub async fn park_until(&mut self, stop: crate::BoxFuture<'static, ()>) -> AppResult {
-        self.channel.flags.parked.store(true, Ordering::Relaxed);
+        if self.channel.flags.parked.swap(true, Ordering::Relaxed) {
+            tracing::error!(
+                uuid = %self.channel.uuid(),
+                "Cannot park channels that are under control already."
+            );
+            return Ok(());
+        }
         self.channel.fire(EventName::ChannelPark);
         let filling = self.channel.begin_filling_silence();
-        let result = self.wait_parked(stop).await;
+        let result = match crate::app::unicast::launch(self).await {
+            Ok(()) => self.park_loop(stop).await,
+            moved => moved,
+        };
+        crate::app::unicast::stop(&self.channel);
         self.channel.end_filling_silence(filling);
         self.channel.flags.parked.store(false, Ordering::Relaxed);
         self.channel.fire(EventName::ChannelUnpark);
         result
     }
 
-    async fn wait_parked(&mut self, mut stop: crate::BoxFuture<'static, ()>) -> AppResult {
-        loop {
-            while self.take_digit().is_some() {}
-            if let Either::Right(()) = self.wait_or(None, stop.as_mut()).await? {
-                return Ok(());
-            }
-        }
-    }
-
-    async fn park_loop(&mut self) -> AppResult {
+    async fn park_loop(&mut self, mut stop: crate::BoxFuture<'static, ()>) -> AppResult {
         let (deadline, cause) = match self.channel.var("park_timeout") {
             Some(text) => {
                 let (seconds, cause) = text.split_once(':').unwrap_or((&text, "NORMAL_CLEARING"));
@@ -522,20 +518,15 @@ impl Session {
             }
             None => (None, Cause::NORMAL_CLEARING),
         };
-        let was_controlled = self.channel.flags.controlled.load(Ordering::Relaxed);
         loop {
             while self.take_digit().is_some() {}
-            match self.wait(deadline).await? {
-                Wake::Timeout => {
+            match self.wait_or(deadline, stop.as_mut()).await? {
+                Either::Left(Wake::Timeout) => {
                     self.channel.hangup(cause);
                     return Err(Interrupt::Hangup);
                 }
-                Wake::Changed
-                    if was_controlled && !self.channel.flags.controlled.load(Ordering::Relaxed) =>
-                {
-                    return Ok(());
-                }
-                _ => {}
+                Either::Left(_) => {}
+                Either::Right(()) => return Ok(()),
             }
         }
     }
