@@ -1,9 +1,11 @@
 """What the Event Socket makes of a live call: messages, locks, resuming, and the forms commands come in."""
+import queue
 import socket
 import uuid
 
 import pytest
 
+from harness import tree
 from harness.esl import Client
 
 EXECUTED = "CHANNEL_EXECUTE_COMPLETE"
@@ -207,6 +209,67 @@ def test_diverted_digits_come_without_a_subscription_to_them(site, app):
     assert program.wait_event("DTMF").event["DTMF-Digit"] == "5"
     program.command("exit")
     call.wait_end()
+
+
+# ---- events that become SIP requests
+
+def requests_to(phone):
+    """What the phone is asked outside its calls, as it comes; the phone answers as it does."""
+    asked, reply = queue.Queue(), phone.reply
+
+    def listening(request, *rest, **more):
+        asked.put(request)
+        reply(request, *rest, **more)
+    phone.reply = listening
+    return asked
+
+
+def test_a_registered_phone_is_told_what_an_event_says(site):
+    phone = site.phone(tree.AUTH, user="1000", password="one-thousand", domain="test.example")
+    assert phone.register().status == 200
+    asked = requests_to(phone)
+    with site.esl() as esl:
+        to = "profile: auth\nuser: 1000\nhost: test.example"
+        assert esl.command(f"sendevent NOTIFY\n{to}\nevent-string: check-sync;reboot=false\ncontent-type: text/plain\nextra-headers: X-Why: test").reply.startswith("+OK ")
+        notify = asked.get(timeout=10)
+        assert (notify.method, notify["event"], notify["subscription-state"], notify["x-why"]) == ("NOTIFY", "check-sync;reboot=false", "terminated;reason=noresource", "test")
+        esl.sock.sendall(f"sendevent SEND_MESSAGE\n{to}\ncontent-type: text/plain\nsubject: lunch\nContent-Length: 5\n\nsoup?".encode())
+        assert esl.read().reply.startswith("+OK ")
+        message = asked.get(timeout=10)
+        assert (message.method, message["subject"], message["content-type"], message.body) == ("MESSAGE", "lunch", "text/plain", "soup?")
+    assert phone.register(expires=0).status == 200
+
+
+def test_an_address_is_told_what_an_event_says(site):
+    phone = site.phone(user="far")
+    asked = requests_to(phone)
+    with site.esl() as esl:
+        where = f"sip:far@127.0.0.1:{phone.port}"
+        esl.command(f"sendevent NOTIFY\nprofile: open\nto-uri: sip:far@example.org\nfrom-uri: sip:near@example.org\ncontact-uri: {where}\ncall-id: chosen-1\nno-sub-state: true\nevent-string: talk\ncontent-type: text/plain")
+        notify = asked.get(timeout=10)
+        assert (notify["call-id"], notify["event"], notify["subscription-state"]) == ("chosen-1", "talk", "")
+        assert "far@example.org" in notify["to"] and "near@example.org" in notify["from"] and where in notify.start
+        esl.command(f"sendevent SEND_INFO\nprofile: open\nto-uri: {where}\nfrom-uri: sip:near@example.org\nalert-info: <urn:alert>\ncontent-type: text/plain")
+        info = asked.get(timeout=10)
+        assert (info.method, info["alert-info"]) == ("INFO", "<urn:alert>")
+
+
+def test_a_call_is_told_what_an_event_says(site):
+    call = site.phone().invite("park")
+    call.wait(200)
+    with site.esl() as esl:
+        leg = esl.api("show channels").split("\n")[1].split(",")[0]
+        esl.command(f"sendevent NOTIFY\nuuid: {leg}\nevent-string: talk\ncontent-type: text/plain")
+        assert call.until(lambda p: p.method == "NOTIFY" and not p.status, "NOTIFY")["event"] == "talk"
+        esl.sock.sendall(f"sendevent SEND_MESSAGE\nuuid: {leg}\ncontent-type: text/plain\nContent-Length: 2\n\nhi".encode())
+        assert esl.read().reply.startswith("+OK ")
+        assert call.until(lambda p: p.method == "MESSAGE" and not p.status, "MESSAGE").body == "hi"
+        esl.sock.sendall(f"sendevent SEND_INFO\nprofile: open\ncall-id: {call.call_id}\ncontent-type: text/plain\nContent-Length: 2\n\nho".encode())
+        assert esl.read().reply.startswith("+OK ")
+        assert call.until(lambda p: p.method == "INFO" and not p.status, "INFO").body == "ho"
+        assert esl.api(f"uuid_phone_event {leg} hold") == "+OK Success\n"
+        assert call.until(lambda p: p.method == "NOTIFY" and p["event"] == "hold", "hold")["subscription-state"] == "active"
+    call.hangup()
 
 
 # ---- the form of commands
