@@ -227,7 +227,12 @@ impl Session {
 
     /// In the reference a bound connection keeps its call alive, so it never hears of its end.
     fn is_own_destroy(&self, event: &Event) -> bool {
-        event.name() == EventName::ChannelDestroy
+        let is_destroy = match event.name() {
+            EventName::ChannelDestroy => true,
+            EventName::ChannelState => event.get("Channel-State").as_deref() == Some("CS_DESTROY"),
+            _ => false,
+        };
+        is_destroy
             && self
                 .call
                 .as_ref()

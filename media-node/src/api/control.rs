@@ -96,6 +96,9 @@ fn file_exists(call: &ApiCall) -> String {
     std::path::Path::new(call.args.trim()).exists().to_string()
 }
 
+/// Where the reference logs such lines: tools that pick them out look for it.
+const PLACE: &str = "mod_commands.c:log_function:7200";
+
 /// Logs for an administrator or a dialplan; false for a level that does not exist.
 pub fn log_line(level: &str, line: &str, uuid: &str) -> bool {
     let level = match Level::parse(level) {
@@ -103,14 +106,20 @@ pub fn log_line(level: &str, line: &str, uuid: &str) -> bool {
         None => level.parse().ok().and_then(Level::from_number),
     };
     match level {
-        Some(Level::Debug) => tracing::debug!(%uuid, "{line}"),
-        Some(Level::Info) => tracing::info!(%uuid, "{line}"),
-        Some(Level::Notice) => tracing::info!(%uuid, fs_level = "NOTICE", "{line}"),
-        Some(Level::Warning) => tracing::warn!(%uuid, "{line}"),
-        Some(Level::Err) => tracing::error!(%uuid, "{line}"),
-        Some(Level::Crit) => tracing::error!(%uuid, fs_level = "CRIT", "{line}"),
-        Some(Level::Alert) => tracing::error!(%uuid, fs_level = "ALERT", "{line}"),
-        Some(Level::Console) => tracing::error!(%uuid, fs_level = "CONSOLE", "{line}"),
+        Some(Level::Debug) => tracing::debug!(%uuid, fs_place = PLACE, "{line}"),
+        Some(Level::Info) => tracing::info!(%uuid, fs_place = PLACE, "{line}"),
+        Some(Level::Notice) => {
+            tracing::info!(%uuid, fs_place = PLACE, fs_level = "NOTICE", "{line}")
+        }
+        Some(Level::Warning) => tracing::warn!(%uuid, fs_place = PLACE, "{line}"),
+        Some(Level::Err) => tracing::error!(%uuid, fs_place = PLACE, "{line}"),
+        Some(Level::Crit) => tracing::error!(%uuid, fs_place = PLACE, fs_level = "CRIT", "{line}"),
+        Some(Level::Alert) => {
+            tracing::error!(%uuid, fs_place = PLACE, fs_level = "ALERT", "{line}")
+        }
+        Some(Level::Console) => {
+            tracing::error!(%uuid, fs_place = PLACE, fs_level = "CONSOLE", "{line}")
+        }
         None => return false,
     }
     true

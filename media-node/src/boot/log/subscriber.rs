@@ -62,8 +62,10 @@ impl Lines {
             return;
         }
         let (at, idle) = (Timestamp::now(), idle_hundredths());
-        let file = metadata.file().map_or(NO_FILE, base_name);
-        let line = metadata.line().unwrap_or(0);
+        let place = place(&fields.place);
+        let file = place.map_or_else(|| metadata.file().map_or(NO_FILE, base_name), |p| p.0);
+        let line = place.map_or_else(|| metadata.line().unwrap_or(0), |p| p.2);
+        let func = place.map_or_else(|| metadata.module_path().map_or("", last_segment), |p| p.1);
         let mut text = String::with_capacity(fields.message.len().saturating_add(80));
         if !fields.clean {
             let origin = Origin { at, idle, level, file, line };
@@ -75,7 +77,8 @@ impl Lines {
         if !text.ends_with('\n') {
             text.push('\n');
         }
-        let text_channel = match (fields.clean, fields.uuid.is_empty()) {
+        let about_no_call = fields.uuid.is_empty() && place.is_none();
+        let text_channel = match (fields.clean, about_no_call) {
             (true, _) => TextChannel::LogClean,
             (false, false) => TextChannel::Session,
             (false, true) => TextChannel::Log,
@@ -84,7 +87,7 @@ impl Lines {
             level,
             text_channel,
             file: file.to_owned(),
-            func: metadata.module_path().map_or("", last_segment).to_owned(),
+            func: func.to_owned(),
             line,
             user_data: std::mem::take(&mut fields.uuid),
             text,
@@ -160,6 +163,8 @@ struct Fields {
     uuid: String,
     clean: bool,
     level: Option<Level>,
+    /// `file:function:line` that the line is to show instead of its own.
+    place: String,
 }
 
 impl Fields {
@@ -169,6 +174,7 @@ impl Fields {
         self.uuid.clear();
         self.clean = false;
         self.level = None;
+        self.place.clear();
     }
 }
 
@@ -187,6 +193,7 @@ impl Visit for Fields {
             "message" => self.message.push_str(value),
             "uuid" => self.uuid.push_str(value),
             "fs_level" => self.level = Level::parse(value),
+            "fs_place" => self.place.push_str(value),
             name => {
                 let _ = write!(self.rest, " {name}={value:?}");
             }
@@ -208,6 +215,13 @@ fn level_of(metadata: &Metadata<'_>) -> Level {
         tracing::Level::INFO => Level::Info,
         _ => Level::Debug,
     }
+}
+
+/// A place as `file:function:line`.
+fn place(text: &str) -> Option<(&str, &str, u32)> {
+    let (file, rest) = text.split_once(':')?;
+    let (function, line) = rest.split_once(':')?;
+    Some((file, function, line.parse().ok()?))
 }
 
 /// The file without its directory, except where the directory is what tells files apart: `sofia/mod.rs`.
