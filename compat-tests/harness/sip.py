@@ -230,6 +230,8 @@ class Call:
             self.ended = True
             self.phone.reply(packet, 200, "OK")
             self.phone.reply(self.request, 487, "Request Terminated", tag=self.tag)
+        elif packet.method == "INVITE" and self.request and packet["cseq"] == self.request["cseq"]:
+            return                                  # the first one again: nobody has answered it yet
         elif packet.method == "INVITE":
             if (where := packet.media()):
                 self.rtp.start(where)
