@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::{CODES, Place, Sources};
+use crate::{CODES, Paint, Place, Sources};
 
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -47,6 +47,17 @@ pub struct Diagnostic {
     pub hint: Option<String>,
     /// Other places that explain it, each with a word about what is there.
     pub related: Vec<(Place, String)>,
+    /// What the caret is to point at, if that is not the very start of the place.
+    focus: Option<Focus>,
+}
+
+/// A piece of the text at a place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Focus {
+    /// Text to look for on the line.
+    text: String,
+    /// How many bytes of it come before what is meant.
+    skip: usize,
 }
 
 impl Diagnostic {
@@ -58,7 +69,15 @@ impl Diagnostic {
         place: Option<Place>,
     ) -> Self {
         debug_assert!(CODES.iter().any(|(known, _)| *known == code), "{code} is not listed");
-        Self { severity, code, message: message.into(), place, hint: None, related: Vec::new() }
+        Self {
+            severity,
+            code,
+            message: message.into(),
+            place,
+            hint: None,
+            related: Vec::new(),
+            focus: None,
+        }
     }
 
     /// An error.
@@ -90,19 +109,65 @@ impl Diagnostic {
         self
     }
 
+    /// The same about a piece of the text at its place: `text`, without its first `skip` bytes.
+    #[must_use]
+    pub fn with_focus(mut self, text: impl Into<String>, skip: usize) -> Self {
+        self.focus = Some(Focus { text: text.into(), skip });
+        self
+    }
+
+    /// Moves the place to what the problem is about, if that is written there as it is: text that
+    /// came out of a `$${variable}` or an entity is not.
+    pub fn aim(&mut self, sources: &Sources) {
+        let (Some(place), Some(focus)) = (&mut self.place, self.focus.take()) else { return };
+        let Some(start) = usize::try_from(place.column).ok().and_then(|c| c.checked_sub(1)) else {
+            return;
+        };
+        let rest = sources.line(&place.file, place.line).and_then(|line| line.get(start..));
+        let at = rest.and_then(|rest| rest.find(&focus.text)).map(|at| start + at + focus.skip + 1);
+        place.column = at.and_then(|at| u32::try_from(at).ok()).unwrap_or(place.column);
+    }
+
     /// The problem as text: message, place, the line with a caret under the column, hint.
     pub fn render(&self, sources: &Sources) -> String {
-        let mut out = format!("{}[{}]: {}\n", self.severity, self.code, self.message);
+        self.render_in(sources, Paint::Off)
+    }
+
+    /// The same in colours.
+    pub fn render_in(&self, sources: &Sources, paint: Paint) -> String {
+        let kind = paint.severity(self.severity, &format!("{}[{}]", self.severity, self.code));
+        let mut out = format!("{kind}: {}\n", paint.strong(&self.message));
         if let Some(place) = &self.place {
-            snippet(&mut out, place, sources);
+            self.snippet(&mut out, place, sources, paint);
         }
         for (place, what) in &self.related {
             out.push_str(&format!("  note: {what}: {place}\n"));
         }
         if let Some(hint) = &self.hint {
-            out.push_str(&format!("  hint: {hint}\n"));
+            out.push_str(&format!("  {} {hint}\n", paint.help("hint:")));
         }
         out
+    }
+
+    fn snippet(&self, out: &mut String, place: &Place, sources: &Sources, paint: Paint) {
+        out.push_str(&format!("  {} {place}\n", paint.faint("-->")));
+        let Some(line) = sources.line(&place.file, place.line) else { return };
+        let line = &*crate::redact::redact(line);
+        let column = usize::try_from(place.column).unwrap_or(0).saturating_sub(1);
+        let column = floor_boundary(line, column);
+        let far = column > SNIPPET_WIDTH;
+        let start = if far { floor_boundary(line, column - SNIPPET_WIDTH / 2) } else { 0 };
+        let end = floor_boundary(line, start.saturating_add(SNIPPET_WIDTH));
+        let shown = line.get(start..end).unwrap_or_default().replace('\t', " ");
+        let number = place.line.to_string();
+        let empty = paint.faint(&format!(" {} |", " ".repeat(number.len())));
+        let numbered = paint.faint(&format!(" {number} |"));
+        out.push_str(&format!("{empty}\n{numbered} {}\n", shown.trim_end()));
+        if place.column > 0 {
+            let before = line.get(start..column).map_or(0, |s| s.chars().count());
+            let caret = paint.severity(self.severity, "^");
+            out.push_str(&format!("{empty} {}{caret}\n", " ".repeat(before)));
+        }
     }
 
     /// The problem as one JSON object.
@@ -137,24 +202,6 @@ impl fmt::Display for Diagnostic {
 
 /// Longest line shown whole; longer ones are cut around the column.
 const SNIPPET_WIDTH: usize = 120;
-
-fn snippet(out: &mut String, place: &Place, sources: &Sources) {
-    out.push_str(&format!("  --> {place}\n"));
-    let Some(line) = sources.line(&place.file, place.line) else { return };
-    let column = usize::try_from(place.column).unwrap_or(0).saturating_sub(1);
-    let column = floor_boundary(line, column);
-    let start =
-        if column > SNIPPET_WIDTH { floor_boundary(line, column - SNIPPET_WIDTH / 2) } else { 0 };
-    let end = floor_boundary(line, start.saturating_add(SNIPPET_WIDTH));
-    let shown = line.get(start..end).unwrap_or_default().replace('\t', " ");
-    let number = place.line.to_string();
-    let gutter = " ".repeat(number.len());
-    out.push_str(&format!(" {gutter} |\n {number} | {}\n", shown.trim_end()));
-    if place.column > 0 {
-        let before = line.get(start..column).map_or(0, |s| s.chars().count());
-        out.push_str(&format!(" {gutter} | {}^\n", " ".repeat(before)));
-    }
-}
 
 fn floor_boundary(text: &str, at: usize) -> usize {
     let mut at = at.min(text.len());

@@ -35,8 +35,10 @@ mod diagnostic;
 mod globals;
 mod host;
 mod load;
+mod paint;
 mod place;
 mod preprocess;
+mod redact;
 mod tree;
 
 pub use codes::CODES;
@@ -44,5 +46,6 @@ pub use diagnostic::{Diagnostic, Severity};
 pub use globals::Globals;
 pub use host::{Host, LogLevel, NoHost};
 pub use load::{LoadOptions, Loaded, PreprocessorCommand, load, parse_document, parse_raw};
+pub use paint::Paint;
 pub use place::{Place, Sources};
 pub use tree::{Node, NodeId, Tree, print::Element};

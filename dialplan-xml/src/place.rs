@@ -64,7 +64,8 @@ impl Sources {
     /// One line of a file, from 1, without its line end.
     pub fn line(&self, file: &str, line: u32) -> Option<&str> {
         let index = usize::try_from(line).ok()?.checked_sub(1)?;
-        self.text(file)?.split(['\n', '\r']).nth(index)
+        let (_, line) = crate::preprocess::lines(self.text(file)?).nth(index)?;
+        Some(line.trim_end_matches(['\n', '\r']))
     }
 
     /// The files read, in the order they were opened.
@@ -76,5 +77,19 @@ impl Sources {
 impl fmt::Debug for Sources {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.files()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Sources;
+
+    #[test]
+    fn lines_are_counted_as_they_are_when_files_are_read() {
+        let mut sources = Sources::default();
+        sources.insert("a".into(), "one\r\ntwo\rthree\n\nfive".into());
+        let line = |number| sources.line("a", number);
+        assert_eq!([1, 2, 3, 4, 5].map(line), ["one", "two", "three", "", "five"].map(Some));
+        assert_eq!((line(0), line(6)), (None, None));
     }
 }

@@ -316,7 +316,7 @@ impl Pass<'_> {
 }
 
 /// Lines with their numbers and ends. CR LF counts once.
-fn lines(text: &str) -> impl Iterator<Item = (u32, &str)> {
+pub(crate) fn lines(text: &str) -> impl Iterator<Item = (u32, &str)> {
     let mut rest = text;
     let mut number = 0_u32;
     std::iter::from_fn(move || {
