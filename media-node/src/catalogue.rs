@@ -1,7 +1,8 @@
 //! What this switch honours, for `ferroswitch check` and the compatibility report.
 //!
 //! Applications, commands and modules come from their registries. Parameters are read in many places;
-//! those that have an effect are listed here, and a test makes sure that each is read somewhere.
+//! those that have an effect are listed here, and tests make sure that each is read where its file
+//! is, and that whatever a SIP profile reads is listed.
 
 use dialplan_xml::catalogue::{Catalogue, Kind};
 
@@ -33,8 +34,6 @@ const PARAMS: &[(&str, &str, &[&str])] = &[
         "",
         &[
             "api-expansion",
-            "caller-profile-soft-lookup-values",
-            "caller-profile-soft-variables-uses-prefix",
             "default-dtmf-duration",
             "event-heartbeat-interval",
             "loglevel",
@@ -42,7 +41,6 @@ const PARAMS: &[(&str, &str, &[&str])] = &[
             "max-sessions",
             "min-dtmf-duration",
             "min-idle-cpu",
-            "multiple-registrations",
             "rtp-end-port",
             "rtp-start-port",
             "sessions-per-second",
@@ -55,7 +53,7 @@ const PARAMS: &[(&str, &str, &[&str])] = &[
         "",
         &["apply-inbound-acl", "listen-ip", "listen-port", "password", "stop-on-bind-error"],
     ),
-    ("console.conf", "", &["colorize", "loglevel", "uuid"]),
+    ("console.conf", "", &["colorize", "log-format", "loglevel", "uuid"]),
     ("logfile.conf", "", &["logfile", "maximum-rotate", "rollover", "rotate-on-hup", "uuid"]),
     (
         "xml_curl.conf",
@@ -83,7 +81,7 @@ const PARAMS: &[(&str, &str, &[&str])] = &[
             "use-dynamic-url",
         ],
     ),
-    ("local_stream.conf", "directory", &["shuffle"]),
+    ("local_stream.conf", "", &["shuffle"]),
     (
         "conference.conf",
         "",
@@ -156,7 +154,6 @@ const PARAMS: &[(&str, &str, &[&str])] = &[
             "force-register-domain",
             "force-subscription-domain",
             "force-subscription-expires",
-            "hold-music",
             "ignore-183nosdp",
             "inbound-bypass-media",
             "inbound-codec-negotiation",
@@ -191,7 +188,6 @@ const PARAMS: &[(&str, &str, &[&str])] = &[
             "rtp-hold-timeout-sec",
             "rtp-ip",
             "rtp-timeout-sec",
-            "rtp-timer-name",
             "session-timeout",
             "sip-capture",
             "sip-expires-late-margin",
@@ -228,6 +224,7 @@ const PARAMS: &[(&str, &str, &[&str])] = &[
             "update-refresher",
             "user-agent-filter",
             "user-agent-string",
+            "username",
         ],
     ),
     ("sofia.conf", "", &["capture-server"]),
@@ -271,6 +268,7 @@ const PARAMS: &[(&str, &str, &[&str])] = &[
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
     use std::fs;
     use std::path::Path;
 
@@ -278,27 +276,79 @@ mod tests {
 
     use super::*;
 
-    fn sources(folder: &Path, out: &mut String) {
-        for entry in fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                sources(&path, out);
-            } else if path.extension().is_some_and(|e| e == "rs") && !path.ends_with("catalogue.rs")
-            {
-                out.push_str(&fs::read_to_string(&path).unwrap());
+    /// Where a file's parameters are read, and what there only lists them.
+    const READERS: &[(&str, &[&str], &[&str])] = &[
+        ("switch.conf", &["../dialplan-xml/src/config/switch.rs", "src/store"], &[]),
+        ("event_socket.conf", &["../dialplan-xml/src/config/event_socket.rs"], &[]),
+        ("console.conf", &["src/boot/log"], &[]),
+        ("logfile.conf", &["src/boot/log"], &[]),
+        ("xml_curl.conf", &["../dialplan-xml/src/config/xml_curl.rs", "src/xml"], &[]),
+        ("conference.conf", &["src/app/conference"], &[]),
+        ("local_stream.conf", &["src/app/play.rs"], &[]),
+        ("sofia.conf", &["src/sofia"], &["status.rs", "xml.rs"]),
+    ];
+
+    fn sources(path: &Path, listing: &[&str], out: &mut String) {
+        let name = path.file_name().and_then(|n| n.to_str()).unwrap_or_default();
+        if path.is_dir() {
+            for entry in fs::read_dir(path).unwrap() {
+                sources(&entry.unwrap().path(), listing, out);
+            }
+        } else if name.ends_with(".rs") && !listing.contains(&name) {
+            let text = fs::read_to_string(path).unwrap();
+            out.push_str(text.split("#[cfg(test)]").next().unwrap_or_default());
+        }
+    }
+
+    fn readers(file: &str) -> String {
+        let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let mut text = String::new();
+        let (_, places, listing) = READERS.iter().find(|(known, ..)| *known == file).unwrap();
+        places.iter().for_each(|place| sources(&here.join(place), listing, &mut text));
+        text
+    }
+
+    #[test]
+    fn every_listed_parameter_is_read_where_its_file_is() {
+        for (file, _, names) in PARAMS {
+            let text = readers(file);
+            for name in *names {
+                assert!(text.contains(&format!("\"{name}\"")), "nobody reads {name} of {file}");
+            }
+        }
+    }
+
+    /// Parameters that are read here although they change nothing.
+    const WITHOUT_EFFECT: &[&str] = &["hold-music", "rtp-timer-name"];
+
+    #[test]
+    fn every_parameter_a_profile_reads_is_listed() {
+        let text = readers("sofia.conf");
+        let listed: BTreeSet<_> = PARAMS
+            .iter()
+            .filter(|(file, ..)| *file == "sofia.conf")
+            .flat_map(|(_, _, names)| names.iter().copied())
+            .chain(WITHOUT_EFFECT.iter().copied())
+            .collect();
+        let known = Catalogue::new();
+        let asked = ["get(\"", "on(\"", "last(\"", "int(\"", "all(\"", "seconds(\"", "codecs(\""];
+        for call in asked {
+            for (at, _) in text.match_indices(call) {
+                let name = text[at + call.len()..].split('"').next().unwrap_or_default();
+                let reference = ["profile", "gateway"]
+                    .iter()
+                    .any(|scope| known.param("sofia.conf", scope, name) == Some(Support::Honoured));
+                assert!(!reference || listed.contains(name), "{name} is read and not listed");
             }
         }
     }
 
     #[test]
-    fn every_listed_parameter_is_read_somewhere() {
-        let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let mut text = String::new();
-        sources(&here.join("src"), &mut text);
-        sources(&here.join("../dialplan-xml/src/config"), &mut text);
-        for (file, _, names) in PARAMS {
+    fn no_parameter_is_listed_twice() {
+        let mut seen = BTreeSet::new();
+        for (file, scope, names) in PARAMS {
             for name in *names {
-                assert!(text.contains(&format!("\"{name}\"")), "nobody reads {name} of {file}");
+                assert!(seen.insert((file, scope, name)), "{name} of {file} is there twice");
             }
         }
     }
@@ -312,5 +362,7 @@ mod tests {
         assert_eq!(known.param("switch.conf", "", "loglevel"), Some(Support::Honoured));
         assert_eq!(known.param("switch.conf", "", "tipping-point"), Some(Support::Accepted));
         assert_eq!(known.param("switch.conf", "", "loglevle"), Some(Support::Unknown));
+        assert_eq!(known.param("sofia.conf", "profile", "hold-music"), Some(Support::Accepted));
+        assert_eq!(known.param("xml_curl.conf", "", "cookie-file"), Some(Support::Accepted));
     }
 }

@@ -315,17 +315,17 @@ fn matches_pattern(channel: &Channel, pattern: &str, digits: &str) -> bool {
 /// Reads `digits[@ms]` with the channel's default length.
 #[must_use]
 pub fn parse(channel: &Channel, argument: &str) -> Vec<Digit> {
+    let tuning = &channel.switch().stores.tuning;
     let default = channel
         .variable("dtmf_duration")
         .and_then(|d| u32::try_from(text::int(&d)).ok())
         .filter(|d| *d > 0)
-        .unwrap_or_else(|| {
-            channel.switch().stores.tuning.default_dtmf.load(std::sync::atomic::Ordering::Relaxed)
-        });
+        .unwrap_or_else(|| tuning.default_dtmf.load(std::sync::atomic::Ordering::Relaxed));
     dtmf::parse_digits(argument, default)
         .into_iter()
         .map(|step| match step {
             DigitStep::Press { digit, duration } => {
+                let duration = tuning.digit_duration(duration);
                 Digit { digit: digit.as_char(), duration, source: DigitSource::App }
             }
             DigitStep::Pause { ms } => {

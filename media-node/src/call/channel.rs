@@ -673,7 +673,10 @@ impl Channel {
     }
 
     /// Puts a digit where applications take them.
-    pub fn queue_digit(&self, digit: Digit) {
+    pub fn queue_digit(&self, mut digit: Digit) {
+        if !matches!(digit.digit, 'w' | 'W') {
+            digit.duration = self.switch.stores.tuning.digit_duration(digit.duration);
+        }
         let mut data = self.data.lock();
         if data.digits.len() < MAX_DIGITS {
             data.digits.push_back(digit);

@@ -47,6 +47,13 @@ impl Tuning {
         }
     }
 
+    /// A digit's length brought between the shortest and the longest one, 8 kHz samples.
+    #[must_use]
+    pub fn digit_duration(&self, asked: u32) -> u32 {
+        let (low, high) = (&self.min_dtmf, &self.max_dtmf);
+        asked.max(low.load(Ordering::Relaxed)).min(high.load(Ordering::Relaxed))
+    }
+
     /// Percent of idle CPU below which new calls are refused; 0 never.
     #[must_use]
     pub fn min_idle_cpu(&self) -> f64 {
@@ -58,5 +65,22 @@ impl Tuning {
         // A percentage with two decimals fits easily; casts saturate.
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
         self.min_idle_cpu.store((percent.clamp(0.0, 100.0) * 100.0) as u32, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn digits_are_as_long_as_the_configuration_lets_them() {
+        let tuning = Tuning::default();
+        tuning.configure(&SwitchConf {
+            min_dtmf_duration: 800,
+            max_dtmf_duration: 4000,
+            ..SwitchConf::default()
+        });
+        let lengths = [160, 800, 2000, 4000, 90_000].map(|asked| tuning.digit_duration(asked));
+        assert_eq!(lengths, [800, 800, 2000, 4000, 4000]);
     }
 }
