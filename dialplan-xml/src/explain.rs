@@ -4,9 +4,9 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
-use crate::Place;
 use crate::dialplan::{Dialplan, Step, StepKind, Trace};
 use crate::simulate::{Caller, Executed, Hop, Journey, follow};
+use crate::{Paint, Place};
 
 /// A call explained.
 pub struct Explanation {
@@ -14,12 +14,15 @@ pub struct Explanation {
     pub journey: Journey,
     /// API commands it asked for that have no answer outside a running switch.
     pub unanswered: Vec<String>,
+    /// Whether the caller is asked for digits and has none left to key in.
+    pub waits_for_digits: bool,
 }
 
 /// Decides for a call on paper and writes down every step.
 pub fn explain(dialplan: &Dialplan, caller: &mut Caller) -> Explanation {
     let journey = follow(dialplan, caller, Trace::On);
-    Explanation { journey, unanswered: std::mem::take(&mut caller.unanswered) }
+    let unanswered = std::mem::take(&mut caller.unanswered);
+    Explanation { journey, unanswered, waits_for_digits: caller.speechless }
 }
 
 impl Explanation {
@@ -37,6 +40,9 @@ impl Explanation {
         if self.journey.endless {
             out.push_str("the call is transferred on and on; nothing more is followed\n");
         }
+        if self.waits_for_digits {
+            out.push_str("the caller is asked for digits: what is keyed in decides what follows\n");
+        }
         if !self.unanswered.is_empty() {
             out.push_str("API commands that only a running switch can answer (taken as empty):\n");
             let mut seen: Vec<&String> = Vec::new();
@@ -50,11 +56,57 @@ impl Explanation {
         out
     }
 
+    /// The same for a terminal.
+    pub fn to_coloured(&self, verbose: bool, paint: Paint) -> String {
+        self.to_text(verbose).lines().map(|line| painted(line, paint) + "\n").collect()
+    }
+
     /// The tree as one JSON object.
     pub fn to_json(&self) -> Value {
         let hops: Vec<_> = self.journey.hops.iter().map(hop_json).collect();
-        json!({"hops": hops, "endless": self.journey.endless, "unanswered": self.unanswered})
+        json!({
+            "hops": hops,
+            "endless": self.journey.endless,
+            "waits_for_digits": self.waits_for_digits,
+            "unanswered": self.unanswered,
+        })
     }
+}
+
+/// A line of the tree in colours: what matched stands out, places stand back.
+fn painted(line: &str, paint: Paint) -> String {
+    let (text, place) = match line.rfind("    # ") {
+        Some(at) => line.split_at(at),
+        None => (line, ""),
+    };
+    let text = match text.trim_start() {
+        rest if rest.starts_with("+ ") => paint.good(text),
+        rest if rest.starts_with("=> no route") => paint.bad(text),
+        rest if rest.starts_with("=> ") => paint.strong(text),
+        rest if rest.starts_with("- ") || rest.contains("does not") => paint.faint(text),
+        _ => text.to_owned(),
+    };
+    text + &paint.faint(place)
+}
+
+/// Where a call went, without the steps of the decisions.
+pub fn story(journey: &Journey) -> String {
+    let mut out = String::new();
+    for hop in &journey.hops {
+        let indent = "  ".repeat(hop.depth);
+        let end = match &hop.routed.extension {
+            Some(name) => format!("extension {name}"),
+            None => "no route".to_owned(),
+        };
+        let _ = writeln!(out, "{indent}{} in {} => {end}", hop.destination, hop.context);
+        for run in &hop.executed {
+            let _ = writeln!(out, "{indent}   {}", executed(run));
+        }
+    }
+    if journey.endless {
+        out.push_str("the call is transferred on and on; nothing more is followed\n");
+    }
+    out
 }
 
 /// The steps of one decision as text, for a call that is already routed.
@@ -92,6 +144,14 @@ fn write_hop(out: &mut String, hop: &Hop, verbose: bool) {
     }
     for run in &hop.executed {
         let _ = writeln!(out, "{indent}   {}", executed(run));
+    }
+    match (hop.ended, hop.skipped) {
+        (false, 0) => {}
+        (true, 0) => out.push_str(&format!("{indent}   the call ends here\n")),
+        (ended, skipped) => {
+            let why = if ended { "the call ends here" } else { "the call goes elsewhere" };
+            let _ = writeln!(out, "{indent}   {why}: {skipped} more not run");
+        }
     }
     out.push('\n');
 }
@@ -213,6 +273,8 @@ fn hop_json(hop: &Hop) -> Value {
         "extension": hop.routed.extension.as_deref(),
         "steps": steps_to_json(&hop.routed.trace),
         "applications": executed.collect::<Vec<_>>(),
+        "ended": hop.ended,
+        "not_run": hop.skipped,
     })
 }
 
