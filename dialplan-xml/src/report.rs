@@ -7,18 +7,20 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 
 use crate::catalogue::{Catalogue, Kind, Support};
-use crate::check::{api_references, endpoints};
+use crate::check::{api_references, endpoints, later};
 use crate::config::ModulesConf;
 use crate::{Node, Place, Tree};
 
 /// Everything a configuration names, by kind and name.
 pub struct Report {
     entries: BTreeMap<(String, Support, String), Vec<Place>>,
+    /// Parameters of modules the configuration does not load.
+    idle: usize,
 }
 
 /// Names what a document uses and what becomes of it.
 pub fn report(tree: &Tree, catalogue: &Catalogue) -> Report {
-    let mut report = Report { entries: BTreeMap::new() };
+    let mut report = Report { entries: BTreeMap::new(), idle: crate::check::idle_params(tree) };
     for (file, scope, param) in crate::check::params(tree) {
         let Some(name) = param.attr("name") else { continue };
         let kind = if scope.is_empty() { file.to_owned() } else { format!("{file} {scope}") };
@@ -31,6 +33,7 @@ pub fn report(tree: &Tree, catalogue: &Catalogue) -> Report {
             report.name(catalogue, Kind::Module, &load.module, load.place);
         }
     }
+    report.elsewhere(tree, catalogue);
     let section = tree.section("dialplan");
     for node in section.into_iter().flat_map(Node::descendants) {
         match node.name() {
@@ -67,11 +70,41 @@ impl Report {
         let application = node.attr_or_empty("application");
         self.name(catalogue, Kind::Application, application, node.attr_place("application"));
         let data = if node.text().is_empty() { node.attr_or_empty("data") } else { node.text() };
-        self.apis(catalogue, data, &node.attr_place("data"));
+        self.argument(catalogue, application, data, &node.attr_place("data"));
+    }
+
+    fn argument(&mut self, catalogue: &Catalogue, application: &str, data: &str, place: &Place) {
+        self.apis(catalogue, data, place);
         if application.eq_ignore_ascii_case("bridge") {
-            for endpoint in endpoints(data) {
-                self.name(catalogue, Kind::Endpoint, endpoint, node.attr_place("data"));
-            }
+            self.legs(catalogue, data, place);
+        }
+        for (kind, inner) in later(application, data) {
+            self.name(catalogue, kind, inner, place.clone());
+        }
+    }
+
+    fn legs(&mut self, catalogue: &Catalogue, dial_string: &str, place: &Place) {
+        for endpoint in endpoints(dial_string) {
+            self.name(catalogue, Kind::Endpoint, endpoint, place.clone());
+        }
+    }
+
+    /// What menus run and how phones are dialled.
+    fn elsewhere(&mut self, tree: &Tree, catalogue: &Catalogue) {
+        let menus = tree.configuration("ivr.conf").into_iter().flat_map(Node::descendants);
+        for entry in menus.filter(|n| n.attr("action") == Some("menu-exec-app")) {
+            let (param, place) = (entry.attr_or_empty("param"), entry.attr_place("param"));
+            let (application, data) = param.split_once([' ', ':']).unwrap_or((param, ""));
+            self.name(catalogue, Kind::Application, application, place.clone());
+            self.argument(catalogue, application, data, &place);
+        }
+        let directory = tree.section("directory").into_iter().flat_map(Node::descendants);
+        let dialled =
+            |n: &Node<'_>| n.name() == "param" && n.attr_or_empty("name").ends_with("dial-string");
+        for param in directory.filter(dialled) {
+            let (value, place) = (param.attr_or_empty("value"), param.attr_place("value"));
+            self.apis(catalogue, value, &place);
+            self.legs(catalogue, value, &place);
         }
     }
 
@@ -91,6 +124,10 @@ impl Report {
             let count = self.count(support);
             let percent = if total == 0 { 0.0 } else { count as f64 * 100.0 / total as f64 };
             let _ = writeln!(out, "  {:<24}{count:>6}  {percent:>5.1}%", support.as_str());
+        }
+        if self.idle > 0 {
+            let idle = self.idle;
+            let _ = writeln!(out, "  (not counted: {idle} parameters of modules not loaded)");
         }
         for support in [Support::Accepted, Support::Unknown] {
             if self.count(support) == 0 {
@@ -121,6 +158,7 @@ impl Report {
             "honoured": self.count(Support::Honoured),
             "accepted": self.count(Support::Accepted),
             "unknown": self.count(Support::Unknown),
+            "not_loaded": self.idle,
             "names": self.entries.iter().map(entry).collect::<Vec<_>>(),
         })
     }

@@ -1,5 +1,6 @@
 //! Every diagnostic has a fixture with its exact text: `tests/diagnostics/CODE.txt` holds the files
-//! of a small configuration and, under `--- expected`, what is said about it under that code.
+//! of a small configuration and, under `--- expected`, what is said about it under that code. A code
+//! that says several things has more of them: `CODE@WHAT.txt`.
 //!
 //! `UPDATE_FIXTURES=1 cargo test` writes down what is said now; read the difference before keeping it.
 
@@ -10,9 +11,10 @@ use std::fs;
 use std::path::Path;
 
 use common::Dir;
+use dialplan_xml::acl::LocalNet;
 use dialplan_xml::catalogue::{Catalogue, Kind};
 use dialplan_xml::check::{CheckOptions, check};
-use dialplan_xml::dialplan::Dialplan;
+use dialplan_xml::simulate::Setting;
 use dialplan_xml::{
     CODES, Diagnostic, Globals, LoadOptions, PreprocessorCommand, Sources, fixtures,
 };
@@ -47,8 +49,9 @@ fn options(code: &str) -> LoadOptions {
 }
 
 /// What is said under a code about the files of a fixture.
-fn said(code: &str, files: &[(String, String)]) -> String {
-    let dir = Dir::new(&format!("diagnostic-{code}"));
+fn said(name: &str, files: &[(String, String)]) -> String {
+    let dir = Dir::new(&format!("diagnostic-{name}"));
+    let code = name.split('@').next().unwrap();
     for (name, text) in files {
         // One byte that is not UTF-8 can be written as \xNN.
         let bytes: Vec<u8> = match text.split_once("\\xe9") {
@@ -61,11 +64,12 @@ fn said(code: &str, files: &[(String, String)]) -> String {
     let loaded = dialplan_xml::load(dir.path(), globals, &options(code));
     let (found, sources) = match files.iter().find(|(name, _)| name == "calls.fixture") {
         Some((name, text)) => {
-            let (dialplan, _) = Dialplan::compile(loaded.tree.as_ref().unwrap());
-            let outcome = fixtures::run(&dialplan, text, name, &loaded.globals);
+            let tree = loaded.tree.as_ref().unwrap();
+            let setting = Setting::read(tree, loaded.globals, &LocalNet::default());
+            let outcome = fixtures::run(&setting, text, name);
             let mut sources = Sources::default();
             sources.insert(name.as_str().into(), text.as_str().into());
-            (outcome.failures, sources)
+            (outcome.failures().cloned().collect(), sources)
         }
         None => {
             let mut catalogue = Catalogue::new();
@@ -90,13 +94,13 @@ fn every_diagnostic_says_what_its_fixture_says() {
     let mut wrong = Vec::new();
     for entry in fs::read_dir(&folder).unwrap() {
         let path = entry.unwrap().path();
-        let code = path.file_stem().unwrap().to_str().unwrap().to_owned();
+        let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
         let text = fs::read_to_string(&path).unwrap();
         let mut files = parts(&text);
         let expected = files.iter().position(|(n, _)| n == "expected").map(|at| files.remove(at).1);
-        let now = said(&code, &files);
+        let now = said(&name, &files);
         if now.is_empty() {
-            wrong.push(format!("{code}: nothing is said"));
+            wrong.push(format!("{name}: nothing is said"));
             continue;
         }
         if std::env::var_os("UPDATE_FIXTURES").is_some() {
@@ -104,11 +108,11 @@ fn every_diagnostic_says_what_its_fixture_says() {
             fs::write(&path, format!("{inputs}\n--- expected\n{now}")).unwrap();
         } else if expected.as_deref() != Some(&*now) {
             wrong.push(format!(
-                "{code}: said now:\n{now}\nexpected:\n{}",
+                "{name}: said now:\n{now}\nexpected:\n{}",
                 expected.unwrap_or_default()
             ));
         }
-        seen.insert(code);
+        seen.insert(name.split('@').next().unwrap().to_owned());
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     let known: BTreeSet<_> = CODES.iter().map(|(code, _)| (*code).to_owned()).collect();

@@ -151,6 +151,11 @@ pub fn nearest<'n>(name: &str, names: impl IntoIterator<Item = &'n str>) -> Opti
     distance::nearest(name, names)
 }
 
+/// Whether the reference has a module of this name, or had one.
+pub(crate) fn is_module(name: &str) -> bool {
+    REFERENCE.modules.contains(name) || REFERENCE.gone.contains(name)
+}
+
 /// Whether a module existed once and is gone from the reference.
 pub fn is_gone_module(name: &str) -> bool {
     REFERENCE.gone.contains(name)

@@ -1,4 +1,4 @@
-//! Extensions nobody reaches, conditions that cannot match, attributes that do nothing.
+//! Conditions that cannot match, attributes that do nothing, actions that are never run.
 
 use std::collections::HashMap;
 
@@ -50,54 +50,12 @@ pub(super) fn check(subject: &mut Subject<'_>) {
     let section = subject.tree.section("dialplan");
     for context in section.into_iter().flat_map(|s| s.children_named("context")) {
         let extensions: Vec<_> = context.children_named("extension").collect();
-        unreachable(subject, &extensions);
+        super::reach::check(subject, context);
         duplicates(subject, &extensions);
         for extension in extensions {
             self::extension(subject, extension);
         }
     }
-}
-
-/// What follows an extension that always matches and does not continue.
-fn unreachable(subject: &mut Subject<'_>, extensions: &[Node<'_>]) {
-    let Some(at) = extensions.iter().position(|e| always_matches(*e)) else { return };
-    let Some((catch_all, rest)) = extensions.get(at..).and_then(<[_]>::split_first) else { return };
-    let Some(first) = rest.first() else { return };
-    let name = first.attr("name").unwrap_or("UNKNOWN");
-    let others = match rest.len() - 1 {
-        0 => String::new(),
-        1 => " (nor is the one after it)".to_owned(),
-        n => format!(" (nor are the {n} after it)"),
-    };
-    let message = format!("extension \"{name}\" is never reached{others}");
-    let before = catch_all.attr("name").unwrap_or("UNKNOWN");
-    let related = format!("\"{before}\" matches every call and does not continue");
-    let found = Diagnostic::warning("extension-unreachable", message, Some(first.place()));
-    subject.say(
-        found
-            .with_related(catch_all.place(), related)
-            .with_hint("put continue=\"true\" on it, or move it to the end"),
-    );
-}
-
-fn always_matches(extension: Node<'_>) -> bool {
-    let mut conditions = extension.children_named("condition").peekable();
-    conditions.peek().is_some()
-        && !extension.attr("continue").is_some_and(is_true)
-        && conditions.all(always_passes)
-}
-
-fn always_passes(condition: Node<'_>) -> bool {
-    let simple = condition.attrs().all(|(n, _)| matches!(n, "field" | "expression" | "break"));
-    let nested = condition.child("condition").is_some() || condition.child("expression").is_some();
-    let anything = match condition.attr("field") {
-        None => true,
-        Some(_) => matches!(
-            condition.attr_or_empty("expression"),
-            "" | ".*" | "^.*" | ".*$" | "^.*$" | "(.*)" | "^(.*)" | "(.*)$" | "^(.*)$"
-        ),
-    };
-    simple && !nested && anything
 }
 
 fn duplicates(subject: &mut Subject<'_>, extensions: &[Node<'_>]) {
@@ -184,11 +142,12 @@ fn test(subject: &mut Subject<'_>, node: Node<'_>) {
         return;
     };
     let known = PROFILE_FIELDS.iter().any(|f| f.eq_ignore_ascii_case(field));
+    let child = node.child("expression");
+    let expression = child.map_or_else(|| node.attr_or_empty("expression"), Node::text);
+    anchors(subject, node, expression);
     if field.contains('$') || known {
         return;
     }
-    let child = node.child("expression");
-    let expression = child.map_or_else(|| node.attr_or_empty("expression"), Node::text);
     let matches_empty = has_references(expression)
         || Pattern::cached(expression).is_ok_and(|pattern| pattern.is_match(""));
     let place = Some(node.attr_place("field"));
@@ -213,6 +172,27 @@ fn test(subject: &mut Subject<'_>, node: Node<'_>) {
         None => "write the name of a field, or ${variable}".to_owned(),
     };
     subject.say(found.with_hint(hint));
+}
+
+/// Text wanted before the beginning or after the end.
+fn anchors(subject: &mut Subject<'_>, node: Node<'_>, expression: &str) {
+    let Some(at) = super::reach::misplaced_anchor(expression) else { return };
+    if has_references(expression) {
+        return;
+    }
+    let rest = expression.get(at..).unwrap_or_default();
+    let (what, sign) = if rest.starts_with('^') { ("before", "^") } else { ("after", "$") };
+    let message = format!("/{expression}/ never matches: nothing comes {what} {sign}");
+    let child = node.child("expression");
+    let place = child.map_or_else(|| node.attr_place("expression"), Node::place);
+    let found = Diagnostic::warning("condition-never", message, Some(place));
+    let group = rest.as_bytes().get(1).is_some_and(u8::is_ascii_digit);
+    let hint = if group && sign == "$" {
+        "$n is filled in where actions are, not in expressions".to_owned()
+    } else {
+        format!("a {sign} that is dialled is written \\{sign}")
+    };
+    subject.say(found.with_focus(rest, 0).with_hint(hint));
 }
 
 /// Time attributes that no moment satisfies.

@@ -66,6 +66,14 @@ fn pointers(subject: &mut Subject<'_>, directory: &Directory, domain: &str, user
 
 /// What is wrong with a user's password.
 fn weakness(user: &User) -> Option<&'static str> {
+    if user.params.get("a1-hash").is_some() || user.lookup("attr", "type").is_some() {
+        return None;
+    }
+    weak(user.params.get("password")?, &user.id)
+}
+
+/// What is wrong with a password of somebody of this name.
+pub(super) fn weak(password: &str, name: &str) -> Option<&'static str> {
     const COMMON: [&str; 10] = [
         "1234",
         "12345",
@@ -78,19 +86,16 @@ fn weakness(user: &User) -> Option<&'static str> {
         "cluecon",
         "abc123",
     ];
-    if user.params.get("a1-hash").is_some() || user.lookup("attr", "type").is_some() {
-        return None;
-    }
-    let password = user.params.get("password")?;
-    let lower = password.to_ascii_lowercase();
     if password.is_empty() {
         Some("empty")
-    } else if COMMON.contains(&&*lower) {
+    } else if COMMON.iter().any(|c| c.eq_ignore_ascii_case(password)) {
         Some("one of the first anybody tries")
-    } else if password.eq_ignore_ascii_case(&user.id) {
-        Some("the user's own name")
+    } else if password.eq_ignore_ascii_case(name) {
+        Some("the same as the name")
     } else if password.len() < 8 && password.bytes().all(|b| b.is_ascii_digit()) {
         Some("a short number")
+    } else if password.len() < 6 {
+        Some("very short")
     } else {
         None
     }

@@ -9,21 +9,25 @@ mod directory;
 mod fraud;
 mod names;
 mod params;
+mod reach;
 mod sample;
 mod sip;
 mod sounds;
 mod structure;
+mod targets;
 mod values;
 
+use std::collections::HashMap;
 use std::path::Path;
 
 use crate::catalogue::Catalogue;
 use crate::dialplan::Dialplan;
 use crate::directory::Directory;
-use crate::{Diagnostic, Globals, Loaded, Severity, Sources, Tree};
+use crate::{Diagnostic, Globals, Loaded, Paint, Place, Severity, Sources, Tree};
 
 pub use names::{api_references, endpoints};
-pub(crate) use params::all as params;
+pub(crate) use names::{later, legs_to};
+pub(crate) use params::{all as params, idle as idle_params};
 
 /// What a check may know about its surroundings.
 pub struct CheckOptions<'a> {
@@ -85,9 +89,11 @@ pub fn check(loaded: Loaded, options: &CheckOptions<'_>) -> Checked {
         directory::check(&mut subject);
         sip::check(&mut subject);
         sounds::check(&mut subject);
+        targets::check(&mut subject);
         fraud::check(&mut subject);
         diagnostics.append(&mut subject.found);
     }
+    diagnostics.iter_mut().for_each(|found| found.aim(&loaded.sources));
     diagnostics.sort_by(|a, b| a.place.cmp(&b.place));
     Checked { diagnostics, sources: loaded.sources, tree: loaded.tree, status: loaded.status }
 }
@@ -125,9 +131,19 @@ impl Checked {
 
     /// The report as text. Remarks are left out unless `verbose`.
     pub fn to_text(&self, verbose: bool) -> String {
+        self.to_text_in(verbose, Paint::Off)
+    }
+
+    /// The same in colours.
+    pub fn to_text_in(&self, verbose: bool, paint: Paint) -> String {
         let shown = self.diagnostics.iter();
         let shown = shown.filter(|d| verbose || d.severity > Severity::Info);
-        let mut out: String = shown.map(|d| d.render(&self.sources) + "\n").collect();
+        let mut out = String::new();
+        for (found, again) in together(shown) {
+            out.push_str(&found.render_in(&self.sources, paint));
+            out.push_str(&elsewhere(&again));
+            out.push('\n');
+        }
         let count = |severity, one: &str| {
             let n = self.count(severity);
             format!("{n} {one}{}", if n == 1 { "" } else { "s" })
@@ -137,7 +153,17 @@ impl Checked {
         let remarks = count(Severity::Info, "remark");
         let files = self.sources.files().count();
         let s = if files == 1 { "" } else { "s" };
-        out.push_str(&format!("{files} file{s} checked: {errors}, {warnings}, {remarks}\n"));
+        let more = match self.count(Severity::Info) {
+            hidden if hidden > 0 && !verbose => " (shown with -v)",
+            _ => "",
+        };
+        let line = format!("{files} file{s} checked: {errors}, {warnings}, {remarks}{more}");
+        let worst = self.diagnostics.iter().map(|d| d.severity).max();
+        let line = match worst.filter(|w| *w > Severity::Info) {
+            Some(worst) => paint.severity(worst, &line),
+            None => paint.good(&line),
+        };
+        out.push_str(&format!("{line}\n"));
         if self.tree.is_none() {
             out.push_str(&format!("the configuration cannot be loaded: {}\n", self.status));
         }
@@ -156,4 +182,34 @@ impl Checked {
             "diagnostics": self.diagnostics.iter().map(Diagnostic::to_json).collect::<Vec<_>>(),
         })
     }
+}
+
+/// The first of each thing said, with the places it is said of again.
+fn together<'d>(
+    all: impl Iterator<Item = &'d Diagnostic>,
+) -> Vec<(&'d Diagnostic, Vec<&'d Place>)> {
+    let mut seen: HashMap<(&str, &str), usize> = HashMap::new();
+    let mut groups: Vec<(&Diagnostic, Vec<&Place>)> = Vec::new();
+    for found in all {
+        match seen.get(&(found.code, found.message.as_str())).and_then(|at| groups.get_mut(*at)) {
+            Some((_, again)) => again.extend(&found.place),
+            None => {
+                seen.insert((found.code, &found.message), groups.len());
+                groups.push((found, Vec::new()));
+            }
+        }
+    }
+    groups
+}
+
+/// Most further places that are named one by one.
+const MAX_AGAIN: usize = 4;
+
+fn elsewhere(again: &[&Place]) -> String {
+    let named = again.iter().take(MAX_AGAIN).map(|place| format!("  also: {place}\n"));
+    let mut out: String = named.collect();
+    if again.len() > MAX_AGAIN {
+        out.push_str(&format!("  also: {} more places\n", again.len() - MAX_AGAIN));
+    }
+    out
 }

@@ -16,6 +16,7 @@ pub(super) fn check(subject: &mut Subject<'_>) {
             }
         }
     }
+    elsewhere(subject);
     modules(subject);
     dialplans(subject);
 }
@@ -26,11 +27,65 @@ fn action(subject: &mut Subject<'_>, node: Node<'_>) {
         name(subject, Kind::Application, application, node.attr_place("application"));
     }
     let (data, place) = data(node);
-    apis(subject, data, &place);
+    argument(subject, application, data, &place);
+}
+
+/// What an application's argument names.
+fn argument(subject: &mut Subject<'_>, application: &str, data: &str, place: &Place) {
+    apis(subject, data, place);
     if application.eq_ignore_ascii_case("bridge") {
         for endpoint in endpoints(data) {
             name(subject, Kind::Endpoint, endpoint, place.clone());
         }
+        for leg in legs_to(data, "loopback") {
+            if let Some(run) = leg.strip_prefix("app=") {
+                let application = run.split([':', ' ']).next().unwrap_or_default();
+                name(subject, Kind::Application, application, place.clone());
+            }
+        }
+    }
+    for (kind, inner) in later(application, data) {
+        name(subject, kind, inner, place.clone());
+    }
+}
+
+/// Applications and API commands an argument keeps for later: hooks, keys, inline targets.
+pub(crate) fn later<'d>(application: &str, data: &'d str) -> Vec<(Kind, &'d str)> {
+    let word = |text: &'d str| text.split([' ', ':', ',', '(', '!']).next().unwrap_or_default();
+    let found = match application.to_ascii_lowercase().as_str() {
+        "set" | "export" => hook(data).map(|(kind, text)| (kind, word(text))),
+        "bind_meta_app" => {
+            data.splitn(4, ' ').nth(3).map(|text| (Kind::Application, word(text.trim())))
+        }
+        "bind_digit_action" => data.split(',').nth(2).and_then(|text| {
+            let (verb, rest) = text.split_once(':')?;
+            match verb.split('[').next()? {
+                "exec" => Some((Kind::Application, word(rest))),
+                "api" => Some((Kind::Api, word(rest))),
+                _ => None,
+            }
+        }),
+        _ => None,
+    };
+    let plain = |name: &str| {
+        !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+    };
+    found.into_iter().filter(|(_, name)| plain(name)).collect()
+}
+
+/// `execute_on_answer=…` and its kin: what kind of thing it runs, and the text.
+fn hook(data: &str) -> Option<(Kind, &str)> {
+    const APIS: [&str; 4] =
+        ["api_hangup_hook", "api_reporting_hook", "api_after_bridge", "api_before_bridge"];
+    let (variable, value) = data.split_once('=')?;
+    let variable = variable.trim().trim_start_matches("nolocal:").to_ascii_lowercase();
+    let value = value.trim_matches(['\'', ' ']);
+    if variable.starts_with("execute_on_") {
+        Some((Kind::Application, value))
+    } else if variable.starts_with("api_on_") || APIS.contains(&&*variable) {
+        Some((Kind::Api, value))
+    } else {
+        None
     }
 }
 
@@ -43,9 +98,36 @@ pub(super) fn data(node: Node<'_>) -> (&str, Place) {
     }
 }
 
+/// Commands in `${command(…)}`.
 fn apis(subject: &mut Subject<'_>, text: &str, place: &Place) {
     for command in api_references(text) {
         name(subject, Kind::Api, command, place.clone());
+    }
+}
+
+/// What menus run, and what is asked while phones are dialled.
+fn elsewhere(subject: &mut Subject<'_>) {
+    let menus = subject.tree.configuration("ivr.conf").and_then(|conf| conf.child("menus"));
+    for entry in menus.into_iter().flat_map(Node::descendants).filter(|n| n.name() == "entry") {
+        if !entry.attr_or_empty("action").eq_ignore_ascii_case("menu-exec-app") {
+            continue;
+        }
+        let (param, place) = (entry.attr_or_empty("param"), entry.attr_place("param"));
+        if param.is_empty() || param.starts_with(':') {
+            continue;
+        }
+        let (application, data) = param.split_once([' ', ':']).unwrap_or((param, ""));
+        name(subject, Kind::Application, application, place.clone());
+        argument(subject, application, data, &place);
+    }
+    let directory = subject.tree.section("directory");
+    let params = directory.into_iter().flat_map(Node::descendants).filter(|n| n.name() == "param");
+    for param in params.filter(|p| p.attr_or_empty("name").ends_with("dial-string")) {
+        let (value, place) = (param.attr_or_empty("value"), param.attr_place("value"));
+        apis(subject, value, &place);
+        for endpoint in endpoints(value) {
+            name(subject, Kind::Endpoint, endpoint, place.clone());
+        }
     }
 }
 
@@ -53,6 +135,10 @@ fn name(subject: &mut Subject<'_>, kind: Kind, name: &str, place: Place) {
     if name.contains('$') {
         return;
     }
+    let aimed = |found: Diagnostic| match kind {
+        Kind::Api => found.with_focus(format!("${{{name}"), 2),
+        _ => found.with_focus(name, 0),
+    };
     let what = kind.as_str();
     let (unknown, idle) = match kind {
         Kind::Application => ("application-unknown", "application-without-effect"),
@@ -70,7 +156,7 @@ fn name(subject: &mut Subject<'_>, kind: Kind, name: &str, place: Place) {
             {
                 message.push_str(&format!(" (it belongs to {module})"));
             }
-            subject.say(Diagnostic::warning(idle, message, Some(place)));
+            subject.say(aimed(Diagnostic::warning(idle, message, Some(place))));
         }
         Support::Unknown => {
             let message = format!("there is no {what} \"{name}\"");
@@ -78,10 +164,12 @@ fn name(subject: &mut Subject<'_>, kind: Kind, name: &str, place: Place) {
             if kind == Kind::Module && is_gone_module(name) {
                 found.severity = crate::Severity::Warning;
                 found = found.with_hint("the reference has not had it for years; remove the line");
+            } else if kind == Kind::Application && name.bytes().all(|b| b.is_ascii_digit()) {
+                found = found.with_hint(format!("a number is called with: transfer {name} …"));
             } else if let Some(near) = subject.catalogue.nearest(kind, name) {
                 found = found.with_hint(format!("did you mean \"{near}\"?"));
             }
-            subject.say(found);
+            subject.say(aimed(found));
         }
     }
 }
@@ -126,32 +214,44 @@ pub fn api_references(text: &str) -> Vec<&str> {
 
 /// Names of the endpoints a dial string uses, as far as they are written out.
 pub fn endpoints(dial_string: &str) -> Vec<&str> {
-    let legs = legs(dial_string);
-    let leg = |text: &'_ str| -> Option<(usize, usize)> {
-        let rest = skip_options(text);
-        let end = rest.find('/')?;
-        let name = rest.get(..end)?;
-        let plain = !name.is_empty()
-            && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.'));
-        let start = text.len() - rest.len();
-        plain.then_some((start, start + end))
-    };
-    legs.into_iter().filter_map(|l| leg(l).and_then(|(a, b)| l.get(a..b))).collect()
+    legs(dial_string).into_iter().filter_map(|leg| Some(endpoint(leg)?.0)).collect()
 }
 
-/// Splits at `,` and `|` outside brackets.
+/// What follows `endpoint/` in the legs of a dial string that go there.
+pub(crate) fn legs_to<'t>(dial_string: &'t str, wanted: &str) -> Vec<&'t str> {
+    let all = legs(dial_string).into_iter().filter_map(endpoint);
+    all.filter(|(name, _)| name.eq_ignore_ascii_case(wanted)).map(|(_, rest)| rest).collect()
+}
+
+/// A leg's endpoint and the rest of it.
+fn endpoint(leg: &str) -> Option<(&str, &str)> {
+    let (name, rest) = skip_options(leg).split_once('/')?;
+    let plain = !name.is_empty()
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.'));
+    plain.then_some((name, rest))
+}
+
+/// Splits at `,`, `|` and `:_:` outside brackets.
 fn legs(text: &str) -> Vec<&str> {
     let mut legs = Vec::new();
     let (mut depth, mut from) = (0_usize, 0);
     for (at, b) in text.bytes().enumerate() {
-        match b {
-            b'{' | b'[' | b'(' | b'<' => depth += 1,
-            b'}' | b']' | b')' | b'>' => depth = depth.saturating_sub(1),
-            b',' | b'|' if depth == 0 => {
-                legs.extend(text.get(from..at));
-                from = at + 1;
+        let length = match b {
+            b'{' | b'[' | b'(' | b'<' => {
+                depth += 1;
+                continue;
             }
-            _ => {}
+            b'}' | b']' | b')' | b'>' => {
+                depth = depth.saturating_sub(1);
+                continue;
+            }
+            b',' | b'|' => 1,
+            b':' if text.get(at..).is_some_and(|rest| rest.starts_with(":_:")) => 3,
+            _ => continue,
+        };
+        if depth == 0 && at >= from {
+            legs.extend(text.get(from..at));
+            from = at + length;
         }
     }
     legs.extend(text.get(from..));
@@ -161,7 +261,7 @@ fn legs(text: &str) -> Vec<&str> {
 /// Leaves out `<…>`, `{…}` and `[…]` in front of a leg.
 fn skip_options(mut text: &str) -> &str {
     loop {
-        text = text.trim_start_matches([' ', ':', '_']);
+        text = text.trim_start_matches(' ');
         let close = match text.as_bytes().first() {
             Some(b'{') => '}',
             Some(b'[') => ']',

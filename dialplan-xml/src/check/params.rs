@@ -1,7 +1,10 @@
 //! Parameters nobody reads.
 
+use std::collections::BTreeSet;
+
 use super::Subject;
-use crate::catalogue::Support;
+use crate::catalogue::{Support, is_module};
+use crate::config::ModulesConf;
 use crate::{Diagnostic, Node};
 
 /// Files whose params are named by their users.
@@ -30,14 +33,49 @@ pub(super) fn check(subject: &mut Subject<'_>) {
     }
 }
 
-/// Every `<param>` of the configuration section, with its file and kind of element.
+/// Files whose module has another name.
+const MODULES: [(&str, &str); 5] = [
+    ("avcodec", "mod_av"),
+    ("avformat", "mod_av"),
+    ("fax", "mod_spandsp"),
+    ("ivr", "mod_dptools"),
+    ("mod_radius_cdr", "mod_radius_cdr"),
+];
+
+/// Whether a file is there for a module that the configuration does not load: nobody reads it. A
+/// configuration without a list of modules loads all of them.
+fn is_idle(file: &str, loaded: &BTreeSet<String>) -> bool {
+    let stem = file.strip_suffix(".conf").unwrap_or(file);
+    let named = MODULES.iter().find(|(name, _)| *name == stem);
+    let module = named.map_or_else(|| format!("mod_{stem}"), |(_, module)| (*module).to_owned());
+    !loaded.is_empty() && !loaded.contains(&module) && is_module(&module)
+}
+
+fn loaded(tree: &crate::Tree) -> BTreeSet<String> {
+    let files = ["pre_load_modules.conf", "modules.conf", "post_load_modules.conf"];
+    let read = |file| ModulesConf::read(tree.configuration(file)).modules;
+    files.into_iter().flat_map(read).map(|load| load.module).collect()
+}
+
+/// How many parameters stand in files of modules that are not loaded.
+pub(crate) fn idle(tree: &crate::Tree) -> usize {
+    let loaded = loaded(tree);
+    let section = tree.section("configuration");
+    let files = section.into_iter().flat_map(|s| s.children_named("configuration"));
+    let files = files.filter(|conf| is_idle(conf.attr_or_empty("name"), &loaded));
+    files.flat_map(Node::descendants).filter(|node| node.name() == "param").count()
+}
+
+/// Every `<param>` of the configuration section, with its file and kind of element; those of modules
+/// that are not loaded left out.
 pub(crate) fn all(tree: &crate::Tree) -> Vec<(&str, &'static str, Node<'_>)> {
     let section = tree.section("configuration");
     let files = section.into_iter().flat_map(|s| s.children_named("configuration"));
+    let loaded = loaded(tree);
     let mut params = Vec::new();
     for conf in files {
         let file = conf.attr_or_empty("name");
-        if FREE.contains(&file) {
+        if FREE.contains(&file) || is_idle(file, &loaded) {
             continue;
         }
         let found = conf.descendants().filter(|n| n.name() == "param");

@@ -58,11 +58,27 @@ fn gateways(subject: &mut Subject<'_>, gateways: &[&GatewayConf]) {
             let message = format!("gateway \"{name}\" registers and has no password");
             subject.say(Diagnostic::error("gateway-no-password", message, place.clone()));
         }
+        weak_password(subject, gateway);
         if let Some(first) = seen.insert(name, &gateway.place) {
             let message = format!("another gateway is called \"{name}\"");
             let found = Diagnostic::error("gateway-duplicate", message, place);
             subject.say(found.with_related(first.clone(), "the other one"));
         }
+    }
+}
+
+/// A password a provider should not have given.
+fn weak_password(subject: &mut Subject<'_>, gateway: &GatewayConf) {
+    let Some(password) = gateway.params.param("password").filter(|p| !p.value.is_empty()) else {
+        return;
+    };
+    let registers = gateway.params.bool("register").unwrap_or(true);
+    let username = gateway.params.get("username").unwrap_or_default();
+    if let Some(weakness) = super::directory::weak(&password.value, username).filter(|_| registers)
+    {
+        let message = format!("the password of gateway \"{}\" is {weakness}", gateway.name);
+        let place = Some(password.place.clone());
+        subject.say(Diagnostic::warning("password-weak", message, place));
     }
 }
 
@@ -81,6 +97,7 @@ fn ports(subject: &mut Subject<'_>, sofia: &SofiaConf) {
         let ip = settings.get("sip-ip").unwrap_or("auto").to_owned();
         let mut add = |param: &str, kind: &str, default: u16| {
             let found = settings.param(param);
+            // `auto` is a port nobody else has.
             let port = found.map_or(Ok(default), |p| p.value.parse());
             let place = found.map_or_else(|| profile.place.clone(), |p| p.place.clone());
             if let Ok(port) = port {

@@ -1,5 +1,7 @@
 //! Values of the wrong kind.
 
+use std::net::IpAddr;
+
 use super::Subject;
 use super::params::all;
 use crate::Diagnostic;
@@ -10,7 +12,15 @@ enum Wants {
     Bool,
     Number(i64, i64),
     Port,
+    /// A port, or `auto`.
+    SipPort,
+    /// An address of this machine, or `auto`.
+    Address,
     Level,
+    /// One of these words.
+    Word(&'static [&'static str]),
+    /// Yes, no, or one of these words.
+    BoolOr(&'static [&'static str]),
 }
 
 /// Parameters whose values have one meaning only. `file`, scope, names, what they want.
@@ -44,7 +54,30 @@ const RULES: &[(&str, &str, &[&str], Wants)] = &[
     ("event_socket.conf", "", &["nat-map", "stop-on-bind-error"], Wants::Bool),
     ("console.conf", "", &["loglevel"], Wants::Level),
     ("console.conf", "", &["colorize"], Wants::Bool),
-    ("sofia.conf", "profile", &["sip-port", "tls-sip-port"], Wants::Port),
+    ("event_socket.conf", "", &["listen-ip"], Wants::Address),
+    ("console.conf", "", &["uuid"], Wants::Bool),
+    ("logfile.conf", "", &["rotate-on-hup", "uuid"], Wants::Bool),
+    ("logfile.conf", "", &["rollover", "maximum-rotate"], Wants::Number(0, 4_294_967_295)),
+    (
+        "conference.conf",
+        "",
+        &["max-members", "pin-retries", "energy-level"],
+        Wants::Number(0, 4_294_967_295),
+    ),
+    ("sofia.conf", "profile", &["sip-port"], Wants::SipPort),
+    ("sofia.conf", "profile", &["tls-sip-port"], Wants::Port),
+    ("sofia.conf", "profile", &["sip-ip", "rtp-ip"], Wants::Address),
+    ("sofia.conf", "profile", &["dtmf-type"], Wants::Word(&["rfc2833", "info", "none"])),
+    (
+        "sofia.conf",
+        "profile",
+        &["inbound-codec-negotiation"],
+        Wants::Word(&["generous", "greedy", "scrooge"]),
+    ),
+    ("sofia.conf", "profile", &["caller-id-type"], Wants::Word(&["rpid", "pid", "none"])),
+    ("sofia.conf", "profile", &["enable-3pcc"], Wants::BoolOr(&["proxy"])),
+    ("sofia.conf", "profile", &["manage-presence"], Wants::BoolOr(&["passive", "pnp"])),
+    ("sofia.conf", "profile", &["multiple-registrations"], Wants::BoolOr(&["contact", "call-id"])),
     (
         "sofia.conf",
         "profile",
@@ -58,7 +91,13 @@ const RULES: &[(&str, &str, &[&str], Wants)] = &[
             "inbound-reg-force-matching-username",
             "auth-all-packets",
             "log-auth-failures",
-            "enable-3pcc-auto",
+            "disable-register",
+            "disable-transfer",
+            "enable-100rel",
+            "tls-only",
+            "liberal-dtmf",
+            "pass-callee-id",
+            "auth-calls-acl-only",
             "watchdog-enabled",
             "forward-unsolicited-mwi-notify",
         ],
@@ -71,7 +110,20 @@ const RULES: &[(&str, &str, &[&str], Wants)] = &[
         Wants::Number(0, 86_400_000),
     ),
     ("sofia.conf", "profile", &["rfc2833-pt"], Wants::Number(0, 127)),
-    ("sofia.conf", "gateway", &["register", "caller-id-in-from"], Wants::Bool),
+    (
+        "sofia.conf",
+        "gateway",
+        &[
+            "register",
+            "caller-id-in-from",
+            "extension-in-contact",
+            "distinct-to",
+            "contact-in-ping",
+        ],
+        Wants::Bool,
+    ),
+    ("sofia.conf", "gateway", &["register-transport"], Wants::Word(&["udp", "tcp", "tls"])),
+    ("sofia.conf", "gateway", &["ping-min", "ping-max"], Wants::Number(0, 86_400_000)),
     (
         "sofia.conf",
         "gateway",
@@ -99,17 +151,29 @@ pub(super) fn check(subject: &mut Subject<'_>) {
 impl Wants {
     /// What is wanted, when the value is something else. References are not judged.
     fn refuse(self, value: &str) -> Option<String> {
-        if value.contains("${") {
+        let is_bool = || is_true(value) || is_false(value);
+        let among = |words: &[&str]| words.iter().any(|word| word.eq_ignore_ascii_case(value));
+        // An empty value is a variable that is not set here, or none at all: nothing can be said.
+        if value.contains("${") || value.is_empty() {
             return None;
         }
         match self {
-            Self::Bool => (!is_true(value) && !is_false(value)).then(|| "true or false".to_owned()),
+            Self::Bool => (!is_bool()).then(|| "true or false".to_owned()),
+            Self::Word(words) => (!among(words)).then(|| either(words)),
+            Self::BoolOr(words) => {
+                (!is_bool() && !among(words)).then(|| either(&[&["true", "false"], words].concat()))
+            }
+            Self::Address => {
+                let fits = value == "auto" || value.parse::<IpAddr>().is_ok();
+                (!fits).then(|| "an address of this machine".to_owned())
+            }
+            Self::SipPort if value == "auto" => None,
             Self::Number(low, high) => {
                 let fits = is_number(value)
                     && value.parse::<i64>().is_ok_and(|n| (low..=high).contains(&n));
                 (!fits).then(|| format!("a number from {low} to {high}"))
             }
-            Self::Port => {
+            Self::Port | Self::SipPort => {
                 let fits = value.parse::<u16>().is_ok_and(|p| p > 0);
                 (!fits).then(|| "a port from 1 to 65535".to_owned())
             }
@@ -117,5 +181,13 @@ impl Wants {
                 "console, alert, crit, err, warning, notice, info, debug or 0 to 7".to_owned()
             }),
         }
+    }
+}
+
+/// `a, b or c`.
+fn either(words: &[&str]) -> String {
+    match words.split_last() {
+        Some((last, rest)) if !rest.is_empty() => format!("{} or {last}", rest.join(", ")),
+        _ => words.concat(),
     }
 }

@@ -114,11 +114,14 @@ impl Compiler {
                     "this expression is not valid and never matches: {} (at offset {})",
                     error.message, error.offset
                 );
-                self.diagnostics.push(Diagnostic::error(
-                    "regex-invalid",
-                    message,
-                    Some(place.clone()),
-                ));
+                let mut found = Diagnostic::error("regex-invalid", message, Some(place.clone()));
+                if let Some(rest) = text.get(error.offset..).filter(|rest| !rest.is_empty()) {
+                    found = found.with_focus(rest, 0);
+                }
+                if let Some(hint) = regex_hint(&error.message) {
+                    found = found.with_hint(hint);
+                }
+                self.diagnostics.push(found);
                 Expression::Bad { error, captures }
             }
         }
@@ -158,4 +161,16 @@ impl Compiler {
         self.strings.insert(text.into(), made.clone());
         made
     }
+}
+
+/// What was probably meant, going by the library's own words.
+fn regex_hint(message: &str) -> Option<&'static str> {
+    [
+        ("quantifier does not follow", r"a * or + that is dialled is written \* or \+"),
+        ("missing closing parenthesis", r"a ( that is meant as such is written \("),
+        ("unmatched closing parenthesis", r"a ) that is meant as such is written \)"),
+        ("missing terminating ]", r"a [ that is meant as such is written \["),
+    ]
+    .into_iter()
+    .find_map(|(said, hint)| message.contains(said).then_some(hint))
 }
