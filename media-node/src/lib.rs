@@ -18,6 +18,7 @@ pub mod heartbeat;
 pub mod host;
 pub mod memory;
 pub mod modules;
+pub mod paper;
 pub mod schedule;
 pub mod sofia;
 pub mod store;

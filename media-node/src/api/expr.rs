@@ -1,13 +1,13 @@
 //! `expr`: arithmetic with functions (mod_expr).
 
-use super::{Api, ApiCall};
+use super::Api;
 use crate::api;
 
 /// The family.
-pub const APIS: &[Api] = &[api!("expr", "mod_expr", "<expr>", "Eval an expression", run)];
+pub const APIS: &[Api] = &[api!("expr", "mod_expr", "<expr>", "Eval an expression", text run)];
 
-fn run(call: &ApiCall) -> String {
-    evaluate(&call.args).map_or_else(|| "!err!".into(), shown)
+fn run(args: &str) -> String {
+    evaluate(args).map_or_else(|| "!err!".into(), shown)
 }
 
 /// Ten digits after the point, without the zeros that say nothing.

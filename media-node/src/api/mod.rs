@@ -54,6 +54,8 @@ impl ApiCall {
 /// A command's code.
 #[derive(Clone, Copy)]
 pub enum Run {
+    /// Turns text into text, asks nothing of the switch: works on paper too.
+    Text(fn(&str) -> String),
     /// Done at once.
     Sync(fn(&ApiCall) -> String),
     /// May wait.
@@ -78,6 +80,7 @@ impl Api {
     /// Runs the command.
     pub async fn run(&self, call: ApiCall) -> String {
         match self.code {
+            Run::Text(code) => code(&call.args),
             Run::Sync(code) => code(&call),
             Run::Async(code) => code(call).await,
         }
@@ -97,7 +100,7 @@ pub fn usage(syntax: &str) -> String {
 }
 
 /// Declares a command that is done at once: `api!("name", "module", "syntax", "description", function)`; with `async`
-/// before the function for one that may wait.
+/// before the function for one that may wait, with `text` for one that needs its argument only.
 #[macro_export]
 macro_rules! api {
     ($name:literal, $module:literal, $syntax:expr, $description:literal, async $run:path) => {
@@ -107,6 +110,15 @@ macro_rules! api {
             syntax: $syntax,
             description: $description,
             code: $crate::api::Run::Async(|call| Box::pin($run(call))),
+        }
+    };
+    ($name:literal, $module:literal, $syntax:expr, $description:literal, text $run:path) => {
+        $crate::api::Api {
+            name: $name,
+            module: $module,
+            syntax: $syntax,
+            description: $description,
+            code: $crate::api::Run::Text($run),
         }
     };
     ($name:literal, $module:literal, $syntax:expr, $description:literal, $run:path) => {

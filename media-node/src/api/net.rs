@@ -17,7 +17,7 @@ pub const APIS: &[Api] = &[
         "Return the primary IP of an interface",
         interface_ip
     ),
-    api!("is_lan_addr", "mod_commands", "<ip>", "See if an ip is a lan addr", is_lan_addr),
+    api!("is_lan_addr", "mod_commands", "<ip>", "See if an ip is a lan addr", text is_lan_addr),
     api!("reloadacl", "mod_commands", "[reloadxml]", "Reload XML", async reloadacl),
     api!(
         "stun",
@@ -68,8 +68,8 @@ async fn host_lookup(call: ApiCall) -> String {
     first.map_or_else(|| "!err!".into(), ToString::to_string)
 }
 
-fn is_lan_addr(call: &ApiCall) -> String {
-    call.args.trim().parse().is_ok_and(lan).to_string()
+fn is_lan_addr(args: &str) -> String {
+    args.trim().parse().is_ok_and(lan).to_string()
 }
 
 /// The addresses the reference takes for local ones.

@@ -1,6 +1,6 @@
 //! `regex`: patterns from the command line and the dialplan.
 
-use super::{Api, ApiCall};
+use super::Api;
 use crate::api;
 
 /// The family.
@@ -9,16 +9,16 @@ pub const APIS: &[Api] = &[api!(
     "mod_commands",
     "<data>|<pattern>[|<subst string>][|n|b]",
     "Evaluate a regex",
-    run
+    text run
 )];
 
-fn run(call: &ApiCall) -> String {
-    let (delimiter, text) = match call.args.strip_prefix("m:").and_then(|rest| {
+fn run(args: &str) -> String {
+    let (delimiter, text) = match args.strip_prefix("m:").and_then(|rest| {
         let delimiter = rest.chars().next()?;
         Some((delimiter, &rest[delimiter.len_utf8()..]))
     }) {
         Some(changed) => changed,
-        None => ('|', call.args.as_str()),
+        None => ('|', args),
     };
     let parts: Vec<&str> = text.splitn(4, delimiter).collect();
     let (Some(data), Some(pattern)) = (parts.first(), parts.get(1)) else { return "-ERR".into() };

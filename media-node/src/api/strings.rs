@@ -14,74 +14,74 @@ pub const APIS: &[Api] = &[
         "mod_commands",
         "[^^<delim>]<value1>,<value2>,...",
         "Return first nonempty parameter",
-        coalesce
+        text coalesce
     ),
     api!(
         "cond",
         "mod_commands",
         "<expr> ? <true val> : <false val>",
         "Evaluate a conditional",
-        cond
+        text cond
     ),
-    api!("echo", "mod_commands", "<data>", "Echo", echo),
-    api!("escape", "mod_commands", "<data>", "Escape a string", escape),
-    api!("md5", "mod_commands", "<data>", "Return md5 hash", md5),
+    api!("echo", "mod_commands", "<data>", "Echo", text echo),
+    api!("escape", "mod_commands", "<data>", "Escape a string", text escape),
+    api!("md5", "mod_commands", "<data>", "Return md5 hash", text md5),
     api!(
         "quote_shell_arg",
         "mod_commands",
         "<data>",
         "Quote/escape a string for use on shell command line",
-        quote_shell_arg
+        text quote_shell_arg
     ),
-    api!("replace", "mod_commands", "<data>|<string1>|<string2>", "Replace a string", replace),
+    api!("replace", "mod_commands", "<data>|<string1>|<string2>", "Replace a string", text replace),
     api!(
         "sql_escape",
         "mod_commands",
         "<string>",
         "Escape a string to prevent sql injection",
-        sql_escape
+        text sql_escape
     ),
-    api!("tolower", "mod_commands", "<string>", "Lower Case a string", tolower),
-    api!("toupper", "mod_commands", "<string>", "Upper Case a string", toupper),
-    api!("url_decode", "mod_commands", "<string>", "Url decode a string", url_decode),
-    api!("url_encode", "mod_commands", "<string>", "Url encode a string", url_encode),
+    api!("tolower", "mod_commands", "<string>", "Lower Case a string", text tolower),
+    api!("toupper", "mod_commands", "<string>", "Upper Case a string", text toupper),
+    api!("url_decode", "mod_commands", "<string>", "Url decode a string", text url_decode),
+    api!("url_encode", "mod_commands", "<string>", "Url encode a string", text url_encode),
     api!("xml_wrap", "mod_commands", "<command> <args>", "Wrap another api command in xml", async xml_wrap),
 ];
 
-fn echo(call: &ApiCall) -> String {
-    call.args.clone()
+fn echo(args: &str) -> String {
+    args.to_owned()
 }
 
-fn toupper(call: &ApiCall) -> String {
-    call.args.to_ascii_uppercase()
+fn toupper(args: &str) -> String {
+    args.to_ascii_uppercase()
 }
 
-fn tolower(call: &ApiCall) -> String {
-    call.args.to_ascii_lowercase()
+fn tolower(args: &str) -> String {
+    args.to_ascii_lowercase()
 }
 
-fn coalesce(call: &ApiCall) -> String {
+fn coalesce(args: &str) -> String {
     let (delimiter, text) =
-        match call.args.strip_prefix("^^").and_then(|rest| Some((rest.chars().next()?, rest))) {
+        match args.strip_prefix("^^").and_then(|rest| Some((rest.chars().next()?, rest))) {
             Some((delimiter, rest)) => (delimiter, &rest[delimiter.len_utf8()..]),
-            None => (',', call.args.as_str()),
+            None => (',', args),
         };
     text.split(delimiter).find(|part| !part.is_empty()).unwrap_or_default().to_owned()
 }
 
-fn sql_escape(call: &ApiCall) -> String {
-    call.args.replace('\'', "''")
+fn sql_escape(args: &str) -> String {
+    args.replace('\'', "''")
 }
 
-fn quote_shell_arg(call: &ApiCall) -> String {
-    format!("'{}'", call.args.replace('\'', "'\\''"))
+fn quote_shell_arg(args: &str) -> String {
+    format!("'{}'", args.replace('\'', "'\\''"))
 }
 
-fn md5(call: &ApiCall) -> String {
-    if call.args.is_empty() {
+fn md5(args: &str) -> String {
+    if args.is_empty() {
         return "!err!".into();
     }
-    hex(&Md5::digest(call.args.as_bytes()))
+    hex(&Md5::digest(args.as_bytes()))
 }
 
 /// Lower-case hexadecimal.
@@ -92,9 +92,9 @@ fn hex(bytes: &[u8]) -> String {
     })
 }
 
-fn escape(call: &ApiCall) -> String {
-    let mut out = String::with_capacity(call.args.len());
-    for c in call.args.chars() {
+fn escape(args: &str) -> String {
+    let mut out = String::with_capacity(args.len());
+    for c in args.chars() {
         match c {
             '\u{7}' => out.push_str("\\a"),
             '\u{8}' => out.push_str("\\b"),
@@ -116,9 +116,9 @@ fn escape(call: &ApiCall) -> String {
 /// Characters that are encoded besides controls and everything beyond ASCII.
 const UNSAFE: &[u8] = b" \"#%&+:;<=>?@[\\]^`{|}";
 
-fn url_encode(call: &ApiCall) -> String {
-    let mut out = String::with_capacity(call.args.len());
-    for &byte in call.args.as_bytes() {
+fn url_encode(args: &str) -> String {
+    let mut out = String::with_capacity(args.len());
+    for &byte in args.as_bytes() {
         if byte.is_ascii_graphic() && !UNSAFE.contains(&byte) {
             out.push(char::from(byte));
         } else {
@@ -128,8 +128,8 @@ fn url_encode(call: &ApiCall) -> String {
     out
 }
 
-fn url_decode(call: &ApiCall) -> String {
-    decoded(&call.args)
+fn url_decode(args: &str) -> String {
+    decoded(args)
 }
 
 /// `%xx` undone.
@@ -138,8 +138,8 @@ pub fn decoded(text: &str) -> String {
     String::from_utf8_lossy(&esl_server::event::url_decode(text.as_bytes())).into_owned()
 }
 
-fn replace(call: &ApiCall) -> String {
-    let (delimiter, text) = delimited(&call.args);
+fn replace(args: &str) -> String {
+    let (delimiter, text) = delimited(args);
     let parts: Vec<&str> = text.splitn(3, delimiter).collect();
     match parts[..] {
         [data, old, new] if !old.is_empty() => data.replace(old, new),
@@ -162,8 +162,8 @@ async fn xml_wrap(call: ApiCall) -> String {
     format!("<result>\n  <row id=\"1\">\n    <data>{output}</data>\n  </row>\n</result>\n")
 }
 
-fn cond(call: &ApiCall) -> String {
-    evaluate(&call.args).unwrap_or_else(|| "-ERR".into())
+fn cond(args: &str) -> String {
+    evaluate(args).unwrap_or_else(|| "-ERR".into())
 }
 
 /// `a op b ? x : y`; `None` where the grammar is not met.

@@ -48,37 +48,43 @@ fn now() -> Zoned {
 }
 
 fn strftime(call: &ApiCall) -> String {
-    let args = call.args.trim();
+    strftime_at(&call.args, now())
+}
+
+/// `strftime` at another moment than now.
+pub(crate) fn strftime_at(args: &str, now: Zoned) -> String {
+    let args = args.trim();
     let (time, format) = match args.split_once('|') {
         // The reference starts reading the format one character late here; clients have adapted.
         Some((epoch, format)) => {
-            let time = Timestamp::from_second(text::int(epoch))
-                .unwrap_or_default()
-                .to_zoned(clock::zone());
+            let time = Timestamp::from_second(text::int(epoch)).unwrap_or_default();
+            let time = time.to_zoned(now.time_zone().clone());
             (time, format.get(1..).unwrap_or_default())
         }
-        None => (now(), args),
+        None => (now, args),
     };
     let format = if format.is_empty() { DEFAULT_FORMAT } else { format };
     formatted(format, &time).unwrap_or_else(|| "-ERR".into())
 }
 
 fn strftime_tz(call: &ApiCall) -> String {
-    let args = call.args.trim();
+    let config = call.switch.config.load();
+    strftime_tz_at(&call.args, now(), &TimezonesConf::read(config.document("timezones.conf")))
+}
+
+/// `strftime_tz` at another moment than now.
+pub(crate) fn strftime_tz_at(args: &str, now: Zoned, zones: &TimezonesConf) -> String {
+    let args = args.trim();
     let (zone, rest) = args.split_once(' ').unwrap_or((args, ""));
     let (epoch, format) =
         rest.split_once('|').map_or((0, rest), |(epoch, format)| (text::int(epoch), format));
     let format = if format.is_empty() { DEFAULT_FORMAT } else { format };
     let time = if epoch == 0 {
-        Timestamp::now()
+        now.timestamp()
     } else {
         Timestamp::from_second(epoch).unwrap_or_default()
     };
-    let zone = if zone.is_empty() {
-        Some(clock::zone())
-    } else {
-        TimezonesConf::read(call.switch.config.load().document("timezones.conf")).zone(zone)
-    };
+    let zone = if zone.is_empty() { Some(now.time_zone().clone()) } else { zones.zone(zone) };
     zone.and_then(|zone| formatted(format, &time.to_zoned(zone)))
         .unwrap_or_else(|| "-ERR Invalid timezone/format\n".into())
 }

@@ -466,7 +466,7 @@ mod tests {
         assert_eq!(options.dirs.conf.as_deref(), Some(Path::new("/c")));
         let line = "ferroswitch explain -d 1000 -c public --set a=b=c --time 2026-03-04T12:00:00Z";
         let Ok(Invocation::Explain(explain, _)) = parse(line) else { panic!("{line}") };
-        assert_eq!((&*explain.destination, &*explain.context), ("1000", "public"));
+        assert_eq!((&*explain.destination, explain.context.as_deref()), ("1000", Some("public")));
         assert_eq!(explain.variables, [("a".to_owned(), "b=c".to_owned())]);
         assert!(matches!(parse("ferroswitch dialplan test a b"), Ok(Invocation::Dialplan(..))));
         assert!(parse("ferroswitch explain").is_err());

@@ -5,10 +5,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use dialplan_xml::acl::{AclSet, LocalNet};
+use dialplan_xml::check::{CheckOptions, check};
 use dialplan_xml::config::{AclConf, SofiaConf, SwitchConf};
 use dialplan_xml::dialplan::{Dialplan, RouteRequest, Trace};
 use dialplan_xml::directory::Directory;
-use dialplan_xml::{Globals, Host, LoadOptions, Loaded, Node, Severity, Tree, load};
+use dialplan_xml::simulate::Setting;
+use dialplan_xml::{
+    Globals, Host, LoadOptions, Loaded, Node, Paint, Severity, Tree, fixtures, load,
+};
 use jiff::Timestamp;
 
 fn conf() -> PathBuf {
@@ -72,6 +76,28 @@ fn loads_without_a_complaint() {
         .map(|diagnostic| diagnostic.render(&loaded.sources))
         .collect();
     assert!(complaints.is_empty(), "{}", complaints.join("\n"));
+}
+
+#[test]
+fn a_check_finds_nothing_but_the_password_everybody_knows() {
+    let catalogue = crate::catalogue::catalogue();
+    let options = CheckOptions { catalogue: &catalogue, file_exists: &|_| true };
+    let checked = check(loaded_with(&[]), &options);
+    let found = checked.diagnostics.iter().filter(|d| d.severity > Severity::Info);
+    let codes: Vec<_> = found.map(|d| d.code).collect();
+    assert_eq!(codes, ["password-default"], "{}", checked.to_text(false));
+}
+
+#[test]
+fn calls_go_where_its_own_fixtures_say_and_every_extension_is_tried() {
+    let file = conf().join("dialplan/calls.test");
+    let text = std::fs::read_to_string(&file).expect("fixtures");
+    let loaded = loaded_with(&[]);
+    let tree = loaded.tree.expect("a document");
+    let setting = Setting::read(&tree, loaded.globals, &LocalNet::default());
+    let outcome = fixtures::run(&setting, &text, "calls.test");
+    assert_eq!(outcome.exit_status(), 0, "{}", outcome.to_text(Paint::Off));
+    assert_eq!(outcome.coverage.percent(), 100, "{}", outcome.coverage.to_text());
 }
 
 #[test]

@@ -119,7 +119,8 @@ fn compile(tree: Tree, globals: &Globals) -> (Config, Vec<Diagnostic>) {
     (config, diagnostics)
 }
 
-fn local_net(globals: &Globals) -> LocalNet {
+/// The networks `localnet.auto` stands for.
+pub(crate) fn local_net(globals: &Globals) -> LocalNet {
     let get = |name: &str| globals.get(name).and_then(|text| text.parse().ok());
     LocalNet {
         v4: get("local_ip_v4").unwrap_or(std::net::Ipv4Addr::LOCALHOST),
