@@ -80,6 +80,7 @@ def test_digits_become_tones_for_a_partner_who_knows_nothing_else(site, esl):
 
 
 def test_tones_become_digits_where_they_are_looked_for(site, esl):
+    assert "+OK" in esl.api("load mod_spandsp")
     call, uuid = caller(site, esl)
     run(esl, uuid, "spandsp_start_dtmf", "park")
     tone = audio.frames([a + b for a, b in zip(audio.sine(770, 0.1, 5000), audio.sine(1336, 0.1, 5000))])

@@ -26,6 +26,7 @@ pub const HERE: &[&str] = &[
     "mod_say_en",
     "mod_sndfile",
     "mod_sofia",
+    "mod_spandsp",
     "mod_tone_stream",
     "mod_valet_parking",
     "mod_xml_curl",
