@@ -227,7 +227,7 @@ const PARAMS: &[(&str, &str, &[&str])] = &[
             "username",
         ],
     ),
-    ("sofia.conf", "", &["capture-server"]),
+    ("sofia.conf", "global", &["capture-server"]),
     (
         "sofia.conf",
         "gateway",
