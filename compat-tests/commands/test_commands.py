@@ -235,3 +235,14 @@ def wait_for_text(esl, command, wanted):
             break
         esl.api("msleep 20")
     return answer
+
+
+def test_a_file_that_cannot_be_written_is_refused_at_once(site, tmp_path):
+    uuid = originate(site, "park")
+    with site.esl() as esl:
+        assert esl.api(f"uuid_record {uuid} start /proc/nothing/here.wav") == "-ERR Cannot record session!\n"
+        good = tmp_path / "deep" / "good.wav"
+        assert esl.api(f"uuid_record {uuid} start {good}") == "+OK Success\n"
+        assert esl.api(f"uuid_record {uuid} stop {good}") == "+OK Success\n"
+        assert good.exists()
+        esl.api(f"uuid_kill {uuid}")

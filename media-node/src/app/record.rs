@@ -287,6 +287,31 @@ pub fn is_recording(channel: &Channel, path: &str) -> bool {
     channel.with(|data| data.recordings.iter().any(|r| all || r.path == path))
 }
 
+/// Can that file be written? Makes its directories, and tries. Whoever asks gets an answer at once; [`start`] itself
+/// leaves the file to the media engine.
+pub async fn is_writable(channel: &Channel, path: &str) -> bool {
+    if path.contains("://") {
+        return true;
+    }
+    let path = resolve(channel, path);
+    let tried = tokio::task::spawn_blocking(move || {
+        if let Some(parent) = path.parent() {
+            std::fs::create_dir_all(parent)?;
+        }
+        let new = !path.exists();
+        std::fs::OpenOptions::new().create(true).append(true).open(&path)?;
+        if new { std::fs::remove_file(&path) } else { Ok(()) }
+    });
+    match tried.await {
+        Ok(Ok(())) => true,
+        Ok(Err(error)) => {
+            tracing::error!(uuid = %channel.uuid(), "Cannot record: {error}");
+            false
+        }
+        Err(_) => false,
+    }
+}
+
 /// Files being recorded to.
 pub fn paths(channel: &Channel) -> Vec<String> {
     channel.with(|data| data.recordings.iter().map(|r| r.path.clone()).collect())

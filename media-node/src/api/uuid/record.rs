@@ -37,6 +37,9 @@ async fn record_session(call: ApiCall) -> String {
     };
     let Some(channel) = call.switch.channel(uuid) else { return NO_SESSION.into() };
     match verb.to_ascii_lowercase().as_str() {
+        "start" if !record::is_writable(&channel, path).await => {
+            "-ERR Cannot record session!\n".into()
+        }
         "start" => {
             let variables = words.get(4).map(|w| variables(w)).unwrap_or_default();
             match record::start(&channel, path, seconds(words.get(3)), variables) {
