@@ -18,6 +18,7 @@ use crate::engine::Inner;
 use crate::error::LegError;
 use crate::event::{LegEvent, LevelWatch, RecordEnd};
 use crate::params::{JitterSpec, RtpParams};
+use crate::record::live::LiveAudio;
 use crate::record::tap::Tap;
 use crate::record::{RecordMix, RecordSpec};
 use crate::service::{Job, NewRecord};
@@ -270,6 +271,22 @@ impl Leg {
                 Err(error)
             }
         }
+    }
+
+    /// The leg's audio as it passes, for whoever looks at it outside the engine. Undone with [`Leg::end_tap`].
+    pub fn tap(&self, mix: RecordMix) -> Result<LiveAudio, LegError> {
+        let id = RecordId(self.new_id());
+        let rate = self.codec().rate();
+        let mut spec = RecordSpec::new("");
+        spec.mix = if mix.channels() == 1 { mix } else { RecordMix::Mono };
+        let (tap, ring, _end) = Tap::new(id, &spec, rate);
+        self.post(Op::Record(tap))?;
+        Ok(LiveAudio::new(id, ring, rate))
+    }
+
+    /// Ends what [`Leg::tap`] began.
+    pub fn end_tap(&self, audio: &LiveAudio) -> Result<(), LegError> {
+        self.stop_record(audio.id)
     }
 
     /// Ends what [`Leg::listen_to`] began with the same two legs.

@@ -165,6 +165,7 @@ impl Registry {
             time::APIS,
             vars::APIS,
             crate::app::say::APIS,
+            crate::app::tone::APIS,
             crate::app::valet::APIS,
             crate::sofia::api::APIS,
             crate::xml::api::APIS,

@@ -31,6 +31,7 @@ pub mod say;
 pub mod schedule;
 pub mod socket;
 pub mod store;
+pub mod tone;
 pub mod unicast;
 pub mod valet;
 pub mod variables;
@@ -140,6 +141,7 @@ impl Registry {
             machine::APPS,
             mutex::APPS,
             store::APPS,
+            tone::APPS,
             variables::APPS,
         ];
         let by_name =

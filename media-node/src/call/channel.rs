@@ -123,6 +123,8 @@ pub struct Data {
     pub displacements: Vec<crate::app::audio::Displacement>,
     /// The program that exchanges audio with the leg while it is parked.
     pub unicast: Option<crate::app::unicast::Unicast>,
+    /// Tones it is watched for.
+    pub tones: crate::app::tone::Tones,
     /// Digit strings that do something.
     pub digit_machine: super::digit_machine::DigitMachine,
     /// Keys that run applications.
@@ -288,6 +290,7 @@ impl Channel {
                 record_ended: None,
                 displacements: Vec::new(),
                 unicast: None,
+                tones: Default::default(),
                 digit_machine: Default::default(),
                 meta: Default::default(),
                 signal_bond: None,

@@ -45,6 +45,7 @@ impl Session {
                 profile.times.hungup = clock::now_us();
             }
         });
+        crate::app::tone::stop(&channel);
         crate::app::stop_session_recordings(self).await;
         crate::store::limiting::release_everything(self.switch(), self.channel.uuid());
         self.switch().stores.turns.leave(None, self.channel.uuid());

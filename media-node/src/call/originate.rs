@@ -6,6 +6,7 @@
 mod confirm;
 mod enterprise;
 mod leg;
+mod monitor;
 mod options;
 mod race;
 

@@ -1,5 +1,6 @@
 //! Recordings: what to write and when to stop by itself.
 
+pub mod live;
 pub(crate) mod recorder;
 pub(crate) mod tap;
 

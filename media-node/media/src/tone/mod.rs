@@ -8,8 +8,10 @@
 //!   `l=N` times each following element is played, `L=N` times the whole is played (-1 = for ever),
 //!   `r=` and `c=` (rate, channels) are read and ignored: the leg decides those.
 
+mod detect;
 mod generator;
 
+pub use detect::ToneDetector;
 pub use generator::Generator;
 
 /// Frequencies one element may sound at once.

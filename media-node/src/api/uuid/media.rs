@@ -78,6 +78,12 @@ fn buglist(call: &ApiCall) -> String {
         list.push_str(&path);
         list.push_str("</target>\n  <thread-locked>0</thread-locked>\n </media-bug>\n");
     }
+    let tones: Vec<String> = channel.with(|data| data.tones.keys().map(str::to_owned).collect());
+    for key in tones {
+        list.push_str(" <media-bug>\n  <function>tone_detect</function>\n  <target>");
+        list.push_str(&key);
+        list.push_str("</target>\n  <thread-locked>0</thread-locked>\n </media-bug>\n");
+    }
     list + "</media-bugs>\n"
 }
 

@@ -142,6 +142,10 @@ pub(super) struct Options {
     pub(super) hangup_on_single_reject: bool,
     /// What an answered leg has to do.
     pub(super) confirm: Confirm,
+    /// Early media never counts, whatever it sounds like.
+    pub(super) ignores_early_media: bool,
+    /// Tones in early media that tell of failure or of ringing.
+    pub(super) monitored: bool,
     /// How often to try all groups.
     pub(super) tries: u64,
     /// No further try begins after this time.
@@ -181,12 +185,22 @@ impl Options {
             reject: reject(variables),
             hangup_on_single_reject: on("hangup_on_single_reject"),
             confirm: Confirm::of(&get),
+            ignores_early_media: find(variables, "ignore_early_media")
+                .is_some_and(|value| !value.is_empty() && !text::is_false(value)),
+            monitored: monitored(variables),
             tries: tries.unsigned_abs(),
             retry_timeout,
             retry_sleep: within("originate_retry_sleep_ms", 500..=60_000, 1000),
             retry_period: within("originate_retry_min_period_ms", 500..=300_000, 0),
         }
     }
+}
+
+/// `monitor_early_media_fail`, `monitor_early_media_ring`.
+fn monitored(variables: &Variables) -> bool {
+    ["monitor_early_media_fail", "monitor_early_media_ring"].iter().any(|name| {
+        find(variables, name).is_some_and(|value| !value.is_empty() && !text::is_false(value))
+    })
 }
 
 fn early(variables: &Variables) -> Early {
@@ -202,6 +216,7 @@ fn early(variables: &Variables) -> Early {
         Some("ring_ready") => Early::RingReady,
         Some("consume") => Early::Ignored,
         Some(value) if text::is_true(value) => Early::Ignored,
+        _ if early == Early::Wins && monitored(variables) => Early::Ignored,
         _ => early,
     }
 }

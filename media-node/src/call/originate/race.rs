@@ -13,7 +13,7 @@ use super::super::channel::Channel;
 use super::super::session::{Session, Wake};
 use super::leg::show_callee;
 use super::options::{Early, Limit, Options, Reject};
-use super::{End, Lost, confirm};
+use super::{End, Lost, confirm, monitor};
 use crate::app::ringback;
 use crate::call::bypass;
 
@@ -35,6 +35,7 @@ pub(super) struct Ringing {
     /// Waits for somebody to pick it up.
     pub(super) pickup: bool,
     asked: bool,
+    monitored: bool,
 }
 
 impl Ringing {
@@ -49,6 +50,7 @@ impl Ringing {
             ignores_early_media: false,
             pickup: false,
             asked: false,
+            monitored: false,
         }
     }
 
@@ -218,6 +220,9 @@ pub(super) async fn race(
     let mut forced = None;
     let result = loop {
         swap_picked_up(&mut legs.all, &mut watches);
+        if options.monitored {
+            monitor_early_media(options, &mut legs.all);
+        }
         early_counts |= early_ok(&mut legs.all, caller.as_deref());
         if let Some(winner) = winner(options, &mut legs.all, early_counts) {
             break Ok(winner);
@@ -259,6 +264,16 @@ pub(super) async fn race(
         told.stop(session);
     }
     result
+}
+
+/// Early media has begun: its tones may tell what the far end does.
+fn monitor_early_media(options: &Options, legs: &mut [Ringing]) {
+    for leg in legs.iter_mut().filter(|leg| !leg.monitored && leg.channel.has_media()) {
+        leg.monitored = true;
+        if !leg.channel.is_answered() {
+            monitor::begin(&leg.channel, !options.ignores_early_media);
+        }
+    }
 }
 
 /// `uuid_early_ok` for a leg or the caller: early media counts from now on.
