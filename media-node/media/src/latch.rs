@@ -5,6 +5,9 @@
 //! Once locked, packets from elsewhere are refused: media cannot be taken over in mid-call by
 //! somebody who guesses a port. The same host may change its port after falling silent, as phones
 //! and address translators do. This is stricter than the reference, which lets anybody be heard.
+//!
+//! Somebody who sprays all ports may become the peer of a leg whose real peer has not spoken yet. If the
+//! announced address then speaks, early in the call, it is the peer after all.
 
 use std::net::SocketAddr;
 
@@ -12,6 +15,8 @@ use std::net::SocketAddr;
 pub const THRESHOLD: u32 = 10;
 /// First packets of a leg during which any source may become the peer.
 pub const WINDOW: u32 = 50;
+/// First packets of a leg during which the announced address, when it speaks at last, is the peer again.
+pub const RETURN: u32 = 500;
 /// Milliseconds the peer must have been silent before its host may change port.
 pub const SILENT_MS: u64 = 500;
 
@@ -30,6 +35,8 @@ pub enum Verdict {
 #[derive(Debug)]
 pub struct Latch {
     remote: Option<SocketAddr>,
+    /// Where the peer said it would be.
+    announced: Option<SocketAddr>,
     symmetric: bool,
     seen: u32,
     heard_ms: u64,
@@ -40,7 +47,15 @@ pub struct Latch {
 impl Latch {
     /// Learning starts anew, from the announced address.
     pub fn new(remote: Option<SocketAddr>, symmetric: bool) -> Self {
-        Self { remote, symmetric, seen: 0, heard_ms: 0, candidate: None, tally: 0 }
+        Self {
+            remote,
+            announced: remote,
+            symmetric,
+            seen: 0,
+            heard_ms: 0,
+            candidate: None,
+            tally: 0,
+        }
     }
 
     /// Where to send.
@@ -64,6 +79,12 @@ impl Latch {
         let same_host = self.remote.is_some_and(|r| r.ip() == from.ip());
         if !self.symmetric {
             return if same_host { Verdict::Accept } else { Verdict::Refuse };
+        }
+        if self.announced == Some(from) && self.seen < RETURN {
+            // Learning begins anew: if this was nobody, the peer found before gets its chance.
+            (self.remote, self.heard_ms, self.seen) = (Some(from), now_ms, 1);
+            (self.candidate, self.tally) = (None, 0);
+            return Verdict::Moved;
         }
         self.seen = self.seen.saturating_add(1);
         // Whoever is being heard keeps the leg: a burst from elsewhere must not take it away, however early.
@@ -108,6 +129,24 @@ mod tests {
         assert_eq!(latch.judge(addr(2, 5000), 9), Verdict::Moved);
         assert_eq!(latch.remote(), Some(addr(2, 5000)));
         assert_eq!(latch.judge(addr(2, 5000), 10), Verdict::Accept);
+    }
+
+    #[test]
+    fn an_announced_peer_that_speaks_takes_its_leg_back_from_a_sprayer() {
+        let mut latch = Latch::new(Some(addr(1, 4000)), true);
+        let sprayed: Vec<_> = (0..20).map(|n| latch.judge(addr(9, 666), 1000 + n)).collect();
+        assert!(sprayed.contains(&Verdict::Moved));
+        assert_eq!(latch.judge(addr(1, 4000), 1100), Verdict::Moved);
+        assert_eq!(latch.remote(), Some(addr(1, 4000)));
+        for n in 0..100 {
+            assert_eq!(latch.judge(addr(9, 666), 1101 + n), Verdict::Refuse);
+            latch.judge(addr(1, 4000), 1101 + n);
+        }
+        let mut latch = Latch::new(Some(addr(1, 4000)), true);
+        for n in 0..u64::from(RETURN) {
+            latch.judge(addr(2, 5000), 1000 + n * 20);
+        }
+        assert_eq!(latch.judge(addr(1, 4000), 12_000), Verdict::Refuse, "too late for that");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! RTP ports: an even one for RTP with the odd one after it for RTCP, from a configured range.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,8 +9,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::error::OpenError;
 use crate::io::{Network, Socket};
 
-/// The ports of a range, per local address. Each address walks through the range in turn, so that a
-/// port just freed rests as long as possible: late packets of the old call find nobody.
+/// The ports of a range, per local address. Each address walks through the range in an order of its own, so that a
+/// port just freed rests as long as possible (late packets of the old call find nobody) and nobody outside can tell
+/// which one comes next (packets sent there before the peer's own find nobody either).
 #[derive(Debug)]
 pub(crate) struct PortPool {
     min: u16,
@@ -20,7 +22,21 @@ pub(crate) struct PortPool {
 #[derive(Debug)]
 struct Host {
     used: Vec<bool>,
+    /// Places of the range in the order they are given out.
+    order: Vec<u16>,
     next: usize,
+}
+
+impl Host {
+    fn new(pairs: usize) -> Self {
+        let mut order: Vec<u16> = (0..pairs).map(|place| place as u16).collect();
+        // The keys of a `RandomState` come from the system and are not known outside.
+        let random = RandomState::new();
+        for at in (1..order.len()).rev() {
+            order.swap(at, (random.hash_one(at) % (at as u64 + 1)) as usize);
+        }
+        Self { used: vec![false; pairs], order, next: 0 }
+    }
 }
 
 /// Gives its port pair back when dropped.
@@ -71,12 +87,12 @@ impl PortPool {
 
     fn lease(self: &Arc<Self>, ip: IpAddr) -> Option<PortLease> {
         let mut hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
-        let host =
-            hosts.entry(ip).or_insert_with(|| Host { used: vec![false; self.pairs], next: 0 });
-        let index =
-            (0..self.pairs).map(|n| (host.next + n) % self.pairs).find(|i| !host.used[*i])?;
+        let host = hosts.entry(ip).or_insert_with(|| Host::new(self.pairs));
+        let mut turns = (0..self.pairs).map(|n| (host.next + n) % self.pairs);
+        let turn = turns.find(|turn| !host.used[usize::from(host.order[*turn])])?;
+        let index = usize::from(host.order[turn]);
         host.used[index] = true;
-        host.next = (index + 1) % self.pairs;
+        host.next = (turn + 1) % self.pairs;
         Some(PortLease { pool: Arc::clone(self), ip, index })
     }
 }
@@ -121,12 +137,28 @@ mod tests {
         let _busy_rtcp = net.bind((IP, 4005).into()).unwrap();
         let first = pool.open(&network, IP, true).unwrap();
         let second = pool.open(&network, IP, true).unwrap();
-        assert_eq!((port(&first), port(&second)), (4006, 4008));
-        assert!(first.rtcp.as_ref().is_some_and(|s| s.port() == 4007));
+        let mut both = [port(&first), port(&second)];
+        both.sort_unstable();
+        assert_eq!(both, [4006, 4008]);
+        assert!(first.rtcp.as_ref().is_some_and(|s| s.port() == port(&first) + 1));
         let full = pool.open(&network, IP, true);
         assert!(matches!(full, Err(OpenError::NoPorts { min: 4002, max: 4009, .. })), "{full:?}");
+        let freed = port(&first);
         drop(first);
-        assert_eq!(port(&pool.open(&network, IP, true).unwrap()), 4006);
+        assert_eq!(port(&pool.open(&network, IP, true).unwrap()), freed);
+    }
+
+    #[test]
+    fn ports_come_in_no_order_that_can_be_told_and_each_rests_before_it_comes_again() {
+        let network = Network::Sim(SimNet::new());
+        let pool = PortPool::new(4000, 4199);
+        let seen: Vec<u16> =
+            (0..100).map(|_| port(&pool.open(&network, IP, false).unwrap())).collect();
+        let mut sorted = seen.clone();
+        sorted.sort_unstable();
+        assert_ne!(seen, sorted);
+        sorted.dedup();
+        assert_eq!(sorted.len(), 100, "none twice before all had their turn");
     }
 
     #[test]

@@ -5,6 +5,9 @@ use super::Digit;
 /// Milliseconds after which an event whose end never came counts as ended.
 const LOST_END_MS: u64 = 300;
 
+/// Longest a key is held, in timestamp units: some minutes. Whoever claims more counts up in vain.
+const LONGEST: u32 = 0x00ff_ffff;
+
 /// Turns telephone-event payloads into digits, each told once however often its packets repeat.
 ///
 /// A digit is told at its first end packet, as the reference does. When all end packets are lost,
@@ -39,10 +42,10 @@ impl Receiver {
                 // The 16-bit duration of a long event starts again from zero.
                 let base = event.duration & !0xffff;
                 duration += base;
-                if duration + 0x8000 < event.duration {
-                    duration += 0x1_0000;
+                if duration.saturating_add(0x8000) < event.duration {
+                    duration = duration.saturating_add(0x1_0000);
                 }
-                duration = duration.max(event.duration);
+                duration = duration.max(event.duration).min(LONGEST);
             }
             Some(event) => {
                 // A reordered packet of an event before the current one tells nothing new.

@@ -221,7 +221,11 @@ impl LegState {
             }
             return;
         }
-        let expendable = matches!(event, LegEvent::RemoteLatched(_) | LegEvent::FirstPacket);
+        // What the far end can send without end must not pile up: digits nobody has taken are lost at last.
+        let expendable = matches!(
+            event,
+            LegEvent::RemoteLatched(_) | LegEvent::FirstPacket | LegEvent::Digit { .. }
+        );
         if self.pending.len() < PENDING || !expendable {
             self.pending.push_back(event);
         }

@@ -44,6 +44,8 @@ const COMMANDS_PER_PASS: usize = 256;
 const HOUSEKEEPING_MS: u64 = 100;
 /// Packets per housekeeping interval from which packets are gathered per millisecond.
 const BATCH_FROM: u32 = 200;
+/// Packets of others read from a socket until one of its peer's comes.
+const STRANGERS: usize = 64;
 /// Frames a late leg catches up at once; the rest is skipped.
 const CATCH_UP: u32 = 3;
 
@@ -254,15 +256,24 @@ impl<I: MediaIo> Worker<I> {
 
     // === packets ===
 
+    /// Reads a packet of the peer. Whatever lies before it in the socket is taken out too: strangers that flood a port
+    /// must not keep the peer's packets waiting, or have them thrown away.
     fn read(&mut self, token: Token) {
-        let Some(Some(leg)) = self.legs.get(token.slot as usize) else { return };
-        let Transport::Rtp(sockets) = &leg.transport else { return };
-        let socket = if token.rtcp { sockets.rtcp.as_ref() } else { Some(&sockets.rtp) };
-        let Some(Ok((len, from))) = socket.map(|s| s.recv_from(&mut self.ctx.packet)) else {
-            return;
-        };
-        self.packets += 1;
-        self.receive(token.slot, len, Some(from));
+        for _ in 0..STRANGERS {
+            let Some(Some(leg)) = self.legs.get(token.slot as usize) else { return };
+            let Transport::Rtp(sockets) = &leg.transport else { return };
+            let socket = if token.rtcp { sockets.rtcp.as_ref() } else { Some(&sockets.rtp) };
+            let Some(Ok((len, from))) = socket.map(|s| s.recv_from(&mut self.ctx.packet)) else {
+                return;
+            };
+            let peer = leg.latch.remote();
+            let known = peer.is_none_or(|peer| peer.ip() == from.ip());
+            self.packets += 1;
+            self.receive(token.slot, len, Some(from));
+            if known {
+                return;
+            }
+        }
     }
 
     /// Takes the packet in `ctx.packet[..len]` for a leg.
