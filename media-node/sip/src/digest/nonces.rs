@@ -63,8 +63,12 @@ impl Nonces {
                 nonce.count = count;
                 NonceState::Fresh
             }
-            // Without qop there is no count: the nonce may be used until it expires (RFC 2069).
-            None if credentials.auth.is_none() => NonceState::Fresh,
+            // Without qop there is no count by which to tell a client from somebody who repeats what it said: such a
+            // nonce serves once.
+            None if credentials.auth.is_none() && nonce.count == 0 => {
+                nonce.count = u32::MAX;
+                NonceState::Fresh
+            }
             None => NonceState::Stale,
         }
     }
@@ -122,9 +126,19 @@ mod tests {
         assert_eq!(nonces.check(start, &with("n", Some("00000001"))), NonceState::Fresh);
         assert_eq!(nonces.check(start, &with("n", Some("00000001"))), NonceState::Stale);
         assert_eq!(nonces.check(start, &with("n", Some("0000000a"))), NonceState::Fresh);
-        assert_eq!(nonces.check(start, &with("n", None)), NonceState::Fresh);
+        assert_eq!(nonces.check(start, &with("n", None)), NonceState::Stale);
         assert_eq!(nonces.check(start, &with("never issued", None)), NonceState::Stale);
         assert_eq!(nonces.check(start + ttl, &with("n", Some("0000000b"))), NonceState::Stale);
+    }
+
+    #[test]
+    fn without_a_count_a_nonce_serves_once() {
+        let start = Instant::now();
+        let mut nonces = Nonces::new();
+        nonces.issue(start, "n".into(), Duration::from_secs(60));
+        assert_eq!(nonces.check(start, &with("n", None)), NonceState::Fresh);
+        assert_eq!(nonces.check(start, &with("n", None)), NonceState::Stale);
+        assert_eq!(nonces.check(start, &with("n", Some("00000001"))), NonceState::Stale);
     }
 
     #[test]

@@ -126,6 +126,8 @@ pub struct Limits {
     pub requests_per_second: u32,
     /// Open stream connections; one beyond is closed at once.
     pub connections: usize,
+    /// Stream connections one address may have open to us; one beyond is closed at once.
+    pub connections_per_address: usize,
     /// Stream connections without traffic are closed after this.
     pub connection_idle: Duration,
     /// Requests waiting in the [`crate::stack::Incoming`] queue; beyond: 503.
@@ -144,6 +146,7 @@ impl Default for Limits {
             dialogs: 50_000,
             requests_per_second: 1000,
             connections: 10_000,
+            connections_per_address: 2_000,
             connection_idle: Duration::from_secs(600),
             incoming_queue: 1024,
             dialog_queue: 64,

@@ -1,5 +1,6 @@
 //! Messages from the wire: parsing, `Via` bookkeeping, limits, and who gets what.
 
+use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -25,20 +26,25 @@ pub(super) struct PendingRequest {
     pub(super) dialog: Option<DialogId>,
 }
 
-/// Counts new requests per second (`max-recv-requests-per-second`).
+/// Counts new requests per second (`max-recv-requests-per-second`). Sources that ask little are let in beyond that, up to
+/// twice as many, so that one that floods does not silence the others.
 #[derive(Debug)]
 pub(super) struct RateLimit {
     per_second: u32,
     window: Option<Instant>,
     seen: u32,
+    by_source: HashMap<IpAddr, u32>,
 }
+
+/// A source that had less than this part of a second's requests asks little.
+const LITTLE: u32 = 20;
 
 impl RateLimit {
     pub(super) fn new(per_second: u32) -> Self {
-        Self { per_second, window: None, seen: 0 }
+        Self { per_second, window: None, seen: 0, by_source: HashMap::new() }
     }
 
-    fn admits(&mut self, now: Instant) -> bool {
+    fn admits(&mut self, now: Instant, source: IpAddr) -> bool {
         if self.per_second == 0 {
             return true;
         }
@@ -47,9 +53,17 @@ impl RateLimit {
             .is_none_or(|start| now.saturating_duration_since(start) >= Duration::from_secs(1))
         {
             (self.window, self.seen) = (Some(now), 0);
+            self.by_source.clear();
         }
-        self.seen = self.seen.saturating_add(1);
-        self.seen <= self.per_second
+        let before = self.by_source.get(&source).copied().unwrap_or(0);
+        let asks_little = before < (self.per_second / LITTLE).max(1);
+        let most = if asks_little { self.per_second.saturating_mul(2) } else { self.per_second };
+        if self.seen >= most {
+            return false;
+        }
+        self.seen += 1;
+        self.by_source.insert(source, before.saturating_add(1));
+        true
     }
 }
 
@@ -96,7 +110,7 @@ impl Endpoint {
                 self.refuse_stateless(&request, path);
             }
             Incoming::New if request.method == Method::Cancel => {
-                self.refuse_unknown_dialog(now, &request, path)
+                self.refuse_unknown_dialog(&request, path)
             }
             Incoming::New if request.headers.to_tag().is_some() => match self.dialog_of(&request) {
                 Some(id) => self.on_in_dialog(now, id, Arc::new(request), path),
@@ -118,12 +132,12 @@ impl Endpoint {
             Method::Notify | Method::Subscribe | Method::Options => {
                 self.pass_on(now, request, path)
             }
-            _ => self.refuse_unknown_dialog(now, &request, path),
+            _ => self.refuse_unknown_dialog(&request, path),
         }
     }
 
     fn on_out_of_dialog(&mut self, now: Instant, request: Request, path: Path) {
-        if !self.rate.admits(now) {
+        if !self.rate.admits(now, path.remote.ip()) {
             return self.refuse_stateless(&request, path);
         }
         if matches!(request.uri.scheme(), Scheme::Other) {
@@ -138,7 +152,7 @@ impl Endpoint {
             // Without a dialog there is nothing to inform; phones probe with it and expect 200.
             Method::Info => self.refuse_new(now, &request, path, 200, "", &Headers::new()),
             Method::Bye | Method::Update | Method::Prack => {
-                self.refuse_unknown_dialog(now, &request, path)
+                self.refuse_unknown_dialog(&request, path)
             }
             Method::Other(_) => self.refuse_method(now, &request, path),
             _ if self.allows(&request.method) => self.pass_on(now, request, path),
@@ -213,8 +227,14 @@ impl Endpoint {
         self.transactions.respond(now, tx, &response);
     }
 
-    pub(super) fn refuse_unknown_dialog(&mut self, now: Instant, request: &Request, path: Path) {
-        self.refuse_new(now, request, path, 481, "Call Does Not Exist", &Headers::new());
+    /// 481. A repetition gets the same answer, so nothing is remembered: made-up dialogs must not fill the table.
+    pub(super) fn refuse_unknown_dialog(&mut self, request: &Request, path: Path) {
+        let mut response = request.response(481, "Call Does Not Exist");
+        self.tag(&mut response);
+        let in_dialog = request.headers.to_tag().is_some();
+        let defaults = Defaults::of_response(&request.method, 481, in_dialog);
+        finish_response(&mut response, &Headers::new(), None, defaults, &self.config.identity);
+        self.send_stateless(&response, path);
     }
 
     /// 405 for what the profile does not allow, 501 for what nobody here knows.

@@ -292,7 +292,7 @@ impl Endpoint {
         let Some(call) = self.calls.get_mut(&id) else { return };
         match call.dialog.admit(&request) {
             Ok(()) => {}
-            Err(Refused::Foreign) => return self.refuse_unknown_dialog(now, &request, path),
+            Err(Refused::Foreign) => return self.refuse_unknown_dialog(&request, path),
             Err(Refused::OutOfOrder) => {
                 return self.refuse_new(now, &request, path, 500, "", &Headers::new());
             }

@@ -157,7 +157,7 @@ impl Endpoint {
 
     pub(super) fn on_prack(&mut self, now: Instant, id: DialogId, prack: Arc<Request>, path: Path) {
         if !self.proves(id, &prack) {
-            return self.refuse_unknown_dialog(now, &prack, path);
+            return self.refuse_unknown_dialog(&prack, path);
         }
         self.refuse_new(now, &prack, path, 200, "", &Headers::new());
         self.event(id, DialogEvent::Prack(prack));

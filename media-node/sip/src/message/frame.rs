@@ -33,12 +33,14 @@ pub struct StreamFramer {
     limits: MessageLimits,
     /// Bytes already searched for the end of headers, so that a slow sender costs linear time.
     searched: usize,
+    /// Length of the message whose headers are there, for the same reason.
+    whole: Option<usize>,
 }
 
 impl StreamFramer {
     /// An empty framer.
     pub fn new(limits: MessageLimits) -> Self {
-        Self { buffer: BytesMut::new(), limits, searched: 0 }
+        Self { buffer: BytesMut::new(), limits, searched: 0, whole: None }
     }
 
     /// The buffer to read into. Bytes must only be appended.
@@ -46,8 +48,16 @@ impl StreamFramer {
         &mut self.buffer
     }
 
+    /// Has a message begun that is not whole?
+    pub fn is_partial(&self) -> bool {
+        self.buffer.iter().any(|byte| !matches!(byte, b'\r' | b'\n'))
+    }
+
     /// The next frame, `None` when more bytes are needed.
     pub fn next_frame(&mut self) -> Result<Option<Frame>, FrameError> {
+        if let Some(length) = self.whole {
+            return Ok(self.take_message(length));
+        }
         if self.buffer.starts_with(b"\r\n\r\n") {
             self.buffer.advance(4);
             return Ok(Some(Frame::Ping));
@@ -69,11 +79,16 @@ impl StreamFramer {
         };
         let length = head.saturating_add(content_length(self.buffer.get(..head).unwrap_or(&[]))?);
         self.check_size(length)?;
+        self.whole = Some(length);
+        Ok(self.take_message(length))
+    }
+
+    fn take_message(&mut self, length: usize) -> Option<Frame> {
         if self.buffer.len() < length {
-            return Ok(None);
+            return None;
         }
-        self.searched = 0;
-        Ok(Some(Frame::Message(self.buffer.split_to(length).freeze())))
+        (self.searched, self.whole) = (0, None);
+        Some(Frame::Message(self.buffer.split_to(length).freeze()))
     }
 
     fn check_size(&self, length: usize) -> Result<(), FrameError> {

@@ -1,7 +1,7 @@
 //! The table of stream connections: who is connected, and what waits to be written.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use bytes::Bytes;
 use tokio::net::TcpStream;
@@ -20,6 +20,8 @@ struct Connection {
     remote: SocketAddr,
     /// Transactions whose bytes wait for the connection to open; they fail if it does not.
     opening: Option<Vec<TxId>>,
+    /// The peer opened it.
+    accepted: bool,
 }
 
 pub(super) struct Connections {
@@ -29,6 +31,9 @@ pub(super) struct Connections {
     limits: StreamLimits,
     tls: Option<Tls>,
     max: usize,
+    max_per_address: usize,
+    /// How many connections each peer has opened to us.
+    accepted: HashMap<IpAddr, usize>,
     next: u64,
     /// Names that were looked up, by the address they led to: TLS asks for its peer by name.
     names: HashMap<SocketAddr, String>,
@@ -42,7 +47,7 @@ impl Connections {
         events: mpsc::Sender<StreamEvent>,
         limits: StreamLimits,
         tls: Option<Tls>,
-        max: usize,
+        (max, max_per_address): (usize, usize),
     ) -> Self {
         Self {
             table: HashMap::new(),
@@ -51,6 +56,8 @@ impl Connections {
             limits,
             tls,
             max,
+            max_per_address,
+            accepted: HashMap::new(),
             next: 0,
             names: HashMap::new(),
         }
@@ -76,13 +83,20 @@ impl Connections {
         let (writes, receiver) = mpsc::channel(WRITE_QUEUE);
         self.table.insert(
             id,
-            Connection { transport, writes, local, remote, opening: opening.then(Vec::new) },
+            Connection {
+                transport,
+                writes,
+                local,
+                remote,
+                opening: opening.then(Vec::new),
+                accepted: !opening,
+            },
         );
         self.by_remote.insert((transport, remote), id);
         (id, receiver)
     }
 
-    /// Takes an accepted connection in, unless there are too many.
+    /// Takes an accepted connection in, unless there are too many, of this peer or of all.
     pub(super) fn accept(
         &mut self,
         stream: TcpStream,
@@ -90,9 +104,12 @@ impl Connections {
         local: SocketAddr,
         remote: SocketAddr,
     ) {
-        if self.table.len() >= self.max {
+        let of_peer = self.accepted.get(&remote.ip()).copied().unwrap_or(0);
+        if self.table.len() >= self.max || of_peer >= self.max_per_address {
+            tracing::debug!(peer = %remote, "too many connections: closed");
             return;
         }
+        self.accepted.insert(remote.ip(), of_peer + 1);
         let (id, writes) = self.add(transport, local, remote, false);
         let tls = self.tls_for(transport);
         tokio::spawn(tcp::welcome(id, stream, tls, self.limits, writes, self.events.clone()));
@@ -110,6 +127,15 @@ impl Connections {
         let peer = (connection.transport, connection.remote);
         if self.by_remote.get(&peer) == Some(&id) {
             self.by_remote.remove(&peer);
+        }
+        let ip = connection.remote.ip();
+        if connection.accepted
+            && let Some(count) = self.accepted.get_mut(&ip)
+        {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                self.accepted.remove(&ip);
+            }
         }
         (connection.opening.unwrap_or_default(), Some(connection.remote))
     }

@@ -100,7 +100,7 @@ impl Stack {
                 stream_events,
                 stream_limits,
                 config.tls,
-                limits.connections,
+                (limits.connections, limits.connections_per_address),
             ),
             commander: commands.downgrade(),
             commands: command_queue,

@@ -18,6 +18,8 @@ use crate::transport::{ConnectionId, Transport};
 pub(super) const WRITE_QUEUE: usize = 256;
 /// Time to open a connection. Shorter than timer B, so that the caller hears the true reason.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// A peer that connects must have sent a whole message within this time, and must finish each one it begins.
+const MESSAGE_TIMEOUT: Duration = Duration::from_secs(30);
 /// A peer that does not read for so long is gone.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -90,7 +92,7 @@ pub(super) async fn open(
     match opened {
         Ok(Ok(wire)) => {
             if events.send(StreamEvent::Opened { id }).await.is_ok() {
-                serve(id, wire, limits, writes, events).await;
+                serve(id, wire, limits, Patience::Idle, writes, events).await;
             }
         }
         Ok(Err(error)) => closed(id, error.to_string(), &events).await,
@@ -122,10 +124,12 @@ pub(super) async fn welcome(
 ) {
     let _ = stream.set_nodelay(true);
     let Some(tls) = tls else {
-        return serve(id, Box::new(stream), limits, writes, events).await;
+        return serve(id, Box::new(stream), limits, Patience::of_stranger(), writes, events).await;
     };
     match timeout(CONNECT_TIMEOUT, tls.acceptor().accept(stream)).await {
-        Ok(Ok(wire)) => serve(id, Box::new(wire), limits, writes, events).await,
+        Ok(Ok(wire)) => {
+            serve(id, Box::new(wire), limits, Patience::of_stranger(), writes, events).await;
+        }
         Ok(Err(error)) => closed(id, error.to_string(), &events).await,
         Err(_) => closed(id, "TLS handshake timed out".into(), &events).await,
     }
@@ -136,15 +140,31 @@ pub(super) trait Wire: AsyncRead + AsyncWrite + Unpin + Send {}
 
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Wire for T {}
 
+/// What a connection is waited for.
+#[derive(Clone, Copy)]
+enum Patience {
+    /// Anything; it may be idle.
+    Idle,
+    /// The rest of a message, or a stranger's first one, until then.
+    Message(Instant),
+}
+
+impl Patience {
+    fn of_stranger() -> Self {
+        Self::Message(Instant::now() + MESSAGE_TIMEOUT)
+    }
+}
+
 /// Reads and writes one connection until it ends.
 async fn serve(
     id: ConnectionId,
     mut wire: Box<dyn Wire>,
     limits: StreamLimits,
+    patience: Patience,
     mut writes: mpsc::Receiver<Bytes>,
     events: mpsc::Sender<StreamEvent>,
 ) {
-    let reason = match converse(id, &mut *wire, limits, &mut writes, &events).await {
+    let reason = match converse(id, &mut *wire, limits, patience, &mut writes, &events).await {
         Ok(()) => "closed".to_owned(),
         Err(error) => error.to_string(),
     };
@@ -160,12 +180,17 @@ async fn converse(
     id: ConnectionId,
     stream: &mut dyn Wire,
     limits: StreamLimits,
+    mut patience: Patience,
     writes: &mut mpsc::Receiver<Bytes>,
     events: &mpsc::Sender<StreamEvent>,
 ) -> io::Result<()> {
     let mut framer = StreamFramer::new(limits.message);
     let mut idle_until = Instant::now() + limits.idle;
     loop {
+        let until = match patience {
+            Patience::Idle => idle_until,
+            Patience::Message(at) => at.min(idle_until),
+        };
         tokio::select! {
             read = stream.read_buf(framer.buffer()) => {
                 if read? == 0 {
@@ -173,6 +198,7 @@ async fn converse(
                 }
                 idle_until = Instant::now() + limits.idle;
                 while let Some(frame) = framer.next_frame().map_err(io::Error::other)? {
+                    patience = Patience::Idle;
                     match frame {
                         Frame::Ping => write(stream, b"\r\n").await?,
                         Frame::Message(bytes) => {
@@ -182,6 +208,9 @@ async fn converse(
                         }
                     }
                 }
+                if framer.is_partial() && matches!(patience, Patience::Idle) {
+                    patience = Patience::Message(Instant::now() + MESSAGE_TIMEOUT);
+                }
             }
             bytes = writes.recv() => match bytes {
                 Some(bytes) => {
@@ -190,7 +219,7 @@ async fn converse(
                 }
                 None => return Ok(()),
             },
-            () = tokio::time::sleep_until(idle_until) => return Ok(()),
+            () = tokio::time::sleep_until(until) => return Ok(()),
         }
     }
 }

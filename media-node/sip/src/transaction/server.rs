@@ -88,6 +88,9 @@ impl Server {
             return false;
         }
         fx.send(&self.path, &bytes);
+        // Who has heard nothing yet repeats its INVITE, and is answered again. Repeating a refusal unasked would send
+        // a forged source eleven answers to one question (RFC 3261 §26.3.2.4).
+        let unheard = self.state == State::Trying;
         self.trying = None;
         self.last = Some(bytes);
         let reliable = self.path.transport.is_reliable();
@@ -100,7 +103,7 @@ impl Server {
             }
             _ if self.invite => {
                 self.state = State::Completed;
-                if !reliable {
+                if !reliable && !unheard {
                     self.retransmit = fx.arm(Timer::Retransmit, self.interval);
                 }
                 self.timeout = fx.arm(Timer::Timeout, fx.timers.t1x64);

@@ -29,16 +29,18 @@ fn over_tcp_nothing_is_repeated() {
 
 #[test]
 fn a_refusal_is_repeated_until_acknowledged() {
-    // The ACKs (3rd and 5th datagram) are lost.
-    let mut net = Net::over(Transport::Udp, |n| usize::from(n != 3 && n != 5));
+    // The ACKs (4th and 6th datagram) are lost.
+    let mut net = Net::over(Transport::Udp, |n| usize::from(n != 4 && n != 6));
     net.call();
+    net.run(ms(30));
+    net.bob_answers(0, 180);
     net.run(ms(30));
     net.bob_answers(0, 486);
     net.run(sec(40));
-    assert_eq!(net.alice.story(), "failed-486");
+    assert_eq!(net.alice.story(), "180 failed-486");
     assert_eq!(net.bob.story(), "byus");
     assert_eq!(net.alice.wire(), "INVITE ACK ACK ACK");
-    assert_eq!(net.bob.wire(), "486 486 486");
+    assert_eq!(net.bob.wire(), "180 486 486 486");
 }
 
 #[test]
@@ -208,4 +210,60 @@ fn a_cancelled_call_tries_no_further_address() {
     net.run(sec(1));
     assert_eq!(net.bob.invites.len(), 1);
     assert!(net.alice.story().ends_with("failed-503"), "{}", net.alice.story());
+}
+
+/// An INVITE of nobody's: what a forged source looks like.
+fn forged_invite(n: usize) -> String {
+    format!(
+        "INVITE sip:b@h SIP/2.0\r\nVia: SIP/2.0/UDP 203.0.113.7;branch=z9hG4bKf{n}\r\nFrom: <sip:a@h>;tag=1\r\n\
+         To: <sip:b@h>\r\nCall-ID: f{n}\r\nCSeq: 1 INVITE\r\nContact: <sip:a@203.0.113.7>\r\n\r\n"
+    )
+}
+
+#[test]
+fn a_refusal_is_repeated_only_to_who_asks_again() {
+    const FORGED: &str = "203.0.113.7:5060";
+    let mut net = Net::new();
+    net.inject(FORGED, BOB, &forged_invite(1));
+    net.run(ms(30));
+    net.bob_answers(0, 407);
+    net.run(sec(5));
+    assert_eq!(net.bob.wire(), "407", "one question, one answer");
+    net.inject(FORGED, BOB, &forged_invite(1));
+    net.run(ms(30));
+    assert_eq!(net.bob.wire(), "407 407");
+    net.run(sec(60));
+    assert_eq!((net.bob.wire().as_str(), net.bob.endpoint.load()), ("407 407", (0, 0)));
+}
+
+#[test]
+fn requests_of_made_up_dialogs_are_answered_and_forgotten() {
+    let mut net = Net::new();
+    for n in 0..50 {
+        for method in ["BYE", "INVITE", "INFO", "CANCEL"] {
+            let text = format!(
+                "{method} sip:b@h SIP/2.0\r\nVia: SIP/2.0/UDP {ALICE};branch=z9hG4bK{method}{n}\r\n\
+                 From: <sip:a@h>;tag=1\r\nTo: <sip:b@h>;tag=no\r\nCall-ID: {n}\r\nCSeq: 1 {method}\r\n\
+                 Contact: <sip:a@{ALICE}>\r\n\r\n"
+            );
+            net.inject(ALICE, BOB, &text);
+        }
+    }
+    net.run(ms(30));
+    assert_eq!(net.bob.wire(), vec!["481"; 200].join(" "));
+    assert_eq!(net.bob.endpoint.load(), (0, 0));
+}
+
+#[test]
+fn one_that_floods_leaves_room_for_others() {
+    let mut net = Net::new();
+    net.bob.endpoint.rate = RateLimit::new(100);
+    for n in 0..300 {
+        net.inject(ALICE, BOB, &forged_invite(n));
+    }
+    net.run(ms(30));
+    assert_eq!(net.bob.invites.len(), 100);
+    net.inject("198.51.100.1:5060", BOB, &forged_invite(1000));
+    net.run(ms(30));
+    assert_eq!(net.bob.invites.len(), 101);
 }
