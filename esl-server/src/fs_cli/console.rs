@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use super::editor::{self, Input, Keyboard};
 use super::options::Settings;
-use super::style::{Color, of_level, paint};
+use super::style::{Color, of_level, paint, shown};
 use super::typed::{Completion, Typed};
 use super::{EXIT_USAGE, answer_text, connect, console_command};
 use crate::client::{Client, ClientError};
@@ -249,6 +249,8 @@ impl Console {
 
     fn say(&mut self, text: &str, color: Option<Color>) {
         let color = color.filter(|_| self.settings.color);
+        let text = shown(text);
+        let text = text.as_ref();
         // The newline stays outside the colour, so that the next line begins in the usual one.
         let text = match text.strip_suffix('\n') {
             Some(line) => format!("{}\n", paint(line, color)),
@@ -262,7 +264,7 @@ impl Console {
         if std::mem::replace(&mut self.asked, true) {
             return;
         }
-        let plain = prompt(&self.settings, &self.names);
+        let plain = shown(&prompt(&self.settings, &self.names)).into_owned();
         let shown = paint(&plain, self.settings.prompt_color.filter(|_| self.settings.color));
         // Fails only when the keyboard has ended, which is told separately.
         let _ = self.keyboard.prompts.send((plain, shown));

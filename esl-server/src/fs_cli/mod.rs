@@ -10,7 +10,7 @@ mod profile;
 mod style;
 mod typed;
 
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -165,7 +165,9 @@ async fn execute(mut client: Client, command: &str, limit: Option<Duration>) -> 
     match answer {
         Ok(reply) => {
             // A pipe that was closed is the reader's wish, not an error.
-            let _ = writeln!(out, "{}", answer_text(&reply));
+            let text = answer_text(&reply);
+            let text = if out.is_terminal() { style::shown(&text) } else { text.as_str().into() };
+            let _ = writeln!(out, "{text}");
             ExitCode::SUCCESS
         }
         Err(_) if limit.is_some() => {

@@ -1,4 +1,6 @@
-//! Colours.
+//! Colours, and what terminals must not see.
+
+use std::borrow::Cow;
 
 /// One of the eight terminal colours, perhaps bold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +43,25 @@ pub(super) fn of_level(level: u8) -> Option<Color> {
     Color::parse(name)
 }
 
+/// A server's text as it may be shown on a terminal: callers and phones have their words in it, and control characters
+/// would be obeyed.
+pub(super) fn shown(text: &str) -> Cow<'_, str> {
+    let obeyed = |c: char| c.is_control() && !matches!(c, '\n' | '\t');
+    if !text.contains(obeyed) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len());
+    let mut chars = text.chars().peekable();
+    while let Some(c) = chars.next() {
+        match c {
+            '\r' if chars.peek() == Some(&'\n') => {}
+            c if obeyed(c) => out.extend(c.escape_default()),
+            c => out.push(c),
+        }
+    }
+    Cow::Owned(out)
+}
+
 /// Text in a colour, or as it is.
 pub(super) fn paint(text: &str, color: Option<Color>) -> String {
     match color {
@@ -65,5 +86,11 @@ mod tests {
         assert_eq!(of_level(0), None);
         assert_eq!(of_level(4), Color::parse("magenta"));
         assert_eq!(of_level(200), None);
+    }
+
+    #[test]
+    fn control_characters_are_shown_not_obeyed() {
+        assert_eq!(shown("plain\n\ttext"), "plain\n\ttext");
+        assert_eq!(shown("a\u{1b}]0;x\u{7}b\r\nc\rd"), "a\\u{1b}]0;x\\u{7}b\nc\\rd");
     }
 }

@@ -5,6 +5,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -18,6 +19,8 @@ use super::line::write_prefixed;
 
 /// Rollover when the profile does not say: the reference's 10 MiB.
 pub const DEFAULT_ROLLOVER: u64 = 10 * 1024 * 1024;
+/// Who calls whom is nobody else's business.
+const FILE_MODE: u32 = 0o640;
 /// How long a failed file is left alone.
 const RETRY: Duration = Duration::from_secs(5);
 /// Rotated files of one second are numbered up to here.
@@ -241,7 +244,11 @@ impl LogFile {
         if let Some(dir) = self.profile.path.parent() {
             fs::create_dir_all(dir)?;
         }
-        let file = OpenOptions::new().append(true).create(true).open(&self.profile.path)?;
+        let file = OpenOptions::new()
+            .append(true)
+            .create(true)
+            .mode(FILE_MODE)
+            .open(&self.profile.path)?;
         let size = file.metadata()?.len();
         self.state = State::Open { file, size };
         Ok(())

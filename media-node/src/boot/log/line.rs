@@ -65,6 +65,24 @@ pub(super) fn write_date(out: &mut String, at: Timestamp, zone: &TimeZone) {
     let _ = write!(out, ".{:06}", at.subsec_microsecond());
 }
 
+/// Appends a message. Far ends have their words in it: control characters are shown, not obeyed, so that nobody's name
+/// clears the screen of whoever reads the log, or paints over a line.
+pub(super) fn push_shown(out: &mut String, message: &str) {
+    let obeyed = |c: char| c.is_control() && !matches!(c, '\n' | '\t');
+    if !message.contains(obeyed) {
+        out.push_str(message);
+        return;
+    }
+    let mut chars = message.chars().peekable();
+    while let Some(c) = chars.next() {
+        match c {
+            '\r' if chars.peek() == Some(&'\n') => out.push(c),
+            c if obeyed(c) => out.extend(c.escape_default()),
+            c => out.push(c),
+        }
+    }
+}
+
 /// Appends a line with `prefix` and a blank before each of its lines: that is how the reference marks
 /// every line of a call with the call's uuid.
 pub(super) fn write_prefixed(out: &mut Vec<u8>, prefix: &str, text: &str) {
@@ -110,6 +128,13 @@ mod tests {
         assert!(first.starts_with("2024-07-06 01:59:59.999999 98.05% [ERR] "), "{first}");
         let next = prefix(&origin("2024-07-06T00:00:00Z", Level::Err), &zone);
         assert!(next.starts_with("2024-07-06 02:00:00.000000 "), "{next}");
+    }
+
+    #[test]
+    fn control_characters_are_shown_not_obeyed() {
+        let mut out = String::new();
+        push_shown(&mut out, "a\u{1b}[2Jb\rc\u{9b}d\u{7f}\te\r\nü");
+        assert_eq!(out, "a\\u{1b}[2Jb\\rc\\u{9b}d\\u{7f}\te\r\nü");
     }
 
     #[test]

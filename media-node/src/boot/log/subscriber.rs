@@ -19,7 +19,7 @@ use tracing::{Event, Metadata, Subscriber};
 
 use super::calls;
 use super::cpu::idle_hundredths;
-use super::line::{Origin, write_prefix};
+use super::line::{Origin, push_shown, write_prefix};
 use super::writer::{Entry, Queue};
 
 /// Crates whose debug lines are the switch's own; of the others only warnings count.
@@ -72,8 +72,8 @@ impl Lines {
             write_prefix(&mut text, &origin, &self.zone);
         }
         let message_at = text.len();
-        text.push_str(&fields.message);
-        text.push_str(&fields.rest);
+        push_shown(&mut text, &fields.message);
+        push_shown(&mut text, &fields.rest);
         if !text.ends_with('\n') {
             text.push('\n');
         }
