@@ -297,10 +297,20 @@ fn own_state(dirs: &Dirs, identity: &Identity) {
     let more = [&dirs.storage_dir, &dirs.cache_dir];
     let password = dirs.db_dir.join(secret::PASSWORD_FILE);
     for path in state.into_iter().chain(more).chain([&password]) {
-        if let Err(error) = std::os::unix::fs::chown(path, uid, gid) {
+        if let Err(error) = give(path, uid, gid) {
             tracing::warn!("{}: cannot be given to the user of -u: {error}", path.display());
         }
     }
+}
+
+/// A link is followed only if root made it: one made by the user of an earlier run may lead to files that are not his.
+fn give(path: &Path, uid: Option<u32>, gid: Option<u32>) -> io::Result<()> {
+    use std::os::unix::fs::{MetadataExt, chown, lchown};
+    let entry = std::fs::symlink_metadata(path)?;
+    if entry.is_symlink() && entry.uid() != 0 {
+        return Err(io::Error::other("a link that root has not made"));
+    }
+    if entry.is_symlink() { chown(path, uid, gid) } else { lchown(path, uid, gid) }
 }
 
 fn runtime() -> Result<tokio::runtime::Runtime, Fatal> {

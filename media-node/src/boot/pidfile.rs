@@ -79,6 +79,8 @@ impl PidFile {
             .create(true)
             .truncate(false)
             .mode(0o644)
+            // The directory may be the service user's while root starts the switch.
+            .custom_flags(nix::libc::O_NOFOLLOW)
             .open(&path)
             .map_err(io)?;
         let mut lock = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {

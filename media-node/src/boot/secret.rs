@@ -5,7 +5,7 @@
 //! once, keeps it in the database directory, readable by the owner only, and offers it to the
 //! configuration as `$${generated_password}`.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -37,7 +37,7 @@ pub struct Generated {
 /// The file can neither be read nor written, or there is no randomness.
 pub fn installation_password(db_dir: &Path) -> io::Result<Generated> {
     let path = db_dir.join(PASSWORD_FILE);
-    match fs::read_to_string(&path) {
+    match read_private(&path) {
         Ok(text) if text.trim().len() >= LENGTH => {
             let password = text.trim().to_owned();
             return Ok(Generated { password, path, fresh: false });
@@ -47,10 +47,23 @@ pub fn installation_password(db_dir: &Path) -> io::Result<Generated> {
         Err(error) => return Err(error),
     }
     let password = random_password()?;
-    let mut file =
-        OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path)?;
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .custom_flags(nix::libc::O_NOFOLLOW)
+        .open(&path)?;
     writeln!(file, "{password}")?;
     Ok(Generated { password, path, fresh: true })
+}
+
+/// Follows no link: root may read what the owner of the directory may not.
+fn read_private(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    let mut file = OpenOptions::new().read(true).custom_flags(nix::libc::O_NOFOLLOW).open(path)?;
+    file.read_to_string(&mut text)?;
+    Ok(text)
 }
 
 fn random_password() -> io::Result<String> {
@@ -63,6 +76,7 @@ fn random_password() -> io::Result<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::os::unix::fs::PermissionsExt;
 
     use super::super::scratch::Scratch;
