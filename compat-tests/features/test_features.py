@@ -161,7 +161,8 @@ def test_a_number_is_said_as_a_list_of_files(site):
 def test_an_invite_with_replaces_takes_a_leg_over(site, esl):
     near, far, uuid, _, _ = bridged(site, esl)
     talk(near, far)
-    replaces = f"Replaces: {near.call_id};to-tag=x;from-tag={near.tag}"
+    ours = near.remote.split(";tag=")[1].split(";")[0]
+    replaces = f"Replaces: {near.call_id};to-tag={ours};from-tag={near.tag}"
     taker = site.phone().invite("anything", extra=[replaces])
     taker.wait(200)
     near.wait_end()

@@ -32,7 +32,7 @@ impl Host for ChannelHost<'_> {
 
     fn set_variable(&mut self, name: &str, value: Option<&str>) {
         if let Some(channel) = self.channel {
-            channel.set_var(name.to_owned(), value.unwrap_or_default());
+            channel.set_var_as_is(name.to_owned(), value.unwrap_or_default());
         }
     }
 

@@ -1,5 +1,7 @@
 //! Small readings of text that the whole switch shares with the reference.
 
+use std::borrow::Cow;
+
 pub use esl_server::switch::is_true;
 pub use esl_server::switch::leading_number as int;
 
@@ -47,6 +49,66 @@ pub fn separated(text: &str, separator: char, most: usize) -> Vec<String> {
         parts.push(part);
     }
     parts
+}
+
+/// Would expansion find a reference (`${…}`) in this text? Backslashes between the two characters count for nothing.
+#[must_use]
+pub fn has_reference(text: &str) -> bool {
+    memchr::memchr_iter(b'$', text.as_bytes()).any(|at| {
+        let rest = text.as_bytes().get(at + 1..).unwrap_or_default();
+        rest.iter().find(|byte| **byte != b'\\') == Some(&b'{')
+    })
+}
+
+/// A text of a far end's making, fit to be put into other texts: no reference is left to be expanded, neither in it
+/// nor together with what follows it (`$` at the end), and no control character.
+#[must_use]
+pub fn harmless(text: &str) -> Cow<'_, str> {
+    let ends_open = text.trim_end_matches('\\').ends_with('$');
+    if !ends_open && !has_reference(text) && !text.contains(char::is_control) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len());
+    for (at, c) in text.char_indices() {
+        let after = || text.get(at + 1..).unwrap_or_default().trim_start_matches('\\');
+        match c {
+            '$' if after().is_empty() || after().starts_with('{') => out.push('%'),
+            c if c.is_control() => out.push(' '),
+            c => out.push(c),
+        }
+    }
+    Cow::Owned(out)
+}
+
+/// [`harmless`] for a name somebody gives himself. Dialplans put names into dial strings,
+/// `{origination_caller_id_name='${caller_id_name}'}user/1000`: it must not end the braces, nor set other variables.
+#[must_use]
+pub fn harmless_name(name: &str) -> Cow<'_, str> {
+    replaced(harmless(name), |c| match c {
+        '{' | '[' | '<' => Some('('),
+        '}' | ']' | '>' => Some(')'),
+        '=' => Some('-'),
+        _ => None,
+    })
+}
+
+/// [`harmless`] for a number somebody calls or calls from: nothing that separates in dial strings, no blanks, and no
+/// `../` that would lead a file named after a caller out of its directory.
+#[must_use]
+pub fn harmless_number(number: &str) -> Cow<'_, str> {
+    let climbs = number.contains("..");
+    replaced(harmless(number), |c| match c {
+        ',' | '|' | '{' | '}' | '[' | ']' | '<' | '>' | '"' | '`' | '\\' | ' ' => Some('_'),
+        '/' if climbs => Some('_'),
+        _ => None,
+    })
+}
+
+fn replaced(text: Cow<'_, str>, by: impl Fn(char) -> Option<char>) -> Cow<'_, str> {
+    if text.chars().all(|c| by(c).is_none()) {
+        return text;
+    }
+    Cow::Owned(text.chars().map(|c| by(c).unwrap_or(c)).collect())
 }
 
 fn first_word(text: &str) -> (String, &str) {
@@ -105,6 +167,28 @@ mod tests {
         assert_eq!(separated("a,'b,c',d", ',', 5), ["a", "b,c", "d"]);
         assert_eq!(separated("a,b,c", ',', 2), ["a", "b,c"]);
         assert_eq!(separated("", ',', 2), Vec::<String>::new());
+    }
+
+    #[test]
+    fn what_a_far_end_says_is_never_expanded() {
+        for (said, kept) in [
+            ("Alice", "Alice"),
+            ("${system(id)}", "%{system(id)}"),
+            ("$\\\\{x}", "%\\\\{x}"),
+            ("$${x}", "$%{x}"),
+            ("cheap$", "cheap%"),
+            ("5$ {x}", "5$ {x}"),
+            ("a\u{1b}[2J\u{9b}b", "a [2J b"),
+        ] {
+            assert_eq!(harmless(said), kept, "{said}");
+            assert!(!has_reference(&harmless(said)), "{said}");
+        }
+        assert_eq!(harmless_number("../../etc/x"), ".._.._etc_x");
+        assert_eq!(harmless_number("conf/12"), "conf/12");
+        assert_eq!(harmless_number("+49-30;x=y*#"), "+49-30;x=y*#");
+        assert_eq!(harmless_number("1,[a=b]null/x"), "1__a=b_null/x");
+        assert_eq!(harmless_name("O'Brien, Pat (home)"), "O'Brien, Pat (home)");
+        assert_eq!(harmless_name("x}null/1,a='b'"), "x)null/1,a-'b'");
     }
 
     #[test]

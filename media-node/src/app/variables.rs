@@ -112,7 +112,7 @@ async fn set(session: &mut Session, argument: &str) -> AppResult {
     let (name, value) = assigned(session, argument);
     if !name.is_empty() {
         tracing::debug!(uuid = %session.channel().uuid(), "SET {} [{name}]=[{}]", session.channel().name(), if value.is_empty() { "UNDEF" } else { &value });
-        session.channel().set_var(name.to_owned(), value);
+        session.channel().set_var_as_is(name.to_owned(), value);
     }
     Ok(())
 }
@@ -169,7 +169,7 @@ fn export_into(session: &mut Session, argument: &str, list: &'static str) {
         uuid = %channel.uuid(),
         "EXPORT ({list}) {}[{}]=[{value}]", if plain.is_some() { "(REMOTE ONLY) " } else { "" }, plain.unwrap_or(name)
     );
-    channel.set_var(name.to_owned(), value.clone());
+    channel.set_var_as_is(name.to_owned(), value.clone());
     if !value.is_empty() {
         let names = match channel.var(list) {
             Some(names) => format!("{names},{name}"),
@@ -271,7 +271,7 @@ async fn transfer_vars(session: &mut Session, argument: &str) -> AppResult {
         let wanted =
             if exact { name.eq_ignore_ascii_case(prefix) } else { name.starts_with(prefix) };
         if wanted {
-            partner.set_var(name.to_owned(), value.clone());
+            partner.set_var_as_is(name.to_owned(), value.clone());
         }
     }
     Ok(())

@@ -421,10 +421,31 @@ impl Channel {
         self.var(name).is_some_and(|value| crate::text::is_true(&value))
     }
 
-    /// Sets a variable; an empty value deletes it.
+    /// Sets a variable; an empty value deletes it. A value that holds a reference is refused, as in the reference:
+    /// whoever reads the variable in a dialplan would expand what a far end wrote into it.
     pub fn set_var(&self, name: impl Into<Cow<'static, str>>, value: impl Into<Value>) {
+        let (name, value) = (name.into(), value.into());
+        if self.takes(&name, &value) {
+            self.set_var_as_is(name, value);
+        }
+    }
+
+    /// [`Channel::set_var`] for values an administrator or a program wrote: references are kept for later.
+    pub fn set_var_as_is(&self, name: impl Into<Cow<'static, str>>, value: impl Into<Value>) {
         let mut data = self.data.lock();
         Arc::make_mut(&mut data.vars).set(name, value);
+    }
+
+    /// May the value be stored? Says in the log if not.
+    fn takes(&self, name: &str, value: &Value) -> bool {
+        let refused = value.items().iter().any(|item| crate::text::has_reference(item));
+        if refused {
+            tracing::error!(
+                uuid = %self.uuid, fs_level = "CRIT",
+                "Invalid data (${{{name}}} contains a variable)"
+            );
+        }
+        !refused
     }
 
     /// Deletes a variable.
@@ -440,7 +461,10 @@ impl Channel {
         let mut data = self.data.lock();
         let vars = Arc::make_mut(&mut data.vars);
         for (name, value) in pairs {
-            vars.set(name, value);
+            let value = Value::from(value);
+            if self.takes(name, &value) {
+                vars.set(name, value);
+            }
         }
     }
 

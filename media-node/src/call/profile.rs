@@ -1,8 +1,11 @@
 //! The caller profile: who calls whom, where from, and when each thing happened.
 
+use std::borrow::Cow;
+
 use esl_server::event::Event;
 
 use super::state::Direction;
+use crate::text;
 
 /// Times of one profile in microseconds since the epoch; 0 means "did not happen".
 #[derive(Clone, Copy, Debug, Default)]
@@ -176,6 +179,31 @@ impl CallerProfile {
         }
     }
 
+    /// Makes what a far end says of itself fit for dialplans, dial strings, logs and file names
+    /// ([`text::harmless`] and its kin).
+    pub fn make_harmless(&mut self) {
+        let names =
+            [&mut self.caller_id_name, &mut self.orig_caller_id_name, &mut self.callee_id_name];
+        for name in names {
+            replace(name, text::harmless_name);
+        }
+        for number in [
+            &mut self.username,
+            &mut self.caller_id_number,
+            &mut self.orig_caller_id_number,
+            &mut self.callee_id_number,
+            &mut self.ani,
+            &mut self.rdnis,
+        ] {
+            replace(number, text::harmless_number);
+        }
+        replace(&mut self.context, text::harmless);
+        // Inline applications are the switch's own: a far end cannot name this dialplan.
+        if self.dialplan != "inline" {
+            replace(&mut self.destination_number, text::harmless_number);
+        }
+    }
+
     /// Writes a field (`set_profile_var`); a name that is no field becomes a soft one.
     pub fn set_field(&mut self, name: &str, value: &str) {
         let slot = match name.to_ascii_lowercase().as_str() {
@@ -266,6 +294,12 @@ impl CallerProfile {
         put(self.screen.to_string());
         put(self.hide_name.to_string());
         put(self.hide_number.to_string());
+    }
+}
+
+fn replace(field: &mut String, harmless: impl for<'t> Fn(&'t str) -> Cow<'t, str>) {
+    if let Cow::Owned(changed) = harmless(field) {
+        *field = changed;
     }
 }
 

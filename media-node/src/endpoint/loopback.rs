@@ -242,7 +242,7 @@ impl LoopLeg {
         });
         for (name, value) in a.vars().iter() {
             if is_exported(a, name) {
-                b.set_var(name.to_owned(), value.clone());
+                b.set_var_as_is(name.to_owned(), value.clone());
             }
         }
         for (name, value) in variables.iter().filter(|(name, _)| !name.starts_with("origination_"))

@@ -167,13 +167,13 @@ fn proves(
     let secret = match (user.params.get("a1-hash"), user.params.get("password")) {
         (Some(hash), _) if credentials.algorithm == Algorithm::Md5 => Secret::Ha1(hash.to_owned()),
         (_, Some(password)) => {
+            // The reference lets anybody be such a user unless it is told not to.
             if password.is_empty() {
-                return user.params.bool("allow-empty-password").unwrap_or(true);
+                return user.params.bool("allow-empty-password") == Some(true);
             }
             Secret::Password(password.to_owned())
         }
-        // A user without any params proves nothing and needs to prove nothing (reference behaviour).
-        (None, None) => return user.params.is_empty(),
+        // Without a password nothing can be proved (the reference accepts users that have no params at all).
         _ => return false,
     };
     credentials.verify(request.method.as_str(), &secret)
@@ -298,6 +298,56 @@ pub async fn known_user(
     out.push(("user_name".into(), found.user.id.to_string()));
     out.push(("domain_name".into(), found.user.domain.to_string()));
     Some(out)
+}
+
+/// How much a request outside calls has to prove.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Proof {
+    /// Nothing: the profile's parameter for it is off.
+    None,
+    /// Digest.
+    Digest,
+    /// Digest, where calls need it, or an address calls are let in from.
+    DigestOrAddress,
+}
+
+/// May the sender of a request outside calls be served? True when digest proved who it is.
+///
+/// Addresses that calls are not let in from are turned away; the reference serves other requests to anybody.
+///
+/// # Errors
+/// The challenge (407) or refusal (403) to send.
+pub async fn admit_request(
+    profile: &Profile,
+    request: &Request,
+    path: &Path,
+    proof: Proof,
+) -> Result<bool, Refusal> {
+    let settings = profile.settings.load_full();
+    let known = || {
+        let peer = path.remote.ip();
+        settings.inbound_acl.iter().any(|acl| profile.switch.acl_allows(&acl.list, peer))
+    };
+    if proof == Proof::None {
+        return Ok(false);
+    }
+    if !settings.auth_calls && !settings.inbound_acl.is_empty() && !known() {
+        tracing::warn!("IP {} Rejected by acl: {}", path.remote.ip(), request.method);
+        return Err(Refusal::new(403, ""));
+    }
+    let by_address = !settings.auth_calls || settings.accept_blind_auth || known();
+    if proof == Proof::DigestOrAddress && by_address {
+        return Ok(false);
+    }
+    match judge(profile, request, path).await {
+        Verdict::Accepted(_) => Ok(true),
+        Verdict::Challenge(challenge) => {
+            let mut headers = Headers::new();
+            headers.push(challenge.header_name(), challenge.to_string());
+            Err(Refusal { headers, ..Refusal::new(407, "") })
+        }
+        Verdict::Forbidden => Err(Refusal::new(403, "")),
+    }
 }
 
 /// Authorises a call by digest.

@@ -235,7 +235,11 @@ fn start(
         }
         found => found.flatten(),
     };
-    let uuid = settings.callid_as_uuid.then(|| request.headers.call_id().to_owned());
+    let uuid = settings
+        .callid_as_uuid
+        .then(|| request.headers.call_id())
+        .filter(|id| is_plain_id(id))
+        .map(str::to_owned);
     let Ok((channel, inbox)) =
         profile.switch.new_channel(Direction::Inbound, name, uuid.as_deref())
     else {
@@ -289,6 +293,13 @@ pub fn channel_name(profile: &Profile, request: &Request) -> String {
         .map(|port| format!(":{port}"))
         .unwrap_or_default();
     format!("sofia/{}/{user}@{host}{port}", profile.name)
+}
+
+/// May a Call-ID name the call here, in file names and events too?
+fn is_plain_id(id: &str) -> bool {
+    const MOST: usize = 256;
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.@+=~".contains(&byte);
+    id.len() <= MOST && !id.contains("..") && id.bytes().all(plain)
 }
 
 /// The leg that a call with `Replaces` is to talk to: the partner of the one it replaces (RFC 3891).
@@ -370,6 +381,7 @@ fn caller_profile(
         });
     caller.dialplan = of_user("inbound_dialplan").unwrap_or_else(|| settings.dialplan.clone());
     match_gateway(profile, channel, request, &mut caller);
+    caller.make_harmless();
     caller
 }
 

@@ -10,7 +10,7 @@ use sip::stack::{Body, IncomingRequest, OutOfDialog, Path};
 use sip::uri::{NameAddr, Uri};
 
 use super::Sofia;
-use super::auth::{self, Verdict};
+use super::auth::{self, Proof};
 use super::notify;
 use super::profile::{Profile, host_text};
 use crate::text;
@@ -48,17 +48,13 @@ pub async fn subscribe(profile: &Arc<Profile>, incoming: IncomingRequest) {
         return incoming.respond(489, "", Headers::new(), None);
     }
     let asks = settings.params.last("auth-subscriptions").is_none_or(text::is_true);
-    if asks && settings.auth_calls {
-        match auth::judge(profile, &request, &path).await {
-            Verdict::Accepted(_) => {}
-            Verdict::Challenge(challenge) => {
-                let mut headers = Headers::new();
-                headers.push(challenge.header_name(), challenge.to_string());
-                return incoming.respond(407, "", headers, None);
-            }
-            Verdict::Forbidden => return incoming.respond(403, "", Headers::new(), None),
+    let proof = if asks { Proof::Digest } else { Proof::None };
+    let proved = match auth::admit_request(profile, &request, &path, proof).await {
+        Ok(proved) => proved,
+        Err(refusal) => {
+            return incoming.respond(refusal.status, refusal.reason, refusal.headers, None);
         }
-    }
+    };
     let forced = settings
         .params
         .int("force-subscription-expires")
@@ -66,10 +62,13 @@ pub async fn subscribe(profile: &Arc<Profile>, incoming: IncomingRequest) {
         .filter(|n| *n > 0);
     let asked = request.headers.number(Name::Expires).unwrap_or(DEFAULT_EXPIRES);
     let expires = if asked == 0 { 0 } else { forced.unwrap_or(asked) };
-    let Some(subscription) = read(profile, &request, &path, &incoming.local_tag, package, expires)
-    else {
+    let read = read(profile, &request, &path, &incoming.local_tag, package, expires);
+    let Some(mut subscription) = read else {
         return incoming.respond(400, "", Headers::new(), None);
     };
+    if !proved && subscription.next_hop.is_none() {
+        subscription.next_hop = super::requests::back_to_source(&subscription.target, &path);
+    }
     let Some(kept) = keep(profile, subscription, expires) else {
         return incoming.respond(503, "", Headers::new(), None);
     };
@@ -157,7 +156,8 @@ fn state_of(profile: &Profile, subscription: &Subscription) -> Body {
             "application/dialog-info+xml",
             format!(
                 "<?xml version=\"1.0\"?>\n<dialog-info xmlns=\"urn:ietf:params:xml:ns:dialog-info\" version=\"{version}\" \
-                 state=\"full\" entity=\"sip:{user}@{host}\">\n</dialog-info>\n"
+                 state=\"full\" entity=\"sip:{}@{host}\">\n</dialog-info>\n",
+                in_xml(user)
             ),
         ),
         _ => {
@@ -168,12 +168,18 @@ fn state_of(profile: &Profile, subscription: &Subscription) -> Body {
                 "application/pidf+xml",
                 format!(
                     "<?xml version='1.0' encoding='UTF-8'?>\n<presence xmlns='urn:ietf:params:xml:ns:pidf' \
-                     entity='sip:{user}@{host}'>\n<tuple id='t6a5ed77e'>\n<status>\n<basic>{basic}</basic>\n</status>\n\
-                     </tuple>\n</presence>\n"
+                     entity='sip:{}@{host}'>\n<tuple id='t6a5ed77e'>\n<status>\n<basic>{basic}</basic>\n</status>\n\
+                     </tuple>\n</presence>\n",
+                    in_xml(user)
                 ),
             )
         }
     }
+}
+
+/// A subscriber's text inside an attribute.
+fn in_xml(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('"', "&quot;").replace('\'', "&apos;")
 }
 
 fn summary(waiting: bool, account: &str, counts: &str) -> Body {
@@ -227,8 +233,12 @@ fn notify_request(
 }
 
 /// Answers a PUBLISH.
-pub fn publish(profile: &Arc<Profile>, incoming: IncomingRequest) {
+pub async fn publish(profile: &Arc<Profile>, incoming: IncomingRequest) {
     let request = Arc::clone(&incoming.request);
+    let proof = Proof::DigestOrAddress;
+    if let Err(refusal) = auth::admit_request(profile, &request, &incoming.path, proof).await {
+        return incoming.respond(refusal.status, refusal.reason, refusal.headers, None);
+    }
     let expires = request.headers.number(Name::Expires).unwrap_or(DEFAULT_EXPIRES);
     let mut headers = Headers::new();
     headers.push(Name::Expires, expires.to_string());

@@ -1,5 +1,6 @@
 //! REGISTER: who is registered where, and until when.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use esl_server::event::Event;
@@ -511,8 +512,11 @@ pub fn fire_expired(profile: &Profile, binding: &Binding) {
 
 /// `"display" <sip:user@host...>` as kept and shown; behind NAT with the way back to the source.
 fn stored_contact(contact: &NameAddr, request: &Request, path: &Path, natted: bool) -> String {
-    let display = contact.display.as_deref().unwrap_or_default();
+    // Quotes and brackets in a name would end it: the rest would read as another contact.
+    let display =
+        contact.display.as_deref().unwrap_or_default().replace(['"', '\\', '<', '>'], " ");
     let uri = contact.uri.without_headers();
+    let address = in_dial_string(uri.as_str());
     let paths: Vec<_> = request.headers.list(Name::Path).collect();
     let mut extra = String::new();
     if natted {
@@ -523,7 +527,18 @@ fn stored_contact(contact: &NameAddr, request: &Request, path: &Path, natted: bo
     } else if !paths.is_empty() {
         extra = format!(";fs_path={}", escape_param(&paths.join(",")));
     }
-    format!("\"{display}\" <{uri}{extra}>")
+    format!("\"{display}\" <{address}{extra}>")
+}
+
+/// A phone's address, fit for the dial strings it becomes part of: what separates legs there is escaped, or a phone
+/// would choose who else rings when it is called.
+fn in_dial_string(uri: &str) -> Cow<'_, str> {
+    const SEPARATORS: [(char, &str); 6] =
+        [(',', "%2C"), ('|', "%7C"), ('{', "%7B"), ('}', "%7D"), ('^', "%5E"), ('\'', "%27")];
+    if !uri.contains(SEPARATORS.map(|(mark, _)| mark)) {
+        return Cow::Borrowed(uri);
+    }
+    SEPARATORS.iter().fold(uri.to_owned(), |text, (mark, code)| text.replace(*mark, code)).into()
 }
 
 fn status_of(transport: Transport, natted: bool) -> String {
@@ -536,4 +551,19 @@ fn http_date(seconds: i64) -> String {
     jiff::Timestamp::from_second(seconds)
         .map(|t| t.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string())
         .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_contact_stays_one_leg_of_a_dial_string() {
+        assert_eq!(
+            in_dial_string("sip:1000@[2001:db8::1]:5060;ob"),
+            "sip:1000@[2001:db8::1]:5060;ob"
+        );
+        let contact = in_dial_string("sip:1,sofia/gateway/trunk/900|x{y}^z@h");
+        assert_eq!(contact, "sip:1%2Csofia/gateway/trunk/900%7Cx%7By%7D%5Ez@h");
+    }
 }

@@ -7,7 +7,7 @@ use sip::message::{Headers, Method, Name, Request};
 use sip::stack::{Body, IncomingRequest, OutOfDialog, Path};
 use sip::uri::{NameAddr, Uri};
 
-use super::auth::{self, Verdict};
+use super::auth::{self, Proof};
 use super::profile::{Profile, host_text};
 use super::registrar;
 use crate::text;
@@ -18,10 +18,10 @@ pub async fn serve(profile: &Arc<Profile>, request: IncomingRequest) {
         Method::Register => registrar::serve(profile, request).await,
         Method::Options => options(profile, request),
         Method::Message => message(profile, request).await,
-        Method::Refer => refer(profile, request),
+        Method::Refer => refer(profile, request).await,
         Method::Notify => notify(request),
         Method::Subscribe => super::presence::subscribe(profile, request).await,
-        Method::Publish => super::presence::publish(profile, request),
+        Method::Publish => super::presence::publish(profile, request).await,
         _ => request.respond(501, "", Headers::new(), None),
     }
 }
@@ -54,16 +54,11 @@ async fn message(profile: &Arc<Profile>, incoming: IncomingRequest) {
     let settings = profile.settings.load_full();
     let asks = settings.params.last("auth-messages").is_none_or(text::is_true)
         && !settings.params.last("disable-auth-messages").is_some_and(text::is_true);
-    if asks && settings.auth_calls {
-        match auth::judge(profile, &incoming.request, &incoming.path).await {
-            Verdict::Accepted(_) => {}
-            Verdict::Challenge(challenge) => {
-                let mut headers = Headers::new();
-                headers.push(challenge.header_name(), challenge.to_string());
-                return incoming.respond(407, "", headers, None);
-            }
-            Verdict::Forbidden => return incoming.respond(403, "", Headers::new(), None),
-        }
+    let proof = if asks { Proof::Digest } else { Proof::None };
+    if let Err(refusal) =
+        auth::admit_request(profile, &incoming.request, &incoming.path, proof).await
+    {
+        return incoming.respond(refusal.status, refusal.reason, refusal.headers, None);
     }
     let event = message_event(profile, &incoming.request, &incoming.path);
     let plain = settings.params.last("sip-messages-respond-200-ok").is_some_and(text::is_true);
@@ -106,10 +101,14 @@ fn message_event(profile: &Profile, request: &Request, path: &Path) -> Event {
 }
 
 /// REFER outside a dialog: accepted, told to whoever listens, and reported as gone nowhere.
-fn refer(profile: &Arc<Profile>, incoming: IncomingRequest) {
-    let settings = profile.settings.load();
-    if settings.disable_transfer {
+async fn refer(profile: &Arc<Profile>, incoming: IncomingRequest) {
+    if profile.settings.load().disable_transfer {
         return incoming.respond(403, "", Headers::new(), None);
+    }
+    let (request, path) = (&incoming.request, &incoming.path);
+    if let Err(refusal) = auth::admit_request(profile, request, path, Proof::DigestOrAddress).await
+    {
+        return incoming.respond(refusal.status, refusal.reason, refusal.headers, None);
     }
     let request = Arc::clone(&incoming.request);
     let (path, tag) = (incoming.path, incoming.local_tag.clone());
@@ -133,6 +132,16 @@ fn refer(profile: &Arc<Profile>, incoming: IncomingRequest) {
     });
 }
 
+/// Where a request goes that somebody made us send: to himself, not to whatever address his Contact names. `None` when
+/// that is the same.
+#[must_use]
+pub fn back_to_source(contact: &Uri, path: &Path) -> Option<Uri> {
+    if contact.host_ip() == Some(path.remote.ip()) {
+        return None;
+    }
+    Uri::parse(&format!("sip:{};transport={}", path.remote, path.transport.as_param()))
+}
+
 /// The NOTIFY that ends the subscription a REFER makes (RFC 3515).
 fn refer_notify(
     profile: &Profile,
@@ -149,6 +158,7 @@ fn refer_notify(
     let contact = NameAddr::parse(&format!("<sip:{user}@{host}:{}>;isfocus", profile.port()))?;
     let mut spec = OutOfDialog::new(Method::Notify, target, from, to);
     spec.contact = Some(contact);
+    spec.next_hop = back_to_source(&spec.request_uri, path);
     spec.call_id = Some(request.headers.call_id().to_owned());
     spec.headers.push(Name::Expires, "0");
     spec.headers.push(Name::Event, "refer");

@@ -1,14 +1,36 @@
 //! SIP as channel variables: what dialplans and programs read of requests and responses.
 
+use std::borrow::Cow;
 use std::net::SocketAddr;
 
 use sip::message::{Name, Request, Response};
 use sip::stack::Path;
-use sip::uri::{NameAddr, Uri};
+use sip::uri::{NameAddr, Uri, escape_user};
 
 use super::profile::Profile;
 use crate::call::Channel;
-use crate::clock;
+use crate::{clock, text};
+
+/// A channel as far ends write to it: their texts are made harmless first.
+struct Heard<'a>(&'a Channel);
+
+impl Heard<'_> {
+    fn set_var(&self, name: impl Into<Cow<'static, str>>, value: impl AsRef<str>) {
+        self.0.set_var(name, harmless_end(value.as_ref()));
+    }
+
+    fn set_vars(&self, pairs: impl IntoIterator<Item = (&'static str, String)>) {
+        for (name, value) in pairs {
+            self.set_var(name, value);
+        }
+    }
+}
+
+/// A value with a reference is refused by the channel and said in the log; one that would make a reference together
+/// with what a dialplan puts behind it loses its `$`.
+fn harmless_end(value: &str) -> Cow<'_, str> {
+    if text::has_reference(value) { Cow::Borrowed(value) } else { text::harmless(value) }
+}
 
 /// Most repetitions of one custom header that become variables.
 const MAX_REPEATS: usize = 20;
@@ -16,13 +38,14 @@ const MAX_REPEATS: usize = 20;
 /// Variables of an inbound INVITE, in the order the reference assigns them. `codecs_without_offer` is what we would
 /// offer to a caller that offered nothing.
 pub fn of_invite(
-    channel: &Channel,
+    leg: &Channel,
     profile: &Profile,
     request: &Request,
     path: &Path,
     of_user: &[(String, String)],
     codecs_without_offer: Option<&str>,
 ) {
+    let channel = &Heard(leg);
     let from = request.headers.from_addr();
     if let Some(from) = &from {
         address(channel, "sip_from", &from.uri, Part::UserUriHost);
@@ -31,7 +54,7 @@ pub fn of_invite(
         ("video_media_flow", "disabled".to_owned()),
         ("audio_media_flow", "disabled".to_owned()),
         ("text_media_flow", "disabled".to_owned()),
-        ("channel_name", channel.name()),
+        ("channel_name", leg.name()),
         ("sip_call_id", request.headers.call_id().to_owned()),
     ]);
     transport(channel, path);
@@ -40,7 +63,7 @@ pub fn of_invite(
         channel.set_var("sip_nat_detected", "true");
     }
     for (name, value) in of_user {
-        channel.set_var(name.clone(), value.as_str());
+        leg.set_var(name.clone(), value.as_str());
     }
     if let Some(from) = &from {
         let user = from.uri.user().unwrap_or_default();
@@ -101,11 +124,12 @@ pub fn of_invite(
     named(channel, "alert_info", request, "Alert-Info");
     named(channel, "sip_history_info", request, "History-Info");
     named(channel, "sip_geolocation", request, "Geolocation");
-    custom_headers(channel, &request.headers, "sip_h_", profile.settings.load().parse_all_headers);
+    custom_headers(leg, &request.headers, "sip_h_", profile.settings.load().parse_all_headers);
 }
 
 /// What is known of a call that is refused before it becomes one.
-pub fn of_refused(channel: &Channel, request: &Request) {
+pub fn of_refused(leg: &Channel, request: &Request) {
+    let channel = &Heard(leg);
     if let Some(from) = request.headers.from_addr() {
         address(channel, "sip_from", &from.uri, Part::UserUriHost);
     }
@@ -113,7 +137,7 @@ pub fn of_refused(channel: &Channel, request: &Request) {
         ("video_media_flow", "disabled".to_owned()),
         ("audio_media_flow", "disabled".to_owned()),
         ("text_media_flow", "disabled".to_owned()),
-        ("channel_name", channel.name()),
+        ("channel_name", leg.name()),
         ("sip_call_id", request.headers.call_id().to_owned()),
     ]);
     let body = String::from_utf8_lossy(&request.body);
@@ -125,7 +149,7 @@ pub fn of_refused(channel: &Channel, request: &Request) {
     }
 }
 
-fn transport(channel: &Channel, path: &Path) {
+fn transport(channel: &Heard<'_>, path: &Path) {
     let ip = path.remote.ip().to_string();
     let port = path.remote.port().to_string();
     channel.set_vars([
@@ -146,7 +170,7 @@ enum Part {
     Full,
 }
 
-fn address(channel: &Channel, prefix: &'static str, uri: &Uri, part: Part) {
+fn address(channel: &Heard<'_>, prefix: &'static str, uri: &Uri, part: Part) {
     let user = uri.user().unwrap_or_default();
     let text = user_at_host(uri);
     let name = |suffix: &str| format!("{prefix}_{suffix}");
@@ -179,7 +203,17 @@ pub fn user_at_host(uri: &Uri) -> String {
     text
 }
 
-fn identities(channel: &Channel, request: &Request) {
+/// `"name" <sip:number@domain>`: quoted and escaped, so that nobody's name adds parameters to what we assert of him.
+/// `None` when that is no address.
+#[must_use]
+pub fn identity(name: Option<&str>, number: &str, domain: &str) -> Option<String> {
+    let user = if number.is_empty() { String::new() } else { format!("{}@", escape_user(number)) };
+    let mut address = NameAddr::new(Uri::parse(&format!("sip:{user}{domain}"))?);
+    address.display = name.map(str::to_owned);
+    Some(address.to_string())
+}
+
+fn identities(channel: &Heard<'_>, request: &Request) {
     for (name, kind) in [("P-Asserted-Identity", "pid"), ("P-Preferred-Identity", "pid")] {
         if let Some(value) = request.headers.named(name) {
             let user =
@@ -189,11 +223,11 @@ fn identities(channel: &Channel, request: &Request) {
         }
     }
     if let Some(value) = request.headers.named("Remote-Party-ID") {
-        channel.set_var("sip_Remote-Party-ID", value.to_owned());
+        channel.set_var("sip_Remote-Party-ID", value);
         channel.set_var("sip_cid_type", "rpid");
     }
     if let Some(value) = request.headers.named("Privacy") {
-        channel.set_var("sip_Privacy", value.to_owned());
+        channel.set_var("sip_Privacy", value);
     }
 }
 
@@ -201,20 +235,21 @@ fn vias(request: &Request) -> String {
     request.headers.all(Name::Via).collect::<Vec<_>>().join(",")
 }
 
-fn header(channel: &Channel, variable: &'static str, request: &Request, name: Name) {
+fn header(channel: &Heard<'_>, variable: &'static str, request: &Request, name: Name) {
     if let Some(value) = request.headers.get(name) {
         channel.set_var(variable, value);
     }
 }
 
-fn named(channel: &Channel, variable: &'static str, request: &Request, name: &str) {
+fn named(channel: &Heard<'_>, variable: &'static str, request: &Request, name: &str) {
     if let Some(value) = request.headers.named(name) {
         channel.set_var(variable, value);
     }
 }
 
 /// `X-*`, `P-*` and a few others under a prefix; repetitions get `-1`, `-2`, …
-pub fn custom_headers(channel: &Channel, headers: &sip::message::Headers, prefix: &str, all: bool) {
+pub fn custom_headers(leg: &Channel, headers: &sip::message::Headers, prefix: &str, all: bool) {
+    let channel = &Heard(leg);
     let mut seen: Vec<(String, usize)> = Vec::new();
     for header in headers.iter() {
         let name = header.text;
@@ -260,16 +295,17 @@ pub fn custom_headers(channel: &Channel, headers: &sip::message::Headers, prefix
 
 /// Variables of a response to our INVITE.
 pub fn of_response(
-    channel: &Channel,
+    leg: &Channel,
     response: &Response,
     source: Option<SocketAddr>,
     local: &Local<'_>,
 ) {
+    let channel = &Heard(leg);
     if response.status > 100 {
         channel.set_var("sip_local_network_addr", local.ip.to_string());
     }
     if let Some(source) = source {
-        of_source(channel, source);
+        of_source(leg, source);
     }
     if let Some(agent) =
         response.headers.get(Name::UserAgent).or_else(|| response.headers.named("Server"))
@@ -328,18 +364,19 @@ pub struct Local<'a> {
 }
 
 /// Variables of the answer to our re-INVITE: who is From and who To may have changed sides.
-pub fn of_reinvite(channel: &Channel, response: &Response) {
+pub fn of_reinvite(leg: &Channel, response: &Response) {
+    let channel = &Heard(leg);
     if let Some(via) = response.headers.get(Name::Via) {
         channel.set_var("sip_full_via", via);
     }
     channel.set_var("sip_full_from", response.headers.get(Name::From).unwrap_or_default());
     channel.set_var("sip_full_to", response.headers.get(Name::To).unwrap_or_default());
     if let Some(from) = response.headers.from_addr() {
-        channel.unset_var("sip_from_port");
+        leg.unset_var("sip_from_port");
         address(channel, "sip_from", &from.uri, Part::Full);
     }
     if let Some(to) = response.headers.to_addr() {
-        channel.unset_var("sip_to_port");
+        leg.unset_var("sip_to_port");
         address(channel, "sip_to", &to.uri, Part::Full);
     }
     if let Some(contact) = response.headers.contact() {
@@ -348,7 +385,7 @@ pub fn of_reinvite(channel: &Channel, response: &Response) {
     dialog(channel, response);
 }
 
-fn dialog(channel: &Channel, response: &Response) {
+fn dialog(channel: &Heard<'_>, response: &Response) {
     if let Some(tag) = response.headers.to_tag() {
         channel.set_var("sip_to_tag", tag);
     }
@@ -362,7 +399,8 @@ fn dialog(channel: &Channel, response: &Response) {
 }
 
 /// Variables of the ACK that completes an inbound call.
-pub fn of_ack(channel: &Channel, request: &Request) {
+pub fn of_ack(leg: &Channel, request: &Request) {
+    let channel = &Heard(leg);
     if let Some(tag) = request.headers.to_tag() {
         channel.set_var("sip_to_tag", tag);
     }
@@ -445,4 +483,24 @@ pub fn set_rtp_statistics(channel: &Channel) {
         ("rtp_audio_rtcp_packet_count", stats.rtcp.packet_count.to_string()),
         ("rtp_audio_rtcp_octet_count", stats.rtcp.octet_count.to_string()),
     ]);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_adds_no_parameters_to_an_identity() {
+        assert_eq!(
+            identity(Some("Alice"), "1000", "192.0.2.1").as_deref(),
+            Some("\"Alice\" <sip:1000@192.0.2.1>")
+        );
+        assert_eq!(
+            identity(Some("x\" <sip:boss@h>;screen=yes;y=\""), "1>;screen=yes", "h:5080")
+                .as_deref(),
+            Some("\"x\\\" <sip:boss@h>;screen=yes;y=\\\"\" <sip:1%3E;screen=yes@h:5080>")
+        );
+        assert_eq!(identity(None, "", "h").as_deref(), Some("<sip:h>"));
+        assert_eq!(identity(None, "1", "no host").as_deref(), None);
+    }
 }

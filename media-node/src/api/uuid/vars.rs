@@ -43,7 +43,7 @@ fn setvar(call: &ApiCall) -> String {
     let words = call.words(3);
     let (Some(uuid), Some(name)) = (words.first(), words.get(1)) else { return usage(SETVAR) };
     let Some(channel) = call.switch.channel(uuid) else { return NO_CHANNEL.into() };
-    channel.set_var(name.clone(), words.get(2).cloned().unwrap_or_default());
+    channel.set_var_as_is(name.clone(), words.get(2).cloned().unwrap_or_default());
     OK.into()
 }
 
@@ -57,7 +57,7 @@ fn setvar_multi(call: &ApiCall) -> String {
     };
     for pair in crate::call::dialstring::separate(pairs, ';') {
         if let Some((name, value)) = pair.split_once('=') {
-            channel.set_var(name.trim().to_owned(), value);
+            channel.set_var_as_is(name.trim().to_owned(), value);
         }
     }
     OK.into()

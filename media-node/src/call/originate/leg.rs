@@ -216,11 +216,8 @@ fn set_leg_variables(channel: &Channel, global: &Variables, local: &Variables) {
         .any(|variables| find(variables, "origination_nested_vars").is_some_and(text::is_true))
         || channel.switch().global("origination_nested_vars").is_some_and(|on| text::is_true(&on));
     let set = |(name, value): &(String, String)| {
-        if value.contains("${") && !nested {
-            tracing::error!(
-                uuid = %channel.uuid(), fs_level = "CRIT",
-                "Invalid data ({name} contains a variable)"
-            );
+        if nested {
+            channel.set_var_as_is(name.clone(), value.as_str());
         } else {
             channel.set_var(name.clone(), value.as_str());
         }

@@ -205,7 +205,8 @@ impl SofiaLeg {
             .filter(|other| other.uuid() != channel.uuid())
             .map(|other| other.uuid().to_string());
         LegEvent::Refer {
-            to: address.uri.user().unwrap_or_else(|| address.uri.host()).to_owned(),
+            to: text::harmless_number(address.uri.user().unwrap_or_else(|| address.uri.host()))
+                .into_owned(),
             refer_to: target.unwrap_or_default().to_owned(),
             referred_by: refer.request.headers.named("Referred-By").map(str::to_owned),
             replaces: replaced,
@@ -369,10 +370,27 @@ fn digit_of_info(content_type: &str, body: &str) -> Option<Digit> {
     valid.then_some(Digit { digit, duration, source: DigitSource::Endpoint })
 }
 
-/// The local call a `Replaces` value names.
+/// The local call a `Replaces` value names. Call-ID and both tags must be those of its dialog (RFC 3891 §3): a Call-ID
+/// alone is no secret, and whoever names a call may take it over.
 pub fn replaced_call(switch: &Switch, replaces: &str) -> Option<Arc<Channel>> {
-    let call_id = replaces.split(';').next()?.trim();
-    let named = |leg: &Arc<Channel>| leg.var("sip_call_id").as_deref() == Some(call_id);
+    let mut parts = replaces.split(';').map(str::trim);
+    let call_id = parts.next().filter(|id| !id.is_empty())?;
+    let (mut to, mut from) = (None, None);
+    for (name, value) in parts.filter_map(|part| part.split_once('=')) {
+        match name.trim().to_ascii_lowercase().as_str() {
+            "to-tag" => to = Some(value.trim()),
+            "from-tag" => from = Some(value.trim()),
+            _ => {}
+        }
+    }
+    let (to, from) = (to?, from?);
+    let named = |leg: &Arc<Channel>| {
+        let is = |name: &str, text: &str| leg.var(name).as_deref() == Some(text);
+        // Which side is To depends on who called, and on who sent the last re-INVITE.
+        is("sip_call_id", call_id)
+            && (is("sip_to_tag", to) && is("sip_from_tag", from)
+                || is("sip_to_tag", from) && is("sip_from_tag", to))
+    };
     switch.channels().into_iter().find(|leg| leg.is_up() && named(leg))
 }
 

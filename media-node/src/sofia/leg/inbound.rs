@@ -156,15 +156,12 @@ impl SofiaLeg {
         ]);
         let ip = crate::sofia::profile::host_text(self.profile.sip_ip_for(None));
         let kind = channel.var("sip_cid_type").unwrap_or_else(|| settings.cid_type.clone());
+        let Some(who) = variables::identity(Some(&name), &number, &ip) else { return };
         match kind.as_str() {
             "none" => {}
-            "pid" => {
-                headers.push_text("P-Asserted-Identity", format!("\"{name}\" <sip:{number}@{ip}>"))
-            }
-            _ => headers.push_text(
-                "Remote-Party-ID",
-                format!("\"{name}\" <sip:{number}@{ip}>;party=calling;privacy=off;screen=no"),
-            ),
+            "pid" => headers.push_text("P-Asserted-Identity", who),
+            _ => headers
+                .push_text("Remote-Party-ID", format!("{who};party=calling;privacy=off;screen=no")),
         }
     }
 

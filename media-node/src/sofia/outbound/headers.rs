@@ -215,20 +215,24 @@ fn push_caller_identity(
     let kind = channel.var("sip_cid_type").unwrap_or_else(|| default_kind.to_owned());
     let shown =
         Some(caller.caller_id_name.as_str()).filter(|name| !name.is_empty() && *name != "_undef_");
-    let name = shown.map(|name| format!("\"{name}\" ")).unwrap_or_default();
     let domain = channel
         .var("sip_invite_domain")
         .unwrap_or_else(|| host_text(profile.sip_ip_for(spec.request_uri.host_ip())));
-    let number = &caller.caller_id_number;
+    let params = channel
+        .var("sip_invite_pid_params")
+        .filter(|_| kind == "pid")
+        .map(|params| format!(";{}", params.trim_start_matches(';')))
+        .unwrap_or_default();
+    let place = format!("{domain}{params}");
+    let Some(who) = variables::identity(shown, &caller.caller_id_number, &place) else {
+        tracing::warn!(uuid = %channel.uuid(), "No address can be made of caller and {place}");
+        return;
+    };
     match kind.as_str() {
         "none" => {}
         "pid" => {
             let header = if caller.screen { "P-Asserted-Identity" } else { "P-Preferred-Identity" };
-            let params = channel
-                .var("sip_invite_pid_params")
-                .map(|params| format!(";{}", params.trim_start_matches(';')))
-                .unwrap_or_default();
-            spec.headers.push_text(header, format!("{name}<sip:{number}@{domain}{params}>"));
+            spec.headers.push_text(header, who);
             if caller.hide_name || caller.hide_number {
                 spec.headers.push_text("Privacy", "id");
             } else if !channel.is_true("sip_cid_suppress_privacy_none") {
@@ -245,9 +249,7 @@ fn push_caller_identity(
             let screen = if caller.screen { "yes" } else { "no" };
             spec.headers.push_text(
                 "Remote-Party-ID",
-                format!(
-                    "{name}<sip:{number}@{domain}>;party=calling;screen={screen};privacy={privacy}"
-                ),
+                format!("{who};party=calling;screen={screen};privacy={privacy}"),
             );
         }
     }
