@@ -204,7 +204,8 @@ async fn accept_all(
             continue;
         };
         debug!("event socket: connection from {peer}");
-        let session = Session::inbound(Arc::clone(&switch), Arc::clone(&password));
+        let session =
+            Session::inbound(Arc::clone(&switch), Arc::clone(&password)).coming_from(peer);
         let mut down = shutdown.clone();
         let down = Box::pin(async move {
             let _ = down.wait_for(|&down| down).await;

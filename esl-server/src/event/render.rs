@@ -131,7 +131,8 @@ impl Event {
         if let Some(body) = &self.body {
             json_member(out, "Content-Length", &body.len().into());
             json_name(out, "_body");
-            encode::json(out, body);
+            // JSON is UTF-8, and clients die of what is not; a far end's body may hold anything.
+            encode::json(out, String::from_utf8_lossy(body).as_bytes());
         }
         out.push(b'}');
     }
@@ -211,7 +212,11 @@ fn json_comma(out: &mut Vec<u8>) {
 
 fn xml_open(out: &mut Vec<u8>, start: &[u8], name: &str) {
     out.extend_from_slice(start);
-    out.extend_from_slice(name.as_bytes());
+    // Far ends name headers too, with characters that would end the tag or the document.
+    let fit = |b: u8| {
+        if b.is_ascii_alphanumeric() || b >= 0x80 || b"-_.:[]".contains(&b) { b } else { b'_' }
+    };
+    out.extend(name.bytes().map(fit));
     out.push(b'>');
 }
 

@@ -11,7 +11,11 @@ mod subscribe;
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
+use std::net::SocketAddr;
 use std::sync::Arc;
+
+use tracing::warn;
 
 pub(crate) use api::{ApiCall, Job};
 pub(crate) use auth::Login;
@@ -51,6 +55,8 @@ pub(crate) struct Session {
     diverting: bool,
     connected: bool,
     packets: u64,
+    /// Where an inbound client comes from, for the log.
+    peer: Option<SocketAddr>,
 }
 
 /// The flags of the `socket` application.
@@ -103,6 +109,12 @@ impl From<&str> for Outcome {
     }
 }
 
+impl From<Cow<'_, str>> for Outcome {
+    fn from(text: Cow<'_, str>) -> Self {
+        (*text).into()
+    }
+}
+
 impl From<String> for Outcome {
     fn from(text: String) -> Self {
         text.as_str().into()
@@ -148,7 +160,14 @@ impl Session {
             diverting: false,
             connected: false,
             packets: 0,
+            peer: None,
         }
+    }
+
+    /// Notes where the client comes from.
+    pub(crate) const fn coming_from(mut self, peer: SocketAddr) -> Self {
+        self.peer = Some(peer);
+        self
     }
 
     /// Whether the client may use more than the commands for logging in.
@@ -268,7 +287,7 @@ impl Session {
     fn log_in(&mut self, line: &str, password: &str) -> Outcome {
         if let Some(given) = strip_prefix_ignore_case(line, "auth ") {
             if !same_secret(given, password) {
-                return Outcome::Bye(reply::command(reply::INVALID));
+                return self.refuse_login("auth");
             }
             self.password = None;
             return "+OK accepted".into();
@@ -282,10 +301,17 @@ impl Session {
         reply::UNKNOWN.into()
     }
 
+    /// Says so in the log, for whoever bars addresses that guess passwords.
+    fn refuse_login(&self, command: &str) -> Outcome {
+        let peer = self.peer.map_or_else(String::new, |peer| format!(" from {peer}"));
+        warn!("event socket: {command}{peer} refused: wrong user or password");
+        Outcome::Bye(reply::command(reply::INVALID))
+    }
+
     /// Admits a user as far as the directory says, or nobody.
     pub(crate) fn log_in_user(&mut self, login: &Login, entry: Option<EslUser>) -> Outcome {
         let Some(entry) = entry.filter(|entry| login.is_valid(entry)) else {
-            return Outcome::Bye(reply::command(reply::INVALID));
+            return self.refuse_login("userauth");
         };
         self.permissions = Permissions::of(&entry);
         self.password = None;
@@ -313,7 +339,7 @@ impl Session {
         }
         if is("getvar") {
             let name = line.split_once(' ').map_or("", |(_, name)| name);
-            return Some(call.getvar(name).unwrap_or_default().into());
+            return Some(reply::one_line(&call.getvar(name).unwrap_or_default()).into());
         }
         is("myevents").then(|| self.my_events(line).into())
     }

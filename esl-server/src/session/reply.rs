@@ -1,5 +1,7 @@
 //! The texts a server writes, apart from events.
 
+use std::borrow::Cow;
+
 use crate::log::LogLine;
 
 /// A `command/reply`. An empty text says the command is unknown, as in the reference.
@@ -16,6 +18,11 @@ pub(crate) fn command_with(text: &str, headers: &[(&str, &str)]) -> Vec<u8> {
     }
     out.push('\n');
     out.into_bytes()
+}
+
+/// A text that comes from elsewhere, fit for a header line: line ends would start headers, or messages, of its own.
+pub(crate) fn one_line(text: &str) -> Cow<'_, str> {
+    if text.contains(['\r', '\n']) { text.replace(['\r', '\n'], " ").into() } else { text.into() }
 }
 
 /// An `api/response`.

@@ -156,7 +156,9 @@ impl Session {
 
     fn enable_my_events(&mut self) -> &'static str {
         for name in MY_EVENTS {
-            self.events().listen(name);
+            if self.permissions.event(name) {
+                self.events().listen(name);
+            }
         }
         self.my_events_on = true;
         self.listening = true;
