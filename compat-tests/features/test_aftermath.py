@@ -224,6 +224,16 @@ def test_a_leg_with_a_presence_id_tells_what_it_does(site, esl):
     assert esl.wait_event("PRESENCE_IN", status="CS_HANGUP").event["presence-call-info-state"] == "idle"
 
 
+def test_a_ringing_leg_may_be_taken_for_answered(site, esl):
+    near, far, uuid = dial(site, esl)
+    far.ring()
+    other = esl.wait_event("CHANNEL_PROGRESS").event["Unique-ID"]
+    assert esl.api(f"uuid_outgoing_answer {other}").startswith("+OK")
+    esl.wait_event("CHANNEL_CALLSTATE", Unique_ID=other, Channel_Call_State="ACTIVE")
+    near.hangup()
+    far.wait_end()
+
+
 def test_a_wrong_password_shows_as_a_call_that_ended(site, esl):
     from harness import tree
     call = site.phone(tree.AUTH, user="1000", password="wrong").invite("park")

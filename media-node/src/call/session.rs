@@ -462,7 +462,7 @@ impl Session {
     }
 
     /// The hooks of an answer, in order, and what the answer starts.
-    pub(super) async fn run_answer_hooks(&mut self) {
+    pub async fn run_answer_hooks(&mut self) {
         let had_early_media = self.channel.flags.early_media.load(Ordering::Relaxed);
         self.run_hooks("answer").await;
         if !had_early_media {

@@ -125,7 +125,10 @@ fn outgoing_answer(call: &ApiCall) -> String {
     if channel.direction() != Direction::Outbound {
         return "-ERR Not an outbound channel!\n".into();
     }
-    channel.mark_answered();
+    if channel.mark_answered() {
+        let _full = channel
+            .job(Box::new(|session| Box::pin(async move { session.run_answer_hooks().await })));
+    }
     OK.into()
 }
 
