@@ -35,16 +35,17 @@ impl Tidy {
     }
 }
 
+/// Gives back what nobody holds. May take some milliseconds.
 #[cfg(target_env = "gnu")]
 #[allow(unsafe_code)]
-fn give_back() {
+pub fn give_back() {
     // SAFETY: malloc_trim may be called at any time from any thread; it frees only what nobody holds.
     unsafe { nix::libc::malloc_trim(0) };
 }
 
 /// Other allocators do so by themselves.
 #[cfg(not(target_env = "gnu"))]
-fn give_back() {}
+pub fn give_back() {}
 
 #[cfg(test)]
 mod tests {

@@ -80,8 +80,11 @@ fn act(switch: &Switch, command: &str, rest: &[&str]) -> Option<String> {
             let _sent = nix::sys::signal::raise(nix::sys::signal::Signal::SIGHUP);
             ok()
         }
-        "flush_db_handles" | "calibrate_clock" | "save_history" | "reclaim_mem" | "sql"
-        | "mdns_resolve" => ok(),
+        "reclaim_mem" => {
+            tokio::task::spawn_blocking(crate::memory::give_back);
+            ok()
+        }
+        "flush_db_handles" | "calibrate_clock" | "save_history" | "sql" | "mdns_resolve" => ok(),
         "recover" => Some("+OK 0 session(s) recovered in total\n".into()),
         "sync_clock" => Some("+OK clock synchronized\n".into()),
         "sync_clock_when_idle" => {
