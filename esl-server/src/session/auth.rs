@@ -102,6 +102,11 @@ impl Permissions {
         };
         let line = line.trim();
         let (command, rest) = line.split_once(' ').unwrap_or((line, ""));
+        if command.eq_ignore_ascii_case("json")
+            && let Some(inner) = within_json(rest)
+        {
+            return allowed.contains(command) && self.api(&inner);
+        }
         allowed.contains(command)
             && (!WRAPPERS.contains(&command)
                 || rest.trim().is_empty()
@@ -112,6 +117,16 @@ impl Permissions {
     pub(crate) const fn log(&self) -> bool {
         !self.no_log
     }
+}
+
+/// The API line that a request of the `json` command would run (`fsapi`), if it would.
+fn within_json(request: &str) -> Option<String> {
+    let request: serde_json::Value = serde_json::from_str(request).ok()?;
+    if request.get("command")?.as_str()? != "fsapi" {
+        return None;
+    }
+    let text = |name| request.get("data")?.get(name)?.as_str();
+    Some(format!("{} {}", text("cmd")?, text("arg").unwrap_or_default()))
 }
 
 impl AllowedEvents {
@@ -177,6 +192,27 @@ mod tests {
         let login = Login::parse("a@b").unwrap();
         assert!(!login.is_valid(&EslUser { password: Some(String::new()), ..EslUser::default() }));
         assert!(!login.is_valid(&EslUser::default()));
+    }
+
+    #[test]
+    fn json_runs_nothing_that_is_not_allowed_by_itself() {
+        let permissions = restricted("all", "json status");
+        let request = |command: &str| {
+            format!(r#"json {{"command":"fsapi","data":{{"cmd":"{command}","arg":"id"}}}}"#)
+        };
+        assert!(permissions.api(&request("status")));
+        assert!(!permissions.api(&request("system")));
+        assert!(permissions.api(r#"json {"command":"status","data":{}}"#));
+        assert!(permissions.api("json nonsense"));
+        assert!(!restricted("all", "status").api(&request("status")));
+    }
+
+    #[test]
+    fn a_wrapper_lets_nothing_through_that_expansion_would_run() {
+        let permissions = restricted("all", "eval expand status");
+        assert!(permissions.api("eval status"));
+        assert!(!permissions.api("eval status ${system(id)}"));
+        assert!(!permissions.api("expand system id"));
     }
 
     #[test]
