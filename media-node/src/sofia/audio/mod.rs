@@ -2,7 +2,6 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use media::{Direction as Flow, RtpParams, RtpSpec};
 use sip::sdp::{
@@ -11,17 +10,16 @@ use sip::sdp::{
 };
 use tokio::sync::mpsc;
 
+mod again;
+mod timeouts;
+
+pub use again::{Again, means_the_same};
+
+use self::timeouts::media_timeouts;
 use super::profile::Profile;
 use super::settings::DtmfType;
 use crate::call::{Cause, Channel, CodecInfo};
 use crate::clock;
-
-/// What a new offer within a call leaves as it was.
-#[derive(Clone, Copy, Debug)]
-pub struct Again {
-    same_codec: bool,
-    same_peer: bool,
-}
 
 /// Which way audio flows, as variables.
 fn show_flows(channel: &Channel, agreed: &NegotiatedAudio) {
@@ -37,33 +35,6 @@ fn show_flow(channel: &Channel, flow: &str) {
     if channel.var("audio_media_flow").as_deref() != Some(flow) {
         channel.set_var("audio_media_flow", flow);
     }
-}
-
-/// The reference shows a later offer as its library writes it: codecs, then the direction unless it is `sendrecv`,
-/// then everything else.
-fn as_the_library_writes(description: &SessionDescription) -> String {
-    const DIRECTIONS: [&str; 4] = ["sendrecv", "sendonly", "recvonly", "inactive"];
-    let mut description = description.clone();
-    for media in &mut description.media {
-        media.attributes.retain(|attribute| attribute.name != "sendrecv");
-        media.attributes.sort_by_key(|attribute| match attribute.name.as_str() {
-            "rtpmap" | "fmtp" => 0,
-            name if DIRECTIONS.contains(&name) => 1,
-            _ => 2,
-        });
-    }
-    description.to_string()
-}
-
-/// Do two descriptions say the same, whatever their versions?
-#[must_use]
-pub fn means_the_same(one: &str, other: &str) -> bool {
-    without_origin(one) == without_origin(other)
-}
-
-/// A description without the line that carries its version.
-fn without_origin(text: &str) -> String {
-    text.lines().filter(|line| !line.starts_with("o=")).collect::<Vec<_>>().join("\n")
 }
 
 /// One leg's audio.
@@ -385,75 +356,6 @@ impl Audio {
         Ok(text)
     }
 
-    /// Looks at a new offer of the peer within the call; what we send does not change yet.
-    ///
-    /// # Errors
-    /// The cause (488) when nothing fits; the call goes on as it was.
-    pub fn consider_again(&mut self, channel: &Channel, remote: &str) -> Result<Again, Cause> {
-        let description =
-            SessionDescription::parse(remote).map_err(|_| Cause::INCOMPATIBLE_DESTINATION)?;
-        let shown = as_the_library_writes(&description);
-        let codecs = self.profile.settings.load().inbound_codecs.clone();
-        let local = self.local(MediaDirection::SendRecv);
-        let agreed =
-            sdp::agree(&description, &local, self.mode).map_err(|error| refuse(channel, error))?;
-        channel.set_var("switch_r_sdp", shown);
-        let offered = common_codecs(&description);
-        if !offered.is_empty() {
-            channel.set_var("ep_codec_string", offered);
-        }
-        self.use_codecs(channel, &codecs);
-        let old = self.agreed.as_ref();
-        let again = Again {
-            same_codec: old.is_some_and(|old| old.codec == agreed.codec),
-            same_peer: old.is_some_and(|old| old.remote == agreed.remote),
-        };
-        show_flows(channel, &agreed);
-        channel.set_var("audio_media_flow", agreed.remote_direction.answer().as_str());
-        self.remote_offer = Some(description);
-        if !again.same_codec {
-            self.note(channel, agreed.clone());
-        }
-        self.agreed = Some(agreed);
-        Ok(again)
-    }
-
-    /// The answer to the offer just considered; media follows it.
-    ///
-    /// # Errors
-    /// The cause (488) when no answer can be written.
-    pub fn answer_again(&mut self, channel: &Channel, again: &Again) -> Result<String, Cause> {
-        self.te_offered = None;
-        self.open(channel, None)?;
-        let offer = self.remote_offer.clone().ok_or(Cause::INCOMPATIBLE_DESTINATION)?;
-        let answer = |audio: &Self| {
-            sdp::answer_audio(&offer, &audio.local(MediaDirection::SendRecv), audio.mode)
-                .map(|(_, answer)| answer.to_string())
-                .map_err(|error| refuse(channel, error))
-        };
-        let mut text = answer(self)?;
-        // A description that says the same keeps its version.
-        if self.local_sdp.as_deref().map(without_origin) != Some(without_origin(&text)) {
-            self.version += 1;
-            text = answer(self)?;
-        }
-        if again.same_peer {
-            self.show_peer(channel);
-        }
-        if let Some(agreed) = &self.agreed {
-            channel.set_var("rtp_audio_recv_pt", agreed.codec.payload_type.to_string());
-            channel.set_var("dtmf_type", self.dtmf_type(channel, agreed).name());
-        }
-        self.show_telephone_event(channel);
-        self.keep_local(channel, &text);
-        if !again.same_peer {
-            self.show_peer(channel);
-            self.show_ports(channel);
-        }
-        self.apply(channel);
-        Ok(text)
-    }
-
     /// The peer's answer to our offer.
     ///
     /// # Errors
@@ -549,56 +451,6 @@ impl Audio {
         }
     }
 
-    /// The description to send for a hold or its end.
-    ///
-    /// # Errors
-    /// As for [`Audio::offer`].
-    pub fn hold_offer(&mut self, channel: &Channel, on: bool) -> Result<String, Cause> {
-        self.held_by_us = on;
-        if let Some(media) = &self.media {
-            let _gone = media.hold(on || self.is_held_by_peer());
-        }
-        if let Some(NegotiatedAudio { codec, .. }) = &self.agreed {
-            // Within a call only what is in use is offered.
-            let narrow = format!("{}@{}h@{}i", codec.name, codec.rate, codec.ptime);
-            let all = std::mem::replace(&mut self.codecs, narrow);
-            let offer = self.offer(channel, None);
-            self.codecs = all;
-            return offer;
-        }
-        self.offer(channel, None)
-    }
-
-    /// The peer's answer to an offer of ours within the call; what stays as it was is not shown again.
-    ///
-    /// # Errors
-    /// The cause when nothing fits; the call goes on as it was.
-    pub fn accept_again(&mut self, channel: &Channel, remote: &str) -> Result<(), Cause> {
-        let description =
-            SessionDescription::parse(remote).map_err(|_| Cause::INCOMPATIBLE_DESTINATION)?;
-        let agreed =
-            sdp::agree(&description, &self.local(MediaDirection::SendRecv), Mode::Generous)
-                .map_err(|error| refuse(channel, error))?;
-        if self.agreed.as_ref().is_none_or(|old| old.codec != agreed.codec) {
-            return self.accept(channel, remote);
-        }
-        self.show_offered(channel, remote);
-        channel.set_var("rtp_use_codec_string", self.codecs.clone());
-        show_flows(channel, &agreed);
-        self.agreed = Some(agreed);
-        self.show_peer(channel);
-        if let Some(agreed) = &self.agreed {
-            channel.set_var("rtp_audio_recv_pt", agreed.codec.payload_type.to_string());
-            channel.set_var("dtmf_type", self.dtmf_type(channel, agreed).name());
-        }
-        self.show_telephone_event(channel);
-        if let Some(text) = self.local_sdp.clone() {
-            self.keep_local(channel, &text);
-        }
-        self.apply(channel);
-        Ok(())
-    }
-
     /// Does the peer hold us?
     #[must_use]
     pub fn is_held_by_peer(&self) -> bool {
@@ -610,29 +462,6 @@ impl Audio {
     pub fn has_remote_offer(&self) -> bool {
         self.remote_offer.is_some()
     }
-}
-
-/// How long the peer may be silent, as it talks and on hold: the variables in milliseconds, their older namesakes
-/// in seconds, or the profile's. A hold may last ten times as long unless something else is said; 0 is for ever.
-fn media_timeouts(
-    var: impl Fn(&str) -> Option<String>,
-    profile: (Option<Duration>, Option<Duration>),
-) -> (Option<Duration>, Option<Duration>) {
-    let read = |names: [&str; 2], old: &str| {
-        let number = |name: &str| Some(crate::text::int(&var(name)?).max(0).unsigned_abs());
-        names
-            .iter()
-            .find_map(|name| number(name).map(Duration::from_millis))
-            .or_else(|| number(old).map(Duration::from_secs))
-    };
-    let talking = read(["media_timeout_audio", "media_timeout"], "rtp_timeout_sec");
-    let held = read(["media_hold_timeout_audio", "media_hold_timeout"], "rtp_hold_timeout_sec");
-    let set = |time: Option<Duration>| time.filter(|time| !time.is_zero());
-    let held = held.or_else(|| talking.map(|time| time * 10));
-    (
-        talking.map_or(profile.0, |time| set(Some(time))),
-        held.map_or(profile.1, |time| set(Some(time))),
-    )
 }
 
 /// Which way the audio of a description goes.
@@ -695,29 +524,4 @@ pub(super) fn common_codecs(description: &SessionDescription) -> String {
         }
     }
     names.join(",")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn timeouts(vars: &[(&str, &str)]) -> (Option<u64>, Option<u64>) {
-        let var = |name: &str| {
-            vars.iter().find(|(n, _)| *n == name).map(|(_, value)| (*value).to_owned())
-        };
-        let profile = (Some(Duration::from_secs(300)), Some(Duration::from_secs(1800)));
-        let (talking, held) = media_timeouts(var, profile);
-        let ms = |time: Option<Duration>| time.map(|time| time.as_millis() as u64);
-        (ms(talking), ms(held))
-    }
-
-    #[test]
-    fn silence_is_timed_by_variables_before_the_profile() {
-        assert_eq!(timeouts(&[]), (Some(300_000), Some(1_800_000)));
-        assert_eq!(timeouts(&[("media_timeout", "2000")]), (Some(2000), Some(20_000)));
-        assert_eq!(timeouts(&[("rtp_timeout_sec", "3")]), (Some(3000), Some(30_000)));
-        let both = [("media_timeout_audio", "500"), ("media_hold_timeout", "700")];
-        assert_eq!(timeouts(&both), (Some(500), Some(700)));
-        assert_eq!(timeouts(&[("media_timeout", "0")]), (None, None), "0 is for ever");
-    }
 }
