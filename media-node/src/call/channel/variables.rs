@@ -1,0 +1,166 @@
+//! A channel's variables, and what else `${…}` finds in it.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use esl_server::event::{Value, Vars};
+
+use super::Channel;
+
+impl Channel {
+    /// A channel variable, and nothing else. Arrays read as `ARRAY::…`; `name[3]` addresses an element.
+    #[must_use]
+    pub fn var(&self, name: &str) -> Option<String> {
+        self.data.lock().vars.get(name).map(Cow::into_owned)
+    }
+
+    /// The variable as an application or `${name}` sees it: scope variables, channel variables, profile fields, globals.
+    #[must_use]
+    pub fn lookup(&self, name: &str) -> Option<String> {
+        self.variable(name)
+            .or_else(|| self.field(name).filter(|value| !value.is_empty()))
+            .or_else(|| self.switch.global(name))
+    }
+
+    /// Is the variable truthy (`yes on true t enabled active allow`, or a non-zero number)?
+    #[must_use]
+    pub fn is_true(&self, name: &str) -> bool {
+        self.var(name).is_some_and(|value| crate::text::is_true(&value))
+    }
+
+    /// Sets a variable; an empty value deletes it. A value that holds a reference is refused, as in the reference:
+    /// whoever reads the variable in a dialplan would expand what a far end wrote into it.
+    pub fn set_var(&self, name: impl Into<Cow<'static, str>>, value: impl Into<Value>) {
+        let (name, value) = (name.into(), value.into());
+        if self.takes(&name, &value) {
+            self.set_var_as_is(name, value);
+        }
+    }
+
+    /// [`Channel::set_var`] for values an administrator or a program wrote: references are kept for later.
+    pub fn set_var_as_is(&self, name: impl Into<Cow<'static, str>>, value: impl Into<Value>) {
+        let mut data = self.data.lock();
+        Arc::make_mut(&mut data.vars).set(name, value);
+    }
+
+    /// May the value be stored? Says in the log if not.
+    fn takes(&self, name: &str, value: &Value) -> bool {
+        let refused = value.items().iter().any(|item| crate::text::has_reference(item));
+        if refused {
+            tracing::error!(
+                uuid = %self.uuid, fs_level = "CRIT",
+                "Invalid data (${{{name}}} contains a variable)"
+            );
+        }
+        !refused
+    }
+
+    /// Deletes a variable.
+    pub fn unset_var(&self, name: &str) {
+        let mut data = self.data.lock();
+        if data.vars.get(name).is_some() {
+            Arc::make_mut(&mut data.vars).remove(name);
+        }
+    }
+
+    /// Sets several variables under one lock.
+    pub fn set_vars(&self, pairs: impl IntoIterator<Item = (&'static str, String)>) {
+        let mut data = self.data.lock();
+        let vars = Arc::make_mut(&mut data.vars);
+        for (name, value) in pairs {
+            let value = Value::from(value);
+            if self.takes(name, &value) {
+                vars.set(name, value);
+            }
+        }
+    }
+
+    /// A snapshot of all variables.
+    #[must_use]
+    pub fn vars(&self) -> Arc<Vars> {
+        Arc::clone(&self.data.lock().vars)
+    }
+
+    /// Appends to an array variable; an empty value deletes it, as in the reference.
+    pub fn push_var(&self, name: &str, value: &str) {
+        let mut data = self.data.lock();
+        let vars = Arc::make_mut(&mut data.vars);
+        if value.is_empty() {
+            vars.remove(name);
+        } else {
+            vars.push(name.to_owned(), value);
+        }
+    }
+
+    /// Prepends to an array variable; an empty value deletes it.
+    pub fn unshift_var(&self, name: &str, value: &str) {
+        let mut data = self.data.lock();
+        let vars = Arc::make_mut(&mut data.vars);
+        if value.is_empty() {
+            vars.remove(name);
+        } else {
+            vars.unshift(name.to_owned(), value);
+        }
+    }
+
+    /// Deletes all variables whose names start so.
+    pub fn clear_vars(&self, prefix: &str) {
+        let mut data = self.data.lock();
+        let names: Vec<String> = data
+            .vars
+            .iter()
+            .map(|(name, _)| name)
+            .filter(|name| {
+                name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
+            })
+            .map(str::to_owned)
+            .collect();
+        if !names.is_empty() {
+            let vars = Arc::make_mut(&mut data.vars);
+            for name in names {
+                vars.remove(&name);
+            }
+        }
+    }
+
+    /// Scope variables, then channel variables: what `${name}` finds before profile fields and globals.
+    #[must_use]
+    pub fn variable(&self, name: &str) -> Option<String> {
+        let data = self.data.lock();
+        data.scopes
+            .iter()
+            .rev()
+            .find_map(|scope| scope.get(name).map(Cow::into_owned))
+            .or_else(|| data.vars.get(name).map(Cow::into_owned))
+    }
+
+    /// Slot of an array variable.
+    #[must_use]
+    pub fn element(&self, name: &str, index: usize) -> Option<String> {
+        let data = self.data.lock();
+        match data.vars.value(name)? {
+            Value::Array(items) => items.get(index).map(|item| item.to_string()),
+            Value::One(_) => None,
+        }
+    }
+
+    /// A field of the caller profile; `aleg_` and `bleg_` choose the originator's or the other leg's.
+    #[must_use]
+    pub fn field(&self, name: &str) -> Option<String> {
+        let data = self.data.lock();
+        match name.get(..5).map(str::to_ascii_lowercase).as_deref() {
+            Some("aleg_") => data.originator_profile.as_ref()?.field(&name[5..]),
+            Some("bleg_") => data.other.as_ref()?.1.field(&name[5..]),
+            _ => data.profile.as_ref()?.field(name),
+        }
+    }
+
+    /// Variables named by `presence_data_cols` (separated by colons), with their values.
+    #[must_use]
+    pub fn presence_columns(&self) -> Vec<(String, String)> {
+        let vars = self.vars();
+        let Some(columns) = vars.get("presence_data_cols") else { return Vec::new() };
+        let named = columns.split(':').filter(|column| !column.is_empty());
+        named.filter_map(|name| Some((name.to_owned(), vars.get(name)?.into_owned()))).collect()
+    }
+}
