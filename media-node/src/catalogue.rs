@@ -25,7 +25,7 @@ pub fn catalogue() -> Catalogue {
 }
 
 const ENDPOINTS: &[&str] = &["error", "group", "loopback", "null", "pickup", "sofia", "user"];
-const DIALPLANS: &[&str] = &["XML", "inline"];
+const DIALPLANS: &[&str] = &["XML", "enum", "inline"];
 
 /// File, kind of element, parameters.
 const PARAMS: &[(&str, &str, &[&str])] = &[
@@ -82,6 +82,21 @@ const PARAMS: &[(&str, &str, &[&str])] = &[
         ],
     ),
     ("local_stream.conf", "", &["shuffle"]),
+    (
+        "enum.conf",
+        "",
+        &[
+            "auto-reload",
+            "default-isn-root",
+            "default-root",
+            "nameserver",
+            "query-timeout",
+            "query-timeout-ms",
+            "query-timeout-retry",
+            "random-nameserver",
+            "use-server",
+        ],
+    ),
     (
         "conference.conf",
         "",
@@ -285,6 +300,7 @@ mod tests {
         ("xml_curl.conf", &["../dialplan-xml/src/config/xml_curl.rs", "src/xml"], &[]),
         ("conference.conf", &["src/app/conference"], &[]),
         ("local_stream.conf", &["src/app/play.rs"], &[]),
+        ("enum.conf", &["src/enum_lookup"], &[]),
         ("sofia.conf", &["src/sofia"], &["status.rs", "xml.rs"]),
     ];
 

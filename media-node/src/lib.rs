@@ -14,6 +14,7 @@ pub mod catalogue;
 pub mod clock;
 pub mod config;
 pub mod endpoint;
+pub mod enum_lookup;
 pub mod heartbeat;
 pub mod host;
 pub mod memory;

@@ -16,6 +16,7 @@ pub const HERE: &[&str] = &[
     "mod_db",
     "mod_dialplan_xml",
     "mod_dptools",
+    "mod_enum",
     "mod_event_socket",
     "mod_expr",
     "mod_hash",
@@ -99,6 +100,7 @@ const FIXED: &[(&str, &str, &str)] = &[
     ("codec", "RAW Signed Linear (16 bit)", "CORE_PCM_MODULE"),
     ("dialplan", "XML", "mod_dialplan_xml"),
     ("dialplan", "inline", "mod_dptools"),
+    ("dialplan", "enum", "mod_enum"),
     ("timer", "soft", "CORE_SOFTTIMER_MODULE"),
     ("chat", "event", "mod_dptools"),
     ("chat", "sip", "mod_sofia"),
@@ -178,6 +180,9 @@ pub fn load_configured(switch: &Arc<Switch>) -> Result<(), String> {
 
 /// Has a module read its own settings. False if they cannot be used.
 pub fn configure(switch: &Arc<Switch>, name: &str) -> bool {
+    if name == "mod_enum" {
+        crate::host::block_on(crate::enum_lookup::reload(switch));
+    }
     let usable = name != "mod_xml_curl" || crate::xml::start(switch);
     if !usable {
         let file = switch.dirs.mod_dir.join(format!("{name}.so"));

@@ -51,6 +51,8 @@ pub struct Switch {
     pub scheduler: crate::schedule::Scheduler,
     /// Session counters and limits.
     pub counters: Counters,
+    /// Telephone numbers by the domain name system.
+    pub enum_lookup: crate::enum_lookup::Lookups,
     /// Parking lots.
     pub valet: app::valet::Lots,
     /// Where things live on disk.
@@ -149,6 +151,7 @@ impl Switch {
             rooms: app::conference::room::Rooms::default(),
             scheduler: crate::schedule::Scheduler::default(),
             counters: Counters::default(),
+            enum_lookup: crate::enum_lookup::Lookups::default(),
             valet: app::valet::Lots::default(),
             dirs: parts.dirs,
             allow_preprocess: parts.allow_preprocess,

@@ -167,6 +167,7 @@ impl Registry {
             crate::app::say::APIS,
             crate::app::tone::APIS,
             crate::app::valet::APIS,
+            crate::enum_lookup::faces::APIS,
             crate::sofia::api::APIS,
             crate::xml::api::APIS,
         ];

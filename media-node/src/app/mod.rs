@@ -143,6 +143,7 @@ impl Registry {
             store::APPS,
             tone::APPS,
             variables::APPS,
+            crate::enum_lookup::faces::APPS,
         ];
         let by_name =
             families.iter().flat_map(|family| family.iter()).map(|app| (app.name, app)).collect();

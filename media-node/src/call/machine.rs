@@ -202,6 +202,10 @@ impl Session {
                 self.route_inline(if argument.is_empty() { number } else { argument })
             } else if name.eq_ignore_ascii_case("xml") {
                 self.route_xml(argument, context, number).await
+            } else if name.eq_ignore_ascii_case("enum")
+                && self.switch().modules().is_loaded("mod_enum")
+            {
+                self.route_enum(argument, number).await
             } else {
                 tracing::error!(uuid = %self.channel.uuid(), "Dialplan [{name}] not found, skipping");
                 None

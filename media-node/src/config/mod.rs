@@ -168,6 +168,7 @@ pub async fn reload(switch: &Arc<Switch>) -> (String, bool) {
     let variables = diff::variables(&before, &loaded.globals);
     let _logged = tokio::task::spawn_blocking(move || log_changes(&old, &config, variables)).await;
     esl_server::fire!(switch.bus, Event::new(EventName::Reloadxml));
+    crate::enum_lookup::configuration_changed(switch).await;
     (loaded.status, true)
 }
 
