@@ -81,7 +81,13 @@ def test_the_outbound_server_runs_an_ivr(site, ivr, number):
 def test_a_caller_who_hangs_up_ends_the_ivr(site, ivr):
     call = site.phone().invite("app")
     call.wait(200)
+    uuid = ivr.wait("call")["uuid"]
     ivr.wait("played")
+    with site.esl() as esl:                        # the caller must be asked before it may leave
+        for _ in range(500):
+            if esl.api(f"uuid_getvar {uuid} current_application") == "play_and_get_digits":
+                break
+            esl.api("msleep 20")
     call.hangup()
     assert ivr.wait("collected")["pin"] is None, "the application ends, with nothing collected"
     ivr.wait("done")
