@@ -91,10 +91,10 @@ class Worker:
         return panics
 
 
-def score(scenario, recorded, limit):
-    """(met, total, differences as text) of one recording."""
+def score(scenario, recorded, limit, reference=GOLDEN / "golden"):
+    """(met, total, differences as text) of one recording against the one in the folder `reference`."""
     done = subprocess.run([sys.executable, str(GOLDEN / "compare.py"), "--limit", str(limit),
-                           str(GOLDEN / "golden" / f"{scenario}.jsonl"), str(recorded)], capture_output=True, text=True)
+                           str(reference / f"{scenario}.jsonl"), str(recorded)], capture_output=True, text=True)
     found = re.search(r"matched (\d+)/(\d+) expectations", done.stdout)
     if not found:
         return 0, 1, done.stdout + done.stderr
