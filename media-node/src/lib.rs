@@ -15,6 +15,7 @@ pub mod clock;
 pub mod config;
 pub mod endpoint;
 pub mod enum_lookup;
+pub mod guesses;
 pub mod heartbeat;
 pub mod host;
 pub mod memory;

@@ -45,6 +45,8 @@ pub struct Switch {
     pub stores: Stores,
     /// XML from elsewhere.
     pub xml: crate::xml::Bindings,
+    /// Who guesses passwords.
+    pub guesses: crate::guesses::Guesses,
     /// Conferences.
     pub rooms: app::conference::room::Rooms,
     /// Timed jobs.
@@ -148,6 +150,7 @@ impl Switch {
             reloading: tokio::sync::Mutex::default(),
             stores: parts.stores,
             xml: crate::xml::Bindings::default(),
+            guesses: crate::guesses::Guesses::default(),
             rooms: app::conference::room::Rooms::default(),
             scheduler: crate::schedule::Scheduler::default(),
             counters: Counters::default(),

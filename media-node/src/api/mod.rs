@@ -8,6 +8,7 @@ pub mod directory;
 pub mod explain;
 pub mod expr;
 pub mod fsctl;
+pub mod guesses;
 pub mod json;
 pub mod limit;
 pub mod modules;
@@ -150,6 +151,7 @@ impl Registry {
             explain::APIS,
             expr::APIS,
             fsctl::APIS,
+            guesses::APIS,
             json::APIS,
             limit::APIS,
             modules::APIS,
