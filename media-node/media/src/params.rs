@@ -114,9 +114,11 @@ pub struct RtpParams {
     pub te_recv: Option<u8>,
     /// Comfort noise payload type (RFC 3389), 13 when negotiated.
     pub cn_pt: Option<u8>,
-    /// Learn the peer's real address from where its packets come from ("auto-adjust"): after ten
-    /// packets from another source among the first ones, that source is the peer.
+    /// Learn the peer's real address from where its packets come from ("auto-adjust"); see [`crate::latch`].
     pub symmetric: bool,
+    /// The host the peer's signalling comes from: where that is not the negotiated address, an address
+    /// translator stands between, and media is expected from there.
+    pub signalling: Option<IpAddr>,
     /// Which way media flows.
     pub direction: Direction,
     /// Report [`crate::LegEvent::MediaTimeout`] after this long without RTP.
@@ -151,6 +153,7 @@ impl RtpParams {
             te_recv: None,
             cn_pt: None,
             symmetric: true,
+            signalling: None,
             direction: Direction::SendRecv,
             media_timeout: None,
             hold_timeout: None,

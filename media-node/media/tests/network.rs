@@ -23,19 +23,19 @@ fn the_first_packet_is_told_once() {
 #[test]
 fn a_phone_behind_a_translator_is_followed_and_a_stranger_is_not_heard() {
     let mut world = World::new();
-    let mut call = world.call(1, Codec::PCMU);
+    let real: SocketAddr = "198.51.100.7:9000".parse().unwrap();
+    let mut call = world.call_with(1, Codec::PCMU, |p| p.signalling = Some(real.ip()));
     call.leg.echo(true).unwrap();
     world.sim.settle();
-    let real: SocketAddr = "198.51.100.7:9000".parse().unwrap();
     let announced = std::mem::replace(&mut call.phone.socket, world.sim.net.bind(real).unwrap());
     for _ in 0..30 {
         call.phone.speak(&[1; 160]);
         world.sim.run_ms(20);
     }
     assert!(call.events().contains(&LegEvent::RemoteLatched(real)));
-    assert_eq!(announced.drain().len(), 9);
+    assert_eq!(announced.drain().len(), 0);
     assert_eq!(call.phone.heard().len(), 21);
-    for _ in 0..60 {
+    for _ in 0..300 {
         call.phone.speak(&[1; 160]);
         world.sim.run_ms(20);
     }
@@ -53,11 +53,74 @@ fn a_phone_behind_a_translator_is_followed_and_a_stranger_is_not_heard() {
 }
 
 #[test]
+fn foreign_packets_do_not_take_the_stream_of_a_peer_that_has_not_sent_yet() {
+    for (signalling, stranger) in [
+        (None, "192.0.2.1:6666"),
+        (None, "203.0.113.66:6666"),
+        (Some("192.0.2.1"), "192.0.2.1:6666"),
+        (Some("198.51.100.7"), "203.0.113.66:6666"),
+    ] {
+        let mut world = World::new();
+        let signalling = signalling.map(|ip| ip.parse().unwrap());
+        let mut call = world.call_with(1, Codec::PCMU, |p| p.signalling = signalling);
+        let listener = world.call(2, Codec::PCMU);
+        call.leg.bridge(&listener.leg).unwrap();
+        call.leg.silence(Some(0)).unwrap();
+        let stranger = world.sim.net.bind(stranger.parse().unwrap()).unwrap();
+        for n in 0..10u16 {
+            let mut packet = vec![0x80, 0, 0, n as u8];
+            packet.resize(172, 9);
+            stranger.send_to(&packet, call.phone.server).unwrap();
+            world.sim.run_ms(20);
+        }
+        world.sim.run_ms(500);
+        let leaked = stranger.drain().len();
+        assert!(leaked <= 5, "{leaked} packets leaked");
+        assert!(call.phone.heard().len() >= 29, "the silent peer is sent to all the time");
+        let injected = listener.phone.heard().len();
+        assert!(injected <= 5, "{injected} packets heard");
+        call.phone.speak(&[1; 160]);
+        world.sim.run_ms(20);
+        assert_eq!(listener.phone.heard().len(), 1, "the peer is heard at once");
+        world.sim.run_ms(200);
+        assert!(stranger.drain().is_empty());
+        assert!(call.phone.heard().len() >= 10);
+    }
+}
+
+#[test]
+fn a_peer_wins_its_stream_back_however_long_it_was_taken() {
+    let mut world = World::new();
+    let mut call = world.call_with(1, Codec::PCMU, |p| {
+        p.signalling = Some("198.51.100.7".parse().unwrap());
+    });
+    call.leg.silence(Some(0)).unwrap();
+    let other: SocketAddr = "198.51.100.7:6666".parse().unwrap();
+    let other = world.sim.net.bind(other).unwrap();
+    for n in 0..1000u16 {
+        let mut packet = vec![0x80, 0, (n >> 8) as u8, n as u8];
+        packet.resize(172, 9);
+        other.send_to(&packet, call.phone.server).unwrap();
+        world.sim.run_ms(20);
+    }
+    assert!(other.drain().len() > 900);
+    call.phone.heard();
+    for n in 0..50 {
+        call.phone.speak(&[1; 160]);
+        world.sim.run_ms(20);
+        assert!(n > 0 || other.drain().len() <= 1);
+    }
+    assert!(other.drain().is_empty());
+    assert!(call.phone.heard().len() >= 49);
+    assert_eq!(call.events().last(), Some(&LegEvent::RemoteLatched(call.phone.socket.addr())));
+}
+
+#[test]
 fn renegotiating_the_same_address_keeps_what_was_learnt() {
     let mut world = World::new();
-    let mut call = world.call(1, Codec::PCMU);
-    let announced = call.phone.socket.addr();
     let real: SocketAddr = "198.51.100.7:9000".parse().unwrap();
+    let mut call = world.call_with(1, Codec::PCMU, |p| p.signalling = Some(real.ip()));
+    let announced = call.phone.socket.addr();
     call.phone.socket = world.sim.net.bind(real).unwrap();
     for _ in 0..10 {
         call.phone.speak(&[1; 160]);
@@ -65,6 +128,7 @@ fn renegotiating_the_same_address_keeps_what_was_learnt() {
     }
     let mut params = RtpParams::new(Codec::PCMU, 0);
     params.remote = Some(announced);
+    params.signalling = Some(real.ip());
     call.leg.set_rtp(params).unwrap();
     call.leg.silence(Some(0)).unwrap();
     world.sim.run_ms(100);

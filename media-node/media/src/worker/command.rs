@@ -131,7 +131,7 @@ impl<I: MediaIo> Worker<I> {
             || !leg.active;
         if announced {
             // The same address again keeps what was learnt about the peer's real one.
-            leg.latch = Latch::new(params.remote, params.symmetric);
+            leg.latch = Latch::new(params.remote, params.symmetric, params.signalling);
         }
         let next_port = params.remote.map(|mut to| {
             if !params.rtcp_mux {

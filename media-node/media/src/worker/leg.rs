@@ -153,7 +153,7 @@ impl LegState {
             pending: VecDeque::new(),
             params: Box::new(params),
             active,
-            latch: Latch::new(None, true),
+            latch: Latch::new(None, true, None),
             rtcp_remote: None,
             out: OutStream::new(ssrc, start.0, start.1),
             arrival: Arrival::default(),
@@ -460,6 +460,13 @@ impl LegState {
             self.timeout_told = true;
             let held = self.held;
             self.tell(LegEvent::MediaTimeout { held });
+        }
+    }
+
+    /// Tells when the negotiated address has its leg back because a doubtful source fell silent.
+    pub(crate) fn check_address(&mut self, now: Now) {
+        if let Some(back) = self.latch.expire(now.ms()) {
+            self.tell(LegEvent::RemoteLatched(back));
         }
     }
 

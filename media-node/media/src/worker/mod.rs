@@ -364,6 +364,7 @@ impl<I: MediaIo> Worker<I> {
                 self.digit(&mut leg, digit, duration, DigitSource::Rtp);
             }
             leg.check_timeout(now);
+            leg.check_address(now);
             leg.keep_alive(&mut self.ctx);
             report::send_if_due(&mut leg, &mut self.ctx, || self.io.wall());
             leg.arrival.publish(&leg.shared.stats);

@@ -265,9 +265,10 @@ impl LegState {
         let Some(packet) = buffer.get(range) else { return };
         let stats = &self.shared.stats;
         let sent = match &self.transport {
-            Transport::Rtp(sockets) => {
-                self.latch.remote().is_some_and(|to| sockets.rtp.send_to(packet, to).is_ok())
-            }
+            Transport::Rtp(sockets) => self
+                .latch
+                .destination(ctx.now.ms())
+                .is_some_and(|to| sockets.rtp.send_to(packet, to).is_ok()),
             Transport::Memory(twin) => ctx.mail.post(twin, packet),
             Transport::Null => true,
         };

@@ -43,6 +43,8 @@ pub struct Audio {
     session_id: u64,
     version: u64,
     bind_ip: IpAddr,
+    /// The host the peer's signalling comes from.
+    peer: Option<IpAddr>,
     /// The address in our descriptions.
     pub advertised: IpAddr,
     /// Codecs we would take, in order.
@@ -74,6 +76,7 @@ impl Audio {
             session_id,
             version: session_id,
             bind_ip,
+            peer,
             advertised,
             codecs,
             mode,
@@ -436,6 +439,7 @@ impl Audio {
         params.symmetric = settings.rtp_auto_adjust
             && (agreed.remote.is_none() || params.remote.is_some())
             && !channel.is_true("disable_rtp_auto_adjust");
+        params.signalling = self.peer;
         params.direction = flow(agreed.remote_direction.answer(), self.held_by_us);
         (params.media_timeout, params.hold_timeout) = media_timeouts(
             |name| channel.var(name),
