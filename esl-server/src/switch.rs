@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 
+pub use base::text::{int as leading_number, is_true};
 use bytes::Bytes;
 
 use crate::bus::{EventBus, EventSink};
@@ -300,34 +301,6 @@ pub enum CallCommand {
     Xferext,
     /// Nothing known.
     None,
-}
-
-/// Whether a text means yes: one of `yes on true t enabled active allow` in any case, or a number
-/// that is not zero.
-pub fn is_true(text: &str) -> bool {
-    const WORDS: [&str; 7] = ["yes", "on", "true", "t", "enabled", "active", "allow"];
-    WORDS.iter().any(|word| word.eq_ignore_ascii_case(text))
-        || (is_number(text) && leading_number(text) != 0)
-}
-
-fn is_number(text: &str) -> bool {
-    let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
-    !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit() || b == b'.')
-}
-
-/// The number a text begins with, 0 when there is none, saturating.
-pub fn leading_number(text: &str) -> i64 {
-    let text = text.trim_start();
-    let (negative, digits) = match text.as_bytes().first() {
-        Some(b'-') => (true, &text[1..]),
-        Some(b'+') => (false, &text[1..]),
-        _ => (false, text),
-    };
-    let value = digits
-        .bytes()
-        .take_while(u8::is_ascii_digit)
-        .fold(0_i64, |n, b| n.saturating_mul(10).saturating_add(i64::from(b - b'0')));
-    if negative { -value } else { value }
 }
 
 #[cfg(test)]

@@ -8,12 +8,12 @@ use esl_server::event::{Event, EventName};
 use parking_lot::Mutex;
 
 use crate::api::status::{uptime_text, uptime_us};
-use crate::boot::machine::Machine;
-use crate::boot::version::COMPATIBLE_FULL;
 use crate::clock;
 use crate::memory::Tidy;
 use crate::schedule::Job;
 use crate::switch::{Peaks, Switch, tick};
+use base::machine::Machine;
+use base::version::COMPATIBLE_FULL;
 
 /// Seconds between looks at the machine's name and addresses.
 const CHECK_IP: u32 = 60;
@@ -60,7 +60,7 @@ pub fn fire(switch: &Switch) {
     event.push("Session-Since-Startup", counters.total.load(Ordering::Relaxed).to_string());
     event.push("Session-Peak-Max", count(&counters.peak));
     event.push("Session-Peak-FiveMin", count(&counters.peak_five_minutes));
-    event.push("Idle-CPU", format!("{:.6}", crate::boot::log::idle_cpu()));
+    event.push("Idle-CPU", format!("{:.6}", switch_log::idle_cpu()));
     esl_server::fire!(switch.bus, event);
 }
 

@@ -6,32 +6,28 @@
 
 #![deny(unsafe_code)]
 
+pub use base::{BoxFuture, clock, memory, stun, text};
+pub use switch_log::{log_alert, log_clean, log_console, log_crit, log_notice};
+
 pub mod api;
 pub mod app;
 pub mod boot;
 pub mod call;
 pub mod catalogue;
-pub mod clock;
 pub mod config;
 pub mod endpoint;
 pub mod enum_lookup;
 pub mod guesses;
 pub mod heartbeat;
 pub mod host;
-pub mod memory;
 pub mod modules;
 pub mod paper;
 pub mod schedule;
 pub mod sofia;
 pub mod store;
-pub mod stun;
 pub mod switch;
-pub mod text;
 pub mod xml;
 
 mod run;
 
 pub use run::run;
-
-/// A future in a box, as object-safe traits need it.
-pub type BoxFuture<'a, T> = std::pin::Pin<Box<dyn Future<Output = T> + Send + 'a>>;

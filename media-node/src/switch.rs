@@ -58,7 +58,7 @@ pub struct Switch {
     /// Parking lots.
     pub valet: app::valet::Lots,
     /// Where things live on disk.
-    pub dirs: crate::boot::Dirs,
+    pub dirs: base::dirs::Dirs,
     /// Preprocessor commands that may be run.
     pub allow_preprocess: BTreeSet<PreprocessorCommand>,
     /// Since when.
@@ -129,7 +129,7 @@ pub struct Parts {
     /// Stores.
     pub stores: Stores,
     /// Directories.
-    pub dirs: crate::boot::Dirs,
+    pub dirs: base::dirs::Dirs,
     /// Preprocessor commands that may be run.
     pub allow_preprocess: BTreeSet<PreprocessorCommand>,
 }
@@ -180,7 +180,7 @@ impl Switch {
         for variable in &conf.variables {
             self.set_global(&variable.name, &variable.value);
         }
-        if let Some(control) = crate::boot::log::control() {
+        if let Some(control) = switch_log::control() {
             let level = conf.loglevel.and_then(Level::from_number);
             control.set_core_level(level.unwrap_or(Level::Console));
         }
@@ -304,7 +304,7 @@ impl Switch {
             return Err(Cause::DESTINATION_OUT_OF_ORDER);
         }
         let least = self.stores.tuning.min_idle_cpu();
-        if least > 0.0 && crate::boot::log::idle_cpu() < least {
+        if least > 0.0 && switch_log::idle_cpu() < least {
             tracing::error!(
                 fs_level = "CRIT",
                 "The system is too busy: less than {least:.2}% idle"
@@ -348,7 +348,7 @@ impl Switch {
         // Already done in CS_HANGUP, unless the call's task ended before it came there.
         let _released = self.stores.limits.release(channel.uuid(), None);
         self.scheduler.remove(self, channel.uuid());
-        crate::boot::log::calls::forget(channel.uuid());
+        switch_log::calls::forget(channel.uuid());
         if left == 0 && self.counters.draining.load(Ordering::Relaxed) {
             self.stop.send_replace(Some(Stop::Now));
         }

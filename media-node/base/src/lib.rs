@@ -1,5 +1,20 @@
 //! The lowest layer: small parts that every crate of the switch may use. Nothing here knows of calls, SIP, the Event
 //! Socket or configuration.
-#![forbid(unsafe_code)]
+//!
+//! Text as the reference reads it, the clock, identifiers, the machine and its directories, the version, a STUN
+//! question, memory given back, the guard against guessing.
+#![deny(unsafe_code)]
 
+pub mod clock;
+pub mod dirs;
 pub mod guess_guard;
+pub mod machine;
+pub mod memory;
+#[cfg(any(test, feature = "scratch"))]
+pub mod scratch;
+pub mod stun;
+pub mod text;
+pub mod version;
+
+/// A future in a box, as object-safe traits need it.
+pub type BoxFuture<'a, T> = std::pin::Pin<Box<dyn Future<Output = T> + Send + 'a>>;

@@ -6,9 +6,9 @@ use esl_server::Level;
 
 use super::{Api, ApiCall, usage};
 use crate::api;
-use crate::boot::log;
 use crate::store::console::{Alias, Completion};
 use crate::switch::Switch;
+use switch_log as log;
 
 /// The family.
 pub const APIS: &[Api] = &[

@@ -6,11 +6,11 @@ use esl_server::Level;
 
 use super::{Api, ApiCall, usage};
 use crate::api;
-use crate::boot::log;
 use crate::call::{Cause, Direction};
 use crate::store::tuning::Tuning;
 use crate::switch::{Stop, Switch};
 use crate::text;
+use switch_log as log;
 
 const SYNTAX: &str = "[api_expansion [on|off]|recover|send_sighup|hupall|pause [inbound|outbound]|resume [inbound|outbound]|\
 shutdown [cancel|elegant|asap|now|restart]|sps|sps_peak_reset|sync_clock|sync_clock_when_idle|reclaim_mem|max_sessions|\

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::{Api, ApiCall, status};
 use crate::api;
-use crate::boot::version::COMPATIBLE_FULL;
+use base::version::COMPATIBLE_FULL;
 
 /// The family.
 pub const APIS: &[Api] = &[api!("json", "mod_commands", "JSON", "JSON API", async run)];
@@ -132,7 +132,7 @@ fn switch_status(call: &ApiCall) -> Value {
                 "peak5Min": load(&counters.sps_peak_five_minutes),
             },
         },
-        "idleCPU": { "used": switch.stores.tuning.min_idle_cpu(), "allowed": crate::boot::log::idle_cpu() },
+        "idleCPU": { "used": switch.stores.tuning.min_idle_cpu(), "allowed": switch_log::idle_cpu() },
         "stackSize": { "current": stack, "max": stack_max },
     })
 }

@@ -4,8 +4,8 @@ use std::sync::atomic::Ordering;
 
 use super::{Api, ApiCall};
 use crate::api;
-use crate::boot::version::{COMPATIBLE_FULL, COMPATIBLE_REVISION, COMPATIBLE_SHORT, OWN};
 use crate::switch::Switch;
+use base::version::{COMPATIBLE_FULL, COMPATIBLE_REVISION, COMPATIBLE_SHORT, OWN};
 
 /// The family.
 pub const APIS: &[Api] = &[
@@ -90,7 +90,7 @@ pub fn status_text(switch: &Switch) -> String {
         load(&counters.sps_peak_five_minutes),
         load(&counters.max_sessions),
         switch.stores.tuning.min_idle_cpu(),
-        crate::boot::log::idle_cpu(),
+        switch_log::idle_cpu(),
     )
 }
 

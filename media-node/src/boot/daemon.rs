@@ -12,7 +12,7 @@ use std::{env, process};
 
 use nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout, setsid};
 
-use super::log::LogControl;
+use switch_log::LogControl;
 
 /// Set for the process in the background.
 const MARK: &str = "FERROSWITCH_DETACHED";

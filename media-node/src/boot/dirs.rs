@@ -11,6 +11,8 @@ use std::{env, fs, io};
 
 use nix::unistd::{AccessFlags, access};
 
+use base::dirs::Dirs;
+
 use super::cli::DirOptions;
 
 /// Name of the root configuration file unless `-cfgname` says otherwise.
@@ -18,33 +20,6 @@ pub const ROOT_FILE: &str = "freeswitch.xml";
 
 /// How far above the binary a `conf/` is looked for (`target/release/ferroswitch` is three deep).
 const PARENTS_OF_BINARY: usize = 4;
-
-/// The directories the switch uses, named as the reference's global variables.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[allow(missing_docs, reason = "each field is the global variable of the same name")]
-pub struct Dirs {
-    pub base_dir: PathBuf,
-    pub conf_dir: PathBuf,
-    pub log_dir: PathBuf,
-    pub run_dir: PathBuf,
-    pub db_dir: PathBuf,
-    pub mod_dir: PathBuf,
-    pub htdocs_dir: PathBuf,
-    pub script_dir: PathBuf,
-    pub temp_dir: PathBuf,
-    pub grammar_dir: PathBuf,
-    pub fonts_dir: PathBuf,
-    pub images_dir: PathBuf,
-    pub certs_dir: PathBuf,
-    pub storage_dir: PathBuf,
-    pub cache_dir: PathBuf,
-    pub recordings_dir: PathBuf,
-    pub sounds_dir: PathBuf,
-    pub data_dir: PathBuf,
-    pub localstate_dir: PathBuf,
-    /// Name of the root configuration file inside `conf_dir`.
-    pub root_file: String,
-}
 
 /// What the resolution may look at; tests give their own.
 pub struct Surroundings<'a> {
@@ -67,122 +42,88 @@ enum Layout {
     Checkout { root: PathBuf },
 }
 
-impl Dirs {
-    /// Resolves against the real file system.
-    ///
-    /// # Errors
-    /// The working directory is gone and no `-base` was given.
-    pub fn resolve(options: &DirOptions) -> io::Result<Self> {
-        let cwd = env::current_dir()?;
-        let exe = env::current_exe().ok();
-        Ok(Self::resolve_in(
-            options,
-            &Surroundings { cwd: &cwd, exe: exe.as_deref(), exists: &|path| path.exists() },
-        ))
-    }
+/// Resolves against the real file system.
+///
+/// # Errors
+/// The working directory is gone and no `-base` was given.
+pub fn resolve(options: &DirOptions) -> io::Result<Dirs> {
+    let cwd = env::current_dir()?;
+    let exe = env::current_exe().ok();
+    Ok(resolve_in(
+        options,
+        &Surroundings { cwd: &cwd, exe: exe.as_deref(), exists: &|path| path.exists() },
+    ))
+}
 
-    /// Resolves in given surroundings; relative flags are made absolute against `cwd`.
-    pub fn resolve_in(options: &DirOptions, around: &Surroundings<'_>) -> Self {
-        let root_file = options.cfgname.clone().unwrap_or_else(|| ROOT_FILE.to_owned());
-        let mut dirs = Layout::choose(options, &root_file, around).dirs(root_file);
-        let given = |flag: &Option<PathBuf>, slot: &mut PathBuf| {
-            if let Some(path) = flag {
-                *slot = around.cwd.join(path);
-            }
-        };
-        given(&options.conf, &mut dirs.conf_dir);
-        given(&options.log, &mut dirs.log_dir);
-        // As the reference: without -run, an explicit log directory also gets the pid file.
-        given(&options.log, &mut dirs.run_dir);
-        given(&options.run, &mut dirs.run_dir);
-        given(&options.db, &mut dirs.db_dir);
-        given(&options.modules, &mut dirs.mod_dir);
-        given(&options.htdocs, &mut dirs.htdocs_dir);
-        given(&options.scripts, &mut dirs.script_dir);
-        given(&options.temp, &mut dirs.temp_dir);
-        given(&options.grammar, &mut dirs.grammar_dir);
-        given(&options.certs, &mut dirs.certs_dir);
-        given(&options.storage, &mut dirs.storage_dir);
-        given(&options.cache, &mut dirs.cache_dir);
-        given(&options.recordings, &mut dirs.recordings_dir);
-        given(&options.sounds, &mut dirs.sounds_dir);
-        dirs
-    }
-
-    /// The root configuration file.
-    pub fn root_path(&self) -> PathBuf {
-        self.conf_dir.join(&self.root_file)
-    }
-
-    /// The global variables these directories become, in the reference's order.
-    pub fn globals(&self) -> Vec<(&'static str, String)> {
-        let text = |path: &Path| path.to_string_lossy().into_owned();
-        vec![
-            ("base_dir", text(&self.base_dir)),
-            ("recordings_dir", text(&self.recordings_dir)),
-            ("sound_prefix", text(&self.sounds_dir)),
-            ("sounds_dir", text(&self.sounds_dir)),
-            ("conf_dir", text(&self.conf_dir)),
-            ("log_dir", text(&self.log_dir)),
-            ("run_dir", text(&self.run_dir)),
-            ("db_dir", text(&self.db_dir)),
-            ("mod_dir", text(&self.mod_dir)),
-            ("htdocs_dir", text(&self.htdocs_dir)),
-            ("script_dir", text(&self.script_dir)),
-            ("temp_dir", text(&self.temp_dir)),
-            ("grammar_dir", text(&self.grammar_dir)),
-            ("fonts_dir", text(&self.fonts_dir)),
-            ("images_dir", text(&self.images_dir)),
-            ("certs_dir", text(&self.certs_dir)),
-            ("storage_dir", text(&self.storage_dir)),
-            ("cache_dir", text(&self.cache_dir)),
-            ("data_dir", text(&self.data_dir)),
-            ("localstate_dir", text(&self.localstate_dir)),
-        ]
-    }
-
-    /// Makes the directories that hold state. One that was not asked for by a flag and cannot be
-    /// written is replaced by one under `fallback`. Returns what the administrator should know.
-    pub fn prepare(&mut self, options: &DirOptions, fallback: &Path) -> Vec<String> {
-        let mut notes = Vec::new();
-        let state = [
-            (&mut self.log_dir, options.log.is_some(), "log"),
-            (&mut self.run_dir, options.run.is_some() || options.log.is_some(), "run"),
-            (&mut self.db_dir, options.db.is_some(), "db"),
-            (&mut self.recordings_dir, options.recordings.is_some(), "recordings"),
-            (&mut self.storage_dir, options.storage.is_some(), "storage"),
-            (&mut self.cache_dir, options.cache.is_some(), "cache"),
-        ];
-        for (dir, by_flag, name) in state {
-            let Err(reason) = make_writable(dir) else { continue };
-            if by_flag || options.base.is_some() {
-                notes.push(format!("{name} directory {}: {reason}", dir.display()));
-                continue;
-            }
-            let instead = fallback.join(name);
-            match make_writable(&instead) {
-                Ok(()) => {
-                    notes.push(format!(
-                        "{name} directory {}: {reason}; using {} instead",
-                        dir.display(),
-                        instead.display()
-                    ));
-                    *dir = instead;
-                }
-                Err(_) => notes.push(format!("{name} directory {}: {reason}", dir.display())),
-            }
+/// Resolves in given surroundings; relative flags are made absolute against `cwd`.
+pub fn resolve_in(options: &DirOptions, around: &Surroundings<'_>) -> Dirs {
+    let root_file = options.cfgname.clone().unwrap_or_else(|| ROOT_FILE.to_owned());
+    let mut dirs = Layout::choose(options, &root_file, around).dirs(root_file);
+    let given = |flag: &Option<PathBuf>, slot: &mut PathBuf| {
+        if let Some(path) = flag {
+            *slot = around.cwd.join(path);
         }
-        notes
-    }
+    };
+    given(&options.conf, &mut dirs.conf_dir);
+    given(&options.log, &mut dirs.log_dir);
+    // As the reference: without -run, an explicit log directory also gets the pid file.
+    given(&options.log, &mut dirs.run_dir);
+    given(&options.run, &mut dirs.run_dir);
+    given(&options.db, &mut dirs.db_dir);
+    given(&options.modules, &mut dirs.mod_dir);
+    given(&options.htdocs, &mut dirs.htdocs_dir);
+    given(&options.scripts, &mut dirs.script_dir);
+    given(&options.temp, &mut dirs.temp_dir);
+    given(&options.grammar, &mut dirs.grammar_dir);
+    given(&options.certs, &mut dirs.certs_dir);
+    given(&options.storage, &mut dirs.storage_dir);
+    given(&options.cache, &mut dirs.cache_dir);
+    given(&options.recordings, &mut dirs.recordings_dir);
+    given(&options.sounds, &mut dirs.sounds_dir);
+    dirs
+}
 
-    /// The user's own place for state, where an installation's directories cannot be written.
-    pub fn user_state() -> PathBuf {
-        let home = |name: &str| env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
-        home("XDG_STATE_HOME")
-            .or_else(|| home("HOME").map(|h| h.join(".local/state")))
-            .unwrap_or_else(env::temp_dir)
-            .join("ferroswitch")
+/// Makes the directories that hold state. One that was not asked for by a flag and cannot be
+/// written is replaced by one under `fallback`. Returns what the administrator should know.
+pub fn prepare(dirs: &mut Dirs, options: &DirOptions, fallback: &Path) -> Vec<String> {
+    let mut notes = Vec::new();
+    let state = [
+        (&mut dirs.log_dir, options.log.is_some(), "log"),
+        (&mut dirs.run_dir, options.run.is_some() || options.log.is_some(), "run"),
+        (&mut dirs.db_dir, options.db.is_some(), "db"),
+        (&mut dirs.recordings_dir, options.recordings.is_some(), "recordings"),
+        (&mut dirs.storage_dir, options.storage.is_some(), "storage"),
+        (&mut dirs.cache_dir, options.cache.is_some(), "cache"),
+    ];
+    for (dir, by_flag, name) in state {
+        let Err(reason) = make_writable(dir) else { continue };
+        if by_flag || options.base.is_some() {
+            notes.push(format!("{name} directory {}: {reason}", dir.display()));
+            continue;
+        }
+        let instead = fallback.join(name);
+        match make_writable(&instead) {
+            Ok(()) => {
+                notes.push(format!(
+                    "{name} directory {}: {reason}; using {} instead",
+                    dir.display(),
+                    instead.display()
+                ));
+                *dir = instead;
+            }
+            Err(_) => notes.push(format!("{name} directory {}: {reason}", dir.display())),
+        }
     }
+    notes
+}
+
+/// The user's own place for state, where an installation's directories cannot be written.
+pub fn user_state() -> PathBuf {
+    let home = |name: &str| env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
+    home("XDG_STATE_HOME")
+        .or_else(|| home("HOME").map(|h| h.join(".local/state")))
+        .unwrap_or_else(env::temp_dir)
+        .join("ferroswitch")
 }
 
 impl Layout {
@@ -303,8 +244,8 @@ fn make_writable(dir: &Path) -> io::Result<()> {
 mod tests {
     use super::*;
 
-    fn resolve(options: &DirOptions, files: &[&str]) -> Dirs {
-        Dirs::resolve_in(
+    fn resolved(options: &DirOptions, files: &[&str]) -> Dirs {
+        resolve_in(
             options,
             &Surroundings {
                 cwd: Path::new("/srv/pbx"),
@@ -318,7 +259,7 @@ mod tests {
     fn own_flag_beats_base_beats_installation() {
         let options =
             DirOptions { base: Some("/b".into()), log: Some("/l".into()), ..DirOptions::default() };
-        let dirs = resolve(&options, &["/etc/freeswitch/freeswitch.xml"]);
+        let dirs = resolved(&options, &["/etc/freeswitch/freeswitch.xml"]);
         assert_eq!(dirs.conf_dir, Path::new("/b/conf"));
         assert_eq!(dirs.log_dir, Path::new("/l"));
         assert_eq!(dirs.run_dir, Path::new("/l"), "pid file follows -log");
@@ -328,7 +269,7 @@ mod tests {
 
     #[test]
     fn an_installed_freeswitch_is_taken_over() {
-        let dirs = resolve(
+        let dirs = resolved(
             &DirOptions::default(),
             &["/srv/pbx/conf/freeswitch.xml", "/etc/freeswitch/freeswitch.xml"],
         );
@@ -341,10 +282,11 @@ mod tests {
 
     #[test]
     fn prefix_builds_are_found_in_both_shapes() {
-        let plain = resolve(&DirOptions::default(), &["/usr/local/freeswitch/conf/freeswitch.xml"]);
+        let plain =
+            resolved(&DirOptions::default(), &["/usr/local/freeswitch/conf/freeswitch.xml"]);
         assert_eq!(plain.sounds_dir, Path::new("/usr/local/freeswitch/sounds"));
         assert_eq!(plain.certs_dir, Path::new("/usr/local/freeswitch/certs"));
-        let spread = resolve(
+        let spread = resolved(
             &DirOptions::default(),
             &["/usr/local/freeswitch/etc/freeswitch/freeswitch.xml"],
         );
@@ -353,10 +295,10 @@ mod tests {
 
     #[test]
     fn a_checkout_runs_from_anywhere() {
-        let here = resolve(&DirOptions::default(), &["/srv/pbx/conf/freeswitch.xml"]);
+        let here = resolved(&DirOptions::default(), &["/srv/pbx/conf/freeswitch.xml"]);
         assert_eq!(here.conf_dir, Path::new("/srv/pbx/conf"));
         assert_eq!(here.log_dir, Path::new("/srv/pbx/var/log"));
-        let beside_binary = resolve(&DirOptions::default(), &["/src/conf/freeswitch.xml"]);
+        let beside_binary = resolved(&DirOptions::default(), &["/src/conf/freeswitch.xml"]);
         assert_eq!(beside_binary.conf_dir, Path::new("/src/conf"));
         assert_eq!(beside_binary.sounds_dir, Path::new("/src/var/sounds"));
     }
@@ -368,12 +310,12 @@ mod tests {
             cfgname: Some("main.xml".into()),
             ..DirOptions::default()
         };
-        assert_eq!(resolve(&options, &[]).root_path(), Path::new("/srv/pbx/etc/main.xml"));
+        assert_eq!(resolved(&options, &[]).root_path(), Path::new("/srv/pbx/etc/main.xml"));
     }
 
     #[test]
     fn globals_carry_the_reference_names() {
-        let globals = resolve(&DirOptions::default(), &[]).globals();
+        let globals = resolved(&DirOptions::default(), &[]).globals();
         let value = |name| globals.iter().find(|(n, _)| *n == name).map(|(_, v)| v.as_str());
         assert_eq!(value("script_dir"), Some("/srv/pbx/var/scripts"));
         assert_eq!(value("sound_prefix"), value("sounds_dir"));
@@ -382,20 +324,20 @@ mod tests {
 
     #[test]
     fn an_unwritable_directory_is_replaced_unless_asked_for() {
-        let scratch = super::super::scratch::Scratch::new("dirs");
+        let scratch = base::scratch::Scratch::new("dirs");
         let blocker = scratch.path().join("file");
         fs::write(&blocker, "").expect("scratch file");
         let state = scratch.path().join("state");
         // A directory cannot be made under a plain file, whoever runs the test.
         let mut dirs = under_one(&blocker, &blocker, "certs", ROOT_FILE.to_owned());
-        let notes = dirs.prepare(&DirOptions::default(), &state);
+        let notes = prepare(&mut dirs, &DirOptions::default(), &state);
         assert_eq!(dirs.log_dir, state.join("log"));
         assert!(state.join("db").is_dir());
         assert_eq!(notes.len(), 6, "{notes:?}");
 
         let mut dirs = under_one(&blocker, &blocker, "certs", ROOT_FILE.to_owned());
         let flagged = DirOptions { log: Some(dirs.log_dir.clone()), ..DirOptions::default() };
-        dirs.prepare(&flagged, &state);
+        prepare(&mut dirs, &flagged, &state);
         assert_eq!(dirs.log_dir, blocker.join("log"), "a flag is never second-guessed");
     }
 }

@@ -8,18 +8,13 @@ pub mod cli;
 pub mod daemon;
 pub mod dirs;
 pub mod limits;
-pub mod log;
-pub mod machine;
 pub mod pidfile;
-#[cfg(test)]
-mod scratch;
 pub mod secret;
 #[cfg(test)]
 mod shipped;
 pub mod signals;
 pub mod sounds;
 pub mod tools;
-pub mod version;
 
 use std::ffi::OsString;
 use std::future::Future;
@@ -32,13 +27,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use std::{env, io, panic};
 
+pub use base::dirs::Dirs;
+use base::{machine, version};
 use esl_server::log::LogHub;
+use switch_log as log;
+pub use switch_log::{LogControl, LogSettings};
 
 pub use self::cli::{Invocation, Options};
 pub use self::daemon::Ready;
-pub use self::dirs::Dirs;
 pub use self::limits::{Identity, IdentityError};
-pub use self::log::{LogControl, LogSettings};
 pub use self::signals::{Request, Signals};
 
 /// How long the end waits for blocking tasks.
@@ -142,12 +139,12 @@ where
     }
     let identity = Identity::find(options.user.as_deref(), options.group.as_deref())
         .map_err(|error| Fatal::new(error.to_string()))?;
-    let mut dirs = Dirs::resolve(&options.dirs)
+    let mut dirs = dirs::resolve(&options.dirs)
         .map_err(|error| Fatal::new(format!("The working directory is gone: {error}")))?;
     if !dirs.root_path().exists() {
         return Err(no_configuration(&options, &dirs));
     }
-    let notes = dirs.prepare(&options.dirs, &Dirs::user_state());
+    let notes = dirs::prepare(&mut dirs, &options.dirs, &dirs::user_state());
     let log_hub = LogHub::new();
     let log = log::start(Arc::clone(&log_hub), log_flags(&options)?)
         .map_err(|error| Fatal::new(format!("Cannot start logging: {error}")))?;
@@ -330,12 +327,12 @@ fn become_fs_cli(args: &[OsString]) -> ExitCode {
 }
 
 fn stop(options: &Options) -> ExitCode {
-    let dirs = match Dirs::resolve(&options.dirs) {
+    let dirs = match dirs::resolve(&options.dirs) {
         Ok(dirs) => dirs,
         Err(error) => return complain(&error, cli::EXIT_REFUSED),
     };
     // The switch falls back to the user's own directory when it may not write the first.
-    let fallback = Dirs::user_state().join("run");
+    let fallback = dirs::user_state().join("run");
     let has_pid_file = |dir: &Path| dir.join(pidfile::PID_FILE).exists();
     let run_dir = if has_pid_file(&dirs.run_dir) || !has_pid_file(&fallback) {
         dirs.run_dir

@@ -171,8 +171,8 @@ fn read_pid(file: &mut File) -> Option<i32> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::scratch::Scratch;
     use super::*;
+    use base::scratch::Scratch;
 
     #[test]
     fn holds_the_pid_and_goes_with_the_process() {

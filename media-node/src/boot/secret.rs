@@ -79,8 +79,8 @@ mod tests {
     use std::fs;
     use std::os::unix::fs::PermissionsExt;
 
-    use super::super::scratch::Scratch;
     use super::*;
+    use base::scratch::Scratch;
 
     #[test]
     fn made_once_kept_private_and_found_again() {

@@ -18,8 +18,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use super::cli::DirOptions;
-use super::dirs::Dirs;
-use super::{complain, machine, print, secret};
+use super::{complain, dirs, machine, print, secret};
 use crate::api::Registry;
 use crate::paper::{Paper, loaded_modules};
 
@@ -335,7 +334,7 @@ fn loaded(conf: Option<&PathBuf>, options: &DirOptions) -> Result<Loaded, ExitCo
             options.cfgname = Some(name.to_string_lossy().into_owned());
         }
     }
-    let dirs = Dirs::resolve(&options)
+    let dirs = dirs::resolve(&options)
         .map_err(|error| complain(&format!("The working directory is gone: {error}"), 1))?;
     let mut globals: Globals = machine::globals().into_iter().chain(dirs.globals()).collect();
     // Made when the switch first starts; here any value will do that nobody would guess.

@@ -7,8 +7,8 @@ use dialplan_xml::config::{Params, ProfileConf};
 use sip::sdp::Mode;
 use sip::stack::{Rport, RportServer};
 
-use crate::boot::version::COMPATIBLE_FULL;
 use crate::text;
+use base::version::COMPATIBLE_FULL;
 
 /// One entry of `apply-inbound-acl`: list, context when it passes, context when it fails.
 #[derive(Clone, Debug, PartialEq, Eq)]

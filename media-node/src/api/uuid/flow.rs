@@ -5,10 +5,10 @@ use std::sync::atomic::Ordering;
 
 use super::{Api, ApiCall, NO_CHANNEL, OK, in_task, no_such_channel, usage};
 use crate::api;
-use crate::boot::log;
 use crate::call::transfer::{Legs, transfer, transfer_legs};
 use crate::call::{Cause, Channel, Direction, State, broadcast, heartbeat};
 use crate::text;
+use switch_log as log;
 
 /// The family.
 pub(super) const APIS: &[Api] = &[

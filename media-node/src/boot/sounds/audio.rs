@@ -137,7 +137,7 @@ pub(super) fn write_wav(path: &Path, samples: &[i16], rate: u32) -> io::Result<(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::boot::scratch::Scratch;
+    use base::scratch::Scratch;
 
     fn tone(rate: u32, hertz: f64, seconds: f64) -> Vec<i16> {
         let count = (f64::from(rate) * seconds) as usize;

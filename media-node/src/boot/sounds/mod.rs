@@ -21,7 +21,7 @@ use clap::Args;
 use self::engine::{Engine, EngineError};
 use self::list::{Prompt, standard};
 use super::cli::DirOptions;
-use super::dirs::Dirs;
+use super::dirs::resolve;
 
 /// Language, country and voice, as dialplans for FreeSWITCH spell the folder.
 pub const VOICE_DIR: &str = "en/us/callie";
@@ -84,7 +84,7 @@ pub fn command(args: &SoundsArgs, dirs: &DirOptions) -> ExitCode {
     }
     let root = match &args.dir {
         Some(dir) => dir.clone(),
-        None => match Dirs::resolve(dirs) {
+        None => match resolve(dirs) {
             Ok(dirs) => dirs.sounds_dir,
             Err(error) => return fail(&error),
         },
@@ -264,7 +264,7 @@ mod tests {
     use std::fs;
 
     use super::*;
-    use crate::boot::scratch::Scratch;
+    use base::scratch::Scratch;
 
     fn args(program: &str) -> SoundsArgs {
         SoundsArgs {

@@ -2,8 +2,34 @@
 
 use std::borrow::Cow;
 
-pub use esl_server::switch::is_true;
-pub use esl_server::switch::leading_number as int;
+/// Whether a text means yes: one of `yes on true t enabled active allow` in any case, or a number that is not
+/// zero.
+#[must_use]
+pub fn is_true(text: &str) -> bool {
+    const WORDS: [&str; 7] = ["yes", "on", "true", "t", "enabled", "active", "allow"];
+    WORDS.iter().any(|word| word.eq_ignore_ascii_case(text)) || (is_number(text) && int(text) != 0)
+}
+
+fn is_number(text: &str) -> bool {
+    let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
+    !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit() || b == b'.')
+}
+
+/// The number a text begins with, 0 when there is none, saturating.
+#[must_use]
+pub fn int(text: &str) -> i64 {
+    let text = text.trim_start();
+    let (negative, digits) = match text.as_bytes().first() {
+        Some(b'-') => (true, &text[1..]),
+        Some(b'+') => (false, &text[1..]),
+        _ => (false, text),
+    };
+    let value = digits
+        .bytes()
+        .take_while(u8::is_ascii_digit)
+        .fold(0_i64, |n, b| n.saturating_mul(10).saturating_add(i64::from(b - b'0')));
+    if negative { -value } else { value }
+}
 
 /// Does the text say no (`no off false f disabled inactive disallow`, or 0)?
 #[must_use]

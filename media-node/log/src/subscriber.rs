@@ -23,8 +23,17 @@ use super::line::{Origin, push_shown, write_prefix};
 use super::writer::{Entry, Queue};
 
 /// Crates whose debug lines are the switch's own; of the others only warnings count.
-const OWN_CRATES: &[&str] =
-    &["media_node", "ferroswitch", "esl_server", "dialplan_xml", "sip", "media", "fs_cli"];
+const OWN_CRATES: &[&str] = &[
+    "media_node",
+    "ferroswitch",
+    "base",
+    "switch_log",
+    "esl_server",
+    "dialplan_xml",
+    "sip",
+    "media",
+    "fs_cli",
+];
 
 /// Source directories are not told: a line names the file only.
 const NO_FILE: &str = "unknown";

@@ -6,17 +6,25 @@ use std::{env, fs, process};
 
 static NEXT: AtomicU32 = AtomicU32::new(0);
 
-pub(crate) struct Scratch(PathBuf);
+/// The directory.
+pub struct Scratch(PathBuf);
 
 impl Scratch {
-    pub(crate) fn new(name: &str) -> Self {
+    /// Makes it in the system's temporary directory.
+    ///
+    /// # Panics
+    /// If it cannot be made.
+    #[must_use]
+    pub fn new(name: &str) -> Self {
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let path = env::temp_dir().join(format!("ferroswitch-{name}-{}-{number}", process::id()));
         fs::create_dir_all(&path).expect("temporary directory");
         Self(path)
     }
 
-    pub(crate) fn path(&self) -> &Path {
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
         &self.0
     }
 }

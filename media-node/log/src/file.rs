@@ -309,7 +309,7 @@ fn suffixed(path: &Path, suffix: &str) -> PathBuf {
 mod tests {
     use super::super::test_line as line;
     use super::*;
-    use crate::boot::scratch::Scratch;
+    use base::scratch::Scratch;
 
     fn date() -> Timestamp {
         "2024-03-05T10:11:12Z".parse().expect("timestamp")

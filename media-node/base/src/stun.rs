@@ -11,12 +11,15 @@ pub const PORT: u16 = 3478;
 const TRIES: u32 = 5;
 /// Wait for the first answer; doubled each time (RFC 8489 §6.2.1).
 const FIRST_WAIT: Duration = Duration::from_millis(250);
-pub(crate) const COOKIE: u32 = 0x2112_A442;
+/// The magic cookie of every message (RFC 8489 §5).
+pub const COOKIE: u32 = 0x2112_A442;
 const BINDING_REQUEST: u16 = 0x0001;
-pub(crate) const BINDING_SUCCESS: u16 = 0x0101;
+/// Message type of a success response to a binding request.
+pub const BINDING_SUCCESS: u16 = 0x0101;
 const MAPPED_ADDRESS: u16 = 0x0001;
 const XOR_MAPPED_ADDRESS: u16 = 0x0020;
-pub(crate) const HEADER: usize = 20;
+/// Length of a message's header.
+pub const HEADER: usize = 20;
 
 /// Our address as `host[:port]` sees it, asked from `local`.
 ///
@@ -67,7 +70,7 @@ fn transaction() -> Result<[u8; 12], String> {
 }
 
 /// A binding request.
-pub(crate) fn request(id: &[u8; 12]) -> Vec<u8> {
+pub fn request(id: &[u8; 12]) -> Vec<u8> {
     let mut out = Vec::with_capacity(HEADER);
     out.extend_from_slice(&BINDING_REQUEST.to_be_bytes());
     out.extend_from_slice(&0u16.to_be_bytes());
@@ -81,7 +84,7 @@ fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
 }
 
 /// The address in a success response to our request.
-pub(crate) fn parse(message: &[u8], id: &[u8; 12]) -> Option<SocketAddr> {
+pub fn parse(message: &[u8], id: &[u8; 12]) -> Option<SocketAddr> {
     let length = usize::from(u16_at(message, 2)?);
     if u16_at(message, 0)? != BINDING_SUCCESS
         || message.get(4..8)? != COOKIE.to_be_bytes()

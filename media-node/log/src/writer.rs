@@ -349,7 +349,7 @@ mod tests {
     use super::super::file::FileProfile;
     use super::super::test_line;
     use super::*;
-    use crate::boot::scratch::Scratch;
+    use base::scratch::Scratch;
 
     fn entry(text: &str) -> Entry {
         let line = Arc::new(test_line(Level::Info, "", text));
