@@ -295,8 +295,8 @@ mod tests {
     const READERS: &[(&str, &[&str], &[&str])] = &[
         ("switch.conf", &["../dialplan-xml/src/config/switch.rs", "src/store"], &[]),
         ("event_socket.conf", &["../dialplan-xml/src/config/event_socket.rs"], &[]),
-        ("console.conf", &["src/boot/log"], &[]),
-        ("logfile.conf", &["src/boot/log"], &[]),
+        ("console.conf", &["log/src"], &[]),
+        ("logfile.conf", &["log/src"], &[]),
         ("xml_curl.conf", &["../dialplan-xml/src/config/xml_curl.rs", "src/xml"], &[]),
         ("conference.conf", &["src/app/conference"], &[]),
         ("local_stream.conf", &["src/app/play.rs"], &[]),
