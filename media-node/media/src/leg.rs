@@ -24,6 +24,7 @@ use crate::record::{RecordMix, RecordSpec};
 use crate::service::{Job, NewRecord};
 use crate::shared::{LegShared, NewRtp, Op, PlayControl, PlayHow, RecordControl, post};
 use crate::source::PlayPlan;
+use crate::srtp::Srtp;
 use crate::stats::Stats;
 use crate::worker::mix::Member;
 use crate::worker::playing::DelayLine;
@@ -154,14 +155,22 @@ impl Leg {
         self.shared.codec()
     }
 
-    /// Says what was negotiated, first or again. Packet lengths outside 10 to 60 ms are brought
-    /// into that range.
+    /// Says what was negotiated, first or again. Packet lengths the codec
+    /// cannot have are brought to the nearest it can.
     pub fn set_rtp(&self, mut params: RtpParams) -> Result<(), LegError> {
-        params.ptime = params.ptime.clamp(10, 60);
+        params.ptime = params.codec.packet_time(params.ptime);
         self.shared.set_codec(params.codec);
+        let coder = params.codec.coder(params.fmtp.as_deref());
+        let protection = params.srtp.clone().map(|keys| Box::new(Srtp::new(keys)));
         let jitter = params.jitter.map(|spec| spec.buffer(params.codec, params.ptime));
         let conceal = Some(Box::new(Concealer::new(params.codec.rate())));
-        self.post(Op::SetRtp(Box::new(NewRtp { params: Box::new(params), jitter, conceal })))
+        self.post(Op::SetRtp(Box::new(NewRtp {
+            params: Box::new(params),
+            jitter,
+            conceal,
+            coder,
+            protection,
+        })))
     }
 
     /// Plays to the leg in place of whatever it hears. A play in progress is ended as

@@ -7,7 +7,7 @@
 //!
 //! Layers, top down: [`engine`] and [`leg`] (handles) over `worker` (the loop and its legs) over
 //! `io` (sockets, or an in-memory network for tests), with the sans-IO parts beside them: `rtp`,
-//! `rtcp`, [`dtmf`], `jitter`, [`conceal`], [`codec`], `tone`, `wav`, [`source`], [`record`].
+//! `rtcp`, [`srtp`], [`dtmf`], `jitter`, [`conceal`], [`codec`], `tone`, `wav`, [`source`], [`record`].
 //!
 //! Invariant: a worker never allocates per packet, never takes a lock another thread can hold for
 //! long, never logs and never touches a file.
@@ -34,6 +34,7 @@ mod service;
 mod shared;
 pub mod sim;
 pub mod source;
+pub mod srtp;
 pub mod stats;
 pub mod tone;
 pub mod wav;
@@ -44,7 +45,7 @@ pub use engine::{Engine, EngineConfig};
 pub use error::{LegError, OpenError};
 pub use event::{DigitSource, LegEvent, PlayEnd, RecordEnd, RecordReport};
 pub use leg::{BridgeOptions, Leg, LegId, MemberOptions, PlayId, RecordId};
-pub use params::{Direction, PairSpec, RtpParams, RtpSpec};
+pub use params::{Direction, JitterSpec, PairSpec, RtpParams, RtpSpec};
 pub use record::RecordSpec;
 pub use source::PlayPlan;
 pub use stats::Stats;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::codec::Codec;
 use crate::jitter::{JitterBuffer, MAX_DEPTH};
 use crate::leg::LegId;
+use crate::srtp::SrtpKeys;
 
 /// Milliseconds of audio the longest packet a jitter buffer keeps may hold, whatever was agreed.
 const LONGEST_PTIME: u32 = 40;
@@ -83,7 +84,7 @@ pub struct JitterSpec {
 impl JitterSpec {
     /// A buffer for packets of `ptime` milliseconds in `codec`.
     pub(crate) fn buffer(self, codec: Codec, ptime: u32) -> Box<JitterBuffer> {
-        let octets = codec.frame_samples(LONGEST_PTIME.max(ptime)) * codec.octets_per_sample();
+        let octets = codec.largest_payload(LONGEST_PTIME.max(ptime));
         let packets = |ms: u32| (ms / ptime.max(1)).max(1) as usize;
         let most = self.max_ms.map_or(MAX_DEPTH, packets);
         Box::new(JitterBuffer::with_limit(octets, packets(self.ms), most.max(packets(self.ms))))
@@ -112,6 +113,12 @@ pub struct RtpParams {
     pub te_send: Option<u8>,
     /// telephone-event payload type we accept.
     pub te_recv: Option<u8>,
+    /// Clock of telephone events, Hz: their durations are counted in it.
+    pub te_clock: u32,
+    /// Keys of both directions; `None` = packets travel unprotected.
+    pub srtp: Option<SrtpKeys>,
+    /// What the peer said of the codec in `a=fmtp`: how it wants to be sent to.
+    pub fmtp: Option<String>,
     /// Comfort noise payload type (RFC 3389), 13 when negotiated.
     pub cn_pt: Option<u8>,
     /// Learn the peer's real address from where its packets come from ("auto-adjust"); see [`crate::latch`].
@@ -151,6 +158,9 @@ impl RtpParams {
             ptime: 20,
             te_send: None,
             te_recv: None,
+            te_clock: codec.clock(),
+            srtp: None,
+            fmtp: None,
             cn_pt: None,
             symmetric: true,
             signalling: None,

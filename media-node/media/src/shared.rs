@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use crossbeam_queue::ArrayQueue;
 
-use crate::codec::Codec;
+use crate::codec::{Codec, Coder};
 use crate::conceal::Concealer;
 use crate::dtmf::DigitStep;
 use crate::dtmf::tones::ToneKeys;
@@ -18,6 +18,7 @@ use crate::params::RtpParams;
 use crate::record::tap::Tap;
 use crate::resample::Converter;
 use crate::source::PlayPlan;
+use crate::srtp::Srtp;
 use crate::stats::cell::StatsCell;
 use crate::worker::leg::LegState;
 use crate::worker::mix::Member;
@@ -99,6 +100,8 @@ pub(crate) struct NewRtp {
     pub(crate) params: Box<RtpParams>,
     pub(crate) jitter: Option<Box<JitterBuffer>>,
     pub(crate) conceal: Option<Box<Concealer>>,
+    pub(crate) coder: Coder,
+    pub(crate) protection: Option<Box<Srtp>>,
 }
 
 /// What a new play does to one in progress.

@@ -44,7 +44,7 @@ macro_rules! cell {
 cell! {
     in_raw_bytes, in_media_bytes, in_packets, in_media_packets, in_skip, in_jitter, in_dtmf, in_cng,
     in_flush, in_largest_jb, in_min_variance, in_max_variance, in_loss_rate, in_burst_rate,
-    in_mean_interval, in_flaws,
+    in_mean_interval, in_flaws, in_unauthentic,
     out_raw_bytes, out_media_bytes, out_packets, out_media_packets, out_skip, out_dtmf, out_cng,
     rtcp_packets, rtcp_octets, peer_lost, peer_jitter, round_trip_us,
 }
@@ -70,6 +70,7 @@ impl StatsCell {
                 jitter_loss_rate: self.in_loss_rate.float(),
                 jitter_burst_rate: self.in_burst_rate.float(),
                 mean_interval: self.in_mean_interval.float(),
+                unauthentic_packet_count: self.in_unauthentic.get(),
                 flaw_total: self.in_flaws.get(),
                 quality_percentage: quality,
                 mos: mos(quality),

@@ -47,6 +47,8 @@ pub struct Inbound {
     pub jitter_burst_rate: f64,
     /// Mean time between packets.
     pub mean_interval: f64,
+    /// Packets refused because they were not protected with the negotiated key, or came twice.
+    pub unauthentic_packet_count: u64,
     /// Gaps and other defects, weighted.
     pub flaw_total: u64,
     /// Share of packets without defect, percent.
@@ -73,6 +75,7 @@ impl Default for Inbound {
             jitter_loss_rate: 0.0,
             jitter_burst_rate: 0.0,
             mean_interval: 0.0,
+            unauthentic_packet_count: 0,
             flaw_total: 0,
             quality_percentage: 100.0,
             mos: 4.5,

@@ -125,7 +125,7 @@ impl<I: MediaIo> Worker<I> {
     }
 
     fn set_rtp(&mut self, leg: &mut LegState, new: NewRtp) {
-        let NewRtp { params, jitter, conceal } = new;
+        let NewRtp { params, jitter, conceal, mut coder, mut protection } = new;
         let announced = leg.params.remote != params.remote
             || leg.params.symmetric != params.symmetric
             || !leg.active;
@@ -152,12 +152,21 @@ impl<I: MediaIo> Worker<I> {
             leg.next_rtcp_us = self.ctx.now.us + interval.as_micros() as u64;
         }
         leg.forget_repack();
+        // The same codec again goes on where it was: its coders know what came before.
+        let kept = leg.params.codec == params.codec && leg.params.fmtp == params.fmtp;
+        if !kept || leg.coder.encoder.is_none() {
+            std::mem::swap(&mut leg.coder, &mut coder);
+        }
+        match (&mut leg.protection, &mut protection) {
+            (Some(old), Some(new)) => old.rekey(new),
+            (old, new) => std::mem::swap(old, new),
+        }
         let old = std::mem::replace(&mut leg.params, params);
         let jitter = std::mem::replace(&mut leg.jitter, jitter);
         let conceal = std::mem::replace(&mut leg.conceal, conceal);
         (leg.jitter_due, leg.jitter_len) = (0, 0);
         leg.said_codec = leg.codec();
-        let old = Op::SetRtp(Box::new(NewRtp { params: old, jitter, conceal }));
+        let old = Op::SetRtp(Box::new(NewRtp { params: old, jitter, conceal, coder, protection }));
         self.ctx.jobs.retire(Retired::Op(old));
     }
 

@@ -54,8 +54,8 @@ impl<I: MediaIo> Worker<I> {
     fn audio(&mut self, slot: u32, leg: &mut LegState, header: &Header, order: Order) {
         let Some(buffer) = &mut leg.jitter else {
             if let Order::Gap(lost @ 1..=MOST_CONCEALED) = order {
-                let samples = leg.samples_in(header);
-                self.fill_gap(slot, leg, lost, samples);
+                let samples = leg.samples_in(header, &self.ctx.packet);
+                self.fill_gap(slot, leg, lost, samples, Some(header));
             }
             return self.play_out(slot, leg, header, order == Order::Late);
         };
@@ -91,7 +91,7 @@ impl<I: MediaIo> Worker<I> {
                     leg.jitter_due -= expected;
                     leg.jitter_seq = leg.jitter_seq.wrapping_add(1);
                     leg.shared.stats.in_skip.add(1);
-                    self.fill_gap(slot, leg, 1, expected);
+                    self.fill_gap(slot, leg, 1, expected, None);
                     continue;
                 }
                 Got::Packet { timestamp, payload } => {
@@ -110,7 +110,7 @@ impl<I: MediaIo> Worker<I> {
                 ssrc: leg.jitter_ssrc,
                 payload: rtp::HEADER_LEN..end,
             };
-            leg.jitter_len = leg.samples_in(&header).max(1);
+            leg.jitter_len = leg.samples_in(&header, &self.ctx.packet).max(1);
             leg.jitter_due = leg.jitter_due.saturating_sub(leg.jitter_len);
             self.play_out(slot, leg, &header, false);
         }
@@ -120,9 +120,11 @@ impl<I: MediaIo> Worker<I> {
     fn play_out(&mut self, slot: u32, leg: &mut LegState, header: &Header, late: bool) {
         let listens = leg.listens() && !late;
         let mut decoded = 0;
-        if listens || self.route_decodes(leg, header) {
+        // A decoder with a state cannot go back to a packet it has made up already.
+        let passed_by = late && leg.coder.decoder.is_some();
+        if !passed_by && (listens || self.route_decodes(leg, header)) {
             let payload = self.ctx.packet.get(header.payload.clone()).unwrap_or_default();
-            decoded = leg.said_codec.decode(payload, &mut self.ctx.pcm);
+            decoded = leg.decode(payload, &mut self.ctx.pcm);
             if let (Some(conceal), false) = (&mut leg.conceal, late) {
                 conceal.heard(&mut self.ctx.pcm[..decoded]);
             }
@@ -135,19 +137,25 @@ impl<I: MediaIo> Worker<I> {
         self.route(leg, Turn { header, decoded, late });
     }
 
-    /// Makes up `lost` packets of `samples` each for whoever needs samples.
-    fn fill_gap(&mut self, slot: u32, leg: &mut LegState, lost: u16, samples: usize) {
+    /// Makes up `lost` packets of `samples` each for whoever needs samples. `next` is the packet after them, if it
+    /// lies in `ctx.packet`.
+    fn fill_gap(
+        &mut self,
+        slot: u32,
+        leg: &mut LegState,
+        lost: u16,
+        samples: usize,
+        next: Option<&Header>,
+    ) {
         let samples = samples.min(PCM);
         let listens = leg.listens();
         if !listens && !self.route_fills(leg, samples) {
             return;
         }
-        for _ in 0..lost {
-            let frame = &mut self.ctx.pcm[..samples];
-            match &mut leg.conceal {
-                Some(conceal) => conceal.conceal(frame),
-                None => frame.fill(0),
-            }
+        for n in 1..=lost {
+            let next = next.filter(|_| n == lost).map(|next| next.payload.clone());
+            let next = next.and_then(|payload| self.ctx.packet.get(payload));
+            leg.make_up(&mut self.ctx.pcm[..samples], next);
             self.listen(slot, leg, samples, listens);
             match leg.route {
                 Route::Mix(_) => self.feed_mixer(leg, samples),
@@ -197,7 +205,8 @@ impl<I: MediaIo> Worker<I> {
             Route::Echo(_) => !leg.echoes_plainly(),
             Route::Mix(_) => true,
             Route::Bridge { .. } => self.look_at_peer(leg).is_some_and(|peer| {
-                !peer.passes_as_is(leg, leg.samples_in(header)) || !peer.taps.is_empty()
+                !peer.passes_as_is(leg, leg.samples_in(header, &self.ctx.packet))
+                    || !peer.taps.is_empty()
             }),
         }
     }

@@ -11,7 +11,7 @@ use super::out::OutStream;
 use super::playing::{DelayLine, Level, Playing};
 use super::watching::Watching;
 use super::{Ctx, Now};
-use crate::codec::Codec;
+use crate::codec::{Codec, Coder, Coding};
 use crate::conceal::Concealer;
 use crate::dtmf::{Digit, DigitStep, inband, receive::Receiver, send, tones::ToneKeys};
 use crate::event::{DigitSource, LegEvent, PlayEnd};
@@ -22,8 +22,9 @@ use crate::params::RtpParams;
 use crate::ports::Sockets;
 use crate::record::tap::{Fifo, Tap};
 use crate::resample::Converter;
-use crate::rtp::Header;
+use crate::rtp::{Header, Kind};
 use crate::shared::{LegShared, PlayHow};
+use crate::srtp::Srtp;
 use crate::stats::arrival::{Arrival, Order};
 
 /// Events that wait for room in a full channel before the unimportant ones are dropped.
@@ -109,6 +110,10 @@ pub(crate) struct LegState {
     pub(crate) watch: Option<Watching>,
     /// Codec of the packet received last.
     pub(super) said_codec: Codec,
+    /// Between the sockets and everything else: what keeps packets secret and genuine.
+    pub(crate) protection: Option<Box<Srtp>>,
+    /// The state of `params.codec`, where it has one.
+    pub(crate) coder: Coder,
     /// Makes up lost packets for those who need samples.
     pub(super) conceal: Option<Box<Concealer>>,
     pub(crate) jitter: Option<Box<JitterBuffer>>,
@@ -177,6 +182,8 @@ impl LegState {
             held: false,
             watch: None,
             said_codec: codec,
+            protection: None,
+            coder: Coder::default(),
             conceal: None,
             jitter: None,
             jitter_due: 0,
@@ -205,9 +212,48 @@ impl LegState {
         self.codec().frame_samples(self.params.ptime)
     }
 
-    /// Samples in a packet just received.
-    pub(super) fn samples_in(&self, header: &Header) -> usize {
-        header.payload.len() / self.said_codec.octets_per_sample()
+    /// RTP timestamp units per second.
+    pub(crate) fn clock(&self) -> u32 {
+        self.codec().clock()
+    }
+
+    /// RTP timestamp units in that many samples.
+    pub(super) fn ticks(&self, samples: usize) -> usize {
+        self.codec().ticks(samples)
+    }
+
+    /// Samples in a packet just received, which lies in `packet`.
+    pub(super) fn samples_in(&self, header: &Header, packet: &[u8]) -> usize {
+        self.said_codec.samples_in(packet.get(header.payload.clone()).unwrap_or_default())
+    }
+
+    /// Decodes a payload just received.
+    #[inline]
+    pub(super) fn decode(&mut self, payload: &[u8], out: &mut [i16]) -> usize {
+        match &mut self.coder.decoder {
+            Some(decoder) => decoder.decode(payload, out),
+            None => self.said_codec.decode(payload, out),
+        }
+    }
+
+    /// Encodes a frame to send.
+    #[inline]
+    pub(super) fn encode(&mut self, pcm: &[i16], out: &mut [u8]) -> usize {
+        match &mut self.coder.encoder {
+            Some(encoder) => encoder.encode(pcm, out),
+            None => self.params.codec.encode(pcm, out),
+        }
+    }
+
+    /// Makes up a lost packet; `next` is the payload after it where it is there already.
+    pub(super) fn make_up(&mut self, frame: &mut [i16], next: Option<&[u8]>) {
+        if self.coder.decoder.as_mut().is_some_and(|decoder| decoder.conceal(frame, next)) {
+            return;
+        }
+        match &mut self.conceal {
+            Some(conceal) => conceal.conceal(frame),
+            None => frame.fill(0),
+        }
     }
 
     // === events ===
@@ -306,6 +352,22 @@ impl LegState {
 
     // === receiving ===
 
+    /// Takes the protection off a packet; returns its length then. `None` for one that is not genuine: it must
+    /// change nothing.
+    #[inline]
+    pub(crate) fn unprotect(&mut self, kind: Kind, packet: &mut [u8]) -> Option<usize> {
+        let Some(srtp) = &mut self.protection else { return Some(packet.len()) };
+        let plain = match kind {
+            Kind::Rtp => srtp.open_rtp(packet),
+            Kind::Rtcp => srtp.open_rtcp(packet),
+            Kind::Stun | Kind::Dtls | Kind::Unknown => return Some(packet.len()),
+        };
+        if plain.is_none() {
+            self.shared.stats.in_unauthentic.add(1);
+        }
+        plain
+    }
+
     /// Takes a packet from the network: statistics, source address, payload type.
     pub(crate) fn accept(&mut self, packet: &[u8], from: Option<SocketAddr>, now: Now) -> Heard {
         let Some(header) = Header::parse(packet) else { return Heard::Nothing };
@@ -333,13 +395,13 @@ impl LegState {
 
     fn sort(&mut self, header: Header, packet: &[u8], now: Now) -> Heard {
         let stats = &self.shared.stats;
-        let rate = self.codec().rate();
+        let rate = self.clock();
         if self.is_telephone_event(header.pt) {
             stats.in_dtmf.add(1);
             self.pass_over(&header);
             let payload = packet.get(header.payload.clone()).unwrap_or_default();
             return match self.digits_in.feed(payload, header.timestamp, now.ms()) {
-                Some((digit, units)) => Heard::Digit(digit, in_8k(units, rate)),
+                Some((digit, units)) => Heard::Digit(digit, in_8k(units, self.params.te_clock)),
                 None => Heard::Nothing,
             };
         }
@@ -380,7 +442,8 @@ impl LegState {
             return Some(agreed);
         }
         let other = Codec::by_static_pt(pt)?;
-        (agreed.static_pt().is_some() && other.rate() == agreed.rate()).then_some(other)
+        let g711 = |codec: Codec| matches!(codec.coding(), Coding::Ulaw | Coding::Alaw);
+        (g711(agreed) && g711(other)).then_some(other)
     }
 
     /// Whether received audio must be decoded for somebody besides the peer.
@@ -442,7 +505,7 @@ impl LegState {
     /// A digit whose end never came.
     pub(crate) fn expire_digit(&mut self, now: Now) -> Option<(Digit, u32)> {
         let (digit, units) = self.digits_in.expire(now.ms())?;
-        Some((digit, in_8k(units, self.codec().rate())))
+        Some((digit, in_8k(units, self.params.te_clock)))
     }
 
     /// Tells of a peer that fell silent.

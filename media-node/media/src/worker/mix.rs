@@ -218,7 +218,7 @@ fn hand_out(
     }
     if plain {
         leg.note_peer(ctx);
-        let stamp = leg.out.clocked(ctx.now.us, leg.codec().rate(), frame);
+        let stamp = leg.out.clocked(ctx.now.us, leg.clock(), leg.ticks(frame));
         leg.say(frame, stamp, ctx);
     } else {
         leg.say_converted(frame, codec.rate(), ctx);
@@ -227,6 +227,9 @@ fn hand_out(
 
 /// The packet of everybody who said nothing, made when first asked for.
 fn common<'a>(room: &'a mut Room, codec: Codec, ctx: &mut Ctx) -> Option<&'a Common> {
+    if codec.has_state() {
+        return None;
+    }
     let index = room.common.iter().position(|c| c.len == 0 || c.codec == codec)?;
     let common = room.common.get_mut(index)?;
     if common.len == 0 {

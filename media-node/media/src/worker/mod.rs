@@ -28,14 +28,15 @@ use crate::rtp::{self, Kind};
 use crate::service::{Job, Jobs, Retired};
 use crate::shared::{LegShared, Mailbox, Mailboxes, NOWHERE};
 use crate::source::PlayPlan;
+use crate::srtp;
 
 use leg::{LegState, Transport};
 use wheel::{Entry, Wheel};
 
 /// Largest datagram read; anything longer is no audio we know.
 const PACKET: usize = 4096;
-/// Samples of the largest frame: 60 ms at 48 kHz, with room.
-const PCM: usize = 4096;
+/// Samples of the largest packet: 120 ms at 48 kHz.
+const PCM: usize = 5760;
 /// Packets between in-memory legs that wait for the next millisecond; more are lost.
 const MAIL: usize = 4096;
 /// Commands obeyed per pass.
@@ -79,7 +80,7 @@ impl Ctx {
     fn new(jobs: Jobs) -> Self {
         Self {
             packet: vec![0; PACKET].into(),
-            out: vec![0; PCM * 2 + rtp::HEADER_LEN].into(),
+            out: vec![0; PCM * 2 + rtp::HEADER_LEN + srtp::OVERHEAD].into(),
             pcm: vec![0; PCM].into(),
             wide: vec![0; PCM * 2].into(),
             now: Now::default(),
@@ -280,14 +281,15 @@ impl<I: MediaIo> Worker<I> {
     fn receive(&mut self, slot: u32, len: usize, from: Option<SocketAddr>) {
         let kind = self.ctx.packet.get(..len).map_or(Kind::Unknown, rtp::classify);
         let Some(mut leg) = self.take(slot) else { return };
-        match kind {
-            Kind::Rtp => self.receive_rtp(slot, &mut leg, len, from),
-            Kind::Rtcp => {
+        let packet = self.ctx.packet.get_mut(..len).unwrap_or_default();
+        match (kind, leg.unprotect(kind, packet)) {
+            (Kind::Rtp, Some(len)) => self.receive_rtp(slot, &mut leg, len, from),
+            (Kind::Rtcp, Some(len)) => {
                 let (now, wall) = (self.ctx.now, self.io.wall());
                 let packet = self.ctx.packet.get(..len).unwrap_or_default();
                 report::receive(&mut leg, packet, from, now, wall);
             }
-            Kind::Stun | Kind::Dtls | Kind::Unknown => {}
+            _ => {}
         }
         self.put(slot, leg);
     }

@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 use super::leg::{LegState, Transport};
 use super::{Ctx, Now};
 use crate::rtcp::{self, Item, MAX_REPORT, Report, SenderInfo};
+use crate::srtp::OVERHEAD;
 
 /// Seconds from 1900 to 1970.
 const NTP_EPOCH: u64 = 2_208_988_800;
@@ -64,8 +65,13 @@ pub(super) fn send_if_due(leg: &mut LegState, ctx: &mut Ctx, wall: impl Fn() -> 
     leg.rtcp_sent_packets = sent;
     let block = leg.arrival.report(ctx.now.us);
     let report = Report { ssrc: leg.out.ssrc, sender, block, cname: &leg.params.cname };
-    let mut buffer = [0; MAX_REPORT];
-    let len = report.write(&mut buffer);
+    let mut buffer = [0; MAX_REPORT + OVERHEAD];
+    let Some(plain) = buffer.first_chunk_mut() else { return };
+    let mut len = report.write(plain);
+    if let Some(srtp) = &mut leg.protection {
+        let Some(protected) = srtp.protect_rtcp(&mut buffer, len) else { return };
+        len = protected;
+    }
     if let Transport::Rtp(sockets) = &leg.transport {
         let socket = match &sockets.rtcp {
             Some(rtcp) if !leg.params.rtcp_mux => rtcp,

@@ -23,7 +23,8 @@ impl LegState {
 
     /// Whether a peer's packets leave this leg one for one: the clock and the length are the same.
     pub(super) fn keeps_packets(&self, source: &Self, samples: usize) -> bool {
-        source.codec().rate() == self.codec().rate() && samples == self.frame()
+        source.codec().rate() == self.codec().rate()
+            && (samples == self.frame() || self.codec().is_passed_only())
     }
 
     /// Whether they leave it untouched besides.
@@ -46,13 +47,17 @@ impl LegState {
             self.shared.stats.out_skip.add(1);
             return;
         }
-        let samples = source.samples_in(turn.header);
+        let samples = source.samples_in(turn.header, &ctx.packet);
         if self.passes_as_is(source, samples) {
             return self.relay(turn, ctx);
         }
-        let (from, to) = (source.codec().rate(), self.codec().rate());
+        if turn.decoded == 0 {
+            return;
+        }
+        let (from, to) = (source.clock(), self.clock());
         if self.keeps_packets(source, turn.decoded) {
-            let stamp = self.out.relayed(turn.header, ctx.now.us, from, to, turn.decoded);
+            let ticks = self.ticks(turn.decoded);
+            let stamp = self.out.relayed(turn.header, ctx.now.us, from, to, ticks);
             if let Some(stamp) = stamp {
                 self.say(turn.decoded, stamp, ctx);
             }
@@ -80,8 +85,8 @@ impl LegState {
         if !late {
             self.taps.iter_mut().for_each(|t| t.heard(&ctx.pcm[..decoded]));
         }
-        let (rate, samples) = (self.codec().rate(), self.frame());
-        let Some(stamp) = self.out.relayed(header, ctx.now.us, rate, rate, samples) else { return };
+        let (clock, ticks) = (self.clock(), self.ticks(self.frame()));
+        let Some(stamp) = self.out.relayed(header, ctx.now.us, clock, clock, ticks) else { return };
         // The fixed header goes right before the payload, over extensions if there were any.
         let start = header.payload.start - rtp::HEADER_LEN;
         let Some(head) = ctx.packet.get_mut(start..).and_then(|p| p.first_chunk_mut()) else {
@@ -140,7 +145,7 @@ impl LegState {
     /// Sends a payload somebody else has encoded in this leg's codec.
     pub(super) fn say_encoded(&mut self, payload: &[u8], samples: usize, ctx: &mut Ctx) {
         self.peer_us = ctx.now.us;
-        let stamp = self.out.clocked(ctx.now.us, self.codec().rate(), samples);
+        let stamp = self.out.clocked(ctx.now.us, self.clock(), self.ticks(samples));
         let end = rtp::HEADER_LEN + payload.len();
         let Some(room) = ctx.out.get_mut(rtp::HEADER_LEN..end) else { return };
         room.copy_from_slice(payload);
@@ -190,7 +195,7 @@ impl LegState {
             if let Some(fifo) = &mut self.repack {
                 fifo.take(&mut ctx.pcm[..frame]);
             }
-            let stamp = self.out.clocked(ctx.now.us, self.codec().rate(), frame);
+            let stamp = self.out.clocked(ctx.now.us, self.clock(), self.ticks(frame));
             self.say(frame, stamp, ctx);
         }
     }
@@ -217,8 +222,11 @@ impl LegState {
         if let Route::Echo(Some(line)) = &mut self.route {
             line.pass(&mut ctx.pcm[..n]);
         }
-        let rate = self.codec().rate();
-        if let Some(stamp) = self.out.relayed(turn.header, ctx.now.us, rate, rate, n) {
+        if n == 0 {
+            return;
+        }
+        let (clock, ticks) = (self.clock(), self.ticks(n));
+        if let Some(stamp) = self.out.relayed(turn.header, ctx.now.us, clock, clock, ticks) {
             self.say(n, stamp, ctx);
         }
     }
@@ -238,7 +246,10 @@ impl LegState {
         }
         self.write_level.apply(&mut ctx.pcm[..n]);
         self.taps.iter_mut().for_each(|t| t.heard(&ctx.pcm[..n]));
-        let octets = self.params.codec.encode(&ctx.pcm[..n], &mut ctx.out[rtp::HEADER_LEN..]);
+        let octets = self.encode(&ctx.pcm[..n], &mut ctx.out[rtp::HEADER_LEN..]);
+        if octets == 0 {
+            return;
+        }
         let Some(head) = ctx.out.first_chunk_mut() else { return };
         rtp::write_header(
             head,
@@ -260,9 +271,14 @@ impl LegState {
     }
 
     /// Puts a packet on the wire: from `ctx.out` when it is `ours`, else from `ctx.packet`.
-    fn transmit(&self, range: std::ops::Range<usize>, ours: bool, ctx: &mut Ctx) {
-        let buffer = if ours { &ctx.out } else { &ctx.packet };
-        let Some(packet) = buffer.get(range) else { return };
+    fn transmit(&mut self, range: std::ops::Range<usize>, ours: bool, ctx: &mut Ctx) {
+        let buffer = if ours { &mut ctx.out } else { &mut ctx.packet };
+        let Some(room) = buffer.get_mut(range.start..) else { return };
+        let len = match &mut self.protection {
+            None => Some(range.len()),
+            Some(srtp) => srtp.protect_rtp(room, range.len()),
+        };
+        let Some(packet) = len.and_then(|len| room.get(..len)) else { return };
         let stats = &self.shared.stats;
         let sent = match &self.transport {
             Transport::Rtp(sockets) => self
@@ -324,7 +340,7 @@ impl LegState {
 
     fn say_or_skip(&mut self, sends: bool, frame: usize, ctx: &mut Ctx) {
         if sends {
-            let stamp = self.out.clocked(ctx.now.us, self.codec().rate(), frame);
+            let stamp = self.out.clocked(ctx.now.us, self.clock(), self.ticks(frame));
             self.say(frame, stamp, ctx);
         } else {
             self.taps.iter_mut().for_each(|t| t.heard(&ctx.pcm[..frame]));
@@ -349,15 +365,15 @@ impl LegState {
 
     /// True when an event packet was sent.
     fn digit_tick(&mut self, frame: usize, ctx: &mut Ctx) -> bool {
-        let rate = self.codec().rate();
+        let (clock, ticks) = (self.clock(), self.ticks(frame));
         let (ptime, gap) = (self.params.ptime, self.params.digit_delay_ms);
-        let emit = self.digits_out.tick(ptime, rate, gap);
+        let emit = self.digits_out.tick(ptime, self.params.te_clock, gap);
         if !self.digits_out.busy() {
             self.tell(LegEvent::DigitsSent);
         }
         let (Some(emit), Some(pt)) = (emit, self.params.te_send) else { return false };
         for copy in 0..emit.copies {
-            let stamp = self.out.digit(emit.first && copy == 0, ctx.now.us, rate, frame);
+            let stamp = self.out.digit(emit.first && copy == 0, ctx.now.us, clock, ticks);
             let Some(head) = ctx.out.first_chunk_mut() else { return false };
             rtp::write_header(head, stamp.marker, pt, stamp.seq, stamp.timestamp, self.out.ssrc);
             let end = rtp::HEADER_LEN + emit.payload.len();
@@ -375,12 +391,12 @@ impl LegState {
         else {
             return;
         };
-        let (frame, rate) = (self.frame(), self.codec().rate());
+        let (ticks, clock) = (self.ticks(self.frame()), self.clock());
         let idle = KEEP_ALIVE_FRAMES * u64::from(self.params.ptime) * 1000;
         if !self.out.is_idle(ctx.now.us, idle) {
             return;
         }
-        let stamp = self.out.clocked(ctx.now.us, rate, frame);
+        let stamp = self.out.clocked(ctx.now.us, clock, ticks);
         let end = rtp::HEADER_LEN + NOISE.len();
         let Some(head) = ctx.out.first_chunk_mut() else { return };
         rtp::write_header(head, false, pt, stamp.seq, stamp.timestamp, self.out.ssrc);
@@ -392,8 +408,8 @@ impl LegState {
     /// Sends on a peer's comfort noise, if this leg's peer knows it.
     pub(crate) fn forward_noise(&mut self, header: &Header, ctx: &mut Ctx) {
         let (Some(pt), true) = (self.params.cn_pt, self.open_to_peer()) else { return };
-        let rate = self.codec().rate();
-        let Some(stamp) = self.out.relayed(header, ctx.now.us, rate, rate, self.frame()) else {
+        let (clock, ticks) = (self.clock(), self.ticks(self.frame()));
+        let Some(stamp) = self.out.relayed(header, ctx.now.us, clock, clock, ticks) else {
             return;
         };
         let start = header.payload.start - rtp::HEADER_LEN;

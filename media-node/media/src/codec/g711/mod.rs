@@ -1,6 +1,21 @@
 //! G.711 by table: 256 entries each way in, one entry per 14-bit (mu-law) or 13-bit (A-law) value
 //! out. The tables are built at compile time from the ITU-T definition.
 
+use super::{Codec, Coding};
+
+pub(super) const fn codec(name: &'static str, pt: u8, coding: Coding) -> Codec {
+    Codec {
+        name,
+        module: "CORE_PCM_MODULE",
+        rate: 8000,
+        clock: 8000,
+        channels: 1,
+        static_pt: Some(pt),
+        bit_rate: 64_000,
+        coding,
+    }
+}
+
 const ULAW_IN: [i16; 256] = ulaw_decode_table();
 const ALAW_IN: [i16; 256] = alaw_decode_table();
 static ULAW_OUT: [u8; 1 << 14] = ulaw_encode_table();

@@ -1,0 +1,277 @@
+//! Opus (RFC 6716, RTP payload RFC 7587), by the crate `rusty-opus`: no C, nothing allocated per packet.
+//!
+//! The RTP clock is 48 kHz whatever is sampled. Packets of any bandwidth and both channel counts are decoded, to
+//! mono. What the peer wants to be sent is in its `fmtp` ([`Fmtp`]).
+
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use rusty_opus::{Application, Bandwidth, OpusDecoder, OpusEncoder, SignalType};
+
+use super::{Codec, Coder, Coding, Decoder, Encoder};
+
+pub(super) const CLOCK: u32 = 48_000;
+/// Octets of the largest packet sent or kept: one frame of the largest size (RFC 6716 §3.2.1) with its header.
+pub(super) const LARGEST: usize = 1276;
+/// Samples of the longest packet, 120 ms at 48 kHz.
+const LONGEST: usize = 5760;
+/// Bits per second where the peer names no limit: the reference's default for a mono call.
+const BIT_RATE: i32 = 30_000;
+/// Effort per packet, of 10: beyond it voice costs half as much again and sounds the same.
+const COMPLEXITY: i32 = 5;
+/// Effort while the worker is short of time.
+const LEAST_COMPLEXITY: i32 = 0;
+/// Loss assumed where the peer asks for forward error correction, percent.
+const ASSUMED_LOSS: i32 = 10;
+
+/// Opus sampled at one of its rates.
+pub(super) const fn at(rate: u32) -> Codec {
+    Codec {
+        name: "opus",
+        module: "mod_opus",
+        rate,
+        clock: CLOCK,
+        channels: 2,
+        static_pt: None,
+        bit_rate: 0,
+        coding: Coding::Opus,
+    }
+}
+
+/// What a peer asks for in `a=fmtp` (RFC 7587 §6.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Fmtp {
+    /// `useinbandfec`.
+    pub fec: bool,
+    /// `usedtx`.
+    pub dtx: bool,
+    /// `cbr`.
+    pub cbr: bool,
+    /// `maxaveragebitrate`, bits per second.
+    pub bit_rate: Option<u32>,
+    /// `maxplaybackrate`, Hz.
+    pub playback_rate: Option<u32>,
+}
+
+impl Fmtp {
+    /// Reads an `fmtp` value; what it does not know is skipped.
+    pub fn parse(text: &str) -> Self {
+        let mut out = Self::default();
+        for part in text.split([';', ' ']) {
+            let Some((name, value)) = part.split_once('=') else { continue };
+            let value = value.trim();
+            let number = value.parse::<u32>().ok();
+            match name.trim().to_ascii_lowercase().as_str() {
+                "useinbandfec" => out.fec = value == "1",
+                "usedtx" => out.dtx = value == "1",
+                "cbr" => out.cbr = value == "1",
+                "maxaveragebitrate" => out.bit_rate = number.filter(|n| *n <= 510_000),
+                "maxplaybackrate" => out.playback_rate = number,
+                _ => {}
+            }
+        }
+        out
+    }
+
+    fn bandwidth(self) -> Bandwidth {
+        match self.playback_rate {
+            Some(..=8000) => Bandwidth::Narrowband,
+            Some(..=12_000) => Bandwidth::Mediumband,
+            Some(..=16_000) => Bandwidth::Wideband,
+            Some(..=24_000) => Bandwidth::Superwideband,
+            _ => Bandwidth::Fullband,
+        }
+    }
+}
+
+pub(super) fn coder(rate: u32, fmtp: Option<&str>) -> Coder {
+    let fmtp = fmtp.map(Fmtp::parse).unwrap_or_default();
+    Coder {
+        encoder: Encoding::new(rate, fmtp).map(|e| Box::new(e) as Box<dyn Encoder>),
+        decoder: Decoding::new(rate).map(|d| Box::new(d) as Box<dyn Decoder>),
+    }
+}
+
+/// Samples a packet stands for, by its first octets (RFC 6716 §3.1, §3.2.5); 0 for what is no packet.
+pub(super) fn samples_in(packet: &[u8], rate: u32) -> usize {
+    let Some(&toc) = packet.first() else { return 0 };
+    let frames = match toc & 3 {
+        0 => 1,
+        1 | 2 => 2,
+        _ => usize::from(packet.get(1).copied().unwrap_or(0) & 0x3f),
+    };
+    let config = toc >> 3;
+    // In units of 2.5 ms.
+    let quarters: usize = match config {
+        0..12 => [4, 8, 16, 24][usize::from(config & 3)],
+        12..16 => [4, 8][usize::from(config & 1)],
+        _ => [1, 2, 4, 8][usize::from(config & 3)],
+    };
+    let samples = frames * quarters * rate as usize / 400;
+    if samples * 25 > rate as usize * 3 { 0 } else { samples }
+}
+
+struct Encoding {
+    inner: Box<OpusEncoder>,
+    input: Box<[f32]>,
+}
+
+impl Encoding {
+    fn new(rate: u32, fmtp: Fmtp) -> Option<Self> {
+        let mut inner = Box::new(OpusEncoder::new(rate as i32, 1, Application::Voip).ok()?);
+        inner.bitrate_bps =
+            fmtp.bit_rate.map_or(BIT_RATE, |most| (most as i32).clamp(6000, BIT_RATE));
+        inner.complexity = COMPLEXITY;
+        inner.use_inband_fec = fmtp.fec;
+        inner.packet_loss_perc = if fmtp.fec { ASSUMED_LOSS } else { 0 };
+        inner.use_dtx = fmtp.dtx;
+        inner.use_cbr = fmtp.cbr;
+        inner.max_bandwidth = fmtp.bandwidth();
+        inner.signal_type = Some(SignalType::Voice);
+        inner.lsb_depth = 16;
+        Some(Self { inner, input: vec![0.0; LONGEST].into() })
+    }
+}
+
+impl fmt::Debug for Encoding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "opus({} bit/s)", self.inner.bitrate_bps)
+    }
+}
+
+impl Encoder for Encoding {
+    fn encode(&mut self, pcm: &[i16], out: &mut [u8]) -> usize {
+        let Some(input) = self.input.get_mut(..pcm.len()) else { return 0 };
+        for (to, from) in input.iter_mut().zip(pcm) {
+            *to = f32::from(*from) / 32_768.0;
+        }
+        let most = out.len().min(LARGEST);
+        self.inner.encode(input, pcm.len(), &mut out[..most]).unwrap_or(0)
+    }
+
+    fn economise(&mut self, on: bool) {
+        self.inner.complexity = if on { LEAST_COMPLEXITY } else { COMPLEXITY };
+    }
+}
+
+struct Decoding {
+    inner: Box<OpusDecoder>,
+    rate: u32,
+    output: Box<[f32]>,
+}
+
+impl Decoding {
+    fn new(rate: u32) -> Option<Self> {
+        let inner = Box::new(OpusDecoder::new(rate as i32, 1).ok()?);
+        Some(Self { inner, rate, output: vec![0.0; LONGEST].into() })
+    }
+
+    /// Runs the decoder for `samples` and hands out what it made. A defect of it that a crafted packet finds
+    /// costs that packet, not the calls of the whole worker.
+    fn run(
+        &mut self,
+        samples: usize,
+        out: &mut [i16],
+        work: impl FnOnce(&mut OpusDecoder, usize, &mut [f32]) -> Result<usize, rusty_opus::Error>,
+    ) -> usize {
+        let Self { inner, output, .. } = self;
+        let Some(output) = output.get_mut(..samples) else { return 0 };
+        let made = catch_unwind(AssertUnwindSafe(|| work(inner, samples, output)));
+        let n = made.ok().and_then(Result::ok).unwrap_or(0).min(samples).min(out.len());
+        for (to, from) in out.iter_mut().zip(output.iter().take(n)) {
+            *to = crate::resample::to_i16(*from * 32_768.0);
+        }
+        n
+    }
+}
+
+impl fmt::Debug for Decoding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "opus({} Hz)", self.rate)
+    }
+}
+
+impl Decoder for Decoding {
+    fn decode(&mut self, payload: &[u8], out: &mut [i16]) -> usize {
+        let samples = samples_in(payload, self.rate);
+        if samples == 0 || samples > out.len() {
+            return 0;
+        }
+        self.run(samples, out, |inner, samples, output| inner.decode(payload, samples, output))
+    }
+
+    fn conceal(&mut self, out: &mut [i16], next: Option<&[u8]>) -> bool {
+        let samples = out.len();
+        let same_length = |next: &&[u8]| samples_in(next, self.rate) == samples;
+        let made = match next.filter(same_length) {
+            Some(next) => self.run(samples, out, |inner, samples, output| {
+                inner.decode_fec(next, samples, output)
+            }),
+            None => {
+                self.run(samples, out, |inner, samples, output| inner.decode(&[], samples, output))
+            }
+        };
+        made == samples
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_peers_wishes_are_read() {
+        let fmtp = Fmtp::parse(
+            "useinbandfec=1; usedtx=1;maxaveragebitrate=20000 ; maxplaybackrate=16000;x",
+        );
+        assert_eq!(
+            fmtp,
+            Fmtp {
+                fec: true,
+                dtx: true,
+                cbr: false,
+                bit_rate: Some(20_000),
+                playback_rate: Some(16_000)
+            }
+        );
+        assert_eq!(fmtp.bandwidth(), Bandwidth::Wideband);
+    }
+
+    #[test]
+    fn the_first_octets_tell_the_time() {
+        assert_eq!(samples_in(&[0x78], 48_000), 960, "hybrid, one frame of 20 ms");
+        assert_eq!(samples_in(&[0x08], 16_000), 320, "narrow band, 20 ms");
+        assert_eq!(samples_in(&[0x0b, 3], 48_000), 2880, "three frames");
+        assert_eq!(samples_in(&[0x0b, 63], 48_000), 0, "longer than a packet may be");
+        assert_eq!(samples_in(&[], 48_000), 0);
+    }
+
+    #[test]
+    fn a_lost_packet_is_recovered_from_the_next_one() {
+        let mut coder = coder(48_000, Some("useinbandfec=1"));
+        let (encoder, decoder) = (coder.encoder.as_mut().unwrap(), coder.decoder.as_mut().unwrap());
+        let tau = std::f64::consts::TAU;
+        let wave = |n: usize| {
+            let t = n as f64 / 48_000.0;
+            ((t * 130.0 * tau).sin() + 0.5 * (t * 260.0 * tau).sin()) * 6000.0
+        };
+        let packets: Vec<Vec<u8>> = (0..50)
+            .map(|frame| {
+                let pcm: Vec<i16> = (0..960).map(|n| wave(frame * 960 + n) as i16).collect();
+                let mut out = vec![0; LARGEST];
+                let n = encoder.encode(&pcm, &mut out);
+                out.truncate(n);
+                out
+            })
+            .collect();
+        let mut out = vec![0; 960];
+        for packet in &packets[..30] {
+            decoder.decode(packet, &mut out);
+        }
+        assert!(decoder.conceal(&mut out, Some(&packets[31])));
+        let level = out.iter().map(|s| f64::from(*s).powi(2)).sum::<f64>() / 960.0;
+        assert!(level.sqrt() > 2000.0, "level {}", level.sqrt());
+        assert!(decoder.conceal(&mut out, None));
+        assert_eq!(decoder.decode(&packets[33], &mut out), 960);
+    }
+}
