@@ -294,6 +294,16 @@ class Call:
         self.phone.request("REFER", self.target, self.call_id, self.cseq, self.local, self.remote, extra, to_address=self.address)
         return self.until(lambda p: p.method == "REFER" and p.status, "answer to REFER")
 
+    def reinvite(self, direction="sendrecv", nowhere=False):
+        """Offers the audio anew, `nowhere` as old phones hold: at 0.0.0.0. Returns the answer."""
+        offer = self.sdp(direction)
+        if nowhere:
+            offer = offer.replace(f"c=IN IP4 {self.rtp.ip}", "c=IN IP4 0.0.0.0")
+        with self.changed:
+            self.cseq += 1
+            self.phone.request("INVITE", self.target, self.call_id, self.cseq, self.local, self.remote, body=offer, to_address=self.address)
+        return self.until(lambda p: p.status >= 200 and p["cseq"] == f"{self.cseq} INVITE", "answer to re-INVITE")
+
     def hangup(self):
         self.cseq += 1
         self.phone.request("BYE", self.target, self.call_id, self.cseq, self.local, self.remote, to_address=self.address)

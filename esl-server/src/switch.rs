@@ -165,6 +165,8 @@ pub struct CallMessage {
     pub headers: Headers,
     /// The body.
     pub body: Option<Bytes>,
+    /// Of whoever queued it inside the switch: until when the message means anything. Never shown.
+    pub ticket: Option<u64>,
 }
 
 impl CallMessage {
@@ -174,7 +176,7 @@ impl CallMessage {
         headers.push("call-command", "execute");
         headers.push("execute-app-name", app.to_owned());
         headers.push("execute-app-arg", arg.to_owned());
-        Self { headers, body: None }
+        Self { headers, ..Self::default() }
     }
 
     /// A message that hangs up.
@@ -182,7 +184,7 @@ impl CallMessage {
         let mut headers = Headers::new();
         headers.push("call-command", "hangup");
         headers.push("hangup-cause", cause.to_owned());
-        Self { headers, body: None }
+        Self { headers, ..Self::default() }
     }
 
     /// A header, in any case.

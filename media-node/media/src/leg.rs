@@ -184,6 +184,11 @@ impl Leg {
         self.play_at(plan, PlayHow::Within)
     }
 
+    /// As [`Leg::play_within`]; a bridged peer hears nothing of the leg meanwhile, and gets none of its digits.
+    pub fn play_alone(&self, plan: Box<PlayPlan>) -> Result<PlayId, LegError> {
+        self.play_at(plan, PlayHow::Alone)
+    }
+
     /// Plays on top of whatever the leg hears ("mux"); one at a time beside [`Leg::play`].
     pub fn play_over(&self, plan: Box<PlayPlan>) -> Result<PlayId, LegError> {
         self.play_at(plan, PlayHow::Over)

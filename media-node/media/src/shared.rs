@@ -111,6 +111,8 @@ pub(crate) enum PlayHow {
     Instead,
     /// Lets it wait.
     Within,
+    /// Lets it wait, and keeps what the leg says from its bridged peer.
+    Alone,
     /// Is added to it, or to whatever else the leg hears.
     Over,
 }

@@ -137,7 +137,7 @@ async fn park_state(session: &mut Session, _argument: &str) -> AppResult {
 }
 
 async fn set_break(session: &mut Session, _argument: &str) -> AppResult {
-    session.channel().break_media(false);
+    session.channel().interrupt(false);
     Ok(())
 }
 

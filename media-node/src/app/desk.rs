@@ -49,13 +49,16 @@ async fn soft_hold(session: &mut Session, argument: &str) -> AppResult {
             .filter(|music| !music.is_empty() && !music.eq_ignore_ascii_case("silence"))
     };
     own.set_var("soft_holding_uuid", &**partner.uuid());
-    if let Some(music) = music(2, &partner) {
-        broadcast::run(&partner, "endless_playback", &music, false);
+    let partner_music = music(2, &partner).filter(|_| !partner.is_broadcasting());
+    if let Some(music) = &partner_music {
+        broadcast::play_endlessly(&partner, music);
     }
     let own_music = music(1, &own).unwrap_or_else(|| "silence_stream://-1".to_owned());
     let result = wait_for_key(session, key, &own_music).await;
     own.unset_var("soft_holding_uuid");
-    partner.break_media(false);
+    if partner_music.is_some() {
+        partner.stop_broadcast();
+    }
     if own.is_up() && partner.is_up() {
         bridge::digits_changed(&own);
     }

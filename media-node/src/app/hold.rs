@@ -19,7 +19,7 @@ pub const APPS: &[App] = &[
 
 async fn hold(session: &mut Session, argument: &str) -> AppResult {
     let message = (!argument.is_empty()).then(|| argument.to_owned());
-    session.hold(message, false).await;
+    session.hold(message, true).await;
     session.check()
 }
 

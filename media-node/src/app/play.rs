@@ -138,7 +138,7 @@ impl Session {
             announce(&channel, EventName::PlaybackStart, play.text, &params, None);
         }
         let started = Instant::now();
-        let Ok(id) = leg.play_within(Box::new(plan)) else { return Ok(Ended::Failed) };
+        let Ok(id) = leg.play_alone(Box::new(plan)) else { return Ok(Ended::Failed) };
         let outer = channel.with(|data| {
             (data.plays.paused, data.plays.volume) = (false, 0);
             data.plays.current.replace((id, rate))

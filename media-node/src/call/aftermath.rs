@@ -92,7 +92,7 @@ pub(super) fn held_partner(gone: &Channel, left: &Arc<Channel>) {
     if moved || !gone.flags.left_holding.load(Ordering::Relaxed) {
         return;
     }
-    left.break_media(true);
+    left.stop_broadcast();
     match gone.var("hold_hangup_xfer_exten") {
         Some(exten) => left.set_var("transfer_after_bridge", exten),
         None => left.hangup(Cause::NORMAL_CLEARING),

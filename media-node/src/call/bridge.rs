@@ -62,6 +62,8 @@ impl Session {
         self.run_bridge_hooks(true).await;
         let result = self.bridge_loop(peer, keys).await;
         own.flags.bridge_originator.store(false, Ordering::Relaxed);
+        super::hold::leave_bridge(&own);
+        peer.stop_broadcast();
         separate(&own, peer);
         self.run_bridge_hooks(false).await;
         result
@@ -124,6 +126,7 @@ fn still_with_us(peer: &Channel) -> bool {
 pub(super) async fn exchange_media(session: &mut Session) -> AppResult {
     session.run_bridge_hooks(true).await;
     let result = exchange(session).await;
+    super::hold::leave_bridge(&session.channel);
     session.run_bridge_hooks(false).await;
     result
 }

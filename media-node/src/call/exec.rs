@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use esl_server::event::{EventName, Vars};
 use esl_server::switch::{CallCommand, CallMessage};
 
+use super::broadcast::Running;
 use super::cause::Cause;
 use super::session::{AppResult, Interrupt, Session, Wake};
 use super::state::{Direction, State};
@@ -111,6 +112,8 @@ impl Session {
                 event.push("Application-UUID-Name", id.name.as_deref().unwrap_or_default());
             },
         );
+        // A break is for what ran when it was asked for.
+        self.channel.flags.broken.store(false, Ordering::Relaxed);
         // From here on the reference shows the name behind the argument.
         self.channel.set_var("current_application", app.name);
         let result = (app.run)(self, argument).await;
@@ -249,9 +252,12 @@ impl Session {
         let Some(app) = message.app_name().map(Cow::into_owned) else { return };
         let argument = message.app_arg().unwrap_or_default().into_owned();
         let loops = message.loops().map_or(-1, i64::from);
-        if message.hold_bleg() {
-            super::hold::entertain_partner(&self.channel, true);
+        let running = Running::begin(&self.channel);
+        if running.is_void(message.ticket) {
+            return;
         }
+        let amused =
+            message.hold_bleg().then(|| super::hold::amuse_partner(&self.channel)).flatten();
         let mut turn: i64 = 0;
         while loops < 0 || turn < loops {
             turn += 1;
@@ -265,7 +271,7 @@ impl Session {
             let result = self.execute_as(&app, &argument, id).await;
             let stop = result.is_err()
                 || !self.channel.is_up()
-                || self.channel.flags.broken.load(Ordering::Relaxed)
+                || running.is_stopped()
                 || (loops != 1 && started.elapsed() < MIN_LOOP_TIME);
             if stop {
                 break;
@@ -273,8 +279,10 @@ impl Session {
         }
         self.channel.set_var("current_loop", "");
         self.channel.set_var("total_loops", "");
-        if message.hold_bleg() {
-            super::hold::entertain_partner(&self.channel, false);
+        drop(amused);
+        if running.is_stopped() {
+            // A stop reaches what the leg was doing before, too.
+            self.channel.break_media();
         }
     }
 

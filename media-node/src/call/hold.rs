@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use esl_server::CallMessage;
 use esl_server::event::EventName;
 
 use super::channel::Channel;
@@ -23,7 +22,7 @@ impl Session {
         mark_held(&self.channel, true);
         self.channel.fire_presence("hold");
         if entertain {
-            entertain_partner(&self.channel, true);
+            entertain_partner(&self.channel, music(&self.channel).filter(|text| is_music(text)));
         }
         true
     }
@@ -35,7 +34,7 @@ impl Session {
         }
         mark_held(&self.channel, false);
         self.channel.fire_presence("unhold");
-        entertain_partner(&self.channel, false);
+        release_partner(&self.channel);
         let done = self.indicate(Indication::Unhold).await;
         self.channel.set_call_state(CallState::Active);
         done
@@ -49,11 +48,18 @@ pub fn remote_hold(channel: &Arc<Channel>, on: bool) {
     }
     mark_held(channel, on);
     channel.fire_presence(if on { "hold" } else { "unhold" });
-    entertain_partner(channel, on);
+    if on {
+        on_remote_hold(channel);
+    } else {
+        on_remote_resume(channel);
+    }
     if !on && channel.is_answered() {
         channel.set_call_state(CallState::Active);
     }
 }
+
+/// What the partner of a phone that holds hears when nothing else is said.
+const DEFAULT_MUSIC: &str = "local_stream://moh";
 
 /// Holds a call's record remembers; the oldest are forgotten when there are more.
 const MAX_HOLDS: usize = 500;
@@ -89,23 +95,97 @@ pub fn mark_held(channel: &Channel, on: bool) {
     channel.notify();
 }
 
-/// Plays hold music to the partner, or stops it.
-pub fn entertain_partner(channel: &Arc<Channel>, on: bool) {
-    let Some(partner) = channel.partner() else { return };
-    if !on {
-        partner.break_media(false);
-        return;
+/// What the holder's partner hears: `temp_hold_music`, else `hold_music` of the one that holds.
+fn music(holder: &Arc<Channel>) -> Option<String> {
+    let music = holder.lookup("temp_hold_music").or_else(|| holder.lookup("hold_music"))?;
+    let music = crate::host::expand_for(holder.switch(), Some(holder), &music);
+    Some(music).filter(|music| !music.is_empty())
+}
+
+fn is_music(text: &str) -> bool {
+    !["", "silence", "indicate_hold"].iter().any(|word| text.eq_ignore_ascii_case(word))
+}
+
+/// Plays music to the partner until [`release_partner`].
+fn entertain_partner(holder: &Arc<Channel>, music: Option<String>) {
+    if let (Some(partner), Some(music)) = (holder.partner(), music) {
+        super::broadcast::play_endlessly(&partner, &music);
     }
-    let music = channel
-        .lookup("temp_hold_music")
-        .or_else(|| partner.lookup("hold_music"))
-        .or_else(|| channel.lookup("hold_music"))
-        .unwrap_or_default();
-    if music.is_empty() || music.eq_ignore_ascii_case("silence") {
-        return;
+}
+
+/// Ends what the partner hears instead of us.
+fn release_partner(holder: &Channel) {
+    if let Some(partner) = holder.partner() {
+        partner.stop_broadcast();
     }
-    let mut message = CallMessage::execute("playback", &music);
-    message.headers.push("loops", "-1");
-    message.headers.push("Event-Name", "COMMAND");
-    let _full = partner.post(message);
+}
+
+/// A leg that holds leaves the conversation: its partner hears no more music, and nobody is held.
+pub(super) fn leave_bridge(holder: &Channel) {
+    let up = holder.is_up();
+    if holder.flags.left_holding.load(Ordering::Relaxed)
+        || up && holder.flags.held.load(Ordering::Relaxed)
+    {
+        release_partner(holder);
+    }
+    if up && holder.flags.held.load(Ordering::Relaxed) {
+        mark_held(holder, false);
+    }
+}
+
+fn on_remote_hold(holder: &Arc<Channel>) {
+    let music = music(holder).unwrap_or_else(|| DEFAULT_MUSIC.to_owned());
+    if !music.eq_ignore_ascii_case("indicate_hold") {
+        return entertain_partner(holder, Some(music).filter(|music| is_music(music)));
+    }
+    // The other far end is put on hold as well, and plays its own music.
+    tell_partner(holder, |session| {
+        Box::pin(async move {
+            let _held = session.hold(None, false).await;
+        })
+    });
+}
+
+fn on_remote_resume(holder: &Arc<Channel>) {
+    release_partner(holder);
+    if music(holder).is_some_and(|music| music.eq_ignore_ascii_case("indicate_hold")) {
+        tell_partner(holder, |session| {
+            Box::pin(async move {
+                let _resumed = session.unhold().await;
+            })
+        });
+    }
+}
+
+fn tell_partner(
+    holder: &Channel,
+    job: impl for<'a> FnOnce(&'a mut Session) -> crate::BoxFuture<'a, ()> + Send + 'static,
+) {
+    if let Some(partner) = holder.partner() {
+        let _full = partner.job(Box::new(job));
+    }
+}
+
+/// Music for the partner of a leg that hears something of its own (`hold-bleg`), until this is dropped.
+pub(super) struct Amused {
+    leg: Arc<Channel>,
+    partner: Arc<Channel>,
+}
+
+/// Plays the partner its own hold music, else the leg's. Nothing new begins where it plays already.
+pub(super) fn amuse_partner(leg: &Arc<Channel>) -> Option<Amused> {
+    let partner = leg.partner()?;
+    let music = music(&partner).or_else(|| music(leg)).filter(|music| is_music(music))?;
+    if leg.flags.amuses_partner.swap(true, Ordering::Relaxed) {
+        return None;
+    }
+    super::broadcast::play_endlessly(&partner, &music);
+    Some(Amused { leg: Arc::clone(leg), partner })
+}
+
+impl Drop for Amused {
+    fn drop(&mut self) {
+        self.leg.flags.amuses_partner.store(false, Ordering::Relaxed);
+        self.partner.stop_broadcast();
+    }
 }

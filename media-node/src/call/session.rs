@@ -172,8 +172,7 @@ impl Session {
             }
             if self.channel.flags.broken.swap(false, Ordering::Relaxed) {
                 if self.channel.flags.broken_all.swap(false, Ordering::Relaxed) {
-                    self.channel.messages_taken(self.messages.len());
-                    self.messages.clear();
+                    self.forget_messages().await;
                 }
                 return Ok(Either::Left(Wake::Broken));
             }
@@ -224,6 +223,21 @@ impl Session {
             Command::Message(message) => self.messages.push_back(message),
             Command::Job(job) => job(self).await,
         }
+    }
+
+    /// Drops the messages that wait, those not taken up yet too; jobs are done.
+    async fn forget_messages(&mut self) {
+        let mut dropped = self.messages.len();
+        self.messages.clear();
+        // No more than wait now: whoever posts meanwhile is not to keep us here.
+        for _ in 0..self.inbox.len() {
+            match self.inbox.try_recv() {
+                Ok(Command::Message(_)) => dropped += 1,
+                Ok(Command::Job(job)) => job(self).await,
+                Err(_) => break,
+            }
+        }
+        self.channel.messages_taken(dropped);
     }
 
     /// Runs one waiting message if that is allowed now. True if something ran.

@@ -32,6 +32,7 @@ pub fn transfer(
         return false;
     }
     channel.unset_var("temp_hold_music");
+    channel.leave_broadcasts();
     if !channel.is_true("limit_ignore_transfer") {
         crate::store::limiting::release_everything(channel.switch(), channel.uuid());
     }

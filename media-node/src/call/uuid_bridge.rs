@@ -37,6 +37,7 @@ pub fn join(a: &Arc<Channel>, b: &Arc<Channel>) {
     a.with(|data| data.other = Some((OtherType::Originatee, shown)));
     b.with(|data| data.other = Some((OtherType::Originator, seen)));
     for leg in [a, b] {
+        leg.leave_broadcasts();
         leg.flags.transferred.store(true, Ordering::Relaxed);
     }
     let target = Arc::clone(b);

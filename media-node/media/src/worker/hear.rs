@@ -41,12 +41,13 @@ impl<I: MediaIo> Worker<I> {
         match leg.accept(packet, from, self.ctx.now) {
             Heard::Nothing => {}
             Heard::Digit(digit, duration) => self.digit(leg, digit, duration, DigitSource::Rtp),
-            Heard::Noise(header) => {
+            Heard::Noise(header) if !leg.is_apart() => {
                 if let Some((place, mut peer)) = self.peer_of(leg) {
                     peer.forward_noise(&header, &mut self.ctx);
                     self.put(place, peer);
                 }
             }
+            Heard::Noise(_) => {}
             Heard::Audio(header, order) => self.audio(slot, leg, &header, order),
         }
     }
@@ -159,6 +160,7 @@ impl<I: MediaIo> Worker<I> {
             self.listen(slot, leg, samples, listens);
             match leg.route {
                 Route::Mix(_) => self.feed_mixer(leg, samples),
+                Route::Bridge { .. } if leg.is_apart() => {}
                 Route::Bridge { .. } => {
                     if let Some((place, mut peer)) = self.peer_of(leg) {
                         peer.forward_made_up(leg, samples, &mut self.ctx);
@@ -189,6 +191,7 @@ impl<I: MediaIo> Worker<I> {
             Route::Echo(_) => leg.echo(turn, &mut self.ctx),
             Route::Mix(_) if turn.late => {}
             Route::Mix(_) => self.feed_mixer(leg, turn.decoded),
+            Route::Bridge { .. } if leg.is_apart() => {}
             Route::Bridge { .. } => {
                 if let Some((place, mut peer)) = self.peer_of(leg) {
                     peer.forward(leg, turn, &mut self.ctx);
@@ -204,6 +207,7 @@ impl<I: MediaIo> Worker<I> {
             Route::Nowhere => false,
             Route::Echo(_) => !leg.echoes_plainly(),
             Route::Mix(_) => true,
+            Route::Bridge { .. } if leg.is_apart() => false,
             Route::Bridge { .. } => self.look_at_peer(leg).is_some_and(|peer| {
                 !peer.passes_as_is(leg, leg.samples_in(header, &self.ctx.packet))
                     || !peer.taps.is_empty()
@@ -216,6 +220,7 @@ impl<I: MediaIo> Worker<I> {
         match &leg.route {
             Route::Nowhere | Route::Echo(_) => false,
             Route::Mix(_) => true,
+            Route::Bridge { .. } if leg.is_apart() => false,
             Route::Bridge { .. } => self
                 .look_at_peer(leg)
                 .is_some_and(|peer| !peer.keeps_packets(leg, samples) || !peer.taps.is_empty()),
@@ -249,7 +254,8 @@ impl<I: MediaIo> Worker<I> {
         if let (Some(keys), DigitSource::Rtp) = (&mut leg.said_keys, source) {
             return keys.push(step);
         }
-        if !matches!(&leg.route, Route::Bridge { options, .. } if options.forward_dtmf) {
+        let forwards = matches!(&leg.route, Route::Bridge { options, .. } if options.forward_dtmf);
+        if !forwards || leg.is_apart() {
             return;
         }
         if let Some((place, mut peer)) = self.peer_of(leg) {

@@ -307,21 +307,27 @@ impl LegState {
     }
 
     /// Begins a play; one in progress waits for its end when it is `within` it.
-    pub(crate) fn begin_play(&mut self, play: Playing, how: PlayHow, ctx: &Ctx) {
+    pub(crate) fn begin_play(&mut self, mut play: Playing, how: PlayHow, ctx: &Ctx) {
+        play.alone = how == PlayHow::Alone;
         match how {
             PlayHow::Over => {
                 self.end_play(true, PlayEnd::Replaced, ctx);
                 self.over = Some(play);
             }
-            PlayHow::Within if self.suspended.len() < MAX_SUSPENDED => {
+            PlayHow::Within | PlayHow::Alone if self.suspended.len() < MAX_SUSPENDED => {
                 self.suspended.extend(self.main.replace(play));
             }
-            PlayHow::Instead | PlayHow::Within => {
+            PlayHow::Instead | PlayHow::Within | PlayHow::Alone => {
                 if let Some(old) = self.main.replace(play) {
                     self.tell_play_end(old, PlayEnd::Replaced, ctx);
                 }
             }
         }
+    }
+
+    /// Is what the leg says kept from its peer while something plays?
+    pub(crate) fn is_apart(&self) -> bool {
+        self.main.iter().chain(&self.suspended).any(|play| play.alone)
     }
 
     /// The play of that name, wherever it is.

@@ -8,6 +8,8 @@ use crate::source::PlayPlan;
 pub(crate) struct Playing {
     pub(crate) id: PlayId,
     pub(crate) plan: Box<PlayPlan>,
+    /// What the leg says meanwhile is not for its peer.
+    pub(crate) alone: bool,
     pub(crate) paused: bool,
     pub(crate) volume: Level,
     pub(crate) samples: u64,
@@ -19,7 +21,7 @@ pub(crate) struct Playing {
 impl Playing {
     pub(crate) fn new(id: PlayId, plan: Box<PlayPlan>) -> Self {
         let volume = Level::default();
-        Self { id, plan, paused: false, volume, samples: 0, fraction: 0, last: 0 }
+        Self { id, plan, alone: false, paused: false, volume, samples: 0, fraction: 0, last: 0 }
     }
 
     /// Fills a frame; false when it was the last one (what the plan had not is silence).

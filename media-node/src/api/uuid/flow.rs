@@ -219,7 +219,7 @@ fn interrupt(call: &ApiCall) -> String {
     let Some(uuid) = words.first() else { return usage(BREAK) };
     let Some(channel) = call.switch.channel(uuid) else { return NO_CHANNEL.into() };
     let says = |wanted: &str| words.iter().skip(1).any(|word| word.eq_ignore_ascii_case(wanted));
-    let stop = |channel: &Arc<Channel>| channel.break_media(says("all"));
+    let stop = |channel: &Arc<Channel>| channel.interrupt(says("all"));
     stop(&channel);
     if says("both") {
         channel.partner().iter().for_each(stop);

@@ -1,5 +1,6 @@
 //! The `conference` application: a call's stay in a room.
 
+mod music;
 pub mod profile;
 pub mod room;
 
@@ -175,6 +176,7 @@ fn first_state(channel: &Channel, room: &Room, wanted: &Wanted, moderator: bool)
         last_talking: 0,
         moderator: moderator || has("moderator"),
         ends_room: has("endconf"),
+        no_music: has("nomoh"),
         leave: None,
     }
 }
@@ -201,10 +203,12 @@ async fn stay(
         room.record(&session.expand(&room.profile.auto_record));
     }
     greet(room, &channel);
+    room.tend_music();
     let result = attend(session, room, &member).await;
     let _left = leg.unbridge();
     room.remove(&member);
     farewell(room, &channel);
+    room.tend_music();
     if let Some(codec) = codec {
         super::record_file::set_read_codec(&channel, &codec);
     }
@@ -247,7 +251,7 @@ async fn attend(
         }
         match session.wait(None).await? {
             Wake::Media(LegEvent::Talking { on, energy }) => talking(room, member, on, energy),
-            Wake::Broken => return Ok(Leave::Ended),
+            Wake::Broken if room.profile.breakable => return Ok(Leave::Ended),
             _ => {}
         }
     }

@@ -32,6 +32,8 @@ pub struct Profile {
     pub pin_retries: u32,
     /// `member-flags`.
     pub member_flags: String,
+    /// `conference-flags` has `breakable`: `uuid_break` takes a member out.
+    pub breakable: bool,
     /// `auto-record`.
     pub auto_record: String,
     /// `caller-id-name` and `caller-id-number` of calls it makes.
@@ -95,6 +97,7 @@ impl Profile {
             moderator_pin: text("moderator-pin"),
             pin_retries: number("pin-retries", 3),
             member_flags: text("member-flags"),
+            breakable: split_flags(&text("conference-flags")).iter().any(|f| f == "breakable"),
             auto_record: text("auto-record"),
             caller_id: (text("caller-id-name"), text("caller-id-number")),
             controls: controls(conf, params.get("caller-controls").unwrap_or("default")),

@@ -54,10 +54,22 @@ pub struct State {
     pub pin: String,
     /// Files playing to the room: play, name.
     pub plays: Vec<(PlayId, String)>,
+    /// The one of them that is music for who is alone.
+    pub(super) music: Option<PlayId>,
     /// Recordings: recording, file.
     pub recordings: Vec<(RecordId, String)>,
     /// Enter and exit sounds are played.
     pub sounds: (bool, bool),
+}
+
+impl State {
+    /// The only one in the room, unless it wants no music.
+    pub(super) fn lonely(&self) -> Option<Arc<Member>> {
+        match self.members.as_slice() {
+            [only] if !only.state().no_music => Some(Arc::clone(only)),
+            _ => None,
+        }
+    }
 }
 
 /// Somebody in a room.
@@ -94,6 +106,8 @@ pub struct MemberState {
     pub moderator: bool,
     /// The room ends when it leaves.
     pub ends_room: bool,
+    /// While it is in, nobody hears music.
+    pub no_music: bool,
     /// Why it has to leave.
     pub leave: Option<Leave>,
 }
@@ -376,8 +390,9 @@ impl Room {
         plays.len()
     }
 
-    fn play_ended(&self, id: PlayId) {
+    fn play_ended(self: &Arc<Self>, id: PlayId) {
         let found = self.with(|s| {
+            s.music.take_if(|music| *music == id);
             let index = s.plays.iter().position(|(play, _)| *play == id)?;
             Some(s.plays.remove(index).1)
         });
@@ -385,6 +400,7 @@ impl Room {
             self.fire("play-file-done", |event| {
                 event.push("File", path);
             });
+            self.tend_music();
         }
     }
 

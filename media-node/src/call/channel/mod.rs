@@ -194,6 +194,8 @@ pub struct Flags {
     pub digits_by_task: AtomicBool,
     /// When its partner leaves, somebody else takes the leg over: it waits (attended transfer).
     pub awaited: AtomicBool,
+    /// The partner hears music while this leg hears something of its own.
+    pub amuses_partner: AtomicBool,
     /// Silence is being sent because nothing else is (`send_silence_when_idle`).
     pub fills_silence: AtomicBool,
     /// Digits to the far end are tones in the audio.
@@ -222,6 +224,8 @@ pub struct Channel {
     session_heartbeat: AtomicU32,
     /// Presence events told so far.
     pub(super) presence_events: AtomicU32,
+    /// Applications that run from outside (messages), and their end.
+    pub(super) broadcasts: super::broadcast::Broadcasts,
     /// Yes-or-no facts.
     pub flags: Flags,
     pub(super) data: Mutex<Data>,
@@ -257,6 +261,7 @@ impl Channel {
             wake: watch::Sender::new(0),
             session_heartbeat: AtomicU32::new(0),
             presence_events: AtomicU32::new(0),
+            broadcasts: Default::default(),
             flags: Flags::default(),
             data: Mutex::new(Data {
                 name,
@@ -533,12 +538,9 @@ impl Channel {
         }
     }
 
-    /// Interrupts the current media operation; `all` also forgets queued messages.
-    pub fn break_media(&self, all: bool) {
+    /// Interrupts the current media operation.
+    pub fn break_media(&self) {
         self.flags.broken.store(true, Ordering::Relaxed);
-        if all {
-            self.flags.broken_all.store(true, Ordering::Relaxed);
-        }
         self.notify();
     }
 
