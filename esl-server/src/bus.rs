@@ -13,7 +13,7 @@ use jiff::tz::TimeZone;
 use parking_lot::{Mutex, RwLock};
 
 use crate::event::{Caller, Event, EventName, Vars};
-use crate::queue::Queue;
+use crate::queue::{Item, Queue};
 
 /// What every event says about the switch it comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -274,6 +274,12 @@ pub(crate) struct Queued {
     pub(crate) diverted: bool,
 }
 
+impl Item for Queued {
+    fn size(&self) -> usize {
+        self.event.size()
+    }
+}
+
 struct Interest {
     mask: [AtomicU64; MASK_WORDS],
     subclasses: RwLock<HashSet<Box<str>>>,
@@ -393,6 +399,11 @@ impl Subscription {
     /// Moves at most `most` queued events into `into`, which is empty.
     pub(crate) fn take(&self, most: usize, into: &mut VecDeque<Queued>) {
         self.shared.queue.take(most, into);
+    }
+
+    /// About how many bytes of events wait.
+    pub(crate) fn queued_bytes(&self) -> usize {
+        self.shared.queue.bytes()
     }
 
     pub(crate) fn has_events(&self) -> bool {

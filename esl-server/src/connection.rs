@@ -17,20 +17,23 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::task::yield_now;
 use tokio::time::{Instant, sleep, sleep_until};
+use tracing::warn;
 
 use crate::bus::{Queued, Subscription};
+use crate::door::{Patience, Place};
 use crate::event::EventName;
 use crate::frame::PacketDecoder;
 use crate::log::{LogLine, LogSubscription};
-use crate::queue::Queue;
+use crate::queue::{Item, Queue};
 use crate::session::reply::{self, Farewell};
 use crate::session::{ApiCall, Linger, Login, Outcome, Session};
 use crate::switch::{BoxFuture, InlineCall};
 
-/// A client must complete its first command within this time.
+/// A client must complete its first command, and log in, within this time. The reference has no limit for the login.
 const FIRST_COMMAND: Duration = Duration::from_secs(25);
-/// And log in within this one. The reference has no such limit.
-const LOGIN: Duration = Duration::from_secs(120);
+/// A refused login is answered this long after it came, whatever was wrong about it, so that the time taken tells nobody
+/// whether there is such a user.
+const REFUSAL: Duration = Duration::from_millis(50);
 /// A write that makes no progress for this long ends the connection.
 const WRITE_STALL: Duration = Duration::from_secs(600);
 /// How long the last words may take to leave, so that a peer that reads nothing is not waited for.
@@ -71,6 +74,8 @@ pub(crate) struct Connection {
     closing: bool,
     /// Told when the client has said `connect`.
     connected: Option<watch::Sender<bool>>,
+    /// The place of a client that came to us.
+    place: Option<Place>,
 }
 
 /// Where the bound call is.
@@ -98,6 +103,7 @@ enum Woken {
     Queue,
     Hangup,
     Deadline,
+    GiveWay,
     Shutdown,
 }
 
@@ -125,7 +131,14 @@ impl Connection {
             phase: Phase::Running,
             started: Instant::now(),
             connected: None,
+            place: None,
         }
+    }
+
+    /// Takes a place among those that a listener has.
+    pub(crate) fn at(mut self, place: Place) -> Self {
+        self.place = Some(place);
+        self
     }
 
     /// Reports `connect` to whoever waits for it before parking the call.
@@ -167,7 +180,7 @@ impl Connection {
         while let Some(packet) = self.decoder.next().map_err(|_| End::Notice(Farewell::Goodbye))? {
             self.collect();
             let outcome = match self.session.handle(packet) {
-                Outcome::LogIn(login) => self.log_in(&login).await,
+                Outcome::LogIn(login) => self.log_in(login).await?,
                 outcome => outcome,
             };
             self.perform(outcome, inline).await?;
@@ -193,15 +206,22 @@ impl Connection {
                 Ok(())
             }
             Woken::Deadline => self.deadline_passed(),
+            Woken::GiveWay => Err(End::Notice(Farewell::Goodbye)),
             Woken::Shutdown => Err(End::Notice(Farewell::ShuttingDown)),
         }
     }
 
-    /// Looks the user up: a slow directory holds up only this connection.
-    async fn log_in(&mut self, login: &Login) -> Outcome {
-        let switch = Arc::clone(self.session.switch());
-        let entry = switch.esl_user(&login.user, &login.domain).await;
-        self.session.log_in_user(login, entry)
+    /// Judges a password, later where guessing is slowed. A slow directory holds up only this connection.
+    async fn log_in(&mut self, login: Login) -> Result<Outcome, End> {
+        let Some(place) = self.place.take() else { return Ok(Outcome::Silent) };
+        let outcome = tokio::select! {
+            biased;
+            () = place.gives_way() => return Err(End::Notice(Farewell::Goodbye)),
+            () = &mut self.shutdown => return Err(End::Notice(Farewell::ShuttingDown)),
+            outcome = judge(&mut self.session, &place, login) => outcome,
+        };
+        self.place = Some(place);
+        Ok(outcome)
     }
 
     async fn perform(
@@ -277,6 +297,9 @@ impl Connection {
     fn after_command(&mut self) {
         if self.session.is_authenticated() {
             self.decoder.authenticated();
+            if let Some(place) = &mut self.place {
+                place.logged_in();
+            }
         }
         if self.session.is_connected()
             && let Some(connected) = self.connected.take()
@@ -328,13 +351,27 @@ impl Connection {
     }
 
     fn check_overrun(&self) -> Result<(), End> {
-        if self.session.subscription().is_some_and(Subscription::is_overrun) {
+        if let Some(events) = self.session.subscription().filter(|events| events.is_overrun()) {
+            self.say_cut_off("events", events.lost(), events.queued_bytes());
             return Err(End::Notice(Farewell::LostEvents));
         }
-        if self.session.log_subscription().is_some_and(LogSubscription::is_overrun) {
+        if let Some(logs) = self.session.log_subscription().filter(|logs| logs.is_overrun()) {
+            self.say_cut_off("log lines", logs.lost(), logs.queued_bytes());
             return Err(End::Notice(Farewell::LostLogLines));
         }
         Ok(())
+    }
+
+    fn say_cut_off(&self, what: &str, lost: u64, waiting: usize) {
+        let who = match (self.session.peer(), self.session.call()) {
+            (Some(peer), _) => peer.to_string(),
+            (None, Some(call)) => format!("the program of call {}", call.uuid()),
+            (None, None) => "a client".to_owned(),
+        };
+        warn!(
+            "event socket: {who} reads too slowly and is cut off: {lost} {what} lost, {} kB unread",
+            waiting / 1024
+        );
     }
 
     async fn wait(&mut self, inline: &mut Option<&mut dyn InlineCall>) -> Woken {
@@ -344,9 +381,11 @@ impl Connection {
         let hold_back = self.decoder.is_partial();
         let backlog = self.has_backlog();
         let hangup = &mut self.hangup;
+        let stranger = self.place.as_ref().filter(|_| !self.session.is_authenticated());
         tokio::select! {
             biased;
             () = &mut self.shutdown => Woken::Shutdown,
+            () = gives_way(stranger) => Woken::GiveWay,
             ready = self.stream.readable() => {
                 // An error shows at the read that follows.
                 let _ = ready;
@@ -363,8 +402,8 @@ impl Connection {
 
     fn deadline(&self) -> Option<Instant> {
         match self.phase {
-            Phase::Running if !self.session.has_spoken() => Some(self.started + FIRST_COMMAND),
-            Phase::Running => (!self.session.is_authenticated()).then(|| self.started + LOGIN),
+            Phase::Running => (!self.session.has_spoken() || !self.session.is_authenticated())
+                .then(|| self.started + FIRST_COMMAND),
             Phase::Hanging(at) => Some(at),
             Phase::Lingering(at) => at,
         }
@@ -476,7 +515,52 @@ impl Connection {
     }
 }
 
-async fn changed<T>(queue: Option<&Queue<T>>) {
+/// Judges a password, later where guessing is slowed.
+async fn judge(session: &mut Session, place: &Place, login: Login) -> Outcome {
+    let account = login.account();
+    let mut came = Instant::now();
+    let refused = match place.ask(account.as_deref()) {
+        Patience::Now => false,
+        Patience::Refuse => true,
+        Patience::After(wait) => match place.hold_back() {
+            Some(_waiting) => {
+                sleep(wait).await;
+                came = Instant::now();
+                false
+            }
+            None => true,
+        },
+    };
+    if refused {
+        sleep_until(came + REFUSAL).await;
+        return Outcome::Bye(reply::command(reply::INVALID));
+    }
+    let outcome = match login {
+        Login::Password(given) => session.log_in_with(&given),
+        Login::User(login) => {
+            let switch = Arc::clone(session.switch());
+            let entry = switch.esl_user(&login.user, &login.domain).await;
+            session.log_in_user(&login, entry)
+        }
+    };
+    let right = session.is_authenticated();
+    if let Some(entry) = place.judged(account.as_deref(), right) {
+        session.switch().guessing(&place.attempt(account.as_deref()), &entry);
+    }
+    if !right {
+        sleep_until(came + REFUSAL).await;
+    }
+    outcome
+}
+
+async fn gives_way(place: Option<&Place>) {
+    match place {
+        Some(place) => place.gives_way().await,
+        None => pending().await,
+    }
+}
+
+async fn changed<T: Item>(queue: Option<&Queue<T>>) {
     match queue {
         Some(queue) => queue.changed().await,
         None => pending().await,

@@ -12,6 +12,7 @@
 pub mod bus;
 pub mod client;
 mod connection;
+mod door;
 pub mod event;
 pub mod frame;
 #[cfg(feature = "fs_cli")]

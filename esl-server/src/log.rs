@@ -7,7 +7,7 @@ use std::sync::{Arc, Weak};
 
 use parking_lot::RwLock;
 
-use crate::queue::Queue;
+use crate::queue::{Item, Queue};
 
 /// How urgent a line is; the number goes out as `Log-Level`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -123,6 +123,16 @@ struct Reader {
     queue: Queue<Arc<LogLine>>,
 }
 
+impl Item for Arc<LogLine> {
+    fn size(&self) -> usize {
+        size_of::<LogLine>()
+            + self.file.len()
+            + self.func.len()
+            + self.user_data.len()
+            + self.text.len()
+    }
+}
+
 impl fmt::Debug for Reader {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Reader").field("queued", &self.queue.len()).finish_non_exhaustive()
@@ -224,6 +234,11 @@ impl LogSubscription {
     /// Moves at most `most` queued lines into `into`, which is empty.
     pub(crate) fn take(&self, most: usize, into: &mut VecDeque<Arc<LogLine>>) {
         self.reader.queue.take(most, into);
+    }
+
+    /// About how many bytes of lines wait.
+    pub(crate) fn queued_bytes(&self) -> usize {
+        self.reader.queue.bytes()
     }
 
     pub(crate) fn has_lines(&self) -> bool {

@@ -6,13 +6,15 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use base::guess_guard::GuessGuard;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::time::{sleep, timeout};
 use tracing::{debug, warn};
 
 use crate::connection::Connection;
+use crate::door::{Door, Limits};
 use crate::session::Session;
 use crate::session::reply::{BANNER, Farewell, RUDE_REJECTION};
 use crate::switch::Switch;
@@ -44,8 +46,13 @@ pub struct ServerConfig {
     pub acls: Vec<String>,
     /// Give up when the port cannot be bound, instead of trying for ever.
     pub stop_on_bind_error: bool,
-    /// Connections served at once; more are refused. The reference has no limit.
+    /// Connections served at once. When they are used up, the oldest client that has not logged in gives way; when all
+    /// have, more are refused. The reference has no limit.
     pub max_connections: usize,
+    /// Clients of one address that have not logged in; of more, the oldest gives way.
+    pub max_strangers_per_address: usize,
+    /// Slows the guessing of passwords.
+    pub guard: Arc<GuessGuard>,
 }
 
 impl Default for ServerConfig {
@@ -56,6 +63,8 @@ impl Default for ServerConfig {
             acls: vec![DEFAULT_ACL.to_owned()],
             stop_on_bind_error: false,
             max_connections: 1024,
+            max_strangers_per_address: 256,
+            guard: Arc::default(),
         }
     }
 }
@@ -177,8 +186,11 @@ async fn accept_all(
         "" => DEFAULT_PASSWORD.into(),
         password => password.into(),
     };
-    let places =
-        Arc::new(Semaphore::new(listener.config.max_connections.min(Semaphore::MAX_PERMITS)));
+    let limits = Limits {
+        connections: listener.config.max_connections,
+        strangers_per_address: listener.config.max_strangers_per_address,
+    };
+    let door = Door::new(limits, Arc::clone(&listener.config.guard));
     loop {
         let accepted = tokio::select! {
             accepted = listener.socket.accept() => accepted,
@@ -193,9 +205,9 @@ async fn accept_all(
             }
         };
         let _ = stream.set_nodelay(true);
-        let place = Arc::clone(&places).try_acquire_owned();
         let admitted = admits(&listener.config.acls, switch.as_ref(), peer.ip());
-        let Some(place) = place.ok().filter(|_| admitted) else {
+        let place = admitted.then(|| door.enter(peer.ip().to_canonical())).flatten();
+        let Some(place) = place else {
             warn!(
                 "event socket: connection from {peer} refused{}",
                 if admitted { ": too many" } else { " by access list" }
@@ -210,13 +222,13 @@ async fn accept_all(
         let down = Box::pin(async move {
             let _ = down.wait_for(|&down| down).await;
         });
-        let mut connection = Connection::new(stream, session, down);
+        let mut connection = Connection::new(stream, session, down).at(place);
         connection.greet(BANNER);
         let alive = alive.clone();
         tokio::spawn(async move {
             connection.run(None).await;
             debug!("event socket: connection from {peer} closed");
-            drop((place, alive));
+            drop(alive);
         });
     }
 }

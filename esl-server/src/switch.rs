@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use base::guess_guard::{Attempt, Entry};
 pub use base::text::{int as leading_number, is_true};
 use bytes::Bytes;
 
@@ -36,6 +37,9 @@ pub trait Switch: Send + Sync + 'static {
 
     /// A directory user who may log in with `userauth`. May ask a server elsewhere.
     fn esl_user<'a>(&'a self, user: &'a str, domain: &'a str) -> BoxFuture<'a, Option<EslUser>>;
+
+    /// Somebody who guesses passwords is held back from now on: says so.
+    fn guessing(&self, _attempt: &Attempt<'_>, _held_back: &Entry) {}
 
     /// Queues an event to a live call instead of broadcasting it; gives it back when there is no
     /// such call.

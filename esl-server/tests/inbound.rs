@@ -4,7 +4,9 @@ mod support;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
+use base::guess_guard::GuessGuard;
 use esl_server::server::ServerConfig;
 use esl_server::{CallControl, Event, EventName, Switch, fire};
 use support::{FakeSwitch, PASSWORD, Raw, serve, serve_with};
@@ -50,8 +52,81 @@ async fn connections_over_the_limit_are_refused() {
     let (_server, addr) = serve_with(&switch, config).await;
     let mut first = Raw::connect(addr).await;
     first.expect("Content-Type: auth/request\n\n").await;
+    first.ask("auth ClueCon", "+OK accepted").await;
     let mut second = Raw::connect(addr).await;
     second.expect("Content-Type: text/rude-rejection\n").await;
+}
+
+#[tokio::test]
+async fn a_thousand_silent_sockets_keep_nobody_out() {
+    let switch = FakeSwitch::new();
+    let config = ServerConfig {
+        listen: "127.0.0.1:0".parse().unwrap(),
+        password: PASSWORD.into(),
+        max_connections: 40,
+        max_strangers_per_address: 30,
+        ..ServerConfig::default()
+    };
+    let (_server, addr) = serve_with(&switch, config).await;
+    let mut silent = Vec::new();
+    for _ in 0..100 {
+        let mut raw = Raw::connect(addr).await;
+        raw.expect("Content-Type: auth/request\n\n").await;
+        silent.push(raw);
+    }
+    let mut client = Raw::connect(addr).await;
+    client.expect("Content-Type: auth/request\n\n").await;
+    client.ask(&format!("auth {PASSWORD}"), "+OK accepted").await;
+    // The first silent one has given way.
+    silent.remove(0).expect_goodbye().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn guessing_is_slowed_told_of_and_forgotten() {
+    let switch = FakeSwitch::new();
+    let guard = Arc::new(GuessGuard::default());
+    let config = ServerConfig {
+        listen: "127.0.0.1:0".parse().unwrap(),
+        password: PASSWORD.into(),
+        guard: Arc::clone(&guard),
+        ..ServerConfig::default()
+    };
+    let (_server, addr) = serve_with(&switch, config).await;
+    let started = tokio::time::Instant::now();
+    for _ in 0..20 {
+        let mut raw = Raw::connect(addr).await;
+        raw.expect("Content-Type: auth/request\n\n").await;
+        raw.ask("auth wrong", "-ERR invalid").await;
+        raw.expect_goodbye().await;
+    }
+    // Eight at once, then one in 1, 2, 2, ... seconds; this machine never waits longer.
+    assert!(started.elapsed() > Duration::from_secs(20), "{:?}", started.elapsed());
+    assert_eq!(switch.guessers.lock().unwrap().len(), 12);
+    let now = tokio::time::Instant::now().into_std();
+    assert_eq!(guard.list(now).len(), 1);
+    guard.clear(None);
+    let started = tokio::time::Instant::now();
+    let mut raw = Raw::connect(addr).await;
+    raw.expect("Content-Type: auth/request\n\n").await;
+    raw.ask(&format!("auth {PASSWORD}"), "+OK accepted").await;
+    assert!(started.elapsed() < Duration::from_secs(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unknown_user_is_refused_as_late_as_a_wrong_password() {
+    let switch = FakeSwitch::new();
+    let (_server, addr) = serve(&switch).await;
+    let mut took = Vec::new();
+    for credentials in
+        ["auth wrong", "userauth anna@golden.test:wrong", "userauth nobody@golden.test:x"]
+    {
+        let mut raw = Raw::connect(addr).await;
+        raw.expect("Content-Type: auth/request\n\n").await;
+        let started = tokio::time::Instant::now();
+        raw.ask(credentials, "-ERR invalid").await;
+        took.push(started.elapsed());
+    }
+    assert!(took.iter().all(|t| t.as_millis().abs_diff(50) <= 2), "{took:?}");
 }
 
 #[tokio::test]

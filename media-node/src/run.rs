@@ -10,6 +10,7 @@ use esl_server::server::{Listener, ServerConfig, ServerHandle};
 use esl_server::{CoreInfo, EventBus};
 
 use crate::boot::{Context, Fatal, LogControl, Request, Signals};
+use crate::guesses::Door;
 use crate::sofia::Sofia;
 use crate::sofia::outbound::SofiaEndpoint;
 use crate::switch::{EslFace, Parts, Stop, Switch};
@@ -121,6 +122,7 @@ impl EventSocket {
             password: conf.password.clone(),
             acls: conf.apply_inbound_acl.clone(),
             stop_on_bind_error: conf.stop_on_bind_error,
+            guard: Arc::clone(switch.guesses.at(Door::EventSocket)),
             ..ServerConfig::default()
         };
         let face = Arc::new(EslFace(Arc::clone(switch)));

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
+use base::guess_guard::{Attempt, Entry};
 use dialplan_xml::config::SwitchConf;
 use dialplan_xml::{Globals, PreprocessorCommand};
 use esl_server::event::{Event, EventName};
@@ -23,6 +24,7 @@ use crate::call::dialstring::{DialLeg, Variables};
 use crate::call::{Cause, Channel, Direction, Endpoint};
 use crate::clock;
 use crate::config::Config;
+use crate::guesses::Door;
 use crate::store::Stores;
 
 /// What a call needs of the world around it.
@@ -590,6 +592,10 @@ impl esl_server::Switch for EslFace {
                 allowed_log: param("esl-allowed-log"),
             })
         })
+    }
+
+    fn guessing(&self, attempt: &Attempt<'_>, held_back: &Entry) {
+        self.0.tell_of_guessing(Door::EventSocket, attempt, held_back);
     }
 
     fn expand_alias(&self, line: &str) -> Option<String> {

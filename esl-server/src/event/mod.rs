@@ -44,6 +44,8 @@ pub struct Event {
     core_at: usize,
     body: Option<Bytes>,
     rendered: [OnceLock<Bytes>; Format::COUNT],
+    /// See [`Event::size`].
+    size: OnceLock<usize>,
 }
 
 /// A stretch of headers.
@@ -68,6 +70,7 @@ impl Event {
             core_at: 0,
             body: None,
             rendered: [const { OnceLock::new() }; Format::COUNT],
+            size: OnceLock::new(),
         }
     }
 
@@ -286,7 +289,28 @@ impl Event {
         self.core = Some(core);
     }
 
+    /// About how many bytes one rendered form has. Asked of finished events only; counted once.
+    pub(crate) fn size(&self) -> usize {
+        /// The core block, and what separates names and values.
+        const CORE: usize = 512;
+        *self.size.get_or_init(|| {
+            let parts: usize = self
+                .parts
+                .iter()
+                .map(|part| match part {
+                    Part::Header(h) => h.name.len() + h.value.size() + 4,
+                    Part::Vars { prefix, vars } => vars
+                        .iter()
+                        .map(|(name, value)| prefix.len() + name.len() + value.size() + 4)
+                        .sum(),
+                })
+                .sum();
+            CORE + parts + self.body.as_ref().map_or(0, Bytes::len)
+        })
+    }
+
     fn changed(&mut self) {
+        self.size = OnceLock::new();
         if self.rendered.iter().any(|r| r.get().is_some()) {
             self.rendered = [const { OnceLock::new() }; Format::COUNT];
         }

@@ -40,6 +40,14 @@ impl Value {
         }
     }
 
+    /// About how many bytes the text form has.
+    pub(crate) fn size(&self) -> usize {
+        match self {
+            Self::One(text) => text.len(),
+            Self::Array(items) => items.iter().map(|item| item.len() + ARRAY_SEPARATOR.len()).sum(),
+        }
+    }
+
     /// The text form: the text itself, or `ARRAY::a|:b`; an array of one is that one.
     pub fn text(&self) -> Cow<'_, str> {
         match self {

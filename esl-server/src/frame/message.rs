@@ -66,6 +66,8 @@ pub struct Decoder {
     buffer: BytesMut,
     end: BlockEnd,
     pending: Option<(Headers, usize)>,
+    /// Why the stream cannot be read further.
+    broken: Option<FrameError>,
 }
 
 impl Decoder {
@@ -76,7 +78,9 @@ impl Decoder {
 
     /// Takes bytes from the stream.
     pub fn push(&mut self, bytes: &[u8]) {
-        self.buffer.extend_from_slice(bytes);
+        if self.broken.is_none() {
+            self.buffer.extend_from_slice(bytes);
+        }
     }
 
     pub(crate) const fn buffer(&mut self) -> &mut BytesMut {
@@ -89,6 +93,19 @@ impl Decoder {
     /// A block or body over the limits; the stream cannot be read further.
     #[allow(clippy::should_implement_trait, reason = "more bytes may follow a None")]
     pub fn next(&mut self) -> Result<Option<Message>, FrameError> {
+        if let Some(error) = self.broken {
+            return Err(error);
+        }
+        let next = self.decode();
+        if let Err(error) = next {
+            // What follows cannot be told from what was announced; nothing of it is kept or read.
+            self.broken = Some(error);
+            self.buffer = BytesMut::new();
+        }
+        next
+    }
+
+    fn decode(&mut self) -> Result<Option<Message>, FrameError> {
         if self.pending.is_none() {
             lines::skip_line_ends(&mut self.buffer);
             let Some(len) = self.end.find(&self.buffer) else {
@@ -157,7 +174,10 @@ mod tests {
         assert!(decoder.buffer.capacity() < 1 << 20);
         let mut decoder = Decoder::new();
         decoder.push(b"Content-Length: 99999999999999999999999\n\n");
-        assert!(matches!(decoder.next(), Err(FrameError::BodyTooLong { .. })));
+        let error = decoder.next();
+        assert!(matches!(error, Err(FrameError::BodyTooLong { .. })));
+        decoder.push(b"Content-Type: command/reply\n\n");
+        assert_eq!(decoder.next(), error);
     }
 
     proptest! {

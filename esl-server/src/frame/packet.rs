@@ -28,6 +28,8 @@ pub struct PacketDecoder {
     end: BlockEnd,
     pending: Option<Pending>,
     authenticated: bool,
+    /// Why the stream cannot be read further.
+    broken: Option<FrameError>,
 }
 
 /// A packet whose body is still arriving.
@@ -51,6 +53,7 @@ impl PacketDecoder {
             end: BlockEnd::default(),
             pending: None,
             authenticated: false,
+            broken: None,
         }
     }
 
@@ -61,7 +64,9 @@ impl PacketDecoder {
 
     /// Takes bytes from the stream.
     pub fn push(&mut self, bytes: &[u8]) {
-        self.buffer.extend_from_slice(bytes);
+        if self.broken.is_none() {
+            self.buffer.extend_from_slice(bytes);
+        }
     }
 
     /// The buffer itself, for reading into without a copy.
@@ -80,6 +85,19 @@ impl PacketDecoder {
     /// A packet over the limits in force; the stream cannot be read further.
     #[allow(clippy::should_implement_trait, reason = "more bytes may follow a None")]
     pub fn next(&mut self) -> Result<Option<Packet>, FrameError> {
+        if let Some(error) = self.broken {
+            return Err(error);
+        }
+        let next = self.decode();
+        if let Err(error) = next {
+            // What follows cannot be told from what was announced; nothing of it is kept or read.
+            self.broken = Some(error);
+            self.buffer = BytesMut::new();
+        }
+        next
+    }
+
+    fn decode(&mut self) -> Result<Option<Packet>, FrameError> {
         if self.pending.is_none() {
             lines::skip_line_ends(&mut self.buffer);
             let Some(block) = self.take_block()? else {
@@ -198,6 +216,22 @@ mod tests {
             decoder.next(),
             Err(FrameError::BodyTooLong { announced: 1_000_000, .. })
         ));
+    }
+
+    #[test]
+    fn nothing_behind_an_oversized_body_is_taken_for_a_packet() {
+        for (authenticated, length) in [(true, "10485761"), (false, "4097")] {
+            let mut decoder = PacketDecoder::new();
+            if authenticated {
+                decoder.authenticated();
+            }
+            decoder.push(format!("api x\nContent-Length: {length}\n\nAuth Clue").as_bytes());
+            let error = decoder.next();
+            assert!(matches!(error, Err(FrameError::BodyTooLong { .. })));
+            decoder.push(b"Con\n\napi status\n\n");
+            assert_eq!(decoder.next(), error);
+            assert!(!decoder.is_partial(), "nothing is kept");
+        }
     }
 
     #[test]

@@ -6,33 +6,54 @@ use std::fmt;
 use crate::event::EventName;
 use crate::switch::{EslUser, is_true};
 
-/// Compares secrets without telling by the time taken where they differ.
-pub(crate) fn same_secret(a: &str, b: &str) -> bool {
-    let (a, b) = (a.as_bytes(), b.as_bytes());
-    let longest = a.len().max(b.len());
-    let mut difference = u8::from(a.len() != b.len());
-    for at in 0..longest {
-        difference |= a.get(at).copied().unwrap_or(0) ^ b.get(at).copied().unwrap_or(0);
+/// Compares a secret with what was given. The time taken depends on what was given only: neither where they differ nor
+/// how long the secret is can be told from it.
+pub(crate) fn same_secret(given: &str, secret: &str) -> bool {
+    let (given, secret) = (given.as_bytes(), secret.as_bytes());
+    let mut difference = u8::from(given.len() != secret.len());
+    for (at, byte) in given.iter().enumerate() {
+        difference |= byte ^ secret.get(at % secret.len().max(1)).copied().unwrap_or(0);
     }
     std::hint::black_box(difference) == 0
 }
 
+/// How a client proves who it is.
+pub(crate) enum Login {
+    /// `auth`: the one password of the listener.
+    Password(String),
+    /// `userauth`: a user of the directory.
+    User(UserLogin),
+}
+
+impl Login {
+    /// The account it is for; `None` for the listener's own password.
+    pub(crate) fn account(&self) -> Option<String> {
+        match self {
+            Self::Password(_) => None,
+            Self::User(login) => Some(format!("{}@{}", login.user, login.domain)),
+        }
+    }
+}
+
 /// The credentials of a `userauth`.
 #[derive(Clone, PartialEq, Eq)]
-pub(crate) struct Login {
+pub(crate) struct UserLogin {
     pub(crate) user: String,
     pub(crate) domain: String,
     pub(crate) password: String,
 }
 
-impl fmt::Debug for Login {
+impl fmt::Debug for UserLogin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { user, domain, .. } = self;
-        f.debug_struct("Login").field("user", user).field("domain", domain).finish_non_exhaustive()
+        f.debug_struct("UserLogin")
+            .field("user", user)
+            .field("domain", domain)
+            .finish_non_exhaustive()
     }
 }
 
-impl Login {
+impl UserLogin {
     /// Reads `user@domain:pass` or `user:pass@domain`; `None` when user or domain is missing.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let (user, domain) = text.split_once('@')?;
@@ -42,14 +63,10 @@ impl Login {
         (!user.is_empty() && !domain.is_empty()).then_some(login)
     }
 
-    /// Whether a directory entry admits this login.
-    pub(crate) fn is_valid(&self, entry: &EslUser) -> bool {
-        match entry.password.as_deref() {
-            Some(password) if !password.is_empty() && !self.password.is_empty() => {
-                same_secret(password, &self.password)
-            }
-            _ => false,
-        }
+    /// Whether a directory entry admits this login. Takes the same time when there is none.
+    pub(crate) fn is_valid(&self, entry: Option<&EslUser>) -> bool {
+        let password = entry.and_then(|entry| entry.password.as_deref()).unwrap_or_default();
+        same_secret(&self.password, password) && !password.is_empty()
     }
 }
 
@@ -174,24 +191,25 @@ mod tests {
     #[test]
     fn a_login_may_put_the_password_on_either_side() {
         for text in ["anna@golden.test:p:w", "anna:p:w@golden.test"] {
-            let login = Login::parse(text).unwrap();
+            let login = UserLogin::parse(text).unwrap();
             assert_eq!(
                 (&*login.user, &*login.domain, &*login.password),
                 ("anna", "golden.test", "p:w")
             );
         }
-        let login = Login::parse("anna:in front@golden.test:behind").unwrap();
+        let login = UserLogin::parse("anna:in front@golden.test:behind").unwrap();
         assert_eq!((&*login.domain, &*login.password), ("golden.test", "in front"));
         for bad in ["anna", "anna:x", "@golden.test:x", "anna@:x", ""] {
-            assert!(Login::parse(bad).is_none(), "{bad}");
+            assert!(UserLogin::parse(bad).is_none(), "{bad}");
         }
     }
 
     #[test]
     fn an_empty_password_never_admits() {
-        let login = Login::parse("a@b").unwrap();
-        assert!(!login.is_valid(&EslUser { password: Some(String::new()), ..EslUser::default() }));
-        assert!(!login.is_valid(&EslUser::default()));
+        let login = UserLogin::parse("a@b").unwrap();
+        let empty = EslUser { password: Some(String::new()), ..EslUser::default() };
+        assert!(!login.is_valid(Some(&empty)));
+        assert!(!login.is_valid(Some(&EslUser::default())) && !login.is_valid(None));
     }
 
     #[test]

@@ -19,7 +19,7 @@ use tracing::warn;
 
 pub(crate) use api::{ApiCall, Job};
 pub(crate) use auth::Login;
-use auth::{Permissions, same_secret};
+use auth::{Permissions, UserLogin, same_secret};
 use filter::Filters;
 
 use crate::bus::Subscription;
@@ -97,7 +97,7 @@ pub(crate) enum Outcome {
     Background(Vec<u8>, Job),
     /// Runs a message in the call's own task, then answers `+OK` unless told not to.
     Execute { message: CallMessage, silent: bool },
-    /// Looks a user up, then hands what was found to [`Session::log_in_user`].
+    /// Judges a password: [`Session::log_in_with`] or [`Session::log_in_user`], unless it is held back.
     LogIn(Login),
     /// Writes a reply, then the notice, and closes.
     Bye(Vec<u8>),
@@ -164,6 +164,11 @@ impl Session {
         }
     }
 
+    /// Where the client comes from.
+    pub(crate) const fn peer(&self) -> Option<SocketAddr> {
+        self.peer
+    }
+
     /// Notes where the client comes from.
     pub(crate) const fn coming_from(mut self, peer: SocketAddr) -> Self {
         self.peer = Some(peer);
@@ -227,8 +232,8 @@ impl Session {
         if is("exit") || is("...") {
             return Outcome::Bye(reply::command("+OK bye"));
         }
-        if let Some(password) = self.password.clone() {
-            return self.log_in(line, &password);
+        if !self.is_authenticated() {
+            return log_in(line);
         }
         if let Some(command) = own_module_command(line) {
             return self.api(command, &packet);
@@ -284,21 +289,13 @@ impl Session {
         reply::UNKNOWN.into()
     }
 
-    fn log_in(&mut self, line: &str, password: &str) -> Outcome {
-        if let Some(given) = strip_prefix_ignore_case(line, "auth ") {
-            if !same_secret(given, password) {
-                return self.refuse_login("auth");
-            }
-            self.password = None;
-            return "+OK accepted".into();
+    /// Admits whoever knows the listener's password.
+    pub(crate) fn log_in_with(&mut self, given: &str) -> Outcome {
+        if !self.password.as_deref().is_some_and(|password| same_secret(given, password)) {
+            return self.refuse_login("auth");
         }
-        if let Some(credentials) = strip_prefix_ignore_case(line, "userauth ") {
-            return match Login::parse(credentials) {
-                Some(login) => Outcome::LogIn(login),
-                None => Outcome::Bye(reply::command(reply::INVALID)),
-            };
-        }
-        reply::UNKNOWN.into()
+        self.password = None;
+        "+OK accepted".into()
     }
 
     /// Says so in the log, for whoever bars addresses that guess passwords.
@@ -309,8 +306,9 @@ impl Session {
     }
 
     /// Admits a user as far as the directory says, or nobody.
-    pub(crate) fn log_in_user(&mut self, login: &Login, entry: Option<EslUser>) -> Outcome {
-        let Some(entry) = entry.filter(|entry| login.is_valid(entry)) else {
+    pub(crate) fn log_in_user(&mut self, login: &UserLogin, entry: Option<EslUser>) -> Outcome {
+        let valid = login.is_valid(entry.as_ref());
+        let Some(entry) = entry.filter(|_| valid) else {
             return self.refuse_login("userauth");
         };
         self.permissions = Permissions::of(&entry);
@@ -497,6 +495,20 @@ impl Session {
     fn logs(&mut self) -> &LogSubscription {
         self.logs.get_or_insert_with(|| self.switch.logs().subscribe(QUEUE_CAPACITY, None))
     }
+}
+
+/// What a client may say before it has logged in.
+fn log_in(line: &str) -> Outcome {
+    if let Some(given) = strip_prefix_ignore_case(line, "auth ") {
+        return Outcome::LogIn(Login::Password(given.to_owned()));
+    }
+    if let Some(credentials) = strip_prefix_ignore_case(line, "userauth ") {
+        return match UserLogin::parse(credentials) {
+            Some(login) => Outcome::LogIn(Login::User(login)),
+            None => Outcome::Bye(reply::command(reply::INVALID)),
+        };
+    }
+    reply::UNKNOWN.into()
 }
 
 /// The first packet of an outbound connection is obeyed, but answered only if it is `connect`, or

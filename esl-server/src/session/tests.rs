@@ -185,7 +185,12 @@ fn check(session: &mut Session, text: &str) {
         let connect = session.is_authenticated()
             && session.call().is_some()
             && packet.command.to_ascii_lowercase().starts_with("connect");
-        match session.handle(packet) {
+        let outcome = match session.handle(packet) {
+            Outcome::LogIn(Login::Password(given)) => session.log_in_with(&given),
+            Outcome::LogIn(Login::User(login)) => session.log_in_user(&login, None),
+            outcome => outcome,
+        };
+        match outcome {
             Outcome::Reply(reply) if connect => {
                 assert_eq!(read_whole(reply).reply_text(), "%2BOK%0A");
             }

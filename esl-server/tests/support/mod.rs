@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use base::guess_guard::{Attempt, Entry};
 use esl_server::server::{Listener, ServerConfig, ServerHandle};
 use esl_server::{
     ApiReply, ApiRequest, BoxFuture, CallControl, CallMessage, CoreInfo, EslUser, Event, EventBus,
@@ -31,6 +32,7 @@ pub struct FakeSwitch {
     pub calls: Mutex<HashMap<String, Arc<FakeCall>>>,
     pub refuses: AtomicBool,
     pub queued_events: Mutex<Vec<(String, Event)>>,
+    pub guessers: Mutex<Vec<Entry>>,
 }
 
 impl FakeSwitch {
@@ -47,6 +49,7 @@ impl FakeSwitch {
             calls: Mutex::default(),
             refuses: AtomicBool::new(false),
             queued_events: Mutex::default(),
+            guessers: Mutex::default(),
         })
     }
 
@@ -100,6 +103,10 @@ impl Switch for FakeSwitch {
 
     fn logs(&self) -> &Arc<LogHub> {
         &self.logs
+    }
+
+    fn guessing(&self, _: &Attempt<'_>, held_back: &Entry) {
+        self.guessers.lock().unwrap().push(held_back.clone());
     }
 
     fn api(&self, request: ApiRequest) -> BoxFuture<'_, ApiReply> {

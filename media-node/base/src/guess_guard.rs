@@ -257,7 +257,8 @@ impl GuessGuard {
 }
 
 /// What counts as one address: whoever has one IPv6 address has its /64.
-fn place(address: IpAddr) -> IpAddr {
+#[must_use]
+pub fn place(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(ip) if !ip.is_loopback() => {
             IpAddr::V6(Ipv6Addr::from_bits(ip.to_bits() & !u128::from(u64::MAX)))
