@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 
 /// A refresh goes out this long before the registration ends.
 const REFRESH_AHEAD: u32 = 15;
+/// How often one registration is asked for again because the registrar wants a longer lifetime.
+const MOST_EXTENSIONS: u8 = 3;
 /// Reply status that stands for "nobody answered".
 pub const LOCAL_TIMEOUT: u16 = 908;
 
@@ -80,6 +82,10 @@ pub enum Action {
 #[derive(Clone, Debug)]
 pub struct Registration {
     timing: Timing,
+    /// Lifetime the registrar insists on at least, once it has said so (423).
+    least_expires: u32,
+    /// Times the present attempt was asked for again with a longer lifetime.
+    extended: u8,
     state: State,
     up: bool,
     failures: u32,
@@ -97,6 +103,8 @@ impl Registration {
         let state = if timing.register { State::Unreged } else { State::Noreg };
         Self {
             timing,
+            least_expires: 0,
+            extended: 0,
             state,
             up: !timing.register,
             failures: 0,
@@ -162,8 +170,9 @@ impl Registration {
         match self.state {
             State::Unreged => {
                 self.deadline = Some(now + secs(self.timing.timeout));
+                self.extended = 0;
                 self.enter(State::Trying, None, &mut actions);
-                actions.push(Action::Register(self.timing.expires));
+                actions.push(Action::Register(self.expires()));
             }
             State::Trying if self.due(now) => {
                 self.last_status = LOCAL_TIMEOUT;
@@ -199,6 +208,20 @@ impl Registration {
             actions.push(Action::Ping);
         }
         actions
+    }
+
+    /// A 423 to a REGISTER, with its `Min-Expires`: asks again at once for the lifetime the registrar wants, now and in
+    /// future (RFC 3261 §10.2.8). `None` when that makes no difference; then it is a failure like others.
+    pub fn on_too_brief(&mut self, least: u32) -> Option<Action> {
+        if self.state != State::Trying
+            || least <= self.expires()
+            || self.extended >= MOST_EXTENSIONS
+        {
+            return None;
+        }
+        self.extended += 1;
+        self.least_expires = least;
+        Some(Action::Register(least))
     }
 
     /// The final reply to a REGISTER; `granted` is the lifetime of our contact in a 2xx.
@@ -255,6 +278,11 @@ impl Registration {
         actions.push(Action::State(state, reply));
     }
 
+    /// Lifetime to ask for.
+    fn expires(&self) -> u32 {
+        self.timing.expires.max(self.least_expires)
+    }
+
     fn due(&self, now: Instant) -> bool {
         self.deadline.is_some_and(|at| at <= now)
     }
@@ -262,7 +290,7 @@ impl Registration {
     /// The earlier of what was configured and what was granted.
     fn refresh_after(&self) -> u32 {
         let ahead = |e: u32| if e > 2 * REFRESH_AHEAD { e - REFRESH_AHEAD } else { (e / 2).max(1) };
-        let configured = ahead(self.timing.expires);
+        let configured = ahead(self.expires());
         self.granted.map_or(configured, |granted| configured.min(ahead(granted)))
     }
 
@@ -333,6 +361,24 @@ mod tests {
             gateway.tick(now);
             assert_eq!(gateway.state(), State::Unreged);
         }
+    }
+
+    #[test]
+    fn a_longer_lifetime_is_asked_for_when_the_registrar_wants_it() {
+        let start = Instant::now();
+        let mut gateway = Registration::new(start, TIMING);
+        gateway.tick(start);
+        assert_eq!(gateway.on_too_brief(900), None);
+        assert_eq!(gateway.on_too_brief(1800), Some(Action::Register(1800)));
+        gateway.on_reply(200, "OK", Some(1800));
+        assert_eq!(states(&gateway.tick(start)), [State::Reged]);
+        assert!(gateway.tick(start + secs(1784)).is_empty());
+        gateway.tick(start + secs(1785));
+        assert_eq!(gateway.tick(start + secs(1786)).last(), Some(&Action::Register(1800)));
+        for least in 1801..=1803 {
+            assert_eq!(gateway.on_too_brief(least), Some(Action::Register(least)));
+        }
+        assert_eq!(gateway.on_too_brief(1804), None);
     }
 
     #[test]

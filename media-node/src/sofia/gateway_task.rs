@@ -15,6 +15,8 @@ use super::registrar;
 
 /// How often registrations that ended are removed, in ticks.
 const SWEEP: u64 = 30;
+/// The registrar wants registrations to last longer.
+const TOO_BRIEF: u16 = 423;
 /// A registrar has this long to take notice that we leave.
 const FAREWELL: Duration = Duration::from_secs(2);
 
@@ -132,16 +134,25 @@ fn on_registered(
             *gateway.network.lock() = Some(reply.path.remote);
             let ok = reply.response.is_success();
             let mut series = gateway.series.lock();
-            series.started = ok.then_some((reply.from_tag, reply.cseq));
-            if !ok {
-                series.authorizer = None;
+            series.started = ok.then(|| (reply.from_tag.clone(), reply.cseq));
+            let mut registration = gateway.registration.lock();
+            let least = reply.response.headers.number(Name::MinExpires);
+            let again = (reply.response.status == TOO_BRIEF)
+                .then(|| registration.on_too_brief(least?))
+                .flatten();
+            match again {
+                Some(again) => {
+                    series.started = Some((reply.from_tag, reply.cseq));
+                    vec![again]
+                }
+                None => {
+                    if !ok {
+                        series.authorizer = None;
+                    }
+                    let granted = granted(gateway, profile, &reply.response);
+                    registration.on_reply(reply.response.status, &reply.response.reason, granted)
+                }
             }
-            let granted = granted(gateway, profile, &reply.response);
-            gateway.registration.lock().on_reply(
-                reply.response.status,
-                &reply.response.reason,
-                granted,
-            )
         }
         Err(error) => {
             tracing::warn!("Gateway {}: REGISTER failed: {error}", gateway.name);

@@ -190,9 +190,10 @@ impl Codec {
         matches!(self.coding, Coding::G722 | Coding::Gsm | Coding::Opus)
     }
 
-    /// The packet time nearest to `ptime` milliseconds that the codec can have, 10 to 60.
+    /// The packet time nearest to `ptime` milliseconds that the codec can have, 10 to 120; 60 where longer packets
+    /// would not fit a datagram.
     pub fn packet_time(&self, ptime: u32) -> u32 {
-        let ptime = ptime.clamp(10, 60);
+        let ptime = ptime.clamp(10, if self.rate <= 16_000 { 120 } else { 60 });
         match self.coding {
             Coding::Gsm => ptime.div_ceil(20) * 20,
             Coding::Opus if !matches!(ptime, 10 | 20 | 40 | 60) => 20,

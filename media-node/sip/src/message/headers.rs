@@ -86,6 +86,22 @@ impl Headers {
         }
     }
 
+    /// Values of all headers with this text name (full or compact, any case), one per line, in order.
+    pub fn all_named<'a>(&'a self, text: &'a str) -> impl Iterator<Item = &'a str> {
+        let known = Name::recognise(text);
+        self.iter()
+            .filter(move |h| match known {
+                Name::Other => h.text.eq_ignore_ascii_case(text),
+                name => h.name == name,
+            })
+            .map(|h| h.value)
+    }
+
+    /// The elements of a comma-separated header with this text name, across all its lines, in order.
+    pub fn list_named<'a>(&'a self, text: &'a str) -> impl Iterator<Item = &'a str> {
+        self.all_named(text).flat_map(commas)
+    }
+
     /// All headers in order.
     pub fn iter(&self) -> impl Iterator<Item = Header<'_>> {
         self.entries.iter().map(|e| Header {

@@ -7,6 +7,7 @@
 mod frame;
 mod headers;
 mod method;
+mod multipart;
 mod name;
 mod parse;
 mod reason;
@@ -19,6 +20,7 @@ use bytes::Bytes;
 pub use frame::{Frame, FrameError, StreamFramer};
 pub use headers::{Header, Headers};
 pub use method::Method;
+pub use multipart::{Part, parts};
 pub use name::Name;
 pub use parse::{MessageLimits, ParseError, Rejected, parse};
 pub use reason::reason_phrase;

@@ -97,6 +97,7 @@ names! {
     SecurityServer "Security-Server",
     SecurityVerify "Security-Verify",
     Privacy "Privacy",
+    Identity "Identity" / "y",
     SipEtag "SIP-ETag",
     SipIfMatch "SIP-If-Match",
     MimeVersion "MIME-Version",

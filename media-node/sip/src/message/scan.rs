@@ -103,6 +103,25 @@ pub(crate) fn quote(text: &str) -> String {
     out
 }
 
+/// [`quote`] for text that may hold escaped characters: those stay as they are.
+pub(crate) fn quote_once(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 2);
+    out.push('"');
+    let mut chars = text.chars().map(|c| if matches!(c, '\r' | '\n') { ' ' } else { c });
+    while let Some(c) = chars.next() {
+        match c {
+            '\\' => {
+                out.push(c);
+                out.push(chars.next().unwrap_or('\\'));
+            }
+            '"' => out.push_str("\\\""),
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -117,5 +136,7 @@ mod tests {
     fn quoting_round_trips_and_cannot_inject_a_line() {
         assert_eq!(unquote(&quote(r#"a "b\" c"#)), r#"a "b\" c"#);
         assert_eq!(quote("x\r\nEvil: y"), "\"x  Evil: y\"");
+        assert_eq!(quote_once(r#"a \"b\" c"d\"#), r#""a \"b\" c\"d\\""#);
+        assert_eq!(quote_once("x\r\nEvil: y\\\r"), "\"x  Evil: y\\ \"");
     }
 }

@@ -104,6 +104,8 @@ pub struct LocalAudio {
     pub comfort_noise: bool,
     /// Our direction in an offer.
     pub direction: MediaDirection,
+    /// Offer codecs of unlike packet times in sections of their own (`sdp_m_per_ptime`).
+    pub section_per_ptime: bool,
     /// Write `a=rtcp:` with this port.
     pub rtcp_port: Option<u16>,
     /// Offer or accept `a=rtcp-mux`.
@@ -203,12 +205,34 @@ pub fn offer_audio(local: &LocalAudio) -> SessionDescription {
             fmtp: None,
         });
     }
-    // The reference writes one section per packet time; the first one's is by far the usual case.
-    let ptime = codecs.first().map_or(20, |c| c.ptime);
-    codecs.retain(|c| c.ptime == ptime);
     let comfort = local.comfort_noise.then_some(13);
-    let media = section(local, &codecs, local.telephone_event, comfort, local.direction, "RTP/AVP");
-    local.description(vec![media])
+    let media = by_packet_time(codecs, local.section_per_ptime)
+        .iter()
+        .map(|codecs| {
+            section(local, codecs, local.telephone_event, comfort, local.direction, "RTP/AVP")
+        })
+        .collect();
+    local.description(media)
+}
+
+/// The codecs of each section. As in the reference a section has one packet time, since `a=ptime` says one; a payload
+/// type stands in it once. Without `apart` all stand in one section, whose packet time is the first codec's.
+fn by_packet_time(codecs: Vec<Choice>, apart: bool) -> Vec<Vec<Choice>> {
+    let mut groups: Vec<Vec<Choice>> = Vec::new();
+    for codec in codecs {
+        let alike = |group: &&mut Vec<Choice>| {
+            !apart || group.first().is_some_and(|first| first.ptime == codec.ptime)
+        };
+        match groups.iter_mut().find(alike) {
+            Some(group) if group.iter().any(|c| c.payload_type == codec.payload_type) => {}
+            Some(group) => group.push(codec),
+            None => groups.push(vec![codec]),
+        }
+    }
+    if groups.is_empty() {
+        groups.push(Vec::new());
+    }
+    groups
 }
 
 /// Answers an offer: the agreement, and the description to send.
@@ -275,10 +299,8 @@ pub fn agree(
 
 /// The codecs of a section in the peer's order.
 fn offered(media: &MediaLine) -> Vec<Choice> {
-    let ptime = media
-        .attribute("ptime")
-        .and_then(|p| p.trim().parse().ok())
-        .filter(|p| (1..=200).contains(p));
+    let ptime = media.attribute("ptime").and_then(|p| p.trim().parse::<u32>().ok());
+    let ptime = ptime.filter(|ptime| *ptime > 0);
     let maps: Vec<_> = media.rtpmaps().collect();
     let mut out = Vec::new();
     for payload_type in
@@ -296,6 +318,27 @@ fn offered(media: &MediaLine) -> Vec<Choice> {
     out
 }
 
+/// Longest packets sent, ms: as the reference's codecs, and 60 where they would not fit a datagram.
+fn longest_packet(rate: u32) -> u32 {
+    if rate <= 16_000 { 120 } else { 60 }
+}
+
+/// The packet time used with a peer that names one: its own where it can be sent, else what we prefer for the codec. The
+/// answer says what is sent.
+fn packet_time(theirs: &Choice, ours: Option<&CodecPref>) -> u32 {
+    let fits = (10..=longest_packet(theirs.rate)).contains(&theirs.ptime);
+    let whole = match theirs.name.to_ascii_lowercase().as_str() {
+        "opus" => matches!(theirs.ptime, 10 | 20 | 40 | 60),
+        "gsm" => theirs.ptime.is_multiple_of(20),
+        _ => theirs.ptime.is_multiple_of(10),
+    };
+    if fits && whole {
+        theirs.ptime
+    } else {
+        ours.map_or(20, CodecPref::packet_time)
+    }
+}
+
 fn choose(media: &MediaLine, local: &LocalAudio, mode: Mode) -> Option<Choice> {
     let offered = offered(media);
     let alike = |theirs: &Choice, ours: &CodecPref| {
@@ -303,7 +346,7 @@ fn choose(media: &MediaLine, local: &LocalAudio, mode: Mode) -> Option<Choice> {
             && (mode == Mode::Scrooge || theirs.rate == ours.clock_rate())
             && ours.channels.unwrap_or(theirs.channels) == theirs.channels
     };
-    match mode {
+    let chosen = match mode {
         Mode::Generous => offered
             .iter()
             .find(|theirs| local.codecs.iter().any(|ours| alike(theirs, ours)))
@@ -312,7 +355,12 @@ fn choose(media: &MediaLine, local: &LocalAudio, mode: Mode) -> Option<Choice> {
             .codecs
             .iter()
             .find_map(|ours| offered.iter().find(|theirs| alike(theirs, ours)).cloned()),
-    }
+    };
+    chosen.map(|mut chosen| {
+        let ours = local.codecs.iter().find(|ours| alike(&chosen, ours));
+        chosen.ptime = packet_time(&chosen, ours);
+        chosen
+    })
 }
 
 /// The payload type of telephone-event with the codec's clock; any other one when there is none.
@@ -405,6 +453,7 @@ mod tests {
             telephone_event: Some(101),
             comfort_noise: true,
             direction: MediaDirection::SendRecv,
+            section_per_ptime: true,
             rtcp_port: None,
             rtcp_mux: false,
             append: Vec::new(),
@@ -443,6 +492,54 @@ mod tests {
             "m=audio 27120 RTP/AVP 8 96\r\na=rtpmap:8 PCMA/8000\r\na=rtpmap:96 telephone-event/8000\r\n\
              a=fmtp:96 0-15\r\na=recvonly\r\na=ptime:30\r\nm=video 0 RTP/AVP 19\r\n"
         ), "{text}");
+    }
+
+    #[test]
+    fn codecs_of_unlike_packet_times_are_all_offered() {
+        let sections = |codecs: &str, apart: bool| -> Vec<(String, String)> {
+            let local = LocalAudio {
+                codecs: crate::sdp::parse_codec_list(codecs),
+                section_per_ptime: apart,
+                ..local()
+            };
+            let offer = offer_audio(&local);
+            let shown = |m: &MediaLine| {
+                assert_eq!(m.port, 27120);
+                (m.formats.join(" "), m.attribute("ptime").unwrap().to_owned())
+            };
+            offer.media.iter().map(shown).collect()
+        };
+        let pair = |a: &str, b: &str| (a.to_owned(), b.to_owned());
+        assert_eq!(
+            sections("PCMA@30i,PCMU@20i", true),
+            [pair("8 101 13", "30"), pair("0 101 13", "20")]
+        );
+        assert_eq!(
+            sections("PCMU@20i,G722@30i,PCMA,PCMU@30i,PCMU", true),
+            [pair("0 8 101 13", "20"), pair("9 0 101 13", "30")]
+        );
+        assert_eq!(sections("PCMU@30i,PCMA,PCMU", false), [pair("0 8 101 13", "30")]);
+    }
+
+    #[test]
+    fn the_packet_time_answered_can_be_sent() {
+        for (attribute, codecs, sent) in [
+            ("a=ptime:10\r\n", "PCMU", 10),
+            ("a=ptime:120\r\n", "PCMU", 120),
+            ("a=ptime:130\r\n", "PCMU", 20),
+            ("a=ptime:200\r\n", "PCMU@30i", 30),
+            ("a=ptime:4000000000\r\n", "PCMU", 20),
+            ("a=ptime:25\r\n", "PCMU", 20),
+            ("a=ptime:5\r\n", "PCMU", 20),
+            ("a=ptime:0\r\n", "PCMU@40i", 20),
+            ("", "PCMU@40i", 20),
+        ] {
+            let theirs = offer(&format!("m=audio 4000 RTP/AVP 0\r\n{attribute}"));
+            let local = LocalAudio { codecs: crate::sdp::parse_codec_list(codecs), ..local() };
+            let (agreed, answer) = answer_audio(&theirs, &local, Mode::Generous).unwrap();
+            assert_eq!(agreed.codec.ptime, sent, "{attribute}");
+            assert!(answer.to_string().contains(&format!("a=ptime:{sent}\r\n")));
+        }
     }
 
     #[test]

@@ -1,12 +1,14 @@
 //! SIP, SIPS, TEL and other URIs, and the `"name" <uri>;params` form of address headers.
 //!
 //! A [`Uri`] keeps its text as it was written and knows where its parts stand in it, so that
-//! printing gives back the same bytes.
+//! printing gives back the same bytes. Only needless escapes in the user part are undone, as in the reference: a
+//! user is compared by what it means.
 
 mod escape;
 mod name_addr;
 mod params;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::net::IpAddr;
 
@@ -61,7 +63,9 @@ impl Uri {
         let scheme = Self::scheme_of(text.get(..colon)?)?;
         let start = colon + 1;
         match scheme {
-            Scheme::Sip | Scheme::Sips => Self::parse_sip(text, scheme, start),
+            Scheme::Sip | Scheme::Sips => {
+                Self::parse_sip(&with_plain_user(text, start), scheme, start)
+            }
             Scheme::Tel | Scheme::Other => Self::parse_opaque(text, scheme, start),
         }
     }
@@ -141,7 +145,7 @@ impl Uri {
         Self::parse(&text)
     }
 
-    /// The text, exactly as parsed.
+    /// The text as parsed, the user part in its plain form.
     pub fn as_str(&self) -> &str {
         &self.text
     }
@@ -231,6 +235,23 @@ impl Uri {
     }
 }
 
+/// The text of a SIP URI with its user part and password in their plain form.
+fn with_plain_user(text: &str, start: usize) -> Cow<'_, str> {
+    let (Some(scheme), Some(rest)) = (text.get(..start), text.get(start..)) else {
+        return Cow::Borrowed(text);
+    };
+    let Some((info, tail)) = rest.split_once('@').filter(|(info, _)| info.contains('%')) else {
+        return Cow::Borrowed(text);
+    };
+    let user = match info.split_once(':') {
+        Some((user, password)) => {
+            format!("{}:{}", escape::plain_user(user), escape::plain_password(password))
+        }
+        None => escape::plain_user(info).into_owned(),
+    };
+    Cow::Owned(format!("{scheme}{user}@{tail}"))
+}
+
 impl fmt::Display for Uri {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
@@ -266,6 +287,22 @@ mod tests {
         let uri = Uri::parse("sip:user;par=u%40example.net@example.com").unwrap();
         assert_eq!(uri.user(), Some("user;par=u%40example.net"));
         assert_eq!(uri.host(), "example.com");
+    }
+
+    #[test]
+    fn a_user_is_what_it_means() {
+        for (text, user, plain) in [
+            ("sip:%2B12025550199@h", "+12025550199", "sip:+12025550199@h"),
+            ("sip:%2A97@h;x=%41", "*97", "sip:*97@h;x=%41"),
+            ("sips:8%3024:p%41@h", "8024", "sips:8024:pA@h"),
+            ("sip:9%23@h", "9%23", "sip:9%23@h"),
+            ("sip:a%20b@h", "a%20b", "sip:a%20b@h"),
+            ("sip:j%40s0n@h", "j%40s0n", "sip:j%40s0n@h"),
+        ] {
+            let uri = Uri::parse(text).unwrap();
+            assert_eq!((uri.user(), uri.as_str()), (Some(user), plain));
+            assert_eq!(uri.host(), "h");
+        }
     }
 
     #[test]

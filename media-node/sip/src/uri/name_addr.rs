@@ -3,12 +3,13 @@
 use std::fmt;
 
 use super::{Params, Uri};
-use crate::message::scan::{find_outside, quote, trim, unquote};
+use crate::message::scan::{find_outside, quote_once, trim};
 
 /// A parsed address header element.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NameAddr {
-    /// Display name without quotes and escapes; `None` when there is none.
+    /// Display name without its quotes; `None` when there is none. Escaped characters in it (`\"`) stay escaped, as
+    /// the reference shows them; writing escapes what is not.
     pub display: Option<String>,
     /// The address.
     pub uri: Uri,
@@ -41,7 +42,7 @@ impl NameAddr {
             return None;
         }
         Some(Self {
-            display: (!display.is_empty()).then(|| unquote(display)),
+            display: (!display.is_empty()).then(|| bare(display).to_owned()),
             uri: Uri::parse(uri)?,
             params: params.to_owned(),
         })
@@ -71,10 +72,15 @@ impl NameAddr {
 impl fmt::Display for NameAddr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(display) = &self.display {
-            write!(f, "{} ", quote(display))?;
+            write!(f, "{} ", quote_once(display))?;
         }
         write!(f, "<{}>{}", self.uri, self.params)
     }
+}
+
+/// A display name without the quotes around it.
+fn bare(display: &str) -> &str {
+    display.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(display)
 }
 
 /// The opening bracket, looking past a quoted display name.
@@ -113,7 +119,7 @@ mod tests {
     #[test]
     fn quoted_names_and_parameters_are_read() {
         let a = NameAddr::parse(r#""Bob \"B\" <x>, Jr." <sip:bob@h;lr>;tag=77;q=0.5"#).unwrap();
-        assert_eq!(a.display.as_deref(), Some(r#"Bob "B" <x>, Jr."#));
+        assert_eq!(a.display.as_deref(), Some(r#"Bob \"B\" <x>, Jr."#));
         assert_eq!(a.uri.as_str(), "sip:bob@h;lr");
         assert_eq!((a.tag(), a.params().get("q")), (Some("77"), Some("0.5")));
         assert_eq!(NameAddr::parse(&a.to_string()).unwrap(), a);

@@ -63,6 +63,8 @@ pub struct Audio {
     te_offered: Option<u8>,
     /// Was the partner's description known when ours was first written?
     partner_described: bool,
+    /// Do codecs of unlike packet times stand in sections of their own in our offers?
+    section_per_ptime: bool,
 }
 
 impl Audio {
@@ -88,6 +90,7 @@ impl Audio {
             held_by_us: false,
             te_offered: None,
             partner_described: false,
+            section_per_ptime: true,
         }
     }
 
@@ -139,6 +142,7 @@ impl Audio {
             comfort_noise: !settings.suppress_cng
                 && self.agreed.as_ref().is_none_or(|agreed| agreed.comfort_noise.is_some()),
             direction,
+            section_per_ptime: self.section_per_ptime,
             rtcp_port: settings
                 .rtcp_interval
                 .and_then(|_| self.media.as_ref().and_then(|media| media.rtcp_port())),
@@ -184,6 +188,8 @@ impl Audio {
     /// As for [`Audio::open`].
     pub fn offer(&mut self, channel: &Channel, near: Option<&Channel>) -> Result<String, Cause> {
         self.open(channel, near)?;
+        self.section_per_ptime =
+            !channel.var("sdp_m_per_ptime").is_some_and(|value| crate::text::is_false(&value));
         if self.local_sdp.is_none() {
             self.show_ports(channel);
         }
