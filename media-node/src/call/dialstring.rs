@@ -38,6 +38,15 @@ pub struct DialLeg {
     pub endpoint: String,
     /// What stands after it.
     pub rest: String,
+    /// The directory's users this leg stands for, the outermost last; none for an address of its own.
+    pub users: Vec<DialledUser>,
+}
+
+/// A user whose dial string led to a leg. What belongs to him is the leg's once it is connected.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DialledUser {
+    /// His variables, in order.
+    pub variables: Variables,
 }
 
 /// What is wrong with a dial string.
@@ -128,6 +137,7 @@ impl DialLeg {
             local,
             endpoint: endpoint.to_owned(),
             rest: rest.trim_end_matches(' ').to_owned(),
+            users: Vec::new(),
         })
     }
 }
@@ -224,7 +234,7 @@ mod tests {
     use super::*;
 
     fn leg(endpoint: &str, rest: &str) -> DialLeg {
-        DialLeg { local: Vec::new(), endpoint: endpoint.into(), rest: rest.into() }
+        DialLeg { endpoint: endpoint.into(), rest: rest.into(), ..DialLeg::default() }
     }
 
     fn pairs(list: &[(&str, &str)]) -> Variables {

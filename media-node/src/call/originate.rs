@@ -18,7 +18,7 @@ use tokio::time::Instant;
 
 use self::leg::{show_callee, start_leg};
 use self::options::{Options, Reject};
-use self::race::{Legs, Stopped};
+use self::race::{Legs, Ringing, Stopped};
 use super::cause::Cause;
 use super::channel::Channel;
 use super::dialstring::{Branch, DialLeg, DialString, Variables};
@@ -168,7 +168,7 @@ fn note_disposition(caller: &Channel, failure: Option<Cause>) {
 fn import(caller: &Channel, winner: &Channel) {
     for name in caller.var("import").unwrap_or_default().split(',').map(str::trim) {
         if !name.is_empty() {
-            caller.set_var(name.to_owned(), winner.lookup(name).unwrap_or_default());
+            caller.set_var(name.to_owned(), winner.var(name).unwrap_or_default());
         }
     }
 }
@@ -389,8 +389,17 @@ async fn one_group(
     if legs.all.is_empty() {
         return Err(Lost::failed(last_cause.unwrap_or(Cause::DESTINATION_OUT_OF_ORDER)));
     }
+    if legs.all.len() > 1 {
+        // Several that ring together are taken over at once; one alone when it is connected.
+        legs.all.iter_mut().for_each(Ringing::become_users);
+    }
     let deadline = Instant::now() + total;
     let mut outcome = race::race(options, &mut legs, deadline, caller.as_deref_mut()).await;
+    if let Ok(winner) = &outcome
+        && let Some(leg) = legs.all.get_mut(*winner)
+    {
+        leg.become_users();
+    }
     if let (Ok(winner), Some(session)) = (&outcome, caller) {
         let winner = Arc::clone(&legs.all[*winner].channel);
         if connect_caller(session, &winner).await.is_err() {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use esl_server::event::Event;
 
-use crate::call::dialstring::{DialLeg, DialString, Variables};
+use crate::call::dialstring::{DialLeg, DialString, DialledUser, Variables};
 use crate::call::{Cause, Channel};
 use crate::host::ChannelHost;
 use crate::switch::Switch;
@@ -71,6 +71,10 @@ async fn user(
         tracing::warn!("No dial-string available, please check your user directory.");
         Cause::MANDATORY_IE_MISSING
     })?;
+    if let Some(caller) = caller {
+        caller.set_var("dialed_user", user.id.to_string());
+        caller.set_var("dialed_domain", domain.clone());
+    }
     let mut host = UserHost {
         base: ChannelHost { switch, channel: caller },
         user: id.clone(),
@@ -81,6 +85,8 @@ async fn user(
         tracing::error!("{error}: {dial}");
         Cause::MANDATORY_IE_MISSING
     })?;
+    let pair = |p: &dialplan_xml::config::Param| (p.name.to_string(), p.value.to_string());
+    let dialled = DialledUser { variables: user.variables.iter().map(pair).collect() };
     let mut legs = Vec::new();
     for branch in parsed.branches {
         for mut inner in branch.groups.into_iter().flatten() {
@@ -91,9 +97,6 @@ async fn user(
                     local.push((name.to_owned(), param.value.to_string()));
                 }
             }
-            for variable in user.variables.iter() {
-                local.push((variable.name.to_string(), variable.value.to_string()));
-            }
             local.extend(parsed.ultra.iter().cloned());
             local.extend(branch.global.iter().cloned());
             if !local.iter().any(|(name, _)| name == "presence_id") {
@@ -102,6 +105,8 @@ async fn user(
             local.append(&mut inner.local);
             local.extend(leg.local.iter().cloned());
             inner.local = local;
+            inner.users.push(dialled.clone());
+            inner.users.extend(leg.users.iter().cloned());
             legs.push(inner);
         }
     }
@@ -136,6 +141,7 @@ pub async fn group_in_order(
         local.append(&mut inner.local);
         local.extend(leg.local.iter().cloned());
         inner.local = local;
+        inner.users.extend(leg.users.iter().cloned());
         inner
     };
     let mut groups: Vec<Vec<DialLeg>> = Vec::new();

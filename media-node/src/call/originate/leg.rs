@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 
 use super::super::cause::Cause;
 use super::super::channel::{Channel, OtherType};
-use super::super::dialstring::{DialLeg, Variables};
+use super::super::dialstring::{DialLeg, DialledUser, Variables};
 use super::super::endpoint::OutgoingCall;
 use super::super::profile::CallerProfile;
 use super::super::state::Direction;
@@ -100,7 +100,54 @@ pub(super) async fn start_leg(
     ringing.required = find(&variables, "leg_required").is_some_and(text::is_true);
     ringing.ignores_early_media = find(&leg.local, "ignore_early_media").is_some_and(text::is_true);
     ringing.pickup = leg.endpoint.eq_ignore_ascii_case("pickup");
+    ringing.users = leg
+        .users
+        .iter()
+        .map(|user| ThroughUser {
+            user: user.clone(),
+            caller: caller.clone(),
+            of_whom: of_whom.cloned(),
+            global: global.clone(),
+            local: leg.local.clone(),
+            hops,
+        })
+        .collect();
     Ok(ringing)
+}
+
+/// A leg dialled through a directory's user. The reference calls the user's dial string as a call of its own and then
+/// takes the leg over, which programs see: CHANNEL_OUTGOING comes again, the leg's variables are set again.
+pub(super) struct ThroughUser {
+    user: DialledUser,
+    caller: Option<Arc<Channel>>,
+    of_whom: Option<Arc<Channel>>,
+    global: Variables,
+    local: Variables,
+    hops: i64,
+}
+
+impl ThroughUser {
+    /// The leg is connected, or one of several that ring: it becomes the user's.
+    pub(super) fn take_over(self, channel: &Arc<Channel>) {
+        if let Some(context) = channel.var("user_context") {
+            channel.with(|data| {
+                if let Some(profile) = &mut data.profile {
+                    profile.context = context;
+                }
+            });
+        }
+        for (name, value) in &self.user.variables {
+            channel.set_var(name.clone(), value.as_str());
+        }
+        if let Some(caller) = &self.caller {
+            show_callee(caller, channel);
+            tie_to_caller(channel, caller, self.hops);
+            note_attempt(caller, channel);
+        }
+        set_leg_variables(channel, &self.global, &self.local);
+        channel.fire(EventName::ChannelOutgoing);
+        set_started_variables(channel, "user", self.caller.as_ref(), self.of_whom.as_ref());
+    }
 }
 
 /// How many more calls may be made one out of another; none is a loop.

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::super::cause::Cause;
 use super::super::channel::Channel;
 use super::super::session::{Session, Wake};
-use super::leg::show_callee;
+use super::leg::{ThroughUser, show_callee};
 use super::options::{Early, Limit, Options, Reject};
 use super::{End, Lost, confirm, monitor};
 use crate::app::ringback;
@@ -34,6 +34,10 @@ pub(super) struct Ringing {
     pub(super) ignores_early_media: bool,
     /// Waits for somebody to pick it up.
     pub(super) pickup: bool,
+    /// The users it was dialled through, the outermost last, as long as it is not theirs.
+    pub(super) users: Vec<ThroughUser>,
+    /// How many users it has become the leg of.
+    through_users: usize,
     asked: bool,
     monitored: bool,
 }
@@ -49,8 +53,19 @@ impl Ringing {
             required: false,
             ignores_early_media: false,
             pickup: false,
+            users: Vec::new(),
+            through_users: 0,
             asked: false,
             monitored: false,
+        }
+    }
+
+    /// The leg becomes that of the users it was dialled through.
+    pub(super) fn become_users(&mut self) {
+        let users = std::mem::take(&mut self.users);
+        self.through_users += users.len();
+        for user in users {
+            user.take_over(&self.channel);
         }
     }
 
@@ -136,7 +151,11 @@ pub(super) fn settle(
         for (at, leg) in all.iter().enumerate() {
             let won = outcome.as_ref().is_ok_and(|winner| *winner == at);
             let cause = if won { Cause::NONE } else { leg.channel.cause().unwrap_or(Cause::NONE) };
-            caller.push_var("originate_causes", &format!("{};{}", leg.channel.uuid(), cause));
+            let entry = format!("{};{}", leg.channel.uuid(), cause);
+            // Each user it was dialled through was a call of its own.
+            for _ in 0..=leg.through_users {
+                caller.push_var("originate_causes", &entry);
+            }
         }
     }
     match outcome {
