@@ -115,11 +115,11 @@ class Phone:
         lines += [f"Contact: {self.contact}", *extra] + ([f"Content-Type: {kind}"] if body else [])
         self.send("\r\n".join([*lines, f"Content-Length: {len(body)}", "", body]), request.source)
 
-    def request(self, method, uri, call_id, cseq, from_, to, extra=(), body="", branch=None, to_address=None):
+    def request(self, method, uri, call_id, cseq, from_, to, extra=(), body="", branch=None, to_address=None, kind="application/sdp"):
         branch = branch or "z9hG4bK" + secrets.token_hex(6)
         lines = [f"{method} {uri} SIP/2.0", f"Via: SIP/2.0/UDP {self.ip}:{self.port};rport;branch={branch}", f"From: {from_}", f"To: {to}",
                  f"Call-ID: {call_id}", f"CSeq: {cseq} {method}", f"Contact: {self.contact}", "Max-Forwards: 70",
-                 "User-Agent: switch-test", *extra] + (["Content-Type: application/sdp"] if body else [])
+                 *([] if any(line.startswith("User-Agent:") for line in extra) else ["User-Agent: switch-test"]), *extra] + ([f"Content-Type: {kind}"] if body else [])
         self.send("\r\n".join([*lines, f"Content-Length: {len(body)}", "", body]), to_address)
         return branch
 
@@ -146,10 +146,11 @@ class Phone:
 
     # ---- calls
 
-    def invite(self, number, extra=(), sdp=None, acks=True):
-        """Starts a call and returns at once. Without `acks` the caller acknowledges no answer by itself."""
+    def invite(self, number, extra=(), sdp=None, acks=True, from_=None, kind="application/sdp"):
+        """Starts a call and returns at once. Without `acks` the caller acknowledges no answer by itself. `from_` is its address
+        instead of the phone's; `sdp`, a text or made of the call, may be a body of another `kind`."""
         call = Call(self, secrets.token_hex(8))
-        call.acks = acks
+        call.acks, call.from_, call.kind = acks, from_, kind
         call.start(f"sip:{number}@{self.domain}" if "@" not in number else number, extra, sdp)
         return call
 
@@ -168,7 +169,7 @@ class Call:
         self.phone, self.call_id, self.request = phone, call_id, invite
         self.rtp, self.tag, self.cseq = Rtp(phone.ip), secrets.token_hex(4), 0
         self.seen, self.ended, self.target = [], False, None
-        self.changed, self.acks = threading.Condition(), True
+        self.changed, self.acks, self.from_, self.kind = threading.Condition(), True, None, "application/sdp"
         phone.inbox[call_id] = self._take
         phone.calls.append(self)
         if invite:
@@ -183,15 +184,15 @@ class Call:
     # ---- calling
 
     def start(self, uri, extra=(), sdp=None):
-        self.uri, self.extra, self.offer = uri, list(extra), self.sdp() if sdp is None else sdp
-        self.local = f"<sip:{self.phone.user}@{self.phone.domain}>;tag={self.tag}"
+        self.uri, self.extra, self.offer = uri, list(extra), self.sdp() if sdp is None else sdp(self) if callable(sdp) else sdp
+        self.local = (self.from_ or f"<sip:{self.phone.user}@{self.phone.domain}>") + f";tag={self.tag}"
         self.remote, self.address = f"<{uri}>", self.phone.server
         self._invite()
 
     def _invite(self):
         with self.changed:                          # the answer may come before the next line
             self.cseq += 1
-            self.branch = self.phone.request("INVITE", self.uri, self.call_id, self.cseq, self.local, self.remote, self.extra, self.offer)
+            self.branch = self.phone.request("INVITE", self.uri, self.call_id, self.cseq, self.local, self.remote, self.extra, self.offer, kind=self.kind)
 
     def ack(self, answer):
         if answer.status < 300:

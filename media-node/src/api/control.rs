@@ -44,9 +44,8 @@ fn hupall(call: &ApiCall) -> String {
         .filter_map(|pair| Some((pair.first()?.as_str(), pair.get(1)?.as_str())))
         .collect();
     for channel in call.switch.channels() {
-        let meant = pairs
-            .iter()
-            .all(|(variable, value)| channel.lookup(variable).as_deref() == Some(*value));
+        let meant =
+            pairs.iter().all(|(variable, value)| channel.var(variable).as_deref() == Some(*value));
         if meant {
             channel.hangup(cause);
         }
@@ -133,11 +132,24 @@ fn log(call: &ApiCall) -> String {
     }
 }
 
+/// Mappings of a router in between (UPnP, NAT-PMP): there are none to manage, and it says so as the reference does where
+/// it finds no such router.
 fn nat_map(call: &ApiCall) -> String {
-    match call.args.trim().split(' ').next().unwrap_or_default() {
-        "status" => "Nat Type: none, ExtIP: \n".into(),
-        "republish" | "reinit" => "true".into(),
-        "" => usage(NAT_MAP),
+    let words = call.words(5);
+    let verb = words.first().map(|word| word.to_ascii_lowercase()).unwrap_or_default();
+    let is = |wanted: &str| verb.contains(wanted);
+    let status = |mapping: &str| {
+        format!("Nat Type: UNKNOWN, ExtIP: \nNAT port mapping {mapping}.\n\n0 total.\n")
+    };
+    match words.len() {
+        0 => usage(NAT_MAP),
+        _ if is("status") || is("reinit") => status("enabled"),
+        _ if is("republish") => "true".into(),
+        1 => usage(NAT_MAP),
+        _ if is("mapping") => {
+            let off = words.get(1).is_some_and(|word| word.eq_ignore_ascii_case("disable"));
+            status(if off { "disabled" } else { "enabled" })
+        }
         _ => "false".into(),
     }
 }

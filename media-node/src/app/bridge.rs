@@ -57,7 +57,7 @@ impl CampOn {
         };
         let name = identity("effective_caller_id_name", "caller_id_name");
         let digits = identity("effective_caller_id_number", "caller_id_number");
-        let music = channel.var("campon_hold_music").or_else(|| channel.lookup("hold_music"));
+        let music = channel.var("campon_hold_music").or_else(|| channel.var("hold_music"));
         Self {
             retries: number("campon_retries", 100),
             request: Request {

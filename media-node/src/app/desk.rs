@@ -45,7 +45,7 @@ async fn soft_hold(session: &mut Session, argument: &str) -> AppResult {
         words
             .get(at)
             .cloned()
-            .or_else(|| leg.lookup("hold_music"))
+            .or_else(|| leg.var("hold_music"))
             .filter(|music| !music.is_empty() && !music.eq_ignore_ascii_case("silence"))
     };
     own.set_var("soft_holding_uuid", &**partner.uuid());

@@ -44,7 +44,7 @@ pub async fn take(session: &mut Session, target: &Arc<Channel>) -> AppResult {
     if Arc::ptr_eq(&own, target) {
         return Ok(());
     }
-    let says = |name: &str| own.lookup(name).is_some_and(|value| text::is_true(&value));
+    let says = |name: &str| own.var(name).is_some_and(|value| text::is_true(&value));
     if says("intercept_unbridged_only") && target.partner().is_some() {
         return Ok(());
     }

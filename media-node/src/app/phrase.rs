@@ -136,8 +136,8 @@ fn compile(language: Node<'_>, found: Node<'_>, data: &str) -> Script {
 fn language_of(channel: &Channel, given: Option<&str>) -> String {
     given
         .map(str::to_owned)
-        .or_else(|| channel.lookup("language"))
-        .or_else(|| channel.lookup("default_language"))
+        .or_else(|| channel.var("language"))
+        .or_else(|| channel.var("default_language"))
         .unwrap_or_else(|| "en".to_owned())
 }
 
@@ -271,7 +271,7 @@ pub async fn play_special(
 
 /// There is no speech engine; the words are lost, as with a reference that has none loaded.
 fn no_engine(channel: &Channel, text: &str) {
-    let engine = channel.lookup("tts_engine").unwrap_or_default();
+    let engine = channel.var("tts_engine").unwrap_or_default();
     tracing::error!(uuid = %channel.uuid(), "Invalid TTS module {engine}! Cannot speak: {text}");
 }
 
@@ -298,7 +298,7 @@ async fn speak_text(session: &mut Session, argument: &str) -> AppResult {
     let (engine, text) = match (first, second, third) {
         (Some(engine), Some(_), Some(text)) => (Some(engine.to_owned()), text),
         (Some(engine), Some(text), None) => (Some(engine.to_owned()), text),
-        _ => (channel.lookup("tts_engine"), argument),
+        _ => (channel.var("tts_engine"), argument),
     };
     match engine.filter(|engine| !engine.is_empty()) {
         Some(engine) => {

@@ -272,7 +272,7 @@ pub fn steer(channel: &Channel, order: &str) -> bool {
 #[must_use]
 pub fn source_options(channel: &Channel, rate: u32) -> SourceOptions {
     let prefix = channel
-        .lookup("sound_prefix")
+        .var("sound_prefix")
         .or_else(|| channel.switch().global("sounds_dir"))
         .unwrap_or_default();
     let mut options = SourceOptions::new(rate, prefix);

@@ -2,6 +2,7 @@
 
 use super::{App, Flags};
 use crate::app;
+use crate::call::display::Party;
 use crate::call::{AppResult, Indication, Session};
 use crate::text;
 
@@ -57,13 +58,13 @@ async fn deflect(session: &mut Session, argument: &str) -> AppResult {
 }
 
 async fn send_display(session: &mut Session, argument: &str) -> AppResult {
-    let (name, number) = argument.split_once('|').unwrap_or((argument, argument));
-    session
-        .indicate_or_hang_up(Indication::Display {
-            name: name.to_owned(),
-            number: number.to_owned(),
-        })
-        .await
+    let (name, number) = argument.split_once('|').unwrap_or((argument, ""));
+    let party = Party { name: name.to_owned(), number: number.to_owned() };
+    if session.channel().note_shown(&party) {
+        let _told =
+            session.indicate(Indication::Display { name: party.name, number: party.number }).await;
+    }
+    session.check()
 }
 
 async fn send_info(session: &mut Session, argument: &str) -> AppResult {

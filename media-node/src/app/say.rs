@@ -296,7 +296,7 @@ fn playable(files: &[String], extension: &str) -> String {
 
 fn now_for(channel: Option<&Channel>) -> Zoned {
     let zone = channel.and_then(|channel| {
-        let name = channel.lookup("timezone")?;
+        let name = channel.var("timezone")?;
         let config = channel.switch().config.load();
         dialplan_xml::config::TimezonesConf::read(config.tree.configuration("timezones.conf"))
             .zone(&name)

@@ -210,7 +210,7 @@ async fn stand(session: &mut Session, lot: &str, slot: &str) -> AppResult {
     let switch = Arc::clone(session.switch());
     let music = channel
         .var("valet_hold_music")
-        .or_else(|| channel.lookup("hold_music"))
+        .or_else(|| channel.var("hold_music"))
         .filter(|music| !music.is_empty() && !music.eq_ignore_ascii_case("silence"))
         .unwrap_or_else(|| "silence_stream://-1".to_owned());
     channel.set_var(

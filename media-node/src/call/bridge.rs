@@ -58,7 +58,7 @@ impl Session {
         peer.set_state(State::ExchangeMedia);
         self.pre_execute().await;
         connect_media(&own, peer);
-        send_displays(&own, peer);
+        super::display::of_bridge(&own, peer);
         self.run_bridge_hooks(true).await;
         let result = self.bridge_loop(peer, keys).await;
         own.flags.bridge_originator.store(false, Ordering::Relaxed);
@@ -281,39 +281,6 @@ pub(super) fn connect_media(own: &Channel, peer: &Channel) {
         && let Err(error) = a.bridge_with(&b, options)
     {
         tracing::error!(uuid = %own.uuid(), "Cannot connect the media of {} and {}: {error}", own.name(), peer.name());
-    }
-}
-
-/// Tells both sides whom they talk to (CALL_UPDATE).
-pub(super) fn send_displays(own: &Arc<Channel>, peer: &Arc<Channel>) {
-    for (leg, other, callee) in [(own, peer, true), (peer, own, false)] {
-        let profile = other.profile();
-        let (name, number) = if callee {
-            (profile.callee_id_name, profile.callee_id_number)
-        } else {
-            (profile.caller_id_name, profile.caller_id_number)
-        };
-        if number.is_empty() {
-            continue;
-        }
-        let name = if name.is_empty() { number.clone() } else { name };
-        leg.set_var("last_sent_callee_id_name", name.clone());
-        leg.set_var("last_sent_callee_id_number", number.clone());
-        leg.with(|data| {
-            data.sent_callee = (name.clone(), number.clone());
-            data.callee_direction = "SEND";
-        });
-        let partner = other.uuid();
-        leg.fire_with(
-            EventName::CallUpdate,
-            |event| {
-                event.push("Direction", "SEND");
-                event.push("Sent-Callee-ID-Name", name.as_str());
-                event.push("Sent-Callee-ID-Number", number.as_str());
-                event.push("Bridged-To", &**partner);
-            },
-            |_| {},
-        );
     }
 }
 

@@ -103,7 +103,7 @@ pub(super) fn signal_bridge(session: &Session, peer: &Arc<Channel>) -> AppResult
     own.set_var("signal_bridge", "true");
     peer.set_var("signal_bridge", "true");
     own.flags.bridge_originator.store(true, Ordering::Relaxed);
-    bridge::send_displays(&own, peer);
+    super::display::of_bridge(&own, peer);
     own.set_var("bridge_to", &**peer.uuid());
     own.set_var("last_bridge_to", &**peer.uuid());
     peer.set_var("last_bridge_to", &**own.uuid());

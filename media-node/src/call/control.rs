@@ -26,7 +26,7 @@ impl CallControl for Control {
     }
 
     fn getvar(&self, name: &str) -> Option<String> {
-        self.0.lookup(name)
+        self.0.var(name)
     }
 
     fn setvar(&self, name: &str, value: Option<&str>) {

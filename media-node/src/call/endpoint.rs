@@ -185,6 +185,8 @@ pub enum DialogMethod {
     Message,
     /// NOTIFY.
     Notify,
+    /// UPDATE.
+    Update,
 }
 
 /// A digit with its length.

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use esl_server::EventSink;
 use esl_server::event::{Event, EventName};
 
-use super::channel::{Channel, CodecInfo, Data, OtherType};
+use super::channel::{Channel, CodecInfo, Data, Listed, OtherType};
 use super::profile::{CallerProfile, Prefix};
 use super::state::{CallState, Direction, State};
 use crate::clock;
@@ -25,6 +25,7 @@ impl Channel {
         before: impl FnOnce(&mut Event),
         after: impl FnOnce(&mut Event),
     ) {
+        self.note_listed(name);
         let bus = &self.switch().bus;
         let diverted = self.diverts(name);
         if diverted.is_none() && !bus.wants(name) {
@@ -41,6 +42,33 @@ impl Channel {
             None => {
                 bus.deliver(event);
             }
+        }
+    }
+
+    /// The event changes what `show channels` prints of presence and account. Routing forgets the account, since that
+    /// event carries no variables.
+    fn note_listed(&self, name: EventName) {
+        use EventName as E;
+        let routing = name == E::ChannelState && self.data.lock().running == State::Routing;
+        let tells = matches!(
+            name,
+            E::ChannelOriginate | E::ChannelExecute | E::ChannelHold | E::ChannelUnhold
+        );
+        if !(routing || tells) {
+            return;
+        }
+        let var = |name: &str| self.var(name).unwrap_or_default();
+        let account =
+            if tells { self.own_var("accountcode").unwrap_or_default() } else { String::new() };
+        let listed = Listed {
+            presence_id: var("presence_id"),
+            presence_data: var("presence_data"),
+            account,
+        };
+        let mut data = self.data.lock();
+        data.listed = listed;
+        if routing {
+            data.sent_callee = Default::default();
         }
     }
 
@@ -86,7 +114,11 @@ impl Channel {
         let with_variables = verbose || carries_variables(event.name());
         let data = self.data.lock();
         self.write_basic(&data, event);
-        if with_variables || data.vars.get("presence_data_cols").is_some() {
+        let columns = || {
+            let own = data.vars.get("presence_data_cols").is_some();
+            own || self.switch().global("presence_data_cols").is_some()
+        };
+        if with_variables || columns() {
             for scope in &data.scopes {
                 event.push_vars("scope_variable_", Arc::clone(scope));
             }
@@ -117,16 +149,15 @@ impl Channel {
         event.push("Call-Direction", self.direction().name());
         event.push("Presence-Call-Direction", self.direction().name());
         event.push("Channel-HIT-Dialplan", if self.hit_dialplan() { "true" } else { "false" });
-        if let Some(id) = data.vars.get("presence_id").map(Cow::into_owned) {
-            event.push("Channel-Presence-ID", id);
-        }
-        if let Some(text) = data.vars.get("presence_data").map(Cow::into_owned) {
-            event.push("Channel-Presence-Data", text);
-        }
-        if let Some(cols) = data.vars.get("presence_data_cols").map(Cow::into_owned) {
+        let var = |name: &str| {
+            data.vars.get(name).map(Cow::into_owned).or_else(|| self.switch().global(name))
+        };
+        event.push_some("Channel-Presence-ID", var("presence_id"));
+        event.push_some("Channel-Presence-Data", var("presence_data"));
+        if let Some(cols) = var("presence_data_cols") {
             event.push("Presence-Data-Cols", cols.as_str());
             for col in cols.split(':').filter(|col| !col.is_empty()) {
-                if let Some(value) = data.vars.get(col).map(Cow::into_owned) {
+                if let Some(value) = var(col) {
                     event.push(format!("PD-{col}"), value);
                 }
             }

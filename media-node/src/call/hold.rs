@@ -97,7 +97,7 @@ pub fn mark_held(channel: &Channel, on: bool) {
 
 /// What the holder's partner hears: `temp_hold_music`, else `hold_music` of the one that holds.
 fn music(holder: &Arc<Channel>) -> Option<String> {
-    let music = holder.lookup("temp_hold_music").or_else(|| holder.lookup("hold_music"))?;
+    let music = holder.var("temp_hold_music").or_else(|| holder.var("hold_music"))?;
     let music = crate::host::expand_for(holder.switch(), Some(holder), &music);
     Some(music).filter(|music| !music.is_empty())
 }

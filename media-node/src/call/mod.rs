@@ -14,6 +14,7 @@ pub mod control;
 pub mod dialstring;
 pub mod digit_guard;
 pub mod digit_machine;
+pub mod display;
 pub mod endpoint;
 pub mod events;
 pub mod exec;

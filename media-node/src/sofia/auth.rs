@@ -25,12 +25,8 @@ const NONCE_GRACE: u64 = 32;
 pub struct Identity {
     /// The directory's user.
     pub user: User,
-    /// Digest user name.
-    pub username: String,
-    /// Digest realm.
-    pub realm: String,
-    /// The nonce used.
-    pub nonce: String,
+    /// What was proved with.
+    pub credentials: Credentials,
     /// Name of the domain the user was looked up in.
     pub domain: String,
     /// Names of the variables the domain has.
@@ -58,27 +54,38 @@ pub async fn judge(profile: &Profile, request: &Request, path: &Path) -> Verdict
     };
     let nonce = profile.nonces.lock().check(Instant::now(), &credentials);
     if nonce == NonceState::Stale {
+        super::registrar::fire_attempt(profile, request, path, None, "STALE");
         return Verdict::Challenge(challenge(profile, request, proxy, true));
     }
     match verify(profile, request, path, &credentials).await {
         Some(found) => {
+            // What a registration comes to is decided later.
+            if request.method != Method::Register {
+                let result = result_of(&credentials);
+                super::registrar::fire_attempt(profile, request, path, Some(&credentials), result);
+            }
             let domain = lookup_domain(profile, &credentials.realm);
             let names =
                 |domain: &Domain| domain.variables.iter().map(|v| v.name.to_string()).collect();
             Verdict::Accepted(Box::new(Identity {
                 of_domain: found.domain().map(names).unwrap_or_default(),
                 user: found.user,
-                username: credentials.username,
-                realm: credentials.realm,
-                nonce: credentials.nonce,
                 domain,
+                credentials,
             }))
         }
         None => {
+            super::registrar::fire_attempt(profile, request, path, Some(&credentials), "FORBIDDEN");
             log_failure(profile, request, path);
             Verdict::Forbidden
         }
     }
+}
+
+/// `auth-result` of credentials that are right: with a counted nonce they renew it.
+#[must_use]
+pub fn result_of(credentials: &Credentials) -> &'static str {
+    if credentials.auth.is_some() { "RENEWED" } else { "SUCCESS" }
 }
 
 /// A registration was granted: its nonce serves until the next one is due.
@@ -234,10 +241,10 @@ pub fn user_variables(identity: &Identity, for_call: bool) -> Vec<(String, Strin
     if let Some(alias) = user.number_alias() {
         put("sip_number_alias", alias);
     }
-    put("sip_auth_username", &identity.username);
-    put("sip_auth_realm", &identity.realm);
+    put("sip_auth_username", &identity.credentials.username);
+    put("sip_auth_realm", &identity.credentials.realm);
     if for_call {
-        put("requested_user_name", &identity.username);
+        put("requested_user_name", &identity.credentials.username);
         put("requested_domain_name", &identity.domain);
     }
     if let Some(alias) = user.number_alias() {
@@ -294,7 +301,8 @@ pub async fn known_user(
     };
     let found = xml::find_user_by(&profile.switch, "id", user, domain, Some(&ip), ask).await?;
     let pair = |p: &dialplan_xml::config::Param| (p.name.to_string(), p.value.to_string());
-    let mut out: Vec<_> = found.user.variables.iter().map(pair).collect();
+    let alias = found.user.number_alias().map(|alias| ("number_alias".into(), alias.into()));
+    let mut out: Vec<_> = alias.into_iter().chain(found.user.variables.iter().map(pair)).collect();
     out.push(("user_name".into(), found.user.id.to_string()));
     out.push(("domain_name".into(), found.user.domain.to_string()));
     Some(out)
@@ -365,11 +373,13 @@ pub async fn authorise_call(
             admission.variables.push(("sip_authorized".into(), "true".into()));
             admission.variables.extend(lookup_event(profile));
             admission.variables.extend(user_variables(&identity, true));
-            renew_nonce(profile, &identity.nonce, 0);
+            renew_nonce(profile, &identity.credentials.nonce, 0);
             Ok(admission)
         }
         Verdict::Challenge(challenge) => {
-            super::registrar::fire_pre_register(profile, request, path);
+            if !challenge.stale {
+                super::registrar::fire_pre_register(profile, request, path);
+            }
             let mut headers = Headers::new();
             headers.push(challenge.header_name(), challenge.to_string());
             Err(Refusal { headers, known: credentials_shown(request), ..Refusal::new(407, "") })

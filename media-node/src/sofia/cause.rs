@@ -1,5 +1,8 @@
 //! Hangup causes and SIP statuses: the reference's two tables.
 
+use sip::message::{Headers, Name};
+use sip::uri::Params;
+
 use crate::call::Cause;
 
 /// The SIP status that refuses an unanswered call with that cause.
@@ -82,16 +85,23 @@ pub fn reason_header(cause: Cause) -> String {
     format!("{protocol};cause={};text=\"{}\"", cause.number(), cause.name())
 }
 
-/// The cause a peer's `Reason` header names, if it is of a kind we understand.
+/// What a peer's `Reason` headers say (RFC 3326): the first as text, for programs, and the cause of the first that is of
+/// a kind we understand. A peer may give several, one for each protocol, on one line or more.
 #[must_use]
-pub fn cause_of_reason(reason: &str) -> Option<Cause> {
+pub fn reasons(headers: &Headers) -> Option<(&str, Option<Cause>)> {
+    let mut all = headers.list(Name::Reason).peekable();
+    let first = *all.peek()?;
+    Some((first, all.find_map(cause_of_reason)))
+}
+
+/// The cause one `Reason` names.
+fn cause_of_reason(reason: &str) -> Option<Cause> {
     let (protocol, params) = reason.split_once(';')?;
     let protocol = protocol.trim();
     if !(protocol.eq_ignore_ascii_case("Q.850") || protocol.eq_ignore_ascii_case("FreeSWITCH")) {
         return None;
     }
-    let number = params.split(';').find_map(|param| param.trim().strip_prefix("cause="))?;
-    number.trim().parse().ok().map(Cause::from_number)
+    Params::new(params).get("cause")?.parse().ok().map(Cause::from_number)
 }
 
 #[cfg(test)]
@@ -111,5 +121,22 @@ mod tests {
         assert_eq!(reason_header(Cause::MANAGER_REQUEST), "SIP;cause=703;text=\"MANAGER_REQUEST\"");
         assert_eq!(cause_of_reason("Q.850;cause=17;text=\"x\""), Some(Cause::USER_BUSY));
         assert_eq!(cause_of_reason("SIP;cause=200"), None);
+    }
+
+    #[test]
+    fn of_several_reasons_the_first_understood_counts() {
+        let heard = |lines: &[&str]| {
+            let headers: Headers = lines.iter().map(|line| ("Reason", *line)).collect();
+            reasons(&headers).map(|(first, cause)| (first.to_owned(), cause))
+        };
+        let first = "SIP;cause=200;text=\"gone, elsewhere; really\"";
+        assert_eq!(heard(&[]), None);
+        assert_eq!(heard(&[first]), Some((first.to_owned(), None)));
+        let both = format!("{first}, Q.850 ; text=\"cause=1\" ; Cause = 17");
+        assert_eq!(heard(&[&both]), Some((first.to_owned(), Some(Cause::USER_BUSY))));
+        assert_eq!(
+            heard(&[first, "q.850;cause=17"]),
+            Some((first.to_owned(), Some(Cause::USER_BUSY)))
+        );
     }
 }

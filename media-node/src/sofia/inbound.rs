@@ -6,9 +6,9 @@ use std::sync::atomic::Ordering;
 
 use sip::message::{Headers, Name, Request};
 use sip::stack::{IncomingInvite, Path};
-use sip::uri::NameAddr;
 
 use super::audio::Audio;
+use super::identity::CallerIdentity;
 use super::leg::SofiaLeg;
 use super::profile::Profile;
 use crate::call::{CallerProfile, Channel, Direction, Session};
@@ -324,44 +324,19 @@ fn caller_profile(
     let settings = profile.settings.load();
     let mut caller = CallerProfile::new(Direction::Inbound, clock::now_us());
     let from = request.headers.from_addr();
-    let from_user = from.as_ref().and_then(|from| from.uri.user()).unwrap_or_default().to_owned();
-    let mut identity = Identity {
-        name: from.as_ref().and_then(|from| from.display.clone()).filter(|name| !name.is_empty()),
-        number: from_user.clone(),
-    };
-    for header in ["Remote-Party-ID", "P-Asserted-Identity", "P-Preferred-Identity"] {
-        if let Some(value) = request.headers.named(header) {
-            identity.overlay(value);
-            if header == "Remote-Party-ID" {
-                let value = value.to_ascii_lowercase();
-                caller.screen = !value.contains("screen=no");
-                caller.hide_name |= ["privacy=yes", "privacy=full", "privacy=name"]
-                    .iter()
-                    .any(|word| value.contains(word));
-                caller.hide_number |= ["privacy=yes", "privacy=full", "privacy=uri"]
-                    .iter()
-                    .any(|word| value.contains(word));
-            }
-        }
-    }
-    if let Some(privacy) = request.headers.named("Privacy")
-        && ["id", "user", "full"].iter().any(|word| {
-            privacy.to_ascii_lowercase().split([';', ',']).any(|item| item.trim() == *word)
-        })
-    {
-        caller.hide_name = true;
-        caller.hide_number = true;
-    }
-    caller.caller_id_name = identity.name.unwrap_or_else(|| identity.number.clone());
-    caller.username = if request.headers.named("P-Asserted-Identity").is_some() {
-        identity.number.clone()
-    } else {
-        from_user
-    };
+    let who = CallerIdentity::of(request);
+    caller.screen = who.screen;
+    caller.hide_name = who.hide_name;
+    caller.hide_number = who.hide_number;
+    caller.caller_id_name = who.name;
+    caller.username.clone_from(&who.number);
     caller.orig_caller_id_name.clone_from(&caller.caller_id_name);
-    caller.orig_caller_id_number.clone_from(&identity.number);
-    caller.ani.clone_from(&identity.number);
-    caller.caller_id_number = identity.number;
+    caller.orig_caller_id_number.clone_from(&who.number);
+    caller.ani.clone_from(&who.number);
+    caller.caller_id_number = who.number;
+    if let Some(class) = from.as_ref().and_then(|from| from.uri.params().get("isup-oli")) {
+        class.clone_into(&mut caller.aniii);
+    }
     caller.network_addr = path.remote.ip().to_string();
     caller.source = "mod_sofia".into();
     caller.uuid = channel.uuid().to_string();
@@ -383,24 +358,6 @@ fn caller_profile(
     match_gateway(profile, channel, request, &mut caller);
     caller.make_harmless();
     caller
-}
-
-struct Identity {
-    name: Option<String>,
-    number: String,
-}
-
-impl Identity {
-    /// A later header overrides name and number, each only if it has one.
-    fn overlay(&mut self, value: &str) {
-        let Some(address) = NameAddr::parse(value) else { return };
-        if let Some(user) = address.uri.user().filter(|user| !user.is_empty()) {
-            user.clone_into(&mut self.number);
-        }
-        if let Some(name) = address.display.filter(|name| !name.is_empty()) {
-            self.name = Some(name);
-        }
-    }
 }
 
 fn destination(request: &Request) -> String {

@@ -13,6 +13,7 @@ mod event_requests;
 mod external;
 pub mod gateway;
 mod gateway_task;
+pub mod identity;
 pub mod inbound;
 pub mod leg;
 pub mod nat;

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use esl_server::event::Event;
+use sip::digest::Credentials;
 use sip::message::{Headers, Name, Request};
 use sip::registrar::{Binding, Multiple};
 use sip::stack::{IncomingRequest, Path, Transport};
@@ -101,7 +102,9 @@ async fn decide(profile: &Arc<Profile>, request: &Request, path: &Path) -> Reply
     } else {
         match auth::judge(profile, request, path).await {
             Verdict::Challenge(challenge) => {
-                fire_pre_register(profile, request, path);
+                if !challenge.stale {
+                    fire_pre_register(profile, request, path);
+                }
                 let mut headers = Headers::new();
                 headers.push(challenge.header_name(), challenge.to_string());
                 return Reply::Refused { status: 401, headers };
@@ -109,10 +112,14 @@ async fn decide(profile: &Arc<Profile>, request: &Request, path: &Path) -> Reply
             Verdict::Forbidden => return refused(403),
             Verdict::Accepted(identity) => {
                 if !may_register(profile, &asked, &identity) {
+                    let attempt =
+                        asked.attempt(profile, path, known(&asked, &identity), "FORBIDDEN");
+                    esl_server::fire!(profile.switch.bus, attempt);
                     fire_failure(profile, request, path);
                     return refused(403);
                 }
-                events.push(asked.attempt(profile, path, &identity));
+                let result = auth::result_of(&identity.credentials);
+                events.push(asked.attempt(profile, path, Some(&identity.credentials), result));
                 Some(identity)
             }
         }
@@ -136,7 +143,7 @@ fn may_register(profile: &Profile, asked: &Asked, identity: &Identity) -> bool {
     let settings = profile.settings.load();
     let forced =
         settings.params.last("inbound-reg-force-matching-username").is_some_and(text::is_true);
-    if forced && identity.username != asked.user {
+    if forced && identity.credentials.username != asked.user {
         return false;
     }
     if identity.user.params.bool("sip-forbid-register") == Some(true)
@@ -186,7 +193,7 @@ fn apply(
         }
     }
     if let Some(identity) = identity {
-        auth::renew_nonce(profile, &identity.nonce, expires);
+        auth::renew_nonce(profile, &identity.credentials.nonce, expires);
     }
     let mut headers = Headers::new();
     let bindings = profile.bindings.lock();
@@ -310,8 +317,9 @@ impl Asked {
             network_ip: path.remote.ip().to_string(),
             network_port: path.remote.port(),
             network_proto: path.transport.as_param().to_owned(),
-            auth_user: identity.map_or_else(|| self.user.clone(), |i| i.username.clone()),
-            auth_realm: identity.map_or_else(|| self.host.clone(), |i| i.realm.clone()),
+            auth_user: identity
+                .map_or_else(|| self.user.clone(), |i| i.credentials.username.clone()),
+            auth_realm: identity.map_or_else(|| self.host.clone(), |i| i.credentials.realm.clone()),
             mwi_account: mwi.unwrap_or_else(|| format!("{}@{}", self.user, self.host)),
             metadata: metadata.unwrap_or_default(),
         }
@@ -342,13 +350,21 @@ impl Asked {
         event.push("network-port", path.remote.port().to_string());
     }
 
-    fn attempt(&self, profile: &Profile, path: &Path, identity: &Identity) -> Event {
+    /// `sofia::register_attempt`: credentials came, and this is what they were worth. Without those of a user who
+    /// may try, the reference names nobody.
+    fn attempt(
+        &self,
+        profile: &Profile,
+        path: &Path,
+        credentials: Option<&Credentials>,
+        result: &'static str,
+    ) -> Event {
         let mut event = self.base("sofia::register_attempt", profile, None);
         self.peer(&mut event, path, self.expires);
-        event.push("username", identity.username.as_str());
-        event.push("realm", identity.realm.as_str());
+        event.push("username", credentials.map_or("unknown", |c| c.username.as_str()));
+        event.push("realm", credentials.map_or(self.host.as_str(), |c| c.realm.as_str()));
         event.push("user-agent", self.user_agent.as_str());
-        event.push("auth-result", "RENEWED");
+        event.push("auth-result", result);
         event
     }
 
@@ -369,8 +385,11 @@ impl Asked {
             .to_owned();
         let mut event = self.base("sofia::register", profile, Some(&hosts));
         self.peer(&mut event, path, expires);
-        event.push("username", identity.map_or(self.user.as_str(), |i| i.username.as_str()));
-        event.push("realm", identity.map_or(self.host.as_str(), |i| i.realm.as_str()));
+        event.push(
+            "username",
+            identity.map_or(self.user.as_str(), |i| i.credentials.username.as_str()),
+        );
+        event.push("realm", identity.map_or(self.host.as_str(), |i| i.credentials.realm.as_str()));
         event.push("user-agent", self.user_agent.as_str());
         if renewed {
             event.push("update-reg", "true");
@@ -382,13 +401,16 @@ impl Asked {
     fn unregistered(&self, profile: &Profile, path: &Path, identity: Option<&Identity>) -> Event {
         let mut event = Event::custom("sofia::unregister");
         event.push("profile-name", profile.name.as_str());
-        event.push("username", identity.map_or(self.user.as_str(), |i| i.username.as_str()));
+        event.push(
+            "username",
+            identity.map_or(self.user.as_str(), |i| i.credentials.username.as_str()),
+        );
         event.push("from-user", self.user.as_str());
         event.push("from-host", self.host.as_str());
         event.push("contact", self.contact.as_str());
         event.push("call-id", self.call_id.as_str());
         event.push("rpid", "unknown");
-        event.push("realm", identity.map_or(self.host.as_str(), |i| i.realm.as_str()));
+        event.push("realm", identity.map_or(self.host.as_str(), |i| i.credentials.realm.as_str()));
         event.push("network-ip", path.remote.ip().to_string());
         event.push("network-port", path.remote.port().to_string());
         event.push("user-agent", self.user_agent.as_str());
@@ -440,6 +462,23 @@ pub fn fire_pre_register(profile: &Profile, request: &Request, path: &Path) {
     asked.peer(&mut event, path, asked.expires);
     event.push("user-agent", asked.user_agent.as_str());
     esl_server::fire!(profile.switch.bus, event);
+}
+
+/// The credentials the reference names when it refuses a registration: none for another user than the one proved.
+fn known<'a>(asked: &Asked, identity: &'a Identity) -> Option<&'a Credentials> {
+    Some(&identity.credentials).filter(|credentials| credentials.username == asked.user)
+}
+
+/// `sofia::register_attempt` of whatever request credentials came with.
+pub fn fire_attempt(
+    profile: &Profile,
+    request: &Request,
+    path: &Path,
+    credentials: Option<&Credentials>,
+    result: &'static str,
+) {
+    let Some(asked) = Asked::read(profile, request, path) else { return };
+    esl_server::fire!(profile.switch.bus, asked.attempt(profile, path, credentials, result));
 }
 
 /// `sofia::register_failure`: credentials that prove nothing.
@@ -532,7 +571,7 @@ fn stored_contact(contact: &NameAddr, request: &Request, path: &Path, natted: bo
 
 /// A phone's address, fit for the dial strings it becomes part of: what separates legs there is escaped, or a phone
 /// would choose who else rings when it is called.
-fn in_dial_string(uri: &str) -> Cow<'_, str> {
+pub(super) fn in_dial_string(uri: &str) -> Cow<'_, str> {
     const SEPARATORS: [(char, &str); 6] =
         [(',', "%2C"), ('|', "%7C"), ('{', "%7B"), ('}', "%7D"), ('^', "%5E"), ('\'', "%27")];
     if !uri.contains(SEPARATORS.map(|(mark, _)| mark)) {

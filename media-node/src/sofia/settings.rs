@@ -63,6 +63,28 @@ impl DtmfType {
     }
 }
 
+/// What of `P-Asserted-Identity` becomes its variable (`p-asserted-id-parse`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AssertedForm {
+    /// The user part.
+    #[default]
+    User,
+    /// `user@host`.
+    UserAndDomain,
+    /// The address as sent.
+    Verbatim,
+}
+
+impl AssertedForm {
+    fn parse(text: &str) -> Self {
+        match text {
+            "user-domain" => Self::UserAndDomain,
+            "verbatim" => Self::Verbatim,
+            _ => Self::User,
+        }
+    }
+}
+
 /// A profile's settings.
 #[derive(Clone, Debug)]
 #[allow(clippy::struct_excessive_bools, reason = "each is a switch an administrator knows by name")]
@@ -145,8 +167,12 @@ pub struct Settings {
     pub rtp_auto_adjust: bool,
     /// Pause between digits sent, ms.
     pub digit_delay_ms: u32,
+    /// What of `P-Asserted-Identity` its variable shows.
+    pub asserted_form: AssertedForm,
     /// All headers of an INVITE become variables.
     pub parse_all_headers: bool,
+    /// Phones are told when the party they talk to changes.
+    pub send_display_update: bool,
     /// 183 without SDP is not ringing.
     pub ignore_183_nosdp: bool,
     /// 100 Trying when routing begins.
@@ -165,6 +191,18 @@ pub struct Settings {
 pub const DEFAULT_CODECS: &str = "PCMU,PCMA";
 
 impl Settings {
+    /// Is presence looked after (`manage-presence`, `manage-shared-appearance`)? Then each call belongs to somebody.
+    #[must_use]
+    pub fn manages_presence(&self) -> bool {
+        let kinds = ["passive", "pnp"];
+        let wanted = |name: &str| {
+            self.params.last(name).is_some_and(|value| {
+                text::is_true(value) || kinds.iter().any(|kind| value.eq_ignore_ascii_case(kind))
+            })
+        };
+        wanted("manage-presence") || wanted("manage-shared-appearance")
+    }
+
     /// Reads a profile. `local_ip` stands in for addresses left open.
     ///
     /// # Errors
@@ -260,6 +298,8 @@ impl Settings {
             auto_invite_100: on("auto-invite-100", true),
             disable_transfer: on("disable-transfer", false),
             inbound_bypass_media: on("inbound-bypass-media", false),
+            send_display_update: on("send-display-update", true) && on("allow-update", true),
+            asserted_form: AssertedForm::parse(get("p-asserted-id-parse").unwrap_or_default()),
             callid_as_uuid: on("inbound-use-callid-as-uuid", false),
             uuid_as_callid: on("outbound-use-uuid-as-callid", false),
             params,

@@ -332,11 +332,7 @@ fn packet_time(theirs: &Choice, ours: Option<&CodecPref>) -> u32 {
         "gsm" => theirs.ptime.is_multiple_of(20),
         _ => theirs.ptime.is_multiple_of(10),
     };
-    if fits && whole {
-        theirs.ptime
-    } else {
-        ours.map_or(20, CodecPref::packet_time)
-    }
+    if fits && whole { theirs.ptime } else { ours.map_or(20, CodecPref::packet_time) }
 }
 
 fn choose(media: &MediaLine, local: &LocalAudio, mode: Mode) -> Option<Choice> {

@@ -121,8 +121,6 @@ fn row(channel: &Channel, hostname: &str) -> Row {
     let profile = channel.profile();
     let initial = channel.with(|data| data.initial.clone());
     let var = |name: &str| channel.var(name).unwrap_or_default();
-    let (presence_id, presence_data, account) =
-        (var("presence_id"), var("presence_data"), var("accountcode"));
     // The leg knows of a common call once it was bridged, or was made by another leg.
     let call_uuid = if profile.times.bridged != 0
         || (channel.direction() == Direction::Outbound && channel.with(|data| data.other.is_some()))
@@ -166,9 +164,9 @@ fn row(channel: &Channel, hostname: &str) -> Row {
             write_bits,
             data.secure.clone(),
             hostname.to_owned(),
-            presence_id,
-            presence_data,
-            account,
+            data.listed.presence_id.clone(),
+            data.listed.presence_data.clone(),
+            data.listed.account.clone(),
             data.call_state.name().to_owned(),
             callee_name,
             callee_num,

@@ -5,6 +5,7 @@ use super::{
     success, usage,
 };
 use crate::api;
+use crate::call::display::Party;
 use crate::call::{Indication, bypass};
 
 /// The family.
@@ -81,11 +82,9 @@ async fn display(call: ApiCall) -> String {
     let words = call.words(2);
     let (Some(uuid), Some(text)) = (words.first(), words.get(1)) else { return usage(DISPLAY) };
     let (name, number) = text.split_once('|').unwrap_or((text, ""));
-    let what = Indication::Display { name: name.to_owned(), number: number.to_owned() };
-    match tell(&call, uuid, what).await {
-        Some(_) => SUCCESS.into(),
-        None => FAILED.into(),
-    }
+    let Some(channel) = call.switch.channel(uuid) else { return FAILED.into() };
+    channel.show_party(Party { name: name.to_owned(), number: number.to_owned() });
+    SUCCESS.into()
 }
 
 async fn send_info(call: ApiCall) -> String {

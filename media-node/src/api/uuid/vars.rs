@@ -36,7 +36,7 @@ fn getvar(call: &ApiCall) -> String {
     let words = call.words(3);
     let (Some(uuid), Some(name)) = (words.first(), words.get(1)) else { return usage(GETVAR) };
     let Some(channel) = call.switch.channel(uuid) else { return NO_CHANNEL.into() };
-    channel.lookup(name).unwrap_or_else(|| "_undef_".into())
+    channel.var(name).unwrap_or_else(|| "_undef_".into())
 }
 
 fn setvar(call: &ApiCall) -> String {

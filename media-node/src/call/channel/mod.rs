@@ -104,10 +104,14 @@ pub struct Data {
     pub divert: Option<EventSink>,
     /// What `show channels` shows as running: application and argument.
     pub showing: (String, String),
+    /// Presence and account as `show channels` prints them: as of the last event that told them.
+    pub listed: Listed,
     /// Secure media, as `show channels` prints it.
     pub secure: String,
-    /// Last callee shown to the far end.
+    /// Last callee shown to the far end, as `show channels` has it: empty again once the far end told who it is.
     pub sent_callee: (String, String),
+    /// What the far end's display shows, if we ever set it.
+    pub shown: Option<(String, String)>,
     /// Direction of the last CALL_UPDATE.
     pub callee_direction: &'static str,
     /// Hold history: on and off times in µs.
@@ -134,6 +138,17 @@ pub struct Data {
     pub(super) signal_bond: Option<Arc<str>>,
     /// What to do in CS_SOFT_EXECUTE.
     pub(super) soft_step: Option<SoftStep>,
+}
+
+/// Columns of `show channels` that change with certain events only, as in the reference's table.
+#[derive(Clone, Debug, Default)]
+pub struct Listed {
+    /// `presence_id`.
+    pub presence_id: String,
+    /// `presence_data`.
+    pub presence_data: String,
+    /// `accountcode`.
+    pub account: String,
 }
 
 /// What `show channels` keeps of a leg's beginning.
@@ -286,8 +301,10 @@ impl Channel {
                 media: None,
                 divert: None,
                 showing: Default::default(),
+                listed: Listed::default(),
                 secure: String::new(),
                 sent_callee: Default::default(),
+                shown: None,
                 callee_direction: "",
                 holds: Vec::new(),
                 initial: Initial::default(),

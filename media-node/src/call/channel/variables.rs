@@ -8,18 +8,25 @@ use esl_server::event::{Value, Vars};
 use super::Channel;
 
 impl Channel {
-    /// A channel variable, and nothing else. Arrays read as `ARRAY::…`; `name[3]` addresses an element.
+    /// The variable as everything in the reference sees it: scope variables, channel variables, profile fields, and the
+    /// globals behind them all. Arrays read as `ARRAY::…`; `name[3]` addresses an element.
     #[must_use]
     pub fn var(&self, name: &str) -> Option<String> {
-        self.data.lock().vars.get(name).map(Cow::into_owned)
-    }
-
-    /// The variable as an application or `${name}` sees it: scope variables, channel variables, profile fields, globals.
-    #[must_use]
-    pub fn lookup(&self, name: &str) -> Option<String> {
         self.variable(name)
             .or_else(|| self.field(name).filter(|value| !value.is_empty()))
             .or_else(|| self.switch.global(name))
+    }
+
+    /// The same as [`Channel::var`].
+    #[must_use]
+    pub fn lookup(&self, name: &str) -> Option<String> {
+        self.var(name)
+    }
+
+    /// A variable of this channel alone: for what the call keeps of itself, never for what an administrator may set.
+    #[must_use]
+    pub fn own_var(&self, name: &str) -> Option<String> {
+        self.data.lock().vars.get(name).map(Cow::into_owned)
     }
 
     /// Is the variable truthy (`yes on true t enabled active allow`, or a non-zero number)?

@@ -132,28 +132,31 @@ pub(super) fn gateway_data(call: &ApiCall) -> String {
 
 pub(super) fn presence_data(call: &ApiCall) -> String {
     let words = call.words(2);
-    let [what, who] = words.as_slice() else { return "-ERR Parameter missing\n".into() };
+    let [what, who] = words.as_slice() else { return String::new() };
     let (Some(sofia), Some(query)) = (sofia_of(call), Query::parse(who)) else {
         return String::new();
     };
     let found: Vec<Binding> =
         query.bindings(&sofia).into_iter().map(|(_, binding)| binding).collect();
-    match what.as_str() {
-        "list" => {
-            let mut out = String::from("status|rpid|user_agent|network_ip|network_port\n");
-            for b in &found {
-                out.push_str(&format!(
-                    "{}|unknown|{}|{}|{}\n",
-                    b.status, b.user_agent, b.network_ip, b.network_port
-                ));
-            }
-            out + "+OK\n"
-        }
-        "status" => found.first().map(|b| b.status.clone()).unwrap_or_default(),
-        "rpid" => found.first().map(|_| "unknown".to_owned()).unwrap_or_default(),
-        "user_agent" => found.first().map(|b| b.user_agent.clone()).unwrap_or_default(),
-        _ => "-ERR Parameter missing\n".into(),
+    let first =
+        |column: fn(&Binding) -> &str| found.first().map(column).unwrap_or_default().to_owned();
+    let mut out = match what.to_ascii_lowercase().as_str() {
+        "status" => return first(|b| &b.status),
+        "rpid" => return first(|_| "unknown"),
+        "user_agent" => return first(|b| &b.user_agent),
+        _ if found.is_empty() => String::new(),
+        _ => String::from("status|rpid|user_agent|network_ip|network_port\n"),
+    };
+    for b in &found {
+        out.push_str(&format!(
+            "{}|unknown|{}|{}|{}\n",
+            b.status, b.user_agent, b.network_ip, b.network_port
+        ));
     }
+    if what.eq_ignore_ascii_case("list") {
+        out.push_str("+OK\n");
+    }
+    out
 }
 
 #[cfg(test)]

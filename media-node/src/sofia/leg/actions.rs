@@ -8,7 +8,7 @@ use sip::stack::{Body, DialogEvent};
 
 use super::super::cause::{cause_of, reason_header, status_of};
 use super::super::variables;
-use super::{Progress, Refusal, Side, SofiaLeg};
+use super::{Progress, Refusal, SofiaLeg};
 use crate::call::endpoint::{DialogMethod, DialogRequest};
 use crate::call::{Cause, Channel, Digit, Direction};
 use crate::text;
@@ -241,6 +241,7 @@ impl SofiaLeg {
             DialogMethod::Info => Method::Info,
             DialogMethod::Message => Method::Message,
             DialogMethod::Notify => Method::Notify,
+            DialogMethod::Update => Method::Update,
         };
         let body = request.body.map(|(kind, text)| Body::new(kind, text));
         tokio::spawn(dialog.request(method, headers, body));
@@ -260,16 +261,6 @@ impl SofiaLeg {
             }
             Some("none") => Err(Cause::NONE),
             _ => press(channel, digits),
-        }
-    }
-
-    pub(super) fn peer_takes_displays(&self) -> bool {
-        match &self.side {
-            Side::Inbound { request, .. } => request
-                .headers
-                .named("X-FS-Support")
-                .is_some_and(|text| text.contains("update_display")),
-            Side::Outbound { .. } => false,
         }
     }
 }

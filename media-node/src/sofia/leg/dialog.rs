@@ -5,8 +5,8 @@ use std::sync::Arc;
 use sip::message::{Headers, Method, Name, Request};
 use sip::stack::{Body, DialogEvent, Ended, InDialog};
 
-use super::super::cause::cause_of_reason;
-use super::super::variables;
+use super::super::cause::reasons;
+use super::super::variables::{self, Repeats};
 use super::{Offered, Progress, Side, SofiaLeg, sdp_of};
 use crate::call::{Cause, Channel, Digit, DigitSource, Indication, LegEvent, bypass};
 use crate::switch::Switch;
@@ -31,12 +31,12 @@ impl SofiaLeg {
 
     pub(super) fn on_bye(&mut self, channel: &Arc<Channel>, request: &Request) {
         self.progress = Progress::Over;
-        let reason = request.headers.named("Reason");
-        if let Some(reason) = reason {
+        let mut cause = Cause::NORMAL_CLEARING;
+        if let Some((reason, named)) = reasons(&request.headers) {
             channel.set_var("sip_reason", reason);
+            cause = named.unwrap_or(cause);
         }
-        let cause = reason.and_then(cause_of_reason).unwrap_or(Cause::NORMAL_CLEARING);
-        variables::custom_headers(channel, &request.headers, "sip_bye_h_", false);
+        variables::custom_headers(channel, &request.headers, "sip_bye_h_", Repeats::LastCounts);
         // The disposition is shown from CS_HANGUP on, everything else already by the hangup event.
         self.note_end(channel, 200, "OK", cause);
         channel.hangup(cause);
@@ -48,7 +48,7 @@ impl SofiaLeg {
 
     pub(super) fn on_cancelled(&mut self, channel: &Arc<Channel>, request: &Request) {
         self.progress = Progress::Over;
-        if let Some(reason) = request.headers.named("Reason") {
+        if let Some((reason, _)) = reasons(&request.headers) {
             channel.set_var("sip_reason", reason);
         }
         channel.set_vars([
@@ -62,6 +62,7 @@ impl SofiaLeg {
 
     /// UPDATE: with a description like a re-INVITE, without one it only says that the peer is still there.
     fn on_update(&mut self, channel: &Arc<Channel>, update: &InDialog) -> LegEvent {
+        self.learn_party(channel, &update.request.headers, true);
         if !update.request.body.is_empty() {
             return self.on_reinvite(channel, update);
         }
@@ -147,24 +148,38 @@ impl SofiaLeg {
         }
     }
 
+    /// INFO: digits, a new display, a client's code. Whatever it is, programs hear of it (RECV_INFO).
     pub(super) fn on_info(&mut self, channel: &Arc<Channel>, info: &InDialog) -> LegEvent {
         if let Some(dialog) = &self.dialog {
             dialog.respond(info.id, 200, "OK", Headers::new(), None);
         }
-        let content =
-            info.request.headers.get(Name::ContentType).unwrap_or_default().to_ascii_lowercase();
-        let body = String::from_utf8_lossy(&info.request.body);
-        let Some(digit) = digit_of_info(&content, &body) else {
-            tell_info(channel, &info.request);
-            return LegEvent::Other;
-        };
+        let request = &info.request;
+        variables::custom_headers(channel, &request.headers, "sip_info_h_", Repeats::LastCounts);
+        if let Some(code) = request.headers.named("x-clientcode").filter(|code| !code.is_empty()) {
+            channel.set_var("call_clientcode", text::harmless(code).into_owned());
+        }
+        if super::display::changes_display(request) {
+            self.learn_party(channel, &request.headers, true);
+        }
+        let content = request.headers.get(Name::ContentType).unwrap_or_default();
+        let body = String::from_utf8_lossy(&request.body);
+        let digit = digit_of_info(&content.to_ascii_lowercase(), &body)
+            .filter(|digit| self.takes_info_digits(channel, *digit));
+        tell_info(channel, request);
+        digit.map_or(LegEvent::Other, LegEvent::Digit)
+    }
+
+    /// Are digits taken from INFO: agreed on, or taken from wherever they come?
+    fn takes_info_digits(&self, channel: &Channel, digit: Digit) -> bool {
         let by_info =
             channel.var("dtmf_type").is_some_and(|kind| kind.eq_ignore_ascii_case("info"));
-        if by_info || self.profile.settings.load().liberal_dtmf || channel.is_true("liberal_dtmf") {
-            return LegEvent::Digit(digit);
+        let takes = by_info
+            || self.profile.settings.load().liberal_dtmf
+            || channel.is_true("rtp_liberal_dtmf");
+        if !takes {
+            tracing::warn!(uuid = %channel.uuid(), "IGNORE INFO DTMF({}) (This channel was not configured to use INFO DTMF!)", digit.digit);
         }
-        tracing::warn!(uuid = %channel.uuid(), "IGNORE INFO DTMF({}) (This channel was not configured to use INFO DTMF!)", digit.digit);
-        LegEvent::Other
+        takes
     }
 
     pub(super) fn on_refer(&mut self, channel: &Arc<Channel>, refer: &InDialog) -> LegEvent {
@@ -350,7 +365,7 @@ fn digit_of_info(content_type: &str, body: &str) -> Option<Digit> {
     let (signal, ms) = if content_type.starts_with("application/dtmf-relay") {
         (line("Signal")?, line("Duration").map_or(250, |text| text::int(&text)))
     } else if content_type.starts_with("application/dtmf") {
-        (body.trim().to_owned(), 250)
+        (body.trim().trim_matches('"').to_owned(), 250)
     } else if content_type.starts_with("application/vnd.nortelnetworks.digits") {
         (line("d")?, 250)
     } else {
@@ -363,6 +378,7 @@ fn digit_of_info(content_type: &str, body: &str) -> Option<Digit> {
         "13" => 'B',
         "14" => 'C',
         "15" => 'D',
+        "16" => 'F',
         other => other.chars().next()?.to_ascii_uppercase(),
     };
     let valid = digit.is_ascii_digit() || matches!(digit, '*' | '#' | 'A'..='D' | 'F');

@@ -2,6 +2,7 @@
 
 mod actions;
 mod dialog;
+mod display;
 mod inbound;
 mod outbound;
 mod redirect;
@@ -44,6 +45,8 @@ pub struct SofiaLeg {
     refusal: Option<Refusal>,
     /// Did our last 200 carry the offer?
     offered: Offered,
+    /// The far end is a switch that takes displays by INFO (`X-FS-Support`).
+    takes_displays: bool,
     /// The far end's offer that waits for the other leg's answer.
     passed_on: Option<sip::stack::RequestId>,
 }
@@ -99,8 +102,11 @@ impl SofiaLeg {
         caller: CallerProfile,
         admission: Admission,
     ) -> Self {
+        let support = request.headers.named("X-FS-Support");
+        let takes_displays = support.is_some_and(|text| text.contains("update_display"));
         let side = Side::Inbound { request, path, caller: Some(Box::new(caller)), admission };
         Self {
+            takes_displays,
             profile,
             dialog: Some(dialog),
             events: Some(events),
@@ -125,6 +131,7 @@ impl SofiaLeg {
         let invite = Some(Box::new(invite));
         let side = Side::Outbound { invite, gateway, again: None, redirects: 0 };
         Self {
+            takes_displays: false,
             profile,
             dialog: None,
             events: None,
@@ -228,16 +235,7 @@ impl EndpointLeg for SofiaLeg {
                 Indication::Respond { code, phrase } => self.respond(channel, code, &phrase),
                 Indication::Redirect(targets) => self.redirect(channel, &targets),
                 Indication::Deflect(target) => self.deflect(channel, &target).await,
-                Indication::Display { name, number } => {
-                    if channel.is_answered() && self.peer_takes_displays() {
-                        self.send_info(
-                            "message/update_display",
-                            format!("From:\r\nTo: \"{name}\" {number}\r\n"),
-                        )
-                    } else {
-                        Ok(())
-                    }
-                }
+                Indication::Display { name, number } => self.show_party(channel, &name, &number),
                 Indication::Info { content_type, body } => self.send_info(&content_type, body),
                 Indication::PhoneEvent(event) => self.phone_event(event),
                 Indication::Request(request) => self.send_request(request),
@@ -302,11 +300,17 @@ impl EndpointLeg for SofiaLeg {
     }
 }
 
-/// Session description of a body, if it is one.
+/// Session description of a body, if it is one or one of its parts is.
 fn sdp_of(body: &[u8], content_type: Option<&str>) -> Option<String> {
-    let is_sdp =
-        content_type.is_none_or(|kind| kind.to_ascii_lowercase().starts_with("application/sdp"));
-    (is_sdp && !body.is_empty()).then(|| as_printed(&String::from_utf8_lossy(body)))
+    let is_sdp = |kind: &str| {
+        kind.get(..15).is_some_and(|start| start.eq_ignore_ascii_case("application/sdp"))
+    };
+    if let Some(parts) = content_type.and_then(|kind| sip::message::parts(kind, body)) {
+        let part = parts.iter().find(|part| is_sdp(&part.content_type))?;
+        return sdp_of(&part.body, None);
+    }
+    (content_type.is_none_or(is_sdp) && !body.is_empty())
+        .then(|| as_printed(&String::from_utf8_lossy(body)))
 }
 
 /// The reference shows descriptions as its own printer writes them: the default direction is left out, another one

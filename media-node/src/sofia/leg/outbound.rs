@@ -8,8 +8,8 @@ use sip::message::{Name, Response};
 use sip::stack::{Body, Dialog, Failure};
 
 use super::super::audio;
-use super::super::cause::{cause_of, cause_of_reason};
-use super::super::variables::{self, Local};
+use super::super::cause::{cause_of, reasons};
+use super::super::variables::{self, Local, Repeats};
 use super::{Progress, Side, SofiaLeg, sdp_of};
 use crate::call::{Cause, Channel, LegEvent, bypass};
 
@@ -43,7 +43,7 @@ impl SofiaLeg {
             }
         };
         crate::sofia::outbound::finish_headers(channel, &self.profile, &mut spec);
-        spec.body = Some(Body::sdp(sdp));
+        spec.body = Some(with_parts(channel, sdp));
         let interval = super::inbound::session_interval(channel, self.profile.session_expires());
         spec.session_expires = interval;
         spec.refresh_by_update = super::inbound::refreshes_by_update(channel);
@@ -78,7 +78,7 @@ impl SofiaLeg {
         }
     }
 
-    pub(super) fn note_response(&self, channel: &Channel, response: &Response) {
+    pub(super) fn note_response(&mut self, channel: &Channel, response: &Response) {
         let source = self.source(channel);
         let early = sdp_of(&response.body, response.headers.get(Name::ContentType))
             .filter(|_| response.status < 200);
@@ -98,8 +98,12 @@ impl SofiaLeg {
                 }
             });
         }
+        self.note_support(&response.headers);
+        if matches!(response.status, 180 | 183 | 200) {
+            self.learn_party(channel, &response.headers, false);
+        }
         let prefix = if response.status < 200 { "sip_ph_" } else { "sip_rh_" };
-        variables::custom_headers(channel, &response.headers, prefix, false);
+        variables::custom_headers(channel, &response.headers, prefix, Repeats::LastCounts);
     }
 
     pub(super) fn on_provisional(
@@ -190,10 +194,10 @@ impl SofiaLeg {
             self.note_source(channel);
             channel.set_var("sip_hangup_disposition", "recv_refuse");
             phrase.clone_from(&response.reason);
-            if let Some(reason) = response.headers.named("Reason") {
+            if let Some((reason, named)) = reasons(&response.headers) {
                 channel.set_var("sip_reason", reason);
                 if !channel.is_true("ignore_q850_reason") {
-                    cause = cause_of_reason(reason).unwrap_or(cause);
+                    cause = named.unwrap_or(cause);
                 }
             }
         } else if let Failure::NoResponse(error) = failure {
@@ -224,6 +228,32 @@ impl SofiaLeg {
         self.profile.counters.failed_out.fetch_add(1, Ordering::Relaxed);
         channel.hangup(cause);
     }
+}
+
+/// The offer, with what `sip_multipart` (each entry `type:content`) adds to it as further parts.
+fn with_parts(channel: &Channel, sdp: String) -> Body {
+    let vars = channel.vars();
+    let boundary = channel.uuid();
+    let mut parts = String::new();
+    let mut add = |kind: &str, content: &str| {
+        parts.push_str(&format!(
+            "--{boundary}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\n\r\n{content}\r\n",
+            content.len()
+        ));
+    };
+    let entries =
+        vars.value("sip_multipart").map(|value| value.items().to_vec()).unwrap_or_default();
+    let entries: Vec<_> = entries.iter().filter_map(|entry| entry.split_once(':')).collect();
+    if entries.is_empty() {
+        return Body::sdp(sdp);
+    }
+    for (kind, content) in entries {
+        let kind: String = kind.chars().filter(|c| !c.is_control()).collect();
+        add(&kind, content);
+    }
+    add("application/sdp", &sdp);
+    parts.push_str(&format!("--{boundary}--\r\n"));
+    Body::new(format!("multipart/mixed; boundary={boundary}"), parts)
 }
 
 fn host_port(uri: &sip::uri::Uri) -> String {

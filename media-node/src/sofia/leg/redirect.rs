@@ -69,8 +69,14 @@ impl SofiaLeg {
         let profile =
             channel.var("sip_redirect_profile").unwrap_or_else(|| self.profile.name.clone());
         let separator = if channel.is_true("sip_redirect_fork") { "," } else { "|" };
-        let dials: Vec<String> =
-            contacts.iter().map(|contact| format!("sofia/{profile}/{}", contact.uri)).collect();
+        let dials: Vec<String> = contacts
+            .iter()
+            .map(|contact| {
+                // What separates legs there is escaped, or the far end would choose who else is called.
+                let address = crate::sofia::registrar::in_dial_string(contact.uri.as_str());
+                format!("sofia/{profile}/{address}")
+            })
+            .collect();
         for leg in [channel, caller] {
             show_contacts(leg, contacts, Some(&dials));
             leg.set_var("sip_redirect_dialstring", dials.join(separator));

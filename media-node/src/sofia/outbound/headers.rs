@@ -18,16 +18,14 @@ pub fn finish_headers(channel: &Channel, profile: &Profile, spec: &mut InviteSpe
     let caller = channel.profile();
     let shown_name =
         Some(caller.caller_id_name.as_str()).filter(|name| !name.is_empty() && *name != "_undef_");
-    let gateway_hides_caller = channel.var("sip_gateway_name").is_some()
-        && spec.from.uri.user() != Some(&caller.caller_id_number);
-    if !gateway_hides_caller {
-        spec.from.display = shown_name.map(str::to_owned);
-    }
-    if let Some(domain) = channel.var("sip_invite_domain") {
-        let user = spec.from.uri.user().unwrap_or_default().to_owned();
-        if let Some(uri) = Uri::parse(&format!("sip:{user}@{domain}")) {
-            spec.from.uri = uri;
-        }
+    let gateway = channel.var("sip_gateway_name").and_then(|name| profile.gateway(&name));
+    let hides_caller = gateway.is_some_and(|gateway| !gateway.caller_id_in_from);
+    spec.from.display = shown_name.map(str::to_owned);
+    if !hides_caller
+        && let Some(domain) = channel.var("sip_invite_domain")
+        && let Some(from) = super::caller_address(&caller, &domain)
+    {
+        spec.from.uri = from.uri;
     }
     if let Some(uri) = channel.var("sip_from_uri").and_then(|text| Uri::parse(&with_scheme(&text)))
     {
@@ -233,7 +231,7 @@ fn push_caller_identity(
         "pid" => {
             let header = if caller.screen { "P-Asserted-Identity" } else { "P-Preferred-Identity" };
             spec.headers.push_text(header, who);
-            if caller.hide_name || caller.hide_number {
+            if caller.hide_number {
                 spec.headers.push_text("Privacy", "id");
             } else if !channel.is_true("sip_cid_suppress_privacy_none") {
                 spec.headers.push_text("Privacy", "none");
@@ -243,7 +241,7 @@ fn push_caller_identity(
             let privacy = match (caller.hide_name, caller.hide_number) {
                 (true, true) => "full",
                 (true, false) => "name",
-                (false, true) => "uri",
+                (false, true) => "full",
                 (false, false) => "off",
             };
             let screen = if caller.screen { "yes" } else { "no" };

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use sip::stack::{InviteSpec, Transport};
-use sip::uri::{NameAddr, Uri};
+use sip::uri::{NameAddr, Uri, escape_param, escape_user};
 
 pub use headers::finish_headers;
 
@@ -16,7 +16,7 @@ use super::gateway::Gateway;
 use super::leg::SofiaLeg;
 use super::profile::{Profile, host_text};
 use crate::BoxFuture;
-use crate::call::{Cause, Channel, Direction, Endpoint, OutgoingCall, Session};
+use crate::call::{CallerProfile, Cause, Channel, Direction, Endpoint, OutgoingCall, Session};
 
 /// The endpoint.
 pub struct SofiaEndpoint(pub Arc<Sofia>);
@@ -128,6 +128,7 @@ impl SofiaEndpoint {
         if let Some(contact) = self.registered(&profile, target)? {
             return Ok(contact);
         }
+        let target = &with_user_escaped(target);
         let text = if target.starts_with("sip:") || target.starts_with("sips:") {
             target.to_owned()
         } else {
@@ -186,9 +187,10 @@ impl SofiaEndpoint {
             return Err(Cause::DESTINATION_OUT_OF_ORDER);
         }
         let target = if number.contains('@') {
-            format!("sip:{number}{params}")
+            format!("sip:{}{params}", with_user_escaped(number))
         } else {
-            format!("sip:{}{number}@{}{params}", gateway.destination_prefix, gateway.proxy)
+            let user = escape_user(&format!("{}{number}", gateway.destination_prefix));
+            format!("sip:{user}@{}{params}", gateway.proxy)
         };
         let uri = Uri::parse(&target).ok_or(Cause::INVALID_URL)?;
         let dialled = number.to_owned();
@@ -276,14 +278,16 @@ fn invite(route: &Route, channel: &Channel, call: &OutgoingCall) -> Result<Invit
         ),
         None => format!("<sip:{}@{ip}:{port}>", settings.contact_user),
     };
-    let from = format!("<sip:{}@{ip}>", call.profile.caller_id_number);
+    let from = caller_address(&call.profile, &ip).ok_or(Cause::INVALID_URL)?;
     let parse = |text: &str| NameAddr::parse(text).ok_or(Cause::INVALID_URL);
-    let mut spec = InviteSpec::new(request_uri, parse(&from)?, parse(&contact)?);
+    let mut spec = InviteSpec::new(request_uri, from, parse(&contact)?);
     if let Some(to) = &route.to {
         spec.to = parse(&format!("<sip:{}>", to.trim_start_matches("sip:")))?;
     }
     if let Some(gateway) = &route.gateway {
-        spec.from = gateway_from(gateway, call)?;
+        if !gateway.caller_id_in_from {
+            spec.from = parse(&gateway.from_text())?;
+        }
         spec.credentials = Some(gateway.authorizer(&route.profile.switch));
     }
     spec.transport = Some(transport).filter(|transport| *transport != Transport::Udp);
@@ -302,12 +306,66 @@ fn over(uri: &Uri, transport: Transport) -> Uri {
     uri.with_params(&params).unwrap_or_else(|| uri.clone())
 }
 
-fn gateway_from(gateway: &Gateway, call: &OutgoingCall) -> Result<NameAddr, Cause> {
-    let domain = gateway.domain();
-    let text = if gateway.caller_id_in_from && !call.profile.caller_id_number.is_empty() {
-        format!("<sip:{}@{domain}>", call.profile.caller_id_number)
-    } else {
-        format!("<sip:{}@{domain}>", gateway.from_user)
+/// The caller's address at that host. A caller without a number has an address without a user part.
+#[must_use]
+pub fn caller_address(caller: &CallerProfile, host: &str) -> Option<NameAddr> {
+    let class = match caller.aniii.as_str() {
+        "" => String::new(),
+        class => format!(";isup-oli={}", escape_param(class)),
     };
-    NameAddr::parse(&text).ok_or(Cause::INVALID_URL)
+    let user = match caller.caller_id_number.as_str() {
+        "" => String::new(),
+        number => format!("{}@", escape_user(number)),
+    };
+    Uri::parse(&format!("sip:{user}{host}{class}")).map(NameAddr::new)
+}
+
+/// A dial string's address with its user part escaped where it must be: numbers hold blanks and `#`.
+fn with_user_escaped(target: &str) -> String {
+    let (scheme, rest) = ["sip:", "sips:"]
+        .iter()
+        .find_map(|scheme| Some((*scheme, target.strip_prefix(scheme)?)))
+        .unwrap_or(("", target));
+    // What stands behind an address's host is no user part, even where it holds an `@`.
+    let Some((user, host)) = rest.split_once('@').filter(|(user, _)| !user.contains("fs_path="))
+    else {
+        return target.to_owned();
+    };
+    match user.split_once(':') {
+        Some((user, password)) => format!("{scheme}{}:{password}@{host}", escape_user(user)),
+        None => format!("{scheme}{}@{host}", escape_user(user)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn callers_without_number_or_with_blanks_have_an_address() {
+        let shown = |number: &str, class: &str| {
+            let mut caller = CallerProfile::new(Direction::Outbound, 0);
+            caller.caller_id_number = number.into();
+            caller.aniii = class.into();
+            caller_address(&caller, "192.0.2.1:5080").map(|address| address.to_string())
+        };
+        assert_eq!(shown("", "").as_deref(), Some("<sip:192.0.2.1:5080>"));
+        assert_eq!(shown("12 34", "").as_deref(), Some("<sip:12%2034@192.0.2.1:5080>"));
+        assert_eq!(shown("+1555", "61").as_deref(), Some("<sip:+1555@192.0.2.1:5080;isup-oli=61>"));
+        assert_eq!(shown("a>b@c", "").as_deref(), Some("<sip:a%3Eb%40c@192.0.2.1:5080>"));
+    }
+
+    #[test]
+    fn the_user_part_of_a_dial_string_is_escaped() {
+        for (target, escaped) in [
+            ("9#1@h", "9%231@h"),
+            ("sip:12 34@h;x=1", "sip:12%2034@h;x=1"),
+            ("sips:u:p@h", "sips:u:p@h"),
+            ("1000%h", "1000%h"),
+            ("sip:1@h;fs_path=sip%3A1%40h", "sip:1@h;fs_path=sip%3A1%40h"),
+            ("h;fs_path=sip:a@b", "h;fs_path=sip:a@b"),
+        ] {
+            assert_eq!(with_user_escaped(target), escaped);
+        }
+    }
 }
