@@ -67,21 +67,22 @@ fn row(out: &mut String, name: &str, kind: &str, data: &str, state: &str) {
 
 /// State, and how long until the next try of a gateway that waits for one.
 fn state_text(gateway: &Gateway) -> String {
+    let retry = retry_of(gateway).map(|retry| format!(" (retry: {retry})"));
+    format!("{}{}", gateway.registration.lock().state().name(), retry.unwrap_or_default())
+}
+
+/// When a gateway that waits tries again: `12s` or `NEVER`; `None` for one that does not wait.
+pub(super) fn retry_of(gateway: &Gateway) -> Option<String> {
     use sip::gateway::State;
     let registration = gateway.registration.lock();
-    let state = registration.state();
-    let waits = matches!(state, State::Failed | State::FailWait | State::Trying);
-    let mut out = state.name().to_owned();
-    if waits {
-        let left = registration
-            .deadline()
-            .map(|at| at.saturating_duration_since(Instant::now()).as_secs());
-        match left.filter(|seconds| *seconds > 0) {
-            Some(seconds) => drop(write!(out, " (retry: {seconds}s)")),
-            None => out.push_str(" (retry: NEVER)"),
-        }
+    if !matches!(registration.state(), State::Failed | State::FailWait | State::Trying) {
+        return None;
     }
-    out
+    let left = registration
+        .deadline()
+        .map(|at| at.saturating_duration_since(Instant::now()).as_secs())
+        .filter(|seconds| *seconds > 0);
+    Some(left.map_or_else(|| "NEVER".to_owned(), |seconds| format!("{seconds}s")))
 }
 
 fn gateways(sofia: &Sofia) -> String {

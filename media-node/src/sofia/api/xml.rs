@@ -8,7 +8,9 @@ use sip::registrar::Binding;
 use super::super::Sofia;
 use super::super::gateway::Gateway;
 use super::super::profile::Profile;
-use super::status::{gateway_facts, is_of, profile_facts, reachability, status_text};
+use super::status::{
+    gateway_facts, is_of, ping_ms_of, profile_facts, reachability, retry_of, status_text,
+};
 
 const HEAD: &str = "<?xml version=\"1.0\" encoding=\"ISO-8859-1\"?>\n";
 
@@ -23,7 +25,8 @@ pub(super) fn run(sofia: &Sofia, words: &[&str]) -> String {
             }
             None => "Invalid Gateway!\n".into(),
         },
-        [what] if what.eq_ignore_ascii_case("gateway") => {
+        // Any one word, as in the reference.
+        [_] => {
             let mut out = format!("{HEAD}<gateways>\n");
             for profile in sofia.profiles() {
                 for gateway in profile.gateways.read().iter() {
@@ -45,7 +48,7 @@ pub(super) fn escape(text: &str) -> String {
 
 fn overview(sofia: &Sofia) -> String {
     let mut out = format!("{HEAD}<profiles>\n");
-    let mut item = |kind: &str, name: &str, data: &str, state: &str| {
+    let item = |out: &mut String, kind: &str, name: &str, data: &str, state: &str| {
         let _ = write!(
             out,
             "<{kind}>\n<name>{}</name>\n<type>{kind}</type>\n<data>{}</data>\n<state>{state}</state>\n</{kind}>\n",
@@ -55,17 +58,22 @@ fn overview(sofia: &Sofia) -> String {
     };
     for profile in sofia.profiles() {
         let in_use = profile.counters.in_use.load(Ordering::Relaxed);
-        item("profile", &profile.name, &profile.url(), &format!("RUNNING ({in_use})"));
+        let running = format!("RUNNING ({in_use})");
+        item(&mut out, "profile", &profile.name, &profile.url(), &running);
         if let Some(url) = profile.tls_url() {
-            item("profile", &profile.name, &url, &format!("RUNNING ({in_use}) (TLS)"));
+            item(&mut out, "profile", &profile.name, &url, &format!("{running} (TLS)"));
         }
         for gateway in profile.gateways.read().iter() {
-            let name = format!("{}::{}", profile.name, gateway.name);
             let state = gateway.registration.lock().state().name();
-            item("gateway", &name, &gateway.to_text(), state);
+            item(&mut out, "gateway", &gateway.name, &gateway.to_text(), state);
+            // Outside the element, where the reference has it.
+            if let Some(retry) = retry_of(gateway) {
+                let _ = write!(out, " (retry: {retry})");
+            }
+            out.push('\n');
         }
         for alias in profile.aliases.read().iter() {
-            item("alias", alias, &profile.name, "ALIASED");
+            item(&mut out, "alias", alias, &profile.name, "ALIASED");
         }
     }
     out + "</profiles>\n"
@@ -89,9 +97,13 @@ fn one_gateway(out: &mut String, profile: &Profile, gateway: &Gateway) {
                 put("pingtime", value);
                 put("pinging", "0");
             }
+            "status" => put("status", value.split(' ').next().unwrap_or_default()),
             // In XML, calls that failed follow the others.
             name => put(name, value),
         }
+    }
+    if let Some(retry) = retry_of(gateway) {
+        put("retry", &retry);
     }
     out.push_str("  </gateway>\n");
 }
@@ -99,7 +111,21 @@ fn one_gateway(out: &mut String, profile: &Profile, gateway: &Gateway) {
 fn one_profile(sofia: &Sofia, name: &str, rest: &[&str]) -> String {
     let Some(profile) = sofia.find(name) else { return "Invalid Profile!\n".into() };
     match rest {
-        [] => {
+        [what, rest @ ..] if what.eq_ignore_ascii_case("reg") => {
+            let part = rest.first().copied().unwrap_or_default();
+            format!(
+                "{HEAD}<profile>\n{}</profile>\n",
+                registrations(&profile, |b| part.is_empty() || b.contact.contains(part))
+            )
+        }
+        [what, who, ..] if what.eq_ignore_ascii_case("user") => {
+            format!("{HEAD}<profile>\n{}</profile>\n", registrations(&profile, |b| is_of(b, who)))
+        }
+        [what] if what.eq_ignore_ascii_case("user") => {
+            format!("{HEAD}<profile>\n</profile>\n")
+        }
+        // Whatever else is said, the profile is shown; `pres` adds who registered under its presence hosts.
+        rest => {
             let mut out = format!("{HEAD}<profile>\n  <profile-info>\n");
             let mut put = |name: &str, value: &str| {
                 let _infallible = writeln!(out, "    <{name}>{}</{name}>", escape(value));
@@ -113,22 +139,22 @@ fn one_profile(sofia: &Sofia, name: &str, rest: &[&str]) -> String {
             put("failed-calls-in", &c.failed_in.load(Ordering::Relaxed).to_string());
             put("failed-calls-out", &c.failed_out.load(Ordering::Relaxed).to_string());
             put("registrations", &profile.bindings.lock().len().to_string());
-            out + "  </profile-info>\n</profile>\n"
+            out.push_str("  </profile-info>\n");
+            if let [what, hosts, ..] = rest
+                && what.eq_ignore_ascii_case("pres")
+            {
+                let settings = profile.settings.load();
+                let shown = settings.params.last("presence-hosts").unwrap_or_default();
+                let fits = shown.contains(hosts);
+                out.push_str(&registrations(&profile, |_| fits));
+            }
+            out + "</profile>\n"
         }
-        [what, rest @ ..] if what.eq_ignore_ascii_case("reg") => {
-            let part = rest.first().copied().unwrap_or_default();
-            registrations(&profile, |b| part.is_empty() || b.contact.contains(part))
-        }
-        [what, rest @ ..] if what.eq_ignore_ascii_case("user") => {
-            let who = rest.first().copied().unwrap_or_default();
-            registrations(&profile, |b| is_of(b, who))
-        }
-        _ => "Invalid Syntax!\n".into(),
     }
 }
 
 fn registrations(profile: &Profile, fits: impl Fn(&Binding) -> bool) -> String {
-    let mut out = format!("{HEAD}<profile>\n  <registrations>\n");
+    let mut out = String::from("  <registrations>\n");
     let host = profile.switch.global("hostname").unwrap_or_default();
     let bindings = profile.bindings.lock();
     for binding in bindings.all().into_iter().filter(|b| fits(b)) {
@@ -139,7 +165,7 @@ fn registrations(profile: &Profile, fits: impl Fn(&Binding) -> bool) -> String {
             ("agent", binding.user_agent.clone()),
             ("status", status_text(binding, "exp", "expsecs")),
             ("ping-status", reachability(profile, binding).into()),
-            ("ping-time", "0.00".into()),
+            ("ping-time", format!("{:.2}", ping_ms_of(profile, binding))),
             ("host", host.clone()),
             ("network-ip", binding.network_ip.clone()),
             ("network-port", binding.network_port.to_string()),
@@ -153,5 +179,5 @@ fn registrations(profile: &Profile, fits: impl Fn(&Binding) -> bool) -> String {
         }
         out.push_str("    </registration>\n");
     }
-    out + "  </registrations>\n</profile>\n"
+    out + "  </registrations>\n"
 }

@@ -49,13 +49,24 @@ struct Route {
     transport: Option<Transport>,
     /// Parameters behind a gateway's number; they go into our Contact too.
     contact_params: String,
+    /// The registered user that is called, `user@domain`.
+    local_url: Option<String>,
 }
 
 impl Route {
     fn plain(profile: Arc<Profile>, uri: Uri, to: Option<String>, dialled: String) -> Self {
         let transport = uri.params().get("transport").and_then(Transport::parse);
         let contact_params = String::new();
-        Self { profile, gateway: None, uri, to, dialled, transport, contact_params }
+        Self {
+            profile,
+            gateway: None,
+            uri,
+            to,
+            dialled,
+            transport,
+            contact_params,
+            local_url: None,
+        }
     }
 }
 
@@ -160,7 +171,9 @@ impl SofiaEndpoint {
             .ok_or(Cause::USER_NOT_REGISTERED)?;
         let address = NameAddr::parse(&contact).ok_or(Cause::USER_NOT_REGISTERED)?;
         let dialled = address.uri.as_str().trim_start_matches("sip:").to_owned();
-        Ok(Some(Route::plain(Arc::clone(profile), address.uri, None, dialled)))
+        let mut route = Route::plain(Arc::clone(profile), address.uri, None, dialled);
+        route.local_url = Some(format!("{user}@{domain}"));
+        Ok(Some(route))
     }
 
     fn gateway_route(&self, rest: &str) -> Result<Route, Cause> {
@@ -203,6 +216,7 @@ impl SofiaEndpoint {
             dialled,
             transport,
             contact_params: params,
+            local_url: None,
         })
     }
 }
@@ -216,6 +230,14 @@ fn set_creation_variables(channel: &Channel, route: &Route, call: &OutgoingCall)
             channel.set_var("sip_profile_name", "gateway");
         }
         None => channel.set_var("sip_profile_name", route.profile.name.as_str()),
+    }
+    if let Some(local) = &route.local_url {
+        channel.set_var("sip_local_url", local.as_str());
+        if route.profile.settings.load().manages_presence()
+            && channel.own_var("presence_id").is_none()
+        {
+            channel.set_var("presence_id", local.as_str());
+        }
     }
     channel.set_vars([
         ("video_media_flow", "disabled".to_owned()),
