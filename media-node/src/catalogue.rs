@@ -6,26 +6,28 @@
 
 use dialplan_xml::catalogue::{Catalogue, Kind};
 
-use crate::{api, app, modules};
+use crate::contract::Linked;
 
 /// Everything this switch honours.
 #[must_use]
-pub fn catalogue() -> Catalogue {
+pub fn catalogue(modules: &Linked) -> Catalogue {
     let mut known = Catalogue::new();
-    known.honour(Kind::Application, app::Registry::standard().all().iter().map(|a| a.name));
-    known.honour(Kind::Api, api::Registry::standard().all().iter().map(|a| a.name));
-    known.honour(Kind::Module, modules::HERE);
-    known.honour(Kind::Endpoint, ENDPOINTS);
-    known.honour(Kind::Dialplan, DIALPLANS);
+    known.honour(Kind::Application, modules.applications().flatten().map(|app| app.name));
+    known.honour(Kind::Api, modules.commands().flatten().map(|api| api.name));
+    known.honour(Kind::Module, modules.names());
+    for provides in modules.iter().map(|module| module.provides()) {
+        known.honour(Kind::Endpoint, provides.endpoints.iter().map(|kind| kind.name));
+        known.honour(Kind::Dialplan, provides.dialplans.iter().map(|kind| kind.name));
+        let resolved = provides.resolver.map_or(&[][..], |resolver| resolver.names());
+        known.honour(Kind::Endpoint, resolved.iter().copied());
+    }
+    known.honour(Kind::Dialplan, ["XML", "inline"]);
     for (file, scope, names) in PARAMS {
         known.honour_params(file, scope, *names);
     }
     known.complete();
     known
 }
-
-const ENDPOINTS: &[&str] = &["error", "group", "loopback", "null", "pickup", "sofia", "user"];
-const DIALPLANS: &[&str] = &["XML", "enum", "inline"];
 
 /// File, kind of element, parameters.
 const PARAMS: &[(&str, &str, &[&str])] = &[
@@ -300,8 +302,8 @@ mod tests {
         ("event_socket.conf", &["../dialplan-xml/src/config/event_socket.rs"], &[]),
         ("console.conf", &["log/src"], &[]),
         ("logfile.conf", &["log/src"], &[]),
-        ("xml_curl.conf", &["../dialplan-xml/src/config/xml_curl.rs", "src/xml"], &[]),
-        ("conference.conf", &["src/app/conference"], &[]),
+        ("xml_curl.conf", &["../dialplan-xml/src/config/xml_curl.rs", "src/xml_curl"], &[]),
+        ("conference.conf", &["src/conference"], &[]),
         ("local_stream.conf", &["src/app/play.rs"], &[]),
         ("enum.conf", &["src/enum_lookup"], &[]),
         ("sofia.conf", &["src/sofia"], &["status.rs", "xml.rs"]),
@@ -374,7 +376,7 @@ mod tests {
 
     #[test]
     fn names_are_judged_by_what_this_switch_does() {
-        let known = catalogue();
+        let known = catalogue(&crate::linked::linked());
         assert_eq!(known.support(Kind::Application, "answer"), Support::Honoured);
         assert_eq!(known.support(Kind::Application, "skinny-drop"), Support::Accepted);
         assert_eq!(known.support(Kind::Application, "answr"), Support::Unknown);

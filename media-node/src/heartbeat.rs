@@ -4,15 +4,17 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use dialplan_xml::Globals;
+use esl_server::CoreInfo;
 use esl_server::event::{Event, EventName};
 use parking_lot::Mutex;
 
-use crate::api::status::{uptime_text, uptime_us};
 use crate::clock;
-use crate::memory::Tidy;
+use crate::config::Config;
 use crate::schedule::Job;
 use crate::switch::{Peaks, Switch, tick};
 use base::machine::Machine;
+use base::memory::Tidy;
 use base::version::COMPATIBLE_FULL;
 
 /// Seconds between looks at the machine's name and addresses.
@@ -89,7 +91,7 @@ pub fn check_machine(switch: &Switch, seen: &Seen) {
         switch.set_global(name, &value);
     }
     let core_uuid = switch.global("core_uuid").unwrap_or_default();
-    let info = crate::run::core_info(&core_uuid, &switch.config.load(), &switch.globals());
+    let info = core_info(&core_uuid, &switch.config.load(), &switch.globals());
     switch.bus.set_core_info(info);
     if before.hostname != now.hostname {
         let mut event = Event::new(EventName::Trap);
@@ -107,5 +109,46 @@ pub fn check_machine(switch: &Switch, seen: &Seen) {
             event.push(format!("network-address-change-{family}"), new.to_string());
         }
         esl_server::fire!(switch.bus, event);
+    }
+}
+
+/// `0 years, 0 days, 0 hours, 5 minutes, 1 second, …`: one is singular, everything else plural.
+#[must_use]
+pub fn uptime_text(us: i64) -> String {
+    let us = us.max(0);
+    let seconds = us / 1_000_000;
+    let days = seconds / 86_400;
+    let parts = [
+        (days / 365, "year"),
+        (days % 365, "day"),
+        (seconds / 3600 % 24, "hour"),
+        (seconds / 60 % 60, "minute"),
+        (seconds % 60, "second"),
+        (us / 1000 % 1000, "millisecond"),
+        (us % 1000, "microsecond"),
+    ];
+    let words: Vec<String> = parts
+        .iter()
+        .map(|(count, unit)| format!("{count} {unit}{}", if *count == 1 { "" } else { "s" }))
+        .collect();
+    words.join(", ")
+}
+
+/// Microseconds since the switch started.
+#[must_use]
+pub fn uptime_us(switch: &Switch) -> i64 {
+    i64::try_from(switch.started.elapsed().as_micros()).unwrap_or(i64::MAX)
+}
+
+/// What every event says about the switch.
+#[must_use]
+pub fn core_info(core_uuid: &str, conf: &Config, globals: &Globals) -> CoreInfo {
+    let hostname = globals.get("hostname").unwrap_or("localhost").to_owned();
+    CoreInfo {
+        core_uuid: core_uuid.to_owned(),
+        switchname: conf.switch.switchname.clone().unwrap_or_else(|| hostname.clone()),
+        hostname,
+        ipv4: globals.get("local_ip_v4").unwrap_or("127.0.0.1").to_owned(),
+        ipv6: globals.get("local_ip_v6").unwrap_or("::1").to_owned(),
     }
 }

@@ -264,7 +264,7 @@ impl Host for EventHost<'_> {
 ///
 /// Nearly everything asked for inside `${…}` is ready at once; what is not gives this worker's other tasks to the
 /// other workers while it waits.
-pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
+pub fn block_on<T>(future: impl Future<Output = T>) -> T {
     let mut future = pin!(future);
     let mut context = Context::from_waker(Waker::noop());
     if let Poll::Ready(value) = future.as_mut().poll(&mut context) {

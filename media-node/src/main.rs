@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    media_node::boot::main(media_node::run)
+    boot::main(media_node::run, media_node::offline::run)
 }

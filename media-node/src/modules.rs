@@ -6,32 +6,8 @@ use dialplan_xml::config::ModulesConf;
 use esl_server::event::{Event, EventName};
 use parking_lot::RwLock;
 
+use crate::contract::{Change, Module, Plain, Provides};
 use crate::switch::Switch;
-
-/// Modules whose work is done here. Everything else is not loaded, and `module_exists` says so.
-pub const HERE: &[&str] = &[
-    "mod_commands",
-    "mod_conference",
-    "mod_console",
-    "mod_db",
-    "mod_dialplan_xml",
-    "mod_dptools",
-    "mod_enum",
-    "mod_event_socket",
-    "mod_expr",
-    "mod_hash",
-    "mod_local_stream",
-    "mod_logfile",
-    "mod_loopback",
-    "mod_native_file",
-    "mod_say_en",
-    "mod_sndfile",
-    "mod_sofia",
-    "mod_spandsp",
-    "mod_tone_stream",
-    "mod_valet_parking",
-    "mod_xml_curl",
-];
 
 /// The set of loaded modules, by FreeSWITCH's names.
 #[derive(Default)]
@@ -54,12 +30,6 @@ impl Modules {
     /// Notes a module as gone; false if it was not loaded.
     pub fn unload(&self, name: &str) -> bool {
         self.loaded.write().remove(name)
-    }
-
-    /// May what a module brings be used? What belongs to the core always may.
-    #[must_use]
-    pub fn offers(&self, module: &str) -> bool {
-        module.starts_with("CORE_") || self.is_loaded(module)
     }
 }
 
@@ -93,27 +63,40 @@ impl Interface {
     }
 }
 
-/// Interfaces that need no registry: kind, name, module.
+/// What the core itself brings: kind, name, module.
 const FIXED: &[(&str, &str, &str)] = &[
     ("codec", "G.711 alaw", "CORE_PCM_MODULE"),
     ("codec", "G.711 ulaw", "CORE_PCM_MODULE"),
     ("codec", "RAW Signed Linear (16 bit)", "CORE_PCM_MODULE"),
-    ("dialplan", "XML", "mod_dialplan_xml"),
-    ("dialplan", "inline", "mod_dptools"),
-    ("dialplan", "enum", "mod_enum"),
     ("timer", "soft", "CORE_SOFTTIMER_MODULE"),
-    ("chat", "event", "mod_dptools"),
-    ("chat", "sip", "mod_sofia"),
-    ("file", "file_string", "mod_dptools"),
-    ("file", "local_stream", "mod_local_stream"),
-    ("file", "silence_stream", "mod_tone_stream"),
-    ("file", "tone_stream", "mod_tone_stream"),
-    ("file", "L16", "mod_native_file"),
-    ("file", "PCMA", "mod_native_file"),
-    ("file", "PCMU", "mod_native_file"),
-    ("file", "wav", "mod_sndfile"),
-    ("limit", "db", "mod_db"),
-    ("limit", "hash", "mod_hash"),
+];
+
+/// Modules whose work the core and the media engine do: they have a name, and what they bring has.
+pub const MODULES: &[&dyn Module] = &[
+    &Plain::new(
+        "mod_dialplan_xml",
+        Provides { names: &[("dialplan", "XML")], ..Provides::NOTHING },
+    ),
+    &Plain::new(
+        "mod_local_stream",
+        Provides { names: &[("file", "local_stream")], ..Provides::NOTHING },
+    ),
+    &Plain::new("mod_logfile", Provides::NOTHING),
+    &Plain::new(
+        "mod_native_file",
+        Provides {
+            names: &[("file", "L16"), ("file", "PCMA"), ("file", "PCMU")],
+            ..Provides::NOTHING
+        },
+    ),
+    &Plain::new("mod_sndfile", Provides { names: &[("file", "wav")], ..Provides::NOTHING }),
+    &Plain::new(
+        "mod_tone_stream",
+        Provides {
+            names: &[("file", "silence_stream"), ("file", "tone_stream")],
+            ..Provides::NOTHING
+        },
+    ),
 ];
 
 /// Everything the loaded modules bring.
@@ -125,6 +108,13 @@ pub fn interfaces(switch: &Switch) -> Vec<Interface> {
         .map(|(name, module)| Interface::plain("endpoint", name, module))
         .collect();
     all.extend(FIXED.iter().map(|(kind, name, module)| Interface::plain(kind, *name, module)));
+    for module in switch.loaded_modules() {
+        let provides = module.provides();
+        let plain = |kind, name: &'static str| Interface::plain(kind, name, module.name());
+        all.extend(provides.names.iter().map(|(kind, name)| plain(kind, name)));
+        all.extend(provides.dialplans.iter().map(|dialplan| plain("dialplan", dialplan.name)));
+        all.extend(provides.chats.iter().map(|chat| plain("chat", chat.name)));
+    }
     all.extend(switch.apps.all().into_iter().map(|app| Interface {
         kind: "application",
         name: app.name.to_owned(),
@@ -139,7 +129,6 @@ pub fn interfaces(switch: &Switch) -> Vec<Interface> {
         description: api.description,
         syntax: api.syntax,
     }));
-    all.retain(|interface| switch.modules().offers(interface.module));
     all
 }
 
@@ -147,22 +136,21 @@ pub fn interfaces(switch: &Switch) -> Vec<Interface> {
 ///
 /// # Errors
 /// The message to stop with, if a module marked critical is not to be had.
-pub fn load_configured(switch: &Arc<Switch>) -> Result<(), String> {
+pub async fn load_configured(switch: &Arc<Switch>) -> Result<(), String> {
     let config = switch.config.load_full();
     let mut loads = Vec::new();
     for file in ["pre_load_modules.conf", "modules.conf", "post_load_modules.conf"] {
         loads.extend(ModulesConf::read(config.tree.configuration(file)).modules);
     }
     if config.modules.modules.is_empty() {
-        let nothing_to_ask = config.tree.configuration("xml_curl.conf").is_none();
-        for name in HERE.iter().filter(|name| **name != "mod_xml_curl" || !nothing_to_ask) {
-            load(switch, name);
+        for module in switch.linked().iter().filter(|module| module.is_default(switch)) {
+            load(switch, module.name()).await;
         }
     }
     for wanted in loads {
         let name = wanted.module.rsplit('/').next().unwrap_or_default().trim_end_matches(".so");
-        if HERE.contains(&name) {
-            load(switch, name);
+        if switch.linked().find(name).is_some() {
+            load(switch, name).await;
         } else if wanted.critical {
             return Err(format!(
                 "{}: critical module {name} is not part of this switch",
@@ -178,29 +166,26 @@ pub fn load_configured(switch: &Arc<Switch>) -> Result<(), String> {
     Ok(())
 }
 
-/// Has a module read its own settings. False if they cannot be used.
-pub fn configure(switch: &Arc<Switch>, name: &str) -> bool {
-    if name == "mod_enum" {
-        crate::host::block_on(crate::enum_lookup::reload(switch));
+/// Takes a module into use and announces what it brings. False if it is not part of this switch, in use already, or
+/// cannot work as it is set.
+pub async fn load(switch: &Arc<Switch>, name: &str) -> bool {
+    let Some(module) = switch.linked().find(name) else { return false };
+    if switch.modules().is_loaded(name) {
+        return false;
     }
-    let usable = name != "mod_xml_curl" || crate::xml::start(switch);
-    if !usable {
+    if module.load(switch).await.is_err() {
         let file = switch.dirs.mod_dir.join(format!("{name}.so"));
         tracing::error!(
             fs_level = "CRIT",
             "Error Loading module {}\n**Module load routine returned an error**",
             file.display()
         );
-    }
-    usable
-}
-
-/// Takes a module into use and announces what it brings. False if it is in use already, or cannot work as it is set.
-pub fn load(switch: &Arc<Switch>, name: &str) -> bool {
-    if switch.modules().is_loaded(name) || !configure(switch, name) || !switch.modules().load(name)
-    {
         return false;
     }
+    if !switch.modules().load(name) {
+        return false;
+    }
+    switch.take_up(module);
     for interface in &brought_by(switch, name) {
         announce(switch, EventName::ModuleLoad, interface);
     }
@@ -208,26 +193,52 @@ pub fn load(switch: &Arc<Switch>, name: &str) -> bool {
     true
 }
 
-/// Modules that stay for good: the reference's own list, and the one whose clients would be cut off by their own
-/// command (there, that hangs).
-const STAYS: &[&str] = &["mod_commands", "mod_event_socket", "mod_valet_parking"];
+/// Has a module that was just loaded begin its work.
+pub async fn start(switch: &Arc<Switch>, name: &str) {
+    if let Some(module) = switch.linked().find(name).filter(|_| switch.modules().is_loaded(name)) {
+        module.start(switch).await;
+    }
+}
 
-/// Takes a module out of use: what it brings is not found any more, and is announced as gone.
+/// Has all loaded modules begin their work.
+pub async fn start_all(switch: &Arc<Switch>) {
+    for module in switch.loaded_modules() {
+        module.start(switch).await;
+    }
+}
+
+/// Tells loaded modules of a change.
+pub async fn reloaded(switch: &Arc<Switch>, change: Change) {
+    for module in switch.loaded_modules() {
+        module.reloaded(switch, change).await;
+    }
+}
+
+/// The switch ends: so does the work of its modules.
+pub async fn end_all(switch: &Arc<Switch>) {
+    for module in switch.loaded_modules() {
+        module.unload(switch).await;
+    }
+}
+
+/// Takes a module out of use: what it brings is announced as gone and not found any more, and its work ends.
 ///
 /// # Errors
 /// Why not, in the reference's words.
-pub fn unload(switch: &Switch, name: &str) -> Result<(), &'static str> {
-    if !switch.modules().is_loaded(name) {
-        return Err("No such module!");
-    }
-    if STAYS.contains(&name) {
+pub async fn unload(switch: &Arc<Switch>, name: &str) -> Result<(), &'static str> {
+    let module = switch.linked().find(name).filter(|_| switch.modules().is_loaded(name));
+    let Some(module) = module else { return Err("No such module!") };
+    if module.stays() {
         return Err("Module is not unloadable");
     }
     for interface in &brought_by(switch, name) {
         announce(switch, EventName::ModuleUnload, interface);
     }
-    switch.modules().unload(name);
-    crate::log_console!("{name} unloaded.");
+    if switch.modules().unload(name) {
+        switch.give_up(module);
+        crate::log_console!("{name} unloaded.");
+        module.unload(switch).await;
+    }
     Ok(())
 }
 

@@ -12,6 +12,7 @@ use dialplan_xml::simulate::Caller;
 
 use crate::api::time::{strftime_at, strftime_tz_at};
 use crate::api::{Registry, Run};
+use crate::contract::Linked;
 use crate::text;
 
 /// What answers: a configuration.
@@ -78,12 +79,12 @@ impl Paper {
 
 /// Modules a configuration loads here; a list without modules means all of them.
 #[must_use]
-pub fn loaded_modules(tree: &dialplan_xml::Tree) -> BTreeSet<String> {
+pub fn loaded_modules(tree: &dialplan_xml::Tree, linked: &Linked) -> BTreeSet<String> {
     let listed = ["pre_load_modules.conf", "modules.conf", "post_load_modules.conf"]
         .iter()
         .flat_map(|file| dialplan_xml::config::ModulesConf::read(tree.configuration(file)).modules)
         .map(|load| load.module)
         .collect::<BTreeSet<_>>();
-    let here = crate::modules::HERE.iter().map(|name| (*name).to_owned());
+    let here = linked.names().into_iter().map(str::to_owned);
     here.filter(|name| listed.is_empty() || listed.contains(name)).collect()
 }

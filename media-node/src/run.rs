@@ -1,20 +1,17 @@
 //! The wiring: configuration, engines, listeners, signals, the end.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use dialplan_xml::Globals;
+use esl_server::EventBus;
 use esl_server::event::{Event, EventName};
-use esl_server::server::{Listener, ServerConfig, ServerHandle};
-use esl_server::{CoreInfo, EventBus};
 
-use crate::boot::{Context, Fatal, LogControl, Request, Signals};
-use crate::guesses::Door;
-use crate::sofia::Sofia;
-use crate::sofia::outbound::SofiaEndpoint;
-use crate::switch::{EslFace, Parts, Stop, Switch};
+use crate::event_socket::EventSocket;
+use crate::linked::linked;
+use crate::switch::{Parts, Stop, Switch};
 use crate::{clock, config};
+use boot::{Context, Fatal, LogControl, Request, Signals};
 
 /// Runs the switch until it is told to stop.
 ///
@@ -27,8 +24,10 @@ pub async fn run(context: Context) -> Result<(), Fatal> {
     }
     let core_uuid = clock::new_uuid();
     globals.set("core_uuid", &core_uuid);
-    let loaded =
-        config::load(&context.dirs.root_path(), globals, &context.options.allow_preprocess());
+    let modules = linked();
+    let known = Arc::new(crate::catalogue::catalogue(&modules));
+    let allowed = context.options.allow_preprocess();
+    let loaded = config::load(&context.dirs.root_path(), globals, &allowed, &known);
     config::log_diagnostics(&loaded.diagnostics);
     let Some(conf) = loaded.config else { return Err(Fatal::config(loaded.status)) };
     for line in conf.acl.describe() {
@@ -38,7 +37,7 @@ pub async fn run(context: Context) -> Result<(), Fatal> {
     let listed = &conf.modules.modules;
     let mod_logfile = listed.is_empty() || listed.iter().any(|load| load.module == "mod_logfile");
     context.log.configure(&conf.tree, mod_logfile, &context.dirs.log_dir);
-    let bus = EventBus::new(core_info(&core_uuid, &conf, &loaded.globals));
+    let bus = EventBus::new(crate::heartbeat::core_info(&core_uuid, &conf, &loaded.globals));
     let media = media::Engine::start(media::EngineConfig {
         workers: None,
         raise_priority: !context.options.normal_priority,
@@ -54,18 +53,14 @@ pub async fn run(context: Context) -> Result<(), Fatal> {
         globals: loaded.globals,
         stores: crate::store::Stores::default(),
         dirs: context.dirs.clone(),
-        allow_preprocess: context.options.allow_preprocess(),
+        allow_preprocess: allowed,
+        modules,
+        known,
     });
-    crate::endpoint::register(&switch);
-    let sofia = Sofia::new(Arc::clone(&switch));
-    switch.set_sofia(Arc::clone(&sofia));
-    switch.add_endpoint(Arc::new(SofiaEndpoint(Arc::clone(&sofia))));
-    crate::modules::load_configured(&switch).map_err(Fatal::config)?;
+    crate::modules::load_configured(&switch).await.map_err(Fatal::config)?;
     config::ask_bindings(&switch).await;
-    if switch.modules().is_loaded("mod_sofia") {
-        sofia.start_all().await;
-    }
-    let event_socket = EventSocket::open(&switch).await?;
+    crate::modules::start_all(&switch).await;
+    let event_socket = EventSocket::open(&switch).await.map_err(Fatal::new)?;
     crate::heartbeat::start(&switch);
     let Context { ready, mut signals, log, identity, options, .. } = context;
     identity.take().map_err(|error| Fatal::new(error.to_string()))?;
@@ -76,7 +71,7 @@ pub async fn run(context: Context) -> Result<(), Fatal> {
     wait_for_end(&switch, &mut signals, &log, options.drain()).await;
     fire_info(&switch, EventName::Shutdown, "System Shutting Down");
     end_calls(&switch).await;
-    sofia.leave().await;
+    crate::modules::end_all(&switch).await;
     event_socket.shutdown().await;
     crate::log_notice!("The switch has ended");
     Ok(())
@@ -90,77 +85,6 @@ async fn run_startup_command(switch: Arc<Switch>) {
         Some(output) => tracing::info!("Startup command [{line}] executed: {}", output.trim_end()),
         None => tracing::error!("Startup command [{line}]: no such command"),
     }
-}
-
-/// What every event says about the switch.
-pub(crate) fn core_info(core_uuid: &str, conf: &config::Config, globals: &Globals) -> CoreInfo {
-    let hostname = globals.get("hostname").unwrap_or("localhost").to_owned();
-    CoreInfo {
-        core_uuid: core_uuid.to_owned(),
-        switchname: conf.switch.switchname.clone().unwrap_or_else(|| hostname.clone()),
-        hostname,
-        ipv4: globals.get("local_ip_v4").unwrap_or("127.0.0.1").to_owned(),
-        ipv6: globals.get("local_ip_v6").unwrap_or("::1").to_owned(),
-    }
-}
-
-/// The Event Socket, or the attempts to open it.
-enum EventSocket {
-    /// It answers.
-    Open(ServerHandle),
-    /// Its port is taken; it is tried again until it is free. Everything else works meanwhile.
-    Opening(tokio::task::JoinHandle<Option<ServerHandle>>),
-    /// Its port was taken, and `stop-on-bind-error` gave up.
-    GivenUp,
-}
-
-impl EventSocket {
-    async fn open(switch: &Arc<Switch>) -> Result<Self, Fatal> {
-        let conf = switch.config.load().event_socket.clone();
-        let config = ServerConfig {
-            listen: address(&conf.listen_ip, conf.listen_port).await?,
-            password: conf.password.clone(),
-            acls: conf.apply_inbound_acl.clone(),
-            stop_on_bind_error: conf.stop_on_bind_error,
-            guard: Arc::clone(switch.guesses.at(Door::EventSocket)),
-            ..ServerConfig::default()
-        };
-        let face = Arc::new(EslFace(Arc::clone(switch)));
-        Ok(match Listener::bind(config.clone()).await {
-            Ok(listener) => Self::Open(listener.serve(face)),
-            Err(error) if config.stop_on_bind_error => {
-                tracing::error!("Socket Error! {error}; the Event Socket stays closed");
-                Self::GivenUp
-            }
-            Err(_) => Self::Opening(tokio::spawn(async move {
-                let listener = Listener::bind_patiently(config).await.ok()?;
-                tracing::info!("The Event Socket is open");
-                Some(listener.serve(face))
-            })),
-        })
-    }
-
-    async fn shutdown(self) {
-        match self {
-            Self::Open(handle) => handle.shutdown().await,
-            Self::Opening(task) if task.is_finished() => {
-                if let Ok(Some(handle)) = task.await {
-                    handle.shutdown().await;
-                }
-            }
-            Self::Opening(task) => task.abort(),
-            Self::GivenUp => {}
-        }
-    }
-}
-
-/// Where `listen-ip` says to listen; it may be a name.
-async fn address(ip: &str, port: u16) -> Result<SocketAddr, Fatal> {
-    let found = tokio::net::lookup_host((ip, port)).await;
-    found
-        .ok()
-        .and_then(|mut all| all.next())
-        .ok_or_else(|| Fatal::new(format!("event_socket.conf: listen-ip is no address: {ip}")))
 }
 
 fn fire_info(switch: &Switch, name: EventName, info: &str) {
@@ -203,7 +127,7 @@ async fn wait_for_end(
             how = switch.stopped() => {
                 tracing::info!("Stopping: {how:?}");
                 if how == Stop::Restart {
-                    crate::boot::restart_after_end();
+                    boot::restart_after_end();
                 }
                 if how != Stop::Elegant {
                     return;

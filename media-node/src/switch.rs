@@ -7,24 +7,23 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
-use base::guess_guard::{Attempt, Entry};
+use dialplan_xml::catalogue::Catalogue;
 use dialplan_xml::config::SwitchConf;
 use dialplan_xml::{Globals, PreprocessorCommand};
 use esl_server::event::{Event, EventName};
 use esl_server::log::Level;
-use esl_server::{ApiReply, ApiRequest, BoxFuture, CallControl, EslUser, EventBus, LogHub};
+use esl_server::{EventBus, LogHub};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::mpsc;
 
 use crate::api::{self, ApiCall};
 use crate::app;
 use crate::call::command::{COMMAND_QUEUE, Command};
-use crate::call::control::Control;
-use crate::call::dialstring::{DialLeg, Variables};
+use crate::call::dialstring::{DialLeg, Resolver, Variables};
 use crate::call::{Cause, Channel, Direction, Endpoint};
 use crate::clock;
 use crate::config::Config;
-use crate::guesses::Door;
+use crate::contract::{CallObserver, Linked, Module, Provides, SwitchSlots};
 use crate::store::Stores;
 
 /// What a call needs of the world around it.
@@ -45,20 +44,14 @@ pub struct Switch {
     pub reloading: tokio::sync::Mutex<()>,
     /// Hash, db, limits, registrations, records.
     pub stores: Stores,
-    /// XML from elsewhere.
-    pub xml: crate::xml::Bindings,
+    /// Sources of XML beside the files.
+    pub xml: crate::xml::Sources,
     /// Who guesses passwords.
     pub guesses: crate::guesses::Guesses,
-    /// Conferences.
-    pub rooms: app::conference::room::Rooms,
     /// Timed jobs.
     pub scheduler: crate::schedule::Scheduler,
     /// Session counters and limits.
     pub counters: Counters,
-    /// Telephone numbers by the domain name system.
-    pub enum_lookup: crate::enum_lookup::Lookups,
-    /// Parking lots.
-    pub valet: app::valet::Lots,
     /// Where things live on disk.
     pub dirs: base::dirs::Dirs,
     /// Preprocessor commands that may be run.
@@ -67,11 +60,15 @@ pub struct Switch {
     pub started: Instant,
     /// Since when, µs since the epoch.
     pub started_us: i64,
-    sofia: std::sync::OnceLock<Arc<crate::sofia::Sofia>>,
     globals: RwLock<Globals>,
     channels: RwLock<HashMap<Arc<str>, Arc<Channel>>>,
     endpoints: RwLock<HashMap<&'static str, Arc<dyn Endpoint>>>,
+    /// Names and parameters that are honoured, for what is said of a configuration.
+    pub known: Arc<Catalogue>,
+    linked: Linked,
     modules: crate::modules::Modules,
+    slots: SwitchSlots,
+    observers: Vec<&'static dyn CallObserver>,
     verbose_events: AtomicBool,
     stop: tokio::sync::watch::Sender<Option<Stop>>,
 }
@@ -134,10 +131,14 @@ pub struct Parts {
     pub dirs: base::dirs::Dirs,
     /// Preprocessor commands that may be run.
     pub allow_preprocess: BTreeSet<PreprocessorCommand>,
+    /// The modules that may be loaded.
+    pub modules: Linked,
+    /// Names and parameters that are honoured.
+    pub known: Arc<Catalogue>,
 }
 
 impl Switch {
-    /// A switch with all applications and commands, no endpoints and no calls.
+    /// A switch without calls, none of whose modules is loaded.
     #[must_use]
     pub fn new(parts: Parts) -> Arc<Self> {
         let settings = parts.config.switch.clone();
@@ -145,28 +146,33 @@ impl Switch {
             bus: parts.bus,
             logs: parts.logs,
             media: parts.media,
-            apps: app::Registry::standard(),
-            apis: api::Registry::standard(),
+            apps: app::Registry::default(),
+            apis: api::Registry::default(),
             verbose_events: AtomicBool::default(),
             config: ArcSwap::from_pointee(parts.config),
             reloading: tokio::sync::Mutex::default(),
             stores: parts.stores,
-            xml: crate::xml::Bindings::default(),
+            xml: crate::xml::Sources::default(),
             guesses: crate::guesses::Guesses::default(),
-            rooms: app::conference::room::Rooms::default(),
             scheduler: crate::schedule::Scheduler::default(),
             counters: Counters::default(),
-            enum_lookup: crate::enum_lookup::Lookups::default(),
-            valet: app::valet::Lots::default(),
             dirs: parts.dirs,
             allow_preprocess: parts.allow_preprocess,
             started: Instant::now(),
             started_us: clock::now_us(),
-            sofia: std::sync::OnceLock::new(),
             globals: RwLock::new(parts.globals),
             channels: RwLock::default(),
             endpoints: RwLock::default(),
+            observers: parts
+                .modules
+                .iter()
+                .flat_map(|module| module.provides().observers)
+                .copied()
+                .collect(),
+            known: parts.known,
+            linked: parts.modules,
             modules: crate::modules::Modules::default(),
+            slots: SwitchSlots::default(),
             stop: tokio::sync::watch::Sender::new(None),
         });
         switch.tune(&settings);
@@ -374,39 +380,82 @@ impl Switch {
 
     // ---- endpoints and modules ----
 
-    /// SIP.
+    /// The state of a module for this switch, made at the first call.
     #[must_use]
-    pub fn sofia(&self) -> Option<&Arc<crate::sofia::Sofia>> {
-        self.sofia.get()
+    pub fn module<T: Default + Send + Sync + 'static>(&self) -> Arc<T> {
+        self.slots.get()
     }
 
-    /// Gives the switch its SIP; only the first one counts.
-    pub fn set_sofia(&self, sofia: Arc<crate::sofia::Sofia>) {
-        let _kept = self.sofia.set(sofia);
+    /// States of modules for this switch.
+    #[must_use]
+    pub fn slots(&self) -> &SwitchSlots {
+        &self.slots
     }
 
-    /// Makes a way to call known.
-    pub fn add_endpoint(&self, endpoint: Arc<dyn Endpoint>) {
-        self.endpoints.write().insert(endpoint.name(), endpoint);
+    /// The modules that may be loaded.
+    #[must_use]
+    pub fn linked(&self) -> &Linked {
+        &self.linked
+    }
+
+    /// The modules that are loaded, by name.
+    #[must_use]
+    pub fn loaded_modules(&self) -> Vec<&'static dyn Module> {
+        self.linked.iter().filter(|module| self.modules.is_loaded(module.name())).collect()
+    }
+
+    /// Who is told what happens to calls.
+    #[must_use]
+    pub fn observers(&self) -> &[&'static dyn CallObserver] {
+        &self.observers
+    }
+
+    /// What a loaded module provides can be found from now on.
+    pub(crate) fn take_up(self: &Arc<Self>, module: &'static dyn Module) {
+        let (name, provides) = (module.name(), module.provides());
+        self.apps.add(name, self.linked.applications());
+        self.apis.add(name, self.linked.commands());
+        for kind in provides.endpoints {
+            self.endpoints.write().insert(kind.name, (kind.make)(self));
+        }
+        for make in provides.xml_sources {
+            self.xml.add(name, make(self));
+        }
+    }
+
+    /// What a module provided is not found any more.
+    pub(crate) fn give_up(&self, module: &'static dyn Module) {
+        let name = module.name();
+        self.apps.remove(name);
+        self.apis.remove(name);
+        self.endpoints.write().retain(|_, endpoint| endpoint.module() != name);
+        self.xml.remove(name);
+    }
+
+    /// What loaded modules provide of one kind.
+    pub fn provided<T: 'static>(
+        &self,
+        kind: impl Fn(Provides) -> &'static [T],
+    ) -> impl Iterator<Item = &'static T> {
+        self.loaded_modules().into_iter().flat_map(move |module| kind(module.provides()))
     }
 
     /// The endpoint of that name, in any case.
     #[must_use]
     pub fn endpoint(&self, name: &str) -> Option<Arc<dyn Endpoint>> {
-        let endpoint = self.endpoints.read().get(name.to_ascii_lowercase().as_str()).cloned()?;
-        self.modules.offers(endpoint.module()).then_some(endpoint)
+        self.endpoints.read().get(name.to_ascii_lowercase().as_str()).cloned()
     }
 
     /// The application of that name, in any case, if its module is loaded.
     #[must_use]
     pub fn app(&self, name: &str) -> Option<&'static app::App> {
-        self.apps.find(name).filter(|app| self.modules.offers(app.module))
+        self.apps.find(name)
     }
 
     /// The API command of that name, in any case, if its module is loaded.
     #[must_use]
     pub fn api(&self, name: &str) -> Option<&'static api::Api> {
-        self.apis.find(name).filter(|api| self.modules.offers(api.module))
+        self.apis.find(name)
     }
 
     /// Names and modules of all endpoints.
@@ -425,6 +474,11 @@ impl Switch {
         &self.modules
     }
 
+    /// Who knows what dial-string legs stand for. It is asked whether or not its module is loaded.
+    fn resolver(&self) -> Option<&'static dyn Resolver> {
+        self.linked.iter().find_map(|module| module.provides().resolver)
+    }
+
     /// Groups of legs with a `group/…` that stands alone replaced by the groups it stands for, in order.
     ///
     /// # Errors
@@ -438,7 +492,8 @@ impl Switch {
         for group in groups {
             match group.as_slice() {
                 [leg] if leg.endpoint.eq_ignore_ascii_case("group") => {
-                    match crate::endpoint::group_in_order(self, leg, caller).await {
+                    let Some(resolver) = self.resolver() else { continue };
+                    match resolver.groups(self, leg, caller).await {
                         Ok(inner) => expanded.extend(inner),
                         Err(cause) if groups.len() == 1 => return Err(cause),
                         Err(_) => {}
@@ -457,9 +512,12 @@ impl Switch {
         global: &Variables,
         caller: Option<&Arc<Channel>>,
     ) -> Vec<Result<DialLeg, Cause>> {
+        let Some(resolver) = self.resolver() else {
+            return group.iter().cloned().map(Ok).collect();
+        };
         let mut legs = Vec::new();
         for leg in group {
-            legs.extend(crate::endpoint::resolve(self, leg, global, caller).await);
+            legs.extend(resolver.legs(self, leg, global, caller).await);
         }
         legs
     }
@@ -543,72 +601,6 @@ impl Switch {
             if watch.changed().await.is_err() {
                 return Stop::Now;
             }
-        }
-    }
-}
-
-/// The switch as the Event Socket sees it.
-pub struct EslFace(pub Arc<Switch>);
-
-impl esl_server::Switch for EslFace {
-    fn bus(&self) -> &Arc<EventBus> {
-        &self.0.bus
-    }
-
-    fn logs(&self) -> &Arc<LogHub> {
-        &self.0.logs
-    }
-
-    fn api(&self, request: ApiRequest) -> BoxFuture<'_, ApiReply> {
-        Box::pin(async move {
-            // On behalf of no call, even where the connection is bound to one (reference behaviour).
-            match self.0.run_api(&request.command, &request.args, None).await {
-                Some(output) => ApiReply::Output(output),
-                None => ApiReply::NotFound,
-            }
-        })
-    }
-
-    fn call(&self, uuid: &str) -> Option<Arc<dyn CallControl>> {
-        let channel = self.0.channel(uuid).filter(|channel| channel.is_up())?;
-        Some(Arc::new(Control(channel)))
-    }
-
-    fn acl_allows(&self, list: &str, ip: IpAddr) -> bool {
-        self.0.acl_allows(list, ip)
-    }
-
-    fn esl_user<'a>(&'a self, user: &'a str, domain: &'a str) -> BoxFuture<'a, Option<EslUser>> {
-        Box::pin(async move {
-            let found = crate::xml::find_user(&self.0, user, domain, |params| {
-                params.push("action", "event_socket_auth");
-            });
-            let user = found.await?;
-            let param = |name: &str| user.params.get(name).map(str::to_owned);
-            Some(EslUser {
-                password: param("esl-password"),
-                allowed_events: param("esl-allowed-events"),
-                allowed_api: param("esl-allowed-api"),
-                allowed_log: param("esl-allowed-log"),
-            })
-        })
-    }
-
-    fn guessing(&self, attempt: &Attempt<'_>, held_back: &Entry) {
-        self.0.tell_of_guessing(Door::EventSocket, attempt, held_back);
-    }
-
-    fn expand_alias(&self, line: &str) -> Option<String> {
-        self.0.stores.console.expand(line)
-    }
-
-    fn queue_event_to_call(&self, uuid: &str, event: Event) -> Result<(), Event> {
-        match self.0.channel(uuid).filter(|channel| channel.is_up()) {
-            Some(channel) => {
-                channel.queue_event(event);
-                Ok(())
-            }
-            None => Err(event),
         }
     }
 }

@@ -13,6 +13,7 @@ pub mod memory;
 #[cfg(any(test, feature = "scratch"))]
 pub mod scratch;
 pub mod stun;
+pub mod system;
 pub mod text;
 pub mod version;
 

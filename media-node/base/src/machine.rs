@@ -89,6 +89,28 @@ fn mask(address: IpAddr) -> Ipv4Addr {
     found.into_iter().next().unwrap_or(Ipv4Addr::new(255, 0, 0, 0))
 }
 
+/// The first address of an interface, of a family (`ipv4`, `ipv6`, or any), IPv4 first.
+#[must_use]
+pub fn address_of(family: &str, name: &str) -> Option<IpAddr> {
+    let wanted = |ip: &IpAddr| match family {
+        "ipv4" => ip.is_ipv4(),
+        "ipv6" => ip.is_ipv6(),
+        _ => true,
+    };
+    let addresses = getifaddrs().into_iter().flatten();
+    let mut found: Vec<IpAddr> = addresses
+        .filter(|interface| interface.interface_name == name)
+        .filter_map(|interface| {
+            let address = interface.address?;
+            let v4 = address.as_sockaddr_in().map(|v4| IpAddr::V4(v4.ip()));
+            v4.or_else(|| address.as_sockaddr_in6().map(|v6| IpAddr::V6(v6.ip())))
+        })
+        .filter(wanted)
+        .collect();
+    found.sort_by_key(IpAddr::is_ipv6);
+    found.first().copied()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

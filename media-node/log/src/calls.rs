@@ -45,6 +45,22 @@ pub(super) fn level(uuid: &str) -> Option<Level> {
     LEVELS.read().get(uuid).copied()
 }
 
+/// Gives a call a log level of its own, by name or number; false for one there is not. `disable` takes it away.
+pub fn set_word(uuid: &str, word: &str) -> bool {
+    let word = word.trim();
+    if word.eq_ignore_ascii_case("disable") || word == "-1" {
+        set(uuid, None);
+        return true;
+    }
+    let number = || word.parse::<u8>().ok().filter(|&number| number <= 10);
+    let level =
+        Level::parse(word).or_else(|| Level::from_number(number()?.min(Level::Debug as u8)));
+    if let Some(level) = level {
+        set(uuid, Some(level));
+    }
+    level.is_some()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -27,6 +27,8 @@ const OWN_CRATES: &[&str] = &[
     "media_node",
     "ferroswitch",
     "base",
+    "boot",
+    "switch_core",
     "switch_log",
     "esl_server",
     "dialplan_xml",
@@ -34,6 +36,9 @@ const OWN_CRATES: &[&str] = &[
     "media",
     "fs_cli",
 ];
+
+/// What the names of modules' crates begin with.
+const MODULES: &str = "mod_";
 
 /// Source directories are not told: a line names the file only.
 const NO_FILE: &str = "unknown";
@@ -112,12 +117,9 @@ impl Lines {
 
 impl Subscriber for Lines {
     fn register_callsite(&self, metadata: &'static Metadata<'static>) -> Interest {
-        let own = OWN_CRATES.iter().any(|name| {
-            metadata
-                .target()
-                .strip_prefix(name)
-                .is_some_and(|rest| rest.is_empty() || rest.starts_with(':'))
-        });
+        let target = metadata.target();
+        let krate = target.split_once(':').map_or(target, |(krate, _)| krate);
+        let own = OWN_CRATES.contains(&krate) || krate.starts_with(MODULES);
         let verbosity = if own { tracing::Level::DEBUG } else { tracing::Level::WARN };
         if metadata.is_event() && *metadata.level() <= verbosity {
             Interest::sometimes()

@@ -15,7 +15,7 @@ use super::{Api, ApiCall, Registry, usage};
 use crate::call::Channel;
 use crate::paper::Paper;
 use crate::switch::Switch;
-use crate::{api, config, host, modules};
+use crate::{api, config, host};
 
 /// The family.
 pub const APIS: &[Api] =
@@ -86,7 +86,7 @@ fn on_paper(channel: &Channel) -> Caller {
 fn world(switch: &Arc<Switch>) -> World {
     let serving = switch.config.load_full();
     let paper = Paper {
-        registry: Registry::standard(),
+        registry: Registry::of(switch.linked().commands()),
         directory: (*serving.directory).clone(),
         zones: TimezonesConf::read(serving.document("timezones.conf")),
         modules: loaded(switch),
@@ -100,8 +100,7 @@ fn world(switch: &Arc<Switch>) -> World {
 }
 
 fn loaded(switch: &Switch) -> BTreeSet<String> {
-    let here = modules::HERE.iter().filter(|name| switch.modules().is_loaded(name));
-    here.map(|name| (*name).to_owned()).collect()
+    switch.loaded_modules().iter().map(|module| module.name().to_owned()).collect()
 }
 
 fn look(switch: &Arc<Switch>, command: &str, args: &str) -> Option<String> {

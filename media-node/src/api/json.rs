@@ -55,11 +55,10 @@ async fn answer(call: &ApiCall, request: &Map<String, Value>) -> Reply {
         "execute" => execute(call, data),
         "channelData" => channel_data(call, data),
         "mediaStats" => media_stats(call, data),
-        "sofia.status" | "sofia.status.info" => {
-            let sofia = call.switch.sofia().ok_or("no SIP")?;
-            Ok(crate::sofia::api::json::status(sofia, command == "sofia.status.info"))
-        }
-        _ => Err("Invalid Method, Missing Method or Permission Denied".into()),
+        method => match call.switch.linked().json(method) {
+            Some(kind) => (kind.answer)(&call.switch),
+            None => Err("Invalid Method, Missing Method or Permission Denied".into()),
+        },
     }
 }
 
@@ -99,7 +98,7 @@ fn media_stats(call: &ApiCall, data: &Map<String, Value>) -> Reply {
 fn switch_status(call: &ApiCall) -> Value {
     let switch = &call.switch;
     let counters = &switch.counters;
-    let us = status::uptime_us(switch);
+    let us = crate::heartbeat::uptime_us(switch);
     let seconds = us / 1_000_000;
     let load = |value: &std::sync::atomic::AtomicU32| value.load(Ordering::Relaxed);
     let (stack, stack_max) = status::stack_kilobytes();

@@ -147,7 +147,7 @@ async fn uuid_limit(call: ApiCall) -> String {
         let target = rest.get(1).map_or("limit_exceeded", String::as_str);
         let (dialplan, context) =
             (rest.get(2).map(String::as_str), rest.get(3).map(String::as_str));
-        crate::app::limit::exceeded(&channel, target, dialplan, context);
+        crate::store::limiting::exceeded(&channel, target, dialplan, context);
     }
     "+OK".into()
 }

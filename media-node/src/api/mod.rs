@@ -1,7 +1,5 @@
 //! API commands: one file per family, one registry that `show api`, `help` and every caller read.
 
-pub mod chat;
-pub mod conference;
 pub mod console;
 pub mod control;
 pub mod directory;
@@ -11,6 +9,7 @@ pub mod fsctl;
 pub mod guesses;
 pub mod json;
 pub mod limit;
+pub mod module;
 pub mod modules;
 pub mod nesting;
 pub mod net;
@@ -19,18 +18,17 @@ pub mod regex;
 pub mod sched;
 pub mod show;
 pub mod status;
-pub mod store;
 pub mod strings;
 pub mod system;
 pub mod time;
 pub mod uuid;
 pub mod vars;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::BoxFuture;
 use crate::call::Channel;
+use crate::contract::Named;
 use crate::switch::Switch;
 
 /// One call of a command.
@@ -133,69 +131,15 @@ macro_rules! api {
     };
 }
 
+impl Named for Api {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn module(&self) -> &'static str {
+        self.module
+    }
+}
+
 /// All commands by name.
-pub struct Registry {
-    by_name: HashMap<&'static str, &'static Api>,
-}
-
-impl Registry {
-    /// Everything this switch can be asked.
-    #[must_use]
-    pub fn standard() -> Self {
-        let families: &[&'static [Api]] = &[
-            conference::APIS,
-            chat::APIS,
-            console::APIS,
-            control::APIS,
-            directory::APIS,
-            explain::APIS,
-            expr::APIS,
-            fsctl::APIS,
-            guesses::APIS,
-            json::APIS,
-            limit::APIS,
-            modules::APIS,
-            net::APIS,
-            originate::APIS,
-            regex::APIS,
-            sched::APIS,
-            show::APIS,
-            status::APIS,
-            store::APIS,
-            strings::APIS,
-            system::APIS,
-            time::APIS,
-            vars::APIS,
-            crate::app::say::APIS,
-            crate::app::tone::APIS,
-            crate::app::valet::APIS,
-            crate::enum_lookup::faces::APIS,
-            crate::sofia::api::APIS,
-            crate::xml::api::APIS,
-        ];
-        let by_name = families
-            .iter()
-            .chain(uuid::FAMILIES)
-            .flat_map(|family| family.iter())
-            .map(|api| (api.name, api))
-            .collect();
-        Self { by_name }
-    }
-
-    /// The command of that name, in any case.
-    #[must_use]
-    pub fn find(&self, name: &str) -> Option<&'static Api> {
-        self.by_name
-            .get(name)
-            .or_else(|| self.by_name.get(name.to_ascii_lowercase().as_str()))
-            .copied()
-    }
-
-    /// All, by name.
-    #[must_use]
-    pub fn all(&self) -> Vec<&'static Api> {
-        let mut all: Vec<_> = self.by_name.values().copied().collect();
-        all.sort_by_key(|api| api.name);
-        all
-    }
-}
+pub type Registry = crate::contract::Registry<Api>;

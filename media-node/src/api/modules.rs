@@ -2,7 +2,7 @@
 
 use super::{Api, ApiCall, net, usage};
 use crate::api;
-use crate::modules::{self, HERE};
+use crate::modules;
 
 /// The family.
 pub const APIS: &[Api] = &[
@@ -34,15 +34,13 @@ async fn loaded(call: &ApiCall, name: &str) -> Result<(), &'static str> {
     if call.switch.modules().is_loaded(name) {
         return Err("Module already loaded");
     }
-    if !HERE.contains(&name) {
+    if call.switch.linked().find(name).is_none() {
         return Err("module load file routine returned an error");
     }
-    if !modules::load(&call.switch, name) {
+    if !modules::load(&call.switch, name).await {
         return Err("module load routine returned an error");
     }
-    if let ("mod_sofia", Some(sofia)) = (name, call.switch.sofia()) {
-        sofia.return_to_work().await;
-    }
+    modules::start(&call.switch, name).await;
     Ok(())
 }
 
@@ -69,18 +67,10 @@ async fn unload(call: ApiCall) -> String {
     if name.is_empty() {
         return usage(UNLOAD);
     }
-    match unloaded(&call, name).await {
+    match modules::unload(&call.switch, name).await {
         Ok(()) => "+OK\n".into(),
         Err(reason) => format!("-ERR [{reason}]\n"),
     }
-}
-
-async fn unloaded(call: &ApiCall, name: &str) -> Result<(), &'static str> {
-    modules::unload(&call.switch, name)?;
-    if let ("mod_sofia", Some(sofia)) = (name, call.switch.sofia()) {
-        sofia.leave().await;
-    }
-    Ok(())
 }
 
 async fn reload(call: ApiCall) -> String {
@@ -89,7 +79,7 @@ async fn reload(call: ApiCall) -> String {
         return usage(UNLOAD);
     }
     let reloaded = reload_xml(&call).await;
-    let first = match unloaded(&call, name).await {
+    let first = match modules::unload(&call.switch, name).await {
         Ok(()) => "+OK module unloaded\n".to_owned(),
         Err(reason) => format!("-ERR unloading module [{reason}]\n"),
     };

@@ -36,8 +36,7 @@ fn run(args: &str) -> String {
 }
 
 /// The whole match and its groups; `None` when there is no match or the pattern is broken.
-#[must_use]
-pub fn captures(pattern: &str, data: &str) -> Option<Vec<String>> {
+fn captures(pattern: &str, data: &str) -> Option<Vec<String>> {
     Some(dialplan_xml::regex::Pattern::cached(pattern).ok()?.captures(data)?.groups)
 }
 

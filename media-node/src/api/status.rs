@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering;
 
 use super::{Api, ApiCall};
 use crate::api;
+use crate::heartbeat::{uptime_text, uptime_us};
 use crate::switch::Switch;
 use base::version::{COMPATIBLE_FULL, COMPATIBLE_REVISION, COMPATIBLE_SHORT, OWN};
 
@@ -31,34 +32,6 @@ pub const APIS: &[Api] = &[
     ),
     api!("version", "mod_commands", "[short]", "Version", version),
 ];
-
-/// `0 years, 0 days, 0 hours, 5 minutes, 1 second, …`: one is singular, everything else plural.
-#[must_use]
-pub fn uptime_text(us: i64) -> String {
-    let us = us.max(0);
-    let seconds = us / 1_000_000;
-    let days = seconds / 86_400;
-    let parts = [
-        (days / 365, "year"),
-        (days % 365, "day"),
-        (seconds / 3600 % 24, "hour"),
-        (seconds / 60 % 60, "minute"),
-        (seconds % 60, "second"),
-        (us / 1000 % 1000, "millisecond"),
-        (us % 1000, "microsecond"),
-    ];
-    let words: Vec<String> = parts
-        .iter()
-        .map(|(count, unit)| format!("{count} {unit}{}", if *count == 1 { "" } else { "s" }))
-        .collect();
-    words.join(", ")
-}
-
-/// Microseconds since the switch started.
-#[must_use]
-pub fn uptime_us(switch: &Switch) -> i64 {
-    i64::try_from(switch.started.elapsed().as_micros()).unwrap_or(i64::MAX)
-}
 
 /// The reply to `status` and `show status`.
 #[must_use]

@@ -2,7 +2,6 @@
 //! `detect_audio`, `detect_silence`, `displace_session`.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use media::event::{LevelOutcome, LevelReport, LevelWatch};
@@ -13,6 +12,7 @@ use tokio::time::Instant;
 use super::play::source_options;
 use super::{App, Flags};
 use crate::app;
+use crate::call::audio::set_level;
 use crate::call::{AppResult, Channel, Interrupt, Session, Wake};
 use crate::text;
 
@@ -93,37 +93,6 @@ pub const APPS: &[App] = &[
     ),
 ];
 
-/// What silence is made of (`send_silence_when_idle`): -1 nothing, a positive number noise, the quieter the larger.
-fn silence_divisor(value: i64) -> Option<u32> {
-    const USUAL: u32 = 400;
-    match value {
-        0 => None,
-        -1 => Some(0),
-        value => Some(u32::try_from(value).unwrap_or(USUAL)),
-    }
-}
-
-impl Channel {
-    /// From here on the call does nothing by itself: sends silence if `send_silence_when_idle` says so. True if that
-    /// was begun here, and is to be ended with [`Channel::end_filling_silence`].
-    pub fn begin_filling_silence(&self) -> bool {
-        let value = self.var("send_silence_when_idle").map_or(0, |text| text::int(&text));
-        let (Some(divisor), Some(leg)) = (silence_divisor(value), self.media()) else {
-            return false;
-        };
-        !self.flags.fills_silence.swap(true, Ordering::Relaxed)
-            && leg.silence(Some(divisor)).is_ok()
-    }
-
-    /// The end of what [`Channel::begin_filling_silence`] began.
-    pub fn end_filling_silence(&self, begun: bool) {
-        if begun {
-            self.flags.fills_silence.store(false, Ordering::Relaxed);
-            let _closed = self.media().map(|leg| leg.silence(None));
-        }
-    }
-}
-
 async fn echo(session: &mut Session, _argument: &str) -> AppResult {
     echo_until_broken(session, 0).await
 }
@@ -168,28 +137,6 @@ async fn set_mute(session: &mut Session, argument: &str) -> AppResult {
         let _closed = leg.mute(side, on);
     }
     Ok(())
-}
-
-/// The reference's volume steps as percent.
-pub(super) fn percent(level: i64) -> u32 {
-    match level.clamp(-4, 4) {
-        4 => 430,
-        3 => 330,
-        2 => 230,
-        1 => 130,
-        -1 => 80,
-        -2 => 60,
-        -3 => 40,
-        -4 => 20,
-        _ => 100,
-    }
-}
-
-/// Sets one side's level as `uuid_audio` and `set_audio_level` do; -4 to 4.
-pub fn set_level(channel: &Channel, side: Side, level: i64) {
-    if let Some(leg) = channel.media() {
-        let _closed = leg.gain(side, percent(level));
-    }
 }
 
 async fn set_audio_level(session: &mut Session, argument: &str) -> AppResult {
@@ -324,7 +271,7 @@ fn displace_now(
     limit: Option<Duration>,
 ) -> Result<(), String> {
     let leg = channel.media().ok_or("no media")?;
-    if channel.with(|data| data.displacements.iter().any(|d| d.path == path)) {
+    if channel.with(|data| data.slot::<Vec<Displacement>>().iter().any(|d| d.path == path)) {
         return Err("displaced already".to_owned());
     }
     let options = source_options(channel, leg.codec().rate());
@@ -332,7 +279,9 @@ fn displace_now(
     let plan = Box::new(if flags.contains('l') { plan.repeated(None) } else { plan });
     let begun = if flags.contains('m') { leg.play_over(plan) } else { leg.play_within(plan) };
     let id = begun.map_err(|e| e.to_string())?;
-    channel.with(|data| data.displacements.push(Displacement { path: path.to_owned(), id }));
+    channel.with(|data| {
+        data.slot::<Vec<Displacement>>().push(Displacement { path: path.to_owned(), id })
+    });
     if let Some(limit) = limit {
         let (channel, path) = (Arc::downgrade(channel), path.to_owned());
         tokio::spawn(async move {
@@ -348,8 +297,8 @@ fn displace_now(
 /// Ends a displacement; false when there is none of that path.
 pub fn stop_displacing(channel: &Channel, path: &str) -> bool {
     let found = channel.with(|data| {
-        let index = data.displacements.iter().position(|d| d.path == path)?;
-        Some(data.displacements.remove(index))
+        let index = data.slot::<Vec<Displacement>>().iter().position(|d| d.path == path)?;
+        Some(data.slot::<Vec<Displacement>>().remove(index))
     });
     if let (Some(displacement), Some(leg)) = (&found, channel.media()) {
         let _closed = leg.stop_play(displacement.id);
@@ -359,7 +308,7 @@ pub fn stop_displacing(channel: &Channel, path: &str) -> bool {
 
 /// A play ended: forgets the displacement it was.
 pub(super) fn play_ended(channel: &Channel, id: PlayId) {
-    channel.with(|data| data.displacements.retain(|d| d.id != id));
+    channel.with(|data| data.slot::<Vec<Displacement>>().retain(|d| d.id != id));
 }
 
 /// Ends what is attached to the leg's audio: recordings (`session_record`) and displacing files (`displace`).
@@ -371,7 +320,7 @@ async fn remove_bugs(session: &mut Session, argument: &str) -> AppResult {
     if matches!(only, "" | "displace") {
         let paths: Vec<String> = session
             .channel()
-            .with(|data| data.displacements.iter().map(|d| d.path.clone()).collect());
+            .with(|data| data.slot::<Vec<Displacement>>().iter().map(|d| d.path.clone()).collect());
         for path in paths {
             stop_displacing(session.channel(), &path);
         }

@@ -77,18 +77,10 @@ impl Duplicates {
     }
 }
 
-impl Filter {
-    /// Whether the tasks of a bridge are to look at each digit.
-    #[must_use]
-    pub fn decides(&self) -> bool {
-        self.duplicates.is_some()
-    }
-}
-
 /// Whether a received digit is for anybody. Fires the event of one that becomes a tone.
 pub fn admits(channel: &Channel, digit: Digit) -> bool {
     let (admitted, as_tone, seen) = channel.with(|data| {
-        let filter = &mut data.digit_filter;
+        let Some(filter) = data.find_slot::<Filter>() else { return (true, false, false) };
         let as_tone = filter.heard_as_tones && digit.source == DigitSource::Rtp;
         let seen = filter.duplicates.is_some();
         let single = filter.duplicates.as_mut().is_none_or(|d| d.admits(digit));
@@ -121,7 +113,12 @@ pub fn admits(channel: &Channel, digit: Digit) -> bool {
 /// Changes a channel's filter; whoever passes digits on within a bridge is decided anew.
 fn change(session: &Session, change: impl FnOnce(&mut Filter)) {
     let channel: &Arc<Channel> = session.channel();
-    channel.with(|data| change(&mut data.digit_filter));
+    let filters = channel.with(|data| {
+        let filter = data.slot::<Filter>();
+        change(filter);
+        filter.duplicates.is_some()
+    });
+    channel.flags.filters_digits.store(filters, Ordering::Relaxed);
     bridge::digits_changed(channel);
 }
 
@@ -169,7 +166,7 @@ fn generate(session: &Session, write: bool, on: bool) {
         channel.flags.sends_tones.store(on, Ordering::Relaxed);
         leg.send_digits_as_tones(on)
     } else {
-        channel.with(|data| data.digit_filter.heard_as_tones = on);
+        channel.with(|data| data.slot::<Filter>().heard_as_tones = on);
         leg.hear_digits_as_tones(on)
     };
     if let Err(error) = done {

@@ -92,7 +92,7 @@ async fn event(session: &mut Session, argument: &str) -> AppResult {
 
 async fn session_loglevel(session: &mut Session, argument: &str) -> AppResult {
     let uuid = session.channel().uuid();
-    if !crate::api::uuid::set_loglevel(uuid, argument) {
+    if !switch_log::calls::set_word(uuid, argument) {
         tracing::error!(%uuid, "session_loglevel: no such level: {argument}");
     }
     Ok(())

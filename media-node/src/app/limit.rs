@@ -4,9 +4,8 @@ use std::sync::Arc;
 
 use super::{App, Flags};
 use crate::app;
-use crate::call::transfer::transfer;
-use crate::call::{AppResult, Cause, Channel, Session, State};
-use crate::store::limiting::{Backend, release, take};
+use crate::call::{AppResult, Session, State};
+use crate::store::limiting::{Backend, exceeded, release, take};
 use crate::store::limits::{Allowance, Resource};
 use crate::text;
 
@@ -45,21 +44,6 @@ pub const APPS: &[App] = &[
         limit_hash_execute
     ),
 ];
-
-/// Where a call goes that got nothing: a number, or a cause after `!`.
-pub fn exceeded(
-    channel: &Arc<Channel>,
-    target: &str,
-    dialplan: Option<&str>,
-    context: Option<&str>,
-) {
-    match target.strip_prefix('!') {
-        Some(cause) => channel.hangup(Cause::parse(cause)),
-        None => {
-            transfer(channel, target, dialplan, context);
-        }
-    }
-}
 
 async fn limit(session: &mut Session, argument: &str) -> AppResult {
     let words = text::words(argument, 7);

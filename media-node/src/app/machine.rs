@@ -35,7 +35,7 @@ pub const APPS: &[App] = &[
 
 async fn system(session: &mut Session, argument: &str) -> AppResult {
     let command = argument.to_owned();
-    let done = session.wait_for(async move { crate::api::system::run(&command).await });
+    let done = session.wait_for(async move { base::system::run(&command).await });
     if let Err(error) = done.await? {
         tracing::error!(uuid = %session.channel().uuid(), "system: {argument}: {error}");
     }
@@ -45,7 +45,7 @@ async fn system(session: &mut Session, argument: &str) -> AppResult {
 async fn bgsystem(session: &mut Session, argument: &str) -> AppResult {
     let (command, uuid) = (argument.to_owned(), Arc::clone(session.channel().uuid()));
     tokio::spawn(async move {
-        if let Err(error) = crate::api::system::run(&command).await {
+        if let Err(error) = base::system::run(&command).await {
             tracing::error!(%uuid, "bgsystem: {command}: {error}");
         }
     });

@@ -4,7 +4,7 @@ pub mod answer;
 pub mod attended;
 pub mod audio;
 pub mod bridge;
-pub mod conference;
+pub mod chat;
 pub mod desk;
 pub mod digit_action;
 pub mod digit_filter;
@@ -19,7 +19,9 @@ pub mod jitter;
 pub mod limit;
 pub mod machine;
 pub mod meta;
+pub mod module;
 pub mod mutex;
+pub mod observer;
 pub mod phrase;
 pub mod play;
 pub mod record;
@@ -29,17 +31,15 @@ pub mod respond;
 pub mod ringback;
 pub mod say;
 pub mod schedule;
-pub mod socket;
-pub mod store;
 pub mod tone;
 pub mod unicast;
+pub mod uuid_record;
 pub mod valet;
 pub mod variables;
 
-use std::collections::HashMap;
-
 use crate::BoxFuture;
 use crate::call::{AppResult, Session};
+use crate::contract::Named;
 
 /// What an application may be used for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,83 +102,26 @@ macro_rules! app {
     };
 }
 
+impl Named for App {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn module(&self) -> &'static str {
+        self.module
+    }
+}
+
 /// All applications by name.
-pub struct Registry {
-    by_name: HashMap<&'static str, &'static App>,
-}
+pub type Registry = crate::contract::Registry<App>;
 
-impl Registry {
-    /// Everything this switch can do.
-    #[must_use]
-    pub fn standard() -> Self {
-        let families: &[&'static [App]] = &[
-            answer::APPS,
-            attended::APPS,
-            audio::APPS,
-            desk::APPS,
-            digit_action::APPS,
-            digit_filter::APPS,
-            intercept::APPS,
-            ivr::APPS,
-            jitter::APPS,
-            meta::APPS,
-            phrase::APPS,
-            say::APPS,
-            valet::APPS,
-            bridge::APPS,
-            conference::APPS,
-            digits::APPS,
-            eavesdrop::APPS,
-            flow::APPS,
-            info::APPS,
-            play::APPS,
-            record::APPS,
-            respond::APPS,
-            schedule::APPS,
-            socket::APPS,
-            hold::APPS,
-            limit::APPS,
-            machine::APPS,
-            mutex::APPS,
-            store::APPS,
-            tone::APPS,
-            variables::APPS,
-            crate::enum_lookup::faces::APPS,
-        ];
-        let by_name =
-            families.iter().flat_map(|family| family.iter()).map(|app| (app.name, app)).collect();
-        Self { by_name }
-    }
-
-    /// The application of that name, in any case.
-    #[must_use]
-    pub fn find(&self, name: &str) -> Option<&'static App> {
-        self.by_name
-            .get(name)
-            .or_else(|| self.by_name.get(name.to_ascii_lowercase().as_str()))
-            .copied()
-    }
-
-    /// All, by name.
-    #[must_use]
-    pub fn all(&self) -> Vec<&'static App> {
-        let mut all: Vec<_> = self.by_name.values().copied().collect();
-        all.sort_by_key(|app| app.name);
-        all
-    }
-}
-
-/// The media leg has news: ended plays are noted for whoever waits, ended recordings booked.
+/// The media leg has news: ended plays are noted for whoever waits, and observers are told.
 pub fn media_changed(session: &mut Session, event: &media::LegEvent) {
     let channel = session.channel();
-    if let media::LegEvent::PlayDone { id, .. } = event {
+    if let media::LegEvent::PlayDone { .. } = event {
         channel.with(|data| data.plays.note(event));
-        audio::play_ended(channel, *id);
     }
-    record::note(channel, event);
-}
-
-/// CS_HANGUP: recordings of the session end before the call state does.
-pub async fn stop_session_recordings(session: &mut Session) {
-    record::stop_all(session).await;
+    for observer in channel.switch().observers() {
+        observer.media(channel, event);
+    }
 }

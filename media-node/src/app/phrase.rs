@@ -251,22 +251,26 @@ pub async fn speak(session: &mut Session, name: &str, data: &str) -> Result<Ende
     Box::pin(run(session, name, data, Keys::Any)).await
 }
 
-/// What `phrase:` and `say:` strings name instead of a file; `None` for anything else.
+/// Plays what stands behind `phrase:`, `name:data`.
 ///
 /// # Errors
 /// [`Interrupt`] when the call ended or moved.
-pub async fn play_special(
+pub async fn play_phrase(
     session: &mut Session,
     text: &str,
     keys: Keys<'_>,
-) -> Option<Result<Ended, Interrupt>> {
-    if let Some(rest) = text.strip_prefix("phrase:") {
-        let (name, data) = rest.split_once(':').unwrap_or((rest, ""));
-        return Some(run(session, name, data, keys).await);
-    }
-    let rest = text.strip_prefix("say:")?;
-    no_engine(session.channel(), rest);
-    Some(Ok(Ended::Failed))
+) -> Result<Ended, Interrupt> {
+    let (name, data) = text.split_once(':').unwrap_or((text, ""));
+    run(session, name, data, keys).await
+}
+
+/// Would speak what stands behind `say:`.
+///
+/// # Errors
+/// None: what cannot be spoken has failed.
+pub async fn play_speech(session: &mut Session, text: &str) -> Result<Ended, Interrupt> {
+    no_engine(session.channel(), text);
+    Ok(Ended::Failed)
 }
 
 /// There is no speech engine; the words are lost, as with a reference that has none loaded.

@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use super::{App, Flags};
 use crate::app;
 use crate::call::{AppResult, Channel, Interrupt, Session, Wake};
+use crate::contract::PromptKind;
 use crate::switch::Switch;
 use crate::text;
 
@@ -109,17 +110,23 @@ impl<'a> Play<'a> {
     }
 }
 
+/// What is no file, but played by its prefix.
+fn special<'t>(switch: &Switch, text: &'t str) -> Option<(&'static PromptKind, &'t str)> {
+    let (prefix, rest) = text.split_once(':')?;
+    let mut modules = switch.linked().iter();
+    let kind = modules
+        .find_map(|module| module.provides().prompts.iter().find(|kind| kind.prefix == prefix))?;
+    Some((kind, rest))
+}
+
 impl Session {
     /// Plays something and waits for its end.
     ///
     /// # Errors
     /// [`Interrupt`] when the call ended or moved; the play is over then, and told so.
     pub async fn play(&mut self, play: Play<'_>) -> Result<Ended, Interrupt> {
-        if play.text.starts_with("phrase:") || play.text.starts_with("say:") {
-            let special = Box::pin(super::phrase::play_special(self, play.text, play.keys));
-            if let Some(ended) = special.await {
-                return ended;
-            }
+        if let Some((kind, text)) = special(self.switch(), play.text) {
+            return (kind.play)(self, text, play.keys).await;
         }
         let channel = Arc::clone(self.channel());
         let Some(leg) = channel.media() else { return Ok(Ended::Failed) };
@@ -261,7 +268,7 @@ pub fn steer(channel: &Channel, order: &str) -> bool {
                 data.plays.volume = from.saturating_add(text::int(value)).clamp(-4, 4);
                 data.plays.volume
             });
-            leg.play_volume(id, super::audio::percent(level))
+            leg.play_volume(id, crate::call::audio::percent(level))
         }
         _ => Ok(()),
     };

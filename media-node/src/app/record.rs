@@ -83,6 +83,10 @@ pub(super) const CLOSING: Duration = Duration::from_secs(2);
 /// Level below which `RECORD_FINAL_TIMEOUT_MS` counts silence unless told otherwise.
 const SILENCE_LEVEL: u32 = 200;
 
+/// The `record` application's recording that has ended.
+#[derive(Default)]
+pub(super) struct Ended(pub(super) Option<(RecordId, RecordReport)>);
+
 /// A recording of a session, as the channel remembers it.
 #[derive(Clone, Debug)]
 pub struct Recording {
@@ -152,7 +156,7 @@ pub fn start(
         let own = variables.iter().rev().find(|(n, _)| n.eq_ignore_ascii_case(name));
         own.map(|(_, value)| value.clone()).or_else(|| channel.variable(name))
     };
-    if channel.with(|data| data.recordings.iter().any(|r| r.path == path)) {
+    if channel.with(|data| data.slot::<Vec<Recording>>().iter().any(|r| r.path == path)) {
         if var("RECORD_TOGGLE_ON_REPEAT").is_some_and(|v| text::is_true(&v)) {
             stop(channel, path);
             return Err(StartError::Toggled);
@@ -202,7 +206,7 @@ fn begin(
         if new.is_paused() {
             leg.pause_record(new.id, true).map_err(|_| StartError::Overloaded)?;
         }
-        data.recordings.push(new);
+        data.slot::<Vec<Recording>>().push(new);
         Ok(())
     })
 }
@@ -218,7 +222,9 @@ pub fn follow(from: &Channel, to: &Arc<Channel>) {
             to.set_var(name, value);
         }
     }
-    from.with(|data| data.recordings.iter_mut().for_each(|r| r.follower = Arc::downgrade(to)));
+    from.with(|data| {
+        data.slot::<Vec<Recording>>().iter_mut().for_each(|r| r.follower = Arc::downgrade(to))
+    });
     stop(from, "all");
 }
 
@@ -284,7 +290,7 @@ pub fn stop(channel: &Channel, path: &str) -> bool {
 /// Whether the recording to `path` (any one for `all`) is still being written.
 pub fn is_recording(channel: &Channel, path: &str) -> bool {
     let all = path.eq_ignore_ascii_case("all");
-    channel.with(|data| data.recordings.iter().any(|r| all || r.path == path))
+    channel.with(|data| data.slot::<Vec<Recording>>().iter().any(|r| all || r.path == path))
 }
 
 /// Can that file be written? Makes its directories, and tries. Whoever asks gets an answer at once; [`start`] itself
@@ -314,7 +320,7 @@ pub async fn is_writable(channel: &Channel, path: &str) -> bool {
 
 /// Files being recorded to.
 pub fn paths(channel: &Channel) -> Vec<String> {
-    channel.with(|data| data.recordings.iter().map(|r| r.path.clone()).collect())
+    channel.with(|data| data.slot::<Vec<Recording>>().iter().map(|r| r.path.clone()).collect())
 }
 
 /// Masks or pauses the recording to `path`, or every one for `all`. False when there is none.
@@ -322,7 +328,7 @@ pub fn switch(channel: &Channel, path: &str, what: Switch) -> bool {
     if let Switch::Pause(on) = what {
         channel.with(|data| {
             let all = path.eq_ignore_ascii_case("all");
-            let recordings = data.recordings.iter_mut();
+            let recordings = data.slot::<Vec<Recording>>().iter_mut();
             recordings.filter(|r| all || r.path == path).for_each(|r| r.paused = on);
         });
     }
@@ -337,8 +343,9 @@ pub fn switch(channel: &Channel, path: &str, what: Switch) -> bool {
 fn for_each(channel: &Channel, path: &str, each: impl Fn(&media::Leg, &Recording)) -> bool {
     let Some(leg) = channel.media() else { return false };
     let all = path.eq_ignore_ascii_case("all");
-    let found: Vec<Recording> = channel
-        .with(|data| data.recordings.iter().filter(|r| all || r.path == path).cloned().collect());
+    let found: Vec<Recording> = channel.with(|data| {
+        data.slot::<Vec<Recording>>().iter().filter(|r| all || r.path == path).cloned().collect()
+    });
     found.iter().for_each(|recording| each(&leg, recording));
     !found.is_empty()
 }
@@ -346,12 +353,12 @@ fn for_each(channel: &Channel, path: &str, each: impl Fn(&media::Leg, &Recording
 /// A recording has ended: figures, events, and what else its variables ask for.
 pub(super) fn ended(channel: &Arc<Channel>, id: RecordId, report: &RecordReport) {
     let recording = channel.with(|data| {
-        let index = data.recordings.iter().position(|r| r.id == id)?;
-        Some(data.recordings.remove(index))
+        let index = data.slot::<Vec<Recording>>().iter().position(|r| r.id == id)?;
+        Some(data.slot::<Vec<Recording>>().remove(index))
     });
     let Some(recording) = recording else {
         // The `record` application waits for this one itself.
-        channel.with(|data| data.record_ended = Some((id, report.clone())));
+        channel.with(|data| data.slot::<Ended>().0 = Some((id, report.clone())));
         return;
     };
     if !matches!(report.reason, RecordEnd::Failed(_)) && go_on(&recording, report) {
@@ -433,7 +440,7 @@ pub(super) async fn stop_all(session: &mut Session) {
         return;
     }
     let until = Instant::now() + CLOSING;
-    while channel.with(|data| !data.recordings.is_empty()) {
+    while channel.with(|data| !data.slot::<Vec<Recording>>().is_empty()) {
         if !next_media_event(session, until).await {
             tracing::error!(uuid = %channel.uuid(), "A recording was not closed in time");
             return;

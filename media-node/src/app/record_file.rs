@@ -10,8 +10,9 @@ use media::{RecordId, RecordReport, RecordSpec};
 use tokio::time::Instant;
 
 use super::play::terminators;
-use super::record::{CLOSING, next_media_event, resolve, set_figures};
-use crate::call::{AppResult, Cause, Channel, CodecInfo, Interrupt, Session, Wake};
+use super::record::{CLOSING, Ended, next_media_event, resolve, set_figures};
+use crate::call::audio::{read_linear, set_read_codec};
+use crate::call::{AppResult, Cause, Channel, Interrupt, Session, Wake};
 use crate::text;
 
 /// Seconds of silence that end a recording when a threshold is given without hits.
@@ -134,7 +135,7 @@ async fn follow(session: &mut Session, id: RecordId, limit: Option<Duration>) ->
 }
 
 fn has_report(channel: &Channel, id: RecordId) -> bool {
-    channel.with(|data| data.record_ended.as_ref().is_some_and(|(ended, _)| *ended == id))
+    channel.with(|data| data.slot::<Ended>().0.as_ref().is_some_and(|(ended, _)| *ended == id))
 }
 
 async fn await_report(session: &mut Session, id: RecordId) -> Option<RecordReport> {
@@ -149,25 +150,5 @@ async fn await_report(session: &mut Session, id: RecordId) -> Option<RecordRepor
             return None;
         }
     }
-    session.channel().with(|data| data.record_ended.take()).map(|(_, report)| report)
-}
-
-/// While it records, the reference reads the caller as linear audio and shows so.
-pub(super) fn read_linear(channel: &Channel) -> Option<CodecInfo> {
-    let before = channel.with(|data| data.read_codec.clone())?;
-    let linear = CodecInfo {
-        name: "L16".to_owned(),
-        rate: before.rate,
-        bit_rate: before.rate * 16,
-        ptime: before.ptime,
-    };
-    set_read_codec(channel, &linear);
-    Some(before)
-}
-
-pub(super) fn set_read_codec(channel: &Channel, codec: &CodecInfo) {
-    channel.with(|data| data.read_codec = Some(codec.clone()));
-    channel.set_var("read_codec", codec.name.clone());
-    channel.set_var("read_rate", codec.rate.to_string());
-    channel.fire_codec_read(codec);
+    session.channel().with(|data| data.slot::<Ended>().0.take()).map(|(_, report)| report)
 }

@@ -103,7 +103,10 @@ pub fn call_changed(channel: &Channel) {
     let answered = channel.is_answered();
     let changed: Vec<_> = channel.with(|data| {
         let bridged = data.bridged_to.is_some();
-        data.recordings.iter_mut().filter_map(|r| r.reconsider(answered, bridged)).collect()
+        data.slot::<Vec<Recording>>()
+            .iter_mut()
+            .filter_map(|r| r.reconsider(answered, bridged))
+            .collect()
     });
     let Some(leg) = channel.media().filter(|_| !changed.is_empty()) else { return };
     for (id, paused) in changed {

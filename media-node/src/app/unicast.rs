@@ -95,7 +95,7 @@ pub async fn start(session: &mut Session, message: &CallMessage) {
     let way = format!("{}:{}->{}:{}", local.0, local.1, remote.0, remote.1);
     let uuid = Arc::clone(session.channel().uuid());
     // The one before has the port this one may want.
-    session.channel().with(|data| data.unicast.take());
+    session.channel().with(|data| data.slot::<Option<Unicast>>().take());
     let unicast = match request.open().await {
         Ok(unicast) => unicast,
         Err(error) => {
@@ -107,7 +107,7 @@ pub async fn start(session: &mut Session, message: &CallMessage) {
         }
     };
     tracing::info!(uuid = %uuid, "Created unicast connection {way}");
-    session.channel().with(|data| data.unicast = Some(unicast));
+    session.channel().with(|data| *data.slot() = Some(unicast));
     if session.channel().flags.parked.load(std::sync::atomic::Ordering::Relaxed) {
         // A call that ended or moved is noticed by the parking.
         let _interrupted = launch(session).await;
@@ -121,7 +121,7 @@ pub async fn start(session: &mut Session, message: &CallMessage) {
 pub async fn launch(session: &mut Session) -> AppResult {
     let waiting = |unicast: &Option<Unicast>| unicast.as_ref().is_some_and(|u| u.running.is_none());
     let channel = Arc::clone(session.channel());
-    if !channel.with(|data| waiting(&data.unicast)) {
+    if !channel.with(|data| waiting(data.slot())) {
         return Ok(());
     }
     if !channel.has_media() {
@@ -134,7 +134,7 @@ pub async fn launch(session: &mut Session) -> AppResult {
         return Ok(());
     };
     channel.with(|data| {
-        let Some(unicast) = data.unicast.as_mut() else { return };
+        let Some(unicast) = data.slot::<Option<Unicast>>().as_mut() else { return };
         let codec = leg.codec();
         let exchange = Exchange {
             socket: Arc::clone(&unicast.socket),
@@ -150,7 +150,7 @@ pub async fn launch(session: &mut Session) -> AppResult {
 
 /// Ends the exchange, if there is one: the parking is over.
 pub fn stop(channel: &Channel) {
-    if channel.with(|data| data.unicast.take()).is_some() {
+    if channel.with(|data| data.slot::<Option<Unicast>>().take()).is_some() {
         tracing::debug!(uuid = %channel.uuid(), "Shutting down unicast connection");
     }
 }

@@ -90,7 +90,7 @@ impl Lots {
 }
 
 fn valet_info(call: &ApiCall) -> String {
-    call.switch.valet.describe(call.args.trim())
+    call.switch.module::<Lots>().describe(call.args.trim())
 }
 
 fn fire(channel: &Channel, lot: &str, slot: &str, action: &str, bridged: Option<&str>) {
@@ -129,12 +129,12 @@ async fn valet_park(session: &mut Session, argument: &str) -> AppResult {
         let (min, max) = (number(3, SLOT_MIN), number(4, SLOT_MAX));
         let out = words.get(2).is_some_and(|word| word.eq_ignore_ascii_case("out"));
         if out {
-            match switch.valet.first(lot, min, max) {
+            match switch.module::<Lots>().first(lot, min, max) {
                 Some(slot) => slot,
                 None => return Ok(()),
             }
         } else {
-            match switch.valet.enter_any(lot, min, max, channel.uuid()) {
+            match switch.module::<Lots>().enter_any(lot, min, max, channel.uuid()) {
                 Some(slot) => {
                     announce(session, &slot).await?;
                     return stand(session, lot, &slot).await;
@@ -151,16 +151,16 @@ async fn valet_park(session: &mut Session, argument: &str) -> AppResult {
         what.clone()
     };
     loop {
-        match switch.valet.enter(lot, &slot, channel.uuid()) {
+        match switch.module::<Lots>().enter(lot, &slot, channel.uuid()) {
             Ok(()) => return stand(session, lot, &slot).await,
             Err(uuid) => match switch.channel(&uuid).filter(|parked| parked.is_up()) {
                 Some(parked) => {
                     fire(&parked, lot, &slot, "bridge", Some(channel.uuid()));
-                    switch.valet.leave(lot, &slot, &uuid);
+                    switch.module::<Lots>().leave(lot, &slot, &uuid);
                     uuid_bridge::join(&parked, &channel);
                     return session.check();
                 }
-                None => switch.valet.leave(lot, &slot, &uuid),
+                None => switch.module::<Lots>().leave(lot, &slot, &uuid),
             },
         }
     }
@@ -229,7 +229,7 @@ async fn stand(session: &mut Session, lot: &str, slot: &str) -> AppResult {
         .map(Duration::from_secs);
     let exits = channel.var("valet_parking_orbit_exit_key").unwrap_or_default();
     let ended = wait(session, &music, limit, &exits).await;
-    switch.valet.leave(lot, slot, channel.uuid());
+    switch.module::<Lots>().leave(lot, slot, channel.uuid());
     fire(&channel, lot, slot, "exit", None);
     let orbit = ended?;
     if orbit && let Some(exten) = channel.var("valet_parking_orbit_exten") {

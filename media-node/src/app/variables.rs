@@ -282,7 +282,7 @@ async fn capture(session: &mut Session, argument: &str) -> AppResult {
     let (Some(name), Some(data), Some(pattern)) = (parts.next(), parts.next(), parts.next()) else {
         return Ok(());
     };
-    if let Some(groups) = crate::api::regex::captures(pattern, data) {
+    if let Some(groups) = captures(pattern, data) {
         let channel = session.channel();
         channel.unset_var(name);
         for group in groups {
@@ -290,6 +290,11 @@ async fn capture(session: &mut Session, argument: &str) -> AppResult {
         }
     }
     Ok(())
+}
+
+/// The whole match and its groups; `None` when there is no match or the pattern is broken.
+fn captures(pattern: &str, data: &str) -> Option<Vec<String>> {
+    Some(dialplan_xml::regex::Pattern::cached(pattern).ok()?.captures(data)?.groups)
 }
 
 #[cfg(test)]

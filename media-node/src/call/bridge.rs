@@ -199,7 +199,9 @@ fn join(own: &Arc<Channel>, peer: &Arc<Channel>) {
             profile.times.bridged = now;
         }
     });
-    [own, peer].into_iter().for_each(|leg| crate::app::record_hooks::call_changed(leg));
+    for observer in own.switch().observers() {
+        [own, peer].into_iter().for_each(|leg| observer.bridged(leg));
+    }
     for leg in [own, peer] {
         // What moved a leg before this bridge says nothing about its end.
         leg.flags.transferred.store(false, Ordering::Relaxed);
@@ -267,9 +269,9 @@ pub(super) fn fire_bridge(own: &Channel, name: EventName, peer: &Channel) {
 
 pub(super) fn connect_media(own: &Channel, peer: &Channel) {
     let by_task = [own, peer].iter().any(|leg| {
-        leg.with(|data| {
-            !data.meta.is_empty() || !data.digit_machine.is_empty() || data.digit_filter.decides()
-        }) || leg.is_true("bridge_filter_dtmf")
+        leg.with(|data| !data.meta.is_empty() || !data.digit_machine.is_empty())
+            || leg.flags.filters_digits.load(Ordering::Relaxed)
+            || leg.is_true("bridge_filter_dtmf")
             || super::digit_guard::guards(leg)
             || !leg.sends_digits_in_media()
     });
@@ -314,7 +316,9 @@ fn separate(own: &Arc<Channel>, peer: &Arc<Channel>) {
         }
     }
     own.with(|data| data.bridged_to = None);
-    [own, peer].into_iter().for_each(|leg| crate::app::record_hooks::call_changed(leg));
+    for observer in own.switch().observers() {
+        [own, peer].into_iter().for_each(|leg| observer.unbridged(leg));
+    }
     own.unset_var("bridge_to");
     if let Some(cause) = own.cause() {
         peer.set_var("bridge_hangup_cause", cause.name());

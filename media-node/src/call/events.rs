@@ -294,7 +294,7 @@ impl Channel {
         self.stamp_time(false, |profile, now| profile.times.answered = now);
         tracing::info!(uuid = %self.uuid(), fs_level = "NOTICE", "Channel [{}] has been answered", self.name());
         self.fire(EventName::ChannelAnswer);
-        crate::app::record_hooks::call_changed(self);
+        self.switch().observers().iter().for_each(|observer| observer.answered(self));
         self.set_var("endpoint_disposition", "ANSWER");
         self.notify();
         true

@@ -205,7 +205,14 @@ impl Session {
                 super::bypass::nomedia(&self.channel, message.nomedia_uuid().as_deref())
             }
             CallCommand::Xferext => self.run_extension_transfer(message),
-            CallCommand::Unicast => crate::app::unicast::start(self, message).await,
+            CallCommand::Unicast => {
+                let switch = Arc::clone(self.switch());
+                for observer in switch.observers() {
+                    if observer.message(self, message).await {
+                        break;
+                    }
+                }
+            }
             CallCommand::None => {
                 tracing::debug!(uuid = %self.channel.uuid(), "A message without a known call-command does nothing");
             }

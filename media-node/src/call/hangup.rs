@@ -45,8 +45,10 @@ impl Session {
                 profile.times.hungup = clock::now_us();
             }
         });
-        crate::app::tone::stop(&channel);
-        crate::app::stop_session_recordings(self).await;
+        super::tones::stop(&channel);
+        for observer in channel.switch().observers() {
+            observer.hung_up(self).await;
+        }
         crate::store::limiting::release_everything(self.switch(), self.channel.uuid());
         self.switch().stores.turns.leave(None, self.channel.uuid());
         set_record_variables(&channel, cause);

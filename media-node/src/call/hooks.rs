@@ -34,7 +34,7 @@ impl Session {
     }
 
     /// Runs one such value: `app argument` or `app:argument`, or `app::argument` by itself.
-    pub(crate) async fn run_execute_hook(&mut self, value: &str) {
+    pub async fn run_execute_hook(&mut self, value: &str) {
         if let Some((app, argument)) =
             value.split_once("::").filter(|(app, _)| !app.contains([' ', ':']))
         {

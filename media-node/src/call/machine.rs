@@ -18,6 +18,7 @@ use super::cause::Cause;
 use super::channel::{Extension, Initial};
 use super::session::{AppResult, Interrupt, Session};
 use super::state::{CallState, Direction, State};
+use crate::contract::DialplanKind;
 
 /// A channel left in CS_NEW that long is given up.
 const NEW_TIMEOUT: Duration = Duration::from_secs(10);
@@ -202,10 +203,8 @@ impl Session {
                 self.route_inline(if argument.is_empty() { number } else { argument })
             } else if name.eq_ignore_ascii_case("xml") {
                 self.route_xml(argument, context, number).await
-            } else if name.eq_ignore_ascii_case("enum")
-                && self.switch().modules().is_loaded("mod_enum")
-            {
-                self.route_enum(argument, number).await
+            } else if let Some(dialplan) = self.dialplan(name) {
+                (dialplan.find)(self, argument, number).await
             } else {
                 tracing::error!(uuid = %self.channel.uuid(), "Dialplan [{name}] not found, skipping");
                 None
@@ -218,6 +217,12 @@ impl Session {
             }
         }
         None
+    }
+
+    /// The dialplan of that name, in any case, if its module is loaded.
+    fn dialplan(&self, name: &str) -> Option<&'static DialplanKind> {
+        let mut dialplans = self.switch().provided(|provides| provides.dialplans);
+        dialplans.find(|dialplan| dialplan.name.eq_ignore_ascii_case(name))
     }
 
     fn route_inline(&mut self, text: &str) -> Option<Extension> {

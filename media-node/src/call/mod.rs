@@ -4,6 +4,7 @@
 //! [`originate`] makes legs, [`bridge`] joins two, [`transfer`] sends them elsewhere, [`hangup`] ends them.
 
 pub mod aftermath;
+pub mod audio;
 pub mod bridge;
 pub mod broadcast;
 pub mod bypass;
@@ -22,6 +23,7 @@ pub mod hangup;
 pub mod heartbeat;
 pub mod hold;
 pub mod hooks;
+pub mod jitter;
 pub mod machine;
 pub mod meta;
 pub mod originate;
@@ -29,6 +31,7 @@ pub mod presence;
 pub mod profile;
 pub mod session;
 pub mod state;
+pub mod tones;
 pub mod transfer;
 pub mod uuid_bridge;
 

@@ -293,7 +293,11 @@ impl Session {
     /// A digit of the far end: for a binding, or for whoever takes digits.
     fn on_digit(&mut self, digit: Digit) -> Option<Wake> {
         if !super::digit_guard::lets_in(&self.channel)
-            || !crate::app::digit_filter::admits(&self.channel, digit)
+            || !self
+                .switch()
+                .observers()
+                .iter()
+                .all(|observer| observer.digit(&self.channel, digit))
         {
             return None;
         }
@@ -511,15 +515,23 @@ impl Session {
         }
         self.channel.fire(EventName::ChannelPark);
         let filling = self.channel.begin_filling_silence();
-        let result = match crate::app::unicast::launch(self).await {
+        let result = match self.tell_parked().await {
             Ok(()) => self.park_loop(stop).await,
             moved => moved,
         };
-        crate::app::unicast::stop(&self.channel);
+        self.switch().observers().iter().for_each(|observer| observer.unparked(&self.channel));
         self.channel.end_filling_silence(filling);
         self.channel.flags.parked.store(false, Ordering::Relaxed);
         self.channel.fire(EventName::ChannelUnpark);
         result
+    }
+
+    async fn tell_parked(&mut self) -> AppResult {
+        let switch = Arc::clone(self.switch());
+        for observer in switch.observers() {
+            observer.parked(self).await?;
+        }
+        Ok(())
     }
 
     async fn park_loop(&mut self, mut stop: crate::BoxFuture<'static, ()>) -> AppResult {

@@ -126,7 +126,7 @@ pub fn transfer_legs(
                 if legs == Legs::Both {
                     partner.set_var("park_after_bridge", "");
                 } else {
-                    crate::app::record::follow(channel, partner);
+                    tell_moved(channel, partner);
                 }
                 moved |= transfer(partner, exten, dialplan, context);
             }
@@ -137,6 +137,11 @@ pub fn transfer_legs(
         moved |= transfer(channel, exten, dialplan, context);
     }
     moved
+}
+
+/// The leg leaves its partner by a transfer of the partner.
+fn tell_moved(from: &Channel, to: &Arc<Channel>) {
+    from.switch().observers().iter().for_each(|observer| observer.moved(from, to));
 }
 
 /// A transfer asked for by a far end.
@@ -163,7 +168,7 @@ pub fn on_refer(channel: &Arc<Channel>, refer: &Refer) {
         );
         return;
     };
-    crate::app::record::follow(channel, &partner);
+    tell_moved(channel, &partner);
     partner.set_var("sip_refer_to", refer.refer_to.as_str());
     if let Some(by) = &refer.referred_by {
         partner.set_var("sip_h_Referred-By", by.as_str());

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use dialplan_xml::acl::{AclSet, LocalNet};
+use dialplan_xml::catalogue::Catalogue;
 use dialplan_xml::check::unknown_names;
 use dialplan_xml::config::{
     AclConf, AclTarget, EventSocketConf, ModulesConf, SofiaConf, SwitchConf, TimezonesConf,
@@ -18,7 +19,7 @@ use dialplan_xml::{Diagnostic, Globals, LoadOptions, Node, PreprocessorCommand, 
 use esl_server::event::{Event, EventName};
 
 use crate::call::Channel;
-use crate::catalogue::catalogue;
+use crate::contract::Change;
 use crate::switch::Switch;
 use crate::xml;
 
@@ -80,6 +81,7 @@ pub fn load(
     root: &Path,
     globals: Globals,
     allowed: &BTreeSet<PreprocessorCommand>,
+    known: &Catalogue,
 ) -> LoadedConfig {
     let options = LoadOptions {
         allowed: allowed.clone(),
@@ -89,7 +91,7 @@ pub fn load(
     let loaded = dialplan_xml::load(root, globals, &options);
     let mut diagnostics = loaded.diagnostics;
     let config = loaded.tree.map(|tree| {
-        diagnostics.extend(unknown_names(&tree, &catalogue()));
+        diagnostics.extend(unknown_names(&tree, known));
         let (config, more) = compile(tree, &loaded.globals);
         diagnostics.extend(more);
         config
@@ -120,7 +122,8 @@ fn compile(tree: Tree, globals: &Globals) -> (Config, Vec<Diagnostic>) {
 }
 
 /// The networks `localnet.auto` stands for.
-pub(crate) fn local_net(globals: &Globals) -> LocalNet {
+#[must_use]
+pub fn local_net(globals: &Globals) -> LocalNet {
     let get = |name: &str| globals.get(name).and_then(|text| text.parse().ok());
     LocalNet {
         v4: get("local_ip_v4").unwrap_or(std::net::Ipv4Addr::LOCALHOST),
@@ -150,7 +153,7 @@ pub async fn reload(switch: &Arc<Switch>) -> (String, bool) {
     let _turn = switch.reloading.lock().await;
     let before = switch.globals();
     let (of, given) = (Arc::clone(switch), before.clone());
-    let reading = move || load(&of.dirs.root_path(), given, &of.allow_preprocess);
+    let reading = move || load(&of.dirs.root_path(), given, &of.allow_preprocess, &of.known);
     let Ok(loaded) = tokio::task::spawn_blocking(reading).await else {
         return ("Cannot reload".to_owned(), false);
     };
@@ -168,7 +171,7 @@ pub async fn reload(switch: &Arc<Switch>) -> (String, bool) {
     let variables = diff::variables(&before, &loaded.globals);
     let _logged = tokio::task::spawn_blocking(move || log_changes(&old, &config, variables)).await;
     esl_server::fire!(switch.bus, Event::new(EventName::Reloadxml));
-    crate::enum_lookup::configuration_changed(switch).await;
+    crate::modules::reloaded(switch, Change::Configuration).await;
     (loaded.status, true)
 }
 

@@ -1,21 +1,20 @@
-//! Endpoints that need no network: `user/`, `group/`, `loopback/`, `null/`, `error/`.
+//! Endpoints of mod_dptools: `user/`, `group/`, `error/`, `pickup/`.
 
 pub mod error;
-pub mod loopback;
-pub mod null;
 pub mod pickup;
 mod resolve;
 
-pub use resolve::{group_in_order, resolve};
-
 use std::sync::Arc;
 
-use crate::switch::Switch;
+use crate::contract::EndpointKind;
 
-/// Makes the built-in endpoints known.
-pub fn register(switch: &Arc<Switch>) {
-    switch.add_endpoint(Arc::new(error::ErrorEndpoint));
-    switch.add_endpoint(Arc::new(null::NullEndpoint::new(Arc::clone(switch))));
-    switch.add_endpoint(Arc::new(pickup::PickupEndpoint::new(Arc::clone(switch))));
-    switch.add_endpoint(Arc::new(loopback::LoopbackEndpoint::new(Arc::clone(switch))));
-}
+pub use resolve::Resolver;
+
+/// Endpoints of mod_dptools.
+pub const DPTOOLS: &[EndpointKind] = &[
+    EndpointKind { name: "error", make: |_| Arc::new(error::ErrorEndpoint) },
+    EndpointKind {
+        name: "pickup",
+        make: |switch| Arc::new(pickup::PickupEndpoint::new(Arc::clone(switch))),
+    },
+];

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use esl_server::event::Event;
 
-use crate::call::dialstring::{DialLeg, DialString, DialledUser, Variables};
+use crate::BoxFuture;
+use crate::call::dialstring::{self, DialLeg, DialString, DialledUser, Variables};
 use crate::call::{Cause, Channel};
 use crate::host::ChannelHost;
 use crate::switch::Switch;
@@ -12,8 +13,36 @@ use crate::switch::Switch;
 /// A user's dial string may itself name users this deep; deeper is a loop.
 const MAX_DEPTH: usize = 8;
 
+/// `user/` and `group/`.
+pub struct Resolver;
+
+impl dialstring::Resolver for Resolver {
+    fn names(&self) -> &'static [&'static str] {
+        &["group", "user"]
+    }
+
+    fn legs<'a>(
+        &'a self,
+        switch: &'a Arc<Switch>,
+        leg: &'a DialLeg,
+        global: &'a Variables,
+        caller: Option<&'a Arc<Channel>>,
+    ) -> BoxFuture<'a, Vec<Result<DialLeg, Cause>>> {
+        Box::pin(resolve(switch, leg, global, caller))
+    }
+
+    fn groups<'a>(
+        &'a self,
+        switch: &'a Arc<Switch>,
+        leg: &'a DialLeg,
+        caller: Option<&'a Arc<Channel>>,
+    ) -> BoxFuture<'a, Result<Vec<Vec<DialLeg>>, Cause>> {
+        Box::pin(group_in_order(switch, leg, caller))
+    }
+}
+
 /// The legs a leg stands for: itself, or what a user or group expands to.
-pub async fn resolve(
+async fn resolve(
     switch: &Arc<Switch>,
     leg: &DialLeg,
     global: &Variables,
@@ -125,7 +154,7 @@ async fn group(
 ///
 /// # Errors
 /// NO_ROUTE_DESTINATION when there is no such group.
-pub async fn group_in_order(
+async fn group_in_order(
     switch: &Arc<Switch>,
     leg: &DialLeg,
     caller: Option<&Arc<Channel>>,

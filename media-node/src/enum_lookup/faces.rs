@@ -98,23 +98,21 @@ async fn dial_string(call: ApiCall) -> String {
     }
 }
 
-impl Session {
-    /// The `enum` dialplan: bridges to what is found, one after the other. As in the reference a number that leads
-    /// nowhere has an extension too, an empty one: dialplans named after this one are not asked.
-    pub(crate) async fn route_enum(&mut self, root: &str, number: &str) -> Option<Extension> {
-        let (switch, channel) = (Arc::clone(self.switch()), Arc::clone(self.channel()));
-        tracing::debug!(uuid = %channel.uuid(), "ENUM Lookup on {number}");
-        let lookup = lookup(&switch, Some(&channel), number, Some(root));
-        // The caller may give up while name servers think.
-        let offers = self.wait_for(lookup).await.ok()?;
-        channel.set_var("hangup_after_bridge", "true");
-        let routes = offers.into_iter().filter(|offer| offer.supported);
-        Some(Extension {
-            name: number.to_owned(),
-            number: number.to_owned(),
-            applications: routes.map(|offer| ("bridge".to_owned(), offer.route)).collect(),
-        })
-    }
+/// The `enum` dialplan: bridges to what is found, one after the other. As in the reference a number that leads
+/// nowhere has an extension too, an empty one: dialplans named after this one are not asked.
+pub(super) async fn route(session: &mut Session, root: &str, number: &str) -> Option<Extension> {
+    let (switch, channel) = (Arc::clone(session.switch()), Arc::clone(session.channel()));
+    tracing::debug!(uuid = %channel.uuid(), "ENUM Lookup on {number}");
+    let lookup = lookup(&switch, Some(&channel), number, Some(root));
+    // The caller may give up while name servers think.
+    let offers = session.wait_for(lookup).await.ok()?;
+    channel.set_var("hangup_after_bridge", "true");
+    let routes = offers.into_iter().filter(|offer| offer.supported);
+    Some(Extension {
+        name: number.to_owned(),
+        number: number.to_owned(),
+        applications: routes.map(|offer| ("bridge".to_owned(), offer.route)).collect(),
+    })
 }
 
 #[cfg(test)]

@@ -16,7 +16,9 @@ use arc_swap::ArcSwap;
 use esl_server::event::{Event, EventName};
 use tokio::sync::Semaphore;
 
+use crate::BoxFuture;
 use crate::call::Channel;
+use crate::contract::{Change, DialplanKind, Module, NotLoaded, Provides};
 use crate::switch::Switch;
 use naptr::Naptr;
 use settings::{Settings, server_address};
@@ -64,14 +66,44 @@ pub async fn reload(switch: &Arc<Switch>) {
     if node.is_none() {
         tracing::warn!("There is no enum.conf: numbers are looked up with the built-in settings");
     }
-    switch.enum_lookup.settings.store(Arc::new(Settings::read(node)));
+    switch.module::<Lookups>().settings.store(Arc::new(Settings::read(node)));
 }
 
-/// What follows a `reloadxml`.
-pub async fn configuration_changed(switch: &Arc<Switch>) {
-    if switch.modules().is_loaded("mod_enum") && switch.enum_lookup.settings.load().auto_reload {
-        reload(switch).await;
-        tracing::info!("ENUM Reloaded");
+/// mod_enum.
+pub struct Enum;
+
+impl Module for Enum {
+    fn name(&self) -> &'static str {
+        "mod_enum"
+    }
+
+    fn provides(&self) -> Provides {
+        Provides {
+            applications: &[faces::APPS],
+            commands: &[faces::APIS],
+            dialplans: &[DialplanKind {
+                name: "enum",
+                find: |session, root, number| Box::pin(faces::route(session, root, number)),
+            }],
+            ..Provides::NOTHING
+        }
+    }
+
+    fn load<'a>(&'a self, switch: &'a Arc<Switch>) -> BoxFuture<'a, Result<(), NotLoaded>> {
+        Box::pin(async move {
+            reload(switch).await;
+            Ok(())
+        })
+    }
+
+    fn reloaded<'a>(&'a self, switch: &'a Arc<Switch>, change: Change) -> BoxFuture<'a, ()> {
+        Box::pin(async move {
+            let wanted = switch.module::<Lookups>().settings.load().auto_reload;
+            if change == Change::Configuration && wanted {
+                reload(switch).await;
+                tracing::info!("ENUM Reloaded");
+            }
+        })
     }
 }
 
@@ -82,12 +114,13 @@ async fn lookup(
     number: &str,
     root: Option<&str>,
 ) -> Vec<Offer> {
-    let settings = switch.enum_lookup.settings.load_full();
+    let lookups = switch.module::<Lookups>();
+    let settings = lookups.settings.load_full();
     let Some((number, name)) = question(&settings, number, root) else {
         tracing::debug!("ENUM: {number} has no digits to look up");
         return Vec::new();
     };
-    let Ok(_slot) = switch.enum_lookup.slots.try_acquire() else {
+    let Ok(_slot) = lookups.slots.try_acquire() else {
         tracing::warn!(
             "ENUM: {MAX_LOOKUPS} lookups are under way already, {name} is not asked for"
         );

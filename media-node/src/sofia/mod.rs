@@ -31,6 +31,7 @@ pub mod variables;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use dialplan_xml::config::ProfileConf;
@@ -40,24 +41,93 @@ use parking_lot::RwLock;
 pub use gateway::Gateway;
 pub use profile::Profile;
 
+use crate::BoxFuture;
 use crate::call::Cause;
+use crate::contract::{ChatKind, EndpointKind, JsonKind, Module, Provides};
 use crate::switch::Switch;
 
 /// A profile that starts again tries to get its ports so often, with a pause in between.
 const START_TRIES: u32 = 50;
 const START_PAUSE: Duration = Duration::from_millis(100);
 
+/// mod_sofia.
+pub struct SofiaModule;
+
+impl Module for SofiaModule {
+    fn name(&self) -> &'static str {
+        "mod_sofia"
+    }
+
+    fn provides(&self) -> Provides {
+        Provides {
+            commands: &[api::APIS],
+            endpoints: &[EndpointKind {
+                name: "sofia",
+                make: |switch| Arc::new(outbound::SofiaEndpoint(Sofia::of(switch))),
+            }],
+            chats: &[ChatKind {
+                name: "sip",
+                send: |switch, message| {
+                    Sofia::find_in(switch).is_some_and(|s| notify::chat(&s, message))
+                },
+            }],
+            json: &[
+                JsonKind { name: "sofia.status", answer: |switch| json_status(switch, false) },
+                JsonKind { name: "sofia.status.info", answer: |switch| json_status(switch, true) },
+            ],
+            ..Provides::NOTHING
+        }
+    }
+
+    fn start<'a>(&'a self, switch: &'a Arc<Switch>) -> BoxFuture<'a, ()> {
+        Box::pin(async move {
+            let sofia = Sofia::of(switch);
+            if sofia.started.swap(true, Ordering::Relaxed) {
+                sofia.return_to_work().await;
+            } else {
+                sofia.start_all().await;
+            }
+        })
+    }
+
+    fn unload<'a>(&'a self, switch: &'a Arc<Switch>) -> BoxFuture<'a, ()> {
+        Box::pin(async move {
+            if let Some(sofia) = Sofia::find_in(switch) {
+                sofia.leave().await;
+            }
+        })
+    }
+}
+
+fn json_status(switch: &Switch, info: bool) -> Result<serde_json::Value, String> {
+    let sofia = Sofia::find_in(switch).ok_or("no SIP")?;
+    Ok(api::json::status(&sofia, info))
+}
+
 /// All profiles.
 pub struct Sofia {
     switch: Arc<Switch>,
     profiles: RwLock<BTreeMap<String, Arc<Profile>>>,
+    /// Its profiles were started once.
+    started: AtomicBool,
 }
 
 impl Sofia {
-    /// SIP for that switch; no profile runs yet.
+    /// SIP of that switch; at the first call no profile runs yet.
     #[must_use]
-    pub fn new(switch: Arc<Switch>) -> Arc<Self> {
-        Arc::new(Self { switch, profiles: RwLock::default() })
+    pub fn of(switch: &Arc<Switch>) -> Arc<Self> {
+        let make = || Self {
+            switch: Arc::clone(switch),
+            profiles: RwLock::default(),
+            started: AtomicBool::new(false),
+        };
+        switch.slots().get_or(make)
+    }
+
+    /// SIP of that switch, if there is any.
+    #[must_use]
+    pub fn find_in(switch: &Switch) -> Option<Arc<Self>> {
+        switch.slots().find()
     }
 
     /// The switch it belongs to.

@@ -12,6 +12,7 @@ use sip::uri::{NameAddr, Uri, unescape};
 use super::Sofia;
 use super::profile::{Profile, host_text};
 use super::registrar::uri_of;
+use crate::contract::ChatMessage;
 
 /// Events of programs waiting to become requests; what comes while so many wait is lost.
 const QUEUE: usize = 1000;
@@ -47,8 +48,28 @@ pub fn to_binding(
     send(profile, request_to_binding(profile, binding, method, headers, body));
 }
 
+/// Sends a text message (`chat sip|…`); false when nobody gets it.
+pub fn chat(sofia: &Sofia, message: &ChatMessage<'_>) -> bool {
+    // A line end would begin a header of its own.
+    if message.kind.chars().any(char::is_control) {
+        return false;
+    }
+    let (profile, address) = message
+        .to
+        .split_once('/')
+        .map_or((None, message.to), |(profile, address)| (Some(profile), address));
+    let Some((user, host)) = address.split_once('@') else { return false };
+    let mut sent = false;
+    for one in sofia.profiles() {
+        if profile.is_none_or(|name| one.name == name) {
+            sent |= self::message(&one, user, host, message.from, message.kind, message.body);
+        }
+    }
+    sent
+}
+
 /// Sends a text to a user's phones (`chat`); false when none is registered here.
-pub fn message(
+fn message(
     profile: &Arc<Profile>,
     user: &str,
     host: &str,

@@ -329,7 +329,7 @@ fn address(name: &str, value: Option<&str>, local_ip: IpAddr) -> Result<IpAddr, 
     };
     if let Some(interface) = text.strip_prefix("interface:") {
         let (family, interface) = interface.split_once('/').unwrap_or(("auto", interface));
-        return crate::api::net::address_of(family, interface)
+        return base::machine::address_of(family, interface)
             .ok_or_else(|| format!("{name}: interface {interface} has no address"));
     }
     text.trim_matches(['[', ']']).parse().map_err(|_| format!("{name} is no address: {text}"))

@@ -10,7 +10,8 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use super::limits::{Allowance, Resource, Usage};
-use crate::call::Channel;
+use crate::call::transfer::transfer;
+use crate::call::{Cause, Channel};
 use crate::clock;
 use crate::switch::Switch;
 
@@ -202,4 +203,19 @@ fn announce(
     event.push("max", max.as_str());
     event.push("ratemax", max.as_str());
     esl_server::fire!(switch.bus, event);
+}
+
+/// Where a call goes that got nothing: a number, or a cause after `!`.
+pub fn exceeded(
+    channel: &Arc<Channel>,
+    target: &str,
+    dialplan: Option<&str>,
+    context: Option<&str>,
+) {
+    match target.strip_prefix('!') {
+        Some(cause) => channel.hangup(Cause::parse(cause)),
+        None => {
+            transfer(channel, target, dialplan, context);
+        }
+    }
 }

@@ -8,13 +8,10 @@ use dialplan_xml::{Element, Tree};
 use esl_server::event::{Event, EventName};
 
 use super::request::Lookup;
+use super::{LocalTree, Unanswered, XmlSource};
 use crate::call::Channel;
 use crate::call::profile::Prefix;
 use crate::switch::Switch;
-
-/// A binding that would have been asked could not be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Unanswered;
 
 /// Asks the bindings. `None` sends the lookup to the static files: nobody answered, or not with what was looked for.
 pub async fn locate(switch: &Arc<Switch>, lookup: Lookup<'_>) -> Option<Tree> {
@@ -23,24 +20,14 @@ pub async fn locate(switch: &Arc<Switch>, lookup: Lookup<'_>) -> Option<Tree> {
 
 /// As [`locate`], but tells "nobody knows" from "somebody could not be asked".
 async fn ask(switch: &Arc<Switch>, lookup: Lookup<'_>) -> Result<Option<Tree>, Unanswered> {
-    let bindings = switch.xml.all.load_full();
+    let bound = switch.xml.bound.load_full();
     let mut nobody = Ok(None);
-    for binding in bindings.iter().filter(|binding| binding.serves(lookup.section)) {
-        let tree = match binding.ask(switch, &lookup).await {
-            Ok(Some(tree)) => tree,
-            Ok(None) => continue,
-            Err(unanswered) => {
-                nobody = Err(unanswered);
-                continue;
-            }
-        };
-        let there = if lookup.tag_name.is_empty() {
-            tree.section(lookup.section).is_some()
-        } else {
-            let Lookup { section, tag_name, key_name, key_value, .. } = lookup;
-            tree.locate(section, tag_name, key_name, key_value).is_some()
-        };
-        return Ok(there.then_some(tree));
+    for (_, source) in bound.iter().filter(|(_, source)| source.serves(lookup.section)) {
+        match source.ask(switch, &lookup).await {
+            Ok(Some(tree)) => return Ok(lookup.is_in(&tree).then_some(tree)),
+            Ok(None) => {}
+            Err(unanswered) => nobody = Err(unanswered),
+        }
     }
     nobody
 }
@@ -84,7 +71,7 @@ pub async fn configuration(
 ///
 /// # Errors
 /// As for [`configuration`].
-pub(crate) async fn configuration_as(
+pub async fn configuration_as(
     switch: &Arc<Switch>,
     event: EventName,
     name: &str,
@@ -127,8 +114,8 @@ pub async fn section(
             return Some(tree);
         }
     }
-    let tree = switch.config.load().tree.clone();
-    tree.section(section).is_some().then_some(tree)
+    let local = LocalTree(switch.config.load().tree.clone());
+    local.serves(section).then_some(local.0)
 }
 
 /// The whole directory: a binding's answer for the section, or the static one.
@@ -144,7 +131,7 @@ pub async fn whole_directory(switch: &Arc<Switch>, fill: impl FnOnce(&mut Event)
 }
 
 /// As [`directory`], with another event's name on the parameters (access lists ask as `GENERAL`).
-pub(crate) async fn directory_as(
+pub async fn directory_as(
     switch: &Arc<Switch>,
     name: EventName,
     domain: &str,

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use dialplan_xml::Tree;
 use esl_server::event::Event;
 
 /// The fixed fields together are cut here, in bytes (reference behaviour).
@@ -51,6 +52,15 @@ impl<'a> Lookup<'a> {
             key_value: name,
             params,
         }
+    }
+
+    /// Is what is looked for in a document?
+    #[must_use]
+    pub fn is_in(&self, tree: &Tree) -> bool {
+        if self.tag_name.is_empty() {
+            return tree.section(self.section).is_some();
+        }
+        tree.locate(self.section, self.tag_name, self.key_name, self.key_value).is_some()
     }
 
     /// The request's body. `only` names the parameters to send (in exact case); empty means all.

@@ -7,7 +7,7 @@ use crate::call::Indication;
 use crate::text;
 
 /// The family.
-pub(super) const APIS: &[Api] = &[
+pub const APIS: &[Api] = &[
     api!(
         "uuid_drop_dtmf",
         "mod_commands",

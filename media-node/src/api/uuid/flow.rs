@@ -11,7 +11,7 @@ use crate::text;
 use switch_log as log;
 
 /// The family.
-pub(super) const APIS: &[Api] = &[
+pub const APIS: &[Api] = &[
     api!("break", "mod_commands", BREAK, "uuid_break", interrupt),
     api!("uuid_answer", "mod_commands", "<uuid>", "answer", async answer),
     api!("uuid_break", "mod_commands", BREAK, "Break out of media sent to channel", interrupt),
@@ -233,24 +233,7 @@ fn loglevel(call: &ApiCall) -> String {
     if call.switch.channel(uuid).is_none() {
         return no_such_channel(uuid);
     }
-    if set_loglevel(uuid, level) { OK.into() } else { "-ERR Invalid log level!\n".into() }
-}
-
-/// Gives a call a log level of its own, by name or number; false for one there is not. `disable` takes it away.
-pub fn set_loglevel(uuid: &str, word: &str) -> bool {
-    use esl_server::Level;
-    let word = word.trim();
-    if word.eq_ignore_ascii_case("disable") || word == "-1" {
-        log::calls::set(uuid, None);
-        return true;
-    }
-    let number = || word.parse::<u8>().ok().filter(|&number| number <= 10);
-    let level =
-        Level::parse(word).or_else(|| Level::from_number(number()?.min(Level::Debug as u8)));
-    if let Some(level) = level {
-        log::calls::set(uuid, Some(level));
-    }
-    level.is_some()
+    if log::calls::set_word(uuid, level) { OK.into() } else { "-ERR Invalid log level!\n".into() }
 }
 
 fn session_heartbeat(call: &ApiCall) -> String {

@@ -6,10 +6,9 @@ use crate::text;
 use media::leg::Side;
 
 /// The family.
-pub(super) const APIS: &[Api] = &[
+pub const APIS: &[Api] = &[
     api!("pause", "mod_commands", PAUSE, "Pause media on a channel", pause),
     api!("uuid_audio", "mod_commands", AUDIO, "uuid_audio", audio),
-    api!("uuid_buglist", "mod_commands", "<uuid>", "List media bugs on a session", buglist),
     api!("uuid_debug_media", "mod_commands", DEBUG, "Debug media", debug_media),
     api!("uuid_fileman", "mod_commands", FILEMAN, "Manage session audio", fileman),
     api!("uuid_jitterbuffer", "mod_commands", JITTER, "uuid_jitterbuffer", jitterbuffer),
@@ -45,7 +44,7 @@ fn audio(call: &ApiCall) -> String {
         // A level for mute is noise to hear instead of silence; 0 takes the mute away.
         "mute" => leg.mute(side, words.get(4).is_none_or(|level| text::int(level) != 0)),
         "level" => {
-            crate::app::audio::set_level(&channel, side, text::int(&word(4)));
+            crate::call::audio::set_level(&channel, side, text::int(&word(4)));
             Ok(())
         }
         _ => return usage(AUDIO),
@@ -64,27 +63,6 @@ fn pause(call: &ApiCall) -> String {
         }
     }
     String::new()
-}
-
-fn buglist(call: &ApiCall) -> String {
-    let uuid = call.args.trim();
-    if uuid.is_empty() {
-        return usage("<uuid>");
-    }
-    let Some(channel) = call.switch.channel(uuid) else { return String::new() };
-    let mut list = String::from("<media-bugs>\n");
-    for path in crate::app::record::paths(&channel) {
-        list.push_str(" <media-bug>\n  <function>session_record</function>\n  <target>");
-        list.push_str(&path);
-        list.push_str("</target>\n  <thread-locked>0</thread-locked>\n </media-bug>\n");
-    }
-    let tones: Vec<String> = channel.with(|data| data.tones.keys().map(str::to_owned).collect());
-    for key in tones {
-        list.push_str(" <media-bug>\n  <function>tone_detect</function>\n  <target>");
-        list.push_str(&key);
-        list.push_str("</target>\n  <thread-locked>0</thread-locked>\n </media-bug>\n");
-    }
-    list + "</media-bugs>\n"
 }
 
 fn debug_media(call: &ApiCall) -> String {
@@ -109,7 +87,7 @@ fn jitterbuffer(call: &ApiCall) -> String {
     let Some(uuid) = words.first() else { return usage(JITTER) };
     let value = words.get(1).map_or("0", String::as_str);
     let channel = call.switch.channel(uuid);
-    let done = channel.is_some_and(|channel| crate::app::jitter::set(&channel, value));
+    let done = channel.is_some_and(|channel| crate::call::jitter::set(&channel, value));
     if done { SUCCESS.into() } else { FAILED.into() }
 }
 

@@ -1,11 +1,10 @@
 //! `uuid_*`: commands about one call. Each has its own words for a call it cannot find; clients know them.
 
-mod digits;
-mod flow;
-mod media;
-mod record;
-mod signal;
-mod vars;
+pub mod digits;
+pub mod flow;
+pub mod media;
+pub mod signal;
+pub mod vars;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,12 +12,6 @@ use std::time::Duration;
 use super::{Api, ApiCall, usage};
 use crate::BoxFuture;
 use crate::call::{Channel, Session};
-
-pub use flow::set_loglevel;
-
-/// The family.
-pub const FAMILIES: &[&[Api]] =
-    &[digits::APIS, flow::APIS, media::APIS, record::APIS, signal::APIS, vars::APIS];
 
 const NO_CHANNEL: &str = "-ERR No such channel!\n";
 const OK: &str = "+OK\n";

@@ -9,7 +9,7 @@ use crate::call::display::Party;
 use crate::call::{Indication, bypass};
 
 /// The family.
-pub(super) const APIS: &[Api] = &[
+pub const APIS: &[Api] = &[
     api!("uuid_chat", "mod_commands", CHAT, "Send a chat message", async chat),
     api!("uuid_deflect", "mod_commands", URI, "Send a deflect", async deflect),
     api!("uuid_display", "mod_commands", DISPLAY, "Update phone display", async display),

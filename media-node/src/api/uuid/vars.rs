@@ -4,7 +4,7 @@ use super::{Api, ApiCall, NO_CHANNEL, OK, usage};
 use crate::api;
 
 /// The family.
-pub(super) const APIS: &[Api] = &[
+pub const APIS: &[Api] = &[
     api!("create_uuid", "mod_commands", "", "Create a uuid", create),
     api!("uuid_dump", "mod_commands", DUMP, "Dump session vars", dump),
     api!("uuid_exists", "mod_commands", "<uuid>", "Check if a uuid exists", exists),

@@ -23,6 +23,7 @@ use super::endpoint::Digit;
 use super::profile::CallerProfile;
 use super::state::{CallState, Direction, State};
 use crate::clock;
+use crate::contract::ChannelSlots;
 use crate::switch::Switch;
 
 /// A codec as events name it.
@@ -90,8 +91,6 @@ pub struct Data {
     pub extension: Option<Extension>,
     /// Digits received and not yet taken by an application.
     pub digits: VecDeque<Digit>,
-    /// Which digits are received at all.
-    pub digit_filter: crate::app::digit_filter::Filter,
     /// Digits that applications took.
     pub digits_dialed: String,
     /// Applications run so far: name, argument, time in µs.
@@ -120,16 +119,10 @@ pub struct Data {
     pub initial: Initial,
     /// What plays, and what has ended.
     pub plays: crate::app::play::Plays,
-    /// Recordings that go on beside everything else.
-    pub recordings: Vec<crate::app::record::Recording>,
-    /// The `record` application's recording that has ended.
-    pub record_ended: Option<(media::RecordId, media::RecordReport)>,
-    /// Files that displace what the leg hears.
-    pub displacements: Vec<crate::app::audio::Displacement>,
-    /// The program that exchanges audio with the leg while it is parked.
-    pub unicast: Option<crate::app::unicast::Unicast>,
     /// Tones it is watched for.
-    pub tones: crate::app::tone::Tones,
+    pub tones: super::tones::Tones,
+    /// What modules keep of this call.
+    slots: ChannelSlots,
     /// Digit strings that do something.
     pub digit_machine: super::digit_machine::DigitMachine,
     /// Keys that run applications.
@@ -149,6 +142,18 @@ pub struct Listed {
     pub presence_data: String,
     /// `accountcode`.
     pub account: String,
+}
+
+impl Data {
+    /// A module's own state of this call, made at the first call; it ends with the channel.
+    pub fn slot<T: Default + Send + 'static>(&mut self) -> &mut T {
+        self.slots.get()
+    }
+
+    /// A module's own state of this call, if there is any.
+    pub fn find_slot<T: Send + 'static>(&mut self) -> Option<&mut T> {
+        self.slots.find()
+    }
 }
 
 /// What `show channels` keeps of a leg's beginning.
@@ -211,6 +216,8 @@ pub struct Flags {
     pub awaited: AtomicBool,
     /// The partner hears music while this leg hears something of its own.
     pub amuses_partner: AtomicBool,
+    /// A module looks at each digit before it counts: bridged digits pass through the call's task.
+    pub filters_digits: AtomicBool,
     /// Silence is being sent because nothing else is (`send_silence_when_idle`).
     pub fills_silence: AtomicBool,
     /// Digits to the far end are tones in the audio.
@@ -294,7 +301,6 @@ impl Channel {
                 write_codec: None,
                 extension: None,
                 digits: VecDeque::new(),
-                digit_filter: Default::default(),
                 digits_dialed: String::new(),
                 app_log: Vec::new(),
                 bridged_to: None,
@@ -309,11 +315,8 @@ impl Channel {
                 holds: Vec::new(),
                 initial: Initial::default(),
                 plays: Default::default(),
-                recordings: Vec::new(),
-                record_ended: None,
-                displacements: Vec::new(),
-                unicast: None,
                 tones: Default::default(),
+                slots: ChannelSlots::default(),
                 digit_machine: Default::default(),
                 meta: Default::default(),
                 signal_bond: None,

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use super::super::cause::Cause;
 use super::super::channel::Channel;
-use crate::app::tone::{self, Wanted};
+use super::super::tones::{self, Wanted};
 use crate::text;
 
 /// Hits it takes unless the variable says otherwise.
@@ -15,7 +15,7 @@ const HITS: u32 = 2;
 fn wanted(key: String, spec: &str) -> Option<Wanted> {
     let (hits, tones) = spec.split_once(':')?;
     let hits = u32::try_from(text::int(hits)).ok().filter(|&hits| hits > 0).unwrap_or(HITS);
-    let frequencies = tone::frequencies(&tones.replace('+', ","));
+    let frequencies = tones::frequencies(&tones.replace('+', ","));
     Some(Wanted { key, frequencies, written: false, once: false, hits, limit: None })
 }
 
@@ -69,7 +69,7 @@ fn start(
     found: impl FnMut(&Arc<Channel>) -> bool + Send + 'static,
 ) {
     let Some(wanted) = wanted else { return };
-    if let Err(error) = tone::watch(leg, wanted, found) {
+    if let Err(error) = tones::watch(leg, wanted, found) {
         tracing::error!(uuid = %leg.uuid(), "Cannot listen to the early media of {}: {error}", leg.name());
     }
 }

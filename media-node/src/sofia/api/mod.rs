@@ -82,7 +82,7 @@ sofia help
 ";
 
 async fn sofia(call: ApiCall) -> String {
-    let Some(sofia) = call.switch.sofia().cloned() else { return "-ERR no SIP\n".into() };
+    let Some(sofia) = Sofia::find_in(&call.switch) else { return "-ERR no SIP\n".into() };
     let words = call.words(20);
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let Some((verb, rest)) = words.split_first() else { return USAGE.into() };
@@ -107,5 +107,5 @@ async fn sofia(call: ApiCall) -> String {
 
 /// SIP of the switch a command runs in.
 fn sofia_of(call: &ApiCall) -> Option<Arc<Sofia>> {
-    call.switch.sofia().cloned()
+    Sofia::find_in(&call.switch)
 }

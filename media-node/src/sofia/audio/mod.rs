@@ -454,7 +454,7 @@ impl Audio {
         params.rtcp_interval = settings.rtcp_interval;
         params.digit_delay_ms = settings.digit_delay_ms;
         params.cname = channel.uuid().to_string();
-        params.jitter = crate::app::jitter::of(channel);
+        params.jitter = crate::call::jitter::of(channel);
         let _gone = media.hold(self.held_by_us || agreed.hold);
         if let Err(error) = media.set_rtp(params) {
             tracing::error!(uuid = %channel.uuid(), "Media engine refuses the leg: {error}");

@@ -1,6 +1,6 @@
 //! Keys and values: `hash`, `db`, `group`.
 
-use super::{Api, ApiCall, usage};
+use crate::api::{Api, ApiCall, usage};
 use crate::store::db::Open;
 use crate::store::hash::HashError;
 use crate::switch::Switch;

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use super::{App, Flags};
-use crate::api::store::{db_command, group_command, hash_command};
+use super::commands::{db_command, group_command, hash_command};
 use crate::app;
+use crate::app::{App, Flags};
 use crate::call::{AppResult, Session};
 
 const FLAGS: Flags = Flags::NO_MEDIA.and(Flags::ROUTING).and(Flags::ZOMBIE);

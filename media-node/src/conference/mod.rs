@@ -1,5 +1,6 @@
 //! The `conference` application: a call's stay in a room.
 
+pub mod commands;
 mod music;
 pub mod profile;
 pub mod room;
@@ -10,14 +11,21 @@ use std::time::Duration;
 use media::LegEvent;
 use tokio::time::Instant;
 
-use super::play::{Keys, Play, source_options};
-use super::{App, Flags};
 use crate::app;
+use crate::app::play::{Keys, Play, source_options};
+use crate::app::{App, Flags};
 use crate::call::{AppResult, Cause, Channel, Interrupt, Session, Wake};
 use crate::clock;
+use crate::contract::{Plain, Provides};
 
 use profile::{Profile, Wanted, split_flags};
 use room::{Leave, Member, MemberState, Room};
+
+/// The module.
+pub const MODULE: Plain = Plain::new(
+    "mod_conference",
+    Provides { applications: &[APPS], commands: &[commands::APIS], ..Provides::NOTHING },
+);
 
 /// The family.
 pub const APPS: &[App] =
@@ -32,7 +40,7 @@ async fn conference(session: &mut Session, argument: &str) -> AppResult {
         tracing::error!(uuid = %session.channel().uuid(), "conference: no room named");
         return Ok(());
     }
-    session.answer_or_pre_answer().await?;
+    answer_or_pre_answer(session).await?;
     loop {
         let Some(leave) = visit(session, &wanted).await? else { return Ok(()) };
         match leave {
@@ -55,7 +63,7 @@ async fn visit(session: &mut Session, wanted: &Wanted) -> Result<Option<Leave>, 
         tracing::error!(uuid = %channel.uuid(), "Cannot find conference profile {}", wanted.profile);
         return Ok(None);
     };
-    let room = match switch.rooms.enter(&switch, &wanted.name, profile) {
+    let room = match switch.module::<room::Rooms>().enter(&switch, &wanted.name, profile) {
         Ok(room) => room,
         Err(error) => {
             tracing::error!(uuid = %channel.uuid(), "Cannot open conference: {error}");
@@ -188,7 +196,7 @@ async fn stay(
 ) -> Result<Leave, Interrupt> {
     let channel = Arc::clone(session.channel());
     let Some(leg) = channel.media() else { return Ok(Leave::Ended) };
-    let codec = super::record_file::read_linear(&channel);
+    let codec = crate::call::audio::read_linear(&channel);
     channel.set_vars([
         ("conference_name", room.name.clone()),
         ("conference_uuid", room.uuid.clone()),
@@ -210,7 +218,7 @@ async fn stay(
     farewell(room, &channel);
     room.tend_music();
     if let Some(codec) = codec {
-        super::record_file::set_read_codec(&channel, &codec);
+        crate::call::audio::set_read_codec(&channel, &codec);
     }
     result
 }
@@ -350,9 +358,7 @@ pub fn set_volume(room: &Room, member: &Member, talking: bool, level: i64) {
     });
 }
 
-impl Session {
-    /// A conference needs audio both ways: an inbound call that has none is answered.
-    async fn answer_or_pre_answer(&mut self) -> AppResult {
-        if self.channel().has_media() { Ok(()) } else { self.answer().await }
-    }
+/// A conference needs audio both ways: an inbound call that has none is answered.
+async fn answer_or_pre_answer(session: &mut Session) -> AppResult {
+    if session.channel().has_media() { Ok(()) } else { session.answer().await }
 }

@@ -7,7 +7,7 @@ use dialplan_xml::config::Params;
 use esl_server::event::{Event, EventName};
 
 use crate::switch::Switch;
-use crate::{text, xml};
+use crate::xml;
 
 /// A profile's settings.
 #[derive(Clone, Debug)]
@@ -166,12 +166,6 @@ impl Wanted {
 pub fn split_flags(flags: &str) -> Vec<String> {
     let words = flags.split(['|', ',', ':', ' ']).map(str::trim);
     words.filter(|f| !f.is_empty()).map(str::to_ascii_lowercase).collect()
-}
-
-/// A truth of the profile's parameters.
-#[must_use]
-pub fn is_on(params: &Params, name: &str) -> bool {
-    params.get(name).is_some_and(text::is_true)
 }
 
 #[cfg(test)]

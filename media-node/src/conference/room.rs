@@ -290,7 +290,7 @@ impl Room {
     /// Lets somebody in.
     pub fn add(self: &Arc<Self>, channel: &Arc<Channel>, state: MemberState) -> Arc<Member> {
         let member = Arc::new(Member {
-            id: self.switch.rooms.next_member(),
+            id: self.switch.module::<Rooms>().next_member(),
             channel: Arc::clone(channel),
             joined: clock::now_secs(),
             state: Mutex::new(state),
@@ -323,7 +323,8 @@ impl Room {
 
     /// Ends the room when nobody is in it.
     pub fn close_if_empty(self: &Arc<Self>) {
-        let mut rooms = self.switch.rooms.by_name.lock();
+        let all = self.switch.module::<Rooms>();
+        let mut rooms = all.by_name.lock();
         let empty = self.with(|s| s.members.is_empty());
         let here = rooms.get(&self.name).is_some_and(|r| Arc::ptr_eq(r, self));
         if empty && here {
@@ -464,7 +465,7 @@ impl Member {
             (Side::Write, before.volume_out, after.volume_out),
         ] {
             if was != is {
-                crate::app::audio::set_level(&self.channel, side, is);
+                crate::call::audio::set_level(&self.channel, side, is);
             }
         }
     }

@@ -1,7 +1,8 @@
 //! The `socket` application: an Event Socket connection out to a program that takes the call over.
 
-use super::{App, Flags};
+use super::face::EslFace;
 use crate::app;
+use crate::app::{App, Flags};
 use crate::call::control::Inline;
 use crate::call::{AppResult, Session, State};
 
@@ -16,7 +17,7 @@ pub const APPS: &[App] = &[app!(
 )];
 
 async fn run(session: &mut Session, argument: &str) -> AppResult {
-    let face = std::sync::Arc::new(crate::switch::EslFace(std::sync::Arc::clone(session.switch())));
+    let face = std::sync::Arc::new(EslFace(std::sync::Arc::clone(session.switch())));
     esl_server::outbound::run(face, &mut Inline(session), argument).await;
     // `socket_resume`: what the connection left running was broken off; the dialplan goes on behind this application.
     let channel = session.channel();

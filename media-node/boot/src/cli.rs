@@ -15,8 +15,8 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use dialplan_xml::PreprocessorCommand;
 
+use super::arguments::{CheckArgs, DialplanCommand, ExplainArgs};
 use super::sounds::SoundsArgs;
-use super::tools::{CheckArgs, DialplanCommand, ExplainArgs};
 
 /// Exit status of a command line that is wrong in the way the reference also refuses with 255.
 pub const EXIT_REFUSED: u8 = 255;

@@ -1,22 +1,25 @@
-//! `uuid_record` and `uuid_displace`: files written from a call, and files in place of its audio.
+//! `uuid_record`, `uuid_displace`, `uuid_buglist`: files written from a call, files in place of its audio, and all that
+//! listens to it.
 
 use std::time::Duration;
 
-use super::{Api, ApiCall, SUCCESS, usage};
+use super::audio::{displace, stop_displacing};
+use super::record::{self, StartError, Switch};
 use crate::api;
-use crate::app::audio::{displace, stop_displacing};
-use crate::app::record::{self, StartError, Switch};
+use crate::api::{Api, ApiCall, usage};
 use crate::call::Channel;
 use crate::text;
 
 /// The family.
-pub(super) const APIS: &[Api] = &[
+pub const APIS: &[Api] = &[
+    api!("uuid_buglist", "mod_commands", "<uuid>", "List media bugs on a session", buglist),
     api!("uuid_displace", "mod_commands", DISPLACE, "Displace audio", async displace_session),
     api!("uuid_record", "mod_commands", RECORD, "Record session audio", async record_session),
 ];
 
 const DISPLACE: &str = "<uuid> [start|stop] <path> [<limit>] [mux]";
 const RECORD: &str = "<uuid> [start|stop|mask|unmask] <path> [<limit>] [<recording_vars>]";
+const SUCCESS: &str = "+OK Success\n";
 const NO_SESSION: &str = "-ERR Cannot locate session!\n";
 /// How long a stopped recording's file may take to be closed.
 const CLOSING: Duration = Duration::from_secs(2);
@@ -109,6 +112,27 @@ async fn displace_session(call: ApiCall) -> String {
         "stop" => success_or(stop_displacing(&channel, path), "Cannot stop displace session!"),
         _ => usage(DISPLACE),
     }
+}
+
+fn buglist(call: &ApiCall) -> String {
+    let uuid = call.args.trim();
+    if uuid.is_empty() {
+        return usage("<uuid>");
+    }
+    let Some(channel) = call.switch.channel(uuid) else { return String::new() };
+    let mut list = String::from("<media-bugs>\n");
+    for path in record::paths(&channel) {
+        list.push_str(" <media-bug>\n  <function>session_record</function>\n  <target>");
+        list.push_str(&path);
+        list.push_str("</target>\n  <thread-locked>0</thread-locked>\n </media-bug>\n");
+    }
+    let tones: Vec<String> = channel.with(|data| data.tones.keys().map(str::to_owned).collect());
+    for key in tones {
+        list.push_str(" <media-bug>\n  <function>tone_detect</function>\n  <target>");
+        list.push_str(&key);
+        list.push_str("</target>\n  <thread-locked>0</thread-locked>\n </media-bug>\n");
+    }
+    list + "</media-bugs>\n"
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! `xml_curl`: responses kept for a look, and how the bindings do.
 
+use super::Bindings;
 use crate::api;
 use crate::api::{Api, ApiCall};
 
@@ -10,9 +11,9 @@ const SYNTAX: &str = "[debug_on|debug_off|status]";
 
 fn xml_curl(call: &ApiCall) -> String {
     match call.args.to_ascii_lowercase().as_str() {
-        "debug_on" => call.switch.xml.set_debug(true),
-        "debug_off" => call.switch.xml.set_debug(false),
-        "status" => return call.switch.xml.report(),
+        "debug_on" => call.switch.module::<Bindings>().set_debug(true),
+        "debug_off" => call.switch.module::<Bindings>().set_debug(false),
+        "status" => return call.switch.module::<Bindings>().report(),
         _ => return format!("USAGE: {SYNTAX}\n"),
     }
     "OK\n".into()

@@ -4,17 +4,17 @@
 //! it to the switch's own `run`; nothing here does anything slow (no DNS, no network), because the
 //! switch has to answer within a tenth of a second.
 
+#![deny(unsafe_code)]
+
+pub mod arguments;
 pub mod cli;
 pub mod daemon;
 pub mod dirs;
 pub mod limits;
 pub mod pidfile;
 pub mod secret;
-#[cfg(test)]
-mod shipped;
 pub mod signals;
 pub mod sounds;
-pub mod tools;
 
 use std::ffi::OsString;
 use std::future::Future;
@@ -33,6 +33,7 @@ use esl_server::log::LogHub;
 use switch_log as log;
 pub use switch_log::{LogControl, LogSettings};
 
+pub use self::arguments::Offline;
 pub use self::cli::{Invocation, Options};
 pub use self::daemon::Ready;
 pub use self::limits::{Identity, IdentityError};
@@ -84,8 +85,9 @@ impl Fatal {
     }
 }
 
-/// The whole program: reads the command line and does what it says, with `run` as the switch.
-pub fn main<F, R>(run: F) -> ExitCode
+/// The whole program: reads the command line and does what it says, with `run` as the switch and `offline` for what
+/// needs none.
+pub fn main<F, R>(run: F, offline: fn(&Offline, &cli::DirOptions) -> ExitCode) -> ExitCode
 where
     F: FnOnce(Context) -> R,
     R: Future<Output = Result<(), Fatal>>,
@@ -103,9 +105,13 @@ where
         Invocation::Run(options) => start(*options, run),
         Invocation::Stop(options) => stop(&options),
         Invocation::Sounds(args, options) => sounds::command(&args, &options.dirs),
-        Invocation::Check(args, options) => tools::check_command(&args, &options.dirs),
-        Invocation::Explain(args, options) => tools::explain_command(&args, &options.dirs),
-        Invocation::Dialplan(command, options) => tools::dialplan_command(&command, &options.dirs),
+        Invocation::Check(args, options) => offline(&Offline::Check(args), &options.dirs),
+        Invocation::Explain(args, options) => {
+            offline(&Offline::Explain(args.into()), &options.dirs)
+        }
+        Invocation::Dialplan(command, options) => {
+            offline(&Offline::Dialplan(command), &options.dirs)
+        }
         Invocation::Cli(args) => become_fs_cli(&args),
         Invocation::Version => {
             print(&version::text());
@@ -201,7 +207,7 @@ fn log_panics() {
     panic::set_hook(Box::new(move |info| {
         let place = info.location().map_or_else(|| "somewhere".to_owned(), ToString::to_string);
         let what = info.payload_as_str().unwrap_or("no message");
-        crate::log_crit!("A task died of a bug at {place}: {what}. Please report this line");
+        switch_log::log_crit!("A task died of a bug at {place}: {what}. Please report this line");
         before(info);
     }));
 }
@@ -233,7 +239,7 @@ fn log_flags(options: &Options) -> Result<log::Flags, Fatal> {
 }
 
 fn say_beginnings(options: &Options, dirs: &Dirs, notes: &[String]) {
-    crate::log_notice!(
+    switch_log::log_notice!(
         "Ferroswitch {} ({}) starting with {}",
         version::OWN,
         version::COMPATIBLE_SHORT,
@@ -271,7 +277,7 @@ fn globals(dirs: &Dirs) -> Vec<(String, String)> {
     match secret::installation_password(&dirs.db_dir) {
         Ok(made) => {
             if made.fresh {
-                crate::log_notice!(
+                switch_log::log_notice!(
                     "Made a password for $${{generated_password}}; it is in {}",
                     made.path.display()
                 );
@@ -347,11 +353,12 @@ fn stop(options: &Options) -> ExitCode {
 }
 
 /// Prints to standard output; a reader that went away is not an error.
-fn print(text: &str) {
+pub fn print(text: &str) {
     let _ = io::stdout().write_all(text.as_bytes());
 }
 
-fn complain(error: &dyn std::fmt::Display, exit: u8) -> ExitCode {
+/// Prints a line to standard error; the status to end with.
+pub fn complain(error: &dyn std::fmt::Display, exit: u8) -> ExitCode {
     let _ = writeln!(io::stderr(), "{error}");
     ExitCode::from(exit)
 }

@@ -4,10 +4,10 @@ mod list;
 
 use std::sync::Arc;
 
-use super::{Api, ApiCall};
+use super::room::{Leave, Member, Room, Rooms};
+use super::{set_deaf, set_energy, set_lock, set_mute, set_volume};
 use crate::api;
-use crate::app::conference::room::{Leave, Member, Room};
-use crate::app::conference::{set_deaf, set_energy, set_lock, set_mute, set_volume};
+use crate::api::{Api, ApiCall};
 use crate::app::play::source_options;
 use crate::call::{Digit, DigitSource, Indication};
 use crate::text;
@@ -27,7 +27,7 @@ async fn conference(call: ApiCall) -> String {
     if matches!(first.as_str(), "list" | "count" | "xml_list" | "json_list") {
         return list::all(&call.switch, first, words.get(1..).unwrap_or_default());
     }
-    let Some(room) = call.switch.rooms.find(first) else {
+    let Some(room) = call.switch.module::<Rooms>().find(first) else {
         return format!("-ERR Conference {first} not found\n");
     };
     let Some(command) = words.get(1) else {

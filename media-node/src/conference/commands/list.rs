@@ -3,13 +3,13 @@
 use std::fmt::Write;
 use std::sync::Arc;
 
-use crate::app::conference::room::{Member, Room};
+use super::super::room::{Member, Room, Rooms};
 use crate::clock;
 use crate::switch::Switch;
 
 /// `conference list|count|xml_list|json_list` without a room.
 pub(super) fn all(switch: &Switch, form: &str, args: &[String]) -> String {
-    let rooms = switch.rooms.all();
+    let rooms = switch.module::<Rooms>().all();
     match form {
         "xml_list" => xml(&rooms),
         "json_list" => json(&rooms, args.iter().any(|a| a == "compact")),

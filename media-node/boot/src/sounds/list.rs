@@ -88,7 +88,7 @@ mod tests {
 
     #[test]
     fn every_prompt_the_shipped_dialplan_plays_can_be_made() {
-        let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../conf/dialplan");
+        let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../conf/dialplan");
         let known: HashSet<String> =
             standard().iter().map(|p| format!("{}/{}.wav", p.category, p.name)).collect();
         let mut played = 0;

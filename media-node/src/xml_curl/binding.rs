@@ -12,14 +12,14 @@ use hyper::{Method, StatusCode};
 use tokio::time::Instant;
 use url::Url;
 
-use super::cache::Responses;
+use super::Bindings;
 use super::gate::{Gate, Limits, Pass, Refused};
 use super::http::{Ask, Client, Login, Schemes};
-use super::lookup::Unanswered;
-use super::request::Lookup;
+use super::responses::Responses;
 use super::stats::Stats;
 use super::tls::{self, TlsSettings};
 use crate::switch::Switch;
+use crate::xml::{Lookup, Unanswered};
 
 /// How long a lookup may take where `timeout` does not say. The reference waits for ever.
 const NO_TIMEOUT: Duration = Duration::from_secs(30);
@@ -93,12 +93,6 @@ impl Binding {
             gate,
             conf,
         })
-    }
-
-    /// Its name.
-    #[must_use]
-    pub fn name(&self) -> &str {
-        &self.conf.name
     }
 
     /// Are lookups in this section its business?
@@ -246,7 +240,7 @@ impl Binding {
     }
 
     async fn judge(&self, switch: &Switch, status: StatusCode, body: &[u8]) -> Outcome {
-        if let Some(file) = switch.xml.debug_file(switch) {
+        if let Some(file) = switch.module::<Bindings>().debug_file(switch) {
             match tokio::fs::write(&file, body).await {
                 Ok(()) => tracing::info!(
                     "Binding {}: response kept in {}",

@@ -1,0 +1,169 @@
+//! Arguments of `ferroswitch check`, `explain` and `dialplan`: what can be said about a configuration without running
+//! it is not this crate's to say.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+/// One of them.
+#[derive(Debug, Clone)]
+pub enum Offline {
+    /// `ferroswitch check`.
+    Check(CheckArgs),
+    /// `ferroswitch explain`.
+    Explain(Box<ExplainArgs>),
+    /// `ferroswitch dialplan …`.
+    Dialplan(DialplanCommand),
+}
+
+/// Arguments of `ferroswitch check`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+Exit status: 0 when all is well, 1 when there are errors (with --strict: or warnings).
+
+Examples:
+  ferroswitch check                    the configuration the switch would use
+  ferroswitch check /etc/freeswitch    another one, before it is taken into use
+  ferroswitch check -v                 remarks too: what is accepted without effect
+  ferroswitch check --report           what is honoured, accepted without effect, unknown
+  ferroswitch check --strict --json    for a script: warnings fail too, the result is JSON")]
+pub struct CheckArgs {
+    /// Configuration directory or root file, if not the one the switch would use
+    pub conf: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Print the compatibility report: what is honoured, accepted without effect, unknown
+    #[arg(long)]
+    pub report: bool,
+    /// Warnings fail too
+    #[arg(long)]
+    pub strict: bool,
+    /// Print remarks too
+    #[arg(short, long)]
+    pub verbose: bool,
+}
+
+/// Arguments of `ferroswitch explain`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+Exit status: 0 when the call finds an extension, 1 when it does not.
+
+Examples:
+  ferroswitch explain -d 5551212 -c public
+      where a call from outside goes
+  ferroswitch explain -d 9196 --user 1000
+      what phone 1000 gets: its context, its variables
+  ferroswitch explain -d 1000 --set toll_allow=domestic --time 2026-12-24T18:30:00+01:00
+      with a channel variable, on Christmas Eve
+  ferroswitch explain -d 5000 --user 1000 --types 1 --types 1001
+      through a menu: what is keyed in each time it asks
+  ferroswitch explain -d 777 -c public -v
+      every condition of every extension
+On a running switch, for a call that is up: fs_cli -x \"explain UUID\"")]
+pub struct ExplainArgs {
+    /// Number dialled
+    #[arg(short, long)]
+    pub destination: String,
+    /// Context the call arrives in [default: the user's, else default]
+    #[arg(short, long)]
+    pub context: Option<String>,
+    /// Who calls: a user of the directory, with its variables, caller id and context
+    #[arg(short, long, value_name = "NAME[@DOMAIN]")]
+    pub user: Option<String>,
+    /// Caller id number
+    #[arg(long, value_name = "NUMBER")]
+    pub caller: Option<String>,
+    /// Caller id name
+    #[arg(long, value_name = "NAME")]
+    pub caller_name: Option<String>,
+    /// A channel variable the call has
+    #[arg(short = 's', long = "set", value_name = "NAME=VALUE", value_parser = pair)]
+    pub variables: Vec<(String, String)>,
+    /// A field of the caller profile, such as network_addr
+    #[arg(short = 'f', long = "field", value_name = "NAME=VALUE", value_parser = pair)]
+    pub fields: Vec<(String, String)>,
+    /// A global variable
+    #[arg(long = "global", value_name = "NAME=VALUE", value_parser = pair)]
+    pub globals: Vec<(String, String)>,
+    /// What the caller keys in; once for each time digits are asked for
+    #[arg(long = "types", value_name = "DIGITS")]
+    pub typed: Vec<String>,
+    /// What an API command answers, if only a running switch could know
+    #[arg(long = "api", value_name = "COMMAND=REPLY", value_parser = pair)]
+    pub replies: Vec<(String, String)>,
+    /// When the call arrives, such as 2026-12-24T18:30:00+01:00; otherwise now
+    #[arg(short, long, value_name = "TIME")]
+    pub time: Option<Timestamp>,
+    /// The server's time zone, such as Europe/Oslo; otherwise this machine's
+    #[arg(long, value_name = "NAME", value_parser = zone)]
+    pub zone: Option<TimeZone>,
+    /// Configuration directory or root file, if not the one the switch would use
+    #[arg(long = "in", value_name = "DIR")]
+    pub conf: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Show every step of extensions that did not match
+    #[arg(short, long)]
+    pub verbose: bool,
+}
+
+/// What `ferroswitch dialplan` can do.
+#[derive(Debug, Clone, Subcommand)]
+pub enum DialplanCommand {
+    /// Run fixture files: calls and what is expected of them
+    Test(TestArgs),
+}
+
+/// Arguments of `ferroswitch dialplan test`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+A fixture file:
+  # Phones reach each other
+  call 1001 in default
+    user 1000
+    extension Local_Extension
+    runs bridge user/1001@example.test
+    never voicemail
+
+  # Nothing is open at night
+  call 5551212 in public
+    time 2026-03-04T22:30:00Z
+    no route
+
+Lines about the call:  user NAME[@DOMAIN]   set, field, global NAME=VALUE   time TIME   zone NAME
+                       types DIGITS (once for each time it is asked)   api COMMAND=REPLY
+Lines about the end:   extension NAME   runs APPLICATION [ARGUMENT]   never APPLICATION
+                       reaches NUMBER in CONTEXT   has NAME=VALUE   no route
+
+Exit status: 0 when everything holds, else 1.
+
+Examples:
+  ferroswitch dialplan test conf/dialplan/calls.test
+  ferroswitch dialplan test --in /etc/freeswitch --coverage 80 tests/*.test")]
+pub struct TestArgs {
+    /// Fixture files
+    #[arg(required = true)]
+    pub files: Vec<PathBuf>,
+    /// Configuration directory or root file, if not the one the switch would use
+    #[arg(long = "in", value_name = "DIR")]
+    pub conf: Option<PathBuf>,
+    /// Fail when less than this share of all extensions is tried
+    #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(0..=100))]
+    pub coverage: Option<u8>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+fn pair(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("NAME=VALUE is wanted")?;
+    Ok((name.to_owned(), value.to_owned()))
+}
+
+fn zone(name: &str) -> Result<TimeZone, String> {
+    TimeZone::get(name).map_err(|error| error.to_string())
+}

@@ -1,0 +1,59 @@
+//! The modules that are part of this switch.
+
+use crate::contract::{Linked, Module};
+
+/// One line for each module, or for each folder of modules.
+const MODULES: &[&[&dyn Module]] = &[
+    crate::modules::MODULES,
+    crate::api::module::MODULES,
+    crate::app::module::MODULES,
+    &[&crate::conference::MODULE],
+    &[&crate::enum_lookup::Enum],
+    &[&crate::event_socket::MODULE],
+    crate::hash_db::MODULES,
+    &[&crate::loopback::MODULE],
+    &[&crate::sofia::SofiaModule],
+    &[&crate::xml_curl::XmlCurl],
+];
+
+/// All of them.
+#[must_use]
+pub fn linked() -> Linked {
+    Linked::new(MODULES)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn whatever_names_a_module_names_one_that_is_linked() {
+        let linked = linked();
+        let names = linked.names();
+        let apps = linked.applications().flatten().map(|app| (app.name, app.module));
+        let apis = linked.commands().flatten().map(|api| (api.name, api.module));
+        for (entry, module) in apps.chain(apis) {
+            assert!(names.contains(module), "{entry} is of {module}");
+        }
+    }
+
+    #[test]
+    fn no_name_is_given_twice() {
+        let linked = linked();
+        assert_eq!(linked.names().len(), linked.iter().count());
+        let mut seen = BTreeSet::new();
+        for app in linked.applications().flatten() {
+            assert!(seen.insert(("application", app.name)), "{} is there twice", app.name);
+        }
+        for api in linked.commands().flatten() {
+            assert!(seen.insert(("api", api.name)), "{} is there twice", api.name);
+        }
+        for module in linked.iter() {
+            for endpoint in module.provides().endpoints {
+                assert!(seen.insert(("endpoint", endpoint.name)), "{}", endpoint.name);
+            }
+        }
+    }
+}
