@@ -6,7 +6,7 @@
 
 use dialplan_xml::catalogue::{Catalogue, Kind};
 
-use crate::contract::Linked;
+use switch_core::contract::Linked;
 
 /// Everything this switch honours.
 #[must_use]
@@ -302,11 +302,11 @@ mod tests {
         ("event_socket.conf", &["../dialplan-xml/src/config/event_socket.rs"], &[]),
         ("console.conf", &["log/src"], &[]),
         ("logfile.conf", &["log/src"], &[]),
-        ("xml_curl.conf", &["../dialplan-xml/src/config/xml_curl.rs", "src/xml_curl"], &[]),
-        ("conference.conf", &["src/conference"], &[]),
-        ("local_stream.conf", &["src/app/play.rs"], &[]),
-        ("enum.conf", &["src/enum_lookup"], &[]),
-        ("sofia.conf", &["src/sofia"], &["status.rs", "xml.rs"]),
+        ("xml_curl.conf", &["../dialplan-xml/src/config/xml_curl.rs", "modules/xml_curl/src"], &[]),
+        ("conference.conf", &["modules/conference/src"], &[]),
+        ("local_stream.conf", &["core/src/app/play.rs"], &[]),
+        ("enum.conf", &["modules/enum/src"], &[]),
+        ("sofia.conf", &["modules/sofia/src"], &["status.rs", "xml.rs"]),
     ];
 
     fn sources(path: &Path, listing: &[&str], out: &mut String) {

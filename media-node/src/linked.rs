@@ -1,19 +1,19 @@
 //! The modules that are part of this switch.
 
-use crate::contract::{Linked, Module};
+use switch_core::contract::{Linked, Module};
 
 /// One line for each module, or for each folder of modules.
 const MODULES: &[&[&dyn Module]] = &[
-    crate::modules::MODULES,
-    crate::api::module::MODULES,
-    crate::app::module::MODULES,
-    &[&crate::conference::MODULE],
-    &[&crate::enum_lookup::Enum],
-    &[&crate::event_socket::MODULE],
-    crate::hash_db::MODULES,
-    &[&crate::loopback::MODULE],
-    &[&crate::sofia::SofiaModule],
-    &[&crate::xml_curl::XmlCurl],
+    switch_core::modules::MODULES,
+    mod_commands::MODULES,
+    &[&mod_conference::MODULE],
+    mod_dptools::MODULES,
+    &[&mod_enum::Enum],
+    &[&mod_event_socket::MODULE],
+    mod_hash_db::MODULES,
+    &[&mod_loopback::MODULE],
+    &[&mod_sofia::SofiaModule],
+    &[&mod_xml_curl::XmlCurl],
 ];
 
 /// All of them.

@@ -21,8 +21,8 @@ use boot::arguments::{CheckArgs, DialplanCommand, ExplainArgs, Offline};
 use boot::cli::DirOptions;
 use boot::{complain, dirs, print, secret};
 
-use crate::api::Registry;
-use crate::paper::{Paper, loaded_modules};
+use mod_commands::paper::{Paper, loaded_modules};
+use switch_core::api::Registry;
 
 /// Colours when standard output is a terminal and nobody said no.
 fn paint() -> Paint {
@@ -169,7 +169,7 @@ fn setting(conf: Option<&PathBuf>, dirs: &DirOptions) -> Result<Setting, ExitCod
         let why = first.map_or_else(|| loaded.status.clone(), Diagnostic::to_string);
         return Err(complain(&why, 1));
     };
-    let local = crate::config::local_net(&loaded.globals);
+    let local = switch_core::config::local_net(&loaded.globals);
     let mut setting = Setting::read(tree, loaded.globals, &local);
     let linked = crate::linked::linked();
     let paper = Paper {

@@ -7,11 +7,11 @@ use dialplan_xml::Globals;
 use esl_server::EventBus;
 use esl_server::event::{Event, EventName};
 
-use crate::event_socket::EventSocket;
 use crate::linked::linked;
-use crate::switch::{Parts, Stop, Switch};
-use crate::{clock, config};
 use boot::{Context, Fatal, LogControl, Request, Signals};
+use mod_event_socket::EventSocket;
+use switch_core::switch::{Parts, Stop, Switch};
+use switch_core::{clock, config};
 
 /// Runs the switch until it is told to stop.
 ///
@@ -31,13 +31,13 @@ pub async fn run(context: Context) -> Result<(), Fatal> {
     config::log_diagnostics(&loaded.diagnostics);
     let Some(conf) = loaded.config else { return Err(Fatal::config(loaded.status)) };
     for line in conf.acl.describe() {
-        crate::log_notice!("{line}");
+        switch_log::log_notice!("{line}");
     }
     // A list without modules means all of them (reference behaviour).
     let listed = &conf.modules.modules;
     let mod_logfile = listed.is_empty() || listed.iter().any(|load| load.module == "mod_logfile");
     context.log.configure(&conf.tree, mod_logfile, &context.dirs.log_dir);
-    let bus = EventBus::new(crate::heartbeat::core_info(&core_uuid, &conf, &loaded.globals));
+    let bus = EventBus::new(switch_core::heartbeat::core_info(&core_uuid, &conf, &loaded.globals));
     let media = media::Engine::start(media::EngineConfig {
         workers: None,
         raise_priority: !context.options.normal_priority,
@@ -51,29 +51,29 @@ pub async fn run(context: Context) -> Result<(), Fatal> {
         media,
         config: conf,
         globals: loaded.globals,
-        stores: crate::store::Stores::default(),
+        stores: switch_core::store::Stores::default(),
         dirs: context.dirs.clone(),
         allow_preprocess: allowed,
         modules,
         known,
     });
-    crate::modules::load_configured(&switch).await.map_err(Fatal::config)?;
+    switch_core::modules::load_configured(&switch).await.map_err(Fatal::config)?;
     config::ask_bindings(&switch).await;
-    crate::modules::start_all(&switch).await;
+    switch_core::modules::start_all(&switch).await;
     let event_socket = EventSocket::open(&switch).await.map_err(Fatal::new)?;
-    crate::heartbeat::start(&switch);
+    switch_core::heartbeat::start(&switch);
     let Context { ready, mut signals, log, identity, options, .. } = context;
     identity.take().map_err(|error| Fatal::new(error.to_string()))?;
     ready.announce();
-    crate::log_notice!("Ready after {} ms", switch.started.elapsed().as_millis());
+    switch_log::log_notice!("Ready after {} ms", switch.started.elapsed().as_millis());
     fire_info(&switch, EventName::Startup, "System Ready");
     tokio::spawn(run_startup_command(Arc::clone(&switch)));
     wait_for_end(&switch, &mut signals, &log, options.drain()).await;
     fire_info(&switch, EventName::Shutdown, "System Shutting Down");
     end_calls(&switch).await;
-    crate::modules::end_all(&switch).await;
+    switch_core::modules::end_all(&switch).await;
     event_socket.shutdown().await;
-    crate::log_notice!("The switch has ended");
+    switch_log::log_notice!("The switch has ended");
     Ok(())
 }
 
@@ -120,7 +120,7 @@ async fn wait_for_end(
                     switch.stop(Stop::Elegant);
                 }
                 (request @ (Request::Terminate | Request::Interrupt), _) => {
-                    crate::log_notice!("Stopping: {request:?}");
+                    switch_log::log_notice!("Stopping: {request:?}");
                     return;
                 }
             },
@@ -152,7 +152,7 @@ const GOODBYE: Duration = Duration::from_secs(5);
 
 async fn end_calls(switch: &Arc<Switch>) {
     for channel in switch.channels() {
-        channel.hangup(crate::call::Cause::SYSTEM_SHUTDOWN);
+        channel.hangup(switch_core::call::Cause::SYSTEM_SHUTDOWN);
     }
     let gone = async {
         while switch.channel_count() > 0 {

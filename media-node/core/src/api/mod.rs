@@ -1,0 +1,123 @@
+//! What an API command is, and the registry that `show api`, `help` and every caller read.
+
+pub mod nesting;
+
+use std::sync::Arc;
+
+use crate::BoxFuture;
+use crate::call::Channel;
+use crate::contract::Named;
+use crate::switch::Switch;
+
+/// One call of a command.
+#[derive(Clone)]
+pub struct ApiCall {
+    /// The switch.
+    pub switch: Arc<Switch>,
+    /// Everything after the command's name, trimmed.
+    pub args: String,
+    /// The call on whose behalf it runs, if any.
+    pub channel: Option<Arc<Channel>>,
+}
+
+impl ApiCall {
+    /// The arguments split at spaces, quotes respected, at most `most` parts.
+    #[must_use]
+    pub fn words(&self, most: usize) -> Vec<String> {
+        crate::text::words(&self.args, most)
+    }
+}
+
+/// A command's code.
+#[derive(Clone, Copy)]
+pub enum Run {
+    /// Turns text into text, asks nothing of the switch: works on paper too.
+    Text(fn(&str) -> String),
+    /// Done at once.
+    Sync(fn(&ApiCall) -> String),
+    /// May wait.
+    Async(fn(ApiCall) -> BoxFuture<'static, String>),
+}
+
+/// One command.
+pub struct Api {
+    /// Its name.
+    pub name: &'static str,
+    /// The module administrators know it from.
+    pub module: &'static str,
+    /// Argument syntax, as `-USAGE:` and `show api` print it.
+    pub syntax: &'static str,
+    /// One line about it.
+    pub description: &'static str,
+    /// Its code.
+    pub code: Run,
+}
+
+impl Api {
+    /// Runs the command.
+    pub async fn run(&self, call: ApiCall) -> String {
+        match self.code {
+            Run::Text(code) => code(&call.args),
+            Run::Sync(code) => code(&call),
+            Run::Async(code) => code(call).await,
+        }
+    }
+
+    /// `-USAGE: …`.
+    #[must_use]
+    pub fn usage(&self) -> String {
+        usage(self.syntax)
+    }
+}
+
+/// The reply to arguments that cannot be right.
+#[must_use]
+pub fn usage(syntax: &str) -> String {
+    format!("-USAGE: {syntax}\n")
+}
+
+/// Declares a command that is done at once: `api!("name", "module", "syntax", "description", function)`; with `async`
+/// before the function for one that may wait, with `text` for one that needs its argument only.
+#[macro_export]
+macro_rules! api {
+    ($name:literal, $module:literal, $syntax:expr, $description:literal, async $run:path) => {
+        $crate::api::Api {
+            name: $name,
+            module: $module,
+            syntax: $syntax,
+            description: $description,
+            code: $crate::api::Run::Async(|call| Box::pin($run(call))),
+        }
+    };
+    ($name:literal, $module:literal, $syntax:expr, $description:literal, text $run:path) => {
+        $crate::api::Api {
+            name: $name,
+            module: $module,
+            syntax: $syntax,
+            description: $description,
+            code: $crate::api::Run::Text($run),
+        }
+    };
+    ($name:literal, $module:literal, $syntax:expr, $description:literal, $run:path) => {
+        $crate::api::Api {
+            name: $name,
+            module: $module,
+            syntax: $syntax,
+            description: $description,
+            code: $crate::api::Run::Sync($run),
+        }
+    };
+}
+
+impl Named for Api {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn module(&self) -> &'static str {
+        self.module
+    }
+}
+
+/// All commands by name.
+pub type Registry = crate::contract::Registry<Api>;

@@ -1,0 +1,41 @@
+//! Calls: channels, their tasks, the ways they are made, joined and ended.
+//!
+//! [`Channel`] is what everybody sees of a leg; [`Session`] is its task; [`machine`] is the loop over its states.
+//! [`originate`] makes legs, [`bridge`] joins two, [`transfer`] sends them elsewhere, [`hangup`] ends them.
+
+pub mod aftermath;
+pub mod audio;
+pub mod bridge;
+pub mod broadcast;
+pub mod bypass;
+pub mod cause;
+pub mod channel;
+pub mod command;
+pub mod control;
+pub mod dialstring;
+pub mod digit_guard;
+pub mod display;
+pub mod endpoint;
+pub mod events;
+pub mod exec;
+pub mod hangup;
+pub mod heartbeat;
+pub mod hold;
+pub mod hooks;
+pub mod jitter;
+pub mod machine;
+pub mod originate;
+pub mod presence;
+pub mod profile;
+pub mod session;
+pub mod state;
+pub mod tones;
+pub mod transfer;
+pub mod uuid_bridge;
+
+pub use cause::Cause;
+pub use channel::{Channel, CodecInfo, Extension};
+pub use endpoint::{Digit, DigitSource, Endpoint, EndpointLeg, Indication, LegEvent, OutgoingCall};
+pub use profile::CallerProfile;
+pub use session::{AppResult, Interrupt, Session, Wake};
+pub use state::{CallState, Direction, State};

@@ -1,0 +1,470 @@
+//! What a module is: what it provides, and what it is told.
+//!
+//! One FreeSWITCH module is one [`Module`]. The kinds of things it may provide are a closed list ([`Provides`]), as in
+//! the reference's loadable-module interface; whoever needs another's help asks the core for it. State of a module's
+//! own lives in slots: per switch ([`Switch::module`]), and per channel (`Data::slot`), where it ends with the channel.
+
+use std::any::{Any, TypeId};
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use esl_server::CallMessage;
+use parking_lot::RwLock;
+
+use crate::BoxFuture;
+use crate::api::Api;
+use crate::app::App;
+use crate::app::play::{Ended, Keys};
+use crate::call::channel::Extension;
+use crate::call::{AppResult, Channel, Digit, Endpoint, Interrupt, Session};
+use crate::switch::Switch;
+
+/// What changed, as told to loaded modules.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// The XML configuration was read anew and serves (`reloadxml`).
+    Configuration,
+}
+
+/// Why a module cannot be loaded. The reason is in the log; the reply does not tell it (reference behaviour).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the module cannot work as it is set up")]
+pub struct NotLoaded;
+
+/// One of FreeSWITCH's modules.
+pub trait Module: Send + Sync {
+    /// FreeSWITCH's name for it: what administrators load, unload and ask for.
+    fn name(&self) -> &'static str;
+
+    /// What it brings while it is loaded.
+    fn provides(&self) -> Provides {
+        Provides::NOTHING
+    }
+
+    /// Is it loaded when the configuration lists no modules at all?
+    fn is_default(&self, _switch: &Switch) -> bool {
+        true
+    }
+
+    /// Takes its settings into use, before what it provides is announced.
+    ///
+    /// # Errors
+    /// [`NotLoaded`], with the reason logged.
+    fn load<'a>(&'a self, _switch: &'a Arc<Switch>) -> BoxFuture<'a, Result<(), NotLoaded>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    /// Begins its work: at the start once all modules are loaded and the configuration is complete, later right
+    /// after it was loaded.
+    fn start<'a>(&'a self, _switch: &'a Arc<Switch>) -> BoxFuture<'a, ()> {
+        Box::pin(std::future::ready(()))
+    }
+
+    /// Something it may care about changed.
+    fn reloaded<'a>(&'a self, _switch: &'a Arc<Switch>, _change: Change) -> BoxFuture<'a, ()> {
+        Box::pin(std::future::ready(()))
+    }
+
+    /// Ends its work; what it provided is gone already.
+    fn unload<'a>(&'a self, _switch: &'a Arc<Switch>) -> BoxFuture<'a, ()> {
+        Box::pin(std::future::ready(()))
+    }
+
+    /// Does it refuse to be unloaded?
+    fn stays(&self) -> bool {
+        false
+    }
+}
+
+/// A module that is nothing but what it provides.
+pub struct Plain {
+    name: &'static str,
+    provides: Provides,
+    stays: bool,
+}
+
+impl Plain {
+    /// A module of that name.
+    #[must_use]
+    pub const fn new(name: &'static str, provides: Provides) -> Self {
+        Self { name, provides, stays: false }
+    }
+
+    /// It refuses to be unloaded.
+    #[must_use]
+    pub const fn staying(self) -> Self {
+        Self { stays: true, ..self }
+    }
+}
+
+impl Module for Plain {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn provides(&self) -> Provides {
+        self.provides
+    }
+
+    fn stays(&self) -> bool {
+        self.stays
+    }
+}
+
+/// What a module provides. A family of applications or commands may be listed by any module of its crate: each entry
+/// names the module it is loaded and unloaded with.
+#[derive(Clone, Copy)]
+pub struct Provides {
+    /// Dialplan applications.
+    pub applications: &'static [&'static [App]],
+    /// API commands.
+    pub commands: &'static [&'static [Api]],
+    /// Ways to call.
+    pub endpoints: &'static [EndpointKind],
+    /// Dialplans beside `XML` and `inline`.
+    pub dialplans: &'static [DialplanKind],
+    /// Sources of XML that are asked before the local tree.
+    pub xml_sources: &'static [fn(&Arc<Switch>) -> Arc<dyn crate::xml::XmlSource>],
+    /// Ways to send a text message.
+    pub chats: &'static [ChatKind],
+    /// Methods of the `json` command.
+    pub json: &'static [JsonKind],
+    /// What may be played beside files: `phrase:`.
+    pub prompts: &'static [PromptKind],
+    /// Names shown as interfaces for which the core needs no code of the module: kind (`file`, `codec`, `limit`, …)
+    /// and name.
+    pub names: &'static [(&'static str, &'static str)],
+    /// Who is told what happens to calls. Observers stay when the module is unloaded: what it began still has to end.
+    pub observers: &'static [&'static dyn CallObserver],
+    /// Dial-string legs that stand for others (`user/`, `group/`).
+    pub resolver: Option<&'static dyn crate::call::dialstring::Resolver>,
+}
+
+impl Provides {
+    /// Nothing at all.
+    pub const NOTHING: Self = Self {
+        applications: &[],
+        commands: &[],
+        endpoints: &[],
+        dialplans: &[],
+        xml_sources: &[],
+        chats: &[],
+        json: &[],
+        prompts: &[],
+        names: &[],
+        observers: &[],
+        resolver: None,
+    };
+}
+
+/// An endpoint: its name in dial strings, and how to make it.
+#[derive(Clone, Copy)]
+pub struct EndpointKind {
+    /// What stands before the first slash of a dial string.
+    pub name: &'static str,
+    /// Makes it for a switch.
+    pub make: fn(&Arc<Switch>) -> Arc<dyn Endpoint>,
+}
+
+/// A dialplan: its name, and how it finds an extension.
+#[derive(Clone, Copy)]
+pub struct DialplanKind {
+    /// Its name in `dialplan` parameters and transfers.
+    pub name: &'static str,
+    /// Finds the extension: gets what follows the name after a colon, and the number.
+    pub find: for<'a> fn(&'a mut Session, &'a str, &'a str) -> BoxFuture<'a, Option<Extension>>,
+}
+
+/// A way to send a text message (`chat`).
+#[derive(Clone, Copy)]
+pub struct ChatKind {
+    /// The first argument of `chat`.
+    pub name: &'static str,
+    /// Sends it; false when nobody can be reached that way.
+    pub send: fn(&Switch, &ChatMessage<'_>) -> bool,
+}
+
+/// A text message between two addresses.
+#[derive(Clone, Copy, Debug)]
+pub struct ChatMessage<'m> {
+    /// Who sends it.
+    pub from: &'m str,
+    /// Who gets it: `user@domain`, with the profile before a slash if it is to be a certain one.
+    pub to: &'m str,
+    /// The text.
+    pub body: &'m str,
+    /// MIME type.
+    pub kind: &'m str,
+}
+
+/// A method of the `json` command.
+#[derive(Clone, Copy)]
+pub struct JsonKind {
+    /// The `command` of the request.
+    pub name: &'static str,
+    /// Answers it.
+    pub answer: fn(&Switch) -> Result<serde_json::Value, String>,
+}
+
+/// Something that is played by its prefix instead of as a file.
+#[derive(Clone, Copy)]
+pub struct PromptKind {
+    /// What stands before the colon.
+    pub prefix: &'static str,
+    /// Plays what stands behind it.
+    pub play:
+        for<'a> fn(&'a mut Session, &'a str, Keys<'a>) -> BoxFuture<'a, Result<Ended, Interrupt>>,
+}
+
+/// Who is told what happens to calls. Everything here runs in the task of the call it is about, but for what
+/// takes a [`Channel`] only.
+pub trait CallObserver: Sync {
+    /// The call was answered.
+    fn answered(&self, _channel: &Channel) {}
+
+    /// Two legs are bridged now. Told for each.
+    fn bridged(&self, _channel: &Channel) {}
+
+    /// The bridge of a leg has ended.
+    fn unbridged(&self, _channel: &Channel) {}
+
+    /// A leg leaves its partner `to` by a transfer that moves the partner.
+    fn moved(&self, _from: &Channel, _to: &Arc<Channel>) {}
+
+    /// The call is transferred: it begins anew elsewhere.
+    fn transferred(&self, _channel: &Arc<Channel>) {}
+
+    /// The call is parked now, and stays so while this waits.
+    fn parked<'a>(&'a self, _session: &'a mut Session) -> BoxFuture<'a, AppResult> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    /// The parking is over.
+    fn unparked(&self, _channel: &Channel) {}
+
+    /// A digit of the far end came. False if it is used up, and not for whoever takes digits.
+    fn digit(&self, _channel: &Arc<Channel>, _digit: Digit) -> bool {
+        true
+    }
+
+    /// The media leg has news.
+    fn media(&self, _channel: &Arc<Channel>, _event: &media::LegEvent) {}
+
+    /// A message that the core does not know (`call-command: unicast`) is to be done. True if it was.
+    fn message<'a>(
+        &'a self,
+        _session: &'a mut Session,
+        _message: &'a CallMessage,
+    ) -> BoxFuture<'a, bool> {
+        Box::pin(std::future::ready(false))
+    }
+
+    /// The channel is known no more. [`CallObserver::hung_up`] came before, unless the call's task ended by a bug.
+    fn gone(&self, _channel: &Channel) {}
+
+    /// The call is over (CS_HANGUP); its leg still exists while this waits.
+    fn hung_up<'a>(&'a self, _session: &'a mut Session) -> BoxFuture<'a, ()> {
+        Box::pin(std::future::ready(()))
+    }
+}
+
+/// Entries of a registry: applications, commands.
+pub trait Named: 'static {
+    /// The name it is found by, in any case.
+    fn name(&self) -> &'static str;
+    /// The module it belongs to.
+    fn module(&self) -> &'static str;
+}
+
+/// What loaded modules brought, by name.
+pub struct Registry<T: 'static> {
+    by_name: RwLock<HashMap<&'static str, &'static T>>,
+}
+
+impl<T> Default for Registry<T> {
+    fn default() -> Self {
+        Self { by_name: RwLock::default() }
+    }
+}
+
+impl<T: Named> Registry<T> {
+    /// Everything that is in these families, whatever its module: for tools that work without a switch.
+    #[must_use]
+    pub fn of(families: impl IntoIterator<Item = &'static [T]>) -> Self {
+        let entries = families.into_iter().flatten().map(|entry| (entry.name(), entry));
+        Self { by_name: RwLock::new(entries.collect()) }
+    }
+
+    /// Takes up the entries of these families that belong to a module.
+    pub fn add(&self, module: &str, families: impl IntoIterator<Item = &'static [T]>) {
+        let entries = families.into_iter().flatten().filter(|entry| entry.module() == module);
+        self.by_name.write().extend(entries.map(|entry| (entry.name(), entry)));
+    }
+
+    /// Gives up the entries of a module.
+    pub fn remove(&self, module: &str) {
+        self.by_name.write().retain(|_, entry| entry.module() != module);
+    }
+
+    /// The entry of that name, in any case.
+    #[must_use]
+    pub fn find(&self, name: &str) -> Option<&'static T> {
+        let by_name = self.by_name.read();
+        by_name.get(name).or_else(|| by_name.get(name.to_ascii_lowercase().as_str())).copied()
+    }
+
+    /// All, by name.
+    #[must_use]
+    pub fn all(&self) -> Vec<&'static T> {
+        let mut all: Vec<_> = self.by_name.read().values().copied().collect();
+        all.sort_by_key(|entry| entry.name());
+        all
+    }
+}
+
+/// The modules that are part of this switch, in the order in which they are loaded when nothing says otherwise.
+pub struct Linked(Vec<&'static dyn Module>);
+
+impl Linked {
+    /// These modules, ordered by name.
+    #[must_use]
+    pub fn new(lists: &[&[&'static dyn Module]]) -> Self {
+        let mut all: Vec<_> = lists.iter().copied().flatten().copied().collect();
+        all.sort_by_key(|module| module.name());
+        Self(all)
+    }
+
+    /// The module of that name.
+    #[must_use]
+    pub fn find(&self, name: &str) -> Option<&'static dyn Module> {
+        self.0.iter().find(|module| module.name() == name).copied()
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = &'static dyn Module> {
+        self.0.iter().copied()
+    }
+
+    /// Their names.
+    #[must_use]
+    pub fn names(&self) -> BTreeSet<&'static str> {
+        self.iter().map(Module::name).collect()
+    }
+
+    /// The method of the `json` command of that name, whether or not its module is loaded.
+    #[must_use]
+    pub fn json(&self, method: &str) -> Option<&'static JsonKind> {
+        self.iter().find_map(|module| module.provides().json.iter().find(|k| k.name == method))
+    }
+
+    /// All families of applications, whether or not their modules are loaded.
+    pub fn applications(&self) -> impl Iterator<Item = &'static [App]> {
+        self.iter().flat_map(|module| module.provides().applications).copied()
+    }
+
+    /// All families of commands, whether or not their modules are loaded.
+    pub fn commands(&self) -> impl Iterator<Item = &'static [Api]> {
+        self.iter().flat_map(|module| module.provides().commands).copied()
+    }
+}
+
+/// State of modules for a whole switch, by type.
+#[derive(Default)]
+pub struct SwitchSlots(RwLock<HashMap<TypeId, Arc<dyn Any + Send + Sync>>>);
+
+impl SwitchSlots {
+    /// The state of that type, made at the first call.
+    pub fn get<T: Default + Send + Sync + 'static>(&self) -> Arc<T> {
+        self.get_or(T::default)
+    }
+
+    /// The state of that type, made by `make` at the first call.
+    pub fn get_or<T: Send + Sync + 'static>(&self, make: impl FnOnce() -> T) -> Arc<T> {
+        if let Some(found) = self.find() {
+            return found;
+        }
+        let made = Arc::new(make());
+        let mut slots = self.0.write();
+        let slot = slots.entry(TypeId::of::<T>()).or_insert_with(|| Arc::clone(&made) as _);
+        // The key is the type of the value: this always succeeds.
+        Arc::clone(slot).downcast().unwrap_or(made)
+    }
+
+    /// The state of that type, if there is one.
+    #[must_use]
+    pub fn find<T: Send + Sync + 'static>(&self) -> Option<Arc<T>> {
+        Arc::clone(self.0.read().get(&TypeId::of::<T>())?).downcast().ok()
+    }
+}
+
+/// State of modules for one channel, by type. Few channels have any, so they are looked through.
+#[derive(Default)]
+pub struct ChannelSlots(Vec<(TypeId, Box<dyn Any + Send>)>);
+
+impl ChannelSlots {
+    /// The state of that type, made at the first call.
+    pub fn get<T: Default + Send + 'static>(&mut self) -> &mut T {
+        let key = TypeId::of::<T>();
+        let at = self.0.iter().position(|(kind, _)| *kind == key).unwrap_or_else(|| {
+            self.0.push((key, Box::new(T::default())));
+            self.0.len() - 1
+        });
+        match self.0[at].1.downcast_mut() {
+            Some(state) => state,
+            None => unreachable!("the key is the type of the value"),
+        }
+    }
+
+    /// The state of that type, if there is one.
+    #[must_use]
+    pub fn find<T: Send + 'static>(&mut self) -> Option<&mut T> {
+        let key = TypeId::of::<T>();
+        self.0.iter_mut().find(|(kind, _)| *kind == key)?.1.downcast_mut()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slot_is_made_once_and_ends_with_its_channel() {
+        #[derive(Default)]
+        struct Watched(Option<Arc<()>>);
+        let alive = Arc::new(());
+        let mut slots = ChannelSlots::default();
+        assert!(slots.find::<Watched>().is_none());
+        slots.get::<Watched>().0 = Some(Arc::clone(&alive));
+        slots.get::<Vec<u8>>().push(3);
+        assert!(slots.get::<Watched>().0.is_some(), "the same one");
+        assert_eq!(slots.find::<Vec<u8>>(), Some(&mut vec![3]));
+        assert_eq!(Arc::strong_count(&alive), 2);
+        drop(slots);
+        assert_eq!(Arc::strong_count(&alive), 1);
+    }
+
+    #[test]
+    fn a_registry_holds_what_belongs_to_loaded_modules() {
+        struct Entry(&'static str, &'static str);
+        impl Named for Entry {
+            fn name(&self) -> &'static str {
+                self.0
+            }
+            fn module(&self) -> &'static str {
+                self.1
+            }
+        }
+        static FAMILY: [Entry; 3] =
+            [Entry("b", "mod_one"), Entry("a", "mod_one"), Entry("c", "mod_two")];
+        let registry = Registry::default();
+        registry.add("mod_one", [&FAMILY[..]]);
+        let names = |registry: &Registry<Entry>| {
+            registry.all().iter().map(|entry| entry.0).collect::<Vec<_>>()
+        };
+        assert_eq!(names(&registry), ["a", "b"]);
+        assert!(registry.find("A").is_some() && registry.find("c").is_none());
+        registry.add("mod_two", [&FAMILY[..]]);
+        registry.remove("mod_one");
+        assert_eq!(names(&registry), ["c"]);
+    }
+}

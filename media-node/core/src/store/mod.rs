@@ -1,0 +1,19 @@
+//! What outlives a call: registrations, call records, what the console was taught, settings.
+
+pub mod cdr;
+pub mod console;
+pub mod registrations;
+pub mod tuning;
+
+/// All stores of the switch.
+#[derive(Default)]
+pub struct Stores {
+    /// Call records.
+    pub cdr: cdr::Records,
+    /// Aliases and completions of the console.
+    pub console: console::Console,
+    /// Who is registered.
+    pub registrations: registrations::Registrations,
+    /// Settings of `fsctl`.
+    pub tuning: tuning::Tuning,
+}

@@ -1,0 +1,641 @@
+//! The switch: everything calls share, behind one handle.
+
+use std::collections::{BTreeSet, HashMap};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::time::Instant;
+
+use arc_swap::ArcSwap;
+use dialplan_xml::catalogue::Catalogue;
+use dialplan_xml::config::SwitchConf;
+use dialplan_xml::{Globals, PreprocessorCommand};
+use esl_server::event::{Event, EventName};
+use esl_server::log::Level;
+use esl_server::{EventBus, LogHub};
+use parking_lot::{Mutex, RwLock};
+use tokio::sync::mpsc;
+
+use crate::api::{self, ApiCall};
+use crate::app;
+use crate::call::command::{COMMAND_QUEUE, Command};
+use crate::call::dialstring::{DialLeg, Resolver, Variables};
+use crate::call::{Cause, Channel, Direction, Endpoint};
+use crate::clock;
+use crate::config::Config;
+use crate::contract::{CallObserver, Linked, Module, Provides, SwitchSlots};
+use crate::store::Stores;
+
+/// What a call needs of the world around it.
+pub struct Switch {
+    /// Events.
+    pub bus: Arc<EventBus>,
+    /// Log lines.
+    pub logs: Arc<LogHub>,
+    /// The media engine.
+    pub media: media::Engine,
+    /// Dialplan applications.
+    pub apps: app::Registry,
+    /// API commands.
+    pub apis: api::Registry,
+    /// The configuration that serves now.
+    pub config: ArcSwap<Config>,
+    /// Held while the configuration is being replaced.
+    pub reloading: tokio::sync::Mutex<()>,
+    /// Registrations, records, settings.
+    pub stores: Stores,
+    /// Sources of XML beside the files.
+    pub xml: crate::xml::Sources,
+    /// Who guesses passwords.
+    pub guesses: crate::guesses::Guesses,
+    /// Timed jobs.
+    pub scheduler: crate::schedule::Scheduler,
+    /// Session counters and limits.
+    pub counters: Counters,
+    /// Where things live on disk.
+    pub dirs: base::dirs::Dirs,
+    /// Preprocessor commands that may be run.
+    pub allow_preprocess: BTreeSet<PreprocessorCommand>,
+    /// Since when.
+    pub started: Instant,
+    /// Since when, µs since the epoch.
+    pub started_us: i64,
+    globals: RwLock<Globals>,
+    channels: RwLock<HashMap<Arc<str>, Arc<Channel>>>,
+    endpoints: RwLock<HashMap<&'static str, Arc<dyn Endpoint>>>,
+    /// Names and parameters that are honoured, for what is said of a configuration.
+    pub known: Arc<Catalogue>,
+    linked: Linked,
+    modules: crate::modules::Modules,
+    slots: SwitchSlots,
+    observers: Vec<&'static dyn CallObserver>,
+    verbose_events: AtomicBool,
+    stop: tokio::sync::watch::Sender<Option<Stop>>,
+}
+
+/// How the switch is to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// Hang everything up and go.
+    Now,
+    /// Take no new calls, go when the last one ended.
+    Elegant,
+    /// As [`Stop::Now`], but start again afterwards.
+    Restart,
+}
+
+/// Session counters and limits, as `status` and HEARTBEAT show them.
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// `max-sessions`.
+    pub max_sessions: AtomicU32,
+    /// `sessions-per-second`.
+    pub sps_limit: AtomicU32,
+    /// Sessions since start; the last `session_id` given out.
+    pub total: AtomicU64,
+    /// Most sessions at once.
+    pub peak: AtomicU32,
+    /// Most sessions at once within the last five minutes.
+    pub peak_five_minutes: AtomicU32,
+    /// Sessions of the running second.
+    pub this_second: AtomicU32,
+    /// Sessions of the last second.
+    pub last_second: AtomicU32,
+    /// Most sessions in a second.
+    pub sps_peak: AtomicU32,
+    /// Most sessions in a second within the last five minutes.
+    pub sps_peak_five_minutes: AtomicU32,
+    /// New inbound calls are refused (`fsctl pause inbound`).
+    pub paused_inbound: AtomicBool,
+    /// New outbound calls are refused.
+    pub paused_outbound: AtomicBool,
+    /// Shutting down once calls have ended.
+    pub draining: AtomicBool,
+}
+
+/// What [`Switch::new`] is made of.
+pub struct Parts {
+    /// Events.
+    pub bus: Arc<EventBus>,
+    /// Log lines.
+    pub logs: Arc<LogHub>,
+    /// The media engine.
+    pub media: media::Engine,
+    /// The configuration.
+    pub config: Config,
+    /// Global variables.
+    pub globals: Globals,
+    /// Stores.
+    pub stores: Stores,
+    /// Directories.
+    pub dirs: base::dirs::Dirs,
+    /// Preprocessor commands that may be run.
+    pub allow_preprocess: BTreeSet<PreprocessorCommand>,
+    /// The modules that may be loaded.
+    pub modules: Linked,
+    /// Names and parameters that are honoured.
+    pub known: Arc<Catalogue>,
+}
+
+impl Switch {
+    /// A switch without calls, none of whose modules is loaded.
+    #[must_use]
+    pub fn new(parts: Parts) -> Arc<Self> {
+        let settings = parts.config.switch.clone();
+        let switch = Arc::new(Self {
+            bus: parts.bus,
+            logs: parts.logs,
+            media: parts.media,
+            apps: app::Registry::default(),
+            apis: api::Registry::default(),
+            verbose_events: AtomicBool::default(),
+            config: ArcSwap::from_pointee(parts.config),
+            reloading: tokio::sync::Mutex::default(),
+            stores: parts.stores,
+            xml: crate::xml::Sources::default(),
+            guesses: crate::guesses::Guesses::default(),
+            scheduler: crate::schedule::Scheduler::default(),
+            counters: Counters::default(),
+            dirs: parts.dirs,
+            allow_preprocess: parts.allow_preprocess,
+            started: Instant::now(),
+            started_us: clock::now_us(),
+            globals: RwLock::new(parts.globals),
+            channels: RwLock::default(),
+            endpoints: RwLock::default(),
+            observers: parts
+                .modules
+                .iter()
+                .flat_map(|module| module.provides().observers)
+                .copied()
+                .collect(),
+            known: parts.known,
+            linked: parts.modules,
+            modules: crate::modules::Modules::default(),
+            slots: SwitchSlots::default(),
+            stop: tokio::sync::watch::Sender::new(None),
+        });
+        switch.tune(&settings);
+        switch
+    }
+
+    /// Takes over what `switch.conf` says about a running switch, its global variables included.
+    pub fn tune(&self, conf: &SwitchConf) {
+        self.counters.max_sessions.store(conf.max_sessions, Ordering::Relaxed);
+        self.counters.sps_limit.store(conf.sessions_per_second, Ordering::Relaxed);
+        self.stores.tuning.configure(conf);
+        self.set_verbose_events(conf.verbose_channel_events);
+        for variable in &conf.variables {
+            self.set_global(&variable.name, &variable.value);
+        }
+        if let Some(control) = switch_log::control() {
+            let level = conf.loglevel.and_then(Level::from_number);
+            control.set_core_level(level.unwrap_or(Level::Console));
+        }
+    }
+
+    // ---- globals ----
+
+    /// A global variable.
+    #[must_use]
+    pub fn global(&self, name: &str) -> Option<String> {
+        self.globals.read().get(name).map(str::to_owned)
+    }
+
+    /// Sets a global variable; an empty value deletes it.
+    pub fn set_global(&self, name: &str, value: &str) {
+        self.globals.write().set(name, value);
+    }
+
+    /// All global variables, in order.
+    #[must_use]
+    pub fn globals(&self) -> Globals {
+        self.globals.read().clone()
+    }
+
+    /// Takes over what reading XML changed: variables set in `after` that `before` has not, or not so. What others
+    /// set meanwhile stays.
+    pub fn adopt_globals(&self, before: &Globals, after: &Globals) {
+        let changed = |from: &Globals, (name, value): &(&str, &str)| from.get(name) != Some(value);
+        let mut globals = self.globals.write();
+        for (name, value) in after.iter().filter(|entry| changed(before, entry)) {
+            globals.set(name, value);
+        }
+        for (name, _) in before.iter().filter(|(name, _)| after.get(name).is_none()) {
+            globals.remove(name);
+        }
+    }
+
+    /// The switch's name: `switchname` of switch.conf, or the machine's.
+    #[must_use]
+    pub fn name(&self) -> String {
+        let named = self.config.load().switch.switchname.clone();
+        named.or_else(|| self.global("hostname")).unwrap_or_else(|| "localhost".to_owned())
+    }
+
+    /// Values of all globals whose names start so.
+    #[must_use]
+    pub fn globals_starting(&self, prefix: &str) -> Vec<String> {
+        self.globals
+            .read()
+            .iter()
+            .filter(|(name, _)| {
+                name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
+            })
+            .map(|(_, value)| value.to_owned())
+            .collect()
+    }
+
+    // ---- channels ----
+
+    /// A call leg by UUID.
+    #[must_use]
+    pub fn channel(&self, uuid: &str) -> Option<Arc<Channel>> {
+        self.channels.read().get(uuid).cloned()
+    }
+
+    /// All call legs, oldest first.
+    #[must_use]
+    pub fn channels(&self) -> Vec<Arc<Channel>> {
+        let mut all: Vec<_> = self.channels.read().values().cloned().collect();
+        all.sort_by_key(|channel| (channel.created(), channel.session_id()));
+        all
+    }
+
+    /// How many call legs there are.
+    #[must_use]
+    pub fn channel_count(&self) -> usize {
+        self.channels.read().len()
+    }
+
+    /// A new channel with its queue. Nobody can find it before [`Switch::add_channel`].
+    ///
+    /// `uuid` is taken if it is free, else a new one is made (and the clash logged).
+    ///
+    /// # Errors
+    /// The cause to refuse with when the switch is full or paused.
+    pub fn new_channel(
+        self: &Arc<Self>,
+        direction: Direction,
+        name: String,
+        uuid: Option<&str>,
+    ) -> Result<(Arc<Channel>, mpsc::Receiver<Command>), Cause> {
+        self.admit(direction)?;
+        let uuid = match uuid {
+            Some(wanted) if self.channel(wanted).is_none() => wanted.to_owned(),
+            Some(taken) => {
+                tracing::error!(fs_level = "CRIT", "Duplicate UUID! {taken}");
+                clock::new_uuid()
+            }
+            None => clock::new_uuid(),
+        };
+        let id = self.counters.total.fetch_add(1, Ordering::Relaxed) + 1;
+        self.counters.this_second.fetch_add(1, Ordering::Relaxed);
+        let (sender, inbox) = mpsc::channel(COMMAND_QUEUE);
+        Ok((Channel::new(Arc::clone(self), uuid.into(), id, direction, name, sender), inbox))
+    }
+
+    /// May another session begin?
+    ///
+    /// # Errors
+    /// The cause to refuse with.
+    pub fn admit(&self, direction: Direction) -> Result<(), Cause> {
+        let counters = &self.counters;
+        let paused = match direction {
+            Direction::Inbound => &counters.paused_inbound,
+            Direction::Outbound => &counters.paused_outbound,
+        };
+        let full = self.channel_count() >= counters.max_sessions.load(Ordering::Relaxed) as usize;
+        let fast = counters.this_second.load(Ordering::Relaxed)
+            >= counters.sps_limit.load(Ordering::Relaxed);
+        if paused.load(Ordering::Relaxed) || counters.draining.load(Ordering::Relaxed) {
+            return Err(Cause::DESTINATION_OUT_OF_ORDER);
+        }
+        let least = self.stores.tuning.min_idle_cpu();
+        if least > 0.0 && switch_log::idle_cpu() < least {
+            tracing::error!(
+                fs_level = "CRIT",
+                "The system is too busy: less than {least:.2}% idle"
+            );
+            return Err(Cause::DESTINATION_OUT_OF_ORDER);
+        }
+        if full || fast {
+            tracing::error!(
+                fs_level = "CRIT",
+                "{}",
+                if full { "Over Session Limit!" } else { "Over Session Rate!" }
+            );
+            return Err(Cause::DESTINATION_OUT_OF_ORDER);
+        }
+        Ok(())
+    }
+
+    /// Makes a channel known.
+    ///
+    /// # Errors
+    /// [`Cause::DESTINATION_OUT_OF_ORDER`] if its UUID was taken meanwhile.
+    pub fn add_channel(&self, channel: &Arc<Channel>) -> Result<(), Cause> {
+        let mut channels = self.channels.write();
+        if channels.contains_key(channel.uuid()) {
+            return Err(Cause::DESTINATION_OUT_OF_ORDER);
+        }
+        channels.insert(Arc::clone(channel.uuid()), Arc::clone(channel));
+        let now = u32::try_from(channels.len()).unwrap_or(u32::MAX);
+        self.counters.peak.fetch_max(now, Ordering::Relaxed);
+        self.counters.peak_five_minutes.fetch_max(now, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Forgets a channel.
+    pub fn remove_channel(&self, channel: &Channel) {
+        let left = {
+            let mut channels = self.channels.write();
+            channels.remove(channel.uuid());
+            channels.len()
+        };
+        self.observers.iter().for_each(|observer| observer.gone(channel));
+        self.scheduler.remove(self, channel.uuid());
+        switch_log::calls::forget(channel.uuid());
+        if left == 0 && self.counters.draining.load(Ordering::Relaxed) {
+            self.stop.send_replace(Some(Stop::Now));
+        }
+    }
+
+    /// Call records of an ended channel.
+    pub async fn report(&self, channel: &Arc<Channel>) {
+        self.stores.cdr.report(channel).await;
+    }
+
+    /// Do all events of all channels carry variables?
+    #[must_use]
+    pub fn verbose_events(&self) -> bool {
+        self.verbose_events.load(Ordering::Relaxed)
+    }
+
+    /// `fsctl verbose_events`.
+    pub fn set_verbose_events(&self, on: bool) {
+        self.verbose_events.store(on, Ordering::Relaxed);
+    }
+
+    // ---- endpoints and modules ----
+
+    /// The state of a module for this switch, made at the first call.
+    #[must_use]
+    pub fn module<T: Default + Send + Sync + 'static>(&self) -> Arc<T> {
+        self.slots.get()
+    }
+
+    /// States of modules for this switch.
+    #[must_use]
+    pub fn slots(&self) -> &SwitchSlots {
+        &self.slots
+    }
+
+    /// The modules that may be loaded.
+    #[must_use]
+    pub fn linked(&self) -> &Linked {
+        &self.linked
+    }
+
+    /// The modules that are loaded, by name.
+    #[must_use]
+    pub fn loaded_modules(&self) -> Vec<&'static dyn Module> {
+        self.linked.iter().filter(|module| self.modules.is_loaded(module.name())).collect()
+    }
+
+    /// Who is told what happens to calls.
+    #[must_use]
+    pub fn observers(&self) -> &[&'static dyn CallObserver] {
+        &self.observers
+    }
+
+    /// What a loaded module provides can be found from now on.
+    pub(crate) fn take_up(self: &Arc<Self>, module: &'static dyn Module) {
+        let (name, provides) = (module.name(), module.provides());
+        self.apps.add(name, self.linked.applications());
+        self.apis.add(name, self.linked.commands());
+        for kind in provides.endpoints {
+            self.endpoints.write().insert(kind.name, (kind.make)(self));
+        }
+        for make in provides.xml_sources {
+            self.xml.add(name, make(self));
+        }
+    }
+
+    /// What a module provided is not found any more.
+    pub(crate) fn give_up(&self, module: &'static dyn Module) {
+        let name = module.name();
+        self.apps.remove(name);
+        self.apis.remove(name);
+        self.endpoints.write().retain(|_, endpoint| endpoint.module() != name);
+        self.xml.remove(name);
+    }
+
+    /// What loaded modules provide of one kind.
+    pub fn provided<T: 'static>(
+        &self,
+        kind: impl Fn(Provides) -> &'static [T],
+    ) -> impl Iterator<Item = &'static T> {
+        self.loaded_modules().into_iter().flat_map(move |module| kind(module.provides()))
+    }
+
+    /// The endpoint of that name, in any case.
+    #[must_use]
+    pub fn endpoint(&self, name: &str) -> Option<Arc<dyn Endpoint>> {
+        self.endpoints.read().get(name.to_ascii_lowercase().as_str()).cloned()
+    }
+
+    /// The application of that name, in any case, if its module is loaded.
+    #[must_use]
+    pub fn app(&self, name: &str) -> Option<&'static app::App> {
+        self.apps.find(name)
+    }
+
+    /// The API command of that name, in any case, if its module is loaded.
+    #[must_use]
+    pub fn api(&self, name: &str) -> Option<&'static api::Api> {
+        self.apis.find(name)
+    }
+
+    /// Names and modules of all endpoints.
+    #[must_use]
+    pub fn endpoints(&self) -> Vec<(&'static str, &'static str)> {
+        self.endpoints
+            .read()
+            .values()
+            .map(|endpoint| (endpoint.name(), endpoint.module()))
+            .collect()
+    }
+
+    /// Which modules are loaded.
+    #[must_use]
+    pub fn modules(&self) -> &crate::modules::Modules {
+        &self.modules
+    }
+
+    /// Who knows what dial-string legs stand for. It is asked whether or not its module is loaded.
+    fn resolver(&self) -> Option<&'static dyn Resolver> {
+        self.linked.iter().find_map(|module| module.provides().resolver)
+    }
+
+    /// Groups of legs with a `group/…` that stands alone replaced by the groups it stands for, in order.
+    ///
+    /// # Errors
+    /// NO_ROUTE_DESTINATION for the only group that is not there.
+    pub async fn expand_groups(
+        self: &Arc<Self>,
+        groups: &[Vec<DialLeg>],
+        caller: Option<&Arc<Channel>>,
+    ) -> Result<Vec<Vec<DialLeg>>, Cause> {
+        let mut expanded = Vec::new();
+        for group in groups {
+            match group.as_slice() {
+                [leg] if leg.endpoint.eq_ignore_ascii_case("group") => {
+                    let Some(resolver) = self.resolver() else { continue };
+                    match resolver.groups(self, leg, caller).await {
+                        Ok(inner) => expanded.extend(inner),
+                        Err(cause) if groups.len() == 1 => return Err(cause),
+                        Err(_) => {}
+                    }
+                }
+                _ => expanded.push(group.clone()),
+            }
+        }
+        Ok(expanded)
+    }
+
+    /// Replaces legs that stand for others (`user/…`, `group/…`) by those they stand for.
+    pub async fn resolve_legs(
+        self: &Arc<Self>,
+        group: &[DialLeg],
+        global: &Variables,
+        caller: Option<&Arc<Channel>>,
+    ) -> Vec<Result<DialLeg, Cause>> {
+        let Some(resolver) = self.resolver() else {
+            return group.iter().cloned().map(Ok).collect();
+        };
+        let mut legs = Vec::new();
+        for leg in group {
+            legs.extend(resolver.legs(self, leg, global, caller).await);
+        }
+        legs
+    }
+
+    // ---- commands ----
+
+    /// Runs an API command for a call or for nobody and fires its API event. `None` if there is no such command; as
+    /// in the reference that is announced too.
+    pub async fn run_api(
+        self: &Arc<Self>,
+        command: &str,
+        args: &str,
+        channel: Option<Arc<Channel>>,
+    ) -> Option<String> {
+        let api = self.api(command);
+        if api::nesting::too_deep() {
+            tracing::error!("{command}: commands run each other without end");
+            return Some("-ERR Commands are nested too deep\n".to_owned());
+        }
+        // Created before the command runs, delivered after: events it causes carry higher sequence numbers.
+        let event = self.bus.wants(EventName::Api).then(|| {
+            let mut event = Event::new(EventName::Api);
+            esl_server::stamp!(self.bus, &mut event);
+            event.push("API-Command", command);
+            event.push("API-Command-Argument", args);
+            event
+        });
+        if event.is_none() {
+            self.bus.skip();
+        }
+        let output = match api {
+            Some(api) => {
+                let call = ApiCall { switch: Arc::clone(self), args: args.to_owned(), channel };
+                Some(api::nesting::Nested::new(api.run(call)).await)
+            }
+            None => None,
+        };
+        if let Some(event) = event {
+            self.bus.deliver(event);
+        }
+        output
+    }
+
+    /// Does an address pass an access list (or CIDR)?
+    #[must_use]
+    pub fn acl_allows(&self, list: &str, ip: IpAddr) -> bool {
+        self.config.load().acl.check(list, ip)
+    }
+
+    /// What an access list says of an address, and whose of the directory's users it is.
+    #[must_use]
+    pub fn acl_verdict(&self, list: &str, ip: IpAddr) -> dialplan_xml::acl::Verdict {
+        self.config.load().acl.verdict(list, ip, None)
+    }
+
+    // ---- the end ----
+
+    /// Asks the switch to stop.
+    pub fn stop(&self, how: Stop) {
+        if how == Stop::Elegant {
+            self.counters.draining.store(true, Ordering::Relaxed);
+            if self.channel_count() > 0 {
+                return;
+            }
+        }
+        self.stop.send_replace(Some(if how == Stop::Elegant { Stop::Now } else { how }));
+    }
+
+    /// Takes back an elegant stop.
+    pub fn cancel_stop(&self) {
+        self.counters.draining.store(false, Ordering::Relaxed);
+    }
+
+    /// Resolves when the switch was asked to stop.
+    pub async fn stopped(&self) -> Stop {
+        let mut watch = self.stop.subscribe();
+        loop {
+            if let Some(how) = *watch.borrow_and_update() {
+                return how;
+            }
+            if watch.changed().await.is_err() {
+                return Stop::Now;
+            }
+        }
+    }
+}
+
+/// Five minutes of peaks and the second's rates: called once a second.
+pub fn tick(switch: &Switch, history: &Mutex<Peaks>) {
+    let counters = &switch.counters;
+    let rate = counters.this_second.swap(0, Ordering::Relaxed);
+    counters.last_second.store(rate, Ordering::Relaxed);
+    counters.sps_peak.fetch_max(rate, Ordering::Relaxed);
+    let sessions = u32::try_from(switch.channel_count()).unwrap_or(u32::MAX);
+    let mut history = history.lock();
+    history.push(sessions, rate);
+    counters.peak_five_minutes.store(history.sessions(), Ordering::Relaxed);
+    counters.sps_peak_five_minutes.store(history.rate(), Ordering::Relaxed);
+}
+
+/// Sessions and rates of the last five minutes, one entry a second.
+#[derive(Debug, Default)]
+pub struct Peaks(std::collections::VecDeque<(u32, u32)>);
+
+const FIVE_MINUTES: usize = 300;
+
+impl Peaks {
+    fn push(&mut self, sessions: u32, rate: u32) {
+        if self.0.len() == FIVE_MINUTES {
+            self.0.pop_front();
+        }
+        self.0.push_back((sessions, rate));
+    }
+
+    fn sessions(&self) -> u32 {
+        self.0.iter().map(|entry| entry.0).max().unwrap_or(0)
+    }
+
+    fn rate(&self) -> u32 {
+        self.0.iter().map(|entry| entry.1).max().unwrap_or(0)
+    }
+}

@@ -1,0 +1,182 @@
+//! `fsctl`: the switch's own switches.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use esl_server::Level;
+
+use super::{Api, ApiCall, usage};
+use crate::api;
+use crate::call::{Cause, Direction};
+use crate::switch::{Stop, Switch};
+use crate::text;
+use switch_core::store::tuning::Tuning;
+use switch_log as log;
+
+const SYNTAX: &str = "[api_expansion [on|off]|recover|send_sighup|hupall|pause [inbound|outbound]|resume [inbound|outbound]|\
+shutdown [cancel|elegant|asap|now|restart]|sps|sps_peak_reset|sync_clock|sync_clock_when_idle|reclaim_mem|max_sessions|\
+min_dtmf_duration [num]|max_dtmf_duration [num]|default_dtmf_duration [num]|min_idle_cpu|loglevel [level]|\
+debug_level [level]|mdns_resolve [enable|disable]]";
+
+/// The family.
+pub const APIS: &[Api] = &[
+    api!("fsctl", "mod_commands", SYNTAX, "FS control messages", run),
+    api!("shutdown", "mod_commands", "", "Shutdown", shutdown_now),
+];
+
+fn shutdown_now(call: &ApiCall) -> String {
+    call.switch.stop(Stop::Now);
+    "+OK\n".into()
+}
+
+fn run(call: &ApiCall) -> String {
+    let words = call.words(6);
+    let Some(command) = words.first() else { return usage(SYNTAX) };
+    let rest: Vec<&str> = words.iter().skip(1).map(String::as_str).collect();
+    act(&call.switch, &command.to_ascii_lowercase(), &rest)
+        .unwrap_or_else(|| format!("-ERR Invalid command\nUSAGE: fsctl {SYNTAX}\n"))
+}
+
+fn ok() -> Option<String> {
+    Some("+OK\n".into())
+}
+
+fn act(switch: &Switch, command: &str, rest: &[&str]) -> Option<String> {
+    let counters = &switch.counters;
+    let tuning = &switch.stores.tuning;
+    let first = rest.first().copied();
+    match command {
+        "hupall" => {
+            let cause = first.map_or(Cause::MANAGER_REQUEST, Cause::parse);
+            switch.channels().iter().for_each(|channel| channel.hangup(cause));
+            ok()
+        }
+        "pause" | "resume" => {
+            let pause = command == "pause";
+            if first != Some("outbound") {
+                counters.paused_inbound.store(pause, Ordering::Relaxed);
+            }
+            if first != Some("inbound") {
+                counters.paused_outbound.store(pause, Ordering::Relaxed);
+            }
+            ok()
+        }
+        "pause_check" => {
+            let inbound = counters.paused_inbound.load(Ordering::Relaxed);
+            let outbound = counters.paused_outbound.load(Ordering::Relaxed);
+            let paused = match first {
+                Some("inbound") => inbound,
+                Some("outbound") => outbound,
+                _ => inbound && outbound,
+            };
+            Some(paused.to_string())
+        }
+        "ready_check" => Some(switch.admit(Direction::Inbound).is_ok().to_string()),
+        "shutdown_check" => Some(counters.draining.load(Ordering::Relaxed).to_string()),
+        "shutdown" => {
+            shutdown(switch, rest);
+            ok()
+        }
+        "send_sighup" => {
+            let _sent = nix::sys::signal::raise(nix::sys::signal::Signal::SIGHUP);
+            ok()
+        }
+        "reclaim_mem" => {
+            tokio::task::spawn_blocking(crate::memory::give_back);
+            ok()
+        }
+        "flush_db_handles" | "calibrate_clock" | "save_history" | "sql" | "mdns_resolve" => ok(),
+        "recover" => Some("+OK 0 session(s) recovered in total\n".into()),
+        "sync_clock" => Some("+OK clock synchronized\n".into()),
+        "sync_clock_when_idle" => {
+            Some("+OK clock will synchronize when there are no more calls\n".into())
+        }
+        "max_sessions" => {
+            Some(format!("+OK max sessions: {}\n", changed(&counters.max_sessions, first)))
+        }
+        "sps" => {
+            Some(format!("+OK sessions per second: {}\n", changed(&counters.sps_limit, first)))
+        }
+        "last_sps" => Some(format!(
+            "+OK last sessions per second: {}\n",
+            counters.last_second.load(Ordering::Relaxed)
+        )),
+        "sps_peak_reset" => {
+            counters.sps_peak.store(0, Ordering::Relaxed);
+            Some("+OK max sessions per second counter reset\n".into())
+        }
+        "min_idle_cpu" => Some(min_idle_cpu(tuning, first)),
+        "max_dtmf_duration" => Some(dtmf("max", &tuning.max_dtmf, first)),
+        "min_dtmf_duration" => Some(dtmf("min", &tuning.min_dtmf, first)),
+        "default_dtmf_duration" => Some(dtmf("default", &tuning.default_dtmf, first)),
+        "loglevel" => Some(loglevel(first)),
+        "debug_level" => {
+            Some(format!("+OK DEBUG level: {}\n", changed(&tuning.debug_level, first)))
+        }
+        "verbose_events" => {
+            if let Some(word) = first {
+                switch.set_verbose_events(text::is_true(word));
+            }
+            Some(format!("+OK verbose_events is {} \n", on_off(switch.verbose_events())))
+        }
+        "api_expansion" => {
+            if let Some(word) = first {
+                tuning.api_expansion.store(text::is_true(word), Ordering::Relaxed);
+            }
+            Some(format!(
+                "+OK api_expansion is {} \n",
+                on_off(tuning.api_expansion.load(Ordering::Relaxed))
+            ))
+        }
+        "threaded_system_exec" => Some("+OK threaded_system_exec is on \n".into()),
+        "debug_sql" => Some("+OK SQL DEBUG [off]\n".into()),
+        _ => None,
+    }
+}
+
+fn on_off(on: bool) -> &'static str {
+    if on { "on" } else { "off" }
+}
+
+/// Takes a new value, if one is given, and tells the one that counts.
+fn changed(value: &AtomicU32, given: Option<&str>) -> u32 {
+    if let Some(number) = given.and_then(|word| u32::try_from(text::int(word)).ok()) {
+        value.store(number, Ordering::Relaxed);
+    }
+    value.load(Ordering::Relaxed)
+}
+
+fn dtmf(which: &str, value: &AtomicU32, given: Option<&str>) -> String {
+    let given = given.filter(|word| (400..=192_000).contains(&text::int(word)));
+    format!("+OK {which} dtmf duration: {}\n", changed(value, given))
+}
+
+fn min_idle_cpu(tuning: &Tuning, given: Option<&str>) -> String {
+    if let Some(percent) = given.and_then(|word| word.parse().ok()) {
+        tuning.set_min_idle_cpu(percent);
+    }
+    let percent = tuning.min_idle_cpu();
+    if percent > 0.0 {
+        format!("+OK min idle cpu: {percent:.2}")
+    } else {
+        "+OK min idle cpu: DISABLED\n".into()
+    }
+}
+
+fn loglevel(given: Option<&str>) -> String {
+    let Some(word) = given else { return "+OK log level: DISABLE [-1]\n".into() };
+    let level = Level::parse(word).or_else(|| Level::from_number(word.parse().ok()?));
+    let Some(level) = level else { return "-ERR syntax error, log level not set!\n".into() };
+    if let Some(control) = log::control() {
+        control.set_core_level(level);
+    }
+    format!("+OK log level: {level} [{}]\n", level as u8)
+}
+
+fn shutdown(switch: &Switch, rest: &[&str]) {
+    match rest.first().copied() {
+        Some("cancel") => switch.cancel_stop(),
+        Some("elegant" | "asap") => switch.stop(Stop::Elegant),
+        Some("restart") => switch.stop(Stop::Restart),
+        _ => switch.stop(Stop::Now),
+    }
+}

@@ -1,0 +1,33 @@
+//! The commands of mod_commands, mod_console and mod_expr: one file per family.
+
+#![deny(unsafe_code)]
+
+// The core's rooms are known here by their own names.
+use switch_core::*;
+
+pub mod console;
+pub mod control;
+pub mod directory;
+pub mod explain;
+pub mod expr;
+pub mod fsctl;
+pub mod guesses;
+pub mod json;
+mod module;
+pub mod modules;
+pub mod net;
+pub mod originate;
+pub mod paper;
+pub mod regex;
+pub mod sched;
+pub mod show;
+pub mod status;
+pub mod strings;
+pub mod system;
+pub mod time;
+pub mod uuid;
+pub mod vars;
+
+pub use module::MODULES;
+
+use switch_core::api::{Api, ApiCall, Registry, usage};

@@ -1,0 +1,48 @@
+//! What this crate's modules provide: the commands everybody expects.
+
+use crate::contract::{Module, Plain, Provides};
+use crate::guesses;
+use crate::modules;
+use crate::{
+    console, control, directory, explain, expr, fsctl, json, net, originate, regex, sched, show,
+    status, strings, system, time, uuid, vars,
+};
+
+/// The modules.
+pub const MODULES: &[&dyn Module] = &[
+    &Plain::new(
+        "mod_commands",
+        Provides {
+            commands: &[
+                console::APIS,
+                control::APIS,
+                directory::APIS,
+                explain::APIS,
+                expr::APIS,
+                fsctl::APIS,
+                guesses::APIS,
+                json::APIS,
+                modules::APIS,
+                net::APIS,
+                originate::APIS,
+                regex::APIS,
+                sched::APIS,
+                show::APIS,
+                status::APIS,
+                strings::APIS,
+                system::APIS,
+                time::APIS,
+                uuid::digits::APIS,
+                uuid::flow::APIS,
+                uuid::media::APIS,
+                uuid::signal::APIS,
+                uuid::vars::APIS,
+                vars::APIS,
+            ],
+            ..Provides::NOTHING
+        },
+    )
+    .staying(),
+    &Plain::new("mod_console", Provides::NOTHING),
+    &Plain::new("mod_expr", Provides::NOTHING),
+];

@@ -1,0 +1,71 @@
+//! What the modules of dialplan tools provide.
+
+use crate::contract::{ChatKind, Module, Plain, PromptKind, Provides};
+use crate::endpoint;
+use crate::schedule;
+use crate::{
+    answer, attended, audio, bridge, chat, desk, digit_action, digit_filter, digits, eavesdrop,
+    flow, hold, info, intercept, ivr, jitter, machine, meta, mutex, observer, phrase, playback,
+    record, respond, say, tone, uuid_record, valet, variables,
+};
+
+/// The modules.
+pub const MODULES: &[&dyn Module] = &[
+    &Plain::new(
+        "mod_dptools",
+        Provides {
+            applications: &[
+                answer::APPS,
+                attended::APPS,
+                audio::APPS,
+                bridge::APPS,
+                desk::APPS,
+                digit_action::APPS,
+                digit_filter::APPS,
+                digits::APPS,
+                eavesdrop::APPS,
+                flow::APPS,
+                hold::APPS,
+                info::APPS,
+                intercept::APPS,
+                ivr::APPS,
+                jitter::APPS,
+                machine::APPS,
+                meta::APPS,
+                mutex::APPS,
+                phrase::APPS,
+                playback::APPS,
+                record::APPS,
+                respond::APPS,
+                say::APPS,
+                schedule::APPS,
+                tone::APPS,
+                variables::APPS,
+            ],
+            commands: &[chat::APIS, say::APIS, tone::APIS, uuid_record::APIS],
+            endpoints: endpoint::DPTOOLS,
+            chats: &[ChatKind { name: "event", send: chat::by_event }],
+            prompts: &[
+                PromptKind {
+                    prefix: "phrase",
+                    play: |session, text, keys| Box::pin(phrase::play_phrase(session, text, keys)),
+                },
+                PromptKind {
+                    prefix: "say",
+                    play: |session, text, _| Box::pin(phrase::play_speech(session, text)),
+                },
+            ],
+            names: &[("dialplan", "inline"), ("file", "file_string")],
+            observers: &[&observer::Observer],
+            resolver: Some(&endpoint::Resolver),
+            ..Provides::NOTHING
+        },
+    ),
+    &Plain::new("mod_say_en", Provides::NOTHING),
+    &Plain::new("mod_spandsp", Provides::NOTHING),
+    &Plain::new(
+        "mod_valet_parking",
+        Provides { applications: &[valet::APPS], commands: &[valet::APIS], ..Provides::NOTHING },
+    )
+    .staying(),
+];

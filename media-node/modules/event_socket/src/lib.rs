@@ -1,0 +1,89 @@
+//! The Event Socket of this switch (mod_event_socket): the listener, and the `socket` application.
+
+#![deny(unsafe_code)]
+
+// The core's rooms are known here by their own names.
+use switch_core::*;
+
+pub mod face;
+pub mod socket;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use esl_server::server::{Listener, ServerConfig, ServerHandle};
+
+use crate::contract::{Plain, Provides};
+use crate::guesses::Door;
+use crate::switch::Switch;
+pub use face::EslFace;
+
+/// The module. Its listener is opened and closed by the process, not by loading it: its clients would be cut off by
+/// their own command.
+pub const MODULE: Plain =
+    Plain::new("mod_event_socket", Provides { applications: &[socket::APPS], ..Provides::NOTHING })
+        .staying();
+
+/// The Event Socket, or the attempts to open it.
+pub enum EventSocket {
+    /// It answers.
+    Open(ServerHandle),
+    /// Its port is taken; it is tried again until it is free. Everything else works meanwhile.
+    Opening(tokio::task::JoinHandle<Option<ServerHandle>>),
+    /// Its port was taken, and `stop-on-bind-error` gave up.
+    GivenUp,
+}
+
+impl EventSocket {
+    /// Opens it where `event_socket.conf` says.
+    ///
+    /// # Errors
+    /// What is wrong with its address, or why it cannot be had.
+    pub async fn open(switch: &Arc<Switch>) -> Result<Self, String> {
+        let conf = switch.config.load().event_socket.clone();
+        let config = ServerConfig {
+            listen: address(&conf.listen_ip, conf.listen_port).await?,
+            password: conf.password.clone(),
+            acls: conf.apply_inbound_acl.clone(),
+            stop_on_bind_error: conf.stop_on_bind_error,
+            guard: Arc::clone(switch.guesses.at(Door::EventSocket)),
+            ..ServerConfig::default()
+        };
+        let face = Arc::new(EslFace(Arc::clone(switch)));
+        Ok(match Listener::bind(config.clone()).await {
+            Ok(listener) => Self::Open(listener.serve(face)),
+            Err(error) if config.stop_on_bind_error => {
+                tracing::error!("Socket Error! {error}; the Event Socket stays closed");
+                Self::GivenUp
+            }
+            Err(_) => Self::Opening(tokio::spawn(async move {
+                let listener = Listener::bind_patiently(config).await.ok()?;
+                tracing::info!("The Event Socket is open");
+                Some(listener.serve(face))
+            })),
+        })
+    }
+
+    /// Closes it; connections are told.
+    pub async fn shutdown(self) {
+        match self {
+            Self::Open(handle) => handle.shutdown().await,
+            Self::Opening(task) if task.is_finished() => {
+                if let Ok(Some(handle)) = task.await {
+                    handle.shutdown().await;
+                }
+            }
+            Self::Opening(task) => task.abort(),
+            Self::GivenUp => {}
+        }
+    }
+}
+
+/// Where `listen-ip` says to listen; it may be a name.
+async fn address(ip: &str, port: u16) -> Result<SocketAddr, String> {
+    let found = tokio::net::lookup_host((ip, port)).await;
+    found
+        .ok()
+        .and_then(|mut all| all.next())
+        .ok_or_else(|| format!("event_socket.conf: listen-ip is no address: {ip}"))
+}

@@ -1,0 +1,31 @@
+//! Endpoints that lead back into the switch, or nowhere (mod_loopback): `loopback/`, `null/`.
+
+#![deny(unsafe_code)]
+
+// The core's rooms are known here by their own names.
+use switch_core::*;
+
+pub mod endpoint;
+pub mod null;
+
+use std::sync::Arc;
+
+use crate::contract::{EndpointKind, Plain, Provides};
+
+/// The module.
+pub const MODULE: Plain = Plain::new(
+    "mod_loopback",
+    Provides {
+        endpoints: &[
+            EndpointKind {
+                name: "loopback",
+                make: |switch| Arc::new(endpoint::LoopbackEndpoint::new(Arc::clone(switch))),
+            },
+            EndpointKind {
+                name: "null",
+                make: |switch| Arc::new(null::NullEndpoint::new(Arc::clone(switch))),
+            },
+        ],
+        ..Provides::NOTHING
+    },
+);
