@@ -1,0 +1,154 @@
+//! The walls between the crates: which may know which, how large the core may be, and that no module knows another.
+//!
+//! The compiler holds a wall once it is a crate's; this test holds the table of crates, so that a dependency added in a
+//! hurry is noticed as what it is.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// What each crate of the workspace may depend on, beside others' crates. What is not named here is not allowed; a
+/// module may use everything in [`BELOW_MODULES`] and is not listed.
+const ALLOWED: &[(&str, &[&str])] = &[
+    ("ferroswitch-base", &[]),
+    ("dialplan-xml", &["ferroswitch-base"]),
+    ("esl-server", &["ferroswitch-base"]),
+    ("ferroswitch-media", &["ferroswitch-base"]),
+    ("ferroswitch-sip", &["ferroswitch-base"]),
+    ("ferroswitch-log", &["ferroswitch-base", "dialplan-xml", "esl-server"]),
+    ("ferroswitch-boot", &["ferroswitch-base", "ferroswitch-log", "dialplan-xml", "esl-server"]),
+    (
+        "ferroswitch-core",
+        &["ferroswitch-base", "ferroswitch-log", "dialplan-xml", "esl-server", "ferroswitch-media"],
+    ),
+];
+
+/// What modules may depend on: everything but the binary and each other.
+const BELOW_MODULES: &[&str] = &[
+    "ferroswitch-base",
+    "ferroswitch-log",
+    "ferroswitch-core",
+    "dialplan-xml",
+    "esl-server",
+    "ferroswitch-media",
+];
+
+/// SIP is mod_sofia's alone, but for HTTP's digest, which is SIP's.
+const SIP_USERS: &[&str] = &["ferroswitch-mod-sofia", "ferroswitch-mod-xml-curl"];
+
+/// A core with more lines than this, tests aside, is where everything ends up that has no place.
+const CORE_LINES: usize = 12_500;
+
+const BINARY: &str = "media-node";
+
+struct Package {
+    name: String,
+    folder: PathBuf,
+    uses: BTreeSet<String>,
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// The crates of the workspace, and which of their kind each depends on (build and test dependencies aside).
+fn packages() -> Vec<Package> {
+    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
+    let output = Command::new(cargo)
+        .args(["metadata", "--no-deps", "--format-version", "1", "--offline", "--manifest-path"])
+        .arg(root().join("Cargo.toml"))
+        .output()
+        .expect("cargo metadata");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let metadata: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let all = metadata["packages"].as_array().expect("packages");
+    let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
+    let names: BTreeSet<String> = all.iter().map(|package| text(&package["name"])).collect();
+    all.iter()
+        .map(|package| {
+            let manifest = PathBuf::from(text(&package["manifest_path"]));
+            let uses = package["dependencies"].as_array().expect("dependencies").iter();
+            Package {
+                name: text(&package["name"]),
+                folder: manifest.parent().expect("a folder").to_owned(),
+                uses: uses
+                    .filter(|dependency| dependency["kind"].is_null())
+                    .map(|dependency| text(&dependency["name"]))
+                    .filter(|name| names.contains(name))
+                    .collect(),
+            }
+        })
+        .collect()
+}
+
+fn is_module(package: &Package) -> bool {
+    package.folder.parent().is_some_and(|parent| parent.ends_with("media-node/modules"))
+}
+
+/// Rust files under a folder.
+fn sources(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            found.extend(sources(&path));
+        } else if path.extension().is_some_and(|ending| ending == "rs") {
+            found.push(path);
+        }
+    }
+    found
+}
+
+#[test]
+fn no_crate_uses_one_above_or_beside_it() {
+    let allowed: BTreeMap<&str, &[&str]> = ALLOWED.iter().copied().collect();
+    let packages = packages();
+    let mut wrong = Vec::new();
+    for package in packages.iter().filter(|package| package.name != BINARY) {
+        let may = match allowed.get(package.name.as_str()) {
+            Some(may) => may.to_vec(),
+            None if is_module(package) => BELOW_MODULES.to_vec(),
+            None => panic!("{} has no place in the table of crates", package.name),
+        };
+        for used in &package.uses {
+            let sip = used == "ferroswitch-sip" && SIP_USERS.contains(&package.name.as_str());
+            if !may.contains(&used.as_str()) && !sip {
+                wrong.push(format!("{} -> {used}", package.name));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn every_crate_of_the_table_is_there() {
+    let names: BTreeSet<String> = packages().into_iter().map(|package| package.name).collect();
+    for (name, _) in ALLOWED {
+        assert!(names.contains(*name), "{name} is in the table and not in the workspace");
+    }
+}
+
+#[test]
+fn every_module_is_linked_into_the_binary() {
+    let packages = packages();
+    let binary = packages.iter().find(|package| package.name == BINARY).expect("the binary");
+    for module in packages.iter().filter(|package| is_module(package)) {
+        assert!(binary.uses.contains(&module.name), "{} is linked nowhere", module.name);
+    }
+}
+
+#[test]
+fn the_core_stays_small() {
+    let core = packages().into_iter().find(|package| package.name == "ferroswitch-core");
+    let files = sources(&core.expect("the core").folder.join("src"));
+    assert!(files.len() > 40, "the core's sources are elsewhere");
+    let lines: usize = files
+        .iter()
+        .map(|file| {
+            let text = fs::read_to_string(file).expect("a source");
+            text.lines().take_while(|line| *line != "#[cfg(test)]").count()
+        })
+        .sum();
+    assert!(lines <= CORE_LINES, "{lines} lines: some of them are a module's");
+}
