@@ -5,6 +5,7 @@
 //! question, memory given back, the guard against guessing.
 #![deny(unsafe_code)]
 
+pub mod cause;
 pub mod clock;
 pub mod dirs;
 pub mod guess_guard;

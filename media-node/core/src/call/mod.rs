@@ -8,7 +8,6 @@ pub mod audio;
 pub mod bridge;
 pub mod broadcast;
 pub mod bypass;
-pub mod cause;
 pub mod channel;
 pub mod command;
 pub mod control;
@@ -33,7 +32,7 @@ pub mod tones;
 pub mod transfer;
 pub mod uuid_bridge;
 
-pub use cause::Cause;
+pub use base::cause::{self, Cause};
 pub use channel::{Channel, CodecInfo, Extension};
 pub use endpoint::{Digit, DigitSource, Endpoint, EndpointLeg, Indication, LegEvent, OutgoingCall};
 pub use profile::CallerProfile;

@@ -8,8 +8,9 @@ use dialplan_xml::{Node, Tree};
 use esl_server::event::Event;
 
 use super::play::{Keys, Play};
-use super::{App, Flags, digits, phrase};
+use super::{App, Flags, phrase};
 use crate::app;
+use crate::app::digits;
 use crate::call::{AppResult, Channel, Interrupt, Session, transfer};
 use crate::{text, xml};
 

@@ -14,6 +14,7 @@ pub mod desk;
 pub mod digit_action;
 pub mod digit_filter;
 pub mod digit_machine;
+pub mod digits;
 pub mod eavesdrop;
 pub mod endpoint;
 pub mod flow;
@@ -45,4 +46,4 @@ pub mod variables;
 
 pub use module::MODULES;
 
-use switch_core::app::{App, Flags, digits, play, ringback};
+use switch_core::app::{App, Flags, play, ringback};

@@ -186,8 +186,7 @@ async fn ask(session: &mut Session, words: &[String]) -> Result<Option<String>, 
         .or_else(|| channel.var("valet_ext_prompt"))
         .unwrap_or_else(|| ASK_PROMPT.to_owned());
     for _ in 0..3 {
-        let digits =
-            super::digits::collect(session, &prompt, (min, max), (timeout, timeout)).await?;
+        let digits = app::digits::collect(session, &prompt, (min, max), (timeout, timeout)).await?;
         if !digits.is_empty() {
             return Ok(Some(digits));
         }

@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use url::Url;
 
 use super::Bindings;
+use super::form::{form, question};
 use super::gate::{Gate, Limits, Pass, Refused};
 use super::http::{Ask, Client, Login, Schemes};
 use super::responses::Responses;
@@ -111,7 +112,7 @@ impl Binding {
         lookup: &Lookup<'_>,
     ) -> Result<Option<Tree>, Unanswered> {
         Stats::count(&self.stats.lookups);
-        let question = self.responses.as_ref().map(|_| lookup.question(&self.conf.post_vars));
+        let question = self.responses.as_ref().map(|_| question(lookup, &self.conf.post_vars));
         if let (Some(responses), Some(question)) = (&self.responses, &question)
             && let Some(tree) = responses.get(question)
         {
@@ -221,7 +222,7 @@ impl Binding {
 
     fn request(&self, switch: &Arc<Switch>, lookup: &Lookup<'_>) -> Option<Ask> {
         let name = &self.conf.name;
-        let form = lookup.form(&switch.name(), &self.conf.post_vars);
+        let form = form(lookup, &switch.name(), &self.conf.post_vars);
         let mut address = if self.conf.dynamic_url {
             dynamic(switch, lookup, &self.conf.url)
         } else {

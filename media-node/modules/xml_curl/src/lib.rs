@@ -7,6 +7,7 @@ use switch_core::*;
 
 pub mod api;
 pub mod binding;
+pub mod form;
 pub mod gate;
 pub mod http;
 pub mod responses;
