@@ -20,6 +20,7 @@ pub mod catalogue;
 pub mod check;
 pub mod config;
 pub mod dialplan;
+pub mod dialstring;
 pub mod diff;
 pub mod directory;
 pub mod expand;

@@ -14,6 +14,7 @@ pub mod memory;
 #[cfg(any(test, feature = "scratch"))]
 pub mod scratch;
 pub mod stun;
+pub mod stun_set;
 pub mod system;
 pub mod text;
 pub mod version;

@@ -16,7 +16,8 @@ use crate::api::Api;
 use crate::app::App;
 use crate::app::play::{Ended, Keys};
 use crate::call::channel::Extension;
-use crate::call::{AppResult, Channel, Digit, Endpoint, Interrupt, Session};
+use crate::call::dialstring::{DialLeg, Variables};
+use crate::call::{AppResult, Cause, Channel, Digit, Endpoint, Interrupt, Session};
 use crate::switch::Switch;
 
 /// What changed, as told to loaded modules.
@@ -137,7 +138,7 @@ pub struct Provides {
     /// Who is told what happens to calls. Observers stay when the module is unloaded: what it began still has to end.
     pub observers: &'static [&'static dyn CallObserver],
     /// Dial-string legs that stand for others (`user/`, `group/`).
-    pub resolver: Option<&'static dyn crate::call::dialstring::Resolver>,
+    pub resolver: Option<&'static dyn Resolver>,
 }
 
 impl Provides {
@@ -155,6 +156,29 @@ impl Provides {
         observers: &[],
         resolver: None,
     };
+}
+
+/// What legs of a dial string stand for (`user/`, `group/`).
+pub trait Resolver: Sync {
+    /// Names of the endpoints it replaces by others.
+    fn names(&self) -> &'static [&'static str];
+
+    /// The legs a leg stands for: itself, or what a user or group expands to.
+    fn legs<'a>(
+        &'a self,
+        switch: &'a Arc<Switch>,
+        leg: &'a DialLeg,
+        global: &'a Variables,
+        caller: Option<&'a Arc<Channel>>,
+    ) -> BoxFuture<'a, Vec<Result<DialLeg, Cause>>>;
+
+    /// What `group/…` stands for: one group of legs after the other.
+    fn groups<'a>(
+        &'a self,
+        switch: &'a Arc<Switch>,
+        leg: &'a DialLeg,
+        caller: Option<&'a Arc<Channel>>,
+    ) -> BoxFuture<'a, Result<Vec<Vec<DialLeg>>, Cause>>;
 }
 
 /// An endpoint: its name in dial strings, and how to make it.

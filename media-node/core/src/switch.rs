@@ -19,11 +19,11 @@ use tokio::sync::mpsc;
 use crate::api::{self, ApiCall};
 use crate::app;
 use crate::call::command::{COMMAND_QUEUE, Command};
-use crate::call::dialstring::{DialLeg, Resolver, Variables};
+use crate::call::dialstring::{DialLeg, Variables};
 use crate::call::{Cause, Channel, Direction, Endpoint};
 use crate::clock;
 use crate::config::Config;
-use crate::contract::{CallObserver, Linked, Module, Provides, SwitchSlots};
+use crate::contract::{CallObserver, Linked, Module, Provides, Resolver, SwitchSlots};
 use crate::store::Stores;
 
 /// What a call needs of the world around it.

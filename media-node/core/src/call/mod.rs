@@ -11,7 +11,6 @@ pub mod bypass;
 pub mod channel;
 pub mod command;
 pub mod control;
-pub mod dialstring;
 pub mod digit_guard;
 pub mod display;
 pub mod endpoint;
@@ -34,6 +33,7 @@ pub mod uuid_bridge;
 
 pub use base::cause::{self, Cause};
 pub use channel::{Channel, CodecInfo, Extension};
+pub use dialplan_xml::dialstring;
 pub use endpoint::{Digit, DigitSource, Endpoint, EndpointLeg, Indication, LegEvent, OutgoingCall};
 pub use profile::CallerProfile;
 pub use session::{AppResult, Interrupt, Session, Wake};

@@ -1,7 +1,5 @@
 //! The configuration as one snapshot, swapped whole by a reload.
 
-mod stun;
-
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 use std::sync::Arc;
@@ -85,7 +83,7 @@ pub fn load(
 ) -> LoadedConfig {
     let options = LoadOptions {
         allowed: allowed.clone(),
-        stun: Some(stun::asker()),
+        stun: Some(base::stun_set::asker()),
         ..LoadOptions::default()
     };
     let loaded = dialplan_xml::load(root, globals, &options);

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use esl_server::event::Event;
 
 use crate::BoxFuture;
-use crate::call::dialstring::{self, DialLeg, DialString, DialledUser, Variables};
+use crate::call::dialstring::{DialLeg, DialString, DialledUser, Variables};
 use crate::call::{Cause, Channel};
+use crate::contract;
 use crate::host::ChannelHost;
 use crate::switch::Switch;
 
@@ -16,7 +17,7 @@ const MAX_DEPTH: usize = 8;
 /// `user/` and `group/`.
 pub struct Resolver;
 
-impl dialstring::Resolver for Resolver {
+impl contract::Resolver for Resolver {
     fn names(&self) -> &'static [&'static str] {
         &["group", "user"]
     }

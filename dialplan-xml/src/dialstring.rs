@@ -4,11 +4,6 @@
 //! `'…'` protects, `\` escapes a separator, `^^X` at the start of a group changes the separator to `X`.
 
 use std::fmt;
-use std::sync::Arc;
-
-use super::{Cause, Channel};
-use crate::BoxFuture;
-use crate::switch::Switch;
 
 /// Variables of one group, in the order written. Later entries win.
 pub type Variables = Vec<(String, String)>;
@@ -52,29 +47,6 @@ pub struct DialLeg {
 pub struct DialledUser {
     /// His variables, in order.
     pub variables: Variables,
-}
-
-/// What legs of a dial string stand for (`user/`, `group/`).
-pub trait Resolver: Sync {
-    /// Names of the endpoints it replaces by others.
-    fn names(&self) -> &'static [&'static str];
-
-    /// The legs a leg stands for: itself, or what a user or group expands to.
-    fn legs<'a>(
-        &'a self,
-        switch: &'a Arc<Switch>,
-        leg: &'a DialLeg,
-        global: &'a Variables,
-        caller: Option<&'a Arc<Channel>>,
-    ) -> BoxFuture<'a, Vec<Result<DialLeg, Cause>>>;
-
-    /// What `group/…` stands for: one group of legs after the other.
-    fn groups<'a>(
-        &'a self,
-        switch: &'a Arc<Switch>,
-        leg: &'a DialLeg,
-        caller: Option<&'a Arc<Channel>>,
-    ) -> BoxFuture<'a, Result<Vec<Vec<DialLeg>>, Cause>>;
 }
 
 /// What is wrong with a dial string.

@@ -20,9 +20,9 @@ const RETRY: Duration = Duration::from_millis(250);
 /// Identifies a request and its response.
 type Transaction = [u8; 12];
 
-/// Answers `host[:port]` with our public IPv4 address, as [`dialplan_xml::LoadOptions::stun`] wants it.
+/// Answers `host[:port]` with our public IPv4 address, as the loader of the configuration wants it.
 #[must_use]
-pub(super) fn asker() -> Arc<dyn Fn(&str) -> Option<String> + Send + Sync> {
+pub fn asker() -> Arc<dyn Fn(&str) -> Option<String> + Send + Sync> {
     let known: Mutex<HashMap<String, Option<String>>> = Mutex::default();
     Arc::new(move |server| {
         if let Some(answer) = known.lock().get(server) {
