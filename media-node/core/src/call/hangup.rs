@@ -49,6 +49,7 @@ impl Session {
         for observer in channel.switch().observers() {
             observer.hung_up(self).await;
         }
+        channel.unset_var("bridge_to");
         set_record_variables(&channel, cause);
         tell_partner(&channel, cause);
         super::bypass::leave(&channel);

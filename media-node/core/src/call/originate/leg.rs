@@ -51,12 +51,16 @@ pub(super) async fn start_leg(
     if let Some(caller) = &caller {
         tie_to_caller(&channel, caller, hops);
     }
-    set_leg_variables(&channel, global, &leg.local);
+    // The reference makes a user's leg from within the call to the user: its variables come after the announcement.
+    let of_user = !leg.users.is_empty();
+    if !of_user {
+        set_leg_variables(&channel, global, &leg.local);
+    }
     if let Some(caller) = &caller {
         note_attempt(caller, &channel);
     }
     switch.add_channel(&channel)?;
-    if channel.var("origination_uuid").is_some() {
+    if find(&variables, "origination_uuid").is_some() {
         channel.fire_with(
             EventName::ChannelUuid,
             |event| {
@@ -75,6 +79,10 @@ pub(super) async fn start_leg(
         }
     });
     channel.fire(EventName::ChannelOutgoing);
+    share_call_uuid(&channel, caller.as_ref());
+    if of_user {
+        set_leg_variables(&channel, global, &leg.local);
+    }
     set_started_variables(&channel, endpoint.name(), caller.as_ref(), of_whom);
     if options.early != Early::Wins {
         channel.set_var("originate_early_media", "false");
@@ -107,8 +115,6 @@ pub(super) async fn start_leg(
             user: user.clone(),
             caller: caller.clone(),
             of_whom: of_whom.cloned(),
-            global: global.clone(),
-            local: leg.local.clone(),
             hops,
         })
         .collect();
@@ -116,13 +122,11 @@ pub(super) async fn start_leg(
 }
 
 /// A leg dialled through a directory's user. The reference calls the user's dial string as a call of its own and then
-/// takes the leg over, which programs see: CHANNEL_OUTGOING comes again, the leg's variables are set again.
+/// takes the leg over, which programs see: CHANNEL_OUTGOING comes again.
 pub(super) struct ThroughUser {
     user: DialledUser,
     caller: Option<Arc<Channel>>,
     of_whom: Option<Arc<Channel>>,
-    global: Variables,
-    local: Variables,
     hops: i64,
 }
 
@@ -144,7 +148,6 @@ impl ThroughUser {
             tie_to_caller(channel, caller, self.hops);
             note_attempt(caller, channel);
         }
-        set_leg_variables(channel, &self.global, &self.local);
         channel.fire(EventName::ChannelOutgoing);
         set_started_variables(channel, "user", self.caller.as_ref(), self.of_whom.as_ref());
     }
@@ -243,7 +246,9 @@ fn tie_to_caller(channel: &Channel, caller: &Channel, hops: i64) {
     }
     channel.set_var("originator", &**caller.uuid());
     channel.set_var("signal_bond", &**caller.uuid());
-    if let Some(sdp) = caller.var("switch_r_sdp") {
+    if channel.own_var("switch_m_sdp").is_none()
+        && let Some(sdp) = caller.var("switch_r_sdp")
+    {
         channel.set_var("switch_m_sdp", sdp);
     }
     let profile = caller.profile();
@@ -274,6 +279,14 @@ fn set_leg_variables(channel: &Channel, global: &Variables, local: &Variables) {
     second.iter().for_each(set);
 }
 
+/// A leg called by another belongs to its call.
+fn share_call_uuid(channel: &Channel, caller: Option<&Arc<Channel>>) {
+    if let Some(caller) = caller {
+        let of_call = caller.var("call_uuid").unwrap_or_else(|| caller.uuid().to_string());
+        channel.set_var("call_uuid", of_call);
+    }
+}
+
 /// What a leg is told once it has been announced.
 fn set_started_variables(
     channel: &Channel,
@@ -281,12 +294,6 @@ fn set_started_variables(
     caller: Option<&Arc<Channel>>,
     of_whom: Option<&Arc<Channel>>,
 ) {
-    if let Some(caller) = caller {
-        channel.set_var(
-            "call_uuid",
-            caller.var("call_uuid").unwrap_or_else(|| caller.uuid().to_string()),
-        );
-    }
     channel.set_var("originate_early_media", "true");
     if let Some(whom) = of_whom {
         channel.set_var("originating_leg_uuid", &**whom.uuid());

@@ -157,6 +157,11 @@ pub(super) fn settle(
                 caller.push_var("originate_causes", &entry);
             }
         }
+        if all.iter().any(|leg| leg.through_users > 0) {
+            // The call to the user told its result first; that of the whole comes last.
+            caller.unset_var("originate_disposition");
+            super::note_disposition(caller, failure);
+        }
     }
     match outcome {
         Ok(winner) => Ok(Arc::clone(&all[winner].channel)),
