@@ -235,14 +235,16 @@ fn place(text: &str) -> Option<(&str, &str, u32)> {
     Some((file, function, line.parse().ok()?))
 }
 
-/// The file without its directory, except where the directory is what tells files apart: `sofia/mod.rs`.
+/// The file without its directory, except where the directory is what tells files apart: `leg/mod.rs`,
+/// `sofia/src/lib.rs`.
 fn base_name(path: &str) -> &str {
     let Some((directory, file)) = path.rsplit_once('/') else { return path };
     if !["mod.rs", "lib.rs", "main.rs"].contains(&file) {
         return file;
     }
-    let above = directory.rfind('/').map_or(0, |slash| slash + 1);
-    path.get(above..).unwrap_or(file)
+    let start = |directory: &str| directory.rfind('/').map_or(0, |slash| slash + 1);
+    let above = directory.strip_suffix("/src").unwrap_or(directory);
+    path.get(start(above)..).unwrap_or(file)
 }
 
 fn last_segment(module: &str) -> &str {
@@ -320,6 +322,7 @@ mod tests {
     fn files_are_named_so_that_they_can_be_told_apart() {
         assert_eq!(base_name("media-node/src/sofia/profile.rs"), "profile.rs");
         assert_eq!(base_name("media-node/src/sofia/mod.rs"), "sofia/mod.rs");
+        assert_eq!(base_name("media-node/modules/sofia/src/lib.rs"), "sofia/src/lib.rs");
         assert_eq!(base_name("src/main.rs"), "src/main.rs");
         assert_eq!(base_name("mod.rs"), "mod.rs");
     }
