@@ -12,6 +12,7 @@
 pub mod bus;
 pub mod client;
 mod connection;
+pub mod console;
 mod door;
 pub mod event;
 pub mod frame;

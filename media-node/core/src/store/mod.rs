@@ -1,7 +1,6 @@
 //! What outlives a call: registrations, call records, what the console was taught, settings.
 
 pub mod cdr;
-pub mod console;
 pub mod registrations;
 pub mod tuning;
 
@@ -11,7 +10,7 @@ pub struct Stores {
     /// Call records.
     pub cdr: cdr::Records,
     /// Aliases and completions of the console.
-    pub console: console::Console,
+    pub console: esl_server::console::Console,
     /// Who is registered.
     pub registrations: registrations::Registrations,
     /// Settings of `fsctl`.

@@ -7,7 +7,7 @@ use esl_server::Level;
 use super::{Api, ApiCall, usage};
 use crate::api;
 use crate::switch::Switch;
-use switch_core::store::console::{Alias, Completion};
+use esl_server::console::{Alias, Completion};
 use switch_log as log;
 
 /// The family.

@@ -8,8 +8,8 @@ use table::{Format, Table, count};
 use super::{Api, ApiCall, status, usage};
 use crate::api;
 use crate::switch::Switch;
+use esl_server::console::MAX_WORDS;
 use switch_core::modules::{Interface, interfaces};
-use switch_core::store::console::MAX_WORDS;
 
 const SYNTAX: &str = "codec|endpoint|application|api|dialplan|file|timer|calls [count]|channels [count|like <match string>]|\
 calls|detailed_calls|bridged_calls|detailed_bridged_calls|aliases|complete|chat|management|modules|nat_map|say|interfaces|\
