@@ -298,7 +298,7 @@ mod tests {
 
     /// Where a file's parameters are read, and what there only lists them.
     const READERS: &[(&str, &[&str], &[&str])] = &[
-        ("switch.conf", &["../dialplan-xml/src/config/switch.rs", "src/store"], &[]),
+        ("switch.conf", &["../dialplan-xml/src/config/switch.rs", "core/src/store"], &[]),
         ("event_socket.conf", &["../dialplan-xml/src/config/event_socket.rs"], &[]),
         ("console.conf", &["log/src"], &[]),
         ("logfile.conf", &["log/src"], &[]),

@@ -19,7 +19,7 @@ const DOCUMENT: &str = r#"<document type="freeswitch/xml">
   <section name="configuration">
     <configuration name="xml_curl.conf">
       <bindings>
-        <binding name="one"><param name="gateway-url" value="http://127.0.0.1:9/" bindings="phrases"/></binding>
+        <binding name="one"><param name="gateway-url" value="http://127.0.0.1:9/" bindings="directory"/></binding>
       </bindings>
     </configuration>
   </section>
@@ -141,11 +141,11 @@ async fn a_module_that_is_not_part_of_the_switch_is_not_loaded() {
 async fn a_source_of_xml_is_asked_only_while_its_module_is_loaded() {
     let home = home("modules-xml");
     let switch = switch(home.path());
-    assert!(!switch.xml.serve("phrases"));
+    assert!(!switch.xml.serve("directory"));
     assert!(load(&switch, "mod_xml_curl").await);
-    assert!(switch.xml.serve("phrases") && !switch.xml.serve("dialplan"));
+    assert!(switch.xml.serve("directory") && !switch.xml.serve("dialplan"));
     assert_eq!(unload(&switch, "mod_xml_curl").await, Ok(()));
-    assert!(!switch.xml.serve("phrases"));
+    assert!(!switch.xml.serve("directory"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
