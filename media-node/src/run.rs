@@ -72,6 +72,7 @@ pub async fn run(context: Context) -> Result<(), Fatal> {
     fire_info(&switch, EventName::Shutdown, "System Shutting Down");
     end_calls(&switch).await;
     switch_core::modules::end_all(&switch).await;
+    switch.stores.cdr.close().await;
     event_socket.shutdown().await;
     switch_log::log_notice!("The switch has ended");
     Ok(())
@@ -140,8 +141,10 @@ async fn wait_for_end(
 
 /// SIGHUP: log files rotate, and whoever keeps files of their own hears of it. The configuration is not read again
 /// (reference behaviour).
-fn hang_up_logs(switch: &Switch, log: &LogControl) {
+fn hang_up_logs(switch: &Arc<Switch>, log: &LogControl) {
     log.hangup();
+    let records = Arc::clone(switch);
+    tokio::task::spawn_blocking(move || records.stores.cdr.rotate());
     let mut event = Event::new(EventName::Trap);
     event.push("Trapped-Signal", "HUP");
     esl_server::fire!(switch.bus, event);

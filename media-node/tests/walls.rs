@@ -16,11 +16,20 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("esl-server", &["ferroswitch-base"]),
     ("ferroswitch-media", &["ferroswitch-base"]),
     ("ferroswitch-sip", &["ferroswitch-base"]),
+    ("ferroswitch-records", &["esl-server"]),
+    ("ferroswitch-http", &["ferroswitch-sip"]),
     ("ferroswitch-log", &["ferroswitch-base", "dialplan-xml", "esl-server"]),
     ("ferroswitch-boot", &["ferroswitch-base", "ferroswitch-log", "dialplan-xml", "esl-server"]),
     (
         "ferroswitch-core",
-        &["ferroswitch-base", "ferroswitch-log", "dialplan-xml", "esl-server", "ferroswitch-media"],
+        &[
+            "ferroswitch-base",
+            "ferroswitch-log",
+            "dialplan-xml",
+            "esl-server",
+            "ferroswitch-media",
+            "ferroswitch-records",
+        ],
     ),
 ];
 
@@ -32,10 +41,12 @@ const BELOW_MODULES: &[&str] = &[
     "dialplan-xml",
     "esl-server",
     "ferroswitch-media",
+    "ferroswitch-records",
+    "ferroswitch-http",
 ];
 
-/// SIP is mod_sofia's alone, but for HTTP's digest, which is SIP's.
-const SIP_USERS: &[&str] = &["ferroswitch-mod-sofia", "ferroswitch-mod-xml-curl"];
+/// SIP is mod_sofia's alone; the HTTP client has its digest.
+const SIP_USERS: &[&str] = &["ferroswitch-mod-sofia"];
 
 /// A core with more lines than this, tests aside, is where everything ends up that has no place.
 const CORE_LINES: usize = 12_000;

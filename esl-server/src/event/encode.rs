@@ -50,6 +50,31 @@ pub(super) fn url(out: &mut Vec<u8>, text: &[u8]) {
     out.extend_from_slice(rest);
 }
 
+/// The URL encoding of plain events, of call records and of HTTP lookups: what already is the encoding of a character
+/// stays.
+#[must_use]
+pub fn url_encode(text: &str) -> String {
+    let mut out = Vec::with_capacity(text.len() + text.len() / 8);
+    url(&mut out, text.as_bytes());
+    // Only ASCII was written: everything beyond it is encoded.
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+/// The URL encoding of a text that may hold encodings of its own: each `%` is encoded, too.
+#[must_use]
+pub fn url_encode_whole(text: &str) -> String {
+    use std::fmt::Write as _;
+    let mut out = String::with_capacity(text.len() + text.len() / 4);
+    for &byte in text.as_bytes() {
+        if LITERAL[usize::from(byte)] {
+            out.push(char::from(byte));
+        } else {
+            let _infallible = write!(out, "%{byte:02X}");
+        }
+    }
+    out
+}
+
 /// How many bytes of `text`, which is not empty, are the encoding of its first character; 0 when
 /// they are none.
 fn encoded_character(text: &[u8]) -> usize {

@@ -13,7 +13,7 @@ use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 
-pub use encode::url_decode;
+pub use encode::{url_decode, url_encode, url_encode_whole};
 pub use headers::{Header, Headers};
 pub use name::{EventName, UnknownEventName};
 pub use render::Format;

@@ -112,7 +112,7 @@ fn exec_after_bridge(channel: &Arc<Channel>) -> bool {
     let Some(app) = channel.var("exec_after_bridge_app") else { return false };
     let argument = channel.var("exec_after_bridge_arg").unwrap_or_default();
     channel.with(|data| {
-        data.extension = Some(Extension {
+        data.begin_extension(Extension {
             name: app.clone(),
             number: app.clone(),
             applications: VecDeque::from([(app, argument)]),

@@ -303,7 +303,7 @@ impl Session {
             })
             .collect();
         self.channel.with(|data| {
-            data.extension = Some(super::channel::Extension {
+            data.begin_extension(super::channel::Extension {
                 name: "xferext".into(),
                 number: "xferext".into(),
                 applications,

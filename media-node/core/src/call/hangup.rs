@@ -66,12 +66,20 @@ impl Session {
         channel.fire(EventName::ChannelState);
         channel.switch().report(&channel).await;
         self.run_api_hook("api_reporting_hook").await;
+        let attached = channel
+            .is_true("hangup_complete_with_xml")
+            .then(|| records::xml::element(&channel.call_record()));
         channel.fire_with(
             EventName::ChannelHangupComplete,
             |event| {
                 event.push("Hangup-Cause", cause.name());
             },
-            |_| {},
+            |event| {
+                if let Some(document) = attached {
+                    event.push("CDR-Attached", "xml");
+                    event.set_body(document);
+                }
+            },
         );
         channel.with(|data| data.state = State::Destroy);
         channel.fire(EventName::ChannelDestroy);

@@ -159,7 +159,7 @@ impl Session {
         self.turn_direction();
         match self.route().await {
             Some(extension) => {
-                channel.with(|data| data.extension = Some(extension));
+                channel.with(|data| data.begin_extension(extension));
                 channel.set_state(State::Execute);
             }
             None if !channel.is_up() => {}

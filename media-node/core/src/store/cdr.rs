@@ -1,33 +1,172 @@
-//! Call records: who wants one when a call has ended.
+//! Call records on their way: the journal, the modules that want records, and the deliveries to them.
 
+use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
-use crate::BoxFuture;
-use crate::call::Channel;
+use parking_lot::{Mutex, RwLock};
+use records::journal::{JournalError, Options};
+use records::{Delivery, Entry, Journal, Position, Sink};
 
-/// Something that records ended calls.
-pub trait Recorder: Send + Sync {
-    /// Records a call in CS_REPORTING.
-    fn record<'a>(&'a self, channel: &'a Arc<Channel>) -> BoxFuture<'a, ()>;
-}
+use crate::call::{Channel, Recorder};
 
-/// All recorders.
+/// A call's end is shown at the latest so long after its record went to the journal, written or not.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// At the end of the process, what is in the journal may still be delivered for so long.
+const GOODBYE: Duration = Duration::from_secs(3);
+
+/// The journal and who receives what is in it. Without a recorder nothing is written.
 #[derive(Default)]
 pub struct Records {
-    recorders: parking_lot::RwLock<Vec<Arc<dyn Recorder>>>,
+    journal: Mutex<Option<Arc<Journal>>>,
+    recorders: RwLock<BTreeMap<&'static str, Arc<dyn Recorder>>>,
+    deliveries: Mutex<BTreeMap<&'static str, Delivery>>,
+    /// The journal's segment that was written to last.
+    segment: AtomicU64,
+}
+
+/// How far a sink is, for status.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SinkStatus {
+    /// The module.
+    pub name: &'static str,
+    /// Records delivered since start.
+    pub delivered: u64,
+    /// Batches refused since start.
+    pub refused: u64,
+    /// Everything before is delivered.
+    pub position: Position,
 }
 
 impl Records {
-    /// Adds a recorder.
-    pub fn add(&self, recorder: Arc<dyn Recorder>) {
-        self.recorders.write().push(recorder);
+    /// The journal, opened in `dir` when it is first needed.
+    ///
+    /// # Errors
+    /// [`JournalError`] when the folder cannot be used.
+    pub fn journal(&self, dir: &Path) -> Result<Arc<Journal>, JournalError> {
+        let mut journal = self.journal.lock();
+        if let Some(open) = &*journal {
+            return Ok(Arc::clone(open));
+        }
+        let open = Journal::open(&dir.join("call_records"), Options::default())?;
+        *journal = Some(Arc::clone(&open));
+        Ok(open)
     }
 
-    /// Lets every recorder see the call.
-    pub async fn report(&self, channel: &Arc<Channel>) {
-        let recorders = self.recorders.read().clone();
-        for recorder in recorders {
-            recorder.record(channel).await;
+    /// Adds a module that wants records, and its sink.
+    pub fn add(
+        &self,
+        name: &'static str,
+        recorder: Arc<dyn Recorder>,
+        journal: &Arc<Journal>,
+        sink: Box<dyn Sink>,
+    ) {
+        self.recorders.write().insert(name, recorder);
+        let delivery = Delivery::start(Arc::clone(journal), sink);
+        self.deliveries.lock().insert(name, delivery);
+    }
+
+    /// A module goes; what it has not received it receives when it comes back.
+    pub fn remove(&self, name: &str) {
+        self.recorders.write().remove(name);
+        if let Some(delivery) = self.deliveries.lock().remove(name) {
+            tokio::spawn(delivery.stop());
         }
+    }
+
+    /// Writes the record of a call that has ended to the journal, if anybody wants it, and waits until it is there.
+    pub async fn report(&self, channel: &Arc<Channel>) {
+        let recorders: Vec<Arc<dyn Recorder>> = self.recorders.read().values().cloned().collect();
+        if recorders.is_empty() || !channel.is_recorded() {
+            return;
+        }
+        let mut entry = Entry::default();
+        for recorder in recorders {
+            recorder.wants(channel, &mut entry);
+        }
+        if entry.sinks.is_empty() {
+            return;
+        }
+        entry.record = channel.call_record();
+        let Some(journal) = self.journal.lock().clone() else { return };
+        let Ok(body) = serde_json::to_vec(&entry) else { return };
+        let uuid = channel.uuid();
+        match tokio::time::timeout(PATIENCE, journal.append(body)).await {
+            Ok(Ok(end)) => {
+                let before = self.segment.swap(end.segment, Ordering::Relaxed);
+                if before != end.segment {
+                    self.tidy();
+                }
+            }
+            Ok(Err(JournalError::Disk { path, source })) => tracing::error!(
+                %uuid, fs_level = "ALERT",
+                "the call record is kept in memory: {}: {source}", path.display()
+            ),
+            Ok(Err(error)) => {
+                tracing::error!(%uuid, fs_level = "ALERT", "the call record is lost: {error}");
+            }
+            Err(_) => tracing::error!(
+                %uuid, fs_level = "ALERT", "the disk takes long to write the call record"
+            ),
+        }
+    }
+
+    /// Where the slowest sink is.
+    fn oldest(&self) -> Option<Position> {
+        self.deliveries.lock().values().map(Delivery::position).min()
+    }
+
+    /// Deletes the segments every loaded sink has received: a few files at most.
+    fn tidy(&self) {
+        let (Some(journal), Some(oldest)) = (self.journal.lock().clone(), self.oldest()) else {
+            return;
+        };
+        if let Err(error) = journal.release(oldest) {
+            tracing::warn!("{error}");
+        }
+    }
+
+    /// SIGHUP, `fsctl send_sighup`: modules that rotate their files do. Blocking.
+    pub fn rotate(&self) {
+        let recorders: Vec<Arc<dyn Recorder>> = self.recorders.read().values().cloned().collect();
+        recorders.iter().for_each(|recorder| recorder.rotate());
+    }
+
+    /// How far each sink is.
+    #[must_use]
+    pub fn status(&self) -> Vec<SinkStatus> {
+        let deliveries = self.deliveries.lock();
+        deliveries
+            .iter()
+            .map(|(name, delivery)| SinkStatus {
+                name,
+                delivered: delivery.progress().delivered.load(Ordering::Relaxed),
+                refused: delivery.progress().refused.load(Ordering::Relaxed),
+                position: delivery.position(),
+            })
+            .collect()
+    }
+
+    /// Delivers what can be delivered shortly, and closes the journal.
+    pub async fn close(&self) {
+        let Some(journal) = self.journal.lock().take() else { return };
+        self.recorders.write().clear();
+        let deliveries = std::mem::take(&mut *self.deliveries.lock());
+        let end = *journal.end().borrow();
+        let all = async {
+            for delivery in deliveries.values() {
+                delivery.reached(end).await;
+            }
+        };
+        let _in_time = tokio::time::timeout(GOODBYE, all).await;
+        let stop = async {
+            for (_, delivery) in deliveries {
+                delivery.stop().await;
+            }
+        };
+        let _in_time = tokio::time::timeout(GOODBYE, stop).await;
+        let _ended = tokio::task::spawn_blocking(move || journal.close()).await;
     }
 }

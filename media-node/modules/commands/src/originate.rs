@@ -41,7 +41,7 @@ async fn run(call: ApiCall) -> String {
         let (name, rest) = application.split_once('(').unwrap_or((application, ""));
         let argument = rest.split_once(')').map_or(rest, |(inside, _)| inside);
         channel.with(|data| {
-            data.extension = Some(Extension {
+            data.begin_extension(Extension {
                 name: name.to_owned(),
                 number: argument.to_owned(),
                 applications: VecDeque::from([(name.to_owned(), argument.to_owned())]),

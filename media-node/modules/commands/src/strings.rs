@@ -113,19 +113,8 @@ fn escape(args: &str) -> String {
     out
 }
 
-/// Characters that are encoded besides controls and everything beyond ASCII.
-const UNSAFE: &[u8] = b" \"#%&+:;<=>?@[\\]^`{|}";
-
 fn url_encode(args: &str) -> String {
-    let mut out = String::with_capacity(args.len());
-    for &byte in args.as_bytes() {
-        if byte.is_ascii_graphic() && !UNSAFE.contains(&byte) {
-            out.push(char::from(byte));
-        } else {
-            let _ = write!(out, "%{byte:02X}");
-        }
-    }
-    out
+    esl_server::event::url_encode_whole(args)
 }
 
 fn url_decode(args: &str) -> String {

@@ -154,7 +154,7 @@ fn hand_over(peer: &Arc<Channel>, partner: &Arc<Channel>) {
 /// The one consulted joins the first conversation.
 fn join_three_way(peer: &Arc<Channel>, own: &Channel) {
     peer.with(|data| {
-        data.extension = Some(crate::call::Extension {
+        data.begin_extension(crate::call::Extension {
             name: "three_way".into(),
             number: "three_way".into(),
             applications: [("three_way".to_owned(), own.uuid().to_string())].into(),

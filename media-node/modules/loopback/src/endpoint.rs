@@ -230,7 +230,7 @@ impl LoopLeg {
             data.media = Some(Arc::new(media));
             data.state = State::Init;
             if let Some((app, argument)) = target.app {
-                data.extension = Some(Extension {
+                data.begin_extension(Extension {
                     name: app.clone(),
                     number: app.clone(),
                     applications: VecDeque::from([

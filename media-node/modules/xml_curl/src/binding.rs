@@ -15,13 +15,15 @@ use url::Url;
 use super::Bindings;
 use super::form::{form, question};
 use super::gate::{Gate, Limits, Pass, Refused};
-use super::http::{Ask, Client, Login, Schemes};
 use super::responses::Responses;
 use super::stats::Stats;
-use super::tls::{self, TlsSettings};
 use crate::switch::Switch;
 use crate::xml::{Lookup, Unanswered};
+use http_client::tls::{self, TlsSettings};
+use http_client::{self as http, Ask, Client, Login, Schemes};
 
+/// What servers see us as (the reference's name).
+const USER_AGENT: &str = "freeswitch-xml/1.0";
 /// How long a lookup may take where `timeout` does not say. The reference waits for ever.
 const NO_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -236,8 +238,8 @@ impl Binding {
         let url = Url::parse(&address)
             .inspect_err(|error| tracing::error!("Binding {name}: gateway-url: {error}"))
             .ok()?;
-        let form = posts.then(|| Bytes::from(form));
-        Some(Ask { method: self.method.clone(), url, form })
+        let body = posts.then(|| (http::FORM, Bytes::from(form)));
+        Some(Ask { method: self.method.clone(), url, user_agent: USER_AGENT, body })
     }
 
     async fn judge(&self, switch: &Switch, status: StatusCode, body: &[u8]) -> Outcome {

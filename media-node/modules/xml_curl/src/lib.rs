@@ -9,10 +9,8 @@ pub mod api;
 pub mod binding;
 pub mod form;
 pub mod gate;
-pub mod http;
 pub mod responses;
 pub mod stats;
-pub mod tls;
 
 use std::path::PathBuf;
 use std::sync::Arc;

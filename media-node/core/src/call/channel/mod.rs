@@ -89,6 +89,8 @@ pub struct Data {
     pub write_codec: Option<CodecInfo>,
     /// What CS_EXECUTE will run.
     pub extension: Option<Extension>,
+    /// What dialplans answered, for the call record.
+    pub routed: Vec<super::record::Routed>,
     /// Digits received and not yet taken by an application.
     pub digits: VecDeque<Digit>,
     /// Digits that applications took.
@@ -296,6 +298,7 @@ impl Channel {
                 read_codec: None,
                 write_codec: None,
                 extension: None,
+                routed: Vec::new(),
                 digits: VecDeque::new(),
                 digits_dialed: String::new(),
                 app_log: Vec::new(),

@@ -1,7 +1,11 @@
-//! The HTTP client of lookups: one request at a time, bounded in time by its caller, in size by itself.
+//! The HTTP client of lookups and call records: one request at a time, bounded in time by its caller, in size by itself.
 //!
 //! Each request has a connection of its own, as in the reference: what a proxy or a restarted server makes of kept ones
 //! is never a call's problem. TLS sessions are resumed.
+
+#![deny(unsafe_code)]
+
+pub mod tls;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -20,8 +24,6 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::TlsConnector;
 use url::Url;
 
-/// What servers see us as (the reference's name).
-const USER_AGENT: &str = "freeswitch-xml/1.0";
 /// Redirects followed per request.
 const MAX_REDIRECTS: usize = 10;
 /// Times a server may ask for (other) credentials per request.
@@ -74,9 +76,14 @@ pub struct Ask {
     pub method: Method,
     /// Where.
     pub url: Url,
-    /// The form, for a POST.
-    pub form: Option<Bytes>,
+    /// What servers see us as (the reference's names, `freeswitch-xml/1.0`).
+    pub user_agent: &'static str,
+    /// The body of a POST, with its content type.
+    pub body: Option<(&'static str, Bytes)>,
 }
+
+/// The content type of a form.
+pub const FORM: &str = "application/x-www-form-urlencoded";
 
 /// A failed exchange.
 #[derive(Debug, thiserror::Error)]
@@ -147,7 +154,7 @@ impl Client {
             }
             ask.url = ask.url.join(location).map_err(|_| HttpError::Redirect)?;
             let keeps = [StatusCode::TEMPORARY_REDIRECT, StatusCode::PERMANENT_REDIRECT];
-            if !keeps.contains(&status) && ask.form.take().is_some() {
+            if !keeps.contains(&status) && ask.body.take().is_some() {
                 ask.method = Method::GET;
             }
             // Credentials are for the server they were given for.
@@ -255,7 +262,8 @@ async fn handshake<I>(io: I) -> Result<SendRequest<Full<Bytes>>, HttpError>
 where
     I: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
 {
-    let (sender, connection) = http1::handshake(io).await?;
+    // Header names in the case clients of the reference send them in; some servers' scripts look for it.
+    let (sender, connection) = http1::Builder::new().title_case_headers(true).handshake(io).await?;
     tokio::spawn(async move {
         // Whoever waits for the answer hears of the failure.
         let _told = connection.await;
@@ -273,15 +281,15 @@ fn request(
         .method(ask.method.clone())
         .uri(target)
         .header(header::HOST, origin.host_header())
-        .header(header::USER_AGENT, USER_AGENT)
+        .header(header::USER_AGENT, ask.user_agent)
         .header(header::ACCEPT, "*/*");
     if let Some(proof) = proof {
         request = request.header(header::AUTHORIZATION, proof);
     }
-    if ask.form.is_some() {
-        request = request.header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
-    }
-    Ok(request.body(Full::new(ask.form.clone().unwrap_or_default()))?)
+    let Some((content_type, body)) = &ask.body else {
+        return Ok(request.body(Full::default())?);
+    };
+    Ok(request.header(header::CONTENT_TYPE, *content_type).body(Full::new(body.clone()))?)
 }
 
 fn redirect(status: StatusCode, headers: &HeaderMap) -> Option<&str> {
@@ -321,7 +329,7 @@ impl Login {
 
     fn digest(&self, challenge: &Challenge, count: u32, ask: &Ask) -> Option<HeaderValue> {
         let target = &ask.url[url::Position::BeforePath..url::Position::AfterQuery];
-        let cnonce = crate::clock::new_uuid().replace('-', "");
+        let cnonce = uuid::Uuid::new_v4().simple().to_string();
         let credentials = Credentials::answer(
             challenge,
             &self.user,

@@ -1,0 +1,60 @@
+//! Call records on their way out: mod_cdr_csv, mod_json_cdr, mod_xml_cdr, mod_cdr_sqlite.
+//!
+//! When a call has ended its record goes into the journal, with the names of the modules that want it; each module has
+//! a sink that receives it from there. A web server or a disk in trouble delays records, never calls.
+
+mod csv;
+mod post;
+mod settings;
+mod sqlite;
+
+use std::sync::Arc;
+
+use switch_core::BoxFuture;
+use switch_core::contract::{Module, NotLoaded};
+use switch_core::switch::Switch;
+
+/// The modules of this folder.
+pub const MODULES: &[&dyn Module] =
+    &[&Cdr("mod_cdr_csv"), &Cdr("mod_cdr_sqlite"), &Cdr("mod_json_cdr"), &Cdr("mod_xml_cdr")];
+
+/// A module that receives call records.
+struct Cdr(&'static str);
+
+impl Module for Cdr {
+    fn name(&self) -> &'static str {
+        self.0
+    }
+
+    /// Only where it is set up: nobody finds files he did not ask for.
+    fn is_default(&self, switch: &Switch) -> bool {
+        let file = format!("{}.conf", self.0.trim_start_matches("mod_"));
+        switch.config.load().tree.configuration(&file).is_some()
+    }
+
+    fn load<'a>(&'a self, switch: &'a Arc<Switch>) -> BoxFuture<'a, Result<(), NotLoaded>> {
+        Box::pin(std::future::ready(start(switch, self.0)))
+    }
+
+    fn unload<'a>(&'a self, switch: &'a Arc<Switch>) -> BoxFuture<'a, ()> {
+        switch.stores.cdr.remove(self.0);
+        Box::pin(std::future::ready(()))
+    }
+}
+
+/// Has the module read its settings and receive records from now on.
+fn start(switch: &Arc<Switch>, name: &'static str) -> Result<(), NotLoaded> {
+    let records = &switch.stores.cdr;
+    records.remove(name);
+    let journal = records.journal(&switch.dirs.db_dir).map_err(|error| {
+        tracing::error!("{name}: {error}");
+        NotLoaded
+    })?;
+    let (recorder, sink) = match name {
+        "mod_cdr_csv" => csv::make(switch, &journal),
+        "mod_cdr_sqlite" => sqlite::make(switch),
+        _ => post::make(switch, name).ok_or(NotLoaded)?,
+    };
+    records.add(name, recorder, &journal, sink);
+    Ok(())
+}

@@ -1,0 +1,224 @@
+//! mod_json_cdr and mod_xml_cdr: a document per call, posted to a web server or filed.
+//!
+//! The reference posts while the call waits; here the call's end is shown as soon as the record is in the journal.
+//! After the last try a document that no server took is filed, as there. A crash between a server's answer and the
+//! saved position posts that document again: its `uuid` tells receivers that they have it.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use base64::Engine as _;
+use bytes::Bytes;
+use esl_server::event::url_encode_whole;
+use hyper::Method;
+use records::delivery::Deed;
+use records::{CallRecord, Entry, Position, Sink, SinkError, json, xml};
+use url::Url;
+
+use super::settings::{Encoding, Post};
+use http_client::tls::{self, TlsSettings};
+use http_client::{Ask, Client, FORM, Login, Schemes};
+use switch_core::call::{Channel, Recorder};
+use switch_core::switch::Switch;
+
+/// Longest answer of a server that is read, bytes; nobody looks at it.
+const ANSWER: usize = 64 << 10;
+
+/// The module's two halves; `None`, with the reason logged, if its settings cannot be used.
+pub(super) fn make(
+    switch: &Arc<Switch>,
+    name: &'static str,
+) -> Option<(Arc<dyn Recorder>, Box<dyn Sink>)> {
+    let json = name == "mod_json_cdr";
+    let own = if json { "json_cdr" } else { "xml_cdr" };
+    let config = switch.config.load_full();
+    let settings = Post::read(config.document(&format!("{own}.conf")), &switch.dirs.log_dir, own);
+    let tls = tls::client(TlsSettings {
+        check_authority: settings.check_authority,
+        check_name: settings.check_name,
+        authorities: settings.authorities.as_deref(),
+        certificate: settings.certificate.as_deref(),
+        key: settings.key.as_deref(),
+        version: settings.version.as_deref(),
+    })
+    .inspect_err(|error| tracing::error!("{own}.conf: {error}"))
+    .ok()?;
+    let login = settings.credentials.clone().map(|(user, password)| {
+        let schemes = match settings.scheme.as_str() {
+            "digest" => Schemes { basic: false, digest: true },
+            "any" => Schemes { basic: true, digest: true },
+            _ => Schemes { basic: true, digest: false },
+        };
+        Login { user, password, schemes }
+    });
+    let settings = Arc::new(settings);
+    let recorder = Wanted { name, b_leg: settings.b_leg };
+    let client = Client::new(Arc::new(tls), None, login, ANSWER);
+    let sink = Documents { name, json, settings, client, first: 0 };
+    Some((Arc::new(recorder), Box::new(sink)))
+}
+
+struct Wanted {
+    name: &'static str,
+    b_leg: bool,
+}
+
+impl Recorder for Wanted {
+    fn wants(&self, channel: &Arc<Channel>, entry: &mut Entry) {
+        let a_leg = channel.with(|data| data.originator_profile.is_none());
+        if a_leg || self.b_leg || channel.is_true("force_process_cdr") {
+            entry.sinks.push(self.name.into());
+        }
+    }
+}
+
+struct Documents {
+    name: &'static str,
+    json: bool,
+    settings: Arc<Post>,
+    client: Client,
+    /// The address that answered last: tried first.
+    first: usize,
+}
+
+impl Sink for Documents {
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    fn receive<'a>(
+        &'a mut self,
+        entries: &'a [(Position, Entry)],
+        _after: Position,
+    ) -> Deed<'a, Result<(), SinkError>> {
+        Box::pin(async move {
+            for (_, entry) in entries {
+                self.deliver(&entry.record).await?;
+            }
+            Ok(())
+        })
+    }
+}
+
+impl Documents {
+    async fn deliver(&mut self, record: &CallRecord) -> Result<(), SinkError> {
+        let document = if self.json {
+            json::document(record, self.settings.encode_values)
+        } else {
+            format!("{}{}", xml::DECLARATION, xml::element(record))
+        };
+        let prefix = record
+            .variable("prefix-a-leg")
+            .map_or(self.settings.prefix_a_leg, switch_core::text::is_true);
+        let prefixed = format!("{}{}", if record.a_leg && prefix { "a_" } else { "" }, record.uuid);
+        if self.settings.urls.is_empty() || self.settings.http_and_disk {
+            let base = if self.json { "json_cdr_base" } else { "xml_cdr_base" };
+            let folder = record.variable(base).map(PathBuf::from);
+            let folder = folder.or_else(|| self.settings.log_dir.clone());
+            if let Some(folder) = folder {
+                self.file(&folder, &prefixed, &document).await?;
+            }
+        }
+        if self.settings.urls.is_empty() {
+            return Ok(());
+        }
+        let posted = if self.json { &record.uuid } else { &prefixed };
+        if self.post(posted, &document).await || !self.settings.errors_to_disk {
+            return Ok(());
+        }
+        // What was posted is filed as it was posted, encoded or not, as in the reference.
+        let filed = match (self.json, self.settings.encoding) {
+            (false, Encoding::Form) => url_encode_whole(&document),
+            _ => document,
+        };
+        let mut error = None;
+        for folder in &self.settings.error_dirs {
+            match self.file(folder, &prefixed, &filed).await {
+                Ok(()) if !self.json => return Ok(()),
+                Ok(()) => {}
+                Err(failed) => error = Some(failed),
+            }
+        }
+        error.map_or(Ok(()), Err)
+    }
+
+    /// Posts the document; false after the last try.
+    async fn post(&mut self, uuid: &str, document: &str) -> bool {
+        let body = self.body(document);
+        for attempt in 0..=self.settings.retries {
+            if attempt > 0 {
+                tokio::time::sleep(self.settings.delay).await;
+            }
+            let count = self.settings.urls.len();
+            for n in 0..count {
+                let at = (self.first + n) % count;
+                let address = &self.settings.urls[at];
+                match self.post_to(address, uuid, &body).await {
+                    Ok(()) => {
+                        self.first = at;
+                        return true;
+                    }
+                    Err(reason) => {
+                        tracing::error!("{}: {uuid}: {}: {reason}", self.name, shown(address));
+                    }
+                }
+            }
+        }
+        false
+    }
+
+    fn body(&self, document: &str) -> (&'static str, Bytes) {
+        match (self.settings.encoding, self.json) {
+            (Encoding::Form, _) => (FORM, format!("cdr={}", url_encode_whole(document)).into()),
+            (Encoding::Base64, _) => {
+                let text = base64::engine::general_purpose::STANDARD.encode(document);
+                ("application/x-www-form-base64-encoded", format!("cdr={text}").into())
+            }
+            (Encoding::TextXml, false) => ("text/xml", document.to_owned().into()),
+            (Encoding::Plain, false) => {
+                ("application/x-www-form-plaintext", format!("cdr={document}").into())
+            }
+            (_, true) => ("application/json", document.to_owned().into()),
+        }
+    }
+
+    async fn post_to(
+        &self,
+        address: &str,
+        uuid: &str,
+        body: &(&'static str, Bytes),
+    ) -> Result<(), String> {
+        let joiner = if address.contains('?') { '&' } else { '?' };
+        let url = Url::parse(&format!("{address}{joiner}uuid={}", url_encode_whole(uuid)))
+            .map_err(|error| error.to_string())?;
+        let user_agent = if self.json { "freeswitch-json/1.0" } else { "freeswitch-xml/1.0" };
+        let ask = Ask { method: Method::POST, url, user_agent, body: Some(body.clone()) };
+        match tokio::time::timeout(self.settings.timeout, self.client.send(ask)).await {
+            Ok(Ok((status, _))) if status.is_success() => Ok(()),
+            Ok(Ok((status, _))) => Err(format!("the server says {status}")),
+            Ok(Err(error)) => Err(error.to_string()),
+            Err(_) => Err(format!("no answer within {} s", self.settings.timeout.as_secs())),
+        }
+    }
+
+    /// Files a document. It appears whole, or not at all.
+    async fn file(&self, folder: &Path, uuid: &str, text: &str) -> Result<(), SinkError> {
+        let end = if self.json { "json" } else { "xml" };
+        let path = folder.join(format!("{}.cdr.{end}", uuid.replace(['/', '\0'], "_")));
+        let fresh = path.with_extension("new");
+        let written = async {
+            tokio::fs::create_dir_all(folder).await?;
+            tokio::fs::write(&fresh, text).await?;
+            tokio::fs::rename(&fresh, &path).await
+        };
+        written.await.map_err(|error| SinkError(format!("{}: {error}", path.display())))
+    }
+}
+
+/// An address without what may be a password in it.
+fn shown(address: &str) -> String {
+    let Ok(mut url) = Url::parse(address) else { return "an address that is none".into() };
+    let _kept = url.set_password(None);
+    url.set_query(None);
+    url.to_string()
+}
