@@ -69,6 +69,242 @@ def test_a_mistake_in_the_sample_tree_is_found_where_it_is(conf, broken):
     assert wanted in [(os.path.normpath(d["place"]["file"]), d["place"]["line"]) for d in found], found
 
 
+# What people get wrong, one at a time: file, text, what is written instead, and the code that is said
+# about it in this file (or another one), at this word.
+PLANTED = [
+    ("dialplan/default.xml", '<action application="ring_ready"',
+     '<acton application="ring_ready"', "element-unknown", "", "acton"),
+    ("dialplan/default.xml", 'expression="^(10[01][0-9])$"',
+     'expresion="^(10[01][0-9])$"', "attribute-unknown", "", "expresion"),
+    ("dialplan/default.xml", 'continue="true"', 'continue="ture"', "value-type", "", "ture"),
+    ("dialplan/default.xml", 'application="playback"', 'application="playbak"', "application-unknown", "", "playbak"),
+    ("dialplan/default.xml", 'application="sleep" data="1000"', 'application="sleep" data="1s"', "argument", "", "1s"),
+    ("dialplan/default.xml", 'data="hangup_after_bridge=true"',
+     'data="hangup_after_brigde=true"', "variable-unlikely", "", "hangup_after_brigde"),
+    ("dialplan/default.xml", 'data="hangup_after_bridge=true"', 'data="hangup_after_bridge=ture"', "value-type", "", "ture"),
+    ("dialplan/default.xml", 'data="hangup_after_bridge=true"',
+     'data="hangup_after_bridge"', "set-without-equals", "", "hangup_after_bridge"),
+    ("dialplan/default.xml", 'data="call_timeout=30"', 'data="call_timeout=30s"', "value-type", "", "30s"),
+    ("dialplan/default.xml", 'data="continue_on_fail=true"',
+     'data="continue_on_fail=USER_BUSSY"', "cause-unknown", "", "USER_BUSSY"),
+    ("dialplan/default.xml", 'application="conference" data="$1-${domain_name}@default"',
+     'application="conference" data="$1-${domain_name}@defualt"', "conference-profile-unknown", "", "defualt"),
+    ("dialplan/default.xml", 'data="demo_ivr"', 'data="demo_irv"', "menu-unknown", "", "demo_irv"),
+    ("dialplan/default.xml", 'application="voicemail" data="check default',
+     'application="voicemail" data="check defualt', "voicemail-unknown", "", "defualt"),
+    ("dialplan/default.xml", 'data="user/${dialed_extension}@${domain_name}"',
+     'data="user/${dialed_extnsion}@${domain_name}"', "variable-unlikely", "", "dialed_extnsion}@${domain_name}"),
+    ("dialplan/default.xml", 'data="user/${dialed_extension}@${domain_name}"',
+     'data="{a=b user/${dialed_extension}@${domain_name}"', "dial-string-brackets", "", "{a"),
+    ("dialplan/default.xml", 'data="user/${dialed_extension}@${domain_name}"',
+     'data="[a=b user/${dialed_extension}@${domain_name}"', "dial-string-brackets", "", "[a"),
+    ("dialplan/default.xml", 'data="user/${dialed_extension}@${domain_name}"',
+     'data="user/${dialed_extension@${domain_name}"', "dial-string-brackets", "", "${dialed_extension@${domain_name}"),
+    ("dialplan/default.xml", 'data="user/${dialed_extension}@${domain_name}"',
+     'data="usr/${dialed_extension}@${domain_name}"', "endpoint-unknown", "", "usr/${dialed_extension}@${domain_name}"),
+    ("dialplan/default.xml", 'data="user/${dialed_extension}@${domain_name}"',
+     'data="sofia/internl/${dialed_extension}@${domain_name}"', "profile-unknown", "", "internl/${dialed_extension}@${domain_name}"),
+    ("dialplan/default.xml", 'data="user/${dialed_extension}@${domain_name}"',
+     'data="sofia/gateway/exampel.com/1"', "gateway-unknown", "", "exampel.com/1"),
+    ("dialplan/default.xml", 'data="user/${dialed_extension}@${domain_name}"',
+     'data="user/1999"', "user-unknown", "", "1999"),
+    ("dialplan/default.xml", 'data="user/${dialed_extension}@${domain_name}"',
+     'data="group/salse"', "group-unknown", "", "salse"),
+    ("dialplan/default.xml", 'data="user/${dialed_extension}@${domain_name}"',
+     'data="loopback/9196/defalt"', "context-unknown", "", "defalt"),
+    ("dialplan/default.xml", 'data="user/${dialed_extension}@${domain_name}"',
+     'data="error/user_bussy"', "cause-unknown", "", "user_bussy"),
+    ("dialplan/default.xml", 'data="dialed_extension=$1"', 'data="dialed_extension=$2"', "capture-missing", "", "$2"),
+    ("dialplan/default.xml", 'expression="^(10[01][0-9])$"',
+     'expression="^(10[01][0-9]$"', "regex-invalid", "", "^(10[01][0-9]$"),
+    ("dialplan/default.xml", 'expression="^(10[01][0-9])$"',
+     'expression="^(10[01][0-9])$', "xml-missing-quote", "", '"^(10[01][0-9])$'),
+    ("dialplan/default.xml", 'field="destination_number"',
+     'field="destnation_number"', "condition-never", "", "destnation_number"),
+    ("dialplan/default.xml", '<action application="hangup"',
+     '<action aplication="hangup"', "action-nameless", "", "<action"),
+    ("dialplan/default.xml", '<action application="info"/>',
+     '<action application="hangup" data="NORMAL_CLEARIN"/>', "cause-unknown", "", "NORMAL_CLEARIN"),
+    ("dialplan/default.xml", '<action application="info"/>',
+     '<action application="lua" data="x.lua"/>', "application-without-effect", "", "lua"),
+    ("dialplan/default.xml", '<action application="info"/>',
+     '<action application="transfer" data="1000 XLM default"/>', "dialplan-unknown", "", "XLM"),
+    ("dialplan/default.xml", '<action application="info"/>',
+     '<action application="transfer" data="1000 XML defalt"/>', "context-unknown", "", "defalt"),
+    ("dialplan/default.xml", '<action application="info"/>',
+     '<action application="respond" data="4o4"/>', "argument", "", "4o4"),
+    ("dialplan/default.xml", '<action application="info"/>',
+     '<action application="set" data="absolute_codec_string=PCUM"/>', "codec-unknown", "", "PCUM"),
+    ("dialplan/default.xml", '<action application="info"/>',
+     '<action application="log" data="ERRR x"/>', "argument", "", "ERRR"),
+    ("dialplan/default.xml", '<action application="info"/>',
+     '<action application="phrase" data="nosuch_phrase,1"/>', "macro-unknown", "", "nosuch_phrase"),
+    ("dialplan/default.xml", '<action application="info"/>',
+     '<action application="set" data="x=${strftme(%H)}"/>', "api-unknown", "", "strftme(%H)}"),
+    ("dialplan/default.xml", '<action application="info"/>',
+     '<action application="play_and_get_digits" data="2 1 3 5000 # a.wav b.wav x [0-9"/>', "argument", "", "2"),
+    ("dialplan/default.xml", '<action application="info"/>',
+     '<action application="execute_extension" data=""/>', "argument", "", '"/'),
+    ("dialplan/default.xml", '<extension name="unloop">',
+     '<extension name="catchall"><condition><action application="park"/></condition></extension>\n<extension name="unloop">', "extension-unreachable", "", "<extension"),
+    ("autoload_configs/modules.conf.xml", '<load module="mod_conference"/>',
+     "", "application-not-loaded", "dialplan/default.xml", "conference"),
+    ("autoload_configs/modules.conf.xml", '<load module="mod_loopback"/>',
+     '<load module="mod_lopback"/>', "module-unknown", "", "mod_lopback"),
+    ("autoload_configs/modules.conf.xml", '<load module="mod_sofia"/>',
+     '<laod module="mod_sofia"/>', "element-unknown", "", "laod"),
+    ("autoload_configs/modules.conf.xml", '<load module="mod_sofia"/>',
+     '<load modul="mod_sofia"/>', "attribute-unknown", "", "modul"),
+    ("autoload_configs/modules.conf.xml", '<load module="mod_sofia"/>',
+     '<load module="mod_sofia"/><load module="mod_sofia"/>', "module-duplicate", "", "mod_sofia"),
+    ("ivr_menus/demo_ivr.xml", 'action="menu-exec-app" digits="2"',
+     'action="menu-exec-ap" digits="2"', "value-type", "", "menu-exec-ap"),
+    ("ivr_menus/demo_ivr.xml", 'param="demo_ivr_submenu"',
+     'param="demo_ivr_submenux"', "menu-unknown", "", "demo_ivr_submenux"),
+    ("ivr_menus/demo_ivr.xml", 'timeout="10000"', 'timeout="10s"', "value-type", "", "10s"),
+    ("ivr_menus/demo_ivr.xml", 'param="transfer 9196 XML default"',
+     'param="trasfer 9196 XML default"', "application-unknown", "", "trasfer"),
+    ("ivr_menus/demo_ivr.xml", 'param="transfer 9196 XML default"',
+     'param="transfer 9196 XML defalt"', "context-unknown", "", "defalt"),
+    ("ivr_menus/demo_ivr.xml", 'digits="2"', 'digit="2"', "attribute-unknown", "", "digit"),
+    ("ivr_menus/demo_ivr.xml", 'digits="/^(10[01][0-9])$/"',
+     'digits="/^(10[01][0-9]$/"', "regex-invalid", "", "/^(10[01][0-9]$/"),
+    ("ivr_menus/demo_ivr.xml", 'param="transfer $1 XML features"',
+     'param="transfer $2 XML features"', "capture-missing", "", "$2"),
+    ("ivr_menus/demo_ivr.xml", "greet-long=", "gret-long=", "attribute-unknown", "", "gret-long"),
+    ("vars.xml", "global_codec_prefs=OPUS,G722,PCMU", "global_codec_prefs=OPUS,G722,PCUM", "codec-unknown", "", "PCUM"),
+    ("vars.xml", "internal_sip_port=5060", "internal_sip_port=5o60", "value-type", "", "5o60"),
+    ("vars.xml", "internal_auth_calls=true", "internal_auth_calls=ture", "value-type", "", "ture"),
+    ("vars.xml", 'cmd="set" data="internal_sip_port', 'cmd="sett" data="internal_sip_port', "directive-unknown", "", "sett"),
+    ("vars.xml", 'data="domain=$${local_ip_v4}"',
+     'data="domain=$${local_ip_v5}"', "variable-undefined", "", "$${local_ip_v5}"),
+    ("vars.xml", 'data="default_password=1234"',
+     'data="default_password 1234"', "set-without-equals", "", "default_password"),
+    ("sip_profiles/internal.xml", 'name="rtp-ip" value="$${local_ip_v4}"',
+     'name="rtp-ip" value="$${local_ipv4}"', "variable-undefined", "", "$${local_ipv4}"),
+    ("sip_profiles/internal.xml", 'name="sip-ip" value="$${local_ip_v4}"',
+     'name="sip-ip" value="203.0.113.7"', "address-foreign", "", "203.0.113.7"),
+    ("sip_profiles/internal.xml", 'name="ext-rtp-ip" value="$${external_rtp_ip}"',
+     'name="ext-rtp-ip" value="auto-natt"', "value-type", "", "auto-natt"),
+    ("sip_profiles/internal.xml", 'name="dialplan" value="XML"',
+     'name="dialplan" value="XLM"', "dialplan-unknown", "", "XLM"),
+    ("sip_profiles/internal.xml", 'name="context" value="public"',
+     'name="context" value="pubilc"', "context-unknown", "", "pubilc"),
+    ("sip_profiles/internal.xml", 'name="context" value="public"',
+     'name="contxt" value="public"', "param-unknown", "", "contxt"),
+    ("sip_profiles/internal.xml", 'name="context" value="public"',
+     'name="context" vlaue="public"', "attribute-unknown", "", "vlaue"),
+    ("sip_profiles/internal.xml", 'name="apply-inbound-acl" value="domains"',
+     'name="apply-inbound-acl" value="domians"', "acl-unknown", "", "domians"),
+    ("sip_profiles/internal.xml", 'name="dtmf-duration" value="2000"',
+     'name="dtmf-duration" value="2000ms"', "value-type", "", "2000ms"),
+    ("sip_profiles/internal.xml", "<settings>", "<setings>", "xml-unexpected-closing-tag", "", "setings"),
+    ("sip_profiles/internal.xml", 'name="tls-version" value="$${sip_tls_version}"',
+     'name="tls-version" value="tlsv1.9"', "value-type", "", "tlsv1.9"),
+    ("sip_profiles/internal.xml", 'name="force-register-domain" value="$${domain}"',
+     'name="force-register-domain" value="example.net"', "domain-unknown", "", "example.net"),
+    ("sip_profiles/internal.xml", 'name="inbound-codec-negotiation" value="generous"',
+     'name="inbound-codec-negotiation" value="genrous"', "value-type", "", "genrous"),
+    ("directory/default/1000.xml", 'name="password"', 'name="pasword"', "param-unknown", "", "pasword"),
+    ("directory/default/1000.xml", 'name="user_context"', 'name="user_contxt"', "variable-unlikely", "", "user_contxt"),
+    ("directory/default/1000.xml", 'name="user_context" value="default"',
+     'name="user_context" value="defalt"', "context-unknown", "", "defalt"),
+    ("directory/default/1000.xml", "<variables>", "<varables>", "xml-unexpected-closing-tag", "", "varables"),
+    ("directory/default.xml", '<user id="1000" type="pointer"/>',
+     '<user id="1099" type="pointer"/>', "pointer-dangling", "", "<user"),
+    ("autoload_configs/acl.conf.xml", '<node type="allow" domain="$${domain}"/>',
+     '<node type="alow" domain="$${domain}"/>', "value-type", "", "alow"),
+    ("autoload_configs/acl.conf.xml", '<list name="domains" default="deny">',
+     '<list name="domains" default="denny">', "value-type", "", "denny"),
+    ("autoload_configs/acl.conf.xml", '<node type="allow" domain="$${domain}"/>',
+     '<node type="allow" cidr="192.168.0.0"/>', "acl-bad-network", "", "192.168.0.0"),
+    ("autoload_configs/event_socket.conf.xml", 'name="listen-port" value="8021"',
+     'name="listen-port" value="80210"', "value-type", "", "80210"),
+    ("autoload_configs/event_socket.conf.xml", 'name="listen-ip" value="::"',
+     'name="listen-ip" value="192.0.2.1"', "address-foreign", "", "192.0.2.1"),
+    ("autoload_configs/event_socket.conf.xml", 'name="listen-port" value="8021"',
+     'name="listen-port" value="5060"', "port-clash", "", "5060"),
+    ("autoload_configs/switch.conf.xml", 'name="max-sessions" value="1000"',
+     'name="max-sessions" value="1k"', "value-type", "", "1k"),
+    ("autoload_configs/switch.conf.xml", 'name="loglevel" value="debug"',
+     'name="loglevel" value="debgu"', "value-type", "", "debgu"),
+    ("autoload_configs/conference.conf.xml", 'name="rate" value="8000"', 'name="rate" value="8k"', "value-type", "", "8k"),
+    ("autoload_configs/conference.conf.xml", 'name="energy-level" value="100"',
+     'name="energy-level" value="loud"', "value-type", "", "loud"),
+    ("autoload_configs/conference.conf.xml", '<control action="mute" digits="0"/>',
+     '<control action="mutte" digits="0"/>', "value-type", "", "mutte"),
+    ("autoload_configs/sofia.conf.xml", "../sip_profiles/*.xml",
+     "../sip_profils/*.xml", "include-failed", "", "../sip_profils/*.xml"),
+    ("autoload_configs/xml_curl.conf.xml", '<!-- <param name="gateway-url" value="http://www.freeswitch.org/gateway.xml" bindings="dialplan"/> -->',
+     '<param name="gateway-url" value="http://127.0.0.1/x" bindings="dialplna"/>', "value-type", "", "dialplna"),
+    ("autoload_configs/lua.conf.xml", '<!--<param name="xml-handler-bindings" value="dialplan"/>-->',
+     '<param name="xml-handler-bindings" value="dialplna"/>', "value-type", "", "dialplna"),
+    ("lang/en/demo/demo-ivr.xml", '<action function="play-file"',
+     '<action function="play-fiel"', "value-type", "", "play-fiel"),
+    ("lang/en/demo/demo-ivr.xml", '<macro name="demo_ivr_main_menu"',
+     '<marco name="demo_ivr_main_menu"', "xml-unexpected-closing-tag", "", "marco"),
+    ("freeswitch.xml", '<section name="dialplan"', '<secton name="dialplan"', "xml-unexpected-closing-tag", "", "secton"),
+    ("dialplan/public.xml", 'data="public/*.xml"', 'data="publik/*.xml"', "include-failed", "", "publik/*.xml"),
+]
+
+
+def said(conf):
+    """Each thing that is more than a remark: code, message, file, line, column."""
+    found = [d for d in check(conf)[1]["diagnostics"] if d["severity"] != "info" and d["place"]]
+    return {(d["code"], d["message"], os.path.normpath(d["place"]["file"]), d["place"]["line"], d["place"]["column"])
+            for d in found}
+
+
+def test_mistakes_planted_one_at_a_time_are_found_at_their_word(conf):
+    before, missed = said(conf), []
+    for file, old, new, code, other, word in PLANTED:
+        path = conf / file
+        text = path.read_text()
+        assert old in text, (file, old)
+        path.write_text(text.replace(old, new, 1))
+        where = conf / (other or file)
+        lines = where.read_text().splitlines()
+        places = [(line, column) for found, _, name, line, column in said(conf) - before
+                  if found == code and name == str(where)]
+        if not any(lines[line - 1][column - 1:].startswith(word) for line, column in places):
+            missed.append((file, new, code, word, places))
+        path.write_text(text)
+    assert not missed, missed
+    # Found means found anew: nothing of it is said of the tree as it was.
+    assert said(conf) == before
+
+
+def test_what_a_tree_says_that_is_well_is_little(conf):
+    """Of the sample tree, all that is said beside what is not to be had here is true of it."""
+    told = {(d["code"], os.path.relpath(d["place"]["file"], conf)) for d in check(conf)[1]["diagnostics"]
+            if d["severity"] != "info" and not d["code"].endswith("-without-effect")}
+    assert told <= {
+        ("acl-unknown-domain", "autoload_configs/acl.conf.xml"),
+        ("application-unknown", "ivr_menus/new_demo_ivr.xml"),
+        ("capture-missing", "dialplan/default.xml"),
+        ("extension-unreachable", "dialplan/skinny-patterns/20-Demo.xml"),
+        ("param-unknown", "autoload_configs/conference.conf.xml"),
+        ("param-unknown", "sip_profiles/internal-ipv6.xml"),
+        ("password-default", "autoload_configs/event_socket.conf.xml"),
+        ("password-weak", "directory/default/1000.xml"),
+        ("sound-missing", "dialplan/default.xml"),
+        ("sound-missing", "ivr_menus/demo_ivr.xml"),
+        ("variable-undefined", "sip_profiles/internal-ipv6.xml"),
+    }, told
+
+
+def test_a_call_that_dies_for_want_of_a_module_says_so(conf):
+    tree.patch(conf / "autoload_configs/modules.conf.xml", {r'<load module="mod_conference"/>': ""})
+    status, text = run("explain", "--in", conf, "-d", "3000", "--user", "1000")
+    assert status == 1
+    assert re.search(r"\n   conference\(3000-\S+\) FAILS: mod_conference is not loaded    # default.xml:\d+\n"
+                     r"   the call ends here\n", text), text
+    report = check(conf, "--report")[1]["report"]
+    failing = {(f["context"], f["extension"], f["application"]) for f in report["failing_extensions"]}
+    assert ("default", "nb_conferences", "conference") in failing, failing
+    assert ("default", "snom-demo-2", "lua") not in failing and report["unavailable"] > 0
+
+
 def test_an_error_fails_and_a_warning_only_when_asked(conf):
     status, told = check(conf)
     # A menu of the sample tree runs a number as if it were an application.
@@ -83,7 +319,8 @@ def test_an_error_fails_and_a_warning_only_when_asked(conf):
 def test_a_report_counts_what_is_honoured(conf):
     report = check(conf, "--report")[1]["report"]
     places = sum(len(n["places"]) for n in report["names"])
-    assert report["honoured"] + report["accepted"] + report["unknown"] == places
+    parts = ("honoured", "accepted", "unavailable", "unknown")
+    assert sum(report[part] for part in parts) == places
     assert report["honoured"] > 500 and report["unknown"] < 10, report["unknown"]
     names = {(n["kind"], n["name"]): n["support"] for n in report["names"]}
     assert names["parameter of sofia.conf profile", "sip-port"] == "honoured"

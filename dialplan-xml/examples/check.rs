@@ -7,6 +7,7 @@ fn main() {
     let catalogue = dialplan_xml::catalogue::Catalogue::new();
     let options = dialplan_xml::check::CheckOptions {
         catalogue: &catalogue,
+        own_address: &|_| true,
         file_exists: &|path| path.exists(),
     };
     print!("{}", dialplan_xml::check::check(loaded, &options).to_text(true));

@@ -231,6 +231,7 @@ fn networks(
 fn refused(what: &str, list: &str, place: &Place, diagnostics: &mut Vec<Diagnostic>) {
     let message = format!("Error Adding {what} to list {list}");
     let mut found = Diagnostic::error("acl-bad-network", message, Some(place.clone()));
+    found = found.with_focus(what, 0);
     if let Ok(ip) = what.parse::<IpAddr>() {
         let bits = if ip.is_ipv4() { 32 } else { 128 };
         found = found.with_hint(format!("a single address is written {what}/{bits}"));

@@ -116,16 +116,16 @@ impl Diagnostic {
         self
     }
 
-    /// Moves the place to what the problem is about, if that is written there as it is: text that
-    /// came out of a `$${variable}` or an entity is not.
+    /// Moves the place to what the problem is about: to the text itself, or to the line that gave
+    /// that text to a `$${variable}`. Text that came out of an entity is not found.
     pub fn aim(&mut self, sources: &Sources) {
         let (Some(place), Some(focus)) = (&mut self.place, self.focus.take()) else { return };
-        let Some(start) = usize::try_from(place.column).ok().and_then(|c| c.checked_sub(1)) else {
-            return;
-        };
-        let rest = sources.line(&place.file, place.line).and_then(|line| line.get(start..));
-        let at = rest.and_then(|rest| rest.find(&focus.text)).map(|at| start + at + focus.skip + 1);
-        place.column = at.and_then(|at| u32::try_from(at).ok()).unwrap_or(place.column);
+        let Some(found) = sources.find(place, &focus.text, focus.skip) else { return };
+        let elsewhere = found.file != place.file || found.line != place.line;
+        let used = std::mem::replace(place, found);
+        if elsewhere {
+            self.related.push((used, "used here".to_owned()));
+        }
     }
 
     /// The problem as text: message, place, the line with a caret under the column, hint.

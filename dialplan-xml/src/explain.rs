@@ -26,9 +26,12 @@ pub fn explain(dialplan: &Dialplan, caller: &mut Caller) -> Explanation {
 }
 
 impl Explanation {
-    /// Exit status for a command: 0 when something was found for the call, else 1.
+    /// Exit status for a command: 0 when something was found for the call and can run, else 1.
     pub fn exit_status(&self) -> u8 {
-        u8::from(self.journey.hops.last().is_none_or(|hop| hop.routed.extension.is_none()))
+        let refused = |hop: &Hop| hop.executed.iter().any(|run| run.refused.is_some());
+        let hops = &self.journey.hops;
+        let lost = hops.last().is_none_or(|hop| hop.routed.extension.is_none());
+        u8::from(lost || hops.iter().any(refused))
     }
 
     /// The tree as text. Extensions that did not match are one line each, unless `verbose`.
@@ -81,7 +84,7 @@ fn painted(line: &str, paint: Paint) -> String {
     };
     let text = match text.trim_start() {
         rest if rest.starts_with("+ ") => paint.good(text),
-        rest if rest.starts_with("=> no route") => paint.bad(text),
+        rest if rest.starts_with("=> no route") || rest.contains(") FAILS: ") => paint.bad(text),
         rest if rest.starts_with("=> ") => paint.strong(text),
         rest if rest.starts_with("- ") || rest.contains("does not") => paint.faint(text),
         _ => text.to_owned(),
@@ -157,9 +160,10 @@ fn write_hop(out: &mut String, hop: &Hop, verbose: bool) {
 }
 
 fn executed(run: &Executed) -> String {
-    let Executed { application, data, place } = run;
+    let Executed { application, data, place, refused } = run;
     let place = place.as_ref().map(|p| format!("    # {}", short(p))).unwrap_or_default();
-    format!("{application}({data}){place}")
+    let why = refused.as_ref().map(|why| format!(" FAILS: {why}")).unwrap_or_default();
+    format!("{application}({data}){why}{place}")
 }
 
 /// An extension and its steps: those that did not match are shown in full only when asked for.
@@ -262,6 +266,7 @@ fn hop_json(hop: &Hop) -> Value {
             "application": &*run.application,
             "data": run.data,
             "place": run.place.as_ref().map(Place::to_string),
+            "refused": run.refused,
         })
     });
     json!({

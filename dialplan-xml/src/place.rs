@@ -1,5 +1,6 @@
 //! Where something was written.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -46,6 +47,8 @@ impl fmt::Debug for Place {
 #[derive(Clone, Default)]
 pub struct Sources {
     files: Vec<(Arc<str>, Arc<str>)>,
+    /// Where global variables got their last value, by lower-case name.
+    defined: HashMap<String, Place>,
 }
 
 impl Sources {
@@ -68,11 +71,41 @@ impl Sources {
         Some(line.trim_end_matches(['\n', '\r']))
     }
 
+    /// Remembers where the value of a global variable is written.
+    pub fn define(&mut self, name: &str, place: Place) {
+        self.defined.insert(name.trim().to_ascii_lowercase(), place);
+    }
+
+    /// Where a text is written that stands at a place or came there out of a `$${variable}`: the same
+    /// place moved to the text, or the line that gave the variable its value. `skip` bytes of the text
+    /// come before what is meant.
+    pub fn find(&self, place: &Place, text: &str, skip: usize) -> Option<Place> {
+        self.find_within(place, text, skip, MAX_VARIABLES)
+    }
+
+    fn find_within(&self, place: &Place, text: &str, skip: usize, left: usize) -> Option<Place> {
+        let start = usize::try_from(place.column).ok()?.checked_sub(1)?;
+        let rest = self.line(&place.file, place.line)?.get(start..)?;
+        if let Some(at) = rest.find(text).filter(|_| !text.is_empty()) {
+            let column = u32::try_from(start + at + skip + 1).ok()?;
+            return Some(Place { column, ..place.clone() });
+        }
+        let left = left.checked_sub(1)?;
+        let value = rest.split('"').next().unwrap_or_default();
+        value.split("$${").skip(1).find_map(|after| {
+            let name = after.split('}').next()?.to_ascii_lowercase();
+            self.find_within(self.defined.get(&name)?, text, skip, left)
+        })
+    }
+
     /// The files read, in the order they were opened.
     pub fn files(&self) -> impl Iterator<Item = &Arc<str>> {
         self.files.iter().map(|(name, _)| name)
     }
 }
+
+/// How many variables in one another's values are followed.
+const MAX_VARIABLES: usize = 5;
 
 impl fmt::Debug for Sources {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

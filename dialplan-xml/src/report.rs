@@ -16,11 +16,24 @@ pub struct Report {
     entries: BTreeMap<(String, Support, String), Vec<Place>>,
     /// Parameters of modules the configuration does not load.
     idle: usize,
+    /// Extensions that run into an application that cannot run.
+    failing: Vec<Failing>,
+}
+
+/// An extension whose calls end at an application that cannot run.
+struct Failing {
+    context: String,
+    extension: String,
+    application: String,
+    why: String,
+    place: Place,
 }
 
 /// Names what a document uses and what becomes of it.
 pub fn report(tree: &Tree, catalogue: &Catalogue) -> Report {
-    let mut report = Report { entries: BTreeMap::new(), idle: crate::check::idle_params(tree) };
+    let idle = crate::check::idle_params(tree);
+    let mut report = Report { entries: BTreeMap::new(), idle, failing: Vec::new() };
+    report.failing(tree, catalogue);
     for (file, scope, param) in crate::check::params(tree) {
         let Some(name) = param.attr("name") else { continue };
         let kind = if scope.is_empty() { file.to_owned() } else { format!("{file} {scope}") };
@@ -57,6 +70,32 @@ impl Report {
     fn name(&mut self, catalogue: &Catalogue, kind: Kind, name: &str, place: Place) {
         if !name.is_empty() && !name.contains('$') {
             self.add(kind.as_str().to_owned(), catalogue.support(kind, name), name, place);
+        }
+    }
+
+    /// Follows no calls: an extension is named once for each application in it that cannot run.
+    fn failing(&mut self, tree: &Tree, catalogue: &Catalogue) {
+        let loaded = crate::check::loaded_modules(tree);
+        let section = tree.section("dialplan");
+        for context in section.into_iter().flat_map(|s| s.children_named("context")) {
+            for extension in context.children_named("extension") {
+                for action in extension.descendants().filter(|n| n.name().ends_with("action")) {
+                    let application = action.attr_or_empty("application");
+                    if application.is_empty() || application.contains('$') {
+                        continue;
+                    }
+                    let Some(why) = catalogue.refusal(application, loaded.as_ref()) else {
+                        continue;
+                    };
+                    self.failing.push(Failing {
+                        context: context.attr_or_empty("name").to_owned(),
+                        extension: extension.attr("name").unwrap_or("UNKNOWN").to_owned(),
+                        application: application.to_owned(),
+                        why,
+                        place: action.attr_place("application"),
+                    });
+                }
+            }
         }
     }
 
@@ -108,6 +147,14 @@ impl Report {
         }
     }
 
+    /// How many places name something this switch knows and does not have: no parameter, whose absence
+    /// changes a detail, but an application, a command, a module.
+    pub fn unavailable(&self) -> usize {
+        let entries = self.entries.iter();
+        let named = entries.filter(|((kind, s, _), _)| *s == Support::Accepted && !is_param(kind));
+        named.map(|(_, places)| places.len()).sum()
+    }
+
     /// How many places name something of this support.
     pub fn count(&self, support: Support) -> usize {
         let entries = self.entries.iter().filter(|((_, s, _), _)| *s == support);
@@ -120,46 +167,80 @@ impl Report {
         let all = [Support::Honoured, Support::Accepted, Support::Unknown];
         let total: usize = all.map(|s| self.count(s)).iter().sum();
         let _ = writeln!(out, "{total} names used");
-        for support in all {
-            let count = self.count(support);
+        let unavailable = self.unavailable();
+        let lines = [
+            (Support::Honoured.as_str(), self.count(Support::Honoured)),
+            (Support::Accepted.as_str(), self.count(Support::Accepted) - unavailable),
+            ("not available", unavailable),
+            (Support::Unknown.as_str(), self.count(Support::Unknown)),
+        ];
+        for (label, count) in lines {
             let percent = if total == 0 { 0.0 } else { count as f64 * 100.0 / total as f64 };
-            let _ = writeln!(out, "  {:<24}{count:>6}  {percent:>5.1}%", support.as_str());
+            let _ = writeln!(out, "  {label:<24}{count:>6}  {percent:>5.1}%");
         }
         if self.idle > 0 {
             let idle = self.idle;
             let _ = writeln!(out, "  (not counted: {idle} parameters of modules not loaded)");
         }
-        for support in [Support::Accepted, Support::Unknown] {
-            if self.count(support) == 0 {
-                continue;
-            }
-            let _ = writeln!(out, "\n{}:", support.as_str());
-            for ((kind, _, name), places) in
-                self.entries.iter().filter(|((_, s, _), _)| *s == support)
-            {
-                let Some(first) = places.first() else { continue };
-                let more = match places.len() - 1 {
-                    0 => String::new(),
-                    n => format!(" and {n} more"),
-                };
-                let _ = writeln!(out, "  {kind} {name}    # {first}{more}");
-            }
+        let accepted = |kind: &str, s: Support| s == Support::Accepted && is_param(kind);
+        let missing = |kind: &str, s: Support| s == Support::Accepted && !is_param(kind);
+        let unknown = |_: &str, s: Support| s == Support::Unknown;
+        self.list(&mut out, "accepted without effect", &accepted);
+        self.list(&mut out, "not available (an application ends the call)", &missing);
+        self.list(&mut out, "unknown", &unknown);
+        if !self.failing.is_empty() {
+            out.push_str("\nextensions that fail:\n");
+        }
+        for Failing { context, extension, application, why, place } in &self.failing {
+            let _ = writeln!(out, "  {extension} in {context}: {application}: {why}    # {place}");
         }
         out
+    }
+
+    /// One part of the text: what is of one sort, with its first place.
+    fn list(&self, out: &mut String, title: &str, wanted: &dyn Fn(&str, Support) -> bool) {
+        let entries = self.entries.iter().filter(|((kind, s, _), _)| wanted(kind, *s));
+        for (number, ((kind, _, name), places)) in entries.enumerate() {
+            if number == 0 {
+                let _ = writeln!(out, "\n{title}:");
+            }
+            let Some(first) = places.first() else { continue };
+            let more = match places.len() - 1 {
+                0 => String::new(),
+                n => format!(" and {n} more"),
+            };
+            let _ = writeln!(out, "  {kind} {name}    # {first}{more}");
+        }
     }
 
     /// The report as one JSON object.
     pub fn to_json(&self) -> Value {
         let entry = |((kind, support, name), places): (&(String, Support, String), &Vec<Place>)| {
             let places: Vec<_> = places.iter().map(Place::to_string).collect();
-            json!({"kind": kind, "name": name, "support": support.as_str(), "places": places})
+            let support = match support {
+                Support::Accepted if !is_param(kind) => "not available",
+                known => known.as_str(),
+            };
+            json!({"kind": kind, "name": name, "support": support, "places": places})
         };
+        let failing = self.failing.iter().map(|f| {
+            json!({
+                "context": f.context, "extension": f.extension, "application": f.application,
+                "why": f.why, "place": f.place.to_string(),
+            })
+        });
         json!({
             "honoured": self.count(Support::Honoured),
-            "accepted": self.count(Support::Accepted),
+            "accepted": self.count(Support::Accepted) - self.unavailable(),
+            "unavailable": self.unavailable(),
             "unknown": self.count(Support::Unknown),
             "not_loaded": self.idle,
+            "failing_extensions": failing.collect::<Vec<_>>(),
             "names": self.entries.iter().map(entry).collect::<Vec<_>>(),
         })
     }
+}
+
+fn is_param(kind: &str) -> bool {
+    kind.starts_with("parameter ")
 }

@@ -16,7 +16,7 @@ use menu::Choice;
 
 pub use caller::Caller;
 pub use setting::Setting;
-pub use world::{Answers, World};
+pub use world::{Answers, Refusal, World};
 
 /// How many decisions are followed.
 pub const MAX_HOPS: usize = 20;
@@ -60,6 +60,8 @@ pub struct Executed {
     pub data: String,
     /// Where it is written; `None` for those of an inline target.
     pub place: Option<Place>,
+    /// Why it cannot run, and ends the call.
+    pub refused: Option<String>,
 }
 
 /// Decides for a call and follows it through transfers, sub-routines and menus.
@@ -159,7 +161,17 @@ impl Walk<'_> {
         let data = expand(data, caller);
         let Some(hop) = self.journey.hops.get_mut(at) else { return After::Ended };
         let application = Arc::clone(application);
-        hop.executed.push(Executed { application: application.clone(), data: data.clone(), place });
+        let refused = caller.world.refuses(&application);
+        let ends = refused.is_some();
+        hop.executed.push(Executed {
+            application: application.clone(),
+            data: data.clone(),
+            place,
+            refused,
+        });
+        if ends {
+            return After::Ended;
+        }
         let depth = hop.depth;
         let (scope, rest) = scope_variables(&data);
         let argument = if scope.is_empty() { &*data } else { rest };

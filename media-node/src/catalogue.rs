@@ -12,14 +12,19 @@ use switch_core::contract::Linked;
 #[must_use]
 pub fn catalogue(modules: &Linked) -> Catalogue {
     let mut known = Catalogue::new();
-    known.honour(Kind::Application, modules.applications().flatten().map(|app| app.name));
-    known.honour(Kind::Api, modules.commands().flatten().map(|api| api.name));
+    let apps = modules.applications().flatten();
+    known.honour_owned(Kind::Application, apps.map(|app| (app.name, app.module)));
+    let apis = modules.commands().flatten();
+    known.honour_owned(Kind::Api, apis.map(|api| (api.name, api.module)));
     known.honour(Kind::Module, modules.names());
-    for provides in modules.iter().map(|module| module.provides()) {
-        known.honour(Kind::Endpoint, provides.endpoints.iter().map(|kind| kind.name));
+    for module in modules.iter() {
+        let provides = module.provides();
+        let owned = provides.endpoints.iter().map(|kind| (kind.name, module.name()));
+        known.honour_owned(Kind::Endpoint, owned);
         known.honour(Kind::Dialplan, provides.dialplans.iter().map(|kind| kind.name));
         let resolved = provides.resolver.map_or(&[][..], |resolver| resolver.names());
-        known.honour(Kind::Endpoint, resolved.iter().copied());
+        let owned = resolved.iter().map(|name| (*name, module.name()));
+        known.honour_owned(Kind::Endpoint, owned);
     }
     known.honour(Kind::Dialplan, ["XML", "inline"]);
     for (file, scope, names) in PARAMS {

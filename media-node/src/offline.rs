@@ -52,7 +52,11 @@ fn check_command(args: &CheckArgs, dirs: &DirOptions) -> ExitCode {
         Err(status) => return status,
     };
     let catalogue = crate::catalogue::catalogue(&crate::linked::linked());
-    let options = CheckOptions { catalogue: &catalogue, file_exists: &|path| path.exists() };
+    let options = CheckOptions {
+        catalogue: &catalogue,
+        file_exists: &|path| path.exists(),
+        own_address: &machine::owns,
+    };
     let checked = check(loaded, &options);
     let report =
         checked.tree.as_ref().filter(|_| args.report).map(|t| report::report(t, &catalogue));
@@ -180,7 +184,10 @@ fn setting(conf: Option<&PathBuf>, dirs: &DirOptions) -> Result<Setting, ExitCod
     };
     let answers =
         move |command: &str, args: &str, caller: &mut Caller| paper.answer(command, args, caller);
-    setting.world = setting.world.answering(Arc::new(answers));
+    let known = crate::catalogue::catalogue(&linked);
+    let modules = dialplan_xml::check::loaded_modules(tree);
+    let refusal = move |application: &str| known.refusal(application, modules.as_ref());
+    setting.world = setting.world.answering(Arc::new(answers)).refusing(Arc::new(refusal));
     Ok(setting)
 }
 

@@ -2,8 +2,16 @@
 
 /// The name nearest to `name`, if it is near enough to be what was meant.
 pub(super) fn nearest<'n>(name: &str, names: impl IntoIterator<Item = &'n str>) -> Option<String> {
+    within(name, names, (name.len() / 4).clamp(1, 3))
+}
+
+/// The name nearest to `name`, if it is no further off than `limit`.
+pub(super) fn within<'n>(
+    name: &str,
+    names: impl IntoIterator<Item = &'n str>,
+    limit: usize,
+) -> Option<String> {
     let name = name.to_ascii_lowercase();
-    let limit = (name.len() / 4).clamp(1, 3);
     let near = names.into_iter().filter_map(|known| {
         let far = distance(&name, &known.to_ascii_lowercase(), limit)?;
         Some((far, known))

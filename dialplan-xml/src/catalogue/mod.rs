@@ -5,6 +5,8 @@
 //! effect) or *unknown*.
 
 mod distance;
+pub(crate) mod elements;
+pub(crate) mod variables;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
@@ -66,6 +68,8 @@ impl Support {
 pub struct Catalogue {
     names: BTreeMap<Kind, BTreeSet<String>>,
     params: BTreeMap<String, BTreeSet<String>>,
+    /// The module a name belongs to here.
+    owners: BTreeMap<(Kind, String), String>,
     complete: bool,
 }
 
@@ -79,6 +83,49 @@ impl Catalogue {
     pub fn honour<N: AsRef<str>>(&mut self, kind: Kind, names: impl IntoIterator<Item = N>) {
         let known = self.names.entry(kind).or_default();
         known.extend(names.into_iter().map(|n| n.as_ref().to_ascii_lowercase()));
+    }
+
+    /// Registers names the switch honours while their module is loaded.
+    pub fn honour_owned<N: AsRef<str>, M: AsRef<str>>(
+        &mut self,
+        kind: Kind,
+        names: impl IntoIterator<Item = (N, M)>,
+    ) {
+        for (name, module) in names {
+            let name = name.as_ref().to_ascii_lowercase();
+            self.owners.insert((kind, name.clone()), module.as_ref().to_owned());
+            self.names.entry(kind).or_default().insert(name);
+        }
+    }
+
+    /// The module a name belongs to: in this switch, or else in the reference.
+    pub fn owner(&self, kind: Kind, name: &str) -> Option<&str> {
+        let name = name.to_ascii_lowercase();
+        let reference = match kind {
+            Kind::Application => &REFERENCE.owners,
+            Kind::Api => &REFERENCE.api_owners,
+            _ => return self.owners.get(&(kind, name)).map(String::as_str),
+        };
+        let known = reference.get(&*name).copied().filter(|module| *module != "core");
+        self.owners.get(&(kind, name)).map(String::as_str).or(known)
+    }
+
+    /// Why an application cannot run, given the modules that are loaded (`None`: all there are).
+    pub fn refusal(&self, application: &str, loaded: Option<&BTreeSet<String>>) -> Option<String> {
+        match self.support(Kind::Application, application) {
+            Support::Unknown => Some(format!("there is no application \"{application}\"")),
+            Support::Accepted => {
+                let module = module_of_application(application).filter(|module| *module != "core");
+                let whose = module.map(|module| format!(" (it belongs to {module})"));
+                let whose = whose.unwrap_or_default();
+                Some(format!("\"{application}\" is not available here{whose}"))
+            }
+            Support::Honoured => {
+                let module = self.owner(Kind::Application, application)?;
+                let missing = module.starts_with("mod_") && !loaded?.contains(module);
+                missing.then(|| format!("{module} is not loaded"))
+            }
+        }
     }
 
     /// Registers parameters the switch reads from a file; `scope` is the kind of element for
@@ -133,6 +180,15 @@ impl Catalogue {
 
     /// The known name most like an unknown one, if any is close enough.
     pub fn nearest(&self, kind: Kind, name: &str) -> Option<String> {
+        if kind == Kind::Module {
+            // Modules of third parties often have names much like others: what they share does not count.
+            let bare = |name: &str| name.trim_start_matches("mod_").to_owned();
+            let known: Vec<_> = reference(kind).iter().map(|known| bare(known)).collect();
+            let name = bare(name);
+            let limit = (name.len() / 3).clamp(1, 3);
+            let near = distance::within(&name, known.iter().map(String::as_str), limit)?;
+            return Some(format!("mod_{near}"));
+        }
         let own = self.names.get(&kind).into_iter().flatten().map(String::as_str);
         distance::nearest(name, own.chain(reference(kind).iter().copied()))
     }
@@ -215,6 +271,7 @@ const DIALPLANS: [&str; 10] = [
 struct Reference {
     applications: BTreeSet<&'static str>,
     owners: BTreeMap<&'static str, &'static str>,
+    api_owners: BTreeMap<&'static str, &'static str>,
     apis: BTreeSet<&'static str>,
     modules: BTreeSet<&'static str>,
     gone: BTreeSet<&'static str>,
@@ -226,13 +283,15 @@ struct Reference {
 static REFERENCE: LazyLock<Reference> = LazyLock::new(|| {
     let applications = groups(include_str!("applications.txt"));
     let mut modules = groups(include_str!("modules.txt"));
-    let owned = |(module, names): (&'static str, &BTreeSet<&'static str>)| {
-        names.iter().map(|n| (*n, module)).collect::<Vec<_>>()
+    let apis = groups(include_str!("apis.txt"));
+    let owned = |(module, names): (&&'static str, &BTreeSet<&'static str>)| {
+        names.iter().map(|n| (*n, *module)).collect::<Vec<_>>()
     };
     Reference {
-        owners: applications.iter().map(|(m, n)| (*m, n)).flat_map(owned).collect(),
+        owners: applications.iter().flat_map(owned).collect(),
+        api_owners: apis.iter().flat_map(owned).collect(),
         applications: applications.into_values().flatten().collect(),
-        apis: groups(include_str!("apis.txt")).into_values().flatten().collect(),
+        apis: apis.into_values().flatten().collect(),
         gone: modules.remove("gone").unwrap_or_default(),
         modules: modules.into_values().flatten().collect(),
         endpoints: ENDPOINTS.into(),

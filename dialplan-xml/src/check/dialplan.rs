@@ -210,6 +210,33 @@ fn times(subject: &mut Subject<'_>, node: Node<'_>) {
     ];
     for (attribute, low, high) in RANGES {
         let Some(list) = node.attr(attribute) else { continue };
+        let written = |item: &str| {
+            let digits = |text: &str| {
+                let text = text.strip_prefix('-').unwrap_or(text);
+                !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit())
+            };
+            let at = item.char_indices().skip(1).find(|(_, c)| *c == '-').map(|(at, _)| at);
+            match at {
+                Some(at) => digits(&item[..at]) && digits(&item[at + 1..]),
+                None => digits(item),
+            }
+        };
+        if let Some(item) = list.split(',').map(str::trim).find(|item| !written(item))
+            && !list.contains('$')
+        {
+            let message = format!("{attribute}=\"{list}\": \"{item}\" is not a number or a range");
+            let place = Some(node.attr_place(attribute));
+            let found = Diagnostic::error("value-type", message, place).with_focus(item, 0);
+            let hint = match attribute {
+                "minute-of-day" => {
+                    "minutes since midnight, such as 540-1080; time-of-day takes 09:00-18:00"
+                }
+                "mon" => "months are numbers from 1 to 12",
+                _ => "such as 1, 1-5 or 1,3,5",
+            };
+            subject.say(found.with_hint(hint));
+            continue;
+        }
         let possible = list.split(',').any(|item| {
             let (from, to) = match item.trim().char_indices().skip(1).find(|(_, c)| *c == '-') {
                 Some((at, _)) => item.trim().split_at(at),
@@ -257,23 +284,51 @@ fn never(subject: &mut Subject<'_>, node: Node<'_>, attribute: &str, value: &str
     subject.say(Diagnostic::warning("condition-never", message, place).with_hint(reason));
 }
 
-/// `$1` where the expression has no group.
+/// `$1` where the expression has no group, and `$2` where it has one.
 fn captures(subject: &mut Subject<'_>, node: Node<'_>) {
+    let expression = |node: Node<'_>| match node.child("expression") {
+        Some(child) => child.text().to_owned(),
+        None => node.attr_or_empty("expression").to_owned(),
+    };
     let single = node.attr("regex").is_none();
-    let child = node.child("expression");
-    let expression = child.map_or_else(|| node.attr_or_empty("expression"), Node::text);
-    if !single || expression.contains('(') || has_references(expression) {
-        return;
+    let tests: Vec<String> = if single {
+        vec![expression(node)]
+    } else {
+        node.children_named("regex").map(expression).collect()
+    };
+    let mut groups = 0;
+    for test in &tests {
+        if has_references(test) {
+            return;
+        }
+        let Ok(pattern) = Pattern::cached(test) else { return };
+        groups = groups.max(pattern.groups());
     }
     for action in node.children_named("action") {
         let (data, place) = super::names::data(action);
-        let digit = data
-            .match_indices('$')
-            .any(|(at, _)| data.as_bytes().get(at + 1).is_some_and(u8::is_ascii_digit));
-        if digit {
-            let message = "a $n stays as it is: the condition's expression has no (group)";
-            subject.say(Diagnostic::warning("capture-missing", message, Some(place)));
+        groups_missing(subject, groups, data, &place);
+    }
+}
+
+/// The first `$n` of a text that no group of the expression before it fills.
+pub(super) fn groups_missing(subject: &mut Subject<'_>, groups: usize, text: &str, place: &Place) {
+    let bytes = text.as_bytes();
+    for (at, _) in text.match_indices('$') {
+        let digits = bytes.get(at + 1..).unwrap_or_default();
+        let digits: String =
+            digits.iter().take_while(|b| b.is_ascii_digit()).map(|b| char::from(*b)).collect();
+        let Ok(number) = digits.parse::<usize>() else { continue };
+        if groups > 0 && number <= groups {
+            continue;
         }
+        let message = match groups {
+            0 => "a $n stays as it is: the condition's expression has no (group)".to_owned(),
+            1 => format!("${number} is empty: the expression has one (group)"),
+            n => format!("${number} is empty: the expression has {n} (groups)"),
+        };
+        let found = Diagnostic::warning("capture-missing", message, Some(place.clone()));
+        subject.say(found.with_focus(format!("${digits}"), 0));
+        return;
     }
 }
 

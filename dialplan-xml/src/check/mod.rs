@@ -4,20 +4,28 @@
 //! nobody knows, conditions that cannot match, ports two profiles want, passwords anybody guesses,
 //! callers who reach a trunk without having to say who they are.
 
+mod arguments;
+mod dial;
 mod dialplan;
 mod directory;
+mod files;
 mod fraud;
 mod names;
 mod params;
 mod reach;
 mod sample;
+mod schema;
 mod sip;
 mod sounds;
 mod structure;
 mod targets;
+mod uses;
 mod values;
+mod variables;
+mod words;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
+use std::net::IpAddr;
 use std::path::Path;
 
 use crate::catalogue::Catalogue;
@@ -27,14 +35,17 @@ use crate::{Diagnostic, Globals, Loaded, Paint, Place, Severity, Sources, Tree};
 
 pub use names::{api_references, endpoints};
 pub(crate) use names::{later, legs_to};
+pub use params::modules as loaded_modules;
 pub(crate) use params::{all as params, idle as idle_params};
 
 /// What a check may know about its surroundings.
 pub struct CheckOptions<'a> {
     /// What names mean something.
     pub catalogue: &'a Catalogue,
-    /// Whether a file exists: for sounds. Gives `None` when that cannot be said.
+    /// Whether a file exists: for sounds and certificates.
     pub file_exists: &'a dyn Fn(&Path) -> bool,
+    /// Whether an address is one of this machine's.
+    pub own_address: &'a dyn Fn(IpAddr) -> bool,
 }
 
 /// The outcome of a check.
@@ -57,6 +68,9 @@ struct Subject<'a> {
     dialplan: Dialplan,
     catalogue: &'a Catalogue,
     file_exists: &'a dyn Fn(&Path) -> bool,
+    own_address: &'a dyn Fn(IpAddr) -> bool,
+    /// The modules that are loaded; `None` when the configuration does not say.
+    loaded: Option<BTreeSet<String>>,
     found: Vec<Diagnostic>,
 }
 
@@ -79,12 +93,20 @@ pub fn check(loaded: Loaded, options: &CheckOptions<'_>) -> Checked {
             dialplan,
             catalogue: options.catalogue,
             file_exists: options.file_exists,
+            own_address: options.own_address,
+            loaded: params::modules(tree),
             found: Vec::new(),
         };
+        let uses = uses::all(&subject);
         structure::check(&mut subject);
+        schema::check(&mut subject);
         params::check(&mut subject);
         values::check(&mut subject);
         names::check(&mut subject);
+        files::check(&mut subject);
+        arguments::check(&mut subject, &uses);
+        dial::check(&mut subject, &uses);
+        variables::check(&mut subject, &uses);
         dialplan::check(&mut subject);
         directory::check(&mut subject);
         sip::check(&mut subject);
@@ -95,6 +117,7 @@ pub fn check(loaded: Loaded, options: &CheckOptions<'_>) -> Checked {
     }
     diagnostics.iter_mut().for_each(|found| found.aim(&loaded.sources));
     diagnostics.sort_by(|a, b| a.place.cmp(&b.place));
+    let diagnostics = once(diagnostics);
     Checked { diagnostics, sources: loaded.sources, tree: loaded.tree, status: loaded.status }
 }
 
@@ -109,6 +132,8 @@ pub fn unknown_names(tree: &Tree, catalogue: &Catalogue) -> Vec<Diagnostic> {
         dialplan: Dialplan::default(),
         catalogue,
         file_exists: &|_| true,
+        own_address: &|_| true,
+        loaded: params::modules(tree),
         found: Vec::new(),
     };
     params::check(&mut subject);
@@ -182,6 +207,26 @@ impl Checked {
             "diagnostics": self.diagnostics.iter().map(Diagnostic::to_json).collect::<Vec<_>>(),
         })
     }
+}
+
+/// One mistake in a variable shows wherever the variable is used: it is said once, with those places.
+fn once(all: Vec<Diagnostic>) -> Vec<Diagnostic> {
+    let mut kept: Vec<Diagnostic> = Vec::new();
+    for found in all {
+        let same = kept.iter_mut().rev().take_while(|known| known.place == found.place);
+        let same = same.filter(|k| k.code == found.code && k.message == found.message);
+        match same.last() {
+            Some(known) => {
+                for related in found.related {
+                    if !known.related.contains(&related) {
+                        known.related.push(related);
+                    }
+                }
+            }
+            None => kept.push(found),
+        }
+    }
+    kept
 }
 
 /// The first of each thing said, with the places it is said of again.

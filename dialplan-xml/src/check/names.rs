@@ -2,7 +2,7 @@
 
 use super::Subject;
 use crate::catalogue::{Kind, Support, is_gone_module, module_of_application};
-use crate::{Diagnostic, Node, Place};
+use crate::{Diagnostic, Node, Place, Severity};
 
 pub(super) fn check(subject: &mut Subject<'_>) {
     let section = subject.tree.section("dialplan");
@@ -148,7 +148,19 @@ fn name(subject: &mut Subject<'_>, kind: Kind, name: &str, place: Place) {
         Kind::Dialplan => ("dialplan-unknown", "dialplan-without-effect"),
     };
     match subject.catalogue.support(kind, name) {
-        Support::Honoured => {}
+        Support::Honoured => {
+            let Some(module) = super::files::unloaded(subject, kind, name) else { return };
+            let (code, end) = match kind {
+                Kind::Application => ("application-not-loaded", ": the call ends here"),
+                Kind::Api => ("api-not-loaded", ": it answers nothing"),
+                _ => ("endpoint-not-loaded", ": the call fails"),
+            };
+            let message =
+                format!("{what} \"{name}\" belongs to {module}, which is not loaded{end}");
+            let found = Diagnostic::error(code, message, Some(place));
+            let hint = format!("add <load module=\"{module}\"/> to modules.conf");
+            subject.say(aimed(found).with_hint(hint));
+        }
         Support::Accepted => {
             let mut message = format!("{what} \"{name}\" is not available here");
             if kind == Kind::Application
@@ -162,8 +174,12 @@ fn name(subject: &mut Subject<'_>, kind: Kind, name: &str, place: Place) {
             let message = format!("there is no {what} \"{name}\"");
             let mut found = Diagnostic::error(unknown, message, Some(place));
             if kind == Kind::Module && is_gone_module(name) {
-                found.severity = crate::Severity::Warning;
+                found.severity = Severity::Warning;
                 found = found.with_hint("the reference has not had it for years; remove the line");
+            } else if kind == Kind::Module && subject.catalogue.nearest(kind, name).is_none() {
+                let message = format!("module \"{name}\" is not available here");
+                found = Diagnostic::warning("module-without-effect", message, found.place);
+                found = found.with_hint("neither this switch nor the reference has it");
             } else if kind == Kind::Application && name.bytes().all(|b| b.is_ascii_digit()) {
                 found = found.with_hint(format!("a number is called with: transfer {name} …"));
             } else if let Some(near) = subject.catalogue.nearest(kind, name) {
@@ -221,6 +237,11 @@ pub fn endpoints(dial_string: &str) -> Vec<&str> {
 pub(crate) fn legs_to<'t>(dial_string: &'t str, wanted: &str) -> Vec<&'t str> {
     let all = legs(dial_string).into_iter().filter_map(endpoint);
     all.filter(|(name, _)| name.eq_ignore_ascii_case(wanted)).map(|(_, rest)| rest).collect()
+}
+
+/// The legs of a dial string without their options.
+pub(super) fn addresses(dial_string: &str) -> Vec<&str> {
+    legs(dial_string).into_iter().map(skip_options).collect()
 }
 
 /// A leg's endpoint and the rest of it.

@@ -57,6 +57,22 @@ fn loaded(tree: &crate::Tree) -> BTreeSet<String> {
     files.into_iter().flat_map(read).map(|load| load.module).collect()
 }
 
+/// The modules a configuration loads; `None` when it names none, and all there are are loaded, or when
+/// the list may come from elsewhere.
+pub fn modules(tree: &crate::Tree) -> Option<BTreeSet<String>> {
+    let all = loaded(tree);
+    let bare = |name: String| {
+        name.rsplit('/').next().unwrap_or_default().trim_end_matches(".so").to_owned()
+    };
+    let told = !all.is_empty() && !super::targets::elsewhere(tree, "configuration");
+    told.then(|| all.into_iter().map(bare).collect())
+}
+
+/// Whether anybody reads a file: it belongs to the core or to a module that is loaded.
+pub(super) fn is_read(tree: &crate::Tree, file: &str) -> bool {
+    !is_idle(file, &loaded(tree))
+}
+
 /// How many parameters stand in files of modules that are not loaded.
 pub(crate) fn idle(tree: &crate::Tree) -> usize {
     let loaded = loaded(tree);

@@ -163,6 +163,20 @@ fn same_address(a: &str, b: &str) -> bool {
     a == b || (all(a) || all(b)) && (v6(a) == v6(b) || a == "::" || b == "::")
 }
 
+/// Access lists every switch has.
+pub(super) const BUILT_IN_LISTS: [&str; 10] = [
+    "rfc1918.auto",
+    "rfc6598.auto",
+    "wan.auto",
+    "wan_v4.auto",
+    "wan_v6.auto",
+    "any_v4.auto",
+    "any_v6.auto",
+    "nat.auto",
+    "loopback.auto",
+    "localnet.auto",
+];
+
 /// Access lists that are used and do not exist.
 fn lists(subject: &mut Subject<'_>, sofia: &SofiaConf) {
     let conf = AclConf::read(subject.tree.configuration("acl.conf"));

@@ -7,13 +7,28 @@ use super::names::{data, legs_to};
 use crate::catalogue::nearest;
 use crate::config::{SofiaConf, XmlCurlConf};
 use crate::text::split;
-use crate::{Diagnostic, Node, Place};
+use crate::{Diagnostic, Node, Place, Tree};
+
+/// Whether a section is asked of a web server or a script too: what is not in the files may be there.
+pub(super) fn elsewhere(tree: &Tree, section: &str) -> bool {
+    let conf = XmlCurlConf::read(tree.configuration("xml_curl.conf"));
+    if conf.bindings.iter().any(|binding| binding.serves(section)) {
+        return true;
+    }
+    let all = tree.section("configuration").into_iter().flat_map(Node::descendants);
+    let mut handlers = all.filter(|n| {
+        let name = n.attr_or_empty("name").to_ascii_lowercase();
+        n.name() == "param" && name == "xml-handler-bindings" || n.name() == "binding"
+    });
+    handlers.any(|n| {
+        let params = n.children_named("param").filter_map(|p| p.attr("bindings"));
+        let mut lists = params.chain(n.attr("value"));
+        lists.any(|list| list.split(['|', ',', ' ']).any(|word| word.starts_with(section)))
+    })
+}
 
 pub(super) fn check(subject: &mut Subject<'_>) {
-    let elsewhere = |section: &str| {
-        let conf = XmlCurlConf::read(subject.tree.configuration("xml_curl.conf"));
-        conf.bindings.iter().any(|binding| binding.serves(section))
-    };
+    let elsewhere = |section: &str| elsewhere(subject.tree, section);
     if !elsewhere("dialplan") {
         contexts(subject);
     }
@@ -74,6 +89,16 @@ fn contexts_used(subject: &Subject<'_>) -> Vec<(String, Place)> {
                 && dialplan.eq_ignore_ascii_case("xml")
             {
                 used.push((context.clone(), place));
+            }
+        }
+    }
+    for (application, data, place) in applications(subject) {
+        if application.eq_ignore_ascii_case("bridge") {
+            for leg in legs_to(data, "loopback").into_iter().filter(|l| !l.starts_with("app=")) {
+                let words: Vec<&str> = leg.split('/').collect();
+                if words.get(2).is_none_or(|dialplan| dialplan.eq_ignore_ascii_case("xml")) {
+                    used.extend(words.get(1).map(|c| ((*c).to_owned(), place.clone())));
+                }
             }
         }
     }

@@ -1,11 +1,14 @@
 //! Values of the wrong kind.
 
 use std::net::IpAddr;
+use std::path::Path;
 
 use super::Subject;
 use super::params::all;
 use crate::Diagnostic;
-use crate::text::{is_false, is_number, is_true};
+use crate::catalogue::nearest;
+use crate::config::SofiaConf;
+use crate::text::{is_false, is_number, is_true, leading_integer};
 
 #[derive(Clone, Copy)]
 enum Wants {
@@ -16,7 +19,15 @@ enum Wants {
     SipPort,
     /// An address of this machine, or `auto`.
     Address,
+    /// An address others see, or a word that says how it is found.
+    Public,
+    /// A number that is brought into this range in silence.
+    Clamped(i64, i64),
     Level,
+    /// Some of these words, separated by commas or bars.
+    Words(&'static [&'static str]),
+    /// Yes, no, or a number.
+    BoolOrNumber,
     /// One of these words.
     Word(&'static [&'static str]),
     /// Yes, no, or one of these words.
@@ -34,7 +45,7 @@ const RULES: &[(&str, &str, &[&str], Wants)] = &[
         "switch.conf",
         "",
         &["min-dtmf-duration", "default-dtmf-duration", "max-dtmf-duration"],
-        Wants::Number(400, 192_000),
+        Wants::Clamped(400, 192_000),
     ),
     (
         "switch.conf",
@@ -67,6 +78,7 @@ const RULES: &[(&str, &str, &[&str], Wants)] = &[
     ("sofia.conf", "profile", &["sip-port"], Wants::SipPort),
     ("sofia.conf", "profile", &["tls-sip-port"], Wants::Port),
     ("sofia.conf", "profile", &["sip-ip", "rtp-ip"], Wants::Address),
+    ("sofia.conf", "profile", &["ext-sip-ip", "ext-rtp-ip"], Wants::Public),
     ("sofia.conf", "profile", &["dtmf-type"], Wants::Word(&["rfc2833", "info", "none"])),
     (
         "sofia.conf",
@@ -82,31 +94,148 @@ const RULES: &[(&str, &str, &[&str], Wants)] = &[
         "sofia.conf",
         "profile",
         &[
-            "auth-calls",
-            "accept-blind-reg",
+            "3pcc-reinvite-bridged-on-ack",
+            "NDLB-allow-bad-iananame",
+            "NDLB-allow-crypto-in-avp",
+            "NDLB-allow-nondup-sdp",
+            "NDLB-broken-auth-hash",
+            "NDLB-expires-in-register-response",
+            "NDLB-received-in-nat-reg-contact",
+            "NDLB-sendrecv-in-session",
             "accept-blind-auth",
-            "tls",
-            "inbound-late-negotiation",
-            "disable-transcoding",
-            "inbound-reg-force-matching-username",
+            "accept-blind-reg",
+            "aggressive-nat-detection",
+            "all-reg-options-ping",
+            "allow-update",
             "auth-all-packets",
-            "log-auth-failures",
+            "auth-calls",
+            "auth-calls-acl-only",
+            "auth-require-user",
+            "blind-auth-reply-403",
+            "channel-xml-fetch-on-nightmare-transfer",
+            "cid-in-1xx",
+            "confirm-blind-transfer",
+            "disable-auth-messages",
+            "disable-auth-subscriptions",
+            "disable-hold",
+            "disable-naptr",
             "disable-register",
+            "disable-rtp-auto-adjust",
+            "disable-srv",
+            "disable-srv503",
+            "disable-transcoding",
             "disable-transfer",
             "enable-100rel",
-            "tls-only",
-            "liberal-dtmf",
-            "pass-callee-id",
-            "auth-calls-acl-only",
-            "watchdog-enabled",
+            "enable-chat",
+            "enable-compact-headers",
+            "enable-rfc-5626",
+            "enable-soa",
+            "enable-timer",
+            "extended-info-parsing",
+            "fire-message-events",
+            "fire-transfer-events",
             "forward-unsolicited-mwi-notify",
+            "full-id-in-dialplan",
+            "ignore-183nosdp",
+            "in-dialog-chat",
+            "inbound-late-negotiation",
+            "inbound-reg-force-matching-username",
+            "inbound-reg-in-new-thread",
+            "inbound-use-callid-as-uuid",
+            "liberal-dtmf",
+            "log-auth-failures",
+            "make-every-transfer-a-nightmare",
+            "manage-shared-appearance",
+            "manual-redirect",
+            "mwi-use-reg-callid",
+            "outbound-use-uuid-as-callid",
+            "parse-all-invite-headers",
+            "parse-invite-tel-params",
+            "pass-callee-id",
+            "pass-rfc2833",
+            "presence-disable-early",
+            "presence-probe-on-register",
+            "proxy-hold",
+            "proxy-info",
+            "proxy-message",
+            "proxy-refer-replaces",
+            "require-secure-rtp",
+            "reuse-connections",
+            "rfc-7989",
+            "rtp-autofix-timing",
+            "rtp-notimer-during-bridge",
+            "rtp-rewrite-timestamps",
+            "send-display-update",
+            "send-message-query-on-register",
+            "sip-capture",
+            "sip-messages-respond-200-ok",
+            "sip-options-respond-503-on-busy",
+            "sip-subscribe-respond-200-ok",
+            "suppress-cng",
+            "t38-passthru",
+            "tcp-always-nat",
+            "tcp-unreg-on-socket-close",
+            "tls",
+            "tls-always-nat",
+            "tls-only",
+            "tls-verify-date",
+            "track-calls",
+            "unregister-on-options-fail",
+            "use-port-for-acl-check",
+            "watchdog-enabled",
+            "auth-subscriptions",
+            "auth-messages",
+            "inbound-bypass-media",
+            "inbound-proxy-media",
         ],
         Wants::Bool,
     ),
     (
         "sofia.conf",
         "profile",
-        &["nonce-ttl", "rtp-timeout-sec", "rtp-hold-timeout-sec", "dtmf-duration"],
+        &[
+            "bind-attempt-interval",
+            "bind-attempts",
+            "cng-pt",
+            "dtmf-duration",
+            "ext-sip-port",
+            "force-publish-expires",
+            "force-subscription-expires",
+            "max-calls",
+            "max-proceeding",
+            "max-recv-requests-per-second",
+            "max-reg-threads",
+            "max-registrations-per-extension",
+            "minimum-session-expires",
+            "nonce-ttl",
+            "ping-mean-interval",
+            "ping-thread-frequency",
+            "registration-thread-frequency",
+            "rtp-digit-delay",
+            "rtp-hold-timeout-sec",
+            "rtp-timeout-sec",
+            "session-timeout",
+            "sip-expires-late-margin",
+            "sip-expires-max-deviation",
+            "sip-force-expires",
+            "sip-force-expires-max",
+            "sip-force-expires-min",
+            "sip-subscription-max-deviation",
+            "sip-user-ping-max",
+            "sip-user-ping-min",
+            "tcp-keepalive",
+            "tcp-ping2pong",
+            "tcp-pingpong",
+            "timer-T1",
+            "timer-T1X64",
+            "timer-T2",
+            "timer-T4",
+            "tls-orq-connect-timeout",
+            "tls-timeout",
+            "tls-verify-depth",
+            "watchdog-event-timeout",
+            "watchdog-step-timeout",
+        ],
         Wants::Number(0, 86_400_000),
     ),
     ("sofia.conf", "profile", &["rfc2833-pt"], Wants::Number(0, 127)),
@@ -122,7 +251,54 @@ const RULES: &[(&str, &str, &[&str], Wants)] = &[
         ],
         Wants::Bool,
     ),
-    ("sofia.conf", "gateway", &["register-transport"], Wants::Word(&["udp", "tcp", "tls"])),
+    (
+        "sofia.conf",
+        "gateway",
+        &["register-transport"],
+        Wants::Word(&["udp", "tcp", "tls", "ws", "wss"]),
+    ),
+    (
+        "sofia.conf",
+        "profile",
+        &["tls-version"],
+        Wants::Words(&["sslv2", "sslv3", "sslv23", "tlsv1", "tlsv1.1", "tlsv1.2", "tlsv1.3"]),
+    ),
+    (
+        "sofia.conf",
+        "profile",
+        &["tls-verify-policy"],
+        Wants::Words(&["none", "all", "in", "out", "subjects_in", "subjects_out", "subjects_all"]),
+    ),
+    (
+        "conference.conf",
+        "",
+        &["rate"],
+        Wants::Word(&["8000", "12000", "16000", "24000", "32000", "44100", "48000", "auto"]),
+    ),
+    (
+        "conference.conf",
+        "",
+        &["interval"],
+        Wants::Word(&["10", "20", "30", "40", "50", "60", "80", "100", "120", "auto"]),
+    ),
+    ("conference.conf", "", &["comfort-noise"], Wants::BoolOrNumber),
+    (
+        "voicemail.conf",
+        "",
+        &[
+            "max-failed-logins",
+            "min-record-len",
+            "max-record-len",
+            "max-retries",
+            "terminate-on-silence",
+            "record-silence-threshold",
+            "record-silence-hits",
+            "record-sample-rate",
+            "digit-timeout",
+            "max-login-attempts",
+        ],
+        Wants::Number(0, 86_400_000),
+    ),
     ("sofia.conf", "gateway", &["ping-min", "ping-max"], Wants::Number(0, 86_400_000)),
     (
         "sofia.conf",
@@ -140,15 +316,101 @@ pub(super) fn check(subject: &mut Subject<'_>) {
             *f == file && *s == scope && names.iter().any(|n| n.eq_ignore_ascii_case(name))
         });
         let Some((.., wants)) = rule else { continue };
+        let place = Some(param.attr_place("value"));
+        if value.trim().is_empty() {
+            if wants.is_address() {
+                let message = format!("{name} has no value, and an address is needed");
+                let found = Diagnostic::error("value-type", message, place);
+                subject.say(found.with_hint("a $${variable} that is not set expands to nothing"));
+            }
+            continue;
+        }
         if let Some(expected) = wants.refuse(value) {
             let message = format!("\"{value}\" is not a value for {name}: {expected} is wanted");
-            let place = Some(param.attr_place("value"));
-            subject.say(Diagnostic::error("value-type", message, place));
+            let mut found = Diagnostic::error("value-type", message, place);
+            if let Some(near) = wants.near(value) {
+                found = found.with_hint(format!("did you mean \"{near}\"?"));
+            } else if expected.starts_with("a number")
+                && value.starts_with(|c: char| c.is_ascii_digit())
+            {
+                found = found.with_hint("a number without a unit");
+            }
+            subject.say(found.with_focus(value, 0));
+        } else if let Some(end) = wants.clamps(value) {
+            let message = format!("{name} is brought to {end}: {value} is out of range");
+            subject.say(Diagnostic::warning("value-clamped", message, place).with_focus(value, 0));
+        } else if matches!(wants, Wants::Address)
+            && let Ok(ip) = value.trim_matches(['[', ']']).parse::<IpAddr>()
+            && !(subject.own_address)(ip)
+        {
+            let message = format!("{name}: {ip} is not an address of this machine");
+            let found = Diagnostic::warning("address-foreign", message, place);
+            subject.say(found.with_focus(value, 0).with_hint(
+                "nothing can listen on it here; $${local_ip_v4} is this machine's, and behind NAT the public \
+                 one goes into ext-sip-ip and ext-rtp-ip",
+            ));
         }
+    }
+    tls(subject);
+}
+
+/// Profiles that speak TLS and have no certificate yet.
+fn tls(subject: &mut Subject<'_>) {
+    let sofia = SofiaConf::read(subject.tree.configuration("sofia.conf"));
+    for profile in &sofia.profiles {
+        let Some(settings) = &profile.settings else { continue };
+        let Some(switch) = settings.param("tls").filter(|p| is_true(&p.value)) else { continue };
+        let own = settings.param("tls-cert-dir").filter(|p| !p.value.is_empty());
+        let base = subject.globals.get("certs_dir").unwrap_or_default();
+        let dir = own.map_or(base, |p| &p.value);
+        if dir.is_empty() || dir.contains("${") {
+            continue;
+        }
+        let folder = Path::new(dir);
+        let there = ["agent.pem", "tls.pem"].iter().any(|f| (subject.file_exists)(&folder.join(f)));
+        if there {
+            continue;
+        }
+        let place = own.map_or_else(|| switch.place.clone(), |p| p.place.clone());
+        let message =
+            format!("profile \"{}\" has TLS and there is no certificate in {dir}", profile.name);
+        let found = Diagnostic::warning("tls-no-certificate", message, Some(place));
+        subject.say(found.with_hint(
+            "certificate and key go into agent.pem there; until then a self-signed one is made, which phones \
+             refuse unless told otherwise",
+        ));
     }
 }
 
 impl Wants {
+    fn is_address(self) -> bool {
+        matches!(self, Self::Address | Self::Public)
+    }
+
+    /// What a number out of range becomes.
+    fn clamps(self, value: &str) -> Option<i64> {
+        let Self::Clamped(low, high) = self else { return None };
+        let number = leading_integer(value);
+        let inside = number.clamp(low, high);
+        (inside != number).then_some(inside)
+    }
+
+    /// The word that was probably meant.
+    fn near(self, value: &str) -> Option<String> {
+        let words: Vec<&str> = match self {
+            Self::Bool | Self::BoolOrNumber => vec!["true", "false", "yes"],
+            Self::Word(words) | Self::Words(words) => words.to_vec(),
+            Self::BoolOr(words) => [&["true", "false", "yes"], words].concat(),
+            Self::Address | Self::SipPort => vec!["auto"],
+            Self::Public => vec!["auto-nat", "auto"],
+            Self::Level => {
+                vec!["console", "alert", "crit", "err", "warning", "notice", "info", "debug"]
+            }
+            _ => return None,
+        };
+        nearest(value, words)
+    }
+
     /// What is wanted, when the value is something else. References are not judged.
     fn refuse(self, value: &str) -> Option<String> {
         let is_bool = || is_true(value) || is_false(value);
@@ -158,13 +420,26 @@ impl Wants {
             return None;
         }
         match self {
+            Self::Words(words) => {
+                let mut all = value.split([',', '|']).map(str::trim);
+                (!all.all(among_one(words))).then(|| either(words))
+            }
+            Self::BoolOrNumber => {
+                (!is_bool() && !is_number(value)).then(|| "true, false or a number".to_owned())
+            }
+            Self::Clamped(..) => (!is_number(value)).then(|| "a number".to_owned()),
+            Self::Public => (!is_public(value))
+                .then(|| "an address, auto, auto-nat, stun:SERVER or host:NAME".to_owned()),
             Self::Bool => (!is_bool()).then(|| "true or false".to_owned()),
             Self::Word(words) => (!among(words)).then(|| either(words)),
             Self::BoolOr(words) => {
                 (!is_bool() && !among(words)).then(|| either(&[&["true", "false"], words].concat()))
             }
             Self::Address => {
-                let fits = value == "auto" || value.parse::<IpAddr>().is_ok();
+                let bare = value.trim_matches(['[', ']']);
+                let fits = value == "auto"
+                    || bare.parse::<IpAddr>().is_ok()
+                    || value.starts_with("interface:");
                 (!fits).then(|| "an address of this machine".to_owned())
             }
             Self::SipPort if value == "auto" => None,
@@ -182,6 +457,20 @@ impl Wants {
             }),
         }
     }
+}
+
+fn among_one(words: &'static [&'static str]) -> impl FnMut(&str) -> bool {
+    move |word| words.iter().any(|known| known.eq_ignore_ascii_case(word))
+}
+
+/// What `ext-sip-ip` and `ext-rtp-ip` understand.
+fn is_public(value: &str) -> bool {
+    let lower = value.to_ascii_lowercase();
+    let looked_up = ["host:", "stun:", "autonat:"].iter().any(|p| lower.starts_with(p));
+    // The reference takes any other word for an address.
+    matches!(&*lower, "auto" | "auto-nat")
+        || looked_up
+        || value.trim_matches(['[', ']']).parse::<IpAddr>().is_ok()
 }
 
 /// `a, b or c`.

@@ -117,7 +117,8 @@ impl Pass<'_> {
                 let known = "set, env-set, exec-set, stun-set, include, exec or comment";
                 let place = Some(current.place(column));
                 let found = Diagnostic::warning("directive-unknown", message, place);
-                self.say(found.with_hint(format!("the commands are {known}")));
+                let hint = format!("the commands are {known}");
+                self.say(found.with_focus(d.name, 0).with_hint(hint));
             }
         }
     }
@@ -133,14 +134,22 @@ impl Pass<'_> {
         if halves.is_none() {
             let message = format!("{}: \"{}\" is not name=value and is ignored", d.name, d.data);
             let place = Some(current.place(column));
-            self.say(Diagnostic::warning("set-without-equals", message, place));
+            let found = Diagnostic::warning("set-without-equals", message, place);
+            self.say(found.with_focus(d.data, 0));
         }
         halves
     }
 
     fn set(&mut self, current: &Current<'_>, d: &Directive<'_>, column: usize) {
         let Some((name, value)) = self.halves(current, d, column) else { return };
-        self.globals.set(name.trim_end_matches(' '), value.trim_start_matches(' '));
+        let value = value.trim_start_matches(' ');
+        self.globals.set(name.trim_end_matches(' '), value);
+        // The value follows the first = inside the quotes of data.
+        let line = self.sources.line(&current.name, current.line).unwrap_or_default();
+        let data = line.get(column..).and_then(|rest| rest.find("data")).map(|at| column + at + 5);
+        let equals = data.and_then(|at| Some(at + line.get(at..)?.find('=')?));
+        let place = current.place(equals.map_or(column, |at| at + 1));
+        self.sources.define(name, place);
     }
 
     fn env_set(&mut self, current: &Current<'_>, d: &Directive<'_>, column: usize) {

@@ -15,11 +15,12 @@ impl Pass<'_> {
             Ok(files) if files.is_empty() => {
                 let message = format!("No files to include at {shown}");
                 // A pattern may well match nothing; a name was meant.
-                self.say(if glob::is_pattern(pattern) {
+                let found = if glob::is_pattern(pattern) {
                     Diagnostic::info("include-empty", message, place)
                 } else {
                     Diagnostic::warning("include-missing", message, place)
-                });
+                };
+                self.say(found.with_focus(pattern, 0));
             }
             Ok(files) => {
                 for file in files {
@@ -31,7 +32,8 @@ impl Pass<'_> {
             }
             Err(reason) => {
                 let message = format!("Error including {shown} ({reason})");
-                self.say(Diagnostic::error("include-failed", message, place));
+                let found = Diagnostic::error("include-failed", message, place);
+                self.say(found.with_focus(pattern, 0));
             }
         }
     }

@@ -270,7 +270,12 @@ impl Pass<'_> {
         }
         let message = format!("$${{{name}}} is not set and expands to nothing");
         let place = Some(current.place(at));
-        let mut found = Diagnostic::info("variable-undefined", message, place);
+        // A function key without a command is usual.
+        let mut found = if before.trim_start().starts_with("<key ") {
+            Diagnostic::info("variable-undefined", message, place)
+        } else {
+            Diagnostic::warning("variable-undefined", message, place)
+        };
         if let Some(near) = nearest(name, self.globals.iter().map(|(known, _)| known)) {
             found = found.with_hint(format!("did you mean $${{{near}}}?"));
         }

@@ -108,6 +108,14 @@ impl Pattern {
         &self.inner.source
     }
 
+    /// How many groups it has, the whole match not counted.
+    pub fn groups(&self) -> usize {
+        match &self.inner.engine {
+            Engine::Anything | Engine::Exactly(_) => 0,
+            Engine::Pcre(pcre) => pcre.fast.captures_len().saturating_sub(1),
+        }
+    }
+
     /// Whether it matches anywhere in the text. A pattern that takes too long does not match.
     pub fn is_match(&self, text: &str) -> bool {
         match &self.inner.engine {

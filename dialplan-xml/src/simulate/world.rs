@@ -14,6 +14,9 @@ use crate::directory::Directory;
 /// Answers an API command for a call on paper, or says nothing.
 pub type Answers = dyn Fn(&str, &str, &mut Caller) -> Option<String> + Send + Sync;
 
+/// Says why an application cannot run, if it cannot: nobody has it, or its module is not loaded.
+pub type Refusal = dyn Fn(&str) -> Option<String> + Send + Sync;
+
 /// Menus, access lists, and whoever answers API commands. Cheap to clone; the default is an empty
 /// world, in which commands have no answer and no address is refused.
 #[derive(Clone, Default)]
@@ -21,6 +24,7 @@ pub struct World {
     menus: Menus,
     acl: Option<Arc<AclSet>>,
     answers: Option<Arc<Answers>>,
+    refusal: Option<Arc<Refusal>>,
 }
 
 impl World {
@@ -28,7 +32,7 @@ impl World {
     pub fn read(tree: &Tree, directory: &Directory, local: &LocalNet) -> Self {
         let conf = AclConf::read(tree.configuration("acl.conf"));
         let (acl, _) = AclSet::build(&conf, directory, local);
-        Self { menus: Menus::read(tree), acl: Some(Arc::new(acl)), answers: None }
+        Self { menus: Menus::read(tree), acl: Some(Arc::new(acl)), answers: None, refusal: None }
     }
 
     /// The same with somebody who answers API commands.
@@ -36,6 +40,18 @@ impl World {
     pub fn answering(mut self, answers: Arc<Answers>) -> Self {
         self.answers = Some(answers);
         self
+    }
+
+    /// The same with somebody who knows which applications cannot run.
+    #[must_use]
+    pub fn refusing(mut self, refusal: Arc<Refusal>) -> Self {
+        self.refusal = Some(refusal);
+        self
+    }
+
+    /// Why an application cannot run, if it cannot.
+    pub(super) fn refuses(&self, application: &str) -> Option<String> {
+        self.refusal.as_ref()?(application)
     }
 
     pub(super) fn menu(&self, name: &str) -> Option<&Menu> {

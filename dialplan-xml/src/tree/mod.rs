@@ -60,6 +60,8 @@ pub(crate) struct AttrData {
     value: Range,
     /// Offset of the value in the merged document.
     start: u32,
+    /// Offset of the name in the merged document.
+    name_start: u32,
 }
 
 /// No such node.
@@ -162,6 +164,12 @@ impl<'t> Node<'t> {
     /// Where an attribute's value is written; the element's place when it has no such attribute.
     pub fn attr_place(self, name: &str) -> Place {
         self.attr_data(name).map_or_else(|| self.place(), |a| self.tree.inner.places.place(a.start))
+    }
+
+    /// Where an attribute's name is written; the element's place when it has no such attribute.
+    pub fn attr_name_place(self, name: &str) -> Place {
+        let places = &self.tree.inner.places;
+        self.attr_data(name).map_or_else(|| self.place(), |a| places.place(a.name_start))
     }
 
     /// Attributes in document order.

@@ -305,6 +305,10 @@ impl Parser<'_> {
         match matching {
             Some(index) if index + 1 == self.open.len() => {}
             Some(index) => self.wrong_close(at, &name, Some(index)),
+            None if self.misspelt_close(at, &name) => {
+                self.close();
+                return Ok(());
+            }
             None => {
                 self.wrong_close(at, &name, None);
                 return Ok(());
@@ -314,6 +318,33 @@ impl Parser<'_> {
             self.close();
         }
         Ok(())
+    }
+
+    /// A closing tag that is nearly the one wanted: the tag that is no element of the reference is the
+    /// misspelt one.
+    fn misspelt_close(&mut self, at: usize, name: &str) -> bool {
+        let Some(frame) = self.open.last() else { return false };
+        let (inner, node) = (self.frame_name(frame).to_owned(), frame.node);
+        let same = inner.eq_ignore_ascii_case(name);
+        // Short names are near to one another without being meant.
+        let near = name.len() > 2 && crate::catalogue::nearest(name, [inner.as_str()]).is_some();
+        if !same && !near {
+            return false;
+        }
+        let start = self.arena.nodes[node as usize].start as usize;
+        let opening = crate::catalogue::elements::is_known(name);
+        let (wrong, other) = if opening { (start + 1, at) } else { (at + 2, start) };
+        let (word, meant) = if opening { (inner.as_str(), name) } else { (name, inner.as_str()) };
+        let said = format!("unexpected closing tag </{name}>");
+        let message = format!("<{inner}> is closed by </{name}>");
+        let code = "xml-unexpected-closing-tag";
+        self.report(at, wrong, code, &said, message);
+        let place = self.place(other);
+        if let Some(last) = self.diagnostics.last_mut() {
+            last.related.push((place, "the other tag".to_owned()));
+            last.hint = Some(format!("\"{word}\": did you mean \"{meant}\"?"));
+        }
+        true
     }
 
     fn wrong_close(&mut self, at: usize, name: &str, matching: Option<usize>) {
@@ -414,12 +445,20 @@ impl Parser<'_> {
         let rest = bytes.get(from..).unwrap_or_default();
         let mut pos = from + rest.iter().position(ends).unwrap_or(rest.len());
         let name_end = pos;
+        if self.slice(from, name_end).contains(['"', '\'']) {
+            self.lost_quote(tag, from);
+        }
         let mut value = (pos, pos);
         if pos < bytes.len() && (bytes[pos] == b'=' || is_space(bytes[pos])) {
             while pos < bytes.len() && (bytes[pos] == b'=' || is_space(bytes[pos])) {
                 pos += 1;
             }
             let quote = self.byte(pos);
+            let equals = self.slice(name_end, pos).contains('=');
+            if equals && !matches!(quote, b'"' | b'\'' | b'>' | b'/') {
+                let name = self.slice(from, name_end).to_owned();
+                self.quote_missing(pos, &format!("the value of attribute {name}"), "opening");
+            }
             if quote == b'"' || quote == b'\'' {
                 let inside = bytes.get(pos + 1..).unwrap_or_default();
                 let Some(length) = memchr::memchr(quote, inside) else {
@@ -438,14 +477,41 @@ impl Parser<'_> {
         Ok(skip_space(bytes, pos))
     }
 
+    /// A quote inside an attribute's name means that one was forgotten before it: the value of the
+    /// attribute before ran on to the next quote, or had no opening quote. The reference accepts this
+    /// in silence, and complains, if at all, about a closing tag further down.
+    fn lost_quote(&mut self, tag: usize, at: usize) {
+        let last = self.arena.attrs.last().filter(|a| a.name_start as usize > tag);
+        let Some(last) = last else { return self.quote_missing(at, "this value", "opening") };
+        let (start, name) = (last.start as usize, self.arena.name(last.name));
+        let value = format!("the value of attribute {name}");
+        if name.contains(['"', '\'']) || self.arena.string(last.value).is_empty() {
+            self.quote_missing(at, &value, "opening");
+        } else {
+            self.quote_missing(start.saturating_sub(1), &value, "closing");
+        }
+    }
+
+    /// One forgotten quote puts every later one in the wrong role: only the first is mentioned.
+    fn quote_missing(&mut self, at: usize, value: &str, which: &str) {
+        if self.diagnostics.iter().any(|found| found.code == "xml-missing-quote") {
+            return;
+        }
+        let quote = if self.byte(at) == b'\'' { '\'' } else { '"' };
+        let message = format!("{value} has no {which} {quote}");
+        let place = Some(self.place(at));
+        self.diagnostics.push(Diagnostic::error("xml-missing-quote", message, place));
+    }
+
     fn push_attr(&mut self, name: (usize, usize), value: (usize, usize)) {
         let raw = self.text.get(value.0..value.1).unwrap_or_default();
+        let name_start = u32::try_from(name.0).unwrap_or(u32::MAX);
         let start = self.arena.strings.len();
         self.decoder.attribute(&mut self.arena.strings, raw);
         let name = self.arena.intern(self.text.get(name.0..name.1).unwrap_or_default());
         let value_range = Range::new(start, self.arena.strings.len());
         let start = u32::try_from(value.0).unwrap_or(u32::MAX);
-        self.arena.attrs.push(AttrData { name, value: value_range, start });
+        self.arena.attrs.push(AttrData { name, value: value_range, start, name_start });
     }
 
     fn add_defaults(&mut self, element: &str, first_attr: usize, at: usize) {
@@ -459,7 +525,7 @@ impl Parser<'_> {
             self.arena.strings.push_str(value);
             let value = Range::new(start, self.arena.strings.len());
             let start = u32::try_from(at).unwrap_or(u32::MAX);
-            self.arena.attrs.push(AttrData { name: id, value, start });
+            self.arena.attrs.push(AttrData { name: id, value, start, name_start: start });
         }
     }
 

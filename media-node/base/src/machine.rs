@@ -20,6 +20,21 @@ pub fn globals() -> Vec<(&'static str, String)> {
     Machine::now().globals()
 }
 
+/// Whether an address is one of this machine's; also when the system does not tell.
+#[must_use]
+pub fn owns(ip: IpAddr) -> bool {
+    if ip.is_loopback() || ip.is_unspecified() {
+        return true;
+    }
+    let Ok(interfaces) = getifaddrs() else { return true };
+    let addresses = interfaces.filter_map(|interface| interface.address);
+    let mut own = addresses.filter_map(|address| {
+        let v4 = address.as_sockaddr_in().map(|a| IpAddr::V4(a.ip()));
+        v4.or_else(|| address.as_sockaddr_in6().map(|a| IpAddr::V6(a.ip())))
+    });
+    own.any(|address| address == ip)
+}
+
 /// Name and addresses at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Machine {

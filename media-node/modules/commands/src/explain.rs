@@ -92,11 +92,17 @@ fn world(switch: &Arc<Switch>) -> World {
         modules: loaded(switch),
     };
     let local = config::local_net(&switch.globals());
+    let asked = Arc::clone(switch);
+    let refusal = move |application: &str| {
+        asked.app(application).is_none().then(|| "no module that is loaded has it".to_owned())
+    };
     let switch = Arc::clone(switch);
     let answers = move |command: &str, args: &str, caller: &mut Caller| {
         look(&switch, command, args).or_else(|| paper.answer(command, args, caller))
     };
-    World::read(&serving.tree, &serving.directory, &local).answering(Arc::new(answers))
+    World::read(&serving.tree, &serving.directory, &local)
+        .answering(Arc::new(answers))
+        .refusing(Arc::new(refusal))
 }
 
 fn loaded(switch: &Switch) -> BTreeSet<String> {
