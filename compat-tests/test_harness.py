@@ -1,4 +1,6 @@
 """The harness against itself: a test that blames the switch must not blame it for our own mistake."""
+import pathlib
+
 import pytest
 
 from harness import audio, ports
@@ -62,3 +64,26 @@ def test_a_scenario_that_is_not_followed_fails(block, tmp_path):
     with Sipp("uas_refuses", tmp_path, port=block[1], status=486):
         with pytest.raises(AssertionError, match="486"):
             run("uac", tmp_path, ("127.0.0.1", block[1]), port=block[2], limit=8)
+
+
+def test_what_passes_at_the_second_try_is_told_from_what_does_not(tmp_path):
+    """The script that `./test` reruns failed tests with."""
+    import subprocess
+    import sys
+    here = pathlib.Path(__file__).parent
+    case = '<testcase classname="commands.test_checking" name="test_{}">{}</testcase>'
+    failure = '<failure message="no"/>'
+    report, again = tmp_path / "first.xml", tmp_path / "again.xml"
+    cases = case.format("well", "") + case.format("flaky[a-b]", failure) + case.format("broken", failure)
+    report.write_text(f'<testsuites><testsuite tests="3" failures="2" errors="0" skipped="0">{cases}</testsuite></testsuites>')
+    cases = case.format("flaky[a-b]", "") + case.format("broken", failure)
+    again.write_text(f'<testsuites><testsuite tests="2" failures="1" errors="0" skipped="0">{cases}</testsuite></testsuites>')
+
+    def rerun(*args):
+        return subprocess.run([sys.executable, here / "rerun.py", *args], check=True, capture_output=True, text=True).stdout
+
+    flaky, broken = "commands/test_checking.py::test_flaky[a-b]", "commands/test_checking.py::test_broken"
+    assert rerun("failed", report) == f"{flaky}\n{broken}\n"
+    assert rerun("merge", report, again) == f"{flaky}\n"
+    assert rerun("failed", report) == f"{broken}\n"
+    assert 'failures="1"' in report.read_text()
