@@ -58,7 +58,6 @@ impl Session {
         peer.set_state(State::ExchangeMedia);
         self.pre_execute().await;
         connect_media(&own, peer);
-        super::display::of_bridge(&own, peer);
         self.run_bridge_hooks(true).await;
         let result = self.bridge_loop(peer, keys).await;
         own.flags.bridge_originator.store(false, Ordering::Relaxed);
@@ -84,7 +83,12 @@ impl Session {
         keys: &str,
     ) -> Result<Option<char>, Interrupt> {
         let mut peer_watch = peer.watch();
+        let mut shown = false;
         loop {
+            if !shown && super::display::can_be_told(&self.channel, peer) {
+                super::display::of_bridge(&self.channel, peer);
+                shown = true;
+            }
             while let Some(digit) = self.take_digit() {
                 if keys.contains(digit.digit) {
                     return Ok(Some(digit.digit));

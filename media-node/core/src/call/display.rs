@@ -1,6 +1,7 @@
 //! Whom the far ends are shown to be talking to, and how that is told to programs (CALL_UPDATE).
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use esl_server::EventName;
 
@@ -121,6 +122,12 @@ impl Channel {
         let bridged = self.with(|data| data.bridged_to.clone());
         bridged.or_else(|| self.own_var("signal_bond").map(Into::into))
     }
+}
+
+/// Are both far ends in a state to be told whom they talk to: answered, and the answers acknowledged?
+pub(super) fn can_be_told(own: &Channel, peer: &Channel) -> bool {
+    let ready = |leg: &Channel| leg.is_answered() && !leg.flags.awaits_ack.load(Ordering::Relaxed);
+    ready(own) && ready(peer)
 }
 
 /// Tells both sides of a bridge whom they talk to. `own` began it: it sees whom it called, the other who calls.

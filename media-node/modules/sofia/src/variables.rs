@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::net::SocketAddr;
+use std::sync::atomic::Ordering;
 
 use sip::message::{Headers, Name, Request, Response};
 use sip::stack::Path;
@@ -641,6 +642,8 @@ pub fn of_ack(leg: &Channel, request: &Request) {
     channel.set_var("sip_full_via", vias(request));
     header(channel, "sip_full_from", request, Name::From);
     header(channel, "sip_full_to", request, Name::To);
+    leg.flags.awaits_ack.store(false, Ordering::Relaxed);
+    leg.notify();
 }
 
 /// Headers set by variables: every variable that starts so becomes a header of that name.

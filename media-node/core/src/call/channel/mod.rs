@@ -228,6 +228,8 @@ pub struct Flags {
     pub confirmed: AtomicBool,
     /// Early media counts from now on (`uuid_early_ok`).
     pub early_ok: AtomicBool,
+    /// The answer went out, and the far end has not acknowledged it yet.
+    pub awaits_ack: AtomicBool,
 }
 
 /// One leg of a call.

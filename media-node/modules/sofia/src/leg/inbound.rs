@@ -1,6 +1,7 @@
 //! The side of a call that came in: what the INVITE says, ringing, early media, the answer.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use sip::message::{Headers, Name, Request};
 use sip::stack::{Body, Dialog};
@@ -205,6 +206,7 @@ impl SofiaLeg {
         if let Some(seconds) = session_interval(channel, self.profile.session_expires()) {
             dialog.set_session_expires(seconds, refreshes_by_update(channel));
         }
+        channel.flags.awaits_ack.store(true, Ordering::Relaxed);
         dialog.answer(headers, Some(Body::sdp(sdp)));
         self.progress = Progress::Answered;
         channel.mark_answered();
