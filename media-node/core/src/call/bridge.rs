@@ -294,10 +294,16 @@ fn separate(own: &Arc<Channel>, peer: &Arc<Channel>) {
     if let Some(media) = own.media() {
         let _gone = media.unbridge();
     }
-    // Leg B is out of the bridge before it is told to end; only the originator ends as "bridged".
-    peer.with(|data| data.bridged_to = None);
-    peer.unset_var("bridge_to");
-    if let Some(cause) = peer.cause() {
+    // Somebody else may have bridged the peer before this leg's task came to its end.
+    let elsewhere = peer.with(|data| data.bridged_to.as_ref().is_some_and(|to| to != own.uuid()));
+    if !elsewhere {
+        // Leg B is out of the bridge before it is told to end; only the originator ends as "bridged".
+        peer.with(|data| data.bridged_to = None);
+        peer.unset_var("bridge_to");
+    }
+    if elsewhere {
+        tracing::debug!(uuid = %own.uuid(), "{} is bridged to somebody else", peer.name());
+    } else if let Some(cause) = peer.cause() {
         own.set_var("bridge_hangup_cause", cause.name());
         aftermath::held_partner(peer, own);
     } else if peer.is_up() && peer.flags.awaited.swap(false, Ordering::Relaxed) {
@@ -326,7 +332,9 @@ fn separate(own: &Arc<Channel>, peer: &Arc<Channel>) {
     if let Some(cause) = own.cause() {
         peer.set_var("bridge_hangup_cause", cause.name());
     }
-    peer.set_var("call_uuid", &**peer.uuid());
-    peer.flags.transferred.store(false, Ordering::Relaxed);
+    if !elsewhere {
+        peer.set_var("call_uuid", &**peer.uuid());
+        peer.flags.transferred.store(false, Ordering::Relaxed);
+    }
     fire_bridge(own, EventName::ChannelUnbridge, peer);
 }
