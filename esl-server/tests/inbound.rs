@@ -10,6 +10,7 @@ use base::guess_guard::GuessGuard;
 use esl_server::server::ServerConfig;
 use esl_server::{CallControl, Event, EventName, Switch, fire};
 use support::{FakeSwitch, PASSWORD, Raw, serve, serve_with};
+use tokio::io::AsyncWriteExt;
 
 #[tokio::test]
 async fn a_wrong_password_ends_the_connection_and_nothing_works_before_the_right_one() {
@@ -26,6 +27,17 @@ async fn a_wrong_password_ends_the_connection_and_nothing_works_before_the_right
     raw.send(&format!("\r\nAUTH {PASSWORD}\r\n\r\n")).await;
     raw.expect("Content-Type: command/reply\nReply-Text: +OK accepted\n\n").await;
     raw.ask("auth again", "-ERR command not found").await;
+}
+
+#[tokio::test]
+async fn a_client_that_only_listens_on_gets_its_reply_and_its_notice() {
+    let switch = FakeSwitch::new();
+    let (_server, addr) = serve(&switch).await;
+    let mut raw = Raw::logged_in(addr).await;
+    raw.send("api echo last\n\n").await;
+    raw.stream.shutdown().await.unwrap();
+    raw.expect("Content-Type: api/response\nContent-Length: 4\n\nlast").await;
+    raw.expect_goodbye().await;
 }
 
 #[tokio::test]
