@@ -144,7 +144,10 @@ impl Endpoint {
     pub(crate) fn bye(&mut self, now: Instant, id: DialogId, headers: Headers) {
         let Some(call) = self.calls.get_mut(&id) else { return };
         match call.stage {
-            Stage::Up if call.unacked.is_some() => call.bye_after_ack = Some(headers),
+            Stage::Up if call.unacked.is_some() => {
+                // Whoever lets go of the dialog asks again, without headers.
+                call.bye_after_ack.get_or_insert(headers);
+            }
             Stage::Up => self.send_bye(now, id, &headers),
             Stage::Calling { .. } => self.cancel(now, id, headers),
             Stage::Ringing { .. } | Stage::Leaving => {}
