@@ -59,6 +59,8 @@ pub enum LegEvent {
         on: bool,
         /// Level of the interval, as the mean absolute sample.
         energy: u32,
+        /// What was said, when it stopped.
+        report: Option<TalkReport>,
     },
     /// A watch set with [`crate::Leg::watch_level`] has its answer.
     Level(LevelReport),
@@ -127,6 +129,21 @@ impl RecordReport {
     pub fn millis(&self) -> u64 {
         self.samples.saturating_mul(1000) / u64::from(self.rate.max(1))
     }
+}
+
+/// What a member of a conference said from the beginning of its talking to the end, in intervals of the mixer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct TalkReport {
+    /// Intervals in all.
+    pub intervals: u32,
+    /// Those above the energy level.
+    pub loud: u32,
+    /// Those below it, without the pause that ended the talking.
+    pub quiet: u32,
+    /// Sum of the levels of the loud ones.
+    pub level_sum: u64,
+    /// Sum of the differences between the level of each loud one and of the interval before it.
+    pub change_sum: u64,
 }
 
 /// The answer to a level watch: how the counters of [`LevelWatch`] stood when one was reached.

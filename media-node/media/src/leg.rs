@@ -81,6 +81,33 @@ pub struct MemberOptions {
     /// Level (mean absolute sample) from which the member counts as talking; quieter audio is left
     /// out of the mix, except at 0.
     pub energy_level: u32,
+    /// Talking is told although the member is muted.
+    pub watched: bool,
+    /// Quiet audio is in the mix whatever the energy level.
+    pub always: bool,
+    /// Level that is too loud; 0 = none is.
+    pub max_level: u32,
+    /// Intervals above `max_level` that are let pass.
+    pub max_hits: u32,
+    /// Intervals of silence after one more.
+    pub burst_mute: u32,
+    /// Gain that follows the voice.
+    pub auto_gain: Option<AutoGain>,
+}
+
+/// A gain that brings a member's voice to a level, in steps of a thirtieth of its present loudness.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AutoGain {
+    /// The level aimed at, as the mean absolute sample.
+    pub level: u32,
+    /// A voice below this is raised without waiting.
+    pub low: u32,
+    /// Difference from the level that is let pass.
+    pub margin: u32,
+    /// Periods in a row outside the margin before the gain changes.
+    pub patience: u32,
+    /// Intervals of talking in a period.
+    pub period: u32,
 }
 
 /// One leg. Dropping the handle closes the leg, frees its ports and ends its bridge.
@@ -314,6 +341,11 @@ impl Leg {
     pub fn join(&self, mixer: &Self, options: MemberOptions) -> Result<(), LegError> {
         let member = Box::new(Member::new(options, mixer.codec().rate()));
         self.post(Op::Join { mixer: Arc::clone(&mixer.shared), member })
+    }
+
+    /// Which members of this mixer do not hear which: pairs of speaker and listener.
+    pub fn separate(&self, pairs: Vec<(LegId, LegId)>) -> Result<(), LegError> {
+        self.post(Op::Separate(pairs))
     }
 
     /// Changes how the leg takes part in its conference.

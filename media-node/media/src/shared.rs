@@ -78,6 +78,7 @@ pub(crate) enum Op {
     Unbridge,
     Join { mixer: Arc<LegShared>, member: Box<Member> },
     Member(MemberOptions),
+    Separate(Vec<(LegId, LegId)>),
     Echo(Option<Box<DelayLine>>),
     EchoOff,
     Hold(bool),

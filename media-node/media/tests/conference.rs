@@ -3,6 +3,7 @@
 mod kit;
 
 use kit::{Call, World, assert_continuous};
+use media::leg::AutoGain;
 use media::{Codec, EngineConfig, LegEvent, MemberOptions, PlayEnd, PlayPlan, RecordSpec, wav};
 
 fn say(call: &mut Call, value: i16) {
@@ -56,6 +57,72 @@ fn muted_members_are_not_heard_and_deaf_ones_hear_nothing() {
     talk(&mut world, &mut calls);
     assert_eq!((last(&calls[0]), last(&calls[2])), (23, 20));
     assert!(calls[1].phone.heard().is_empty());
+}
+
+#[test]
+fn who_is_kept_from_another_is_not_heard_by_that_one_alone() {
+    let mut world = World::new();
+    let (mixer, _events) = world.engine.open_mixer(8000, 20).unwrap();
+    let mut calls = three(&mut world);
+    for call in &calls {
+        call.leg.join(&mixer, MemberOptions::default()).unwrap();
+    }
+    mixer.separate(vec![(calls[0].leg.id(), calls[1].leg.id())]).unwrap();
+    talk(&mut world, &mut calls);
+    assert_eq!(calls.iter().map(last).collect::<Vec<_>>(), [23, 3, 120]);
+    mixer.separate(Vec::new()).unwrap();
+    talk(&mut world, &mut calls);
+    assert_eq!(calls.iter().map(last).collect::<Vec<_>>(), [23, 103, 120]);
+}
+
+#[test]
+fn a_voice_that_is_too_loud_too_often_is_silenced_for_a_while() {
+    let mut world = World::new();
+    let (mixer, _events) = world.engine.open_mixer(8000, 20).unwrap();
+    let mut calls = three(&mut world);
+    for call in &calls {
+        call.leg.join(&mixer, MemberOptions::default()).unwrap();
+    }
+    let strict =
+        MemberOptions { max_level: 50, max_hits: 5, burst_mute: 500, ..Default::default() };
+    calls[0].leg.set_member(strict).unwrap();
+    talk(&mut world, &mut calls);
+    assert_eq!(calls.iter().map(last).collect::<Vec<_>>(), [23, 3, 20]);
+}
+
+#[test]
+fn a_gain_that_follows_the_voice_raises_a_low_one() {
+    let mut world = World::new();
+    let (mixer, _events) = world.engine.open_mixer(8000, 20).unwrap();
+    let mut calls = three(&mut world);
+    for call in &calls {
+        call.leg.join(&mixer, MemberOptions::default()).unwrap();
+    }
+    let gain = AutoGain { level: 130, low: 0, margin: 5, patience: 0, period: 1 };
+    calls[0].leg.set_member(MemberOptions { auto_gain: Some(gain), ..Default::default() }).unwrap();
+    for _ in 0..5 {
+        talk(&mut world, &mut calls);
+    }
+    let heard = last(&calls[2]) - 20;
+    assert!((125..=135).contains(&heard), "{heard}");
+}
+
+#[test]
+fn the_end_of_talking_tells_how_much_was_said() {
+    let mut world = World::new();
+    let (mixer, _events) = world.engine.open_mixer(8000, 20).unwrap();
+    let mut calls = three(&mut world);
+    let options = MemberOptions { energy_level: 50, ..MemberOptions::default() };
+    calls[0].leg.join(&mixer, options).unwrap();
+    talk(&mut world, &mut calls);
+    world.sim.run_ms(1000);
+    let report = calls[0].events().into_iter().find_map(|e| match e {
+        LegEvent::Talking { on: false, report, .. } => report,
+        _ => None,
+    });
+    let report = report.expect("the end of talking");
+    assert!((15..=20).contains(&report.loud), "{report:?}");
+    assert_eq!(report.level_sum, u64::from(report.loud) * 100);
 }
 
 #[test]

@@ -71,6 +71,12 @@ impl<I: MediaIo> Worker<I> {
                     member.set(options);
                 }
             }
+            Op::Separate(pairs) => {
+                if let Some(room) = &mut leg.room {
+                    let old = room.separate(pairs);
+                    self.ctx.jobs.retire(Retired::Op(Op::Separate(old)));
+                }
+            }
             Op::Echo(delay) => {
                 self.unbridge(leg);
                 leg.route = Route::Echo(delay);

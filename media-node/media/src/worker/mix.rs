@@ -8,9 +8,9 @@ use std::sync::Arc;
 use super::leg::{LegState, Route};
 use super::{Ctx, Worker};
 use crate::codec::Codec;
-use crate::event::{LegEvent, PlayEnd};
+use crate::event::{LegEvent, PlayEnd, TalkReport};
 use crate::io::MediaIo;
-use crate::leg::MemberOptions;
+use crate::leg::{AutoGain, LegId, MemberOptions};
 use crate::record::tap::{Fifo, score};
 use crate::shared::LegShared;
 
@@ -30,6 +30,10 @@ pub(crate) struct Room {
     spoke: Vec<bool>,
     sum: Vec<i32>,
     common: Vec<Common>,
+    /// Who does not hear whom: speaker, listener.
+    separated: Vec<(LegId, LegId)>,
+    /// The mix of a member who does not hear everybody.
+    own: Vec<i32>,
 }
 
 /// What everybody who was silent hears, in one codec.
@@ -49,12 +53,76 @@ pub(crate) struct Member {
     rate: u32,
     talking: bool,
     hang: u8,
+    talk: TalkReport,
+    last_level: u32,
+    max_hits: u32,
+    /// Intervals of silence still to come because the voice was too loud.
+    burst: u32,
+    gain: Gain,
+}
+
+/// The state of an [`AutoGain`].
+#[derive(Debug, Default)]
+struct Gain {
+    /// Steps up or down.
+    step: i32,
+    sum: u64,
+    count: u32,
+    over: u32,
+    under: u32,
+}
+
+/// Steps an automatic gain goes at most in either direction.
+const GAIN_STEPS: i32 = 50;
+
+impl Gain {
+    /// Applies the gain to a loud interval and learns from it.
+    fn feed(&mut self, frame: &mut [i16], wanted: &AutoGain) {
+        if self.step != 0 {
+            let percent = (100 + 3 * self.step).max(5);
+            for sample in frame.iter_mut() {
+                *sample = clamp(i32::from(*sample) * percent / 100);
+            }
+        }
+        self.sum += u64::from(score(frame));
+        self.count += 1;
+        if self.count <= wanted.period {
+            return;
+        }
+        let average = (self.sum / u64::from(self.count)) as u32;
+        (self.sum, self.count) = (0, 0);
+        let too_loud = average > wanted.level.saturating_add(wanted.margin);
+        self.over = if too_loud { self.over + 1 } else { 0 };
+        if average < wanted.low {
+            self.under = wanted.patience + 1;
+        } else if average.saturating_add(wanted.margin) < wanted.level {
+            self.under += 1;
+        } else {
+            self.under = 0;
+        }
+        if self.over > wanted.patience {
+            self.step = (self.step - 1).max(-GAIN_STEPS);
+        } else if self.under > wanted.patience {
+            self.step = (self.step + 1).min(GAIN_STEPS);
+        }
+    }
 }
 
 impl Member {
     pub(crate) fn new(options: MemberOptions, rate: u32) -> Self {
         let voice = Fifo::new(rate as usize / 1000 * 20 * 16);
-        Self { options, voice, rate, talking: false, hang: 0 }
+        Self {
+            options,
+            voice,
+            rate,
+            talking: false,
+            hang: 0,
+            talk: TalkReport::default(),
+            last_level: 0,
+            max_hits: 0,
+            burst: 0,
+            gain: Gain::default(),
+        }
     }
 
     pub(crate) fn set(&mut self, options: MemberOptions) {
@@ -70,14 +138,32 @@ impl Member {
     }
 
     /// Takes this interval's voice. True when it goes into the mix; the second value tells when
-    /// talking began or ended, with the level.
-    fn pull(&mut self, frame: &mut [i16]) -> (bool, Option<(bool, u32)>) {
+    /// talking began or ended.
+    fn pull(&mut self, frame: &mut [i16]) -> (bool, Option<LegEvent>) {
         self.voice.pull(frame);
-        if self.options.muted {
+        if self.options.muted && !self.options.watched {
             frame.fill(0);
         }
         let level = score(frame);
         let loud = level > self.options.energy_level;
+        if let (true, Some(wanted)) = (loud, &self.options.auto_gain) {
+            self.gain.feed(frame, wanted);
+        }
+        self.tame(frame, level);
+        let told = self.follow(loud, level);
+        self.last_level = level;
+        if self.options.muted {
+            frame.fill(0);
+        }
+        let counts = !self.options.muted
+            && (self.talking
+                || self.options.always
+                || (self.options.energy_level == 0 && level > 0));
+        (counts, told)
+    }
+
+    /// Keeps track of talking, and tells of its beginning and end.
+    fn follow(&mut self, loud: bool, level: u32) -> Option<LegEvent> {
         let was = self.talking;
         if loud {
             self.hang = HANGOVER;
@@ -86,8 +172,48 @@ impl Member {
             self.hang = self.hang.saturating_sub(1);
             self.talking &= self.hang > 0;
         }
-        let counts = self.talking || (self.options.energy_level == 0 && level > 0);
-        (counts, (was != self.talking).then_some((self.talking, level)))
+        match (was, self.talking) {
+            (false, true) => {
+                self.talk = TalkReport::default();
+                Some(LegEvent::Talking { on: true, energy: level, report: None })
+            }
+            (true, false) => {
+                self.talk.quiet = self.talk.quiet.saturating_sub(u32::from(HANGOVER) - 1);
+                Some(LegEvent::Talking { on: false, energy: level, report: Some(self.talk) })
+            }
+            (true, true) => {
+                self.talk.intervals += 1;
+                if loud {
+                    self.talk.loud += 1;
+                    self.talk.level_sum += u64::from(level);
+                    self.talk.change_sum += u64::from(level.abs_diff(self.last_level));
+                } else {
+                    self.talk.quiet += 1;
+                }
+                None
+            }
+            (false, false) => None,
+        }
+    }
+
+    /// Silences a voice that was too loud too often, for a while.
+    fn tame(&mut self, frame: &mut [i16], level: u32) {
+        if self.options.max_level == 0 {
+            return;
+        }
+        if level > self.options.max_level {
+            self.max_hits += 1;
+            if self.max_hits > self.options.max_hits {
+                self.burst = self.options.burst_mute;
+            }
+        }
+        if self.burst > 0 {
+            self.burst -= 1;
+            frame.fill(0);
+            if self.burst == 0 {
+                self.max_hits = 0;
+            }
+        }
     }
 }
 
@@ -99,6 +225,7 @@ impl Room {
         self.said.resize(n * frame, 0);
         self.spoke.resize(n, false);
         self.sum.resize(frame, 0);
+        self.own.resize(frame, 0);
         if self.common.is_empty() {
             let empty = || Common { codec: Codec::PCMU, payload: vec![0; PAYLOAD], len: 0 };
             self.common.extend(std::iter::repeat_with(empty).take(CACHED));
@@ -107,6 +234,31 @@ impl Room {
 
     pub(crate) fn remove(&mut self, member: &LegShared) {
         self.members.retain(|m| m.id != member.id);
+    }
+
+    /// Says who does not hear whom; returns what was said before.
+    pub(crate) fn separate(&mut self, pairs: Vec<(LegId, LegId)>) -> Vec<(LegId, LegId)> {
+        std::mem::replace(&mut self.separated, pairs)
+    }
+
+    /// Whether somebody who speaks now is not to be heard by the member at `index`.
+    fn is_kept_from(&self, index: usize) -> bool {
+        let Some(listener) = self.members.get(index).map(|m| m.id) else { return false };
+        self.separated.iter().any(|(_, hearer)| *hearer == listener)
+    }
+
+    /// Takes out of `sum` what the member at `index` is not to hear.
+    fn keep_from(&self, index: usize, frame: usize, sum: &mut [i32]) {
+        let Some(listener) = self.members.get(index).map(|m| m.id) else { return };
+        for (speaker, member) in self.members.iter().enumerate() {
+            let kept = self.separated.contains(&(member.id, listener));
+            if speaker == index || !kept || !self.spoke[speaker] {
+                continue;
+            }
+            for (sum, said) in sum.iter_mut().zip(&self.said[speaker * frame..]) {
+                *sum -= i32::from(*said);
+            }
+        }
     }
 
     pub(crate) fn members(&self) -> &[Arc<LegShared>] {
@@ -168,8 +320,8 @@ impl<I: MediaIo> Worker<I> {
                     *sum += i32::from(*sample);
                 }
             }
-            if let Some((on, energy)) = changed {
-                leg.tell(LegEvent::Talking { on, energy });
+            if let Some(event) = changed {
+                leg.tell(event);
             }
         }
     }
@@ -206,7 +358,20 @@ fn hand_out(
     ctx: &mut Ctx,
 ) {
     let plain = leg.codec().rate() == codec.rate() && leg.frame() == frame && leg.hears_plainly();
-    if room.spoke.get(index).copied().unwrap_or(false) {
+    let spoke = room.spoke.get(index).copied().unwrap_or(false);
+    if room.is_kept_from(index) {
+        room.own.clear();
+        room.own.extend_from_slice(&room.sum);
+        if spoke {
+            for (sum, own) in room.own.iter_mut().zip(&room.said[index * frame..]) {
+                *sum -= i32::from(*own);
+            }
+        }
+        let mut own = std::mem::take(&mut room.own);
+        room.keep_from(index, frame, &mut own);
+        clip(&own, &mut ctx.pcm);
+        room.own = own;
+    } else if spoke {
         let own = &room.said[index * frame..(index + 1) * frame];
         for ((out, sum), own) in ctx.pcm.iter_mut().zip(&room.sum).zip(own) {
             *out = clamp(*sum - i32::from(*own));

@@ -6,25 +6,34 @@
 use switch_core::*;
 
 pub mod commands;
-mod music;
+mod keys;
+pub mod member;
+pub mod outcall;
 pub mod profile;
 pub mod room;
+pub mod sound;
+
+pub use keys::{send_digits, toggle_floor};
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use media::LegEvent;
+use media::event::TalkReport;
 use tokio::time::Instant;
 
 use crate::app;
-use crate::app::play::{Keys, Play, source_options};
+use crate::app::play::{Keys as PlayKeys, Play};
 use crate::app::{App, Flags};
-use crate::call::{AppResult, Cause, Channel, Interrupt, Session, Wake};
-use crate::clock;
+use crate::call::transfer::transfer;
+use crate::call::{AppResult, Cause, Channel, CodecInfo, Direction, Interrupt, Session, Wake};
 use crate::contract::{Plain, Provides};
+use crate::{clock, text};
 
+use keys::Keys;
+use member::{Leave, Member, MemberFlags, MemberState};
 use profile::{Profile, Wanted, split_flags};
-use room::{Leave, Member, MemberState, Room};
+use room::{Room, Rooms};
 
 /// The module.
 pub const MODULE: Plain = Plain::new(
@@ -33,87 +42,262 @@ pub const MODULE: Plain = Plain::new(
 );
 
 /// The family.
-pub const APPS: &[App] =
-    &[app!("conference", "mod_conference", Flags::NO_MEDIA, "", "conference", conference)];
+pub const APPS: &[App] = &[
+    app!("conference", "mod_conference", Flags::NO_MEDIA, "", "conference", conference),
+    app!(
+        "conference_set_auto_outcall",
+        "mod_conference",
+        Flags::NO_MEDIA,
+        "",
+        "conference_set_auto_outcall",
+        outcall::set_list
+    ),
+];
 
 /// How long one may take to type the PIN.
 const PIN_TIME: Duration = Duration::from_secs(10);
+/// Sounds that ask for the PIN and refuse one where the profile names none.
+const PIN_SOUNDS: (&str, &str) = ("conference/conf-pin.wav", "conference/conf-bad-pin.wav");
+/// Seconds of silence after which an energy level that rose by itself falls by a step.
+const AUTO_ENERGY_SECONDS: i64 = 5;
+const AUTO_ENERGY_STEP: i64 = 100;
 
 async fn conference(session: &mut Session, argument: &str) -> AppResult {
-    let mut wanted = Wanted::parse(argument);
+    let wanted = Wanted::parse(argument);
     if wanted.name.is_empty() {
         tracing::error!(uuid = %session.channel().uuid(), "conference: no room named");
         return Ok(());
     }
     answer_or_pre_answer(session).await?;
-    loop {
-        let Some(leave) = visit(session, &wanted).await? else { return Ok(()) };
-        match leave {
-            Leave::Moved(name) => wanted.name = name,
-            Leave::HungUp => {
-                session.channel().hangup(Cause::NORMAL_CLEARING);
+    let Some((room, leave)) = visit(session, &wanted).await? else { return Ok(()) };
+    session.channel().unset_var("last_transfered_conference");
+    match leave {
+        Leave::RoomEnded => {
+            let channel = session.channel();
+            if channel.var("hangup_after_conference").is_none_or(|v| !text::is_false(&v)) {
+                channel.hangup(Cause::NORMAL_CLEARING);
                 return Err(Interrupt::Hangup);
             }
-            Leave::Kicked | Leave::Ended => return Ok(()),
+            Ok(())
         }
+        Leave::Kicked(sound) => {
+            if let Some(usual) = room.profile.sound("kicked-sound") {
+                let sound = session.expand(&sound.unwrap_or(usual)).into_owned();
+                play_file(session, &room, &sound).await?;
+            }
+            Ok(())
+        }
+        Leave::Out => Ok(()),
     }
 }
 
 /// One stay. `None` when the room was not entered.
-async fn visit(session: &mut Session, wanted: &Wanted) -> Result<Option<Leave>, Interrupt> {
+async fn visit(
+    session: &mut Session,
+    wanted: &Wanted,
+) -> Result<Option<(Arc<Room>, Leave)>, Interrupt> {
     let switch = Arc::clone(session.switch());
     let channel = Arc::clone(session.channel());
-    let lookup = Profile::find(&switch, &wanted.name, &wanted.profile, channel.uuid());
+    let name = match wanted.name.as_str() {
+        "_uuid_" if wanted.bridge_to.is_some() => channel.uuid().to_string(),
+        name => name.to_owned(),
+    };
+    let lookup = Profile::find(&switch, &name, &wanted.profile, channel.uuid());
     let Some(profile) = session.wait_for(lookup).await? else {
         tracing::error!(uuid = %channel.uuid(), "Cannot find conference profile {}", wanted.profile);
         return Ok(None);
     };
-    let room = match switch.module::<room::Rooms>().enter(&switch, &wanted.name, profile) {
-        Ok(room) => room,
+    let mut flags = wanted.flags.clone();
+    flags.extend(combined(&channel, "conference_member_flags"));
+    let names = split_flags(&profile.member_flags).into_iter().chain(flags.iter().cloned());
+    let names: Vec<String> = names.collect();
+    let own = MemberFlags::of(names.iter().map(String::as_str));
+    let here = switch.module::<Rooms>().find(&name).is_some();
+    if own.join_only && !here && wanted.bridge_to.is_none() {
+        refuse_to_open(session, wanted, &profile).await?;
+        return Ok(None);
+    }
+    if here && wanted.bridge_to.is_some() {
+        tracing::error!(uuid = %channel.uuid(), "Conference {name} already exists!");
+        return Ok(None);
+    }
+    let (room, made) = match switch.module::<Rooms>().enter(&switch, &name, profile) {
+        Ok(entered) => entered,
         Err(error) => {
             tracing::error!(uuid = %channel.uuid(), "Cannot open conference: {error}");
             return Ok(None);
         }
     };
-    let admitted = admit(session, &room, wanted).await;
-    let moderator = match admitted {
+    if made {
+        flags.extend(combined(&channel, "conference_flags"));
+        found(&room, &channel, &flags, wanted.bridge_to.is_some());
+    }
+    channel.set_vars([
+        ("conference_name", room.name.clone()),
+        ("app_session_uuid", room.uuid.clone()),
+    ]);
+    let moderator = match &wanted.bridge_to {
+        Some(dial) => call_other_side(session, &room, dial).await,
+        None => admit(session, &room, wanted).await,
+    };
+    let moderator = match moderator {
         Ok(Some(moderator)) => moderator,
         refused => {
-            abandon(&room);
+            room.close_if_empty();
             return refused.map(|_| None);
         }
     };
-    let state = first_state(&channel, &room, wanted, moderator);
-    stay(session, &room, state).await.map(Some)
+    if wanted.bridge_to.is_none() && channel.direction() == Direction::Inbound {
+        room.with(|s| s.flags.answered = true);
+    }
+    let flags = MemberFlags { moderator: own.moderator || moderator, ..own };
+    let leave = stay(session, &room, flags).await?;
+    Ok(Some((room, leave)))
 }
 
-/// A room nobody got into does not remain.
-fn abandon(room: &Arc<Room>) {
-    if room.members().is_empty() {
-        room.close_if_empty();
+/// The flags of a variable and of all whose names begin with its name and an underscore.
+fn combined(channel: &Channel, name: &str) -> Vec<String> {
+    let longer = format!("{name}_");
+    let values = channel.with(|data| {
+        let named = data.vars.iter().filter(|(key, _)| *key == name || key.starts_with(&longer));
+        named.map(|(_, value)| value.to_string()).collect::<Vec<_>>()
+    });
+    values.iter().flat_map(|value| split_flags(value)).collect()
+}
+
+/// The room is new: the founder's variables set it up.
+fn found(room: &Room, channel: &Channel, flags: &[String], bridge: bool) {
+    let var = |name: &str| channel.variable(name).filter(|value| !value.is_empty());
+    let number = |name: &str| var(name).and_then(|value| u32::try_from(text::int(&value)).ok());
+    let prefix = room.profile.sound("sound-prefix").is_none().then(|| var("sound_prefix"));
+    room.with(|s| {
+        s.flags.set(flags);
+        if let Some(prefix) = prefix.flatten() {
+            s.sound_prefix = prefix;
+        }
+        if s.music.sound.is_empty() {
+            s.music.sound = var("conference_moh_sound").unwrap_or_default();
+        }
+        let perpetual = room.profile.sound("perpetual-sound");
+        s.music.perpetual =
+            perpetual.or_else(|| var("conference_perpetual_sound")).unwrap_or_default();
+        if let Some(path) = var("conference_auto_record") {
+            s.auto_record = path;
+        }
+        if let Some(most) = number("conference_max_members").filter(|most| *most != 1) {
+            s.max_members = most;
+        }
+        if let Some(grace) = number("conference_endconference_grace_time") {
+            s.grace = u64::from(grace);
+        }
+        if bridge {
+            s.flags.bridge_to = true;
+            s.least = 2;
+        }
+    });
+}
+
+/// `join-only`, and there is no room.
+async fn refuse_to_open(session: &mut Session, wanted: &Wanted, profile: &Profile) -> AppResult {
+    let channel = Arc::clone(session.channel());
+    let bus = &session.switch().bus;
+    let mut event = esl_server::event::Event::custom(room::SUBCLASS);
+    esl_server::stamp!(bus, &mut event);
+    channel.describe_plain(&mut event);
+    event.push("Conference-Name", wanted.name.clone());
+    event.push("Conference-Profile-Name", wanted.profile.clone());
+    event.push("Action", "rejected-join-only");
+    bus.deliver(event);
+    if let Some(sound) = profile.sound("join-only-sound") {
+        session.answer().await?;
+        session.play(Play::once(&sound, PlayKeys::Stop(""))).await?;
+    }
+    if channel.var("hangup_after_conference").is_none_or(|v| !text::is_false(&v)) {
+        channel.hangup(Cause::NORMAL_CLEARING);
+        return Err(Interrupt::Hangup);
+    }
+    Ok(())
+}
+
+/// A room of two: the other side is called first.
+async fn call_other_side(
+    session: &mut Session,
+    room: &Arc<Room>,
+    dial: &str,
+) -> Result<Option<bool>, Interrupt> {
+    let switch = Arc::clone(session.switch());
+    if dial.eq_ignore_ascii_case("none") {
+        return Ok(Some(false));
+    }
+    let outcall = outcall::Outcall { dial: dial.to_owned(), ..Default::default() };
+    match outcall::call(&switch, &room.name, Some(room), outcall, Some(&mut *session)).await {
+        Ok(peer) => {
+            if peer.is_answered() {
+                session.answer().await?;
+                room.with(|s| s.flags.answered = true);
+            }
+            Ok(Some(false))
+        }
+        Err(cause) => {
+            tracing::error!(uuid = %session.channel().uuid(), "Cannot create outgoing channel, cause: {}", cause.name());
+            session.channel().hangup(cause);
+            Err(Interrupt::Hangup)
+        }
     }
 }
 
-/// Lock, number of members and PIN. The answer: moderator or not; `None` = not admitted.
+/// PIN, lock and number of members. The answer: moderator or not; `None` = not admitted.
 async fn admit(
     session: &mut Session,
     room: &Arc<Room>,
     wanted: &Wanted,
 ) -> Result<Option<bool>, Interrupt> {
-    let (locked, count) = room.with(|s| (s.locked, s.members.len()));
-    let sound = if locked {
+    let channel = Arc::clone(session.channel());
+    let guarded = channel
+        .variable("conference_enforce_security")
+        .map_or(channel.direction() == Direction::Inbound, |v| text::is_true(&v));
+    session.answer().await?;
+    let moderator = if guarded { check_pin(session, room, wanted).await? } else { Some(false) };
+    let Some(moderator) = moderator else { return Ok(None) };
+    if let Some(sound) = room.with(|s| s.announcement.clone()) {
+        play_file(session, room, &sound).await?;
+    }
+    let (locked, full) =
+        room.with(|s| (s.flags.locked, s.max_members > 0 && s.count() >= s.max_members as usize));
+    let refusal = if locked && guarded {
+        tracing::info!(uuid = %channel.uuid(), "Conference {} is locked.", room.name);
         Some("locked-sound")
-    } else if room.profile.max_members > 0 && count >= room.profile.max_members as usize {
+    } else if full {
+        tracing::info!(uuid = %channel.uuid(), "Conference {} is full.", room.name);
         Some("max-members-sound")
     } else {
         None
     };
-    if let Some(name) = sound {
-        play_sound(session, room, name).await?;
+    if let Some(name) = refusal {
+        if let Some(sound) = room.profile.sound(name) {
+            play_file(session, room, &sound).await?;
+        }
         return Ok(None);
     }
-    let pin = room.with(|s| s.pin.clone());
-    let moderator_pin = room.profile.moderator_pin.clone();
+    if let Some(sound) = room.profile.sound("member-enter-sound") {
+        play_file(session, room, &sound).await?;
+    }
+    Ok(Some(moderator))
+}
+
+async fn check_pin(
+    session: &mut Session,
+    room: &Arc<Room>,
+    wanted: &Wanted,
+) -> Result<Option<bool>, Interrupt> {
+    let channel = Arc::clone(session.channel());
+    let (pin, moderator_pin) = room.with(|s| (s.pin.clone(), s.moderator_pin.clone()));
+    // What the dialplan says is what is asked for, in the place of the room's own.
+    let pin = if wanted.pin.is_empty() { pin } else { wanted.pin.clone() };
+    let moderator_pin = channel
+        .variable("conference_moderator_pin")
+        .filter(|pin| !pin.is_empty())
+        .unwrap_or(moderator_pin);
     if pin.is_empty() && moderator_pin.is_empty() {
         return Ok(Some(false));
     }
@@ -121,29 +305,33 @@ async fn admit(
         if !moderator_pin.is_empty() && typed == moderator_pin {
             Some(true)
         } else {
-            (typed == pin).then_some(false)
+            (!pin.is_empty() && typed == pin).then_some(false)
         }
     };
-    if !wanted.pin.is_empty() {
-        return Ok(judge(&wanted.pin));
+    if let Some(supplied) = channel.variable("supplied_pin") {
+        let at = supplied.to_ascii_lowercase().find("x-confpin=").map_or(0, |at| at + 10);
+        let supplied = supplied[at..].split(';').next().unwrap_or_default();
+        if let Some(moderator) = judge(supplied) {
+            return Ok(Some(moderator));
+        }
     }
-    if pin.is_empty() && moderator_pin.is_empty() {
-        return Ok(Some(false));
-    }
+    let sound =
+        |name: &str, usual: &str| room.profile.sound(name).unwrap_or_else(|| usual.to_owned());
     for _ in 0..room.profile.pin_retries.max(1) {
-        let typed = ask_pin(session, room, pin.len().max(moderator_pin.len())).await?;
+        let prompt = room.file(&sound("pin-sound", PIN_SOUNDS.0));
+        let most = pin.len().max(moderator_pin.len());
+        let typed = ask_pin(session, &prompt, most).await?;
         if let Some(moderator) = judge(&typed) {
             return Ok(Some(moderator));
         }
-        play_sound(session, room, "bad-pin-sound").await?;
+        play_file(session, room, &sound("bad-pin-sound", PIN_SOUNDS.1)).await?;
+        session.flush_digits();
     }
     Ok(None)
 }
 
-async fn ask_pin(session: &mut Session, room: &Room, most: usize) -> Result<String, Interrupt> {
-    if let Some(sound) = room.profile.sound("pin-sound") {
-        session.play(Play::once(&sound, Keys::Any)).await?;
-    }
+async fn ask_pin(session: &mut Session, prompt: &str, most: usize) -> Result<String, Interrupt> {
+    session.play(Play::once(prompt, PlayKeys::Any)).await?;
     let mut typed = String::new();
     let until = Instant::now() + PIN_TIME;
     loop {
@@ -162,91 +350,70 @@ async fn ask_pin(session: &mut Session, room: &Room, most: usize) -> Result<Stri
     }
 }
 
-async fn play_sound(session: &mut Session, room: &Room, name: &str) -> AppResult {
-    if let Some(sound) = room.profile.sound(name) {
-        session.play(Play::once(&sound, Keys::Stop(""))).await?;
-    }
+/// Plays a file of the room to one who is not in it.
+async fn play_file(session: &mut Session, room: &Room, name: &str) -> AppResult {
+    session.play(Play::once(&room.file(name), PlayKeys::Stop(""))).await?;
     Ok(())
-}
-
-fn first_state(channel: &Channel, room: &Room, wanted: &Wanted, moderator: bool) -> MemberState {
-    let mut flags = split_flags(&room.profile.member_flags);
-    flags.extend(wanted.flags.iter().cloned());
-    if let Some(more) = channel.variable("conference_member_flags") {
-        flags.extend(split_flags(&more));
-    }
-    let has = |name: &str| flags.iter().any(|f| f == name);
-    let energy = channel.variable("conference_join_energy_level");
-    let energy = energy.and_then(|e| e.trim().parse().ok()).unwrap_or(room.profile.energy_level);
-    MemberState {
-        speaks: !has("mute"),
-        hears: !has("deaf"),
-        talking: false,
-        energy: 0,
-        energy_level: energy,
-        volume_in: 0,
-        volume_out: 0,
-        last_talking: 0,
-        moderator: moderator || has("moderator"),
-        ends_room: has("endconf"),
-        no_music: has("nomoh"),
-        leave: None,
-    }
 }
 
 async fn stay(
     session: &mut Session,
     room: &Arc<Room>,
-    state: MemberState,
+    flags: MemberFlags,
 ) -> Result<Leave, Interrupt> {
     let channel = Arc::clone(session.channel());
-    let Some(leg) = channel.media() else { return Ok(Leave::Ended) };
-    let codec = call::audio::read_linear(&channel);
-    channel.set_vars([
-        ("conference_name", room.name.clone()),
-        ("conference_uuid", room.uuid.clone()),
-        ("conference_moderator", state.moderator.to_string()),
-    ]);
-    if leg.join(&room.mixer, state.options()).is_err() {
-        return Ok(Leave::Ended);
-    }
-    let member = room.add(&channel, state);
+    let Some(leg) = channel.media() else { return Ok(Leave::Out) };
+    let mut codec = call::audio::read_linear(&channel);
+    let member = Member::new(room, &channel, MemberState::first(&channel, &room.profile, flags));
+    let word = |on: bool| if on { "true" } else { "false" };
     channel.set_var("conference_member_id", member.id.to_string());
-    if !room.profile.auto_record.is_empty() && room.members().len() == 1 {
-        room.record(&session.expand(&room.profile.auto_record));
+    channel.set_var("conference_moderator", word(flags.moderator));
+    channel.set_var("conference_ghost", word(flags.ghost));
+    match room.with(|s| s.recorded_to.clone()) {
+        Some(path) => channel.set_var("conference_recording", path),
+        None => channel.unset_var("conference_recording"),
     }
-    greet(room, &channel);
-    room.tend_music();
-    let result = attend(session, room, &member).await;
+    channel.set_var("conference_uuid", room.uuid.clone());
+    if channel.var("conference_call_key").is_none() {
+        let number = channel.profile().caller_id_number;
+        let key = format!("conference_{}_{}_{number}", room.name, room.profile.domain);
+        channel.set_var("conference_call_key", key);
+    }
+    if leg.join(&room.mixer, member.options(room.with(|s| s.flags))).is_err() {
+        return Ok(Leave::Out);
+    }
+    let state = member.state();
+    for (side, level) in
+        [(media::leg::Side::Read, state.volume_in), (media::leg::Side::Write, state.volume_out)]
+    {
+        if level != 0 {
+            call::audio::set_level(&channel, side, level);
+        }
+    }
+    room.add(&member);
+    room.greet(&member);
+    if !channel.is_true("conference_silent_entry") {
+        room.fire_member(&member, "add-member", |_| {});
+    }
+    room.take_floor_if_free();
+    room.record_automatically(&channel);
+    let result = match outcall::call_lists(session, room, &member).await {
+        Ok(()) => attend(session, room, &member, &mut codec).await,
+        Err(interrupt) => Err(interrupt),
+    };
     let _left = leg.unbridge();
+    room.stop_member_plays(&member, sound::Which::All);
+    channel.unset_var("conference_call_key");
+    if matches!(result, Ok(Leave::RoomEnded))
+        && channel.var("hangup_after_conference").is_none_or(|v| !text::is_false(&v))
+    {
+        channel.hangup(Cause::NORMAL_CLEARING);
+    }
     room.remove(&member);
-    farewell(room, &channel);
-    room.tend_music();
     if let Some(codec) = codec {
         call::audio::set_read_codec(&channel, &codec);
     }
     result
-}
-
-/// Sounds that tell the others of a newcomer; the first one hears that he is alone.
-fn greet(room: &Arc<Room>, channel: &Channel) {
-    let alone = room.members().len() == 1;
-    let sound = if alone { "alone-sound" } else { "enter-sound" };
-    play_to_room(room, channel, sound);
-}
-
-fn farewell(room: &Arc<Room>, channel: &Channel) {
-    if !room.members().is_empty() {
-        play_to_room(room, channel, "exit-sound");
-    }
-}
-
-fn play_to_room(room: &Arc<Room>, channel: &Channel, sound: &str) {
-    let Some(path) = room.profile.sound(sound) else { return };
-    let options = source_options(channel, room.profile.rate);
-    let room = Arc::clone(room);
-    // Files are read where blocking does not matter; nobody waits for the sound.
-    drop(tokio::task::spawn_blocking(move || room.play(&path, &options, true)));
 }
 
 /// In the room: talking, keys, and commands from outside, until something ends it.
@@ -254,113 +421,144 @@ async fn attend(
     session: &mut Session,
     room: &Arc<Room>,
     member: &Arc<Member>,
+    codec: &mut Option<CodecInfo>,
 ) -> Result<Leave, Interrupt> {
+    let mut keys = Keys::of(room, member);
+    let pause = room.profile.number("auto-energy-seconds", AUTO_ENERGY_SECONDS).max(1);
+    let pause = Duration::from_secs(pause.unsigned_abs());
+    let mut quiet_since = Instant::now();
     loop {
-        if let Some(leave) = member.state().leave {
+        let state = member.state();
+        if let Some(leave) = state.leave {
             return Ok(leave);
         }
         while let Some(digit) = session.take_digit() {
-            press(room, member, digit.digit);
+            if state.flags.dist_dtmf {
+                keys::distribute(room, member, digit);
+            } else if let Some(control) = keys.press(digit.digit) {
+                keys::perform(session, room, member, &control, codec).await?;
+            }
         }
-        match session.wait(None).await? {
-            Wake::Media(LegEvent::Talking { on, energy }) => talking(room, member, on, energy),
-            Wake::Broken if room.profile.breakable => return Ok(Leave::Ended),
+        if member.state().leave.is_some() {
+            continue;
+        }
+        let rising = state.auto_energy > 0 && state.energy_level > room.profile.energy_level;
+        let falls = (rising && !state.talking).then(|| quiet_since + pause);
+        let until = keys.deadline().into_iter().chain(falls).min();
+        match session.wait(until).await? {
+            Wake::Media(LegEvent::Talking { on, energy, report }) => {
+                quiet_since = Instant::now();
+                talking(room, member, on, energy, report);
+            }
+            Wake::Media(LegEvent::PlayDone { id, samples, .. }) => {
+                room.member_play_ended(member, id, samples);
+            }
+            Wake::Broken if room.with(|s| s.flags.breakable) => return Ok(Leave::Out),
+            Wake::Timeout => {
+                if keys.deadline().is_some_and(|at| at <= Instant::now())
+                    && let Some(control) = keys.time_out()
+                {
+                    keys::perform(session, room, member, &control, codec).await?;
+                }
+                if falls.is_some_and(|at| at <= Instant::now()) {
+                    quiet_since = Instant::now();
+                    let least = room.profile.energy_level;
+                    let level = (state.energy_level - AUTO_ENERGY_STEP).max(least);
+                    member.change(room, |state| state.energy_level = level);
+                }
+            }
             _ => {}
         }
     }
 }
 
-fn talking(room: &Arc<Room>, member: &Arc<Member>, on: bool, energy: u32) {
+fn talking(
+    room: &Arc<Room>,
+    member: &Arc<Member>,
+    on: bool,
+    energy: u32,
+    report: Option<TalkReport>,
+) {
     let now = clock::now_secs();
-    member.change(|state| {
+    member.change(room, |state| {
         state.talking = on;
-        state.last_talking = now;
+        state.energy = energy;
         if on {
-            state.energy = energy;
+            state.last_talking = now;
         }
-    });
-    room.fire_member(member, if on { "start-talking" } else { "stop-talking" }, |_| {});
-    if on {
-        room.offer_floor(member);
-    }
-}
-
-/// What a key of the profile's caller controls does.
-fn press(room: &Arc<Room>, member: &Arc<Member>, key: char) {
-    let mut text = [0; 4];
-    let key: &str = key.encode_utf8(&mut text);
-    let control = room.profile.controls.iter().find(|(digits, ..)| digits == key);
-    let Some((_, action, data)) = control else { return };
-    room.fire_member(member, "dtmf", |event| {
-        event.push("DTMF-Key", key.to_owned());
-        event.push("Data", data.clone());
+        if let Some(level) = report.and_then(|report| risen(state, &report, &room.profile)) {
+            state.energy_level = level;
+        }
     });
     let state = member.state();
-    match action.as_str() {
-        "mute" => set_mute(room, member, state.speaks),
-        "mute on" => set_mute(room, member, true),
-        "mute off" => set_mute(room, member, false),
-        "deaf mute" => {
-            set_mute(room, member, state.speaks);
-            set_deaf(room, member, state.hears);
+    if on && state.flags.mute_detect && !state.speaks {
+        let sound = room.profile.sound("mute-detect-sound");
+        if let Some(sound) = sound.or_else(|| room.profile.sound("muted-sound")) {
+            room.play_aside_to(member, sound);
         }
-        "deaf" => set_deaf(room, member, state.hears),
-        "hangup" => member.leave(Leave::HungUp),
-        "lock" => set_lock(room, !room.with(|s| s.locked)),
-        "energy up" => set_energy(room, member, state.energy_level.saturating_add(200)),
-        "energy equ" => set_energy(room, member, room.profile.energy_level),
-        "energy dn" => set_energy(room, member, state.energy_level.saturating_sub(200)),
-        "vol talk up" => set_volume(room, member, true, state.volume_in + 1),
-        "vol talk zero" => set_volume(room, member, true, 0),
-        "vol talk dn" => set_volume(room, member, true, state.volume_in - 1),
-        "vol listen up" => set_volume(room, member, false, state.volume_out + 1),
-        "vol listen zero" => set_volume(room, member, false, 0),
-        "vol listen dn" => set_volume(room, member, false, state.volume_out - 1),
-        "transfer" => member.leave(Leave::Moved(data.clone())),
-        _ => {}
+        room.fire_member(member, "mute-detect", |_| {});
+    }
+    if !state.speaks || state.held {
+        return;
+    }
+    if on {
+        room.fire_member(member, "start-talking", |_| {});
+        room.offer_floor(member);
+        return;
+    }
+    room.fire_member_with(
+        member,
+        |event| {
+            report.iter().for_each(|report| describe_talk(event, report, room.profile.interval))
+        },
+        "stop-talking",
+        |_| {},
+    );
+}
+
+/// The energy level after somebody has talked for a while, if it sets itself.
+fn risen(state: &MemberState, report: &TalkReport, profile: &Profile) -> Option<i64> {
+    let ms = u64::from(report.intervals) * u64::from(profile.interval);
+    let noisy = u64::from(report.quiet) * 100 > u64::from(report.loud);
+    if state.auto_energy <= 0 || ms <= 2000 || !noisy || report.loud == 0 {
+        return None;
+    }
+    let average = report.level_sum / u64::from(report.loud) * 3 / 4;
+    Some(i64::try_from(average).unwrap_or(i64::MAX).min(state.auto_energy))
+}
+
+fn describe_talk(event: &mut esl_server::event::Event, report: &TalkReport, interval: u32) {
+    if report.loud == 0 || report.intervals == 0 || report.change_sum == 0 {
+        return;
+    }
+    let (loud, all) = (f64::from(report.loud), f64::from(report.intervals));
+    let quiet = f64::from(report.quiet.max(1));
+    let (on, off) = (loud / all * 100.0, quiet / all * 100.0);
+    event.push("talking-gate-hits", report.loud.to_string());
+    event.push("talking-total-packets", report.intervals.to_string());
+    event.push(
+        "talking-duration-ms",
+        (u64::from(report.intervals) * u64::from(interval)).to_string(),
+    );
+    for (name, value) in [
+        ("talking-average-energy", report.level_sum as f64 / loud),
+        ("talking-delta-average", report.change_sum as f64 / loud),
+        ("talking-hit-on-percent", on),
+        ("talking-non-hit-ratio", quiet / loud * 100.0),
+        ("talking-hit-off-percent", off),
+        ("talking-hit-off-differential", on - off),
+    ] {
+        event.push(name, format!("{value:.6}"));
     }
 }
 
-/// Mutes or unmutes a member.
-pub fn set_mute(room: &Room, member: &Member, on: bool) {
-    member.change(|state| state.speaks = !on);
-    room.fire_member(member, if on { "mute-member" } else { "unmute-member" }, |_| {});
-}
-
-/// Makes a member deaf, or not.
-pub fn set_deaf(room: &Room, member: &Member, on: bool) {
-    member.change(|state| state.hears = !on);
-    room.fire_member(member, if on { "deaf-member" } else { "undeaf-member" }, |_| {});
-}
-
-/// Locks or unlocks a room.
-pub fn set_lock(room: &Room, on: bool) {
-    room.with(|state| state.locked = on);
-    room.fire(if on { "lock" } else { "unlock" }, |_| {});
-}
-
-/// Sets the level from which a member counts as talking.
-pub fn set_energy(room: &Room, member: &Member, level: u32) {
-    member.change(|state| state.energy_level = level.min(20_000));
-    room.fire_member(member, "energy-level-member", |event| {
-        event.push("Energy-Level", member.state().energy_level.to_string());
-    });
-}
-
-/// Sets how loud a member is heard (`talking`), or hears.
-pub fn set_volume(room: &Room, member: &Member, talking: bool, level: i64) {
-    let level = level.clamp(-4, 4);
-    member.change(|state| {
-        if talking {
-            state.volume_in = level;
-        } else {
-            state.volume_out = level;
-        }
-    });
-    let action = if talking { "volume-in-member" } else { "volume-out-member" };
-    room.fire_member(member, action, |event| {
-        event.push("Volume-Level", level.to_string());
-    });
+/// Sends a member to another room, or to this one with other settings.
+pub fn send_to(member: &Member, room: &str) -> bool {
+    let (name, profile) = room.split_once('@').unwrap_or((room, "default"));
+    let moved =
+        transfer(&member.channel, &format!("conference:{name}@{profile}"), Some("inline"), None);
+    member.channel.set_var("last_transfered_conference", name.to_owned());
+    moved
 }
 
 /// A conference needs audio both ways: an inbound call that has none is answered.

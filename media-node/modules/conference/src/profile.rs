@@ -21,7 +21,7 @@ pub struct Profile {
     /// `interval`.
     pub interval: u32,
     /// `energy-level`.
-    pub energy_level: u32,
+    pub energy_level: i64,
     /// `max-members`; 0 = no limit.
     pub max_members: u32,
     /// `pin`.
@@ -32,16 +32,27 @@ pub struct Profile {
     pub pin_retries: u32,
     /// `member-flags`.
     pub member_flags: String,
-    /// `conference-flags` has `breakable`: `uuid_break` takes a member out.
-    pub breakable: bool,
+    /// `conference-flags`.
+    pub flags: String,
     /// `auto-record`.
     pub auto_record: String,
     /// `caller-id-name` and `caller-id-number` of calls it makes.
     pub caller_id: (String, String),
-    /// Keys and what they do.
-    pub controls: Vec<(String, String, String)>,
+    /// Groups of keys by name.
+    groups: Vec<(String, Vec<Control>)>,
     /// Everything as written.
     pub params: Params,
+}
+
+/// A key, or several in a row, and what pressing them does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Control {
+    /// The digits.
+    pub digits: String,
+    /// The action's name.
+    pub action: String,
+    /// What the action is given; expanded when it is performed.
+    pub data: String,
 }
 
 /// Keys a member has when the configuration defines none: digits and action.
@@ -61,8 +72,8 @@ const USUAL_CONTROLS: [(&str, &str); 12] = [
 ];
 
 impl Profile {
-    /// A profile for a room, or the one named `default`: as a web server describes it to the caller of that UUID, or
-    /// as the files do. `None` when there is neither.
+    /// A profile for a room: as a web server describes it to the caller of that UUID, or as the files do. One that
+    /// nobody describes is called `none` and leaves everything as usual. `None` without any configuration.
     pub async fn find(switch: &Arc<Switch>, room: &str, name: &str, uuid: &str) -> Option<Self> {
         let fill = |params: &mut Event| {
             params.push("conference_name", room).push("profile_name", name);
@@ -76,33 +87,64 @@ impl Profile {
             .as_ref()
             .and_then(|tree| tree.configuration(file))
             .or_else(|| config.document(file))?;
-        Self::read(conf, name).or_else(|| Self::read(conf, "default"))
+        Some(Self::read(conf, name))
     }
 
-    fn read(conf: Node<'_>, name: &str) -> Option<Self> {
-        let node = conf.child("profiles")?.find("profile", "name", name)?;
-        let params = Params::read(Some(node), "param");
+    fn read(conf: Node<'_>, name: &str) -> Self {
+        let node = conf.child("profiles").and_then(|all| all.find("profile", "name", name));
+        let params = Params::read(node, "param");
         let text = |name: &str| params.get(name).unwrap_or_default().to_owned();
+        let usual = |name: &str, usual: &str| {
+            params.get(name).filter(|v| !v.is_empty()).unwrap_or(usual).to_owned()
+        };
         let number = |name: &str, usual: u32| {
             params.int(name).and_then(|n| u32::try_from(n).ok()).unwrap_or(usual)
         };
-        Some(Self {
-            name: name.to_owned(),
+        Self {
+            name: if node.is_some() { name } else { "none" }.to_owned(),
             domain: text("domain"),
             rate: number("rate", 8000),
             interval: number("interval", 20),
-            energy_level: number("energy-level", 0),
+            energy_level: i64::from(number("energy-level", 0)),
             max_members: number("max-members", 0),
             pin: text("pin"),
             moderator_pin: text("moderator-pin"),
             pin_retries: number("pin-retries", 3),
             member_flags: text("member-flags"),
-            breakable: split_flags(&text("conference-flags")).iter().any(|f| f == "breakable"),
+            flags: text("conference-flags"),
             auto_record: text("auto-record"),
-            caller_id: (text("caller-id-name"), text("caller-id-number")),
-            controls: controls(conf, params.get("caller-controls").unwrap_or("default")),
+            caller_id: (
+                usual("caller-id-name", "conference"),
+                usual("caller-id-number", "0000000000"),
+            ),
+            groups: groups(conf),
             params,
-        })
+        }
+    }
+
+    /// A whole number among the parameters.
+    #[must_use]
+    pub fn number(&self, name: &str, usual: i64) -> i64 {
+        self.params.int(name).unwrap_or(usual)
+    }
+
+    /// The keys of a group. `none` has none; a group that is not configured has the usual ones.
+    #[must_use]
+    pub fn controls(&self, group: &str) -> Vec<Control> {
+        if group.eq_ignore_ascii_case("none") {
+            return Vec::new();
+        }
+        if let Some((_, controls)) = self.groups.iter().find(|(name, _)| name == group) {
+            return controls.clone();
+        }
+        let usual = USUAL_CONTROLS.iter();
+        usual
+            .map(|(digits, action)| Control {
+                digits: (*digits).to_owned(),
+                action: (*action).to_owned(),
+                data: String::new(),
+            })
+            .collect()
     }
 
     /// A sound the profile names, if it names one.
@@ -112,21 +154,20 @@ impl Profile {
     }
 }
 
-/// Digits, action and data of a control group.
-fn controls(conf: Node<'_>, group: &str) -> Vec<(String, String, String)> {
-    if group == "none" {
-        return Vec::new();
-    }
-    let found = conf.child("caller-controls").and_then(|c| c.find("group", "name", group));
-    let Some(found) = found else {
-        let usual = |(d, a): &(&str, &str)| ((*d).to_owned(), (*a).to_owned(), String::new());
-        return USUAL_CONTROLS.iter().map(usual).collect();
-    };
+/// The groups of keys the configuration defines.
+fn groups(conf: Node<'_>) -> Vec<(String, Vec<Control>)> {
     let control = |c: Node<'_>| {
         let part = |name: &str| c.attr_or_empty(name).to_owned();
-        (part("digits"), part("action"), part("data"))
+        Control { digits: part("digits"), action: part("action"), data: part("data") }
     };
-    found.children_named("control").map(control).collect()
+    let groups = conf.child("caller-controls");
+    let groups = groups.iter().flat_map(|groups| groups.children_named("group"));
+    groups
+        .map(|group| {
+            let controls = group.children_named("control").map(control).collect();
+            (group.attr_or_empty("name").to_owned(), controls)
+        })
+        .collect()
 }
 
 /// What the application's argument asks for: `name[@profile][+pin][+flags{a|b}]`.
@@ -138,8 +179,10 @@ pub struct Wanted {
     pub profile: String,
     /// PIN given by the dialplan.
     pub pin: String,
-    /// Member flags.
+    /// Flags of the member, and of the room if it is made.
     pub flags: Vec<String>,
+    /// Who is called into a room of two.
+    pub bridge_to: Option<String>,
 }
 
 impl Wanted {
@@ -150,21 +193,27 @@ impl Wanted {
             Some((before, after)) => (before, after.trim_end().trim_end_matches('}')),
             None => (argument, ""),
         };
+        let bridge = argument.get(..7).filter(|start| start.eq_ignore_ascii_case("bridge:"));
+        let (argument, bridge_to) = match bridge.and_then(|_| argument[7..].split_once(':')) {
+            Some((room, dial)) => (room, Some(dial.trim().to_owned())),
+            None => (argument, None),
+        };
         let (argument, pin) = argument.split_once('+').unwrap_or((argument, ""));
-        let (name, profile) = argument.split_once('@').unwrap_or((argument, "default"));
+        let (name, profile) = argument.rsplit_once('@').unwrap_or((argument, "default"));
         Self {
             name: name.trim().to_owned(),
             profile: profile.trim().to_owned(),
             pin: pin.trim().to_owned(),
             flags: split_flags(flags),
+            bridge_to,
         }
     }
 }
 
-/// Flags held apart by `|`, commas, colons or spaces.
+/// Flags held apart by `|` or commas.
 #[must_use]
 pub fn split_flags(flags: &str) -> Vec<String> {
-    let words = flags.split(['|', ',', ':', ' ']).map(str::trim);
+    let words = flags.split(['|', ',']).map(str::trim);
     words.filter(|f| !f.is_empty()).map(str::to_ascii_lowercase).collect()
 }
 
@@ -180,5 +229,13 @@ mod tests {
         let plain = Wanted::parse("room");
         assert_eq!((plain.name.as_str(), plain.profile.as_str()), ("room", "default"));
         assert_eq!(Wanted::parse("room+77").pin, "77");
+        assert_eq!(plain.bridge_to, None);
+    }
+
+    #[test]
+    fn a_room_of_two_names_whom_to_call() {
+        let wanted = Wanted::parse("bridge:desk@wide:sofia/internal/1000@host:5060");
+        assert_eq!((wanted.name.as_str(), wanted.profile.as_str()), ("desk", "wide"));
+        assert_eq!(wanted.bridge_to.as_deref(), Some("sofia/internal/1000@host:5060"));
     }
 }

@@ -1,21 +1,23 @@
-//! Rooms and their members: who is in, what they may, and the events about it.
+//! Rooms: who is in, who has the floor, what they may do, and the events about all that.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use esl_server::event::{Event, EventName};
-use media::leg::Side;
-use media::{LegEvent, MemberOptions, PlayId, RecordId};
+use media::{LegEvent, RecordId};
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
+use super::member::{Leave, Member};
 use super::profile::Profile;
+use super::sound::{Deck, Music, Recording};
 use crate::call::Channel;
 use crate::clock;
 use crate::switch::Switch;
 
-/// The subclass of all events about conferences.
+/// Subclass of all events about conferences.
 pub const SUBCLASS: &str = "conference::maintenance";
 
 /// All rooms.
@@ -37,7 +39,7 @@ pub struct Room {
     pub mixer: media::Leg,
     /// When it began, seconds since the epoch.
     pub created: i64,
-    switch: Arc<Switch>,
+    pub(super) switch: Arc<Switch>,
     state: Mutex<State>,
 }
 
@@ -48,88 +50,121 @@ pub struct State {
     pub members: Vec<Arc<Member>>,
     /// Who has the floor.
     pub floor: Option<u32>,
-    /// Nobody else may come in.
-    pub locked: bool,
+    /// Flags.
+    pub flags: RoomFlags,
     /// What one has to type to come in.
     pub pin: String,
-    /// Files playing to the room: play, name.
-    pub plays: Vec<(PlayId, String)>,
-    /// The one of them that is music for who is alone.
-    pub(super) music: Option<PlayId>,
-    /// Recordings: recording, file.
-    pub recordings: Vec<(RecordId, String)>,
-    /// Enter and exit sounds are played.
-    pub sounds: (bool, bool),
+    /// What a moderator types.
+    pub moderator_pin: String,
+    /// Most members; 0 = no limit.
+    pub max_members: u32,
+    /// Where names of files are looked for.
+    pub sound_prefix: String,
+    /// Name and number of calls it makes.
+    pub caller_id: (String, String),
+    /// Seconds between the last mandatory member's leaving and the end.
+    pub grace: u64,
+    /// Sound of arrivals.
+    pub enter_sound: String,
+    /// Sound of departures.
+    pub exit_sound: String,
+    /// Heard by those who come in while a call list is being called.
+    pub announcement: Option<String>,
+    /// What programs keep here.
+    pub variables: Vec<(String, String)>,
+    /// Who does not hear whom.
+    pub relations: Vec<Relation>,
+    /// What plays to everybody.
+    pub deck: Deck,
+    /// Music on hold.
+    pub music: Music,
+    /// Recordings.
+    pub recordings: Vec<Recording>,
+    /// The file recorded to last.
+    pub recorded_to: Option<String>,
+    /// The recording of the profile or of a variable was begun.
+    pub auto_recorded: bool,
+    /// Where that goes.
+    pub auto_record: String,
+    /// Fewer members than this end the room, once there were as many.
+    pub least: usize,
+    /// Mandatory members.
+    pub mandatory: usize,
+    /// Outgoing calls that have not been answered.
+    pub originating: usize,
 }
 
-impl State {
-    /// The only one in the room, unless it wants no music.
-    pub(super) fn lonely(&self) -> Option<Arc<Member>> {
-        match self.members.as_slice() {
-            [only] if !only.state().no_music => Some(Arc::clone(only)),
-            _ => None,
+/// Flags of a room.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RoomFlags {
+    /// Nobody else may come in.
+    pub locked: bool,
+    /// It is ending.
+    pub ending: bool,
+    /// Nobody is heard until a moderator comes.
+    pub wait_mod: bool,
+    /// Quiet voices are mixed, too.
+    pub audio_always: bool,
+    /// Somebody has answered.
+    pub answered: bool,
+    /// There were as many members as it needs at least.
+    pub enforce_min: bool,
+    /// Made to bring two together.
+    pub bridge_to: bool,
+    /// Arrivals are heard.
+    pub enter_sound: bool,
+    /// Departures are heard.
+    pub exit_sound: bool,
+    /// `uuid_break` takes a member out.
+    pub breakable: bool,
+    /// A recording that was stopped begins again.
+    pub restart_auto_record: bool,
+    /// Video flags that only lists show.
+    pub video_floor_only: bool,
+    /// RFC 4579 notices.
+    pub rfc4579: bool,
+    /// Live array synchronisation.
+    pub livearray_sync: bool,
+}
+
+impl RoomFlags {
+    /// Sets what `flags` names.
+    pub fn set(&mut self, flags: &[String]) {
+        for flag in flags {
+            match flag.as_str() {
+                "wait-mod" => self.wait_mod = true,
+                "audio-always" => self.audio_always = true,
+                "breakable" => self.breakable = true,
+                "restart-auto-record" => self.restart_auto_record = true,
+                "video-floor-only" => self.video_floor_only = true,
+                "rfc-4579" => self.rfc4579 = true,
+                "livearray-sync" => self.livearray_sync = true,
+                _ => {}
+            }
         }
     }
 }
 
-/// Somebody in a room.
-pub struct Member {
-    /// Number, unique in the switch.
-    pub id: u32,
-    /// The call.
-    pub channel: Arc<Channel>,
-    /// When it came in, seconds since the epoch.
-    pub joined: i64,
-    state: Mutex<MemberState>,
-}
-
-/// What changes about a member.
-#[derive(Clone, Debug)]
-pub struct MemberState {
-    /// Is heard.
-    pub speaks: bool,
-    /// Hears.
-    pub hears: bool,
-    /// Talks right now.
-    pub talking: bool,
-    /// Level when talking began last.
-    pub energy: u32,
-    /// Level from which it counts as talking.
-    pub energy_level: u32,
-    /// Listening volume, -4 to 4.
-    pub volume_out: i64,
-    /// Talking volume, -4 to 4.
-    pub volume_in: i64,
-    /// When it talked last, seconds since the epoch; 0 = never.
-    pub last_talking: i64,
-    /// Moderator.
-    pub moderator: bool,
-    /// The room ends when it leaves.
-    pub ends_room: bool,
-    /// While it is in, nobody hears music.
-    pub no_music: bool,
-    /// Why it has to leave.
-    pub leave: Option<Leave>,
-}
-
-/// Why a member has to leave.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Leave {
-    /// Thrown out: the dialplan goes on.
-    Kicked,
-    /// Hung up.
-    HungUp,
-    /// Sent to another room.
-    Moved(String),
-    /// The room ended.
-    Ended,
+/// What one member may not do towards another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Relation {
+    /// Whose it is.
+    pub member: u32,
+    /// Towards whom.
+    pub other: u32,
+    /// `member` is not heard by `other`.
+    pub nospeak: bool,
+    /// `member` does not hear `other`.
+    pub nohear: bool,
 }
 
 impl Rooms {
-    /// The room of that name.
+    /// The room of that name, in any case.
     #[must_use]
     pub fn find(&self, name: &str) -> Option<Arc<Room>> {
-        self.by_name.lock().get(name).cloned()
+        let rooms = self.by_name.lock();
+        let exact = rooms.get(name);
+        exact.or_else(|| rooms.values().find(|r| r.name.eq_ignore_ascii_case(name))).cloned()
     }
 
     /// All rooms, by name.
@@ -140,7 +175,7 @@ impl Rooms {
         all
     }
 
-    /// The room of that name, made when there is none.
+    /// The room of that name, made when there is none; true if it was made.
     ///
     /// # Errors
     /// When no mixer can be had.
@@ -149,31 +184,55 @@ impl Rooms {
         switch: &Arc<Switch>,
         name: &str,
         profile: Profile,
-    ) -> Result<Arc<Room>, media::OpenError> {
+    ) -> Result<(Arc<Room>, bool), media::OpenError> {
         let mut rooms = self.by_name.lock();
-        if let Some(room) = rooms.get(name) {
-            return Ok(Arc::clone(room));
+        let here = rooms.get(name).filter(|room| !room.with(|s| s.flags.ending));
+        if let Some(room) = here {
+            return Ok((Arc::clone(room), false));
         }
         let (mixer, events) = switch.media.open_mixer(profile.rate, profile.interval)?;
-        let state = State { pin: profile.pin.clone(), sounds: (true, true), ..State::default() };
         let room = Arc::new(Room {
             name: name.to_owned(),
             uuid: clock::new_uuid(),
-            profile,
             mixer,
             created: clock::now_secs(),
             switch: Arc::clone(switch),
-            state: Mutex::new(state),
+            state: Mutex::new(first_state(switch, &profile)),
+            profile,
         });
         rooms.insert(name.to_owned(), Arc::clone(&room));
         drop(rooms);
         tokio::spawn(follow_mixer(Arc::downgrade(&room), events));
         room.fire("conference-create", |_| {});
-        Ok(room)
+        Ok((room, true))
     }
 
-    fn next_member(&self) -> u32 {
+    pub(super) fn next_member(&self) -> u32 {
         self.last_member.fetch_add(1, Ordering::Relaxed) + 1
+    }
+}
+
+fn first_state(switch: &Switch, profile: &Profile) -> State {
+    let sound = |name: &str| profile.sound(name).unwrap_or_default();
+    let mut flags = RoomFlags { enter_sound: true, exit_sound: true, ..RoomFlags::default() };
+    flags.set(&super::profile::split_flags(&profile.flags));
+    State {
+        flags,
+        pin: profile.pin.clone(),
+        moderator_pin: profile.moderator_pin.clone(),
+        max_members: profile.max_members,
+        sound_prefix: profile
+            .sound("sound-prefix")
+            .or_else(|| switch.global("sound_prefix"))
+            .unwrap_or_default(),
+        caller_id: profile.caller_id.clone(),
+        grace: u64::try_from(profile.number("endconf-grace-time", 0)).unwrap_or(0),
+        enter_sound: sound("enter-sound"),
+        exit_sound: sound("exit-sound"),
+        auto_record: profile.auto_record.clone(),
+        music: Music { sound: sound("moh-sound"), ..Music::default() },
+        least: 1,
+        ..State::default()
     }
 }
 
@@ -182,7 +241,8 @@ async fn follow_mixer(room: std::sync::Weak<Room>, mut events: mpsc::Receiver<Le
     while let Some(event) = events.recv().await {
         let Some(room) = room.upgrade() else { return };
         match event {
-            LegEvent::PlayDone { id, .. } => room.play_ended(id),
+            LegEvent::PlayDone { id, samples, .. } => room.play_ended(id, samples),
+            LegEvent::RecordStarted { id } => room.recording_began(id),
             LegEvent::RecordDone { id, report } => room.recording_ended(id, &report),
             _ => {}
         }
@@ -195,10 +255,16 @@ impl Room {
         look(&mut self.state.lock())
     }
 
-    /// Everybody in it.
+    /// Everybody in it, the last to come first, as lists show them.
     #[must_use]
     pub fn members(&self) -> Vec<Arc<Member>> {
-        self.with(|s| s.members.clone())
+        self.with(|s| s.members.iter().rev().cloned().collect())
+    }
+
+    /// How many count: ghosts do not.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.with(|s| s.count())
     }
 
     /// The member of that number.
@@ -207,31 +273,46 @@ impl Room {
         self.with(|s| s.members.iter().find(|m| m.id == id).cloned())
     }
 
-    /// The flags lists show.
+    /// Flags and their names, in the order of lists.
     #[must_use]
-    pub fn flags(&self) -> Vec<&'static str> {
-        let mut flags = self.with(|s| if s.locked { vec!["locked"] } else { Vec::new() });
-        flags.extend([
-            "running",
-            "answered",
-            "enforce_min",
-            "dynamic",
-            "exit_sound",
-            "enter_sound",
-        ]);
-        flags.push("json_status");
-        flags
+    pub fn flags(&self) -> Vec<(&'static str, bool)> {
+        self.with(|s| {
+            let flags = s.flags;
+            vec![
+                ("locked", flags.locked),
+                ("destruct", flags.ending),
+                ("wait_mod", flags.wait_mod),
+                ("audio_always", flags.audio_always),
+                ("running", true),
+                ("answered", flags.answered),
+                ("enforce_min", flags.enforce_min),
+                ("bridge_to", flags.bridge_to),
+                ("dynamic", true),
+                ("exit_sound", flags.exit_sound),
+                ("enter_sound", flags.enter_sound),
+                ("recording", !s.recordings.is_empty()),
+                ("video_bridge", false),
+                ("video_floor_only", flags.video_floor_only),
+                ("video_rfc4579", flags.rfc4579),
+                ("livearray_sync", flags.livearray_sync),
+            ]
+        })
     }
 
     // ---- events ----
 
     fn describe(&self, event: &mut Event) {
+        let (count, ghosts, variables) =
+            self.with(|s| (s.count(), s.ghosts(), s.variables.clone()));
         event.push("Conference-Name", self.name.clone());
         event.push("Conference-Domain", self.profile.domain.clone());
-        event.push("Conference-Size", self.with(|s| s.members.len()).to_string());
-        event.push("Conference-Ghosts", "0");
+        event.push("Conference-Size", count.to_string());
+        event.push("Conference-Ghosts", ghosts.to_string());
         event.push("Conference-Profile-Name", self.profile.name.clone());
         event.push("Conference-Unique-ID", self.uuid.clone());
+        for (name, value) in variables {
+            event.push(name, value);
+        }
     }
 
     fn describe_member(&self, event: &mut Event, member: &Member) {
@@ -245,30 +326,86 @@ impl Room {
         event.push("See", "true");
         event.push("Speak", word(state.speaks));
         event.push("Talking", word(state.talking));
-        event.push("Mute-Detect", "false");
-        event.push("Hold", "false");
+        event.push("Mute-Detect", word(state.flags.mute_detect));
+        event.push("Hold", word(state.held));
         event.push("Member-ID", member.id.to_string());
-        event.push("Member-Type", if state.moderator { "moderator" } else { "member" });
-        event.push("Member-Ghost", "false");
+        event.push("Member-Type", if state.flags.moderator { "moderator" } else { "member" });
+        event.push("Member-Ghost", word(state.flags.ghost));
         event.push("Energy-Level", state.energy_level.to_string());
         event.push("Current-Energy", state.energy.to_string());
     }
 
     /// Fires an event about the room.
     pub fn fire(&self, action: &str, more: impl FnOnce(&mut Event)) {
+        self.fire_with(|_| {}, action, more);
+    }
+
+    /// The same, with something to say before the action, too.
+    pub(super) fn fire_with(
+        &self,
+        before: impl FnOnce(&mut Event),
+        action: &str,
+        more: impl FnOnce(&mut Event),
+    ) {
         self.fire_built(|event| {
             self.describe(event);
+            before(event);
             event.push("Action", action.to_owned());
             more(event);
         });
     }
 
-    /// Fires an event about a member.
+    /// Tells that a member was sent to another room.
+    pub fn fire_transfer(&self, member: &Member, target: &str) {
+        let names = |event: &mut Event| {
+            event.push("Old-Conference-Name", self.name.clone());
+            event.push("New-Conference-Name", target.to_owned());
+        };
+        self.fire_member_with(member, names, "transfer", |_| {});
+    }
+
+    /// Fires an event about a member; `more` is said after the action.
     pub fn fire_member(&self, member: &Member, action: &str, more: impl FnOnce(&mut Event)) {
+        self.fire_member_with(member, |_| {}, action, more);
+    }
+
+    /// The same, with something to say before the action, too.
+    pub(super) fn fire_member_with(
+        &self,
+        member: &Member,
+        before: impl FnOnce(&mut Event),
+        action: &str,
+        more: impl FnOnce(&mut Event),
+    ) {
         self.fire_built(|event| {
             self.describe(event);
             self.describe_member(event, member);
+            before(event);
             event.push("Action", action.to_owned());
+            more(event);
+        });
+    }
+
+    /// Fires the end of a play: figures come before the action, a member's description after it.
+    pub(super) fn fire_played(
+        &self,
+        member: Option<&Member>,
+        figures: impl FnOnce(&mut Event),
+        more: impl FnOnce(&mut Event),
+    ) {
+        self.fire_built(|event| {
+            self.describe(event);
+            figures(event);
+            match member {
+                Some(member) => {
+                    event.push("Action", "play-file-member-done");
+                    self.describe(event);
+                    self.describe_member(event, member);
+                }
+                None => {
+                    event.push("Action", "play-file-done");
+                }
+            }
             more(event);
         });
     }
@@ -288,68 +425,146 @@ impl Room {
     // ---- coming and going ----
 
     /// Lets somebody in.
-    pub fn add(self: &Arc<Self>, channel: &Arc<Channel>, state: MemberState) -> Arc<Member> {
-        let member = Arc::new(Member {
-            id: self.switch.module::<Rooms>().next_member(),
-            channel: Arc::clone(channel),
-            joined: clock::now_secs(),
-            state: Mutex::new(state),
+    pub(super) fn add(self: &Arc<Self>, member: &Arc<Member>) {
+        let flags = member.state().flags;
+        self.with(|s| {
+            s.members.push(Arc::clone(member));
+            s.mandatory += usize::from(flags.mandatory);
+            if flags.mintwo {
+                s.least = s.least.max(2);
+            }
+            if flags.moderator {
+                s.flags.wait_mod = false;
+            }
+            s.flags.enforce_min |= s.count() >= s.least;
         });
-        self.with(|s| s.members.push(Arc::clone(&member)));
-        self.fire_member(&member, "add-member", |_| {});
-        self.offer_floor(&member);
-        member
+        self.retune();
     }
 
-    /// Takes somebody out; the last one ends the room.
-    pub fn remove(self: &Arc<Self>, member: &Arc<Member>) {
+    /// Takes somebody out; too few end the room.
+    pub(super) fn remove(self: &Arc<Self>, member: &Arc<Member>) {
+        let flags = member.state().flags;
         let had_floor = self.with(|s| {
-            s.members.retain(|m| m.id != member.id);
-            s.floor == Some(member.id)
+            s.relations.retain(|r| r.member != member.id && r.other != member.id);
+            s.floor.take_if(|id| *id == member.id).is_some()
         });
         if had_floor {
-            let next = self.members().into_iter().find(|m| m.state().speaks);
-            self.give_floor(next.as_ref());
+            self.tell_floor(None, None);
+        }
+        let (ends, last_mandatory, grace) = self.with(|s| {
+            s.members.retain(|m| m.id != member.id);
+            s.mandatory = s.mandatory.saturating_sub(usize::from(flags.mandatory));
+            let few = s.flags.enforce_min && s.members.len() < s.least || s.members.is_empty();
+            (flags.ends_room || few, flags.mandatory && s.mandatory == 0, s.grace)
+        });
+        if !ends {
+            self.say_farewell(member);
         }
         self.fire_member(member, "del-member", |_| {});
-        let ends = member.state().ends_room;
+        self.separate();
         if ends {
-            for other in self.members() {
-                other.leave(Leave::Ended);
+            self.end();
+        } else {
+            self.take_floor_if_free();
+            if last_mandatory {
+                self.end_after(grace);
             }
         }
         self.close_if_empty();
+    }
+
+    /// Everybody has to leave.
+    pub fn end(self: &Arc<Self>) {
+        self.with(|s| s.flags.ending = true);
+        self.stop_plays(super::sound::Which::All);
+        for member in self.members() {
+            member.leave(Leave::RoomEnded);
+        }
+    }
+
+    /// Ends the room when no mandatory member is back after that many seconds.
+    fn end_after(self: &Arc<Self>, seconds: u64) {
+        let room = Arc::downgrade(self);
+        tokio::spawn(async move {
+            tokio::time::sleep(Duration::from_secs(seconds)).await;
+            if let Some(room) = room.upgrade().filter(|room| room.with(|s| s.mandatory == 0)) {
+                room.end();
+            }
+        });
     }
 
     /// Ends the room when nobody is in it.
     pub fn close_if_empty(self: &Arc<Self>) {
         let all = self.switch.module::<Rooms>();
         let mut rooms = all.by_name.lock();
-        let empty = self.with(|s| s.members.is_empty());
+        let empty = self.with(|s| s.members.is_empty() && s.originating == 0);
         let here = rooms.get(&self.name).is_some_and(|r| Arc::ptr_eq(r, self));
         if empty && here {
             rooms.remove(&self.name);
             drop(rooms);
+            self.with(|s| s.flags.ending = true);
             self.fire("conference-destroy", |_| {});
         }
     }
 
+    /// What members may do has changed with the room: has the mixer follow.
+    pub fn retune(&self) {
+        let flags = self.with(|s| s.flags);
+        for member in self.members() {
+            member.tune(flags);
+        }
+    }
+
+    /// Tells the mixer who does not hear whom.
+    pub fn separate(&self) {
+        let (relations, members) = self.with(|s| (s.relations.clone(), s.members.clone()));
+        let leg = |id: u32| {
+            let member = members.iter().find(|m| m.id == id)?;
+            member.channel.media().map(|leg| leg.id())
+        };
+        let mut pairs = Vec::new();
+        for relation in relations {
+            let (Some(member), Some(other)) = (leg(relation.member), leg(relation.other)) else {
+                continue;
+            };
+            if relation.nospeak {
+                pairs.push((member, other));
+            }
+            if relation.nohear {
+                pairs.push((other, member));
+            }
+        }
+        let _closed = self.mixer.separate(pairs);
+    }
+
+    // ---- floor ----
+
     /// Gives the floor to a talker if nobody has it or its holder is silent.
-    pub fn offer_floor(&self, member: &Arc<Member>) {
+    pub(super) fn offer_floor(&self, member: &Arc<Member>) {
         let holder = self.with(|s| s.floor).and_then(|id| self.member(id));
         let free = holder.is_none_or(|h| !h.state().talking || !h.state().speaks);
         let same = self.with(|s| s.floor == Some(member.id));
         if free && !same && member.state().speaks {
-            let nobody = self.with(|s| s.floor.is_none());
-            if nobody || member.state().talking {
-                self.give_floor(Some(member));
-            }
+            self.give_floor(Some(member));
+        }
+    }
+
+    /// Somebody has the floor, always: the last to come unless somebody talks.
+    pub(super) fn take_floor_if_free(&self) {
+        if self.with(|s| s.floor.is_none())
+            && let Some(member) = self.members().first()
+        {
+            self.give_floor(Some(member));
         }
     }
 
     /// Hands the floor on.
     pub fn give_floor(&self, member: Option<&Arc<Member>>) {
         let old = self.with(|s| std::mem::replace(&mut s.floor, member.map(|m| m.id)));
+        self.tell_floor(old, member.map(Arc::as_ref));
+    }
+
+    fn tell_floor(&self, old: Option<u32>, member: Option<&Member>) {
         let word = |id: Option<u32>| id.map_or_else(|| "none".to_owned(), |id| id.to_string());
         self.fire_built(|event| {
             self.describe(event);
@@ -363,124 +578,27 @@ impl Room {
         });
     }
 
-    // ---- sound ----
-
-    /// Plays a file to everybody. False when it cannot be played. Reads the file: call it where
-    /// blocking does not matter.
-    pub fn play(&self, path: &str, options: &media::source::SourceOptions, aside: bool) -> bool {
-        let Ok(plan) = media::source::open(path, options) else { return false };
-        let plan = Box::new(plan);
-        let begun = if aside { self.mixer.play_over(plan) } else { self.mixer.play_within(plan) };
-        let Ok(id) = begun else { return false };
-        self.with(|s| s.plays.push((id, path.to_owned())));
-        self.fire("play-file", |event| {
-            event.push("File", path.to_owned());
-        });
-        true
+    /// A channel of somebody in it, for names of files and variables.
+    pub(super) fn anybody(&self) -> Option<Arc<Channel>> {
+        self.with(|s| s.members.first().map(|m| Arc::clone(&m.channel)))
     }
 
-    /// Ends what plays; only the newest unless `all`. Returns how many.
-    pub fn stop_plays(&self, all: bool) -> usize {
-        let plays = self.with(|s| {
-            let from = if all { 0 } else { s.plays.len().saturating_sub(1) };
-            s.plays.get(from..).unwrap_or_default().to_vec()
-        });
-        for (id, _) in &plays {
-            let _ended = self.mixer.stop_play(*id);
-        }
-        plays.len()
-    }
-
-    fn play_ended(self: &Arc<Self>, id: PlayId) {
-        let found = self.with(|s| {
-            s.music.take_if(|music| *music == id);
-            let index = s.plays.iter().position(|(play, _)| *play == id)?;
-            Some(s.plays.remove(index).1)
-        });
-        if let Some(path) = found {
-            self.fire("play-file-done", |event| {
-                event.push("File", path);
-            });
-            self.tend_music();
-        }
-    }
-
-    /// Records the room. False when it is recorded there already or cannot be.
-    pub fn record(&self, path: &str) -> bool {
-        if self.with(|s| s.recordings.iter().any(|(_, p)| p == path)) {
-            return false;
-        }
-        let Ok(id) = self.mixer.record(media::RecordSpec::new(path)) else { return false };
-        self.with(|s| s.recordings.push((id, path.to_owned())));
-        self.fire("start-recording", |event| {
-            event.push("Path", path.to_owned());
-        });
-        true
-    }
-
-    /// Does something to the recording to `path`, or to all. Returns how many.
-    pub fn each_recording(&self, path: &str, each: impl Fn(RecordId)) -> usize {
-        let ids: Vec<RecordId> = self.with(|s| {
-            let wanted = s.recordings.iter().filter(|(_, p)| path == "all" || p == path);
-            wanted.map(|(id, _)| *id).collect()
-        });
-        ids.iter().for_each(|id| each(*id));
-        ids.len()
-    }
-
-    fn recording_ended(&self, id: RecordId, report: &media::RecordReport) {
-        let found = self.with(|s| {
-            let index = s.recordings.iter().position(|(r, _)| *r == id)?;
-            Some(s.recordings.remove(index).1)
-        });
-        let Some(path) = found else { return };
-        self.fire("stop-recording", |event| {
-            event.push("Path", path);
-            event.push("Samples-Out", report.samples.to_string());
-            event.push("Seconds-Out", (report.millis() / 1000).to_string());
-            event.push("Milliseconds-Out", report.millis().to_string());
-        });
+    /// The recording of that number.
+    pub(super) fn recording_path(&self, id: RecordId) -> Option<String> {
+        self.with(|s| s.recordings.iter().find(|r| r.id == id).map(|r| r.path.clone()))
     }
 }
 
-impl Member {
-    /// A copy of what changes.
+impl State {
+    /// Members that are not ghosts.
     #[must_use]
-    pub fn state(&self) -> MemberState {
-        self.state.lock().clone()
+    pub fn count(&self) -> usize {
+        self.members.len() - self.ghosts()
     }
 
-    /// Changes something and has the mixer follow.
-    pub fn change(&self, change: impl FnOnce(&mut MemberState)) {
-        let (before, after) = {
-            let mut state = self.state.lock();
-            let before = state.clone();
-            change(&mut state);
-            (before, state.clone())
-        };
-        let Some(leg) = self.channel.media() else { return };
-        let _closed = leg.set_member(after.options());
-        for (side, was, is) in [
-            (Side::Read, before.volume_in, after.volume_in),
-            (Side::Write, before.volume_out, after.volume_out),
-        ] {
-            if was != is {
-                crate::call::audio::set_level(&self.channel, side, is);
-            }
-        }
-    }
-
-    /// Tells the member's call to leave.
-    pub fn leave(&self, why: Leave) {
-        self.state.lock().leave = Some(why);
-        self.channel.notify();
-    }
-}
-
-impl MemberState {
-    /// As the mixer takes it.
+    /// Members that do not count.
     #[must_use]
-    pub fn options(&self) -> MemberOptions {
-        MemberOptions { muted: !self.speaks, deaf: !self.hears, energy_level: self.energy_level }
+    pub fn ghosts(&self) -> usize {
+        self.members.iter().filter(|m| m.state().flags.ghost).count()
     }
 }

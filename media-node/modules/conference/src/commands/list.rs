@@ -3,8 +3,9 @@
 use std::fmt::Write;
 use std::sync::Arc;
 
-use super::super::room::{Member, Room, Rooms};
 use crate::clock;
+use crate::member::Member;
+use crate::room::{Room, Rooms};
 use crate::switch::Switch;
 
 /// `conference list|count|xml_list|json_list` without a room.
@@ -12,20 +13,19 @@ pub(super) fn all(switch: &Switch, form: &str, args: &[String]) -> String {
     let rooms = switch.module::<Rooms>().all();
     match form {
         "xml_list" => xml(&rooms),
-        "json_list" => json(&rooms, args.iter().any(|a| a == "compact")),
+        "json_list" => json(&rooms, args == ["compact"]),
         "count" => rooms.len().to_string(),
         _ if rooms.is_empty() => "+OK No active conferences.\n".to_owned(),
-        _ => {
-            let summary = args.iter().any(|a| a == "summary");
-            let delimiter = delimiter(args);
-            rooms.iter().fold(String::new(), |mut text, room| {
-                text += &headline(room);
-                if !summary {
-                    text += &lines(room, delimiter);
-                }
-                text
-            })
-        }
+        _ => rooms.iter().fold(String::new(), |mut text, room| {
+            text += &headline(room);
+            match Form::of(args) {
+                Form::Summary => {}
+                Form::Pretty => text += &pretty(room),
+                Form::Count => text += &lines(room, ";"),
+                Form::Lines(delimiter) => text += &lines(room, &delimiter),
+            }
+            text
+        }),
     }
 }
 
@@ -33,47 +33,81 @@ pub(super) fn all(switch: &Switch, form: &str, args: &[String]) -> String {
 pub(super) fn room(room: &Arc<Room>, form: &str, args: &[String]) -> String {
     match form {
         "xml_list" => xml(std::slice::from_ref(room)),
-        "json_list" => json(std::slice::from_ref(room), args.iter().any(|a| a == "compact")),
-        "count" => room.members().len().to_string(),
-        _ if args.first().is_some_and(|a| a == "count") => room.members().len().to_string(),
-        _ if args.first().is_some_and(|a| a == "summary") => headline(room),
-        _ => lines(room, delimiter(args)),
+        "json_list" => json(std::slice::from_ref(room), args == ["compact"]),
+        "count" => room.count().to_string(),
+        _ => match Form::of(args) {
+            Form::Count => room.count().to_string(),
+            Form::Pretty => pretty(room),
+            Form::Summary => lines(room, ";"),
+            Form::Lines(delimiter) => lines(room, &delimiter),
+        },
     }
 }
 
-fn delimiter(args: &[String]) -> &str {
-    let at = args.iter().position(|a| a == "delim");
-    at.and_then(|at| args.get(at + 1)).map_or(";", String::as_str)
+/// How a list is wanted.
+enum Form {
+    Lines(String),
+    Pretty,
+    Summary,
+    Count,
+}
+
+impl Form {
+    fn of(args: &[String]) -> Self {
+        let word = args.first().map(|word| word.to_ascii_lowercase());
+        match (word.as_deref(), args.get(1)) {
+            (Some("delim"), Some(delimiter)) => {
+                let inner = delimiter.strip_prefix('"').map(|d| d.trim_end_matches('"'));
+                let delimiter = inner.unwrap_or(delimiter);
+                Self::Lines(if delimiter.is_empty() { ";" } else { delimiter }.to_owned())
+            }
+            (Some("pretty"), _) => Self::Pretty,
+            (Some("summary"), _) => Self::Summary,
+            (Some("count"), _) => Self::Count,
+            _ => Self::Lines(";".to_owned()),
+        }
+    }
 }
 
 fn headline(room: &Room) -> String {
-    let count = room.members().len();
+    let count = room.count();
     let plural = if count == 1 { "" } else { "s" };
+    // `video_bridge` is not among the words of this list; `json_status` always is.
+    let on = room.flags().into_iter().filter(|(_, on)| *on).map(|(name, _)| name);
+    let flags: Vec<_> = on.chain(["json_status"]).collect();
     format!(
-        "+OK Conference {} ({count} member{plural} rate: {} flags: {})\n",
+        "+OK Conference {} ({count} member{plural} rate: {}{} flags: {})\n",
         room.name,
         room.profile.rate,
-        room.flags().join("|")
+        if room.with(|s| s.flags.locked) { " locked" } else { "" },
+        flags.join("|")
     )
+}
+
+fn pretty(room: &Room) -> String {
+    room.members().iter().fold(String::new(), |text, member| {
+        let profile = member.channel.profile();
+        text + &format!(
+            "{}) {} ({})\n",
+            member.id, profile.caller_id_name, profile.caller_id_number
+        )
+    })
 }
 
 fn lines(room: &Room, delimiter: &str) -> String {
     let floor = room.with(|s| s.floor);
     room.members().iter().fold(String::new(), |text, member| {
         let state = member.state();
-        let mut flags = Vec::new();
-        for (on, name) in [
-            (state.hears, "hear"),
-            (state.speaks, "speak"),
-            (state.talking, "talking"),
+        let flags = [
+            (!state.held && state.hears, "hear"),
+            (!state.held && state.speaks, "speak"),
+            (!state.held && state.talking, "talking"),
+            (state.held, "hold"),
             (floor == Some(member.id), "floor"),
-            (state.moderator, "moderator"),
-            (state.ends_room, "endconf"),
-        ] {
-            if on {
-                flags.push(name);
-            }
-        }
+            (state.flags.moderator, "moderator"),
+            (state.flags.ghost, "ghost"),
+        ];
+        let flags: Vec<_> = flags.iter().filter(|(on, _)| *on).map(|(_, name)| *name).collect();
         let profile = member.channel.profile();
         let parts = [
             member.id.to_string(),
@@ -83,7 +117,6 @@ fn lines(room: &Room, delimiter: &str) -> String {
             profile.caller_id_number,
             flags.join("|"),
             state.volume_in.to_string(),
-            "0".to_owned(),
             state.volume_out.to_string(),
             state.energy_level.to_string(),
         ];
@@ -93,6 +126,19 @@ fn lines(room: &Room, delimiter: &str) -> String {
 
 fn word(on: bool) -> &'static str {
     if on { "true" } else { "false" }
+}
+
+/// Text as in a URL; the characters are the reference's choice.
+fn url_encode(text: &str) -> String {
+    const UNSAFE: &[u8] = b" \"#%&+:;<=>?@[\\]^`{|}";
+    text.bytes().fold(String::new(), |mut out, byte| {
+        if byte.is_ascii_graphic() && !UNSAFE.contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            let _infallible = write!(out, "%{byte:02X}");
+        }
+        out
+    })
 }
 
 fn escape(text: &str) -> String {
@@ -105,26 +151,68 @@ fn xml(rooms: &[Arc<Room>]) -> String {
     }
     let mut text = "<?xml version=\"1.0\"?>\n<conferences>\n".to_owned();
     for room in rooms {
-        let members = room.members();
-        let _infallible = write!(
-            text,
-            "  <conference name=\"{}\" member-count=\"{}\" ghost-count=\"0\" rate=\"{}\" uuid=\"{}\"",
-            escape(&room.name),
-            members.len(),
-            room.profile.rate,
-            room.uuid
-        );
-        for flag in room.flags().iter().filter(|f| **f != "json_status") {
-            let _infallible = write!(text, " {flag}=\"true\"");
-        }
-        let _infallible = writeln!(text, " run_time=\"{}\">", clock::now_secs() - room.created);
-        text += "    <variables></variables>\n    <members>\n";
-        for member in &members {
-            xml_member(&mut text, room, member);
-        }
-        text += "    </members>\n  </conference>\n";
+        xml_room(&mut text, room);
     }
     text + "</conferences>\n"
+}
+
+fn xml_room(text: &mut String, room: &Room) {
+    let (count, ghosts, most, grace, variables) =
+        room.with(|s| (s.count(), s.ghosts(), s.max_members, s.grace, s.variables.clone()));
+    let _infallible = write!(
+        text,
+        "  <conference name=\"{}\" member-count=\"{count}\" ghost-count=\"{ghosts}\" rate=\"{}\" uuid=\"{}\"",
+        escape(&room.name),
+        room.profile.rate,
+        room.uuid
+    );
+    let limits = |text: &mut String, name: &str, value: u64| {
+        if value > 0 {
+            let _infallible = write!(text, " {name}=\"{value}\"");
+        }
+    };
+    for (flag, on) in room.flags() {
+        if flag == "recording" {
+            limits(text, "max_members", u64::from(most));
+        }
+        if flag == "video_bridge" {
+            limits(text, "endconference_grace_time", grace);
+        }
+        if on && flag != "livearray_sync" {
+            let _infallible = write!(text, " {flag}=\"true\"");
+        }
+    }
+    let _infallible = writeln!(text, " run_time=\"{}\">", clock::now_secs() - room.created);
+    if variables.is_empty() {
+        text.push_str("    <variables></variables>\n");
+    } else {
+        text.push_str("    <variables>\n");
+        for (name, value) in variables {
+            let (name, value) = (escape(&name), escape(&value));
+            let _infallible =
+                writeln!(text, "      <variable name=\"{name}\" value=\"{value}\"></variable>");
+        }
+        text.push_str("    </variables>\n");
+    }
+    text.push_str("    <members>\n");
+    for (path, paused, since) in recordings(room) {
+        let status = if paused { " status=\"paused\"" } else { "" };
+        let _infallible = write!(
+            text,
+            "      <member type=\"recording_node\">\n        <record_path{status}>{}</record_path>\n        \
+             <join_time type=\"UNIX-epoch\">{since}</join_time>\n      </member>\n",
+            escape(&path)
+        );
+    }
+    for member in &room.members() {
+        xml_member(text, room, member);
+    }
+    text.push_str("    </members>\n  </conference>\n");
+}
+
+/// File, whether it is paused, and when it began, of each recording; the newest first.
+fn recordings(room: &Room) -> Vec<(String, bool, i64)> {
+    room.with(|s| s.recordings.iter().rev().map(|r| (r.path.clone(), r.paused, r.since)).collect())
 }
 
 fn xml_member(text: &mut String, room: &Room, member: &Member) {
@@ -141,39 +229,42 @@ fn xml_member(text: &mut String, room: &Room, member: &Member) {
         0 => "N/A".to_owned(),
         at => (now - at).to_string(),
     };
+    // Values are encoded as in a URL, as the reference does it.
     let _infallible = write!(
         text,
         "        </flags>\n        <uuid>{}</uuid>\n        <caller_id_name>{}</caller_id_name>\n        \
          <caller_id_number>{}</caller_id_number>\n        <join_time>{}</join_time>\n        \
          <last_talking>{last}</last_talking>\n        <energy>{}</energy>\n        \
          <volume_in>{}</volume_in>\n        <volume_out>{}</volume_out>\n        \
-         <output-volume>0</output-volume>\n      </member>\n",
+         <output-volume>{}</output-volume>\n      </member>\n",
         member.channel.uuid(),
-        escape(&profile.caller_id_name),
-        escape(&profile.caller_id_number),
+        url_encode(&profile.caller_id_name),
+        url_encode(&profile.caller_id_number),
         now - member.joined,
         state.energy_level,
         state.volume_in,
+        state.volume_out,
         state.volume_out,
     );
 }
 
 fn member_flags(room: &Room, member: &Member) -> [(&'static str, bool); 13] {
     let state = member.state();
+    let free = !state.held;
     [
-        ("can_hear", state.hears),
-        ("can_see", true),
-        ("can_speak", state.speaks),
-        ("mute_detect", false),
-        ("talking", state.talking),
-        ("hold", false),
+        ("can_hear", free && state.hears),
+        ("can_see", free),
+        ("can_speak", free && state.speaks),
+        ("mute_detect", state.flags.mute_detect),
+        ("talking", free && state.talking),
+        ("hold", state.held),
         ("has_video", false),
         ("video_bridge", false),
         ("has_floor", room.with(|s| s.floor) == Some(member.id)),
-        ("is_moderator", state.moderator),
-        ("end_conference", state.ends_room),
-        ("mandatory_member_end_conference", false),
-        ("is_ghost", false),
+        ("is_moderator", state.flags.moderator),
+        ("end_conference", state.flags.ends_room),
+        ("mandatory_member_end_conference", state.flags.mandatory),
+        ("is_ghost", state.flags.ghost),
     ]
 }
 
@@ -237,42 +328,44 @@ fn json(rooms: &[Arc<Room>], compact: bool) -> String {
 }
 
 fn json_room(out: &mut Lines, room: &Arc<Room>) {
-    let members = room.members();
     let now = clock::now_secs();
+    let (count, ghosts, most, variables) =
+        room.with(|s| (s.count(), s.ghosts(), s.max_members, s.variables.clone()));
     out.open(0, None, "{");
     out.text(2, "conference_name", &room.name);
-    out.value(2, "member_count", members.len());
-    out.value(2, "ghost_count", 0);
+    out.value(2, "member_count", count);
+    out.value(2, "ghost_count", ghosts);
     out.value(2, "rate", room.profile.rate);
     out.value(2, "run_time", now - room.created);
     out.text(2, "conference_uuid", &room.uuid);
     for name in ["canvas_count", "max_bw_in", "force_bw_in", "video_floor_packets"] {
         out.value(2, name, 0);
     }
-    let (locked, recording) = room.with(|s| (s.locked, !s.recordings.is_empty()));
-    for (name, on) in [
-        ("locked", locked),
-        ("destruct", false),
-        ("wait_mod", false),
-        ("audio_always", false),
-        ("running", true),
-        ("answered", true),
-        ("enforce_min", true),
-        ("bridge_to", false),
-        ("dynamic", true),
-        ("exit_sound", true),
-        ("enter_sound", true),
-        ("recording", recording),
-        ("video_bridge", false),
-        ("video_floor_only", false),
-        ("video_rfc4579", false),
-    ] {
-        out.value(2, name, on);
+    for (name, on) in room.flags() {
+        if name != "livearray_sync" {
+            out.value(2, name, on);
+        }
+    }
+    if most > 0 {
+        out.value(2, "max_members", most);
     }
     out.open(2, Some("variables"), "{");
+    for (name, value) in &variables {
+        out.text(3, name, value);
+    }
     out.close(Some(2), "}");
     out.open(2, Some("members"), "[");
-    for member in &members {
+    for (path, paused, since) in recordings(room) {
+        out.open(0, None, "{");
+        out.text(4, "type", "recording_node");
+        out.text(4, "record_path", &path);
+        if paused {
+            out.text(4, "status", "paused");
+        }
+        out.value(4, "join_time", since);
+        out.close(Some(3), "}");
+    }
+    for member in &room.members() {
         json_member(out, room, member);
     }
     out.close(None, "]");
@@ -283,24 +376,25 @@ fn json_member(out: &mut Lines, room: &Room, member: &Member) {
     let state = member.state();
     let profile = member.channel.profile();
     let now = clock::now_secs();
+    let free = !state.held;
     out.open(0, None, "{");
     out.text(4, "type", "caller");
     out.value(4, "id", member.id);
     out.open(4, Some("flags"), "{");
     for (name, on) in [
-        ("can_hear", state.hears),
-        ("can_see", true),
-        ("can_speak", state.speaks),
-        ("hold", false),
-        ("mute_detect", false),
+        ("can_hear", free && state.hears),
+        ("can_see", free),
+        ("can_speak", free && state.speaks),
+        ("hold", state.held),
+        ("mute_detect", state.flags.mute_detect),
         ("talking", state.talking),
         ("has_video", false),
         ("video_bridge", false),
         ("has_floor", room.with(|s| s.floor) == Some(member.id)),
-        ("is_moderator", state.moderator),
-        ("end_conference", state.ends_room),
-        ("mandatory_member_end_conference", false),
-        ("pass_digits", false),
+        ("is_moderator", state.flags.moderator),
+        ("end_conference", state.flags.ends_room),
+        ("mandatory_member_end_conference", state.flags.mandatory),
+        ("pass_digits", state.flags.dist_dtmf),
     ] {
         out.value(5, name, on);
     }
@@ -314,7 +408,7 @@ fn json_member(out: &mut Lines, room: &Room, member: &Member) {
     out.value(4, "energy", state.energy_level);
     out.value(4, "volume_in", state.volume_in);
     out.value(4, "volume_out", state.volume_out);
-    out.value(4, "output-volume", 0);
-    out.value(4, "input-volume", 0);
+    out.value(4, "output-volume", state.volume_out);
+    out.value(4, "input-volume", state.volume_in);
     out.close(Some(3), "}");
 }

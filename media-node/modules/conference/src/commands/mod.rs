@@ -1,16 +1,23 @@
 //! `conference`: what is said to rooms and asked of them from outside.
 
+mod levels;
 mod list;
+mod sounds;
+mod table;
 
 use std::sync::Arc;
 
-use super::room::{Leave, Member, Room, Rooms};
-use super::{set_deaf, set_energy, set_lock, set_mute, set_volume};
 use crate::api;
 use crate::api::{Api, ApiCall};
-use crate::app::play::source_options;
-use crate::call::{Digit, DigitSource, Indication};
+use crate::call::Cause;
+use crate::clock;
+use crate::member::{Leave, Member};
+use crate::outcall::{self, Outcall};
+use crate::room::{Relation, Room, Rooms};
 use crate::text;
+use crate::{send_digits, send_to, toggle_floor};
+
+use table::{Command, Kind};
 
 /// The family.
 pub const APIS: &[Api] = &[api!(
@@ -21,280 +28,403 @@ pub const APIS: &[Api] = &[api!(
     async conference
 )];
 
+/// Words taken apart; the reference knows no more.
+const WORDS: usize = 25;
+/// The reply where only video could do something.
+const NO_VIDEO: &str = "-ERR Conference is not in mixing mode\n";
+
+/// A reply, or one that is followed by the usage.
+type Reply = Result<String, String>;
+
+/// A command to a room, with its words after the name.
+struct Asked<'a> {
+    call: &'a ApiCall,
+    room: &'a Arc<Room>,
+    args: &'a [String],
+}
+
+impl Asked<'_> {
+    fn arg(&self, at: usize) -> Option<&str> {
+        self.args.get(at).map(String::as_str)
+    }
+}
+
 async fn conference(call: ApiCall) -> String {
-    let words = call.words(64);
-    let Some(first) = words.first() else { return list::all(&call.switch, "list", &[]) };
-    if matches!(first.as_str(), "list" | "count" | "xml_list" | "json_list") {
-        return list::all(&call.switch, first, words.get(1..).unwrap_or_default());
-    }
-    let Some(room) = call.switch.module::<Rooms>().find(first) else {
-        return format!("-ERR Conference {first} not found\n");
-    };
-    let Some(command) = words.get(1) else {
-        return format!("-ERR Conference command required for {first}.\n");
-    };
-    let rest = words.get(2..).unwrap_or_default();
-    run(&call, &room, &command.to_ascii_lowercase(), rest).await
-}
-
-async fn run(call: &ApiCall, room: &Arc<Room>, command: &str, args: &[String]) -> String {
-    let first = args.first().map_or("", String::as_str);
-    match command {
-        "list" | "count" | "xml_list" | "json_list" => list::room(room, command, args),
-        "mute" => members(room, first, |m| {
-            set_mute(room, m, true);
-            told("mute", m, ())
-        }),
-        "unmute" => members(room, first, |m| {
-            set_mute(room, m, false);
-            told("unmute", m, ())
-        }),
-        "tmute" => members(room, first, |m| {
-            let mute = m.state().speaks;
-            set_mute(room, m, mute);
-            told(if mute { "mute" } else { "unmute" }, m, ())
-        }),
-        "deaf" => members(room, first, |m| {
-            set_deaf(room, m, true);
-            told("deaf", m, ())
-        }),
-        "undeaf" => members(room, first, |m| {
-            set_deaf(room, m, false);
-            told("undeaf", m, ())
-        }),
-        "kick" => members(room, first, |m| {
-            room.fire_member(m, "kick-member", |_| {});
-            let _: () = m.leave(Leave::Kicked);
-            told("kicked", m, ())
-        }),
-        "hup" => members(room, first, |m| {
-            room.fire_member(m, "hup-member", |_| {});
-            let _: () = m.leave(Leave::HungUp);
-            told("hup", m, ())
-        }),
-        "energy" | "volume_in" | "volume_out" => level(room, command, args),
-        "lock" | "unlock" => {
-            set_lock(room, command == "lock");
-            format!("+OK {} {command}ed\n", room.name)
-        }
-        "pin" => {
-            room.with(|s| first.clone_into(&mut s.pin));
-            format!("+OK Pin for conference {} set: {first}\n", room.name)
-        }
-        "nopin" => {
-            room.with(|s| s.pin.clear());
-            format!("+OK Pin for conference {} deleted\n", room.name)
-        }
-        "play" => play(call, room, args).await,
-        "stop" => {
-            let stopped = room.stop_plays(first == "all");
-            format!("+OK Stopped {stopped} files.\n")
-        }
-        "dtmf" => dtmf(room, first, args.get(1).map_or("", String::as_str)),
-        "floor" => floor(room, first),
-        "transfer" => transfer(room, args),
-        "record" | "chkrecord" | "norecord" | "recording" => recording(room, command, args),
-        "get" => get(room, first),
-        "get-uuid" => match find(room, first) {
-            Some(member) => member.channel.uuid().to_string(),
-            None => missing(first),
-        },
-        _ => format!("-ERR Conference command '{command}' not found.\n"),
-    }
-}
-
-fn missing(id: &str) -> String {
-    format!("-ERR Non-Existant ID {id}\n")
-}
-
-fn told(what: &str, member: &Member, _done: ()) -> String {
-    format!("+OK {what} {}\n", member.id)
-}
-
-fn find(room: &Room, id: &str) -> Option<Arc<Member>> {
-    if id == "last" {
-        return room.members().pop();
-    }
-    room.member(id.parse().ok()?)
-}
-
-/// Members named by `id`, `all`, `last` or `non_moderator`; the replies one after the other.
-fn members(room: &Room, which: &str, each: impl Fn(&Arc<Member>) -> String) -> String {
-    let all = room.members();
-    match which {
-        "all" => all.iter().map(each).collect(),
-        "non_moderator" => all.iter().filter(|m| !m.state().moderator).map(each).collect(),
-        id => find(room, id).map_or_else(|| missing(id), |member| each(&member)),
-    }
-}
-
-fn level(room: &Room, command: &str, args: &[String]) -> String {
-    let which = args.first().map_or("", String::as_str);
-    let value = args.get(1);
-    members(room, which, |member| {
-        let state = member.state();
-        let given = |old: i64| match value.map(String::as_str) {
-            Some("up") => old + 1,
-            Some("down" | "dn") => old - 1,
-            Some(text) => text::int(text),
-            None => old,
+    let words = call.words(WORDS);
+    let Some(first) = words.first() else { return table::overview() };
+    let rest = words.get(1..).unwrap_or_default();
+    if let Some(room) = call.switch.module::<Rooms>().find(first) {
+        let Some(name) = rest.first() else {
+            return "Conference command, not specified.\nTry 'help'\n".to_owned();
         };
-        match command {
-            "energy" => {
-                if value.is_some() {
-                    let level = given(i64::from(state.energy_level)).clamp(0, 20_000);
-                    set_energy(room, member, u32::try_from(level).unwrap_or(0));
-                }
-                format!("Energy {} = {}\n", member.id, member.state().energy_level)
+        let Some(command) = table::find(name) else {
+            return format!("-ERR Conference command '{name}' not found.\n");
+        };
+        let args = rest.get(1..).unwrap_or_default();
+        return run(&Asked { call: &call, room: &room, args }, command).await;
+    }
+    match first.to_ascii_lowercase().as_str() {
+        form @ ("list" | "count" | "xml_list" | "json_list") => list::all(&call.switch, form, rest),
+        "help" | "commands" => table::help() + "\n",
+        _ => match rest.first().map(|word| word.to_ascii_lowercase()).as_deref() {
+            Some(verb @ ("dial" | "bgdial")) => {
+                let reply = dial(&call, first, None, verb, rest.get(1..).unwrap_or_default()).await;
+                with_usage(reply, verb)
             }
-            "volume_in" => {
-                if value.is_some() {
-                    set_volume(room, member, true, given(state.volume_in));
-                }
-                format!("+OK Volume IN {} = {}\n", member.id, member.state().volume_in)
-            }
-            _ => {
-                if value.is_some() {
-                    set_volume(room, member, false, given(state.volume_out));
-                }
-                format!("+OK Volume OUT {} = {}\n", member.id, member.state().volume_out)
-            }
+            _ => format!("-ERR Conference {first} not found\n"),
+        },
+    }
+}
+
+/// The reply, and the usage behind it if that is wanted.
+fn with_usage(reply: Reply, command: &str) -> String {
+    match reply {
+        Ok(text) => text,
+        Err(text) => text + &table::find(command).map(Command::usage).unwrap_or_default(),
+    }
+}
+
+async fn run(asked: &Asked<'_>, command: &Command) -> String {
+    match command.kind {
+        Kind::Words => with_usage(by_words(asked, command.name).await, command.name),
+        Kind::Text => {
+            // Everything behind the first place where the name stands, as in the reference.
+            let line = asked.call.args.as_str();
+            let at = line.find(command.name).map(|at| at + command.name.len());
+            let text = at.map_or("", |at| line[at..].trim_start_matches([' ', '\t']));
+            with_usage(sounds::by_text(asked, command.name, text).await, command.name)
         }
+        Kind::Members => of_members(asked, command),
+    }
+}
+
+async fn by_words(asked: &Asked<'_>, name: &str) -> Reply {
+    let room = asked.room;
+    match name {
+        "list" | "count" | "xml_list" | "json_list" => Ok(list::room(room, name, asked.args)),
+        "relate" => relate(room, asked.args),
+        "getvar" => Ok(getvar(room, asked.arg(0).unwrap_or_default())),
+        "setvar" => Ok(setvar(room, asked.args)),
+        "lock" | "unlock" => {
+            room.lock(name == "lock");
+            Ok(format!("+OK {} {name}ed\n", room.name))
+        }
+        "dial" | "bgdial" => {
+            dial(asked.call, &room.name, Some(Arc::clone(room)), name, asked.args).await
+        }
+        "transfer" => transfer(room, asked.args),
+        "pin" | "nopin" => pin(room, name, asked.args),
+        "get" => get(room, asked.args),
+        "set" => set(room, asked.args),
+        "auto-3d-position" => Ok("-ERR not supported\n".to_owned()),
+        "canvas-auto-clear" => Ok("+OK\n".to_owned()),
+        "vid-bandwidth" => Ok("-ERR Bandwidth not set\n".to_owned()),
+        "cam" => Err(String::new()),
+        name if name.starts_with("vid-") => Ok(NO_VIDEO.to_owned()),
+        name => sounds::by_words(asked, name).await,
+    }
+}
+
+/// A sub-command for the members the first word names.
+fn of_members(asked: &Asked<'_>, command: &Command) -> String {
+    let which = asked.arg(0).unwrap_or_default();
+    let data = asked.arg(1);
+    let each = |member: &Arc<Member>| to_member(asked.room, member, command.name, data);
+    let id = u32::try_from(text::int(which)).unwrap_or(0);
+    if id != 0 {
+        return match asked.room.member(id) {
+            Some(member) => each(&member),
+            None => format!("-ERR Non-Existant ID {id}\n"),
+        };
+    }
+    let members = asked.room.members();
+    match which.to_ascii_lowercase().as_str() {
+        "all" => members.iter().map(each).collect(),
+        "non_moderator" => {
+            members.iter().filter(|m| !m.state().flags.moderator).map(each).collect()
+        }
+        "last" => members.iter().max_by_key(|m| m.id).map(each).unwrap_or_default(),
+        _ => match which.split_once('=') {
+            Some((name, value)) => match by_variable(&members, name, value) {
+                Some(member) => each(&member),
+                None => "-ERR Non-Existant member\n".to_owned(),
+            },
+            None => command.usage(),
+        },
+    }
+}
+
+fn by_variable(members: &[Arc<Member>], name: &str, value: &str) -> Option<Arc<Member>> {
+    let fits = |member: &&Arc<Member>| {
+        member.channel.variable(name).is_some_and(|v| v.eq_ignore_ascii_case(value))
+    };
+    members.iter().find(fits).cloned()
+}
+
+/// The member a word names: a number, `last`, or a variable and its value.
+fn find(room: &Room, word: &str) -> Option<Arc<Member>> {
+    let members = room.members();
+    if word.eq_ignore_ascii_case("last") {
+        return members.into_iter().max_by_key(|m| m.id);
+    }
+    match word.split_once('=') {
+        Some((name, value)) => by_variable(&members, name, value),
+        None => room.member(u32::try_from(text::int(word)).ok()?),
+    }
+}
+
+/// What happens to one member; the reply.
+fn to_member(room: &Arc<Room>, member: &Arc<Member>, command: &str, data: Option<&str>) -> String {
+    let quiet = data.is_some_and(|data| data.contains("quiet"));
+    let id = member.id;
+    match command {
+        "mute" => {
+            room.mute(member, quiet);
+            format!("+OK mute {id}\n")
+        }
+        "unmute" => {
+            room.unmute(member, quiet);
+            format!("+OK unmute {id}\n")
+        }
+        "tmute" => {
+            let verb = if member.state().speaks { "mute" } else { "unmute" };
+            to_member(room, member, verb, data)
+        }
+        "deaf" => {
+            room.deafen(member, quiet);
+            format!("+OK deaf {id}\n")
+        }
+        "undeaf" => {
+            room.undeafen(member, quiet);
+            format!("+OK undeaf {id}\n")
+        }
+        "hold" => {
+            room.hold(member, data);
+            format!("+OK hold {id}\n")
+        }
+        "unhold" => {
+            room.unhold(member);
+            format!("+OK unhold {id}\n")
+        }
+        "kick" => {
+            room.fire_member(member, "kick-member", |_| {});
+            member.leave(Leave::Kicked(data.map(str::to_owned)));
+            format!("+OK kicked {id}\n")
+        }
+        "hup" => {
+            room.fire_member(member, "hup-member", |_| {});
+            member.leave(Leave::Out);
+            format!("+OK hup {id}\n")
+        }
+        "dtmf" => match data.filter(|digits| !digits.is_empty()) {
+            Some(digits) => {
+                send_digits(member, digits);
+                room.fire_member(member, "dtmf-member", |event| {
+                    event.push("Digits", digits.to_owned());
+                });
+                format!("+OK sent {digits} to {id}\n")
+            }
+            None => "-ERR Invalid input!\n".to_owned(),
+        },
+        "floor" => match toggle_floor(room, member) {
+            Ok(Some(id)) => format!("+OK floor {id}\n"),
+            Ok(None) => "+OK floor none\n".to_owned(),
+            Err(holder) => format!("-ERR floor is held by {holder}\n"),
+        },
+        "get-uuid" => member.channel.uuid().to_string(),
+        "position" => "-ERR not supported\n".to_owned(),
+        "vmute-snap" => NO_VIDEO.to_owned(),
+        // Nobody is seen: there is nothing to show, hide or place.
+        name if name.starts_with("vid-") || name.ends_with("vmute") || name.ends_with("vblind") => {
+            String::new()
+        }
+        _ => levels::set(room, member, command, data),
+    }
+}
+
+fn relate(room: &Room, args: &[String]) -> Reply {
+    let ids = |list: &str| -> Vec<u32> {
+        list.split(',').map(|id| u32::try_from(text::int(id)).unwrap_or(0)).collect()
+    };
+    let (members, others, action) = match args {
+        [] | [_] => return Ok(relations(room, args.first().map(|list| ids(list)))),
+        [_, _] => return Err(String::new()),
+        [members, others, action, ..] => (ids(members), ids(others), action),
+    };
+    let clear = action.eq_ignore_ascii_case("clear");
+    let (nospeak, nohear) = (action.contains("nospeak"), action.contains("nohear"));
+    let sends = action.contains("sendvideo");
+    if !(clear || nospeak || nohear || sends) {
+        return Err(String::new());
+    }
+    let mut reply = String::new();
+    for member in &members {
+        for other in &others {
+            reply += &relate_two(
+                room,
+                Relation { member: *member, other: *other, nospeak, nohear },
+                action,
+                clear,
+            );
+        }
+    }
+    room.separate();
+    Ok(reply)
+}
+
+fn relate_two(room: &Room, wanted: Relation, action: &str, clear: bool) -> String {
+    let Relation { member, other, .. } = wanted;
+    let known = room.member(member).is_some() && (clear || room.member(other).is_some());
+    if !known {
+        return format!("-ERR relationship {member}->{other} not found.\n");
+    }
+    room.with(|s| {
+        s.relations.retain(|r| (r.member, r.other) != (member, other));
+        if !clear {
+            s.relations.push(wanted);
+        }
+    });
+    if clear {
+        format!("+OK relationship {member}->{other} cleared.\n")
+    } else {
+        format!("+OK {member}->{other} {action} set\n")
+    }
+}
+
+fn relations(room: &Room, of: Option<Vec<u32>>) -> String {
+    let all = room.with(|s| s.relations.clone());
+    if all.is_empty() {
+        return "+OK No relationships\n".to_owned();
+    }
+    let wanted = of.unwrap_or_default();
+    let line = |r: &Relation| {
+        let speak = if r.nospeak { "NOSPEAK" } else { "SPEAK" };
+        let hear = if r.nohear { "NOHEAR" } else { "HEAR" };
+        format!("{} -> {} {speak} {hear} NOSENDVIDEO \n", r.member, r.other)
+    };
+    let shown = |id: u32| all.iter().filter(move |r| id == 0 || r.member == id);
+    wanted.iter().flat_map(|id| shown(*id)).map(line).collect()
+}
+
+fn getvar(room: &Room, name: &str) -> String {
+    room.with(|s| {
+        let found = s.variables.iter().find(|(key, _)| key.eq_ignore_ascii_case(name));
+        found.map(|(_, value)| value.clone()).unwrap_or_default()
     })
 }
 
-async fn play(call: &ApiCall, room: &Arc<Room>, args: &[String]) -> String {
-    let Some(path) = args.first() else { return "-ERR (play) File:  not found.\n".into() };
-    let word = args.get(1).map_or("", String::as_str);
-    let member = match word {
-        "" | "async" => None,
-        id => match find(room, id) {
-            Some(member) => Some(member),
-            None => return missing(id),
-        },
-    };
-    let asker = member.as_ref().map(|m| Arc::clone(&m.channel));
-    let listener = asker.or_else(|| room.members().first().map(|m| Arc::clone(&m.channel)));
-    let Some(listener) = listener else { return format!("-ERR (play) File: {path} not found.\n") };
-    let (room, path, aside) = (Arc::clone(room), path.clone(), word == "async");
-    let name = path.clone();
-    let to = member.as_ref().map(|m| m.id);
-    let reading = tokio::task::spawn_blocking(move || match member {
-        None => room.play(&path, &source_options(&listener, room.profile.rate), aside),
-        Some(member) => play_to(&room, &member, &path),
-    });
-    let _switch = &call.switch;
-    if !reading.await.unwrap_or(false) {
-        return format!("-ERR (play) File: {name} not found.\n");
-    }
-    match to {
-        Some(id) => format!("+OK (play) Playing file {name} to member {id}\n"),
-        None => format!("+OK (play) Playing file {name}\n"),
-    }
-}
-
-fn play_to(room: &Room, member: &Member, path: &str) -> bool {
-    let Some(leg) = member.channel.media() else { return false };
-    let options = source_options(&member.channel, leg.codec().rate());
-    let Ok(plan) = media::source::open(path, &options) else { return false };
-    let begun = leg.play_over(Box::new(plan)).is_ok();
-    room.fire_member(member, "play-file-member", |event| {
-        event.push("File", path.to_owned());
-    });
-    begun
-}
-
-fn dtmf(room: &Room, which: &str, digits: &str) -> String {
-    let send = |member: &Arc<Member>| {
-        let keys = digits.chars().filter(|c| c.is_ascii_digit() || "*#ABCDabcd".contains(*c));
-        let keys: Vec<Digit> =
-            keys.map(|digit| Digit { digit, duration: 2000, source: DigitSource::App }).collect();
-        let _full = member.channel.job(Box::new(move |session| {
-            Box::pin(async move {
-                let _sent = session.indicate(Indication::Digits(keys)).await;
-            })
-        }));
-        room.fire_member(member, "dtmf-member", |event| {
-            event.push("Digits", digits.to_owned());
+fn setvar(room: &Room, args: &[String]) -> String {
+    if let Some(name) = args.first() {
+        room.with(|s| {
+            s.variables.retain(|(key, _)| !key.eq_ignore_ascii_case(name));
+            if let Some(value) = args.get(1).filter(|value| !value.is_empty()) {
+                s.variables.push((name.clone(), value.clone()));
+            }
         });
-        format!("+OK sent {digits} to {}\n", member.id)
-    };
-    members(room, which, send)
-}
-
-fn floor(room: &Room, which: &str) -> String {
-    if which != "none" {
-        let Some(member) = find(room, which) else { return missing(which) };
-        room.give_floor(Some(&member));
-        return format!("+OK floor {}\n", member.id);
     }
-    room.give_floor(None);
-    "+OK floor none\n".into()
+    "+OK\n".to_owned()
 }
 
-fn transfer(room: &Room, args: &[String]) -> String {
-    let Some((target, ids)) = args.split_first() else { return missing("") };
+async fn dial(
+    call: &ApiCall,
+    name: &str,
+    room: Option<Arc<Room>>,
+    verb: &str,
+    args: &[String],
+) -> Reply {
+    let Some(dial) = args.first() else { return Err("-ERR Bad Args\n".to_owned()) };
+    let outcall = Outcall {
+        dial: dial.clone(),
+        number: args.get(1).cloned(),
+        name: args.get(2).cloned(),
+        ..Outcall::default()
+    };
+    if verb == "bgdial" {
+        let job = clock::new_uuid();
+        outcall::call_in_background(&call.switch, name, room, outcall, job.clone());
+        return Ok(format!("+OK Job-UUID: {job}\n"));
+    }
+    let made = outcall::call(&call.switch, name, room.as_ref(), outcall, None).await;
+    let result = made.err().map_or("SUCCESS", Cause::name);
+    Ok(format!("+OK Call Requested: result: [{result}]\n"))
+}
+
+fn transfer(room: &Arc<Room>, args: &[String]) -> Reply {
+    let Some((target, ids)) =
+        args.split_first().filter(|(target, ids)| !target.is_empty() && !ids.is_empty())
+    else {
+        return Err(String::new());
+    };
     let mut reply = String::new();
     for id in ids {
-        reply += &members(room, id, |member| {
-            member.leave(Leave::Moved(target.clone()));
-            format!("+OK Member '{}' sent to conference {target}.\n", member.id)
-        });
+        let Some(member) = find(room, id) else {
+            reply += &format!("-ERR No Member {id} in conference {}.\n", room.name);
+            continue;
+        };
+        send_to(&member, target);
+        reply += &format!("+OK Member '{}' sent to conference {target}.\n", member.id);
+        room.fire_transfer(&member, target);
     }
-    reply
+    Ok(reply)
 }
 
-fn recording(room: &Room, command: &str, args: &[String]) -> String {
-    let (verb, path) = match command {
-        "record" => ("start", args.first()),
-        "norecord" => ("stop", args.first()),
-        "chkrecord" => ("check", args.first()),
-        _ => (args.first().map_or("", String::as_str), args.get(1)),
-    };
-    let Some(path) = path else { return format!("-ERR (recording) {verb}: a file is needed\n") };
-    match verb {
-        "start" => {
-            if room.record(path) {
-                format!("+OK Record file {path}\n")
-            } else {
-                format!("-ERR Cannot record to {path}\n")
+fn pin(room: &Room, name: &str, args: &[String]) -> Reply {
+    match (name, args) {
+        (_, [word, pin]) if word == "mod" => {
+            room.with(|s| pin.clone_into(&mut s.moderator_pin));
+            Ok(format!("+OK Moderator Pin for conference {} set: {pin}\n", room.name))
+        }
+        ("pin", [pin]) => {
+            room.with(|s| pin.clone_into(&mut s.pin));
+            Ok(format!("+OK Pin for conference {} set: {pin}\n", room.name))
+        }
+        ("nopin", []) => {
+            room.with(|s| s.pin.clear());
+            Ok(format!("+OK Pin for conference {} deleted\n", room.name))
+        }
+        _ => Err("-ERR Invalid parameters:\n".to_owned()),
+    }
+}
+
+fn get(room: &Room, args: &[String]) -> Reply {
+    let [name] = args else { return Err(String::new()) };
+    Ok(room
+        .with(|s| {
+            Some(match name.to_ascii_lowercase().as_str() {
+                "run_time" => (clock::now_secs() - room.created).to_string(),
+                "count" => s.count().to_string(),
+                "count_ghosts" => s.ghosts().to_string(),
+                "max_members" => s.max_members.to_string(),
+                "rate" => room.profile.rate.to_string(),
+                "profile_name" => room.profile.name.clone(),
+                "sound_prefix" => s.sound_prefix.clone(),
+                "caller_id_name" => s.caller_id.0.clone(),
+                "caller_id_number" => s.caller_id.1.clone(),
+                "is_locked" => if s.flags.locked { "locked" } else { "" }.to_owned(),
+                "endconference_grace_time" => s.grace.to_string(),
+                "uuid" => room.uuid.clone(),
+                "wait_mod" => if s.flags.wait_mod { "true" } else { "" }.to_owned(),
+                _ => return None,
+            })
+        })
+        .ok_or_else(String::new)?)
+}
+
+/// Sets a parameter; the reply is what it was.
+fn set(room: &Room, args: &[String]) -> Reply {
+    let [name, value] = args else { return Err(String::new()) };
+    let number = u32::try_from(text::int(value)).map_err(|_| String::new());
+    room.with(|s| {
+        let old = match name.to_ascii_lowercase().as_str() {
+            "max_members" => std::mem::replace(&mut s.max_members, number?).to_string(),
+            "sound_prefix" => std::mem::replace(&mut s.sound_prefix, value.clone()),
+            "caller_id_name" => std::mem::replace(&mut s.caller_id.0, value.clone()),
+            "caller_id_number" => std::mem::replace(&mut s.caller_id.1, value.clone()),
+            "endconference_grace_time" => {
+                std::mem::replace(&mut s.grace, u64::from(number?)).to_string()
             }
-        }
-        "check" => {
-            let busy = room.with(|s| s.recordings.iter().any(|(_, p)| p == path));
-            if busy { format!("+OK Record file {path}\n") } else { "-ERR not recording\n".into() }
-        }
-        "stop" => {
-            let stopped = room.each_recording(path, |id| {
-                let _closed = room.mixer.stop_record(id);
-            });
-            format!("Stopped recording file {path}\n+OK Stopped recording {stopped} files\n")
-        }
-        "pause" | "resume" => {
-            room.each_recording(path, |id| {
-                let _closed = room.mixer.pause_record(id, verb == "pause");
-            });
-            let word = if verb == "pause" { "Pause" } else { "Resume" };
-            format!("+OK {word} recording file {path}\n")
-        }
-        _ => format!("-ERR Conference command 'recording {verb}' not found.\n"),
-    }
-}
-
-fn get(room: &Room, name: &str) -> String {
-    let profile = &room.profile;
-    let count = room.members().len();
-    match name {
-        "run_time" => (crate::clock::now_secs() - room.created).to_string(),
-        "count" => count.to_string(),
-        "count_ghosts" => "0".to_owned(),
-        "max_members" => profile.max_members.to_string(),
-        "rate" => profile.rate.to_string(),
-        "profile_name" => profile.name.clone(),
-        "caller_id_name" => profile.caller_id.0.clone(),
-        "caller_id_number" => profile.caller_id.1.clone(),
-        "is_locked" => if room.with(|s| s.locked) { "locked" } else { "" }.to_owned(),
-        "uuid" => room.uuid.clone(),
-        other => profile.params.get(other).unwrap_or_default().to_owned(),
-    }
+            _ => return Err(String::new()),
+        };
+        Ok(old)
+    })
 }
