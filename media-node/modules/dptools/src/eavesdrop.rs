@@ -1,13 +1,16 @@
 //! `eavesdrop`: hearing another call, and speaking to one side of it or to both.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use media::Leg;
 use media::leg::Listening;
 use media::record::RecordMix;
+use tokio::time::Instant;
 
 use super::{App, Flags};
 use crate::app;
+use crate::app::play::{Keys, Play};
 use crate::call::{AppResult, Channel, Interrupt, Session, Wake};
 use crate::text;
 
@@ -50,33 +53,127 @@ struct Voice {
     listening: Listening,
 }
 
+/// How one listens: keys, whom one speaks to from the start, which side one hears.
+#[derive(Clone, Copy, Debug)]
+struct Manner {
+    /// Keys of the listener have their meanings.
+    keys: bool,
+    whisper: Whisper,
+    /// What the one listened to says (`aleg`), and what he hears (`bleg`).
+    hears: (bool, bool),
+}
+
+impl Manner {
+    /// As the listener's variables say it.
+    fn of(channel: &Channel) -> Self {
+        let on = |name: &str| channel.variable(name).is_some_and(|v| text::is_true(&v));
+        let keys = channel.variable("eavesdrop_enable_dtmf");
+        let hears = (on("eavesdrop_bridge_aleg"), on("eavesdrop_bridge_bleg"));
+        Self {
+            keys: keys.is_none_or(|v| text::is_true(&v)),
+            whisper: Whisper {
+                target: on("eavesdrop_whisper_bleg"),
+                partner: on("eavesdrop_whisper_aleg"),
+            },
+            hears: if hears == (false, false) { (true, true) } else { hears },
+        }
+    }
+
+    /// The audio heard.
+    fn mix(self) -> RecordMix {
+        match self.hears {
+            (true, false) => RecordMix::ReadOnly,
+            (false, true) => RecordMix::WriteOnly,
+            _ => RecordMix::Mono,
+        }
+    }
+
+    /// One speaks only where one is in the way of the audio: to the partner through what the target
+    /// says, to the target through what he hears.
+    fn reach(self, wanted: Whisper) -> Whisper {
+        Whisper { target: wanted.target && self.hears.1, partner: wanted.partner && self.hears.0 }
+    }
+}
+
+/// How listening to one call went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Heard {
+    /// It was heard to its end, or until `*`.
+    Over,
+    /// It is not of the group one may hear.
+    Refused,
+    /// It could not be heard.
+    Failed,
+    /// The wait was broken.
+    Broken,
+}
+
+/// Pauses of `eavesdrop all`: after a failure, and while nobody is there.
+const AFTER_FAILURE: Duration = Duration::from_secs(5);
+const WHILE_IDLE: Duration = Duration::from_secs(2);
+
 async fn run(session: &mut Session, argument: &str) -> AppResult {
     let wanted = argument.trim();
+    let own = Arc::clone(session.channel());
+    let manner = Manner::of(&own);
+    let group = own.variable("eavesdrop_require_group").filter(|group| !group.is_empty());
     if !wanted.eq_ignore_ascii_case("all") {
         return match session.switch().channel(wanted) {
-            Some(target) => listen(session, &target, Whisper::default()).await.map(|_| ()),
+            Some(target) => listen(session, &target, manner, group.as_deref()).await.map(|_| ()),
             None => {
-                tracing::error!(uuid = %session.channel().uuid(), "Cannot locate session {wanted}");
+                tracing::error!(uuid = %own.uuid(), "Cannot locate session {wanted}");
                 Ok(())
             }
         };
     }
-    // One call after the other, until the listener leaves or nobody is left to hear.
-    let mut heard = Vec::new();
     loop {
-        let own = Arc::clone(session.channel());
-        let next = session.switch().channels().into_iter().find(|c| {
-            c.uuid() != own.uuid() && c.is_answered() && c.is_up() && !heard.contains(c.uuid())
-        });
-        let Some(target) = next else {
-            if heard.is_empty() {
-                session.sleep(std::time::Duration::from_secs(1)).await?;
+        // One call after the other, those there are now.
+        let mut all = session.switch().channels();
+        all.retain(|c| c.uuid() != own.uuid());
+        if all.is_empty() {
+            indicate(session, "eavesdrop_indicate_idle").await?;
+            pause(session, WHILE_IDLE).await?;
+        }
+        let mut heard = false;
+        for target in all.iter().filter(|target| target.is_up()) {
+            indicate(session, "eavesdrop_indicate_new").await?;
+            match listen(session, target, manner, group.as_deref()).await? {
+                Heard::Over => heard = true,
+                Heard::Refused => {}
+                Heard::Broken => return Ok(()),
+                Heard::Failed => {
+                    heard = true;
+                    indicate(session, "eavesdrop_indicate_failed").await?;
+                    pause(session, AFTER_FAILURE).await?;
+                }
             }
-            heard.clear();
-            continue;
-        };
-        heard.push(Arc::clone(target.uuid()));
-        if !listen(session, &target, Whisper::default()).await? {
+        }
+        if !heard && !all.is_empty() {
+            // Only calls one may not hear: the next look need not be at once.
+            pause(session, WHILE_IDLE).await?;
+        }
+    }
+}
+
+/// Plays the file a variable names.
+async fn indicate(session: &mut Session, variable: &str) -> AppResult {
+    let file = session.channel().variable(variable).filter(|file| !file.is_empty());
+    if let Some(file) = file {
+        session.play(Play::once(&file, Keys::Stop(""))).await?;
+    }
+    Ok(())
+}
+
+/// Waits that long, or until `*`.
+async fn pause(session: &mut Session, time: Duration) -> AppResult {
+    let until = Instant::now() + time;
+    loop {
+        while let Some(digit) = session.take_digit() {
+            if digit.digit == '*' {
+                return Ok(());
+            }
+        }
+        if matches!(session.wait(Some(until)).await?, Wake::Timeout | Wake::Broken) {
             return Ok(());
         }
     }
@@ -84,36 +181,43 @@ async fn run(session: &mut Session, argument: &str) -> AppResult {
 
 async fn three_way(session: &mut Session, argument: &str) -> AppResult {
     let Some(target) = session.switch().channel(argument.trim()) else { return Ok(()) };
-    listen(session, &target, Whisper { target: true, partner: true }).await.map(|_| ())
+    let both = Whisper { target: true, partner: true };
+    let manner = Manner { keys: false, whisper: both, hears: (true, true) };
+    listen(session, &target, manner, None).await.map(|_| ())
 }
 
-/// May this listener hear that call? Where the call names groups, one of them must be the
-/// listener's.
-fn allowed(listener: &Channel, target: &Channel) -> bool {
-    let Some(required) = listener.variable("eavesdrop_require_group") else { return true };
-    let groups = target.variable("eavesdrop_group").unwrap_or_default();
-    let named = |group: &str| groups.split(',').any(|g| g.trim().eq_ignore_ascii_case(group));
-    required.split(',').map(str::trim).any(named)
+/// May one who has to be heard in that group hear this call? One of the groups it names must be that.
+fn allowed(required: Option<&str>, groups: Option<&str>) -> bool {
+    let Some(required) = required else { return true };
+    groups.is_some_and(|groups| groups.split(',').any(|group| group.trim() == required))
 }
 
-/// Hears the target until it ends, `*` asks for the next one (true), or the wait is broken (false).
+/// Hears the target until it ends, `*` asks for the next one, or the wait is broken.
 async fn listen(
     session: &mut Session,
     target: &Arc<Channel>,
-    begin: Whisper,
-) -> Result<bool, Interrupt> {
+    manner: Manner,
+    group: Option<&str>,
+) -> Result<Heard, Interrupt> {
     let own = Arc::clone(session.channel());
-    let (Some(ears), Some(source)) = (own.media(), target.media()) else { return Ok(true) };
-    if target.uuid() == own.uuid() || !allowed(&own, target) {
-        tracing::warn!(uuid = %own.uuid(), "{} may not be listened to", target.uuid());
-        return Ok(true);
+    let (Some(ears), Some(source)) = (own.media(), target.media()) else {
+        return Ok(Heard::Failed);
+    };
+    if target.uuid() == own.uuid() {
+        tracing::error!(uuid = %own.uuid(), "Eavesdrop target invalid.");
+        return Ok(Heard::Failed);
     }
-    let Ok(heard) = ears.listen_to(&source, RecordMix::Mono, false) else { return Ok(true) };
+    if !allowed(group, target.variable("eavesdrop_group").as_deref()) {
+        return Ok(Heard::Refused);
+    }
+    let Ok(heard) = ears.listen_to(&source, manner.mix(), false) else {
+        return Ok(Heard::Failed);
+    };
     own.set_var("eavesdrop_target", &**target.uuid());
-    let mut voices = speak(&ears, &source, target, begin);
-    let result = attend(session, target, |whisper| {
+    let mut voices = speak(&ears, &source, target, manner.reach(manner.whisper));
+    let result = attend(session, target, manner.keys, |whisper| {
         hush(&ears, voices.drain(..));
-        voices = speak(&ears, &source, target, whisper);
+        voices = speak(&ears, &source, target, manner.reach(whisper));
     })
     .await;
     hush(&ears, voices.drain(..));
@@ -124,26 +228,25 @@ async fn listen(
 async fn attend(
     session: &mut Session,
     target: &Arc<Channel>,
+    keys: bool,
     mut turn: impl FnMut(Whisper),
-) -> Result<bool, Interrupt> {
-    let keys = session.channel().variable("eavesdrop_enable_dtmf");
-    let keys = keys.is_none_or(|v| text::is_true(&v));
+) -> Result<Heard, Interrupt> {
     let mut watch = target.watch();
     loop {
         if !target.is_up() {
-            return Ok(true);
+            return Ok(Heard::Over);
         }
-        while let Some(digit) = session.take_digit() {
+        while let Some(digit) = if keys { session.take_digit() } else { None } {
             if digit.digit == '*' {
-                return Ok(true);
+                return Ok(Heard::Over);
             }
-            if let (true, Some(whisper)) = (keys, Whisper::of(digit.digit)) {
+            if let Some(whisper) = Whisper::of(digit.digit) {
                 turn(whisper);
             }
         }
         let woken = session.wait_or(None, watch.changed()).await?;
         if matches!(woken, futures_util::future::Either::Left(Wake::Broken)) {
-            return Ok(false);
+            return Ok(Heard::Broken);
         }
     }
 }
@@ -169,6 +272,24 @@ fn hush(voice: &Leg, voices: impl Iterator<Item = Voice>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_group_is_one_of_those_the_call_names() {
+        assert!(allowed(None, None));
+        assert!(!allowed(Some("sales"), None));
+        assert!(allowed(Some("sales"), Some("support, sales")));
+        assert!(!allowed(Some("sale"), Some("support,sales")));
+    }
+
+    #[test]
+    fn one_speaks_only_into_what_one_listens_to() {
+        let both = Whisper { target: true, partner: true };
+        let manner = |hears| Manner { keys: true, whisper: Whisper::default(), hears };
+        assert_eq!(manner((true, true)).reach(both), both);
+        assert_eq!(manner((true, false)).reach(both), Whisper { target: false, partner: true });
+        assert_eq!(manner((true, false)).mix(), RecordMix::ReadOnly);
+        assert_eq!(manner((false, true)).mix(), RecordMix::WriteOnly);
+    }
 
     #[test]
     fn keys_choose_who_hears_the_listener() {
