@@ -43,8 +43,10 @@ pub enum Keys<'a> {
 pub enum Ended {
     /// All of it was played.
     Done,
-    /// `uuid_break`, or the time for it was over.
+    /// `uuid_break`.
     Broken,
+    /// The time for it was over.
+    TimedOut,
     /// A key; `None` when it was left in the queue.
     Key(Option<char>),
     /// No such file.
@@ -107,6 +109,7 @@ impl Session {
         };
         let plan = if play.times == Some(1) { plan } else { plan.repeated(play.times) };
         let params = plan.params().to_vec();
+        let offset = plan.position();
         if play.announced {
             announce(&channel, EventName::PlaybackStart, play.text, &params, None);
         }
@@ -123,8 +126,12 @@ impl Session {
             let _closed = leg.stop_play(id);
         }
         if play.announced {
-            set_figures(&channel, ended.unwrap_or_else(|| estimate(started, rate)), rate);
-            let done = matches!(result, Ok(Ended::Done) | Err(_));
+            let heard = match (&result, play.limit) {
+                (Ok(Ended::TimedOut), Some(limit)) => limit,
+                _ => started.elapsed(),
+            };
+            set_figures(&channel, ended.unwrap_or_else(|| estimate(heard, rate, offset)), rate);
+            let done = matches!(result, Ok(Ended::Done | Ended::TimedOut) | Err(_));
             let status = if done { "done" } else { "break" };
             announce(&channel, EventName::PlaybackStop, play.text, &params, Some(status));
         }
@@ -146,7 +153,8 @@ impl Session {
                 return Ok(Ended::Done);
             }
             match self.wait(until).await? {
-                Wake::Broken | Wake::Timeout => return Ok(Ended::Broken),
+                Wake::Broken => return Ok(Ended::Broken),
+                Wake::Timeout => return Ok(Ended::TimedOut),
                 _ => {}
             }
         }
@@ -316,9 +324,10 @@ fn announce(
     );
 }
 
-fn estimate(started: Instant, rate: u32) -> (u64, u64) {
-    let samples = started.elapsed().as_millis() as u64 * u64::from(rate) / 1000;
-    (samples, samples)
+/// Samples heard and position of a play that was cut short and began `offset` samples into the material.
+fn estimate(heard: Duration, rate: u32, offset: u64) -> (u64, u64) {
+    let samples = heard.as_millis() as u64 * u64::from(rate) / 1000;
+    (samples, offset + samples)
 }
 
 fn set_figures(channel: &Channel, (samples, position): (u64, u64), rate: u32) {
@@ -329,4 +338,16 @@ fn set_figures(channel: &Channel, (samples, position): (u64, u64), rate: u32) {
         ("playback_ms", ms.to_string()),
         ("playback_samples", samples.to_string()),
     ]);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_play_cut_short_counts_its_offset_in_the_position_only() {
+        let after = Duration::from_millis(1020);
+        assert_eq!(estimate(after, 8000, 8000), (8160, 16_160));
+        assert_eq!(estimate(after, 16_000, 0), (16_320, 16_320));
+    }
 }

@@ -69,7 +69,7 @@ async fn wait_for_key(session: &mut Session, key: &str, music: &str) -> AppResul
     loop {
         let play = Play { times: None, announced: false, ..Play::once(music, Keys::Stop(key)) };
         match session.play(play).await? {
-            Ended::Key(_) | Ended::Broken => return Ok(()),
+            Ended::Key(_) | Ended::Broken | Ended::TimedOut => return Ok(()),
             Ended::Done => {}
             Ended::NotFound | Ended::Failed => {
                 session.wait(None).await?;

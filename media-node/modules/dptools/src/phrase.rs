@@ -236,7 +236,7 @@ async fn perform(
         };
         let typed =
             matches!(keys, Keys::Any) && session.channel().with(|data| !data.digits.is_empty());
-        if matches!(ended, Ended::Key(_) | Ended::Broken) || typed {
+        if matches!(ended, Ended::Key(_) | Ended::Broken | Ended::TimedOut) || typed {
             return Ok(if typed { Ended::Key(None) } else { ended });
         }
     }

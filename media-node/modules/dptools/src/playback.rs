@@ -73,7 +73,7 @@ async fn play_list(
         let begun = Instant::now();
         ended = session.play(play).await?;
         let over = limit.note(&channel, begun.elapsed());
-        if over && ended == Ended::Broken && channel.is_true("playback_timeout_as_success") {
+        if over && ended == Ended::TimedOut && channel.is_true("playback_timeout_as_success") {
             ended = Ended::Done;
             break;
         }
@@ -134,7 +134,7 @@ async fn endless_playback(session: &mut Session, argument: &str) -> AppResult {
 fn respond(session: &Session, result: Result<Ended, Interrupt>) -> AppResult {
     session.respond(match &result {
         Ok(Ended::NotFound) => "FILE NOT FOUND",
-        Ok(Ended::Failed) | Err(_) => "PLAYBACK ERROR",
+        Ok(Ended::Failed | Ended::TimedOut) | Err(_) => "PLAYBACK ERROR",
         Ok(_) => "FILE PLAYED",
     });
     result.map(|_| ())

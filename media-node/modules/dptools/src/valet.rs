@@ -267,7 +267,7 @@ async fn wait(
                     _ => {}
                 }
             }
-            Ended::Broken => return Ok(false),
+            Ended::Broken | Ended::TimedOut => return Ok(false),
             Ended::Done => {}
         }
     }
