@@ -38,10 +38,12 @@ pub fn start(switch: &Arc<Switch>) {
     tokio::spawn(async move {
         let history = Mutex::new(Peaks::default());
         let mut tidy = Tidy::default();
+        let mut media = crate::media_load::Watch::default();
         let mut seconds = tokio::time::interval(Duration::from_secs(1));
         loop {
             seconds.tick().await;
             tick(&switch, &history);
+            media.look(&switch);
             let running = u32::try_from(switch.channel_count()).unwrap_or(u32::MAX);
             tidy.look(running, switch.counters.total.load(Ordering::Relaxed));
         }

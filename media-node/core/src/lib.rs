@@ -19,6 +19,7 @@ pub mod contract;
 pub mod guesses;
 pub mod heartbeat;
 pub mod host;
+pub mod media_load;
 pub mod modules;
 pub mod schedule;
 pub mod store;

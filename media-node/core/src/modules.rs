@@ -74,9 +74,22 @@ const FIXED: &[(&str, &str, &str)] = &[
 /// Modules whose work the core and the media engine do: they have a name, and what they bring has.
 pub const MODULES: &[&dyn Module] = &[
     &Plain::new(
+        "mod_amr",
+        Provides { names: &[("codec", "AMR / Bandwidth Efficient")], ..Provides::NOTHING },
+    ),
+    &Plain::new(
+        "mod_amrwb",
+        Provides { names: &[("codec", "AMR-WB / Bandwidth Efficient")], ..Provides::NOTHING },
+    ),
+    &Plain::new(
         "mod_dialplan_xml",
         Provides { names: &[("dialplan", "XML")], ..Provides::NOTHING },
     ),
+    &Plain::new(
+        "mod_g723_1",
+        Provides { names: &[("codec", "G.723.1 6.3k")], ..Provides::NOTHING },
+    ),
+    &Plain::new("mod_g729", Provides { names: &[("codec", "G.729")], ..Provides::NOTHING }),
     &Plain::new(
         "mod_local_stream",
         Provides { names: &[("file", "local_stream")], ..Provides::NOTHING },
@@ -88,6 +101,14 @@ pub const MODULES: &[&dyn Module] = &[
             names: &[("file", "L16"), ("file", "PCMA"), ("file", "PCMU")],
             ..Provides::NOTHING
         },
+    ),
+    &Plain::new(
+        "mod_opus",
+        Provides { names: &[("codec", "OPUS (STANDARD)")], ..Provides::NOTHING },
+    ),
+    &Plain::new(
+        "mod_siren",
+        Provides { names: &[("codec", "Polycom(R) G722.1/G722.1C")], ..Provides::NOTHING },
     ),
     &Plain::new("mod_sndfile", Provides { names: &[("file", "wav")], ..Provides::NOTHING }),
     &Plain::new(

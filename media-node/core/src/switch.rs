@@ -111,6 +111,10 @@ pub struct Counters {
     pub paused_outbound: AtomicBool,
     /// Shutting down once calls have ended.
     pub draining: AtomicBool,
+    /// The media threads have no time for further calls.
+    pub media_full: AtomicBool,
+    /// Calls refused for that.
+    pub media_refused: AtomicU64,
 }
 
 /// What [`Switch::new`] is made of.

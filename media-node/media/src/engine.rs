@@ -63,6 +63,8 @@ pub struct WorkerLoad {
     pub busy_permille: usize,
     /// Frames skipped so far because it was late.
     pub late_frames: usize,
+    /// Packets dropped so far because they had waited for more than 60 ms to be read.
+    pub dropped_packets: usize,
 }
 
 /// The media engine. Cheap to clone; when the last clone and the last leg are gone the threads end.
@@ -209,6 +211,7 @@ impl Engine {
             legs: m.legs.load(Ordering::Relaxed),
             busy_permille: m.busy.load(Ordering::Relaxed),
             late_frames: m.late.load(Ordering::Relaxed),
+            dropped_packets: m.dropped.load(Ordering::Relaxed),
         };
         self.inner.mailboxes.iter().map(load).collect()
     }

@@ -148,6 +148,8 @@ pub(crate) struct Mailbox {
     pub(crate) busy: AtomicUsize,
     /// Frames skipped because the worker was late.
     pub(crate) late: AtomicUsize,
+    /// Packets dropped because they had waited too long to be read.
+    pub(crate) dropped: AtomicUsize,
 }
 
 impl Mailbox {
@@ -161,6 +163,7 @@ impl Mailbox {
             waker,
             busy: AtomicUsize::new(0),
             late: AtomicUsize::new(0),
+            dropped: AtomicUsize::new(0),
         }
     }
 

@@ -49,6 +49,15 @@ impl Sim {
         self.service.step();
     }
 
+    /// Lets a pass take that long, as when a worker has more to do than time; then delivers what came meanwhile.
+    pub fn overload_ms(&mut self, ms: u64) {
+        self.net.advance_us(ms * 1000);
+        for worker in &mut self.workers {
+            worker.fall_behind(ms * 1000);
+        }
+        self.settle();
+    }
+
     /// Lets time jump, as when the machine was busy elsewhere.
     pub fn stall_ms(&mut self, ms: u64) {
         self.net.advance_us(ms * 1000);

@@ -69,7 +69,8 @@ proptest! {
                 username: "x".into(), session_id: 1, version: 1, address: [127, 0, 0, 1].into(), port: 4000,
                 codecs: parse_codec_list("PCMU,opus"), telephone_event: Some(101), comfort_noise: true,
                 section_per_ptime: true,
-                direction: MediaDirection::SendRecv, rtcp_port: None, rtcp_mux: true, append: Vec::new(),
+                direction: MediaDirection::SendRecv, rtcp_port: None, rtcp_mux: true, security: Default::default(),
+                append: Vec::new(),
             };
             let _ = answer_audio(&description, &local, Mode::Generous);
         }

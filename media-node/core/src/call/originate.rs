@@ -448,7 +448,6 @@ fn inherit_codec(caller: &Channel, winner: &Channel) {
         .var("ep_codec_string")
         .is_some_and(|list| list.to_ascii_lowercase().contains(&codec.name.to_ascii_lowercase()));
     if text::is_true(&how) && known {
-        let one = format!("{}@{}h@{}i", codec.name, codec.rate, codec.ptime);
-        caller.set_var("absolute_codec_string", one);
+        caller.set_var("absolute_codec_string", codec.as_listed());
     }
 }

@@ -5,6 +5,7 @@
 //! packets a worker sleeps until the next one arrives; with many it sleeps to the next millisecond
 //! and handles what has gathered. Without legs it blocks.
 
+mod backlog;
 mod command;
 mod hear;
 pub(crate) mod leg;
@@ -30,6 +31,7 @@ use crate::shared::{LegShared, Mailbox, Mailboxes, NOWHERE};
 use crate::source::PlayPlan;
 use crate::srtp;
 
+use backlog::Backlog;
 use leg::{LegState, Transport};
 use wheel::{Entry, Wheel};
 
@@ -47,6 +49,10 @@ const HOUSEKEEPING_MS: u64 = 100;
 const BATCH_FROM: u32 = 200;
 /// Packets of others read from a socket until one of its peer's comes.
 const STRANGERS: usize = 64;
+/// A pass that takes longer leaves more than one packet of 20 ms behind in each socket.
+const BEHIND_US: u64 = 20_000;
+/// Working time per mille from which encoders spend less, and up to which they spend as usual.
+const ECONOMY: (u64, u64) = (700, 500);
 /// Frames a late leg catches up at once; the rest is skipped.
 const CATCH_UP: u32 = 3;
 
@@ -143,6 +149,11 @@ pub(crate) struct Worker<I> {
     batching: bool,
     busy_us: u64,
     busy_since_us: u64,
+    /// How long the last pass took.
+    pass_us: u64,
+    backlog: Backlog,
+    /// Encoders spend less, for there is little time left.
+    economy: bool,
 }
 
 impl<I: MediaIo> Worker<I> {
@@ -167,6 +178,9 @@ impl<I: MediaIo> Worker<I> {
             batching: false,
             busy_us: 0,
             busy_since_us: now_us,
+            pass_us: 0,
+            backlog: Backlog::new(),
+            economy: false,
         }
     }
 
@@ -211,8 +225,14 @@ impl<I: MediaIo> Worker<I> {
         self.ctx.now = Now { us: started };
         self.wheel.resume(self.ctx.now.ms());
         self.obey();
-        for token in &ready {
-            self.read(*token);
+        if self.pass_us > BEHIND_US {
+            for token in &ready {
+                self.read_newest(*token);
+            }
+        } else {
+            for token in &ready {
+                self.read(*token);
+            }
         }
         self.ready = ready;
         self.deliver_mail();
@@ -220,7 +240,13 @@ impl<I: MediaIo> Worker<I> {
         if self.ctx.now.ms() >= self.next_housekeeping_ms {
             self.housekeeping();
         }
-        self.busy_us += self.io.now_us().saturating_sub(started);
+        self.pass_us = self.io.now_us().saturating_sub(started);
+        self.busy_us += self.pass_us;
+    }
+
+    /// For tests: the last pass took that long.
+    pub(crate) fn fall_behind(&mut self, us: u64) {
+        self.pass_us = us;
     }
 
     // === legs ===
@@ -365,6 +391,9 @@ impl<I: MediaIo> Worker<I> {
             if let Some((digit, duration)) = leg.expire_digit(now) {
                 self.digit(&mut leg, digit, duration, DigitSource::Rtp);
             }
+            if let Some(encoder) = &mut leg.coder.encoder {
+                encoder.economise(self.economy);
+            }
             leg.check_timeout(now);
             leg.check_address(now);
             leg.keep_alive(&mut self.ctx);
@@ -374,8 +403,12 @@ impl<I: MediaIo> Worker<I> {
         }
         let span = now.us.saturating_sub(self.busy_since_us);
         if span >= 1_000_000 {
-            self.mailbox.busy.store((self.busy_us * 1000 / span) as usize, Ordering::Relaxed);
+            let busy = self.busy_us * 1000 / span;
+            self.mailbox.busy.store(busy as usize, Ordering::Relaxed);
             (self.busy_us, self.busy_since_us) = (0, now.us);
+            if busy >= ECONOMY.0 || busy < ECONOMY.1 {
+                self.economy = busy >= ECONOMY.0;
+            }
         }
     }
 }

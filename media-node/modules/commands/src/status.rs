@@ -19,6 +19,13 @@ pub const APIS: &[Api] = &[
         cpu_time
     ),
     api!("hostname", "mod_commands", "", "Return the system hostname", hostname),
+    api!(
+        "media_load",
+        "mod_commands",
+        "",
+        "Show how busy the media threads are and what they lost",
+        media_load
+    ),
     api!("memory", "mod_commands", "", "Return memory usage", memory),
     api!("pool_stats", "mod_commands", "", "Core pool memory usage", pool_stats),
     api!("status", "mod_commands", "", "Show current status", status),
@@ -65,6 +72,25 @@ pub fn status_text(switch: &Switch) -> String {
         switch.stores.tuning.min_idle_cpu(),
         switch_log::idle_cpu(),
     )
+}
+
+fn media_load(call: &ApiCall) -> String {
+    let counters = &call.switch.counters;
+    let mut text = "thread,legs,busy,late_frames,dropped_packets\n".to_owned();
+    for (thread, load) in call.switch.media.load().iter().enumerate() {
+        let (whole, tenth) = (load.busy_permille / 10, load.busy_permille % 10);
+        text.push_str(&format!(
+            "{thread},{},{whole}.{tenth}%,{},{}\n",
+            load.legs, load.late_frames, load.dropped_packets
+        ));
+    }
+    let full = counters.media_full.load(Ordering::Relaxed);
+    let refused = counters.media_refused.load(Ordering::Relaxed);
+    text.push_str(&format!(
+        "\nnew calls {}, {refused} refused\n",
+        if full { "refused" } else { "taken" }
+    ));
+    text
 }
 
 /// Kilobytes shown when the stack is not limited.

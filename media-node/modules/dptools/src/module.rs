@@ -62,7 +62,10 @@ pub const MODULES: &[&dyn Module] = &[
         },
     ),
     &Plain::new("mod_say_en", Provides::NOTHING),
-    &Plain::new("mod_spandsp", Provides::NOTHING),
+    &Plain::new(
+        "mod_spandsp",
+        Provides { names: &[("codec", "G.722"), ("codec", "GSM")], ..Provides::NOTHING },
+    ),
     &Plain::new(
         "mod_valet_parking",
         Provides { applications: &[valet::APPS], commands: &[valet::APIS], ..Provides::NOTHING },

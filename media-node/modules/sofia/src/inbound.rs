@@ -79,6 +79,12 @@ async fn admit(profile: &Arc<Profile>, invite: &IncomingInvite) -> Result<Admiss
         refusal.headers.push(Name::RetryAfter, "300");
         return Err(refusal);
     }
+    if switch.counters.media_full.load(Ordering::Relaxed) {
+        switch.counters.media_refused.fetch_add(1, Ordering::Relaxed);
+        let mut refusal = Refusal::new(503, "Media Overloaded");
+        refusal.headers.push(Name::RetryAfter, "10");
+        return Err(refusal);
+    }
     if request.headers.contact().is_none() {
         return Err(Refusal::new(400, "Missing Contact Header"));
     }

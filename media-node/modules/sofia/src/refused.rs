@@ -22,7 +22,7 @@ pub(super) fn show(profile: &Arc<Profile>, request: &Request) {
     let Ok((channel, inbox)) = profile.switch.new_channel(Direction::Inbound, name, None) else {
         return;
     };
-    super::variables::of_refused(&channel, request);
+    super::variables::of_refused(&channel, profile, request);
     if profile.switch.add_channel(&channel).is_err() {
         return;
     }

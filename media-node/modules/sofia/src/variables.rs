@@ -285,7 +285,7 @@ fn full_address(headers: &Headers, name: Name) -> String {
 }
 
 /// What is known of a call that is refused before it becomes one.
-pub fn of_refused(leg: &Channel, request: &Request) {
+pub fn of_refused(leg: &Channel, profile: &Profile, request: &Request) {
     let channel = &Heard(leg);
     if let Some(from) = request.headers.from_addr() {
         address(channel, "sip_from", &from.uri, Part::UserUriHost);
@@ -299,7 +299,8 @@ pub fn of_refused(leg: &Channel, request: &Request) {
     ]);
     let body = String::from_utf8_lossy(&request.body);
     if let Ok(description) = sip::sdp::SessionDescription::parse(&body) {
-        let codecs = super::audio::common_codecs(&description);
+        let ours = &profile.settings.load().inbound_codecs;
+        let codecs = super::audio::common_codecs(&description, ours);
         if !codecs.is_empty() {
             channel.set_var("ep_codec_string", codecs);
         }

@@ -45,12 +45,20 @@ impl CodecPref {
         Some(out)
     }
 
-    /// Clock rate: the one given, else that of the static payload type, else 8000 Hz.
+    /// RTP clock rate: the one given, else 8000 Hz. Opus has one clock whatever is sampled (RFC 7587 §4.1), G.722
+    /// one that is not its sample rate (RFC 3551 §4.5.2).
     pub fn clock_rate(&self) -> u32 {
-        self.rate.unwrap_or_else(|| match self.name.to_ascii_lowercase().as_str() {
+        match self.name.to_ascii_lowercase().as_str() {
             "opus" => 48_000,
-            _ => 8000,
-        })
+            "g722" => 8000,
+            "amr-wb" | "g7221" => self.rate.unwrap_or(16_000),
+            _ => self.rate.unwrap_or(8000),
+        }
+    }
+
+    /// Whether it is Opus, whose rtpmap names two channels whatever is sent.
+    pub(super) fn is_opus(&self) -> bool {
+        self.name.eq_ignore_ascii_case("opus")
     }
 
     /// Packet time, ms.

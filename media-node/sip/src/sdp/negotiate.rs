@@ -5,10 +5,14 @@ use std::net::{IpAddr, SocketAddr};
 use thiserror::Error;
 
 use super::codecs::{CodecPref, static_codec, static_payload_type};
+use super::crypto::{CryptoLine, CryptoPair, Protection, Security};
 use super::description::{Attribute, Connection, MediaLine, Origin, SessionDescription};
+use super::fmtp;
 
 /// First dynamic payload type of our offers.
 const FIRST_DYNAMIC: u8 = 102;
+/// Payload type of comfort noise at 8000 Hz (RFC 3551 §6).
+const COMFORT_NOISE: u8 = 13;
 
 /// Which way audio flows, from the describing side's view.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -110,6 +114,8 @@ pub struct LocalAudio {
     pub rtcp_port: Option<u16>,
     /// Offer or accept `a=rtcp-mux`.
     pub rtcp_mux: bool,
+    /// Whether and how packets are protected.
+    pub security: Security,
     /// Extra `a=` lines before `a=ptime` (`rtp_append_audio_sdp`), without `a=`.
     pub append: Vec<String>,
 }
@@ -143,6 +149,8 @@ pub struct NegotiatedAudio {
     pub codec: Choice,
     /// Payload type for telephone-event, both directions; `None` when one side lacks it.
     pub telephone_event: Option<u8>,
+    /// Clock of telephone events, Hz.
+    pub event_clock: u32,
     /// Payload type for comfort noise.
     pub comfort_noise: Option<u8>,
     /// Where to send RTP. `None` when the peer gave port 0 or a name.
@@ -155,6 +163,19 @@ pub struct NegotiatedAudio {
     pub remote_direction: MediaDirection,
     /// The peer holds: direction says so, or its address is 0.0.0.0.
     pub hold: bool,
+    /// What packets are protected with.
+    pub crypto: Option<CryptoPair>,
+    /// The audio is answered with port 0: how the peer wants to protect it, or not to, is nothing we can do. The
+    /// call goes on without, as with the reference.
+    pub declined: bool,
+}
+
+/// Payload types beside a codec's own, at one clock.
+#[derive(Clone, Copy, Debug)]
+struct Extras {
+    clock: u32,
+    telephone_event: Option<u8>,
+    comfort_noise: Option<u8>,
 }
 
 /// A codec with its payload type.
@@ -196,23 +217,29 @@ pub fn offer_audio(local: &LocalAudio) -> SessionDescription {
             next = next.saturating_add(1).min(127);
             payload_type
         });
+        let sampled = pref.rate.unwrap_or(rate);
         codecs.push(Choice {
             payload_type,
             name: pref.name.clone(),
             rate,
-            channels: pref.channels.unwrap_or(1),
+            channels: if pref.is_opus() { 2 } else { pref.channels.unwrap_or(1) },
             ptime: pref.packet_time(),
-            fmtp: None,
+            fmtp: pref.is_opus().then(|| fmtp::opus_offer(sampled, pref.packet_time())),
         });
     }
-    let comfort = local.comfort_noise.then_some(13);
-    let media = by_packet_time(codecs, local.section_per_ptime)
-        .iter()
-        .map(|codecs| {
-            section(local, codecs, local.telephone_event, comfort, local.direction, "RTP/AVP")
-        })
-        .collect();
-    local.description(media)
+    let extras = offered_extras(local, &codecs, next);
+    let groups = by_packet_time(codecs, local.section_per_ptime);
+    let mut sections = Vec::new();
+    for (proto, lines) in local.security.sections() {
+        for codecs in &groups {
+            let mut media = section(local, codecs, &extras, local.direction, proto);
+            // In offers keys stand before the packet time, in answers after it.
+            let at = media.attributes.len().saturating_sub(1);
+            media.attributes.splice(at..at, lines.iter().map(crypto_attribute));
+            sections.push(media);
+        }
+    }
+    local.description(sections)
 }
 
 /// The codecs of each section. As in the reference a section has one packet time, since `a=ptime` says one; a payload
@@ -235,6 +262,38 @@ fn by_packet_time(codecs: Vec<Choice>, apart: bool) -> Vec<Vec<Choice>> {
     groups
 }
 
+/// Telephone events and comfort noise for each clock of the codecs offered, in the order the clocks come up. Those of
+/// 8000 Hz have their usual numbers, others the next free ones.
+fn offered_extras(local: &LocalAudio, codecs: &[Choice], mut next: u8) -> Vec<Extras> {
+    let mut extras: Vec<Extras> = Vec::new();
+    let mut free = || {
+        // Not the number telephone events of 8000 Hz have.
+        while Some(next) == local.telephone_event {
+            next = next.saturating_add(1);
+        }
+        let payload_type = next;
+        next = next.saturating_add(1).min(127);
+        payload_type
+    };
+    let mut clocks: Vec<u32> = Vec::new();
+    for Choice { rate, .. } in codecs {
+        if !clocks.contains(rate) {
+            clocks.push(*rate);
+        }
+    }
+    if clocks.is_empty() {
+        clocks.push(8000);
+    }
+    for clock in &clocks {
+        // As in the reference a clock that stands alone has the usual numbers as well.
+        let usual = *clock == 8000 || clocks.len() == 1;
+        let telephone_event = local.telephone_event.map(|pt| if usual { pt } else { free() });
+        let comfort_noise = local.comfort_noise.then(|| if usual { COMFORT_NOISE } else { free() });
+        extras.push(Extras { clock: *clock, telephone_event, comfort_noise });
+    }
+    extras
+}
+
 /// Answers an offer: the agreement, and the description to send.
 pub fn answer_audio(
     offer: &SessionDescription,
@@ -244,16 +303,18 @@ pub fn answer_audio(
     let agreed = agree(offer, local, mode)?;
     let mut media = Vec::new();
     for (index, theirs) in offer.media.iter().enumerate() {
-        media.push(if index == agreed.media_index {
+        media.push(if index == agreed.media_index && !agreed.declined {
             let direction = agreed.remote_direction.answer();
-            section(
-                local,
-                std::slice::from_ref(&agreed.codec),
-                agreed.telephone_event,
-                agreed.comfort_noise,
-                direction,
-                &theirs.proto,
-            )
+            let codec = Choice { fmtp: answered_fmtp(&agreed.codec), ..agreed.codec.clone() };
+            let extras = Extras {
+                clock: agreed.event_clock,
+                telephone_event: agreed.telephone_event,
+                comfort_noise: agreed.comfort_noise,
+            };
+            let mut media = section(local, &[codec], &[extras], direction, &theirs.proto);
+            let ours = agreed.crypto.iter().map(|pair| crypto_attribute(&pair.ours));
+            media.attributes.extend(ours);
+            media
         } else {
             // A stream we do not take is refused with port 0 (RFC 3264 §6); 19 is the reference's.
             MediaLine::new(&theirs.kind, 0, &theirs.proto, vec!["19".into()])
@@ -262,31 +323,56 @@ pub fn answer_audio(
     Ok((agreed, local.description(media)))
 }
 
+fn crypto_attribute(line: &CryptoLine) -> Attribute {
+    Attribute::new("crypto", line.value())
+}
+
+/// What we say of the codec answered.
+fn answered_fmtp(codec: &Choice) -> Option<String> {
+    if codec.name.eq_ignore_ascii_case("opus") {
+        return Some(fmtp::opus_answer(codec.fmtp.as_deref()));
+    }
+    codec.fmtp.clone()
+}
+
 /// Finds what an offer, or an answer to ours, and our codecs have in common.
 pub fn agree(
     theirs: &SessionDescription,
     local: &LocalAudio,
     mode: Mode,
 ) -> Result<NegotiatedAudio, NegotiationError> {
-    let usable = |m: &&MediaLine| {
-        m.kind == "audio" && m.port != 0 && matches!(m.proto.as_str(), "RTP/AVP" | "RTP/AVPF")
-    };
+    let known = ["RTP/AVP", "RTP/AVPF", "RTP/SAVP"];
+    let usable =
+        |m: &&MediaLine| m.kind == "audio" && m.port != 0 && known.contains(&m.proto.as_str());
     if !theirs.media.iter().any(|m| usable(&m)) {
         return Err(NegotiationError::NoAudio);
     }
-    let (media_index, media, codec) = theirs
-        .media
-        .iter()
-        .enumerate()
-        .filter(|(_, m)| usable(m))
-        .find_map(|(index, media)| Some((index, media, choose(media, local, mode)?)))
-        .ok_or(NegotiationError::NoCodec)?;
+    let mut declined = None;
+    let taken =
+        theirs.media.iter().enumerate().filter(|(_, m)| usable(m)).find_map(|(n, media)| {
+            let crypto = match local.security.of(media) {
+                Protection::Plain => None,
+                Protection::Secure(pair) => Some(pair),
+                Protection::Declined => {
+                    let codec = choose(media, local, mode)?;
+                    declined.get_or_insert((n, media, codec, None));
+                    return None;
+                }
+                Protection::Refused => return None,
+            };
+            Some((n, media, choose(media, local, mode)?, crypto))
+        });
+    let is_declined = taken.is_none();
+    let (media_index, media, codec, crypto) =
+        taken.or(declined).ok_or(NegotiationError::NoCodec)?;
     let remote = theirs.rtp_address(media);
     let remote_direction = MediaDirection::of(theirs, media);
     let rtcp_mux = local.rtcp_mux && media.attribute("rtcp-mux").is_some();
+    let event = local.telephone_event.and_then(|_| telephone_event(media, codec.rate));
     Ok(NegotiatedAudio {
         media_index,
-        telephone_event: local.telephone_event.and_then(|_| telephone_event(media, codec.rate)),
+        telephone_event: event.map(|(payload_type, _)| payload_type),
+        event_clock: event.map_or(8000, |(_, clock)| clock),
         comfort_noise: local.comfort_noise.then(|| comfort_noise(media)).flatten(),
         codec,
         remote_rtcp: if rtcp_mux { remote } else { rtcp_address(media, remote) },
@@ -294,13 +380,19 @@ pub fn agree(
         rtcp_mux,
         hold: remote_direction.is_hold() || remote.is_some_and(|a| a.ip().is_unspecified()),
         remote_direction,
+        crypto,
+        declined: is_declined,
     })
 }
 
 /// The codecs of a section in the peer's order.
 fn offered(media: &MediaLine) -> Vec<Choice> {
-    let ptime = media.attribute("ptime").and_then(|p| p.trim().parse::<u32>().ok());
-    let ptime = ptime.filter(|ptime| *ptime > 0);
+    let number = |name: &str| {
+        let number = media.attribute(name).and_then(|p| p.trim().parse::<u32>().ok());
+        number.filter(|number| *number > 0)
+    };
+    let ptime =
+        number("ptime").map(|ptime| number("maxptime").map_or(ptime, |most| ptime.min(most)));
     let maps: Vec<_> = media.rtpmaps().collect();
     let mut out = Vec::new();
     for payload_type in
@@ -340,35 +432,54 @@ fn choose(media: &MediaLine, local: &LocalAudio, mode: Mode) -> Option<Choice> {
     let alike = |theirs: &Choice, ours: &CodecPref| {
         theirs.name.eq_ignore_ascii_case(&ours.name)
             && (mode == Mode::Scrooge || theirs.rate == ours.clock_rate())
-            && ours.channels.unwrap_or(theirs.channels) == theirs.channels
+            && (ours.is_opus() || ours.channels.unwrap_or(theirs.channels) == theirs.channels)
     };
+    let first_of_theirs =
+        || offered.iter().find(|theirs| local.codecs.iter().any(|ours| alike(theirs, ours)));
     let chosen = match mode {
-        Mode::Generous => offered
-            .iter()
-            .find(|theirs| local.codecs.iter().any(|ours| alike(theirs, ours)))
-            .cloned(),
-        Mode::Greedy | Mode::Scrooge => local
+        Mode::Generous => first_of_theirs().cloned(),
+        // Where our first choice has another packet time than theirs, their order counts after all.
+        Mode::Greedy => local
             .codecs
             .iter()
-            .find_map(|ours| offered.iter().find(|theirs| alike(theirs, ours)).cloned()),
+            .find_map(|ours| {
+                let fits =
+                    |theirs: &&Choice| alike(theirs, ours) && theirs.ptime == ours.packet_time();
+                offered.iter().find(fits)
+            })
+            .or_else(first_of_theirs)
+            .cloned(),
+        Mode::Scrooge => local.codecs.iter().find_map(|ours| {
+            let theirs = offered.iter().find(|theirs| alike(theirs, ours))?;
+            Some(Choice { ptime: ours.packet_time(), ..theirs.clone() })
+        }),
     };
-    chosen.map(|mut chosen| {
-        let ours = local.codecs.iter().find(|ours| alike(&chosen, ours));
-        chosen.ptime = packet_time(&chosen, ours);
-        chosen
+    chosen.map(|mut codec| {
+        let ours = local.codecs.iter().find(|ours| alike(&codec, ours));
+        codec.ptime = packet_time(&codec, ours);
+        // Opus has no packets of 30 ms, and those of 60 are not sent (the reference's choice).
+        if codec.name.eq_ignore_ascii_case("opus") && !matches!(codec.ptime, 10 | 20 | 40) {
+            codec.ptime = 20;
+        }
+        codec
     })
 }
 
-/// The payload type of telephone-event with the codec's clock; any other one when there is none.
-fn telephone_event(media: &MediaLine, rate: u32) -> Option<u8> {
-    let mut any = None;
-    for map in media.rtpmaps().filter(|m| m.name.eq_ignore_ascii_case("telephone-event")) {
-        if map.rate == rate {
-            return Some(map.payload_type);
-        }
-        any = any.or(Some(map.payload_type));
-    }
-    any
+/// The payload type and clock of telephone-event: with the codec's clock, else with 8000 Hz. Where there are others
+/// only, we say one of 8000 Hz under a number that is free.
+fn telephone_event(media: &MediaLine, clock: u32) -> Option<(u8, u32)> {
+    let events: Vec<_> = media
+        .rtpmaps()
+        .filter(|map| map.name.eq_ignore_ascii_case("telephone-event"))
+        .map(|map| (map.payload_type, map.rate))
+        .collect();
+    let of = |clock: u32| events.iter().find(|(_, rate)| *rate == clock).copied();
+    let free = || {
+        let taken = |pt: &u8| media.formats.iter().any(|f| f.parse() == Ok(*pt));
+        (96..=127).find(|pt| !taken(pt)).map(|pt| (pt, 8000))
+    };
+    events.first()?;
+    of(clock).or_else(|| of(8000)).or_else(free)
 }
 
 fn comfort_noise(media: &MediaLine) -> Option<u8> {
@@ -392,12 +503,12 @@ fn rtcp_address(media: &MediaLine, rtp: Option<SocketAddr>) -> Option<SocketAddr
 fn section(
     local: &LocalAudio,
     codecs: &[Choice],
-    telephone_event: Option<u8>,
-    comfort_noise: Option<u8>,
+    extras: &[Extras],
     direction: MediaDirection,
     proto: &str,
 ) -> MediaLine {
-    let formats = codecs.iter().map(|c| c.payload_type).chain(telephone_event).chain(comfort_noise);
+    let extra = extras.iter().flat_map(|e| e.telephone_event.into_iter().chain(e.comfort_noise));
+    let formats = codecs.iter().map(|c| c.payload_type).chain(extra);
     let mut media =
         MediaLine::new("audio", local.port, proto, formats.map(|pt| pt.to_string()).collect());
     let lines = &mut media.attributes;
@@ -408,19 +519,23 @@ fn section(
             lines.push(Attribute::new("fmtp", format!("{payload_type} {fmtp}")));
         }
     }
-    let clock = 8000;
-    if let Some(pt) = telephone_event {
-        lines.push(Attribute::new("rtpmap", format!("{pt} telephone-event/{clock}")));
-        lines.push(Attribute::new("fmtp", format!("{pt} 0-15")));
-    }
-    if local.rtcp_mux {
-        lines.push(Attribute::flag("rtcp-mux"));
-    }
-    if let Some(port) = local.rtcp_port {
-        lines.push(Attribute::new("rtcp", format!("{port} {}", Connection::of(local.address))));
-    }
-    if let Some(pt) = comfort_noise {
-        lines.push(Attribute::new("rtpmap", format!("{pt} CN/{clock}")));
+    for (index, Extras { clock, telephone_event, comfort_noise }) in extras.iter().enumerate() {
+        if let Some(pt) = telephone_event {
+            lines.push(Attribute::new("rtpmap", format!("{pt} telephone-event/{clock}")));
+            lines.push(Attribute::new("fmtp", format!("{pt} 0-15")));
+        }
+        if index == 0 {
+            if local.rtcp_mux {
+                lines.push(Attribute::flag("rtcp-mux"));
+            }
+            if let Some(port) = local.rtcp_port {
+                let address = Connection::of(local.address);
+                lines.push(Attribute::new("rtcp", format!("{port} {address}")));
+            }
+        }
+        if let Some(pt) = comfort_noise {
+            lines.push(Attribute::new("rtpmap", format!("{pt} CN/{clock}")));
+        }
     }
     lines.extend(local.append.iter().map(|line| match line.split_once(':') {
         Some((name, value)) => Attribute::new(name, value),
@@ -452,6 +567,7 @@ mod tests {
             section_per_ptime: true,
             rtcp_port: None,
             rtcp_mux: false,
+            security: Security::default(),
             append: Vec::new(),
         }
     }
@@ -469,6 +585,102 @@ mod tests {
             m=audio 27120 RTP/AVP 0 8 101 13\r\na=rtpmap:0 PCMU/8000\r\na=rtpmap:8 PCMA/8000\r\n\
             a=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-15\r\na=rtpmap:13 CN/8000\r\na=ptime:20\r\n";
         assert_eq!(offer_audio(&local()).to_string(), expected);
+    }
+
+    #[test]
+    fn keys_stand_where_the_reference_writes_them() {
+        use crate::sdp::SecurityRule;
+        let line = CryptoLine::new(7, "AES_CM_128_HMAC_SHA1_80", "OURS".into(), false);
+        let security = |rule| Security { rule, lines: vec![line.clone()], ..Security::default() };
+        let optional = LocalAudio { security: security(SecurityRule::Optional), ..local() };
+        let text = offer_audio(&optional).to_string();
+        let crypto = "a=crypto:7 AES_CM_128_HMAC_SHA1_80 inline:OURS\r\na=ptime:20\r\n";
+        assert!(text.contains(&format!("{crypto}m=audio 27120 RTP/AVP 0 8 101 13\r\n")), "{text}");
+        let theirs = offer(
+            "m=audio 4000 RTP/SAVP 0\r\na=crypto:3 AES_CM_128_HMAC_SHA1_80 inline:THEIRS\r\n",
+        );
+        let (agreed, answer) = answer_audio(&theirs, &optional, Mode::Generous).unwrap();
+        assert_eq!(agreed.crypto.unwrap().theirs.key, "THEIRS");
+        let text = answer.to_string();
+        assert!(
+            text.ends_with("a=ptime:20\r\na=crypto:3 AES_CM_128_HMAC_SHA1_80 inline:OURS\r\n"),
+            "{text}"
+        );
+        let bare = offer("m=audio 4000 RTP/SAVP 0\r\n");
+        let (agreed, answer) = answer_audio(&bare, &optional, Mode::Generous).unwrap();
+        assert!(agreed.declined);
+        assert!(answer.to_string().ends_with("m=audio 0 RTP/SAVP 19\r\n"));
+        let mandatory = LocalAudio { security: security(SecurityRule::Mandatory), ..local() };
+        let refused = answer_audio(&bare, &mandatory, Mode::Generous);
+        assert_eq!(refused.map(|_| ()), Err(NegotiationError::NoCodec));
+    }
+
+    #[test]
+    fn several_clocks_are_offered_as_recorded() {
+        let local = LocalAudio {
+            codecs: crate::sdp::parse_codec_list("opus,G722,PCMU,PCMA,G729"),
+            ..local()
+        };
+        let text = offer_audio(&local).to_string();
+        let expected = "m=audio 27120 RTP/AVP 102 9 0 8 18 103 104 101 13\r\na=rtpmap:102 opus/48000/2\r\n\
+            a=fmtp:102 useinbandfec=1; maxaveragebitrate=30000; maxplaybackrate=48000; ptime=20; minptime=10; maxptime=40\r\n\
+            a=rtpmap:9 G722/8000\r\na=rtpmap:0 PCMU/8000\r\na=rtpmap:8 PCMA/8000\r\na=rtpmap:18 G729/8000\r\n\
+            a=rtpmap:103 telephone-event/48000\r\na=fmtp:103 0-15\r\na=rtpmap:104 CN/48000\r\n\
+            a=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-15\r\na=rtpmap:13 CN/8000\r\na=ptime:20\r\n";
+        assert!(text.ends_with(expected), "{text}");
+        let alone = LocalAudio { codecs: crate::sdp::parse_codec_list("opus@16000h"), ..local };
+        let text = offer_audio(&alone).to_string();
+        assert!(text.contains("m=audio 27120 RTP/AVP 102 101 13\r\n"), "{text}");
+        assert!(text.contains("maxplaybackrate=16000"), "{text}");
+        assert!(text.contains("a=rtpmap:101 telephone-event/48000\r\n"), "{text}");
+    }
+
+    #[test]
+    fn telephone_events_of_every_clock_are_answered_as_recorded() {
+        let local =
+            LocalAudio { codecs: crate::sdp::parse_codec_list("opus,G722,PCMU"), ..local() };
+        let events = |lines: &str| {
+            let (agreed, answer) = answer_audio(&offer(lines), &local, Mode::Generous).unwrap();
+            (agreed.telephone_event, agreed.event_clock, answer.media[0].formats.join(" "))
+        };
+        let opus = "a=rtpmap:96 opus/48000/2\r\na=rtpmap:110 telephone-event/48000\r\n\
+            a=rtpmap:126 telephone-event/8000\r\n";
+        assert_eq!(
+            events(&format!("m=audio 4 RTP/AVP 96 110 126\r\n{opus}")),
+            (Some(110), 48_000, "96 110".into())
+        );
+        assert_eq!(
+            events(&format!("m=audio 4 RTP/AVP 0 110 126\r\n{opus}")),
+            (Some(126), 8000, "0 126".into())
+        );
+        assert_eq!(
+            events("m=audio 4 RTP/AVP 0 110\r\na=rtpmap:110 telephone-event/48000\r\n"),
+            (Some(96), 8000, "0 96".into())
+        );
+        assert_eq!(events("m=audio 4 RTP/AVP 9\r\n"), (None, 8000, "9".into()));
+    }
+
+    #[test]
+    fn packet_times_are_bounded_by_the_peer_and_the_codec() {
+        let local = LocalAudio {
+            codecs: crate::sdp::parse_codec_list("opus,PCMA@20i,PCMU@20i"),
+            ..local()
+        };
+        let chosen = |lines: &str, mode| {
+            let codec = agree(&offer(lines), &local, mode).unwrap().codec;
+            (codec.payload_type, codec.ptime)
+        };
+        let opus = "m=audio 4 RTP/AVP 96\r\na=rtpmap:96 opus/48000/2\r\n";
+        assert_eq!(chosen(&format!("{opus}a=ptime:60\r\n"), Mode::Generous), (96, 20));
+        assert_eq!(chosen(&format!("{opus}a=ptime:40\r\n"), Mode::Generous), (96, 40));
+        let both = "m=audio 4 RTP/AVP 0 8\r\na=ptime:40\r\n";
+        assert_eq!(
+            chosen(&format!("{both}a=maxptime:20\r\n"), Mode::Generous),
+            (0, 20),
+            "no longer than the peer takes"
+        );
+        assert_eq!(chosen(both, Mode::Greedy), (0, 40), "their order where packet times differ");
+        assert_eq!(chosen(both, Mode::Scrooge), (8, 20));
     }
 
     #[test]

@@ -39,6 +39,18 @@ pub struct CodecInfo {
     pub ptime: u32,
 }
 
+impl CodecInfo {
+    /// As an entry of a codec string.
+    #[must_use]
+    pub fn as_listed(&self) -> String {
+        // Of codecs whose RTP clock is not their sample rate, lists name the clock; Opus has one at every rate.
+        let clock = media::Codec::by_pref(&self.name, self.rate)
+            .filter(|codec| codec.channels() == 1)
+            .map_or(self.rate, |codec| codec.clock());
+        format!("{}@{clock}h@{}i", self.name, self.ptime)
+    }
+}
+
 /// A list of applications waiting to run: what routing decided.
 #[derive(Clone, Debug, Default)]
 pub struct Extension {

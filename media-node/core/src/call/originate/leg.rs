@@ -241,8 +241,9 @@ fn profile_for(
 fn tie_to_caller(channel: &Channel, caller: &Channel, hops: i64) {
     channel.set_var("max_forwards", hops.to_string());
     if let Some(codec) = caller.with(|data| data.read_codec.clone()) {
-        let one = format!("{}@{}h@{}i", codec.name, codec.rate, codec.ptime);
-        channel.set_var("originator_codec", one);
+        channel.set_var("originator_codec", codec.as_listed());
+    } else if let Some(offered) = caller.var("ep_codec_string") {
+        channel.set_var("originator_codec", offered);
     }
     channel.set_var("originator", &**caller.uuid());
     channel.set_var("signal_bond", &**caller.uuid());

@@ -2,7 +2,7 @@
 
 use sip::sdp::{self, MediaDirection, Mode, NegotiatedAudio, SessionDescription};
 
-use super::{Audio, common_codecs, refuse, show_flows};
+use super::{Audio, refuse, show_flows};
 use crate::call::{Cause, Channel};
 
 /// What a new offer within a call leaves as it was.
@@ -22,14 +22,12 @@ impl Audio {
             SessionDescription::parse(remote).map_err(|_| Cause::INCOMPATIBLE_DESTINATION)?;
         let shown = as_the_library_writes(&description);
         let codecs = self.profile.settings.load().inbound_codecs.clone();
+        self.set_up_security(channel, Some(&description));
         let local = self.local(MediaDirection::SendRecv);
         let agreed =
             sdp::agree(&description, &local, self.mode).map_err(|error| refuse(channel, error))?;
         channel.set_var("switch_r_sdp", shown);
-        let offered = common_codecs(&description);
-        if !offered.is_empty() {
-            channel.set_var("ep_codec_string", offered);
-        }
+        self.show_common(channel, &description, &self.codecs);
         self.use_codecs(channel, &codecs);
         let old = self.agreed.as_ref();
         let again = Again {
@@ -42,6 +40,7 @@ impl Audio {
         if !again.same_codec {
             self.note(channel, agreed.clone());
         }
+        self.note_security(channel, &agreed);
         self.agreed = Some(agreed);
         Ok(again)
     }
@@ -93,7 +92,8 @@ impl Audio {
         }
         if let Some(NegotiatedAudio { codec, .. }) = &self.agreed {
             // Within a call only what is in use is offered.
-            let narrow = format!("{}@{}h@{}i", codec.name, codec.rate, codec.ptime);
+            let rate = self.codec_of(codec).map_or(codec.rate, |known| known.rate());
+            let narrow = format!("{}@{rate}h@{}i", codec.name, codec.ptime);
             let all = std::mem::replace(&mut self.codecs, narrow);
             let offer = self.offer(channel, None);
             self.codecs = all;
@@ -118,6 +118,7 @@ impl Audio {
         self.show_offered(channel, remote);
         channel.set_var("rtp_use_codec_string", self.codecs.clone());
         show_flows(channel, &agreed);
+        self.note_security(channel, &agreed);
         self.agreed = Some(agreed);
         self.show_peer(channel);
         if let Some(agreed) = &self.agreed {

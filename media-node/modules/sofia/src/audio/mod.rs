@@ -3,14 +3,15 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use media::{Direction as Flow, RtpParams, RtpSpec};
+use media::{Codec, Direction as Flow, RtpParams, RtpSpec};
 use sip::sdp::{
-    self, LocalAudio, MediaDirection, Mode, NegotiatedAudio, NegotiationError, SessionDescription,
-    parse_codec_list,
+    self, Choice, CodecPref, LocalAudio, MediaDirection, Mode, NegotiatedAudio, NegotiationError,
+    Security, SessionDescription, parse_codec_list,
 };
 use tokio::sync::mpsc;
 
 mod again;
+mod secure;
 mod timeouts;
 
 pub use again::{Again, means_the_same};
@@ -56,6 +57,8 @@ pub struct Audio {
     /// What was agreed.
     pub agreed: Option<NegotiatedAudio>,
     remote_offer: Option<SessionDescription>,
+    /// Whether and how packets are protected.
+    security: Security,
     /// Our description as sent.
     pub local_sdp: Option<String>,
     held_by_us: bool,
@@ -86,6 +89,7 @@ impl Audio {
             events: None,
             agreed: None,
             remote_offer: None,
+            security: Security::default(),
             local_sdp: None,
             held_by_us: false,
             te_offered: None,
@@ -96,7 +100,22 @@ impl Audio {
 
     /// Names the codecs tried, and shows them.
     pub fn use_codecs(&mut self, channel: &Channel, profile_codecs: &str) {
-        let list = channel
+        let list = self.list(channel, profile_codecs);
+        channel.set_var("rtp_use_codec_string", list.clone());
+        self.codecs = list;
+    }
+
+    /// Shows which codecs of a description are ours, if any.
+    fn show_common(&self, channel: &Channel, description: &SessionDescription, ours: &str) {
+        let common = common_codecs(description, ours);
+        if !common.is_empty() {
+            channel.set_var("ep_codec_string", common);
+        }
+    }
+
+    /// The codecs to try.
+    fn list(&self, channel: &Channel, profile_codecs: &str) -> String {
+        channel
             .var("absolute_codec_string")
             .or_else(|| {
                 let own = channel.var("codec_string");
@@ -117,9 +136,7 @@ impl Audio {
                     _ => Some(base),
                 }
             })
-            .unwrap_or_else(|| profile_codecs.to_owned());
-        channel.set_var("rtp_use_codec_string", list.clone());
-        self.codecs = list;
+            .unwrap_or_else(|| profile_codecs.to_owned())
     }
 
     fn port(&self) -> u16 {
@@ -134,10 +151,7 @@ impl Audio {
             version: self.version,
             address: self.advertised,
             port: self.port(),
-            codecs: parse_codec_list(&self.codecs)
-                .into_iter()
-                .filter(|codec| is_known(&codec.name, codec.clock_rate()))
-                .collect(),
+            codecs: parse_codec_list(&self.codecs).into_iter().filter_map(spelt).collect(),
             telephone_event: (settings.dtmf_type == DtmfType::Rfc2833).then_some(settings.te_pt),
             comfort_noise: !settings.suppress_cng
                 && self.agreed.as_ref().is_none_or(|agreed| agreed.comfort_noise.is_some()),
@@ -147,8 +161,21 @@ impl Audio {
                 .rtcp_interval
                 .and_then(|_| self.media.as_ref().and_then(|media| media.rtcp_port())),
             rtcp_mux: false,
-            append: Vec::new(),
+            security: self.security.clone(),
+            append: settings
+                .suppress_cng
+                .then(|| "silenceSupp:off - - - -".to_owned())
+                .into_iter()
+                .collect(),
         }
+    }
+
+    /// The codec of a choice, at the sample rate our list asks for.
+    fn codec_of(&self, choice: &Choice) -> Option<Codec> {
+        let named = |pref: &CodecPref| pref.name.eq_ignore_ascii_case(&choice.name);
+        let pref = parse_codec_list(&self.codecs).into_iter().find(named).and_then(known);
+        pref.filter(|codec| codec.clock() == choice.rate)
+            .or_else(|| Codec::by_name(&choice.name, choice.rate))
     }
 
     /// Binds the media ports if that was not done, and shows them.
@@ -200,6 +227,7 @@ impl Audio {
         let direction =
             if self.held_by_us { MediaDirection::SendOnly } else { MediaDirection::SendRecv };
         self.version += 1;
+        self.set_up_security(channel, None);
         let local = self.local(direction);
         self.te_offered = local.telephone_event;
         let text = sdp::offer_audio(&local).to_string();
@@ -239,11 +267,9 @@ impl Audio {
             tracing::warn!(uuid = %channel.uuid(), "Cannot read the session description: {error}");
             Cause::INCOMPATIBLE_DESTINATION
         })?;
-        let offered = common_codecs(&description);
-        if !offered.is_empty() {
-            channel.set_var("ep_codec_string", offered);
-        }
+        self.show_common(channel, &description, &self.list(channel, profile_codecs));
         self.use_codecs(channel, profile_codecs);
+        self.set_up_security(channel, Some(&description));
         let agreed = sdp::agree(&description, &self.local(MediaDirection::SendRecv), self.mode);
         let theirs = direction_of(&description);
         self.remote_offer = Some(description);
@@ -274,7 +300,7 @@ impl Audio {
     #[must_use]
     pub fn offered_codecs(&self, remote: &str) -> Option<String> {
         let description = SessionDescription::parse(remote).ok()?;
-        Some(common_codecs(&description)).filter(|offered| !offered.is_empty())
+        Some(common_codecs(&description, &self.codecs)).filter(|offered| !offered.is_empty())
     }
 
     /// Books an agreement on the channel.
@@ -294,20 +320,25 @@ impl Audio {
             ("rtp_use_codec_name", codec.name.clone()),
             ("rtp_use_codec_rate", codec.rate.to_string()),
             ("rtp_use_codec_ptime", codec.ptime.to_string()),
-            ("rtp_use_codec_channels", codec.channels.to_string()),
+            ("rtp_use_codec_channels", "1".to_owned()),
             (
                 "rtp_last_audio_codec_string",
-                format!("{}@{}h@{}i@{}c", codec.name, codec.rate, codec.ptime, codec.channels),
+                format!("{}@{}h@{}i@1c", codec.name, codec.rate, codec.ptime),
             ),
         ]);
-        if let Some(known) = media::Codec::by_name(&codec.name, codec.rate) {
+        match &codec.fmtp {
+            Some(fmtp) => channel.set_var("rtp_use_codec_fmtp", fmtp.clone()),
+            None => channel.unset_var("rtp_use_codec_fmtp"),
+        }
+        if let Some(known) = self.codec_of(codec) {
             channel.set_codecs(&CodecInfo {
                 name: known.name().to_owned(),
-                rate: codec.rate,
+                rate: known.rate(),
                 bit_rate: known.bit_rate(),
                 ptime: codec.ptime,
             });
         }
+        self.note_security(channel, &agreed);
         let dtmf = self.dtmf_type(channel, &agreed);
         channel.set_var("dtmf_type", dtmf.name());
         self.agreed = Some(agreed);
@@ -372,10 +403,7 @@ impl Audio {
     pub fn accept(&mut self, channel: &Channel, remote: &str) -> Result<(), Cause> {
         let description =
             SessionDescription::parse(remote).map_err(|_| Cause::INCOMPATIBLE_DESTINATION)?;
-        let offered = common_codecs(&description);
-        if !offered.is_empty() {
-            channel.set_var("ep_codec_string", offered);
-        }
+        self.show_common(channel, &description, &self.codecs);
         channel.set_var("rtp_use_codec_string", self.codecs.clone());
         let agreed =
             sdp::agree(&description, &self.local(MediaDirection::SendRecv), Mode::Generous)
@@ -429,9 +457,7 @@ impl Audio {
     /// Tells the media leg what was agreed.
     fn apply(&self, channel: &Channel) {
         let (Some(media), Some(agreed)) = (&self.media, &self.agreed) else { return };
-        let Some(codec) = media::Codec::by_name(&agreed.codec.name, agreed.codec.rate) else {
-            return;
-        };
+        let Some(codec) = self.codec_of(&agreed.codec) else { return };
         let settings = self.profile.settings.load();
         let mut params = RtpParams::new(codec, agreed.codec.payload_type);
         // Nobody is at 0.0.0.0, which is how old phones hold; nor may anybody else take that place.
@@ -440,13 +466,21 @@ impl Audio {
         params.rtcp_mux = agreed.rtcp_mux;
         params.ptime = agreed.codec.ptime;
         params.te_send = agreed.telephone_event;
-        params.te_recv = self.te_offered.or(agreed.telephone_event);
+        // Of the numbers we offered, the peer sends with the one of the clock it chose.
+        let offered = self.te_offered.filter(|_| agreed.event_clock == 8000);
+        params.te_recv = offered.or(agreed.telephone_event);
+        params.te_clock = agreed.event_clock;
+        params.fmtp.clone_from(&agreed.codec.fmtp);
         params.cn_pt = agreed.comfort_noise;
         params.symmetric = settings.rtp_auto_adjust
             && (agreed.remote.is_none() || params.remote.is_some())
             && !channel.is_true("disable_rtp_auto_adjust");
         params.signalling = self.peer;
+        params.srtp = agreed.crypto.as_ref().and_then(secure::keys);
         params.direction = flow(agreed.remote_direction.answer(), self.held_by_us);
+        if agreed.declined {
+            (params.remote, params.symmetric, params.direction) = (None, false, Flow::Inactive);
+        }
         (params.media_timeout, params.hold_timeout) = media_timeouts(
             |name| channel.var(name),
             (settings.rtp_timeout, settings.rtp_hold_timeout),
@@ -506,12 +540,24 @@ fn refuse(channel: &Channel, error: NegotiationError) -> Cause {
     Cause::INCOMPATIBLE_DESTINATION
 }
 
-fn is_known(name: &str, rate: u32) -> bool {
-    media::Codec::by_name(name, rate).is_some()
+/// The codec an entry of a codec string means.
+fn known(pref: CodecPref) -> Option<Codec> {
+    match pref.rate {
+        Some(rate) => Codec::by_pref(&pref.name, rate),
+        None => Codec::all().iter().find(|c| c.name().eq_ignore_ascii_case(&pref.name)).copied(),
+    }
+}
+
+/// An entry of a codec string, spelt as descriptions spell it; `None` for what we do not know.
+fn spelt(pref: CodecPref) -> Option<CodecPref> {
+    let codec = known(pref.clone())?;
+    let rate = if codec.clock() == codec.rate() { codec.clock() } else { codec.rate() };
+    Some(CodecPref { name: codec.name().to_owned(), rate: Some(rate), ..pref })
 }
 
 /// Codecs of the offer that we know, the way `ep_codec_string` lists them.
-pub(super) fn common_codecs(description: &SessionDescription) -> String {
+pub(super) fn common_codecs(description: &SessionDescription, ours: &str) -> String {
+    let ours: Vec<Codec> = parse_codec_list(ours).into_iter().filter_map(known).collect();
     let mut names = Vec::new();
     for media in description.media.iter().filter(|media| media.kind == "audio") {
         let ptime =
@@ -521,17 +567,30 @@ pub(super) fn common_codecs(description: &SessionDescription) -> String {
             let map = media
                 .rtpmaps()
                 .find(|map| map.payload_type == pt)
-                .map(|map| (map.name, map.rate))
-                .or_else(|| sdp::static_codec(pt).map(|(name, rate, _)| (name.to_owned(), rate)));
-            let Some((name, rate)) = map else { continue };
-            if let Some(codec) = media::Codec::by_name(&name, rate) {
-                names.push(format!(
-                    "CORE_PCM_MODULE.{}@{rate}h@{ptime}i@{}b",
-                    codec.name(),
-                    codec.bit_rate()
-                ));
+                .map(|map| (map.name, map.rate, map.channels))
+                .or_else(|| {
+                    let (name, rate, channels) = sdp::static_codec(pt)?;
+                    Some((name.to_owned(), rate, channels))
+                });
+            let Some((name, rate, channels)) = map else { continue };
+            let known =
+                ours.iter().find(|c| c.clock() == rate && c.name().eq_ignore_ascii_case(&name));
+            if let Some(codec) = known {
+                names.push(named(codec, &name, ptime, channels));
             }
         }
     }
     names.join(",")
+}
+
+/// A codec as `ep_codec_string` names it: bit rate and channels where they are not the usual.
+fn named(codec: &Codec, name: &str, ptime: u32, channels: u8) -> String {
+    let mut text = format!("{}.{name}@{}h@{ptime}i", codec.module(), codec.clock());
+    if codec.bit_rate() > 0 && (codec.name() != "L16" || codec.rate() == 8000) {
+        text.push_str(&format!("@{}b", codec.bit_rate()));
+    }
+    if channels > 1 {
+        text.push_str(&format!("@{channels}c"));
+    }
+    text
 }
