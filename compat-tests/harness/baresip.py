@@ -25,6 +25,11 @@ audio_srate 8000
 audio_channels 1
 module_path {modules}
 module g711.so
+module g722.so
+module gsm.so
+module l16.so
+module opus.so
+module srtp.so
 module aufile.so
 module aubridge.so
 module sndfile.so

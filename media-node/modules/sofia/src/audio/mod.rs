@@ -59,6 +59,8 @@ pub struct Audio {
     remote_offer: Option<SessionDescription>,
     /// Whether and how packets are protected.
     security: Security,
+    /// The offer was looked at when its answer was needed, not when it came (`inbound-late-negotiation`).
+    late: bool,
     /// Our description as sent.
     pub local_sdp: Option<String>,
     held_by_us: bool,
@@ -90,6 +92,7 @@ impl Audio {
             agreed: None,
             remote_offer: None,
             security: Security::default(),
+            late: false,
             local_sdp: None,
             held_by_us: false,
             te_offered: None,
@@ -237,19 +240,30 @@ impl Audio {
 
     fn keep_local(&mut self, channel: &Channel, text: &str) {
         const DIRECTIONS: [&str; 3] = ["a=sendonly", "a=recvonly", "a=inactive"];
-        // As a variable, the direction stands last and is always said; our own hold is not shown.
-        let kept;
+        const SENDRECV: &str = "a=sendrecv";
+        // As a variable, the direction stands after the packet time and is always said; our own hold is not shown.
+        let unheld;
         let shown = if self.held_by_us {
-            kept = text.replace("a=sendonly\r\n", "");
-            &kept
+            unheld = text.replace("a=sendonly\r\n", "");
+            &unheld
         } else {
             text
         };
-        let direction =
-            shown.lines().find(|line| DIRECTIONS.contains(line)).unwrap_or("a=sendrecv");
-        let others = shown.lines().filter(|line| *line != direction).chain([direction]);
-        let shown: String = others.map(|line| format!("{line}\r\n")).collect();
-        channel.set_var("rtp_local_sdp_str", shown);
+        let mut kept = String::new();
+        let mut direction = SENDRECV;
+        for line in shown.lines() {
+            if DIRECTIONS.contains(&line) {
+                direction = line;
+                continue;
+            }
+            kept.push_str(line);
+            kept.push_str("\r\n");
+            if line.starts_with("a=ptime:") {
+                kept.push_str(std::mem::replace(&mut direction, SENDRECV));
+                kept.push_str("\r\n");
+            }
+        }
+        channel.set_var("rtp_local_sdp_str", kept);
         self.local_sdp = Some(text.to_owned());
     }
 
@@ -270,6 +284,9 @@ impl Audio {
         self.show_common(channel, &description, &self.list(channel, profile_codecs));
         self.use_codecs(channel, profile_codecs);
         self.set_up_security(channel, Some(&description));
+        if let Some(mode) = channel.var("rtp_codec_negotiation") {
+            self.mode = Mode::parse(&mode);
+        }
         let agreed = sdp::agree(&description, &self.local(MediaDirection::SendRecv), self.mode);
         let theirs = direction_of(&description);
         self.remote_offer = Some(description);
@@ -280,13 +297,47 @@ impl Audio {
                 ("remote_audio_media_flow", theirs.as_str().to_owned()),
             ]);
             show_flow(channel, theirs.answer().as_str());
-            channel.set_var("dtmf_type", DtmfType::Info.name());
+            let events = self.offers_events();
+            if !self.late || events && error == NegotiationError::NoCodec {
+                let dtmf = if self.late { DtmfType::Rfc2833 } else { DtmfType::Info };
+                channel.set_var("dtmf_type", dtmf.name());
+            }
             refuse(channel, error);
-            channel.set_var("endpoint_disposition", "NO CODECS");
+            if !self.late {
+                channel.set_var("endpoint_disposition", "NO CODECS");
+            }
             Cause::INCOMPATIBLE_DESTINATION
         })?;
         self.note(channel, agreed);
         Ok(())
+    }
+
+    /// Considers an offer whose answer is needed now.
+    ///
+    /// # Errors
+    /// As for [`Audio::consider`].
+    pub fn consider_late(
+        &mut self,
+        channel: &Channel,
+        remote: &str,
+        profile_codecs: &str,
+    ) -> Result<(), Cause> {
+        self.late = true;
+        self.consider(channel, remote, profile_codecs)
+    }
+
+    /// Does the peer's offer name telephone events?
+    fn offers_events(&self) -> bool {
+        self.remote_offer.iter().flat_map(|offer| &offer.media).any(|media| {
+            media.rtpmaps().any(|map| map.name.eq_ignore_ascii_case("telephone-event"))
+        })
+    }
+
+    /// Shows which codecs of an offer not yet looked at are ours.
+    pub fn show_offer(&self, channel: &Channel, remote: &str, profile_codecs: &str) {
+        if let Ok(description) = SessionDescription::parse(remote) {
+            self.show_common(channel, &description, profile_codecs);
+        }
     }
 
     /// Shows which of the peer's codecs we know (`ep_codec_string`).
@@ -390,9 +441,15 @@ impl Audio {
             self.show_other_flows(channel);
         }
         let text = answer.to_string();
-        self.keep_local(channel, &text);
+        if !self.late {
+            self.keep_local(channel, &text);
+        }
         self.show_ports(channel);
         self.start(channel);
+        if self.late {
+            channel.set_var("endpoint_disposition", "EARLY MEDIA");
+            self.keep_local(channel, &text);
+        }
         Ok(text)
     }
 
@@ -573,20 +630,18 @@ pub(super) fn common_codecs(description: &SessionDescription, ours: &str) -> Str
                     Some((name.to_owned(), rate, channels))
                 });
             let Some((name, rate, channels)) = map else { continue };
-            let known =
-                ours.iter().find(|c| c.clock() == rate && c.name().eq_ignore_ascii_case(&name));
-            if let Some(codec) = known {
-                names.push(named(codec, &name, ptime, channels));
+            if let Some(codec) = ours.iter().find(|c| c.name().eq_ignore_ascii_case(&name)) {
+                names.push(named(codec, &name, rate, ptime, channels));
             }
         }
     }
     names.join(",")
 }
 
-/// A codec as `ep_codec_string` names it: bit rate and channels where they are not the usual.
-fn named(codec: &Codec, name: &str, ptime: u32, channels: u8) -> String {
-    let mut text = format!("{}.{name}@{}h@{ptime}i", codec.module(), codec.clock());
-    if codec.bit_rate() > 0 && (codec.name() != "L16" || codec.rate() == 8000) {
+/// A codec as `ep_codec_string` names it, at the rate offered: bit rate and channels where they are not the usual.
+fn named(codec: &Codec, name: &str, rate: u32, ptime: u32, channels: u8) -> String {
+    let mut text = format!("{}.{name}@{rate}h@{ptime}i", codec.module());
+    if codec.bit_rate() > 0 && codec.clock() == rate {
         text.push_str(&format!("@{}b", codec.bit_rate()));
     }
     if channels > 1 {

@@ -38,6 +38,7 @@ impl SofiaLeg {
             Some(sdp) => {
                 channel.set_var("switch_r_sdp", sdp.as_str());
                 if settings.late_negotiation {
+                    self.audio.show_offer(channel, &sdp, &settings.inbound_codecs);
                     channel.set_var("endpoint_disposition", "DELAYED NEGOTIATION");
                     Ok(())
                 } else {
@@ -179,7 +180,7 @@ impl SofiaLeg {
         }
         let Some(sdp) = channel.var("switch_r_sdp") else { return Ok(()) };
         let codecs = self.profile.settings.load().inbound_codecs.clone();
-        self.audio.consider(channel, &sdp, &codecs)
+        self.audio.consider_late(channel, &sdp, &codecs)
     }
 
     /// Our description for a 183 or 200.
