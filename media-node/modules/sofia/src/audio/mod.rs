@@ -231,6 +231,7 @@ impl Audio {
             if self.held_by_us { MediaDirection::SendOnly } else { MediaDirection::SendRecv };
         self.version += 1;
         self.set_up_security(channel, None);
+        self.show_offered_key(channel);
         let local = self.local(direction);
         self.te_offered = local.telephone_event;
         let text = sdp::offer_audio(&local).to_string();

@@ -18,6 +18,9 @@ impl Audio {
     ) {
         let outbound = channel.direction() == Direction::Outbound;
         let (rule, suites) = policy(channel, outbound, remote.is_none());
+        // A call that is plain stays so when we offer again.
+        let plain = remote.is_none() && self.agreed.as_ref().is_some_and(|a| a.crypto.is_none());
+        let rule = if plain { SecurityRule::Forbidden } else { rule };
         self.security.rule = rule;
         self.security.answers_ours = remote.is_none();
         self.security.crypto_in_avp = channel.is_true("rtp_allow_crypto_in_avp");
@@ -46,6 +49,14 @@ impl Audio {
             let mki = channel.is_true("rtp_secure_media_mki");
             self.security.lines =
                 suites.into_iter().filter_map(|suite| new_line(suite, mki)).collect();
+        }
+    }
+
+    /// Shows the key of the last line offered, as the reference does.
+    pub(super) fn show_offered_key(&self, channel: &Channel) {
+        let offers = self.security.rule != SecurityRule::Forbidden;
+        if let Some(line) = self.security.lines.last().filter(|_| offers) {
+            channel.set_var("rtp_last_audio_local_crypto_key", line.value());
         }
     }
 
