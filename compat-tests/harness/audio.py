@@ -33,8 +33,8 @@ ALAW = [_alaw_sample(c) for c in range(256)]
 SILENCE = bytes([ulaw_byte(0)]) * FRAME
 
 
-def sine(hz, seconds, level=9000):
-    return [int(level * math.sin(2 * math.pi * hz * i / RATE)) for i in range(int(seconds * RATE))]
+def sine(hz, seconds, level=9000, rate=RATE):
+    return [int(level * math.sin(2 * math.pi * hz * i / rate)) for i in range(int(seconds * rate))]
 
 
 def frames(samples):

@@ -21,8 +21,10 @@ call_max_calls 4
 audio_source aufile,{home}/microphone.wav
 audio_player aubridge,ear-{sip}
 audio_alert aubridge,bell-{sip}
-audio_srate 8000
+audio_srate {rate}
 audio_channels 1
+opus_stereo no
+opus_sprop_stereo no
 module_path {modules}
 module g711.so
 module g722.so
@@ -45,11 +47,11 @@ ctrl_tcp_listen 127.0.0.1:{control}
 class Baresip:
     """Uses 20 ports from `port` on: SIP and the one after it, control, then RTP."""
 
-    def __init__(self, where, port, account, hz):
+    def __init__(self, where, port, account, hz, rate=8000):
         self.home = pathlib.Path(where)
         self.home.mkdir(parents=True)
-        audio.write_wav(self.home / "microphone.wav", audio.sine(hz, 30))
-        (self.home / "config").write_text(CONFIG.format(sip=port, rtp=port + 4, rtp_last=port + 19, control=port + 2, home=self.home, modules=MODULES))
+        audio.write_wav(self.home / "microphone.wav", audio.sine(hz, 30, rate=rate), rate)
+        (self.home / "config").write_text(CONFIG.format(rate=rate, sip=port, rtp=port + 4, rtp_last=port + 19, control=port + 2, home=self.home, modules=MODULES))
         (self.home / "accounts").write_text(account + "\n")
         (self.home / "contacts").write_text("")
         self.output = open(self.home / "output", "wb")

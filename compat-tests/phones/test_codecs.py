@@ -13,28 +13,28 @@ pytestmark = pytest.mark.skipif(not shutil.which("baresip"), reason="SKIPPED: ba
 TONES = {"1000": 440, "1001": 700}
 TALK = 3            # seconds of audio to exchange
 
-# What each side speaks, as the switch and as baresip spell it, and whether its media is protected.
+# What each side speaks, as the switch and as baresip spell it, its sample rate, and how its media is protected.
 SIDES = {
-    "opus": ("OPUS@48000h@20i", "opus", None),
-    "secure opus": ("OPUS@48000h@20i", "opus", "AES_CM_128_HMAC_SHA1_80"),
-    "G.722": ("G722", "G722", None),
-    "secure G.722": ("G722", "G722", "AES_CM_128_HMAC_SHA1_32"),
-    "GSM": ("GSM", "GSM", None),
-    "L16": ("L16@16000h@20i", "L16/16000/1", None),
-    "PCMU": ("PCMU", "PCMU", None),
-    "secure PCMU": ("PCMU", "PCMU", "AEAD_AES_256_GCM"),
+    "opus": ("OPUS@48000h@20i", "opus", 48000, None),
+    "secure opus": ("OPUS@48000h@20i", "opus", 48000, "AES_CM_128_HMAC_SHA1_80"),
+    "G.722": ("G722", "G722", 16000, None),
+    "secure G.722": ("G722", "G722", 16000, "AES_CM_128_HMAC_SHA1_32"),
+    "GSM": ("GSM", "GSM", 8000, None),
+    "L16": ("L16@16000h@20i", "L16/16000/1", 16000, None),
+    "PCMU": ("PCMU", "PCMU", 8000, None),
+    "secure PCMU": ("PCMU", "PCMU", 8000, "AEAD_AES_256_GCM"),
 }
 PAIRS = [("opus", "secure PCMU"), ("G.722", "GSM"), ("secure opus", "L16"), ("PCMU", "secure G.722")]
 
 
 def account(vanilla, user, side):
-    _, codec, suite = SIDES[side]
+    _, codec, _, suite = SIDES[side]
     return (f"<sip:{user}@127.0.0.1:{vanilla.sip(tree.INTERNAL)[1]}>;auth_user={user};auth_pass={tree.PASSWORD};regint=300;"
             f"answermode=auto;audio_codecs={codec};ptime=20" + (";mediaenc=srtp-mand" if suite else ""))
 
 
 def leg(user, side):
-    codec, _, suite = SIDES[side]
+    codec, _, _, suite = SIDES[side]
     secure = f",rtp_secure_media=mandatory:{suite}" if suite else ""
     return f"{{absolute_codec_string={codec}{secure}}}user/{user}@127.0.0.1"
 
@@ -57,7 +57,7 @@ def test_each_hears_the_other(vanilla, tmp_path, one, other):
     phones = {}
     try:
         for i, (user, side) in enumerate((("1000", one), ("1001", other))):
-            phones[user] = Baresip(tmp_path / user, vanilla.block[100 + 30 * i], account(vanilla, user, side), TONES[user])
+            phones[user] = Baresip(tmp_path / user, vanilla.block[100 + 30 * i], account(vanilla, user, side), TONES[user], SIDES[side][2])
         until = time.monotonic() + 15
         while not all("sip:" in vanilla.switch.api(f"sofia_contact internal/{user}@127.0.0.1") for user in phones):
             assert time.monotonic() < until, "not registered:\n" + "\n".join(phone.said() for phone in phones.values())
@@ -66,7 +66,7 @@ def test_each_hears_the_other(vanilla, tmp_path, one, other):
         assert reply.startswith("+OK"), reply
         phones["1001"].wait("CALL_ESTABLISHED")
         uuid = reply.split()[1]
-        suite = SIDES[one][2]
+        suite = SIDES[one][3]
         assert vanilla.switch.api(f"uuid_getvar {uuid} rtp_secure_media_negotiated") == (suite or "_undef_")
         name = SIDES[one][1].split("/")[0]
         assert vanilla.switch.api(f"uuid_getvar {uuid} read_codec").lower() == name.lower()
