@@ -105,6 +105,21 @@ impl AclSet {
         Verdict { allowed: literal, token: None }
     }
 
+    /// Whether a node of the list lets the address in: not the list's default, nor a node for all addresses. Such an
+    /// address is somebody the administrator knows.
+    pub fn names_peer(&self, list: &str, ip: IpAddr) -> bool {
+        let ip = ip.to_canonical();
+        match self.lists.get(list) {
+            Some(named) => {
+                named.deciding(ip, None).is_some_and(|rule| rule.allow && rule.net.prefix_len() > 0)
+            }
+            None => {
+                let nets = list.split(',').filter_map(cidr);
+                list.contains('/') && nets.filter(|n| n.prefix_len() > 0).any(|n| n.contains(&ip))
+            }
+        }
+    }
+
     /// Whether there is a list of this name.
     pub fn contains(&self, list: &str) -> bool {
         self.lists.contains_key(list)
@@ -135,7 +150,7 @@ impl AclSet {
 
 impl List {
     /// The longest prefix decides; of equal ones, the node written first.
-    fn verdict(&self, ip: IpAddr, port: Option<u16>) -> Verdict {
+    fn deciding(&self, ip: IpAddr, port: Option<u16>) -> Option<&Rule> {
         let mut best: Option<&Rule> = None;
         for rule in &self.nodes {
             let fits = rule.net.contains(&ip) && rule.covers_port(port);
@@ -144,7 +159,11 @@ impl List {
                 best = Some(rule);
             }
         }
-        match best {
+        best
+    }
+
+    fn verdict(&self, ip: IpAddr, port: Option<u16>) -> Verdict {
+        match self.deciding(ip, port) {
             Some(rule) => Verdict { allowed: rule.allow, token: rule.token.clone() },
             None => Verdict { allowed: self.default_allow, token: None },
         }
