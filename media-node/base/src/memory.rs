@@ -8,11 +8,45 @@ const WORTHWHILE: u64 = 200;
 /// Calls are few again when at most one in so many of the busiest moment is left.
 const FEW: u32 = 4;
 
+/// Between two looks at how much there is, in seconds.
+const LOOK: u32 = 5;
+/// The process has grown when it has so much more than after the last time: this part of it.
+const GROWN: u64 = 16;
+
 /// Decides when memory is given back. Looked at every second.
 #[derive(Debug, Default)]
 pub struct Tidy {
     sessions_then: u64,
     busiest: u32,
+    turn: u32,
+    growth: Growth,
+}
+
+/// What floods and other things that are no sessions leave behind shows in the size of the process only.
+#[derive(Debug, Default)]
+struct Growth {
+    /// Size when nothing could be given back.
+    floor: u64,
+    last: u64,
+    given_back: bool,
+}
+
+impl Growth {
+    /// Notes the size of the process; true when it has grown and grows no more.
+    fn is_due(&mut self, size: u64) -> bool {
+        if std::mem::take(&mut self.given_back) || self.floor == 0 || size < self.floor {
+            self.floor = size;
+        }
+        let rests = size <= self.last + self.last / GROWN;
+        self.last = size;
+        self.given_back = rests && size > self.floor + self.floor / GROWN;
+        self.given_back
+    }
+}
+
+/// What the process has in memory, in pages; `None` where the system does not say.
+fn resident_pages() -> Option<u64> {
+    std::fs::read_to_string("/proc/self/statm").ok()?.split(' ').nth(1)?.parse().ok()
 }
 
 impl Tidy {
@@ -23,13 +57,16 @@ impl Tidy {
         if !few || since_start.saturating_sub(self.sessions_then) < WORTHWHILE {
             return false;
         }
-        *self = Self { sessions_then: since_start, busiest: running };
+        (self.sessions_then, self.busiest) = (since_start, running);
         true
     }
 
     /// Gives memory back if it is time to, on a thread that may be kept waiting.
     pub fn look(&mut self, running: u32, since_start: u64) {
-        if self.is_due(running, since_start) {
+        self.turn += 1;
+        let grown = self.turn.is_multiple_of(LOOK)
+            && resident_pages().is_some_and(|size| self.growth.is_due(size));
+        if self.is_due(running, since_start) || grown {
             tokio::task::spawn_blocking(give_back);
         }
     }
@@ -50,6 +87,17 @@ pub fn give_back() {}
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_made_the_process_grow_is_given_back_once_it_rests() {
+        let mut growth = Growth::default();
+        let due: Vec<bool> = [100, 101, 200, 300, 300, 110, 110, 300, 300, 290, 290]
+            .into_iter()
+            .map(|size| growth.is_due(size))
+            .collect();
+        let expected = [false, false, false, false, true, false, false, false, true, false, false];
+        assert_eq!(due, expected, "and what stays then is what it needs");
+    }
 
     #[test]
     fn memory_is_given_back_once_after_a_burst() {
