@@ -56,6 +56,7 @@ pub async fn run(context: Context) -> Result<(), Fatal> {
         allow_preprocess: allowed,
         modules,
         known,
+        no_sql: context.options.no_sql,
     });
     switch_core::modules::load_configured(&switch).await.map_err(Fatal::config)?;
     config::ask_bindings(&switch).await;
@@ -69,6 +70,8 @@ pub async fn run(context: Context) -> Result<(), Fatal> {
     fire_info(&switch, EventName::Startup, "System Ready");
     tokio::spawn(run_startup_command(Arc::clone(&switch)));
     wait_for_end(&switch, &mut signals, &log, options.drain()).await;
+    // Whoever calls meanwhile is told at once.
+    switch.counters.draining.store(true, std::sync::atomic::Ordering::Relaxed);
     fire_info(&switch, EventName::Shutdown, "System Shutting Down");
     end_calls(&switch).await;
     switch_core::modules::end_all(&switch).await;

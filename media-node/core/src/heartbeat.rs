@@ -35,19 +35,21 @@ pub fn start(switch: &Arc<Switch>) {
     switch.scheduler.add(switch, clock::now_secs(), heartbeat);
     switch.scheduler.add(switch, clock::now_secs() + i64::from(CHECK_IP), check_ip);
     let switch = Arc::clone(switch);
-    tokio::spawn(async move {
-        let history = Mutex::new(Peaks::default());
-        let mut tidy = Tidy::default();
-        let mut media = crate::media_load::Watch::default();
-        let mut seconds = tokio::time::interval(Duration::from_secs(1));
-        loop {
-            seconds.tick().await;
-            tick(&switch, &history);
-            media.look(&switch);
-            let running = u32::try_from(switch.channel_count()).unwrap_or(u32::MAX);
-            tidy.look(running, switch.counters.total.load(Ordering::Relaxed));
-        }
-    });
+    crate::tasks::keep_running("The switch's clock", move || run(Arc::clone(&switch)));
+}
+
+async fn run(switch: Arc<Switch>) {
+    let history = Mutex::new(Peaks::default());
+    let mut tidy = Tidy::default();
+    let mut media = crate::media_load::Watch::default();
+    let mut seconds = tokio::time::interval(Duration::from_secs(1));
+    loop {
+        seconds.tick().await;
+        tick(&switch, &history);
+        media.look(&switch);
+        let running = u32::try_from(switch.channel_count()).unwrap_or(u32::MAX);
+        tidy.look(running, switch.counters.total.load(Ordering::Relaxed));
+    }
 }
 
 /// Fires HEARTBEAT.

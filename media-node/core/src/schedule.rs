@@ -185,7 +185,7 @@ impl Scheduler {
                 let ms =
                     u64::try_from(waiting.runtime * 1000 - clock::now_us() / 1000).unwrap_or(0);
                 tokio::time::sleep(Duration::from_millis(ms)).await;
-                waiting.job.run(&owner).await;
+                crate::tasks::step(&waiting.job.description, waiting.job.run(&owner)).await;
                 let Some(every) = waiting.job.every.filter(|&every| every > 0) else { break };
                 waiting.runtime = clock::now_secs() + i64::from(every);
                 fire(&owner, EventName::ReSchedule, &waiting);

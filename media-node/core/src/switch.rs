@@ -56,6 +56,8 @@ pub struct Switch {
     pub dirs: base::dirs::Dirs,
     /// Preprocessor commands that may be run.
     pub allow_preprocess: BTreeSet<PreprocessorCommand>,
+    /// Registrations are not kept on disk (`-nosql`).
+    pub no_sql: bool,
     /// Since when.
     pub started: Instant,
     /// Since when, µs since the epoch.
@@ -139,6 +141,8 @@ pub struct Parts {
     pub modules: Linked,
     /// Names and parameters that are honoured.
     pub known: Arc<Catalogue>,
+    /// Registrations are not kept on disk (`-nosql`).
+    pub no_sql: bool,
 }
 
 impl Switch {
@@ -162,6 +166,7 @@ impl Switch {
             counters: Counters::default(),
             dirs: parts.dirs,
             allow_preprocess: parts.allow_preprocess,
+            no_sql: parts.no_sql,
             started: Instant::now(),
             started_us: clock::now_us(),
             globals: RwLock::new(parts.globals),
@@ -568,6 +573,18 @@ impl Switch {
     #[must_use]
     pub fn acl_allows(&self, list: &str, ip: IpAddr) -> bool {
         self.config.load().acl.check(list, ip)
+    }
+
+    /// Is it on an access list of a SIP profile, a registered phone's, or a gateway's?
+    #[must_use]
+    pub fn knows_peer(&self, ip: IpAddr) -> bool {
+        self.stores.registrations.knows_peer(ip)
+    }
+
+    /// Does a node of the list, rather than its default, let the address in?
+    #[must_use]
+    pub fn acl_names(&self, list: &str, ip: IpAddr) -> bool {
+        self.config.load().acl.names_peer(list, ip)
     }
 
     /// What an access list says of an address, and whose of the directory's users it is.

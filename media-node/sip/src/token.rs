@@ -93,7 +93,30 @@ fn splitmix(state: &mut u64) -> u8 {
     (z ^ (z >> 31)) as u8
 }
 
-fn uuid_text(mut bytes: [u8; 16]) -> String {
+/// Thirty-two bytes nobody can guess.
+pub(crate) fn secret() -> [u8; 32] {
+    let mut bytes = [0; 32];
+    let mut tokens = Tokens::random();
+    bytes.fill_with(|| tokens.byte());
+    bytes
+}
+
+/// The bytes of a UUID; `None` for other text.
+pub(crate) fn uuid_bytes(text: &str) -> Option<[u8; 16]> {
+    let mut bytes = [0; 16];
+    if text.len() != 36 {
+        return None;
+    }
+    let mut digits = text.bytes().filter(|byte| *byte != b'-');
+    for byte in &mut bytes {
+        let mut digit = || char::from(digits.next()?).to_digit(16);
+        let (high, low) = (digit()?, digit()?);
+        *byte = u8::try_from(high << 4 | low).ok()?;
+    }
+    digits.next().is_none().then_some(bytes)
+}
+
+pub(crate) fn uuid_text(mut bytes: [u8; 16]) -> String {
     bytes[6] = bytes[6] & 0x0f | 0x40;
     bytes[8] = bytes[8] & 0x3f | 0x80;
     let mut out = String::with_capacity(36);

@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 
 use sip::message::{Headers, Method, Name};
 use sip::stack::{
-    Body, Dialog, DialogEvent, Failure, Incoming, InviteSpec, OutOfDialog, RequestError, Stack,
-    StackConfig, Tls, Transport,
+    Arrivals, Body, Dialog, DialogEvent, Direction, Failure, Incoming, InviteSpec, OutOfDialog,
+    Path, Peers, RequestError, Stack, StackConfig, Tls, Trace, Transport,
 };
 use sip::uri::{NameAddr, Uri};
 use tokio::sync::mpsc::Receiver;
@@ -14,7 +14,7 @@ fn free() -> SocketAddr {
     "127.0.0.1:0".parse().unwrap()
 }
 
-async fn stack(transport: Transport) -> (Stack, Receiver<Incoming>, SocketAddr) {
+async fn stack(transport: Transport) -> (Stack, Arrivals, SocketAddr) {
     let mut config = StackConfig::new(vec![(transport, free())]);
     if transport == Transport::Tls {
         config.tls = Some(certificate());
@@ -45,7 +45,7 @@ fn contact(at: SocketAddr, transport: Transport) -> Headers {
     headers
 }
 
-async fn next_call(incoming: &mut Receiver<Incoming>) -> (Dialog, Receiver<DialogEvent>) {
+async fn next_call(incoming: &mut Arrivals) -> (Dialog, Receiver<DialogEvent>) {
     match incoming.recv().await {
         Some(Incoming::Invite(invite)) => invite.into_dialog(),
         other => panic!("{other:?}"),
@@ -199,4 +199,126 @@ async fn a_port_nobody_listens_at_fails_the_call_at_once() {
     let Some(DialogEvent::Failed(failure)) = events.recv().await else { panic!() };
     assert_eq!(failure.status(), 503);
     assert!(matches!(failure, Failure::NoResponse(RequestError::Transport { .. })));
+}
+
+/// A request as bytes.
+fn options(call_id: &str) -> String {
+    format!(
+        "OPTIONS sip:b@h SIP/2.0\r\nVia: SIP/2.0/TCP 127.0.0.1:9;branch=z9hG4bK{call_id}\r\nFrom: <sip:a@h>;tag=1\r\n\
+         To: <sip:b@h>\r\nCall-ID: {call_id}\r\nCSeq: 1 OPTIONS\r\nContent-Length: 0\r\n\r\n"
+    )
+}
+
+/// A stack that answers every request with 200 until it is dropped.
+async fn answering(mut config: StackConfig) -> (Stack, SocketAddr) {
+    config.limits.strange_connections = 8;
+    let (stack, mut incoming) = Stack::start(config).await.unwrap();
+    let at = stack.listening()[0].1;
+    tokio::spawn(async move {
+        while let Some(incoming) = incoming.recv().await {
+            if let Incoming::Request(request) = incoming {
+                request.respond(200, "", Headers::new(), None);
+            }
+        }
+    });
+    (stack, at)
+}
+
+async fn all_that_comes(mut wire: impl tokio::io::AsyncRead + Unpin) -> String {
+    use tokio::io::AsyncReadExt;
+    let mut text = Vec::new();
+    let read = wire.read_to_end(&mut text);
+    let end = tokio::time::timeout(std::time::Duration::from_secs(20), read).await;
+    assert!(end.is_ok(), "the connection stays open");
+    String::from_utf8_lossy(&text).into_owned()
+}
+
+#[tokio::test]
+async fn a_request_before_garbage_and_before_the_end_of_the_stream_is_answered() {
+    use tokio::io::AsyncWriteExt;
+    let (_stack, at) = answering(StackConfig::new(vec![(Transport::Tcp, free())])).await;
+    let mut wire = tokio::net::TcpStream::connect(at).await.unwrap();
+    let garbage = "NONSENSE\r\n\r\n\x01\x02\x03\r\n\r\n";
+    wire.write_all(format!("{}{garbage}", options("before-garbage")).as_bytes()).await.unwrap();
+    let answer = all_that_comes(wire).await;
+    assert!(
+        answer.starts_with("SIP/2.0 200 OK\r\n") && answer.contains("before-garbage"),
+        "{answer}"
+    );
+
+    let mut wire = tokio::net::TcpStream::connect(at).await.unwrap();
+    wire.write_all(options("before-the-end").as_bytes()).await.unwrap();
+    wire.shutdown().await.unwrap();
+    let answer = all_that_comes(wire).await;
+    assert!(
+        answer.starts_with("SIP/2.0 200 OK\r\n") && answer.contains("before-the-end"),
+        "{answer}"
+    );
+}
+
+/// Fails of a bug when it sees a certain message.
+struct Bug;
+
+impl Trace for Bug {
+    fn enabled(&self) -> bool {
+        true
+    }
+
+    fn message(&self, _direction: Direction, _path: &Path, bytes: &[u8]) {
+        assert!(!bytes.windows(6).any(|word| word == b"DEADLY"), "the bug");
+    }
+}
+
+#[tokio::test]
+async fn a_bug_that_a_message_brings_out_costs_that_message() {
+    let mut config = StackConfig::new(vec![(Transport::Udp, free())]);
+    config.trace = Some(std::sync::Arc::new(Bug));
+    let (_stack, at) = answering(config).await;
+    let socket = tokio::net::UdpSocket::bind(free()).await.unwrap();
+    let via = format!("UDP {}", socket.local_addr().unwrap());
+    for call_id in ["DEADLY", "harmless"] {
+        let text = options(call_id).replace("TCP 127.0.0.1:9", &via);
+        socket.send_to(text.as_bytes(), at).await.unwrap();
+    }
+    let mut buffer = [0; 2048];
+    let read = socket.recv(&mut buffer);
+    let length =
+        tokio::time::timeout(std::time::Duration::from_secs(20), read).await.unwrap().unwrap();
+    let answer = String::from_utf8_lossy(&buffer[..length]);
+    assert!(answer.starts_with("SIP/2.0 200 OK\r\n") && answer.contains("harmless"), "{answer}");
+}
+
+/// Addresses that are known.
+struct Friends(std::sync::Mutex<Vec<SocketAddr>>);
+
+impl Peers for Friends {
+    fn knows(&self, peer: SocketAddr, _transport: Transport) -> bool {
+        self.0.lock().unwrap().contains(&peer)
+    }
+}
+
+#[tokio::test]
+async fn silent_connections_of_strangers_give_way_and_known_ones_stay() {
+    use tokio::io::AsyncWriteExt;
+    let mut config = StackConfig::new(vec![(Transport::Tcp, free())]);
+    let friends = std::sync::Arc::new(Friends(std::sync::Mutex::default()));
+    config.peers = Some(friends.clone());
+    let (_stack, at) = answering(config).await;
+    let mut friend = tokio::net::TcpStream::connect(at).await.unwrap();
+    friends.0.lock().unwrap().push(friend.local_addr().unwrap());
+    friend.write_all(options("first").as_bytes()).await.unwrap();
+    let oldest = tokio::net::TcpStream::connect(at).await.unwrap();
+    let mut others = Vec::new();
+    for _ in 0..8 {
+        others.push(tokio::net::TcpStream::connect(at).await.unwrap());
+    }
+    assert_eq!(all_that_comes(oldest).await, "", "closed for the sake of newer ones");
+    let mut newest = others.pop().unwrap();
+    for (wire, call_id) in [(&mut newest, "newest"), (&mut friend, "second")] {
+        wire.write_all(options(call_id).as_bytes()).await.unwrap();
+        wire.shutdown().await.unwrap();
+    }
+    assert!(all_that_comes(newest).await.contains("newest"));
+    let answers = all_that_comes(friend).await;
+    assert!(answers.contains("first") && answers.contains("second"), "{answers}");
 }

@@ -1,5 +1,6 @@
 //! Who is registered: the registrars tell, `show registrations` asks.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use parking_lot::RwLock;
@@ -31,6 +32,9 @@ pub struct Registration {
 pub trait Registrar: Send + Sync {
     /// All that are valid now.
     fn registrations(&self) -> Vec<Registration>;
+
+    /// Is it the address of a registered phone, a gateway, or on an access list?
+    fn knows_peer(&self, ip: IpAddr) -> bool;
 }
 
 /// All registrars.
@@ -43,6 +47,12 @@ impl Registrations {
     /// Adds a registrar.
     pub fn add(&self, registrar: Arc<dyn Registrar>) {
         self.registrars.write().push(registrar);
+    }
+
+    /// Is an address known to any registrar?
+    #[must_use]
+    pub fn knows_peer(&self, ip: IpAddr) -> bool {
+        self.registrars.read().iter().any(|registrar| registrar.knows_peer(ip))
     }
 
     /// Everything registered anywhere.

@@ -137,14 +137,27 @@ pub async fn directory_as(
     domain: &str,
     fill: impl FnOnce(&mut Event),
 ) -> Directory {
+    ask_for_directory(switch, name, domain, fill).await.0
+}
+
+/// As [`directory_as`]; with it, whether somebody could not be asked for it.
+async fn ask_for_directory(
+    switch: &Arc<Switch>,
+    name: EventName,
+    domain: &str,
+    fill: impl FnOnce(&mut Event),
+) -> (Directory, Option<Unanswered>) {
+    let mut unanswered = None;
     if switch.xml.serve("directory") {
         let mut event = params(switch, name);
         fill(&mut event);
-        if let Some(tree) = locate(switch, Lookup::domain(domain, &event)).await {
-            return Directory::compile(&tree);
+        match ask(switch, Lookup::domain(domain, &event)).await {
+            Ok(Some(tree)) => return (Directory::compile(&tree), None),
+            Ok(None) => {}
+            Err(nobody) => unanswered = Some(nobody),
         }
     }
-    Directory::clone(&switch.config.load().directory)
+    (Directory::clone(&switch.config.load().directory), unanswered)
 }
 
 /// A user, and where it was found.
@@ -191,6 +204,22 @@ pub async fn find_user_by(
     ip: Option<&str>,
     fill: impl Fn(&mut Event),
 ) -> Option<FoundUser> {
+    ask_for_user(switch, keys, user, domain, ip, fill).await.ok().flatten()
+}
+
+/// As [`find_user_by`].
+///
+/// # Errors
+/// [`Unanswered`] when nobody knew the user, but somebody could not be asked.
+pub async fn ask_for_user(
+    switch: &Arc<Switch>,
+    keys: &str,
+    user: &str,
+    domain: &str,
+    ip: Option<&str>,
+    fill: impl Fn(&mut Event),
+) -> Result<Option<FoundUser>, Unanswered> {
+    let mut unanswered = None;
     for key in keys.split(':') {
         let kept = switch.xml.users.get(key, user, domain);
         let fresh = kept.is_none();
@@ -202,20 +231,23 @@ pub async fn find_user_by(
                     event.push("key", key).push("user", user).push("domain", domain);
                     event.push_some("ip", ip);
                 };
-                directory_as(switch, EventName::RequestParams, domain, fill).await
+                let (directory, nobody) =
+                    ask_for_directory(switch, EventName::RequestParams, domain, fill).await;
+                unanswered = unanswered.or(nobody);
+                directory
             }
         };
         let Some(found) = directory.find_user_by(key, user, domain, ip) else { continue };
         if fresh {
             switch.xml.users.put(key, user, domain, &found, &directory);
         }
-        return Some(FoundUser {
+        return Ok(Some(FoundUser {
             user: found,
             directory,
             key: key.to_owned(),
             name: user.to_owned(),
             domain: domain.to_owned(),
-        });
+        }));
     }
-    None
+    unanswered.map_or(Ok(None), Err)
 }

@@ -17,8 +17,8 @@ use dialplan_xml::Tree;
 use crate::BoxFuture;
 use crate::switch::Switch;
 pub use lookup::{
-    FoundUser, configuration, configuration_as, dialplan, directory, directory_as, find_user,
-    find_user_by, locate, section, whole_directory,
+    FoundUser, ask_for_user, configuration, configuration_as, dialplan, directory, directory_as,
+    find_user, find_user_by, locate, section, whole_directory,
 };
 pub use request::Lookup;
 

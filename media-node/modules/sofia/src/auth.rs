@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
+use base::guess_guard::{Attempt, Verdict as Guess};
 use dialplan_xml::directory::{Domain, User};
 use esl_server::event::{Event, EventName};
 use sip::digest::{Algorithm, Challenge, Credentials, NonceState, Secret};
@@ -12,6 +13,7 @@ use sip::uri::{NameAddr, Uri};
 
 use super::inbound::{Admission, Refusal};
 use super::profile::Profile;
+use crate::guesses::Door;
 use crate::text;
 use crate::xml::{self, FoundUser};
 
@@ -19,6 +21,9 @@ use crate::xml::{self, FoundUser};
 const MIN_NONCE_TTL: i64 = 60;
 /// A nonce outlives its announced life by this, seconds.
 const NONCE_GRACE: u64 = 32;
+/// Credentials that prove nothing are refused so long after they came, whatever is wrong with them: how long it took to
+/// find out says whether there is such a user.
+const REFUSAL_TIME: Duration = Duration::from_millis(100);
 
 /// Somebody who has proved who he is.
 #[derive(Clone, Debug)]
@@ -44,27 +49,60 @@ pub enum Verdict {
     Forbidden,
 }
 
-/// Judges the credentials of a request. REGISTER is asked with 401, everything else with 407.
+/// Judges the credentials of a request. REGISTER is asked with 401, everything else with 407. Takes [`REFUSAL_TIME`] for
+/// credentials that prove nothing.
 #[must_use]
 pub async fn judge(profile: &Profile, request: &Request, path: &Path) -> Verdict {
+    let came = tokio::time::Instant::now();
+    let verdict = judge_at_once(profile, request, path).await;
+    if matches!(verdict, Verdict::Forbidden) {
+        tokio::time::sleep_until(came + REFUSAL_TIME).await;
+    }
+    verdict
+}
+
+async fn judge_at_once(profile: &Profile, request: &Request, path: &Path) -> Verdict {
     let proxy = request.method != Method::Register;
     let Some(credentials) = Credentials::of(&request.headers, proxy) else {
         log_challenge(profile, request, path);
         return Verdict::Challenge(challenge(profile, request, proxy, false));
     };
-    let nonce = profile.nonces.lock().check(Instant::now(), &credentials);
+    let ttl = fresh_nonce_ttl(profile);
+    let nonce = profile.nonces.lock().check(Instant::now(), &credentials, ttl);
     if nonce == NonceState::Stale {
         super::registrar::fire_attempt(profile, request, path, None, "STALE");
         return Verdict::Challenge(challenge(profile, request, proxy, true));
     }
+    if !is_for(profile, request, path, &credentials) {
+        if profile.refusal_log.admits(&profile.name) {
+            tracing::warn!(
+                "Credentials for {} came with a request for {} from ip {}",
+                credentials.uri,
+                request.uri.as_str(),
+                path.remote.ip()
+            );
+        }
+        log_failure(profile, request, path);
+        return Verdict::Forbidden;
+    }
+    let domain = lookup_domain(profile, &credentials.realm);
+    let account = format!("{}@{domain}", credentials.username);
+    let attempt = Attempt { address: path.remote.ip(), account: Some(&account) };
+    if let Guess::Wait(_) = profile.switch.guesses.ask(Door::Sip, &attempt) {
+        return Verdict::Forbidden;
+    }
     match verify(profile, request, path, &credentials).await {
-        Some(found) => {
+        Ok(found) => {
+            profile.switch.guesses.passed(Door::Sip, &attempt);
+            if !profile.nonces.lock().accept(Instant::now(), &credentials, ttl) {
+                // Somebody has used the same nonce and count meanwhile.
+                return Verdict::Challenge(challenge(profile, request, proxy, true));
+            }
             // What a registration comes to is decided later.
             if request.method != Method::Register {
                 let result = result_of(&credentials);
                 super::registrar::fire_attempt(profile, request, path, Some(&credentials), result);
             }
-            let domain = lookup_domain(profile, &credentials.realm);
             let names =
                 |domain: &Domain| domain.variables.iter().map(|v| v.name.to_string()).collect();
             Verdict::Accepted(Box::new(Identity {
@@ -74,7 +112,11 @@ pub async fn judge(profile: &Profile, request: &Request, path: &Path) -> Verdict
                 credentials,
             }))
         }
-        None => {
+        Err(why) => {
+            // A directory that does not answer says nothing about the password.
+            if why == Unproven::Wrong {
+                profile.switch.guess_failed(Door::Sip, &attempt);
+            }
             super::registrar::fire_attempt(profile, request, path, Some(&credentials), "FORBIDDEN");
             log_failure(profile, request, path);
             Verdict::Forbidden
@@ -86,6 +128,40 @@ pub async fn judge(profile: &Profile, request: &Request, path: &Path) -> Verdict
 #[must_use]
 pub fn result_of(credentials: &Credentials) -> &'static str {
     if credentials.auth.is_some() { "RENEWED" } else { "SUCCESS" }
+}
+
+/// Were the credentials made for this request? Digest `uri` and Request-URI must name the same user, and a host that
+/// means us in both; ports and parameters may differ, as phones write them in one and not in the other. What a proxy we
+/// trust (`apply-proxy-acl`) made of the Request-URI does not count.
+fn is_for(profile: &Profile, request: &Request, path: &Path, credentials: &Credentials) -> bool {
+    if credentials.uri.eq_ignore_ascii_case(request.uri.as_str()) {
+        return true;
+    }
+    let settings = profile.settings.load();
+    let trusted = settings
+        .params
+        .all("apply-proxy-acl")
+        .any(|list| !list.is_empty() && profile.switch.acl_allows(list, path.remote.ip()));
+    if trusted {
+        return true;
+    }
+    let Some(claimed) =
+        Uri::parse(&credentials.uri).or_else(|| Uri::parse(&format!("sip:{}", credentials.uri)))
+    else {
+        return false;
+    };
+    let user = |uri: &Uri| sip::uri::unescape(uri.user().unwrap_or_default());
+    let same_user = request.method == Method::Register || user(&claimed) == user(&request.uri);
+    let host = claimed.host();
+    let own = |ip: IpAddr| {
+        ip == settings.sip_ip
+            || settings.ext_sip_ip == Some(ip)
+            || profile.stack.listening().iter().any(|(_, at)| at.ip() == ip)
+    };
+    let ours = host.eq_ignore_ascii_case(request.uri.host())
+        || host.eq_ignore_ascii_case(&credentials.realm)
+        || claimed.host_ip().is_some_and(own);
+    same_user && ours
 }
 
 /// A registration was granted: its nonce serves until the next one is due.
@@ -112,10 +188,13 @@ fn nonce_ttl(profile: &Profile) -> Duration {
     Duration::from_secs(seconds.unsigned_abs())
 }
 
+/// How long a nonce serves that has not been renewed.
+fn fresh_nonce_ttl(profile: &Profile) -> Duration {
+    nonce_ttl(profile) + Duration::from_secs(NONCE_GRACE)
+}
+
 fn challenge(profile: &Profile, request: &Request, proxy: bool, stale: bool) -> Challenge {
-    let nonce = sip::nonce();
-    let ttl = nonce_ttl(profile) + Duration::from_secs(NONCE_GRACE);
-    profile.nonces.lock().issue(Instant::now(), nonce.clone(), ttl);
+    let nonce = profile.nonces.lock().issue(Instant::now());
     let settings = profile.settings.load();
     let host = |name: Name| {
         let address = if name == Name::From {
@@ -138,20 +217,33 @@ fn challenge(profile: &Profile, request: &Request, proxy: bool, stale: bool) -> 
     Challenge { realm, nonce, opaque: None, algorithm, qop_auth: true, stale, proxy }
 }
 
+/// Why credentials prove nobody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Unproven {
+    /// No such user, or the wrong password.
+    Wrong,
+    /// The directory could not be asked.
+    Unanswered,
+}
+
 /// The user whose secret the credentials prove.
 async fn verify(
     profile: &Profile,
     request: &Request,
     path: &Path,
     credentials: &Credentials,
-) -> Option<FoundUser> {
+) -> Result<FoundUser, Unproven> {
     let domain = lookup_domain(profile, &credentials.realm);
     let ip = path.remote.ip().to_string();
     let ask = |params: &mut Event| question(profile, request, path, credentials, params);
     let switch = &profile.switch;
     let found =
-        xml::find_user_by(switch, "id", &credentials.username, &domain, Some(&ip), ask).await?;
-    proves(profile, request, path, credentials, &found.user).then_some(found)
+        xml::ask_for_user(switch, "id", &credentials.username, &domain, Some(&ip), ask).await;
+    match found {
+        Ok(Some(found)) if proves(profile, request, path, credentials, &found.user) => Ok(found),
+        Ok(_) => Err(Unproven::Wrong),
+        Err(xml::Unanswered) => Err(Unproven::Unanswered),
+    }
 }
 
 /// Do the credentials prove that it is this user?
@@ -340,7 +432,9 @@ pub async fn admit_request(
         return Ok(false);
     }
     if !settings.auth_calls && !settings.inbound_acl.is_empty() && !known() {
-        tracing::warn!("IP {} Rejected by acl: {}", path.remote.ip(), request.method);
+        if profile.refusal_log.admits(&profile.name) {
+            tracing::warn!("IP {} Rejected by acl: {}", path.remote.ip(), request.method);
+        }
         return Err(Refusal::new(403, ""));
     }
     let by_address = !settings.auth_calls || settings.accept_blind_auth || known();
@@ -425,6 +519,7 @@ fn log_failure(profile: &Profile, request: &Request, path: &Path) {
 
 fn wants_auth_log(profile: &Profile) -> bool {
     profile.settings.load().params.last("log-auth-failures").is_some_and(text::is_true)
+        && profile.refusal_log.admits(&profile.name)
 }
 
 fn kind(request: &Request) -> &'static str {

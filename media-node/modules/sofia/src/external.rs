@@ -25,7 +25,7 @@ pub(super) fn start(profile: &Arc<Profile>) {
             if profile.is_stopped() {
                 return;
             }
-            look(&profile, &mut told).await;
+            crate::tasks::step("External address", look(&profile, &mut told)).await;
         }
     });
 }

@@ -1,6 +1,6 @@
 //! What keeps gateways alive: one task per profile, ticking once a second, that registers, pings and tells of changes.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use esl_server::event::Event;
@@ -22,32 +22,36 @@ const FAREWELL: Duration = Duration::from_secs(2);
 
 /// Runs the profile's clock until the profile is gone.
 pub(super) fn start(profile: &Arc<Profile>) {
-    let profile = Arc::downgrade(profile);
-    tokio::spawn(async move {
-        let mut seconds = tokio::time::interval(Duration::from_secs(1));
-        seconds.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
-        let mut turn = 0u64;
-        loop {
-            seconds.tick().await;
-            let Some(profile) = profile.upgrade() else { return };
-            if profile.is_stopped() {
-                return;
-            }
-            turn += 1;
-            if turn.is_multiple_of(SWEEP) {
-                registrar::sweep(&profile);
-            }
-            if turn.is_multiple_of(super::notify::keep_alive_interval(&profile).as_secs()) {
-                super::notify::keep_alive(&profile);
-            }
-            let gateways = profile.gateways.read().clone();
-            for gateway in gateways {
-                let actions = gateway.registration.lock().tick(Instant::now());
-                perform(&profile, &gateway, actions);
-            }
-            profile.bury_gateways();
-        }
+    let weak = Arc::downgrade(profile);
+    crate::tasks::keep_running(format!("Clock of profile {}", profile.name), move || {
+        run(weak.clone())
     });
+}
+
+async fn run(profile: Weak<Profile>) {
+    let mut seconds = tokio::time::interval(Duration::from_secs(1));
+    seconds.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+    let mut turn = 0u64;
+    loop {
+        seconds.tick().await;
+        let Some(profile) = profile.upgrade() else { return };
+        if profile.is_stopped() {
+            return;
+        }
+        turn += 1;
+        if turn.is_multiple_of(SWEEP) {
+            registrar::sweep(&profile);
+        }
+        if turn.is_multiple_of(super::notify::keep_alive_interval(&profile).as_secs()) {
+            super::notify::keep_alive(&profile);
+        }
+        let gateways = profile.gateways.read().clone();
+        for gateway in gateways {
+            let actions = gateway.registration.lock().tick(Instant::now());
+            perform(&profile, &gateway, actions);
+        }
+        profile.bury_gateways();
+    }
 }
 
 /// Gives up the profile's registrations, all at once and within [`FAREWELL`], so that no provider sends calls to

@@ -12,6 +12,7 @@ use super::identity::CallerIdentity;
 use super::leg::SofiaLeg;
 use super::profile::Profile;
 use crate::call::{CallerProfile, Channel, Direction, Session};
+use crate::switch::Switch;
 use crate::{clock, text};
 
 /// What the checks found about a caller that may call.
@@ -74,7 +75,8 @@ impl Refusal {
 async fn admit(profile: &Arc<Profile>, invite: &IncomingInvite) -> Result<Admission, Refusal> {
     let request = &invite.request;
     let switch = &profile.switch;
-    if switch.admit(Direction::Inbound).is_err() {
+    let room = switch.admit(Direction::Inbound).is_ok() && (invite.known || has_room(switch));
+    if !room {
         let mut refusal = Refusal::new(503, "Maximum Calls In Progress");
         refusal.headers.push(Name::RetryAfter, "300");
         return Err(refusal);
@@ -137,6 +139,16 @@ async fn admit(profile: &Arc<Profile>, invite: &IncomingInvite) -> Result<Admiss
     Ok(admission)
 }
 
+/// Strangers leave a quarter of the rate of new sessions, and an eighth of the sessions, to known peers.
+fn has_room(switch: &Switch) -> bool {
+    let counters = &switch.counters;
+    let (now, most) =
+        (counters.this_second.load(Ordering::Relaxed), counters.sps_limit.load(Ordering::Relaxed));
+    let (running, sessions) =
+        (switch.channel_count(), counters.max_sessions.load(Ordering::Relaxed) as usize);
+    now < most - most / 4 && running < sessions - sessions / 8
+}
+
 /// What the access lists say about a caller.
 struct Gate {
     /// He may, as far as they are concerned.
@@ -174,7 +186,7 @@ fn gate(profile: &Profile, request: &Request, path: &Path) -> Gate {
         }
     }
     let list = settings.inbound_acl.last().map(|acl| acl.list.as_str()).unwrap_or_default();
-    if !settings.auth_calls {
+    if !settings.auth_calls && profile.refusal_log.admits(&profile.name) {
         tracing::warn!("IP {peer} Rejected by acl \"{list}\"");
     }
     first

@@ -26,10 +26,14 @@ pub mod notify;
 pub mod outbound;
 pub mod presence;
 pub mod profile;
+mod refusal_log;
 mod refused;
 pub mod registrar;
 pub mod requests;
+mod saved;
+mod serving;
 pub mod settings;
+mod standing;
 mod tls;
 pub mod trace;
 pub mod variables;
@@ -200,7 +204,7 @@ impl Sofia {
         conf: &ProfileConf,
     ) -> Result<Arc<Profile>, String> {
         let conf = domains::complete(&self.switch, conf).await;
-        let (profile, mut incoming) = Profile::start(&self.switch, &conf).await?;
+        let (profile, arrivals) = Profile::start(&self.switch, &conf).await?;
         self.profiles.write().insert(conf.name.clone(), Arc::clone(&profile));
         tracing::info!(fs_level = "NOTICE", "Started Profile {} [{}]", profile.name, profile.url());
         self.announce(&profile);
@@ -210,13 +214,7 @@ impl Sofia {
         {
             tracing::error!("profile {}: sip-capture: {problem}", profile.name);
         }
-        let sofia = Arc::clone(self);
-        let served = Arc::clone(&profile);
-        tokio::spawn(async move {
-            while let Some(request) = incoming.recv().await {
-                sofia.serve(&served, request).await;
-            }
-        });
+        tokio::spawn(serving::serve(Arc::clone(&profile), arrivals));
         Ok(profile)
     }
 
@@ -251,16 +249,6 @@ impl Sofia {
         event.push("profile_name", profile.name.as_str());
         event.push("profile_uri", profile.url());
         esl_server::fire!(self.switch.bus, event);
-    }
-
-    /// Requests are answered one after the other, unless a web server may have to be asked who somebody is.
-    async fn serve(self: &Arc<Self>, profile: &Arc<Profile>, request: sip::stack::Incoming) {
-        if self.switch.xml.serve("directory") {
-            let profile = Arc::clone(profile);
-            tokio::spawn(async move { answer(&profile, request).await });
-        } else {
-            answer(profile, request).await;
-        }
     }
 
     /// Sends copies of a profile's messages to `capture-server`, or no more.
@@ -336,13 +324,5 @@ impl Sofia {
         self.end_calls(|_| true);
         let profiles = std::mem::take(&mut *self.profiles.write());
         futures_util::future::join_all(profiles.values().map(Profile::leave)).await;
-    }
-}
-
-async fn answer(profile: &Arc<Profile>, request: sip::stack::Incoming) {
-    match request {
-        sip::stack::Incoming::Invite(invite) => inbound::accept(profile, invite).await,
-        sip::stack::Incoming::Request(request) => requests::serve(profile, request).await,
-        sip::stack::Incoming::Disconnected(path) => registrar::on_disconnected(profile, &path),
     }
 }

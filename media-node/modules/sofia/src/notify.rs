@@ -29,10 +29,13 @@ pub fn start(sofia: &Arc<Sofia>) {
     tokio::spawn(async move {
         while let Some(event) = events.recv().await {
             let Some(sofia) = sofia.upgrade() else { return };
-            match event.name() {
-                EventName::MessageWaiting => super::presence::message_waiting(&sofia, &event),
-                _ => super::event_requests::obey(&sofia, &event),
-            }
+            crate::tasks::step("Requests by event", async {
+                match event.name() {
+                    EventName::MessageWaiting => super::presence::message_waiting(&sofia, &event),
+                    _ => super::event_requests::obey(&sofia, &event),
+                }
+            })
+            .await;
         }
     });
 }

@@ -1,7 +1,9 @@
 //! The minimum of presence: SUBSCRIBE is accepted and answered with a NOTIFY of the present state; message counts are
 //! told to subscribers and to registered phones; PUBLISH is taken note of.
 
+use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use esl_server::event::{Event, EventName};
@@ -17,6 +19,15 @@ use crate::text;
 
 /// Subscriptions of one profile; a further one is refused with 503.
 const MAX_SUBSCRIPTIONS: usize = 20_000;
+/// The same in bytes of text.
+const MAX_BYTES: usize = 16 * 1024 * 1024;
+/// Bytes of text of one subscription; a larger one is refused with 413.
+const MAX_TEXT: usize = 4096;
+/// NOTIFYs to subscribers who proved nothing that wait for their answers; while there are so many, further such
+/// subscribers are refused with 503. Nobody answers where a forged source leads.
+const MAX_UNANSWERED: usize = 500;
+/// Subscriptions that ended are removed so often.
+const SWEEP: Duration = Duration::from_secs(1);
 /// Lifetime when a phone asks for none, seconds.
 const DEFAULT_EXPIRES: u32 = 3600;
 
@@ -34,6 +45,58 @@ pub struct Subscription {
     cseq: u32,
     expires: Instant,
     version: u32,
+}
+
+impl Subscription {
+    /// Bytes of its texts.
+    fn size(&self) -> usize {
+        let texts =
+            [&self.user, &self.host, &self.package, &self.call_id, &self.local, &self.remote];
+        texts.iter().map(|text| text.len()).sum::<usize>() + self.target.as_str().len()
+    }
+}
+
+/// The subscriptions of one profile, by Call-ID and package.
+#[derive(Debug, Default)]
+pub struct Subscriptions {
+    table: HashMap<(String, String), Subscription>,
+    bytes: usize,
+    swept: Option<Instant>,
+    /// NOTIFYs on their way to those who proved nothing.
+    unanswered: Arc<AtomicUsize>,
+}
+
+impl Subscriptions {
+    fn sweep(&mut self, now: Instant) {
+        if self.swept.is_some_and(|swept| now.saturating_duration_since(swept) < SWEEP) {
+            return;
+        }
+        self.swept = Some(now);
+        self.retain(|s| s.expires > now);
+    }
+
+    fn retain(&mut self, stays: impl Fn(&Subscription) -> bool) {
+        self.table.retain(|_, s| stays(s));
+        self.bytes = self.table.values().map(Subscription::size).sum();
+        self.table.shrink_to(self.table.len().saturating_mul(2));
+    }
+
+    fn remove(&mut self, call_id: &str, package: &str) -> Option<Subscription> {
+        let old = self.table.remove(&(call_id.to_owned(), package.to_owned()))?;
+        self.bytes = self.bytes.saturating_sub(old.size());
+        Some(old)
+    }
+
+    /// False when there is no room.
+    fn insert(&mut self, new: Subscription) -> bool {
+        let size = new.size();
+        if self.table.len() >= MAX_SUBSCRIPTIONS || self.bytes + size > MAX_BYTES {
+            return false;
+        }
+        self.bytes += size;
+        self.table.insert((new.call_id.clone(), new.package.clone()), new);
+        true
+    }
 }
 
 /// Answers a SUBSCRIBE.
@@ -66,6 +129,13 @@ pub async fn subscribe(profile: &Arc<Profile>, incoming: IncomingRequest) {
     let Some(mut subscription) = read else {
         return incoming.respond(400, "", Headers::new(), None);
     };
+    if subscription.size() > MAX_TEXT {
+        return incoming.respond(413, "", Headers::new(), None);
+    }
+    let unanswered = Arc::clone(&profile.subscriptions.lock().unanswered);
+    if !proved && unanswered.load(Ordering::Relaxed) >= MAX_UNANSWERED {
+        return incoming.respond(503, "", Headers::new(), None);
+    }
     if !proved && subscription.next_hop.is_none() {
         subscription.next_hop = super::requests::back_to_source(&subscription.target, &path);
     }
@@ -79,7 +149,23 @@ pub async fn subscribe(profile: &Arc<Profile>, incoming: IncomingRequest) {
     let plain = settings.params.last("sip-subscribe-respond-200-ok").is_some_and(text::is_true);
     incoming.respond(if plain { 200 } else { 202 }, "", headers, None);
     let body = state_of(profile, &kept);
-    tell(profile, &kept, expires, body);
+    tell(profile, &kept, expires, body, (!proved).then(|| Counted::new(unanswered)));
+}
+
+/// Counts while it lives.
+struct Counted(Arc<AtomicUsize>);
+
+impl Counted {
+    fn new(count: Arc<AtomicUsize>) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 fn package_of(request: &Request) -> String {
@@ -129,22 +215,14 @@ fn read(
 /// Puts a subscription into the table, or renews or removes the one of the same dialog; gives the one to notify.
 fn keep(profile: &Profile, new: Subscription, expires: u32) -> Option<Subscription> {
     let mut table = profile.subscriptions.lock();
-    let now = Instant::now();
-    table.retain(|s| s.expires > now);
-    let at = table.iter().position(|s| s.call_id == new.call_id && s.package == new.package);
+    table.sweep(Instant::now());
     let mut kept = new;
-    if let Some(old) = at.map(|at| table.swap_remove(at)) {
+    if let Some(old) = table.remove(&kept.call_id, &kept.package) {
         kept.local = old.local;
         kept.cseq = old.cseq + 1;
         kept.version = old.version + 1;
     }
-    if expires > 0 {
-        if table.len() >= MAX_SUBSCRIPTIONS {
-            return None;
-        }
-        table.push(kept.clone());
-    }
-    Some(kept)
+    (expires == 0 || table.insert(kept.clone())).then_some(kept)
 }
 
 /// What a new subscriber is told.
@@ -191,7 +269,13 @@ fn summary(waiting: bool, account: &str, counts: &str) -> Body {
 }
 
 /// NOTIFY within a subscription.
-fn tell(profile: &Arc<Profile>, subscription: &Subscription, left: u32, body: Body) {
+fn tell(
+    profile: &Arc<Profile>,
+    subscription: &Subscription,
+    left: u32,
+    body: Body,
+    counted: Option<Counted>,
+) {
     let Some(spec) = notify_request(profile, subscription, left, body) else { return };
     let (stack, profile) = (profile.stack.clone(), Arc::clone(profile));
     let call_id = subscription.call_id.clone();
@@ -201,6 +285,7 @@ fn tell(profile: &Arc<Profile>, subscription: &Subscription, left: u32, body: Bo
             Ok(reply) => matches!(reply.response.status, 404 | 410 | 481),
             Err(_) => true,
         };
+        drop(counted);
         if gone {
             profile.subscriptions.lock().retain(|s| s.call_id != call_id);
         }
@@ -268,7 +353,11 @@ pub fn message_waiting(sofia: &Sofia, event: &Event) {
         {
             let mut table = profile.subscriptions.lock();
             let now = Instant::now();
-            for s in table.iter_mut().filter(|s| s.package == "message-summary" && s.user == user) {
+            for s in table
+                .table
+                .values_mut()
+                .filter(|s| s.package == "message-summary" && s.user == user)
+            {
                 if s.host.eq_ignore_ascii_case(host) && s.expires > now {
                     s.cseq += 1;
                     told.push(s.clone());
@@ -277,7 +366,8 @@ pub fn message_waiting(sofia: &Sofia, event: &Event) {
         }
         for subscription in &told {
             let left = subscription.expires.saturating_duration_since(Instant::now()).as_secs();
-            tell(&profile, subscription, u32::try_from(left).unwrap_or(u32::MAX), body.clone());
+            let left = u32::try_from(left).unwrap_or(u32::MAX);
+            tell(&profile, subscription, left, body.clone(), None);
         }
         if !told.is_empty() {
             continue;

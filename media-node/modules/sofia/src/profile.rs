@@ -34,10 +34,14 @@ pub struct Profile {
     pub gateways: RwLock<Vec<Arc<Gateway>>>,
     /// Who is registered.
     pub bindings: parking_lot::Mutex<sip::registrar::Bindings>,
+    /// Told when `bindings` changed, for what keeps them on disk.
+    pub registrations_changed: Arc<tokio::sync::Notify>,
+    /// How many refusals are logged.
+    pub refusal_log: super::refusal_log::RefusalLog,
     /// Nonces given out.
     pub nonces: parking_lot::Mutex<sip::digest::Nonces>,
     /// Who wants to be told of what.
-    pub subscriptions: parking_lot::Mutex<Vec<super::presence::Subscription>>,
+    pub subscriptions: parking_lot::Mutex<super::presence::Subscriptions>,
     /// What keep-alives found out, by contact.
     pub pings: parking_lot::Mutex<std::collections::HashMap<String, super::notify::Ping>>,
     /// The message trace.
@@ -77,7 +81,7 @@ impl Profile {
     pub async fn start(
         switch: &Arc<Switch>,
         conf: &ProfileConf,
-    ) -> Result<(Arc<Self>, tokio::sync::mpsc::Receiver<sip::stack::Incoming>), String> {
+    ) -> Result<(Arc<Self>, sip::stack::Arrivals), String> {
         let local_ip = switch
             .global("local_ip_v4")
             .and_then(|text| text.parse().ok())
@@ -129,7 +133,18 @@ impl Profile {
         let settings = Arc::new(ArcSwap::from_pointee(settings));
         let external = External { switch: Arc::downgrade(switch), settings: Arc::clone(&settings) };
         config.advertise = Some(Arc::new(external) as Arc<dyn sip::stack::Advertise>);
+        let standing = Arc::new(super::standing::Standing::new(switch, &settings));
+        config.peers = Some(Arc::clone(&standing) as Arc<dyn sip::stack::Peers>);
         let (stack, incoming) = Stack::start(config).await.map_err(|error| error.to_string())?;
+        let (saved, registered) = if switch.no_sql {
+            (None, Vec::new())
+        } else {
+            super::saved::restore(&switch.dirs.db_dir, &conf.name).await
+        };
+        let mut bindings = sip::registrar::Bindings::new();
+        for binding in registered {
+            bindings.restore(binding);
+        }
         let standby = on_in(&settings.load(), "profile-standby");
         let mut gateways = Vec::new();
         for gateway in &conf.gateways {
@@ -147,7 +162,9 @@ impl Profile {
             settings,
             stack,
             gateways: RwLock::new(gateways),
-            bindings: parking_lot::Mutex::default(),
+            bindings: parking_lot::Mutex::new(bindings),
+            registrations_changed: Arc::default(),
+            refusal_log: super::refusal_log::RefusalLog::default(),
             nonces: parking_lot::Mutex::default(),
             subscriptions: parking_lot::Mutex::default(),
             pings: parking_lot::Mutex::default(),
@@ -160,6 +177,8 @@ impl Profile {
             paused: std::sync::atomic::AtomicBool::new(standby),
             doomed: RwLock::default(),
         });
+        standing.set_profile(&profile);
+        super::saved::keep(&profile, saved);
         super::gateway_task::start(&profile);
         super::external::start(&profile);
         Ok((profile, incoming))

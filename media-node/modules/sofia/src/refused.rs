@@ -15,7 +15,7 @@ use crate::call::{Cause, Channel, Direction, EndpointLeg, Indication, LegEvent, 
 pub(super) fn show(profile: &Arc<Profile>, request: &Request) {
     let counters = &profile.switch.counters;
     let rate = counters.this_second.load(Ordering::Relaxed);
-    if rate >= counters.sps_limit.load(Ordering::Relaxed) / 2 {
+    if rate >= counters.sps_limit.load(Ordering::Relaxed) / 4 {
         return;
     }
     let name = super::inbound::channel_name(profile, request);

@@ -19,6 +19,8 @@ use crate::{clock, text};
 const DEFAULT_EXPIRES: u32 = 300;
 /// The same behind NAT.
 const DEFAULT_EXPIRES_NAT: u32 = 30;
+/// Contact, Call-ID and User-Agent of one registration together, in bytes. Longer ones are refused: each is kept.
+const MAX_TEXT: usize = 4096;
 
 /// One registration that was asked for.
 struct Asked {
@@ -76,11 +78,16 @@ async fn decide(profile: &Arc<Profile>, request: &Request, path: &Path) -> Reply
     }
     let Some(asked) = Asked::read(profile, request, path) else { return refused(401) };
     let mut asked = asked;
+    if asked.contact.len() + asked.call_id.len() + asked.user_agent.len() > MAX_TEXT {
+        return refused(413);
+    }
     let acls: Vec<&str> =
         settings.params.all("apply-register-acl").filter(|list| !list.is_empty()).collect();
     let by_acl = !acls.is_empty();
     if !acls.into_iter().all(|list| profile.switch.acl_allows(list, path.remote.ip())) {
-        tracing::warn!("IP {} Rejected by register acl", path.remote.ip());
+        if profile.refusal_log.admits(&profile.name) {
+            tracing::warn!("IP {} Rejected by register acl", path.remote.ip());
+        }
         return refused(403);
     }
     // A user whose address is known registers as himself, whatever he says.
@@ -192,6 +199,7 @@ fn apply(
             events.push(asked.unregistered(profile, path, identity));
         }
     }
+    profile.registrations_changed.notify_one();
     if let Some(identity) = identity {
         auth::renew_nonce(profile, &identity.credentials.nonce, expires);
     }
@@ -428,6 +436,10 @@ impl Asked {
 }
 
 impl crate::store::registrations::Registrar for super::Sofia {
+    fn knows_peer(&self, ip: std::net::IpAddr) -> bool {
+        self.is_known_anywhere(ip)
+    }
+
     fn registrations(&self) -> Vec<Registration> {
         let mut out = Vec::new();
         for profile in self.profiles() {

@@ -123,6 +123,8 @@ pub struct Settings {
     pub accept_blind_auth: bool,
     /// Access lists for calls.
     pub inbound_acl: Vec<InboundAcl>,
+    /// All access lists that name peers: those, and of trusted proxies and of who registers without a password.
+    pub peer_lists: Vec<String>,
     /// Codecs of calls in.
     pub inbound_codecs: String,
     /// Codecs of calls out.
@@ -257,6 +259,14 @@ impl Settings {
                 .map(str::trim)
                 .filter(|value| !value.is_empty() && !value.eq_ignore_ascii_case("none"))
                 .map(InboundAcl::parse)
+                .collect(),
+            peer_lists: ["apply-proxy-acl", "apply-register-acl"]
+                .iter()
+                .flat_map(|name| params.all(name).map(str::to_owned))
+                .chain(
+                    params.all("apply-inbound-acl").map(|text| InboundAcl::parse(text.trim()).list),
+                )
+                .filter(|list| !list.is_empty())
                 .collect(),
             inbound_codecs: codecs("inbound-codec-prefs"),
             outbound_codecs: codecs("outbound-codec-prefs"),

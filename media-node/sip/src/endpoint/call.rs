@@ -148,6 +148,11 @@ impl Call {
         }
     }
 
+    /// Answered, or made by us: not a call that anybody may have begun.
+    pub(super) fn is_running(&self) -> bool {
+        !matches!(self.stage, Stage::Ringing { .. })
+    }
+
     pub(super) fn info(&self) -> Box<DialogInfo> {
         Box::new(DialogInfo {
             call_id: self.dialog.call_id.clone(),
@@ -203,6 +208,7 @@ impl Endpoint {
         path: Path,
     ) {
         let Some(call) = self.calls.get_mut(&id) else { return };
+        self.admission.make_familiar(path.remote.ip());
         let interval = self.config.timers.t1;
         let (repeat_at, give_up_at) = (now + interval, now + self.config.timers.t1x64);
         call.unacked = Some(Unacked { cseq, bytes, path, interval, repeat_at, give_up_at });

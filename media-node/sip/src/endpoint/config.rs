@@ -20,6 +20,8 @@ pub(crate) struct EndpointConfig {
     pub(crate) limits: Limits,
     pub(crate) advertise: Option<Arc<dyn Advertise>>,
     pub(crate) rport: Rport,
+    /// Who is known. `None`: the other ends of running dialogs only.
+    pub(crate) peers: Option<Arc<dyn super::Peers>>,
 }
 
 /// Who is answered where his datagrams come from, rather than where his `Via` says (RFC 3581).
@@ -128,6 +130,10 @@ pub struct Limits {
     pub connections: usize,
     /// Stream connections one address may have open to us; one beyond is closed at once.
     pub connections_per_address: usize,
+    /// Stream connections over which nothing came from a known peer yet; for one beyond, the oldest is closed.
+    pub strange_connections: usize,
+    /// The same for one address; one beyond is closed at once.
+    pub strange_connections_per_address: usize,
     /// Stream connections without traffic are closed after this.
     pub connection_idle: Duration,
     /// Requests waiting in the [`crate::stack::Incoming`] queue; beyond: 503.
@@ -147,6 +153,8 @@ impl Default for Limits {
             requests_per_second: 1000,
             connections: 10_000,
             connections_per_address: 2_000,
+            strange_connections: 1_024,
+            strange_connections_per_address: 256,
             connection_idle: Duration::from_secs(600),
             incoming_queue: 1024,
             dialog_queue: 64,

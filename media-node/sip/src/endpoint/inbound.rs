@@ -1,20 +1,22 @@
 //! Messages from the wire: parsing, `Via` bookkeeping, limits, and who gets what.
 
-use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
 
 use super::call::tags_key;
 use super::compose::{Defaults, finish_response};
 use super::types::{DialogId, RequestId};
-use super::{Endpoint, Output, RportServer, User};
+use super::{Doorman, Endpoint, Output, RportServer, User};
 use crate::message::{Headers, Message, Method, Name, ParseError, Request, Response, Via, parse};
-use crate::transaction::{Incoming, ResponseFor, TxId};
+use crate::transaction::{Account, Incoming, ResponseFor, Source, Standing, TxId};
 use crate::transport::Path;
 use crate::uri::Scheme;
+
+/// The message being handled: whose it is, and its size.
+pub(super) type Current = (Account, usize);
 
 /// A request of the peer that waits for its owner's answer.
 #[derive(Debug)]
@@ -26,50 +28,44 @@ pub(super) struct PendingRequest {
     pub(super) dialog: Option<DialogId>,
 }
 
-/// Counts new requests per second (`max-recv-requests-per-second`). Sources that ask little are let in beyond that, up to
-/// twice as many, so that one that floods does not silence the others.
-#[derive(Debug)]
-pub(super) struct RateLimit {
-    per_second: u32,
-    window: Option<Instant>,
-    seen: u32,
-    by_source: HashMap<IpAddr, u32>,
-}
-
-/// A source that had less than this part of a second's requests asks little.
-const LITTLE: u32 = 20;
-
-impl RateLimit {
-    pub(super) fn new(per_second: u32) -> Self {
-        Self { per_second, window: None, seen: 0, by_source: HashMap::new() }
-    }
-
-    fn admits(&mut self, now: Instant, source: IpAddr) -> bool {
-        if self.per_second == 0 {
-            return true;
-        }
-        if self
-            .window
-            .is_none_or(|start| now.saturating_duration_since(start) >= Duration::from_secs(1))
-        {
-            (self.window, self.seen) = (Some(now), 0);
-            self.by_source.clear();
-        }
-        let before = self.by_source.get(&source).copied().unwrap_or(0);
-        let asks_little = before < (self.per_second / LITTLE).max(1);
-        let most = if asks_little { self.per_second.saturating_mul(2) } else { self.per_second };
-        if self.seen >= most {
-            return false;
-        }
-        self.seen += 1;
-        self.by_source.insert(source, before.saturating_add(1));
-        true
-    }
-}
-
 impl Endpoint {
-    /// One datagram, or one message cut from a stream.
-    pub(crate) fn handle_bytes(&mut self, now: Instant, path: Path, bytes: &Bytes) {
+    /// Is a message of this size from there worth reading? If so, who sent it; asked once for each message.
+    pub(crate) fn reads(&mut self, now: Instant, path: &Path, bytes: usize) -> Option<Standing> {
+        let Path { remote, transport, .. } = *path;
+        let standing = self.admission.doorman().lets_in(now, remote, transport, bytes)?;
+        self.has_time(now, standing).then_some(standing)
+    }
+
+    /// Is there time for a message of such a sender, which somebody else found worth reading?
+    pub(crate) fn has_time(&mut self, now: Instant, standing: Standing) -> bool {
+        if self.admission.tick(now) {
+            let calls = self.calls.values().filter(|call| call.is_running());
+            let peers = calls.filter_map(|call| Some(call.path?.remote.ip()));
+            self.admission.set_familiar(peers.chain(self.transactions.asked().map(|a| a.ip())));
+        }
+        self.admission.has_time(standing)
+    }
+
+    /// For a reader that finds out by itself what is worth reading.
+    pub(crate) fn another_doorman(&self) -> Doorman {
+        self.admission.another_doorman()
+    }
+
+    /// Handling a message of such a sender took so long.
+    pub(crate) fn took(&mut self, standing: Standing, time: std::time::Duration) {
+        self.admission.took(standing, time);
+    }
+
+    /// One datagram, or one message cut from a stream, that is worth reading.
+    pub(crate) fn handle_bytes(
+        &mut self,
+        now: Instant,
+        path: Path,
+        bytes: &Bytes,
+        standing: Standing,
+    ) {
+        let account = Account { standing, source: Source::of(path.remote.ip()) };
+        self.current = (account, bytes.len());
         match parse(bytes, &self.config.limits.message()) {
             Ok(Message::Request(request)) => self.handle_request(now, request, path),
             Ok(Message::Response(response)) => self.handle_response(now, response, path),
@@ -100,15 +96,14 @@ impl Endpoint {
         let path = stamp(&mut request.headers, path, self.config.rport.server);
         match self.transactions.receive_request(now, &request) {
             Incoming::Known => {}
+            Incoming::Cancel { .. } if self.is_full() => self.refuse_stateless(&request, path),
             Incoming::Cancel { user } => self.on_cancel(now, Arc::new(request), path, user),
             Incoming::Ack => {
                 if let Some(id) = self.dialog_of(&request) {
                     self.on_ack(now, id, Arc::new(request));
                 }
             }
-            Incoming::New if self.transactions.len() >= self.config.limits.transactions => {
-                self.refuse_stateless(&request, path);
-            }
+            Incoming::New if self.is_full() => self.refuse_stateless(&request, path),
             Incoming::New if request.method == Method::Cancel => {
                 self.refuse_unknown_dialog(&request, path)
             }
@@ -120,24 +115,35 @@ impl Endpoint {
         }
     }
 
+    /// Is there no room for another transaction of the sender of the message being handled?
+    fn is_full(&self) -> bool {
+        let (account, bytes) = self.current;
+        self.transactions.len() >= self.config.limits.transactions
+            || !self.transactions.affords(account, bytes)
+    }
+
     fn dialog_of(&self, request: &Request) -> Option<DialogId> {
         let key = tags_key(request.headers.call_id(), request.headers.to_tag()?);
         self.by_tags.get(&key).copied()
     }
 
-    /// A tagged request of no dialog here. NOTIFY may belong to a subscription the switch keeps;
-    /// OPTIONS is answered to anybody.
+    /// A tagged request of no dialog here. NOTIFY and SUBSCRIBE may belong to a subscription the switch keeps;
+    /// OPTIONS is answered to anybody. Anybody can write a tag: it opens no way round the limits.
     fn on_stray_in_dialog(&mut self, now: Instant, request: Request, path: Path) {
         match request.method {
             Method::Notify | Method::Subscribe | Method::Options => {
-                self.pass_on(now, request, path)
+                if self.admission.admits(path.remote, path.transport) {
+                    self.pass_on(now, request, path);
+                } else {
+                    self.refuse_stateless(&request, path);
+                }
             }
             _ => self.refuse_unknown_dialog(&request, path),
         }
     }
 
     fn on_out_of_dialog(&mut self, now: Instant, request: Request, path: Path) {
-        if !self.rate.admits(now, path.remote.ip()) {
+        if !self.admission.admits(path.remote, path.transport) {
             return self.refuse_stateless(&request, path);
         }
         if matches!(request.uri.scheme(), Scheme::Other) {
@@ -180,7 +186,7 @@ impl Endpoint {
     /// Hands a request outside dialogs to the switch.
     fn pass_on(&mut self, now: Instant, request: Request, path: Path) {
         let request = Arc::new(request);
-        let tx = self.transactions.open_server(now, &request, path, User::Incoming);
+        let tx = self.open_server(now, &request, path, User::Incoming);
         let id = RequestId(self.next_serial());
         let local_tag = request.headers.to_tag().map_or_else(|| self.tokens.tag(), str::to_owned);
         let pending = PendingRequest {
@@ -191,7 +197,24 @@ impl Endpoint {
             dialog: None,
         };
         self.pending.insert(id, pending);
-        self.outputs.push_back(Output::Request { id, request, path, local_tag });
+        let known = self.current_is_known();
+        self.outputs.push_back(Output::Request { id, request, path, local_tag, known });
+    }
+
+    /// Is the sender of the message being handled a known peer?
+    pub(super) fn current_is_known(&self) -> bool {
+        self.current.0.standing == Standing::Known
+    }
+
+    /// Opens a server transaction for the request being handled.
+    pub(super) fn open_server(
+        &mut self,
+        now: Instant,
+        request: &Request,
+        path: Path,
+        user: User,
+    ) -> TxId {
+        self.transactions.open_server(now, request, path, user, self.current)
     }
 
     /// Option tags required of us that we do not have.
@@ -223,7 +246,7 @@ impl Endpoint {
         let defaults =
             Defaults::of_response(&request.method, status, request.headers.to_tag().is_some());
         finish_response(&mut response, headers, None, defaults, &self.config.identity);
-        let tx = self.transactions.open_server(now, request, path, User::Incoming);
+        let tx = self.open_server(now, request, path, User::Incoming);
         self.transactions.respond(now, tx, &response);
     }
 

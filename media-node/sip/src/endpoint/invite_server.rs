@@ -210,7 +210,7 @@ impl Endpoint {
         };
         // Odd numbers are incoming calls, even ones the owner's.
         let id = DialogId(self.next_serial() * 2 + 1);
-        let tx = self.transactions.open_server(now, &request, path, User::IncomingCall(id));
+        let tx = self.open_server(now, &request, path, User::IncomingCall(id));
         let stage = Stage::Ringing { tx, request: request.clone() };
         let mut call = Call::new(dialog, stage, self.config.session);
         call.path = Some(path);
@@ -218,7 +218,8 @@ impl Endpoint {
         call.merge_key = Some(merge_key);
         let info = call.info();
         self.add_call(id, call);
-        self.outputs.push_back(super::Output::Invite { id, request, path, info });
+        let known = self.current_is_known();
+        self.outputs.push_back(super::Output::Invite { id, request, path, info, known });
     }
 
     pub(super) fn on_needs_trying(&mut self, now: Instant, tx: TxId, user: User) {
@@ -240,7 +241,7 @@ impl Endpoint {
 
     /// A CANCEL that matched the INVITE transaction of `user`.
     pub(super) fn on_cancel(&mut self, now: Instant, cancel: Arc<Request>, path: Path, user: User) {
-        let tx = self.transactions.open_server(now, &cancel, path, User::Incoming);
+        let tx = self.open_server(now, &cancel, path, User::Incoming);
         let mut ok = cancel.response(200, "");
         let id = match user {
             User::IncomingCall(id) => Some(id),
@@ -355,7 +356,7 @@ impl Endpoint {
         request: Arc<Request>,
         path: Path,
     ) -> Option<(TxId, RequestId)> {
-        let tx = self.transactions.open_server(now, &request, path, User::Incoming);
+        let tx = self.open_server(now, &request, path, User::Incoming);
         let request_id = RequestId(self.next_serial());
         let call = self.calls.get_mut(&id)?;
         call.requests.push(request_id);

@@ -5,6 +5,7 @@
 //! [`Endpoint::poll_output`], to be drained after every input and command, and
 //! [`Endpoint::next_timeout`], the latest moment to come back.
 
+mod admission;
 mod call;
 mod compose;
 mod config;
@@ -26,6 +27,8 @@ use std::time::Instant;
 use bytes::Bytes;
 use slab::Slab;
 
+pub(crate) use admission::Doorman;
+pub use admission::Peers;
 pub(crate) use config::EndpointConfig;
 pub use config::{Advertise, Identity, Limits, Rport, RportServer, Timers};
 pub use session_timer::{LEAST_INTERVAL, SessionTimers};
@@ -34,14 +37,15 @@ pub use types::{
     Reply, RequestError, RequestId,
 };
 
+use admission::Admission;
 use call::{Call, CallTimer};
 use exchange::{Exchange, ExchangeId};
-use inbound::{PendingRequest, RateLimit};
+use inbound::{Current, PendingRequest};
 use outbound::Unsent;
 
 use crate::message::{Headers, Request, Response};
 use crate::token::Tokens;
-use crate::transaction::{Action, Deadlines, Transactions, TxId};
+use crate::transaction::{Account, Action, Deadlines, Source, Standing, Transactions, TxId};
 use crate::transport::{Path, Transport};
 
 /// Names a question to the owner of the sockets whose answer comes back later.
@@ -64,10 +68,10 @@ pub(crate) enum Output {
     Transmit { path: Path, bytes: Bytes, tx: Option<TxId> },
     /// Find addresses and come back with `handle_resolved`.
     Resolve { token: Token, host: String, port: Option<u16>, transport: Option<Transport> },
-    /// A call arrived.
-    Invite { id: DialogId, request: Arc<Request>, path: Path, info: Box<DialogInfo> },
+    /// A call arrived, from a known peer or a stranger.
+    Invite { id: DialogId, request: Arc<Request>, path: Path, info: Box<DialogInfo>, known: bool },
     /// Another request outside dialogs arrived.
-    Request { id: RequestId, request: Arc<Request>, path: Path, local_tag: String },
+    Request { id: RequestId, request: Arc<Request>, path: Path, local_tag: String, known: bool },
     /// For the dialog's owner.
     Event { id: DialogId, event: DialogEvent },
     /// Identifiers of a dialog are known.
@@ -116,7 +120,8 @@ pub(crate) struct Endpoint {
     unsent: HashMap<Token, Unsent>,
     pending: HashMap<RequestId, PendingRequest>,
     call_timers: Deadlines<(DialogId, CallTimer)>,
-    rate: RateLimit,
+    admission: Admission,
+    current: Current,
     outputs: VecDeque<Output>,
     tokens: Tokens,
     serial: u64,
@@ -126,7 +131,8 @@ impl Endpoint {
     pub(crate) fn new(config: EndpointConfig, tokens: Tokens) -> Self {
         Self {
             transactions: Transactions::new(config.timers),
-            rate: RateLimit::new(config.limits.requests_per_second),
+            admission: Admission::new(config.limits.requests_per_second, config.peers.clone()),
+            current: nobody(),
             config,
             calls: HashMap::new(),
             by_tags: HashMap::new(),
@@ -177,7 +183,7 @@ impl Endpoint {
         self.config.rport = rport;
         if self.config.limits.requests_per_second != requests_per_second {
             self.config.limits.requests_per_second = requests_per_second;
-            self.rate = RateLimit::new(requests_per_second);
+            self.admission.retune(requests_per_second);
         }
     }
 
@@ -246,6 +252,12 @@ impl Endpoint {
     fn send_stateless(&mut self, response: &Response, path: Path) {
         self.outputs.push_back(Output::Transmit { path, bytes: response.to_bytes(), tx: None });
     }
+}
+
+/// No message is being handled.
+fn nobody() -> Current {
+    let source = Source::of(std::net::Ipv4Addr::UNSPECIFIED.into());
+    (Account { standing: Standing::Known, source }, 0)
 }
 
 #[cfg(test)]

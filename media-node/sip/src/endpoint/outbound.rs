@@ -140,6 +140,9 @@ impl Endpoint {
     pub(super) fn launch(&mut self, now: Instant, id: ExchangeId, path: Path) {
         let Some(request) = self.exchange(id).map(|e| e.request.clone()) else { return };
         let request = self.with_via(request, &path);
+        if crate::transaction::makes_familiar(&request.method) {
+            self.admission.make_familiar(path.remote.ip());
+        }
         let tx = self.transactions.send_request(now, request, path, Self::user_of(id));
         if let Some(exchange) = self.exchange_mut(id) {
             exchange.tx = Some(tx);

@@ -48,6 +48,14 @@ impl StreamFramer {
         &mut self.buffer
     }
 
+    /// Room the buffer takes, bytes. An empty one is given back.
+    pub fn held(&mut self) -> usize {
+        if self.buffer.is_empty() {
+            self.buffer = BytesMut::new();
+        }
+        self.buffer.capacity()
+    }
+
     /// Has a message begun that is not whole?
     pub fn is_partial(&self) -> bool {
         self.buffer.iter().any(|byte| !matches!(byte, b'\r' | b'\n'))

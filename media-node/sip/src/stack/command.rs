@@ -1,5 +1,8 @@
 //! What handles ask of the stack's task.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use tokio::sync::{mpsc, oneshot};
 
 use super::handles::InfoCell;
@@ -81,4 +84,140 @@ pub(crate) enum DialogCommand {
     },
     /// The handle was dropped: end the dialog as its state demands.
     Drop,
+}
+
+/// Commands waiting beyond which new work (calls and requests of our own) is refused.
+const NEW_WORK: usize = 4096;
+/// Commands waiting beyond which what a dialog could do without is left out: requests, provisional answers.
+const OPTIONAL: usize = 16_384;
+
+/// How much a command matters while the stack's task does not keep up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Weight {
+    /// Would add to the load.
+    NewWork,
+    /// Its sender can do without.
+    Optional,
+    /// Ends or answers something. As many as there are dialogs and requests, which are bounded, a few times over.
+    Owed,
+}
+
+impl Command {
+    fn weight(&self) -> Weight {
+        match self {
+            Self::Invite { .. } | Self::Request { .. } => Weight::NewWork,
+            Self::Dialog { command, .. } => match command {
+                DialogCommand::Request { .. } | DialogCommand::Reinvite { .. } => Weight::Optional,
+                DialogCommand::Respond(content) if content.status < 200 => Weight::Optional,
+                _ => Weight::Owed,
+            },
+            _ => Weight::Owed,
+        }
+    }
+}
+
+/// The handles' end of the queue of commands. It never waits: see [`CommandSender::post`].
+#[derive(Clone, Debug)]
+pub(crate) struct CommandSender {
+    sender: mpsc::UnboundedSender<Command>,
+    waiting: Arc<AtomicUsize>,
+}
+
+/// The same, not keeping the stack alive.
+pub(crate) struct WeakCommandSender {
+    sender: mpsc::WeakUnboundedSender<Command>,
+    waiting: Arc<AtomicUsize>,
+}
+
+/// The stack's end.
+pub(crate) struct CommandQueue {
+    receiver: mpsc::UnboundedReceiver<Command>,
+    waiting: Arc<AtomicUsize>,
+}
+
+/// A queue of commands, bounded by what is let in.
+pub(crate) fn queue() -> (CommandSender, CommandQueue) {
+    let (sender, receiver) = mpsc::unbounded_channel();
+    let waiting = Arc::new(AtomicUsize::new(0));
+    (CommandSender { sender, waiting: Arc::clone(&waiting) }, CommandQueue { receiver, waiting })
+}
+
+impl CommandSender {
+    /// Leaves a command for the stack. While it does not keep up, new work is given back first, then what dialogs can
+    /// do without; what ends or answers something is always taken.
+    pub(crate) fn post(&self, command: Command) -> Result<(), Command> {
+        let most = match command.weight() {
+            Weight::NewWork => NEW_WORK,
+            Weight::Optional => OPTIONAL,
+            Weight::Owed => usize::MAX,
+        };
+        if self.waiting.fetch_add(1, Ordering::Relaxed) >= most {
+            self.waiting.fetch_sub(1, Ordering::Relaxed);
+            tracing::warn!("SIP stack overloaded: a command was refused");
+            return Err(command);
+        }
+        // A stopped stack answers through the dropped receivers inside the command.
+        if self.sender.send(command).is_err() {
+            self.waiting.fetch_sub(1, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    /// Resolves when the stack has ended.
+    pub(crate) async fn closed(&self) {
+        self.sender.closed().await;
+    }
+
+    pub(crate) fn downgrade(&self) -> WeakCommandSender {
+        WeakCommandSender { sender: self.sender.downgrade(), waiting: Arc::clone(&self.waiting) }
+    }
+}
+
+impl WeakCommandSender {
+    pub(crate) fn upgrade(&self) -> Option<CommandSender> {
+        let sender = self.sender.upgrade()?;
+        Some(CommandSender { sender, waiting: Arc::clone(&self.waiting) })
+    }
+}
+
+impl CommandQueue {
+    /// The next command; `None` when all senders are gone.
+    pub(crate) async fn recv(&mut self) -> Option<Command> {
+        let command = self.receiver.recv().await?;
+        self.waiting.fetch_sub(1, Ordering::Relaxed);
+        Some(command)
+    }
+
+    /// The next command that is there already.
+    pub(crate) fn try_recv(&mut self) -> Option<Command> {
+        let command = self.receiver.try_recv().ok()?;
+        self.waiting.fetch_sub(1, Ordering::Relaxed);
+        Some(command)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::Headers;
+
+    fn dialog(command: DialogCommand) -> Command {
+        Command::Dialog { id: DialogId(1), command }
+    }
+
+    fn info() -> DialogCommand {
+        let (reply, _answer) = oneshot::channel();
+        DialogCommand::Request { method: Method::Info, headers: Headers::new(), body: None, reply }
+    }
+
+    #[test]
+    fn a_stack_that_does_not_keep_up_refuses_what_is_not_owed() {
+        let (sender, mut queue) = queue();
+        let taken = (0..2 * OPTIONAL).filter(|_| sender.post(dialog(info())).is_ok()).count();
+        assert_eq!(taken, OPTIONAL);
+        assert!(sender.post(dialog(DialogCommand::Drop)).is_ok());
+        assert!(sender.post(dialog(DialogCommand::Bye { headers: Headers::new() })).is_ok());
+        while queue.try_recv().is_some() {}
+        assert!(sender.post(dialog(info())).is_ok(), "there is room again");
+    }
 }

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::tls::Tls;
-use crate::endpoint::{Advertise, Identity, Limits, Rport, SessionTimers, Timers};
+use crate::endpoint::{Advertise, Identity, Limits, Peers, Rport, SessionTimers, Timers};
 use crate::transport::{Path, Transport};
 
 /// Configuration of one [`super::Stack`]: one SIP profile.
@@ -31,6 +31,8 @@ pub struct StackConfig {
     pub resolver: Option<Arc<dyn Resolve>>,
     /// When responses go to where the request came from (RFC 3581).
     pub rport: Rport,
+    /// Who is known. `None`: the other ends of running dialogs only.
+    pub peers: Option<Arc<dyn Peers>>,
 }
 
 impl StackConfig {
@@ -47,6 +49,7 @@ impl StackConfig {
             advertise: None,
             resolver: None,
             rport: Rport::default(),
+            peers: None,
         }
     }
 }

@@ -1,27 +1,91 @@
 //! The table of stream connections: who is connected, and what waits to be written.
 
-use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr};
+use std::collections::{BTreeSet, HashMap};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 
-use super::tcp::{self, Peer, StreamEvent, StreamLimits, WRITE_QUEUE};
+use super::tcp::{self, Peer, StreamEvent, StreamLimits, WRITE_QUEUE, Writes};
 use super::tls::Tls;
-use crate::transaction::TxId;
+use crate::endpoint::{Limits, Peers};
+use crate::transaction::{Source, TxId};
 use crate::transport::{ConnectionId, Path, Transport};
 
 /// One connection as the stack sees it.
 struct Connection {
     transport: Transport,
     writes: mpsc::Sender<Bytes>,
+    queued: Arc<Queued>,
     local: SocketAddr,
     remote: SocketAddr,
     /// Transactions whose bytes wait for the connection to open; they fail if it does not.
     opening: Option<Vec<TxId>>,
     /// The peer opened it.
     accepted: bool,
+    /// The peer is known, or we opened it.
+    known: bool,
+}
+
+/// Bytes waiting to be written on one connection, and on all.
+#[derive(Debug)]
+pub(super) struct Queued {
+    own: AtomicUsize,
+    all: Arc<AtomicUsize>,
+}
+
+/// Bytes that may wait on one connection.
+const MAX_QUEUED: usize = 512 * 1024;
+/// Bytes that may wait on all connections; beyond, on one no more than [`LITTLE_QUEUED`].
+const MAX_QUEUED_ALL: usize = 24 * 1024 * 1024;
+const LITTLE_QUEUED: usize = 16 * 1024;
+
+impl Queued {
+    fn admits(&self, bytes: usize) -> bool {
+        let own = self.own.load(Ordering::Relaxed).saturating_add(bytes);
+        let all = self.all.load(Ordering::Relaxed).saturating_add(bytes);
+        if own > if all > MAX_QUEUED_ALL { LITTLE_QUEUED } else { MAX_QUEUED } {
+            return false;
+        }
+        self.own.fetch_add(bytes, Ordering::Relaxed);
+        self.all.fetch_add(bytes, Ordering::Relaxed);
+        true
+    }
+
+    /// So many have been written.
+    pub(super) fn written(&self, bytes: usize) {
+        self.own.fetch_sub(bytes, Ordering::Relaxed);
+        self.all.fetch_sub(bytes, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Queued {
+    fn drop(&mut self) {
+        self.all.fetch_sub(*self.own.get_mut(), Ordering::Relaxed);
+    }
+}
+
+/// How many connections there may be.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bounds {
+    all: usize,
+    per_address: usize,
+    strange: usize,
+    strange_per_address: usize,
+}
+
+impl From<Limits> for Bounds {
+    fn from(limits: Limits) -> Self {
+        Self {
+            all: limits.connections,
+            per_address: limits.connections_per_address,
+            strange: limits.strange_connections,
+            strange_per_address: limits.strange_connections_per_address,
+        }
+    }
 }
 
 pub(super) struct Connections {
@@ -30,10 +94,15 @@ pub(super) struct Connections {
     events: mpsc::Sender<StreamEvent>,
     limits: StreamLimits,
     tls: Option<Tls>,
-    max: usize,
-    max_per_address: usize,
+    peers: Option<Arc<dyn Peers>>,
+    bounds: Bounds,
     /// How many connections each peer has opened to us.
-    accepted: HashMap<IpAddr, usize>,
+    accepted: HashMap<Source, usize>,
+    /// Those of strangers, oldest first.
+    strange: BTreeSet<ConnectionId>,
+    strange_of: HashMap<Source, usize>,
+    queued: Arc<AtomicUsize>,
+    received: Arc<AtomicUsize>,
     next: u64,
     /// Names that were looked up, by the address they led to: TLS asks for its peer by name.
     names: HashMap<SocketAddr, String>,
@@ -47,7 +116,8 @@ impl Connections {
         events: mpsc::Sender<StreamEvent>,
         limits: StreamLimits,
         tls: Option<Tls>,
-        (max, max_per_address): (usize, usize),
+        peers: Option<Arc<dyn Peers>>,
+        bounds: Bounds,
     ) -> Self {
         Self {
             table: HashMap::new(),
@@ -55,9 +125,13 @@ impl Connections {
             events,
             limits,
             tls,
-            max,
-            max_per_address,
+            peers,
+            bounds,
             accepted: HashMap::new(),
+            strange: BTreeSet::new(),
+            strange_of: HashMap::new(),
+            queued: Arc::default(),
+            received: Arc::default(),
             next: 0,
             names: HashMap::new(),
         }
@@ -77,26 +151,30 @@ impl Connections {
         local: SocketAddr,
         remote: SocketAddr,
         opening: bool,
-    ) -> (ConnectionId, mpsc::Receiver<Bytes>) {
+    ) -> (ConnectionId, Writes) {
         self.next += 1;
         let id = ConnectionId(self.next);
         let (writes, receiver) = mpsc::channel(WRITE_QUEUE);
+        let queued = Arc::new(Queued { own: AtomicUsize::new(0), all: Arc::clone(&self.queued) });
         self.table.insert(
             id,
             Connection {
                 transport,
                 writes,
+                queued: Arc::clone(&queued),
                 local,
                 remote,
                 opening: opening.then(Vec::new),
                 accepted: !opening,
+                known: opening,
             },
         );
         self.by_remote.insert((transport, remote), id);
-        (id, receiver)
+        (id, Writes { messages: receiver, queued, received: Arc::clone(&self.received) })
     }
 
-    /// Takes an accepted connection in, unless there are too many, of this peer or of all.
+    /// Takes an accepted connection in, unless there are too many, of this peer or of all. A stranger's may take the
+    /// place of another's that is older.
     pub(super) fn accept(
         &mut self,
         stream: TcpStream,
@@ -104,15 +182,56 @@ impl Connections {
         local: SocketAddr,
         remote: SocketAddr,
     ) {
-        let of_peer = self.accepted.get(&remote.ip()).copied().unwrap_or(0);
-        if self.table.len() >= self.max || of_peer >= self.max_per_address {
+        let source = Source::of(remote.ip());
+        let count = |of: &HashMap<Source, usize>| of.get(&source).copied().unwrap_or(0);
+        let known = self.peers.as_ref().is_some_and(|peers| peers.knows(remote, transport));
+        let too_many_strange = !known && count(&self.strange_of) >= self.bounds.strange_per_address;
+        if self.table.len() >= self.bounds.all
+            || count(&self.accepted) >= self.bounds.per_address
+            || too_many_strange
+        {
             tracing::debug!(peer = %remote, "too many connections: closed");
             return;
         }
-        self.accepted.insert(remote.ip(), of_peer + 1);
+        *self.accepted.entry(source).or_default() += 1;
         let (id, writes) = self.add(transport, local, remote, false);
+        if known {
+            self.make_known(id);
+        } else {
+            self.strange.insert(id);
+            *self.strange_of.entry(source).or_default() += 1;
+            self.make_room_for_strangers();
+        }
         let tls = self.tls_for(transport);
         tokio::spawn(tcp::welcome(id, stream, tls, self.limits, writes, self.events.clone()));
+    }
+
+    /// Closes the oldest of strangers' connections while there are too many.
+    fn make_room_for_strangers(&mut self) {
+        while self.strange.len() > self.bounds.strange {
+            let Some(oldest) = self.strange.first().copied() else { return };
+            tracing::debug!(connection = oldest.0, "too many connections of strangers: closed");
+            self.closed(oldest);
+        }
+    }
+
+    /// A known peer sent something over it.
+    pub(super) fn make_known(&mut self, id: ConnectionId) {
+        let Some(connection) = self.table.get_mut(&id) else { return };
+        connection.known = true;
+        let source = Source::of(connection.remote.ip());
+        self.no_longer_strange(id, source);
+    }
+
+    /// Has a known peer sent something over it?
+    pub(super) fn is_known(&self, id: ConnectionId) -> bool {
+        self.table.get(&id).is_some_and(|connection| connection.known)
+    }
+
+    fn no_longer_strange(&mut self, id: ConnectionId, source: Source) {
+        if self.strange.remove(&id) {
+            uncount(&mut self.strange_of, source);
+        }
     }
 
     pub(super) fn opened(&mut self, id: ConnectionId) {
@@ -128,15 +247,11 @@ impl Connections {
         if self.by_remote.get(&peer) == Some(&id) {
             self.by_remote.remove(&peer);
         }
-        let ip = connection.remote.ip();
-        if connection.accepted
-            && let Some(count) = self.accepted.get_mut(&ip)
-        {
-            *count = count.saturating_sub(1);
-            if *count == 0 {
-                self.accepted.remove(&ip);
-            }
+        let source = Source::of(connection.remote.ip());
+        if connection.accepted {
+            uncount(&mut self.accepted, source);
         }
+        self.no_longer_strange(id, source);
         (connection.opening.unwrap_or_default(), Some(connection.remote))
     }
 
@@ -163,7 +278,14 @@ impl Connections {
         let Some(connection) = self.table.get_mut(&id) else {
             return Err("connection lost".into());
         };
-        connection.writes.try_send(bytes).map_err(|_| "peer does not read".to_owned())?;
+        let size = bytes.len();
+        if !connection.queued.admits(size) {
+            return Err("peer does not read".into());
+        }
+        if connection.writes.try_send(bytes).is_err() {
+            connection.queued.written(size);
+            return Err("peer does not read".into());
+        }
         if let (Some(opening), Some(tx)) = (&mut connection.opening, tx) {
             opening.push(tx);
         }
@@ -171,7 +293,7 @@ impl Connections {
     }
 
     fn open(&mut self, path: &Path) -> Result<ConnectionId, String> {
-        if self.table.len() >= self.max {
+        if self.table.len() >= self.bounds.all {
             return Err("too many connections".into());
         }
         let (id, writes) = self.add(path.transport, path.local, path.remote, true);
@@ -184,5 +306,14 @@ impl Connections {
 
     fn tls_for(&self, transport: Transport) -> Option<Tls> {
         self.tls.clone().filter(|_| transport == Transport::Tls)
+    }
+}
+
+fn uncount(counts: &mut HashMap<Source, usize>, source: Source) {
+    if let Some(count) = counts.get_mut(&source) {
+        *count = count.saturating_sub(1);
+        if *count == 0 {
+            counts.remove(&source);
+        }
     }
 }

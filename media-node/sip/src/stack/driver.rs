@@ -1,28 +1,31 @@
 //! The stack's task: moves bytes between sockets and the endpoint, commands in, events out.
 
 use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
-use super::command::{Command, DialogCommand, ReplyTo};
+use super::command::{Command, CommandQueue, DialogCommand, ReplyTo, WeakCommandSender};
 use super::config::{Direction, Resolve, Trace};
 use super::connections::Connections;
 use super::handles::{Dialog, Incoming, IncomingInvite, IncomingRequest, InfoCell};
 use super::resolve::{DEADLINE, MAX_LOOKUPS};
 use super::tcp::StreamEvent;
-use super::udp::Udp;
+use super::udp::{Inbox, Received, Udp};
 use crate::endpoint::{
     Content, DialogEvent, DialogId, Endpoint, Output, Reply, RequestError, RequestId, Token,
 };
 use crate::message::{Headers, Response};
-use crate::transaction::TxId;
+use crate::transaction::{Standing, TxId};
 use crate::transport::{Path, Transport};
 
 /// Commands taken in one go before the sockets get their turn.
 const COMMAND_BATCH: usize = 256;
+/// Datagrams of known peers taken in one go.
+const BATCH: usize = 64;
 /// Places of a dialog's queue kept for the events that end it.
 const RESERVED_EVENTS: usize = 8;
 /// Events kept for a call its owner has not taken on yet.
@@ -31,6 +34,21 @@ const MAX_BACKLOG: usize = 16;
 const STOP_PATIENCE: Duration = Duration::from_secs(2);
 /// Lookups answered and not yet taken in.
 pub(super) const INNER_QUEUE: usize = 1024;
+/// Messages of stream connections not yet taken in; each may have 64 kB.
+pub(super) const STREAM_QUEUE: usize = 128;
+
+/// Where requests wait for the switch.
+pub(super) struct Lanes {
+    pub(super) known: mpsc::Sender<Incoming>,
+    pub(super) strangers: mpsc::Sender<Incoming>,
+}
+
+impl Lanes {
+    fn send(&self, known: bool, incoming: Incoming) -> Result<(), Incoming> {
+        let lane = if known { &self.known } else { &self.strangers };
+        lane.try_send(incoming).map_err(mpsc::error::TrySendError::into_inner)
+    }
+}
 
 /// Who hears of a dialog.
 struct Owner {
@@ -55,14 +73,15 @@ pub(super) struct Resolved {
 pub(super) struct Driver {
     pub(super) endpoint: Endpoint,
     pub(super) udp: Udp,
+    pub(super) inbox: Inbox,
     pub(super) connections: Connections,
-    pub(super) commands: mpsc::UnboundedReceiver<Command>,
+    pub(super) commands: CommandQueue,
     /// To give away inside handles.
-    pub(super) commander: mpsc::WeakUnboundedSender<Command>,
+    pub(super) commander: WeakCommandSender,
     pub(super) streams: mpsc::Receiver<StreamEvent>,
     pub(super) resolved: mpsc::Receiver<Resolved>,
     pub(super) resolved_tx: mpsc::Sender<Resolved>,
-    pub(super) incoming: mpsc::Sender<Incoming>,
+    pub(super) incoming: Lanes,
     pub(super) resolver: Arc<dyn Resolve>,
     pub(super) trace: Option<Arc<dyn Trace>>,
     pub(super) dialog_queue: usize,
@@ -86,7 +105,7 @@ impl Driver {
         let sleep = tokio::time::sleep(Duration::from_secs(3600));
         tokio::pin!(sleep);
         loop {
-            self.drain(Instant::now());
+            self.guarded(|driver| driver.drain(Instant::now()));
             if self.finished() {
                 return;
             }
@@ -95,19 +114,39 @@ impl Driver {
                 sleep.as_mut().reset(wake);
             }
             tokio::select! {
-                () = self.udp.ready() => self.receive_udp(),
+                Some(received) = self.inbox.known.recv() => {
+                    self.guarded(|driver| driver.receive(received));
+                    self.receive_known();
+                }
+                Some(received) = self.inbox.strangers.recv() => {
+                    self.receive_known();
+                    self.guarded(|driver| driver.receive(received));
+                }
                 command = self.commands.recv(), if !self.state.deaf => match command {
-                    Some(command) => self.take_commands(command),
+                    Some(command) => self.guarded(|driver| driver.take_commands(command)),
                     // Every handle is gone: nobody can be told anything any more.
                     None => {
                         self.state.deaf = true;
-                        self.stop();
+                        self.guarded(Self::stop);
                     }
                 },
-                Some(event) = self.streams.recv() => self.on_stream(event),
-                Some(resolved) = self.resolved.recv() => self.on_resolved(&resolved),
-                () = &mut sleep => self.endpoint.handle_timeout(Instant::now()),
+                Some(event) = self.streams.recv() => {
+                    self.guarded(|driver| driver.on_stream(event));
+                }
+                Some(resolved) = self.resolved.recv() => {
+                    self.guarded(|driver| driver.on_resolved(&resolved));
+                }
+                () = &mut sleep => {
+                    self.guarded(|driver| driver.endpoint.handle_timeout(Instant::now()));
+                }
             }
+        }
+    }
+
+    /// One step. A bug that one message brings out costs that message, not all calls of the profile.
+    fn guarded(&mut self, step: impl FnOnce(&mut Self)) {
+        if catch_unwind(AssertUnwindSafe(|| step(self))).is_err() {
+            tracing::error!("SIP stack: a bug cost one message or command; the stack goes on");
         }
     }
 
@@ -132,15 +171,31 @@ impl Driver {
 
     // --- in ---
 
-    fn receive_udp(&mut self) {
+    /// Datagrams of known peers that are there, before anything else.
+    fn receive_known(&mut self) {
+        for _ in 0..BATCH {
+            let Ok(received) = self.inbox.known.try_recv() else { return };
+            self.guarded(|driver| driver.receive(received));
+        }
+    }
+
+    fn receive(&mut self, received: Received) {
         let now = Instant::now();
-        let Self { udp, endpoint, trace, .. } = self;
-        udp.receive(|local, remote, bytes| {
-            let path = Path { transport: Transport::Udp, local, remote, connection: None };
-            show(trace.as_deref(), Direction::Received, &path, &bytes);
-            endpoint.handle_bytes(now, path, &bytes);
-        });
-        udp.take_errors(|peer, reason| endpoint.handle_unreachable(now, peer, reason));
+        match received {
+            Received::Datagram { local, remote, bytes, standing } => {
+                if !self.endpoint.has_time(now, standing) {
+                    return;
+                }
+                let path = Path { transport: Transport::Udp, local, remote, connection: None };
+                show(self.trace.as_deref(), Direction::Received, &path, &bytes);
+                timed(&mut self.endpoint, standing, |endpoint| {
+                    endpoint.handle_bytes(now, path, &bytes, standing);
+                });
+            }
+            Received::Unreachable { peer, reason } => {
+                self.endpoint.handle_unreachable(now, peer, &reason);
+            }
+        }
     }
 
     fn on_stream(&mut self, event: StreamEvent) {
@@ -152,14 +207,21 @@ impl Driver {
             StreamEvent::Opened { id } => self.connections.opened(id),
             StreamEvent::Message { id, bytes } => {
                 let Some(path) = self.connections.path(id) else { return };
+                let Some(standing) = self.endpoint.reads(now, &path, bytes.len()) else { return };
+                if standing == Standing::Known {
+                    self.connections.make_known(id);
+                }
                 show(self.trace.as_deref(), Direction::Received, &path, &bytes);
-                self.endpoint.handle_bytes(now, path, &bytes);
+                timed(&mut self.endpoint, standing, |endpoint| {
+                    endpoint.handle_bytes(now, path, &bytes, standing);
+                });
             }
             StreamEvent::Closed { id, reason } => {
                 let path = self.connections.path(id);
+                let known = self.connections.is_known(id);
                 let (failed, remote) = self.connections.closed(id);
                 if let Some(path) = path
-                    && self.incoming.try_send(Incoming::Disconnected(path)).is_err()
+                    && self.incoming.send(known, Incoming::Disconnected(path)).is_err()
                 {
                     tracing::debug!(peer = %path.remote, "nobody told of a lost connection: queue full");
                 }
@@ -177,8 +239,8 @@ impl Driver {
         self.on_command(now, first);
         for _ in 0..COMMAND_BATCH {
             match self.commands.try_recv() {
-                Ok(command) => self.on_command(now, command),
-                Err(_) => return,
+                Some(command) => self.on_command(now, command),
+                None => return,
             }
         }
     }
@@ -261,27 +323,29 @@ impl Driver {
                 Output::Resolve { token, host, port, transport } => {
                     self.look_up(token, host, port, transport)
                 }
-                Output::Invite { id, request, path, info: known } => {
+                Output::Invite { id, request, path, info: made, known } => {
                     let info = InfoCell::default();
-                    info.set(*known);
+                    info.set(*made);
                     self.state.owners.insert(
                         id,
                         Owner { events: None, backlog: Vec::new(), info: info.clone() },
                     );
                     let Some(commands) = self.commander.upgrade() else { continue };
                     let dialog = Dialog::over(id, commands, info);
-                    let invite = IncomingInvite::new(request, path, dialog, self.dialog_queue);
-                    if let Err(error) = self.incoming.try_send(Incoming::Invite(invite)) {
+                    let invite =
+                        IncomingInvite::new(request, path, known, dialog, self.dialog_queue);
+                    if let Err(refused) = self.incoming.send(known, Incoming::Invite(invite)) {
                         self.refuse_call(now, id);
-                        drop(error);
+                        drop(refused);
                     }
                 }
-                Output::Request { id, request, path, local_tag } => {
+                Output::Request { id, request, path, local_tag, known } => {
                     let Some(commands) = self.commander.upgrade() else { continue };
-                    let request = IncomingRequest::new(request, path, local_tag, id, commands);
-                    if let Err(error) = self.incoming.try_send(Incoming::Request(request)) {
+                    let request =
+                        IncomingRequest::new(request, (path, known), local_tag, id, commands);
+                    if let Err(refused) = self.incoming.send(known, Incoming::Request(request)) {
                         self.endpoint.answer_request(now, id, overloaded());
-                        drop(error);
+                        drop(refused);
                     }
                 }
                 Output::Event { id, event } => self.tell(now, id, event),
@@ -377,6 +441,13 @@ impl Driver {
             None => {}
         }
     }
+}
+
+/// Handles a message, and notes how long strangers kept the stack busy.
+fn timed(endpoint: &mut Endpoint, standing: Standing, handle: impl FnOnce(&mut Endpoint)) {
+    let started = Instant::now();
+    handle(endpoint);
+    endpoint.took(standing, started.elapsed());
 }
 
 /// The asker may have lost interest.

@@ -6,10 +6,10 @@ use std::sync::{Arc, Mutex};
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::command::{Command, DialogCommand};
+use super::command::{Command, CommandSender, DialogCommand};
 use crate::endpoint::{
-    Body, Content, DialogEvent, DialogId, DialogInfo, InviteSpec, OutOfDialog, Reply, RequestError,
-    RequestId, Tuning,
+    Body, Content, DialogEvent, DialogId, DialogInfo, Failure, InviteSpec, OutOfDialog, Reply,
+    RequestError, RequestId, Tuning,
 };
 use crate::message::{Headers, Method, Request, Response};
 use crate::transport::{Path, Transport};
@@ -23,7 +23,7 @@ pub struct Stack {
 
 #[derive(Debug)]
 struct Shared {
-    commands: mpsc::UnboundedSender<Command>,
+    commands: CommandSender,
     listening: Vec<(Transport, SocketAddr)>,
     next_dialog: AtomicU64,
     dialog_queue: usize,
@@ -31,7 +31,7 @@ struct Shared {
 
 impl Stack {
     pub(super) fn over(
-        commands: mpsc::UnboundedSender<Command>,
+        commands: CommandSender,
         listening: Vec<(Transport, SocketAddr)>,
         dialog_queue: usize,
     ) -> Self {
@@ -57,7 +57,11 @@ impl Stack {
         let (events, receiver) = mpsc::channel(self.shared.dialog_queue);
         let info = InfoCell::default();
         let dialog = Dialog::over(id, self.shared.commands.clone(), info.clone());
-        self.post(Command::Invite { id, spec: Box::new(spec), events, info });
+        let refused = self.post(Command::Invite { id, spec: Box::new(spec), events, info });
+        if let Err(Command::Invite { events, .. }) = refused {
+            let failure = Failure::NoResponse(RequestError::Overloaded);
+            let _ = events.try_send(DialogEvent::Failed(failure));
+        }
         (dialog, receiver)
     }
 
@@ -65,18 +69,20 @@ impl Stack {
     /// once with [`OutOfDialog::credentials`].
     pub async fn request(&self, spec: OutOfDialog) -> Result<Reply, RequestError> {
         let (reply, answer) = oneshot::channel();
-        self.post(Command::Request { spec: Box::new(spec), reply });
+        if self.post(Command::Request { spec: Box::new(spec), reply }).is_err() {
+            return Err(RequestError::Overloaded);
+        }
         answer.await.unwrap_or(Err(RequestError::Stopped))
     }
 
     /// Takes on other settings, for what happens from now on; addresses stay bound.
     pub fn retune(&self, tuning: Tuning) {
-        self.post(Command::Retune(Box::new(tuning)));
+        let _ = self.post(Command::Retune(Box::new(tuning)));
     }
 
     /// Ends all dialogs (BYE, CANCEL, 503), lets transactions finish briefly and closes the sockets.
     pub fn stop(&self) {
-        self.post(Command::Stop);
+        let _ = self.post(Command::Stop);
     }
 
     /// Resolves once a stack that was told to stop has ended and its ports are free.
@@ -84,9 +90,27 @@ impl Stack {
         self.shared.commands.closed().await;
     }
 
-    fn post(&self, command: Command) {
-        // A stopped stack answers through the dropped receivers inside the command.
-        let _ = self.shared.commands.send(command);
+    fn post(&self, command: Command) -> Result<(), Command> {
+        self.shared.commands.post(command)
+    }
+}
+
+/// What comes in, known peers' requests first: strangers wait, and overflow, in a queue of their own.
+#[derive(Debug)]
+pub struct Arrivals {
+    pub(super) known: mpsc::Receiver<Incoming>,
+    pub(super) strangers: mpsc::Receiver<Incoming>,
+}
+
+impl Arrivals {
+    /// The next request; `None` when the stack has ended.
+    pub async fn recv(&mut self) -> Option<Incoming> {
+        tokio::select! {
+            biased;
+            Some(incoming) = self.known.recv() => Some(incoming),
+            Some(incoming) = self.strangers.recv() => Some(incoming),
+            else => None,
+        }
     }
 }
 
@@ -109,6 +133,8 @@ pub struct IncomingInvite {
     pub request: Arc<Request>,
     /// How it came.
     pub path: Path,
+    /// It came from a known peer (see [`super::Peers`]), or one in a running dialog.
+    pub known: bool,
     dialog: Dialog,
     dialog_queue: usize,
 }
@@ -117,10 +143,11 @@ impl IncomingInvite {
     pub(super) fn new(
         request: Arc<Request>,
         path: Path,
+        known: bool,
         dialog: Dialog,
         dialog_queue: usize,
     ) -> Self {
-        Self { request, path, dialog, dialog_queue }
+        Self { request, path, known, dialog, dialog_queue }
     }
 
     /// Answers without making a call of it: a challenge, a refusal.
@@ -147,7 +174,7 @@ impl IncomingInvite {
     /// Takes the call on.
     pub fn into_dialog(self) -> (Dialog, mpsc::Receiver<DialogEvent>) {
         let (events, receiver) = mpsc::channel(self.dialog_queue);
-        let _ = self.dialog.commands.send(Command::Adopt { id: self.dialog.id, events });
+        let _ = self.dialog.commands.post(Command::Adopt { id: self.dialog.id, events });
         (self.dialog, receiver)
     }
 }
@@ -159,22 +186,24 @@ pub struct IncomingRequest {
     pub request: Arc<Request>,
     /// How it came.
     pub path: Path,
+    /// It came from a known peer (see [`super::Peers`]), or one in a running dialog.
+    pub known: bool,
     /// The To tag the answer will carry.
     pub local_tag: String,
     id: RequestId,
-    commands: mpsc::UnboundedSender<Command>,
+    commands: CommandSender,
     answered: bool,
 }
 
 impl IncomingRequest {
     pub(super) fn new(
         request: Arc<Request>,
-        path: Path,
+        (path, known): (Path, bool),
         local_tag: String,
         id: RequestId,
-        commands: mpsc::UnboundedSender<Command>,
+        commands: CommandSender,
     ) -> Self {
-        Self { request, path, local_tag, id, commands, answered: false }
+        Self { request, path, known, local_tag, id, commands, answered: false }
     }
 
     /// Answers. An empty reason takes the usual phrase.
@@ -185,7 +214,7 @@ impl IncomingRequest {
 
     fn send(&self, status: u16, reason: &str, headers: Headers, body: Option<Body>) {
         let content = Content { status, reason: reason.to_owned(), headers, body };
-        let _ = self.commands.send(Command::Respond { id: self.id, content });
+        let _ = self.commands.post(Command::Respond { id: self.id, content });
     }
 }
 
@@ -203,16 +232,12 @@ impl Drop for IncomingRequest {
 #[derive(Debug)]
 pub struct Dialog {
     id: DialogId,
-    commands: mpsc::UnboundedSender<Command>,
+    commands: CommandSender,
     info: InfoCell,
 }
 
 impl Dialog {
-    pub(super) fn over(
-        id: DialogId,
-        commands: mpsc::UnboundedSender<Command>,
-        info: InfoCell,
-    ) -> Self {
+    pub(super) fn over(id: DialogId, commands: CommandSender, info: InfoCell) -> Self {
         Self { id, commands, info }
     }
 
@@ -298,8 +323,13 @@ impl Dialog {
         body: Option<Body>,
     ) -> impl Future<Output = Result<Response, RequestError>> + Send + 'static {
         let (reply, answer) = oneshot::channel();
-        self.post(DialogCommand::Request { method, headers, body, reply });
-        async move { answer.await.unwrap_or(Err(RequestError::Stopped)) }
+        let refused = !self.post(DialogCommand::Request { method, headers, body, reply });
+        async move {
+            if refused {
+                return Err(RequestError::Overloaded);
+            }
+            answer.await.unwrap_or(Err(RequestError::Stopped))
+        }
     }
 
     /// Answers a request of the peer (re-INVITE, UPDATE, INFO...).
@@ -315,8 +345,9 @@ impl Dialog {
         self.post(DialogCommand::Answer { id, content });
     }
 
-    fn post(&self, command: DialogCommand) {
-        let _ = self.commands.send(Command::Dialog { id: self.id, command });
+    /// False if the stack does not keep up and left it out.
+    fn post(&self, command: DialogCommand) -> bool {
+        self.commands.post(Command::Dialog { id: self.id, command }).is_ok()
     }
 }
 

@@ -28,10 +28,11 @@ use crate::endpoint::{Endpoint, EndpointConfig};
 use crate::token::Tokens;
 
 pub use crate::endpoint::{
-    Advertise, Identity, LEAST_INTERVAL, Limits, Rport, RportServer, SessionTimers, Timers, Tuning,
+    Advertise, Identity, LEAST_INTERVAL, Limits, Peers, Rport, RportServer, SessionTimers, Timers,
+    Tuning,
 };
 pub use config::{Direction, Resolve, ResolveFuture, StackConfig, Trace};
-pub use handles::{Dialog, Incoming, IncomingInvite, IncomingRequest, Stack};
+pub use handles::{Arrivals, Dialog, Incoming, IncomingInvite, IncomingRequest, Stack};
 pub use resolve::{DnsOptions, DnsResolver};
 pub use tls::{Tls, TlsError, TlsOptions, VerifyPolicy};
 
@@ -53,15 +54,16 @@ pub struct StartError {
     pub source: std::io::Error,
 }
 
+const NOWHERE: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED), 0);
+
 impl Stack {
     /// Binds the listening addresses and starts the stack's task on the current tokio runtime.
     /// Requests outside dialogs come out of the receiver; while it is full they are refused with 503.
-    pub async fn start(
-        config: StackConfig,
-    ) -> Result<(Self, mpsc::Receiver<Incoming>), StartError> {
+    pub async fn start(config: StackConfig) -> Result<(Self, Arrivals), StartError> {
         let limits = config.limits;
-        let (stream_events, streams) = mpsc::channel(driver::INNER_QUEUE);
-        let mut udp = Udp::new();
+        let (stream_events, streams) = mpsc::channel(driver::STREAM_QUEUE);
+        let (mut udp, inbox) = Udp::new();
         let mut listening = Vec::new();
         for (transport, addr) in config.listen {
             let bound = match transport {
@@ -84,11 +86,17 @@ impl Stack {
                 limits,
                 advertise: config.advertise,
                 rport: config.rport,
+                peers: config.peers.clone(),
             },
             Tokens::random(),
         );
-        let (commands, command_queue) = mpsc::unbounded_channel();
-        let (incoming, incoming_queue) = mpsc::channel(limits.incoming_queue.max(1));
+        udp.start(|| endpoint.another_doorman()).map_err(|source| {
+            let addr = listening.first().map_or(NOWHERE, |(_, addr)| *addr);
+            StartError { transport: Transport::Udp, addr, source }
+        })?;
+        let (commands, command_queue) = command::queue();
+        let (known, from_known) = mpsc::channel(limits.incoming_queue.max(1));
+        let (strangers, from_strangers) = mpsc::channel(limits.incoming_queue.max(1));
         let (resolved_tx, resolved) = mpsc::channel(driver::INNER_QUEUE);
         let stream_limits =
             tcp::StreamLimits { message: limits.message(), idle: limits.connection_idle };
@@ -96,18 +104,20 @@ impl Stack {
         let driver = Driver {
             endpoint,
             udp,
+            inbox,
             connections: Connections::new(
                 stream_events,
                 stream_limits,
                 config.tls,
-                (limits.connections, limits.connections_per_address),
+                config.peers,
+                limits.into(),
             ),
             commander: commands.downgrade(),
             commands: command_queue,
             streams,
             resolved,
             resolved_tx,
-            incoming,
+            incoming: driver::Lanes { known, strangers },
             resolver: config
                 .resolver
                 .unwrap_or_else(|| Arc::new(DnsResolver::new(DnsOptions::default()))),
@@ -116,6 +126,7 @@ impl Stack {
             state: driver::State::default(),
         };
         tokio::spawn(driver.run());
-        Ok((Self::over(commands, listening, dialog_queue), incoming_queue))
+        let arrivals = Arrivals { known: from_known, strangers: from_strangers };
+        Ok((Self::over(commands, listening, dialog_queue), arrivals))
     }
 }

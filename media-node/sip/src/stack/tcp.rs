@@ -2,6 +2,8 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -10,6 +12,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 
+use super::connections::Queued;
 use super::tls::Tls;
 use crate::message::{Frame, MessageLimits, StreamFramer};
 use crate::transport::{ConnectionId, Transport};
@@ -22,6 +25,53 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const MESSAGE_TIMEOUT: Duration = Duration::from_secs(30);
 /// A peer that does not read for so long is gone.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Requests that came before the stream ended or broke are answered within this time.
+const LAST_ANSWERS: Duration = Duration::from_secs(5);
+/// Once there are as many answers as requests, another one (after a 100, say) is waited for so long.
+const LAST_ANSWER: Duration = Duration::from_millis(500);
+/// Room a connection's unfinished message has anyway; more is taken from what all of them share.
+const OWN_ROOM: usize = 4 * 1024;
+/// Bytes of unfinished messages of all connections; beyond, those that would take more are closed.
+const SHARED_ROOM: usize = 32 * 1024 * 1024;
+
+/// What one connection has to write, and what it counts.
+pub(super) struct Writes {
+    pub(super) messages: mpsc::Receiver<Bytes>,
+    pub(super) queued: Arc<Queued>,
+    /// Bytes of unfinished messages of all connections.
+    pub(super) received: Arc<AtomicUsize>,
+}
+
+/// What one connection took of the room for unfinished messages.
+struct Room {
+    taken: usize,
+    all: Arc<AtomicUsize>,
+}
+
+impl Room {
+    /// Makes it so much; an error when there is no more room.
+    fn resize(&mut self, bytes: usize) -> io::Result<()> {
+        let wanted = bytes.saturating_sub(OWN_ROOM);
+        if wanted > self.taken {
+            let more = wanted - self.taken;
+            if self.all.fetch_add(more, Ordering::Relaxed).saturating_add(more) > SHARED_ROOM {
+                self.all.fetch_sub(more, Ordering::Relaxed);
+                return Err(io::Error::other("too much unfinished on all connections"));
+            }
+        } else {
+            self.all.fetch_sub(self.taken - wanted, Ordering::Relaxed);
+        }
+        self.taken = wanted;
+        Ok(())
+    }
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        self.all.fetch_sub(self.taken, Ordering::Relaxed);
+    }
+}
 
 /// What connection tasks tell the stack.
 #[derive(Debug)]
@@ -85,7 +135,7 @@ pub(super) async fn open(
     id: ConnectionId,
     peer: Peer,
     limits: StreamLimits,
-    writes: mpsc::Receiver<Bytes>,
+    writes: Writes,
     events: mpsc::Sender<StreamEvent>,
 ) {
     let opened = timeout(CONNECT_TIMEOUT, connect(peer)).await;
@@ -119,7 +169,7 @@ pub(super) async fn welcome(
     stream: TcpStream,
     tls: Option<Tls>,
     limits: StreamLimits,
-    writes: mpsc::Receiver<Bytes>,
+    writes: Writes,
     events: mpsc::Sender<StreamEvent>,
 ) {
     let _ = stream.set_nodelay(true);
@@ -161,14 +211,49 @@ async fn serve(
     mut wire: Box<dyn Wire>,
     limits: StreamLimits,
     patience: Patience,
-    mut writes: mpsc::Receiver<Bytes>,
+    mut writes: Writes,
     events: mpsc::Sender<StreamEvent>,
 ) {
-    let reason = match converse(id, &mut *wire, limits, patience, &mut writes, &events).await {
-        Ok(()) => "closed".to_owned(),
+    let mut owed = 0;
+    let end = converse(id, &mut *wire, limits, patience, &mut writes, &mut owed, &events).await;
+    if !matches!(end, Ok(End::Over)) {
+        answer_last(&mut *wire, &mut writes, owed).await;
+    }
+    let reason = match end {
+        Ok(_) => "closed".to_owned(),
         Err(error) => error.to_string(),
     };
     closed(id, reason, &events).await;
+}
+
+/// Writes the answers to requests that came before the peer stopped sending, or sent what is no message: they have been
+/// handed on, and the peer may well read.
+async fn answer_last(wire: &mut dyn Wire, writes: &mut Writes, mut owed: usize) {
+    let until = Instant::now() + LAST_ANSWERS;
+    let mut wait = if owed > 0 { until } else { return };
+    while let Ok(Some(bytes)) = tokio::time::timeout_at(wait, writes.messages.recv()).await {
+        writes.queued.written(bytes.len());
+        if write(wire, &bytes).await.is_err() {
+            return;
+        }
+        owed = owed.saturating_sub(1);
+        if owed == 0 {
+            wait = until.min(Instant::now() + LAST_ANSWER);
+        }
+    }
+}
+
+/// Will a message be answered?
+fn is_question(message: &[u8]) -> bool {
+    !message.starts_with(b"SIP/2.0 ") && !message.starts_with(b"ACK ")
+}
+
+/// How a conversation ended without an error.
+enum End {
+    /// The peer sends nothing more.
+    HalfClosed,
+    /// We have nothing more to say, or the peer was silent for too long.
+    Over,
 }
 
 async fn closed(id: ConnectionId, reason: String, events: &mpsc::Sender<StreamEvent>) {
@@ -181,9 +266,11 @@ async fn converse(
     stream: &mut dyn Wire,
     limits: StreamLimits,
     mut patience: Patience,
-    writes: &mut mpsc::Receiver<Bytes>,
+    writes: &mut Writes,
+    owed: &mut usize,
     events: &mpsc::Sender<StreamEvent>,
-) -> io::Result<()> {
+) -> io::Result<End> {
+    let mut room = Room { taken: 0, all: Arc::clone(&writes.received) };
     let mut framer = StreamFramer::new(limits.message);
     let mut idle_until = Instant::now() + limits.idle;
     loop {
@@ -194,7 +281,7 @@ async fn converse(
         tokio::select! {
             read = stream.read_buf(framer.buffer()) => {
                 if read? == 0 {
-                    return Ok(());
+                    return Ok(End::HalfClosed);
                 }
                 idle_until = Instant::now() + limits.idle;
                 while let Some(frame) = framer.next_frame().map_err(io::Error::other)? {
@@ -202,24 +289,28 @@ async fn converse(
                     match frame {
                         Frame::Ping => write(stream, b"\r\n").await?,
                         Frame::Message(bytes) => {
+                            *owed += usize::from(is_question(&bytes));
                             if events.send(StreamEvent::Message { id, bytes }).await.is_err() {
-                                return Ok(());
+                                return Ok(End::Over);
                             }
                         }
                     }
                 }
+                room.resize(framer.held())?;
                 if framer.is_partial() && matches!(patience, Patience::Idle) {
                     patience = Patience::Message(Instant::now() + MESSAGE_TIMEOUT);
                 }
             }
-            bytes = writes.recv() => match bytes {
+            bytes = writes.messages.recv() => match bytes {
                 Some(bytes) => {
                     idle_until = Instant::now() + limits.idle;
+                    writes.queued.written(bytes.len());
+                    *owed = owed.saturating_sub(1);
                     write(stream, &bytes).await?;
                 }
-                None => return Ok(()),
+                None => return Ok(End::Over),
             },
-            () = tokio::time::sleep_until(until) => return Ok(()),
+            () = tokio::time::sleep_until(until) => return Ok(End::Over),
         }
     }
 }

@@ -16,6 +16,17 @@ pub(super) fn listen(socket: &socket2::Socket, v4: bool) {
     };
 }
 
+/// Takes a larger buffer than the system gives to everybody, where privileges allow it.
+#[cfg(target_os = "linux")]
+pub(super) fn enlarge(socket: &socket2::Socket, bytes: usize) {
+    use nix::sys::socket::{setsockopt, sockopt};
+    // Best effort: a smaller buffer only loses datagrams earlier.
+    let _ = setsockopt(socket, sockopt::RcvBufForce, &bytes);
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(super) fn enlarge(_socket: &socket2::Socket, _bytes: usize) {}
+
 /// The next error: whom the datagram was for, and what happened. `WouldBlock` when there is none.
 #[cfg(target_os = "linux")]
 pub(super) fn take(socket: &impl AsRawFd) -> io::Result<Option<(SocketAddr, String)>> {

@@ -3,8 +3,10 @@
 //! Messages, commands and `now` go in; [`Action`]s pile up in a queue the caller drains. Each
 //! transaction carries a value `U` of its user, handed back with everything that concerns it.
 
+mod answer;
 mod client;
 mod key;
+mod ledger;
 mod server;
 mod timer;
 
@@ -13,9 +15,10 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use slab::Slab;
 
 use client::{Client, Verdict};
+use key::{Key, Keys};
+pub(crate) use ledger::{Account, Ledger, Source, Standing};
 use server::{AckFor, Server};
 pub(crate) use timer::Deadlines;
 
@@ -25,10 +28,7 @@ use crate::transport::Path;
 
 /// Names a transaction; a number is not used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct TxId {
-    index: usize,
-    serial: u64,
-}
+pub(crate) struct TxId(u64);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Timer {
@@ -115,39 +115,45 @@ enum Kind {
 
 #[derive(Debug)]
 struct Entry<U> {
-    serial: u64,
-    key: Box<str>,
+    key: Key,
     user: U,
     kind: Kind,
+    /// What a server transaction holds on its source's account, in bytes.
+    held: Option<(Account, usize)>,
 }
 
 /// All transactions of a stack.
 #[derive(Debug)]
 pub(crate) struct Transactions<U> {
     timers: Timers,
-    entries: Slab<Entry<U>>,
-    clients: HashMap<Box<str>, TxId>,
-    servers: HashMap<Box<str>, TxId>,
+    entries: HashMap<TxId, Entry<U>>,
+    clients: HashMap<Key, TxId>,
+    servers: HashMap<Key, TxId>,
+    /// How many requests of ours are on their way to, or were answered by, each address.
+    asked: HashMap<SocketAddr, u32>,
+    /// Bytes held for the requests of others, by source.
+    ledger: Ledger,
     deadlines: Deadlines<(TxId, Timer)>,
     actions: VecDeque<Action<U>>,
     sends: Vec<(Path, Bytes)>,
     serial: u64,
-    /// Keys are written here before a lookup, so that only new transactions allocate one.
-    scratch: String,
+    keys: Keys,
 }
 
 impl<U: Clone> Transactions<U> {
     pub(crate) fn new(timers: Timers) -> Self {
         Self {
             timers,
-            entries: Slab::new(),
+            entries: HashMap::new(),
             clients: HashMap::new(),
             servers: HashMap::new(),
+            asked: HashMap::new(),
+            ledger: Ledger::default(),
             deadlines: Deadlines::new(),
             actions: VecDeque::new(),
             sends: Vec::new(),
             serial: 0,
-            scratch: String::new(),
+            keys: Keys::default(),
         }
     }
 
@@ -167,14 +173,14 @@ impl<U: Clone> Transactions<U> {
         user: U,
     ) -> TxId {
         let branch = request.headers.via().and_then(|v| v.branch()).unwrap_or_default();
-        key::client(&mut self.scratch, branch, &request.method);
-        let key: Box<str> = self.scratch.as_str().into();
+        let key = self.keys.client(branch, &request.method);
         let bytes = request.to_bytes();
         let id = self.next_id();
-        self.clients.insert(key.clone(), id);
+        self.clients.insert(key, id);
+        *self.asked.entry(path.remote).or_default() += 1;
         let mut fx = effects(now, id, &self.timers, &mut self.deadlines, &mut self.sends);
         let client = Client::start(Box::new(request), bytes, path, &mut fx);
-        self.insert(id, Entry { serial: id.serial, key, user, kind: Kind::Client(client) });
+        self.entries.insert(id, Entry { key, user, kind: Kind::Client(client), held: None });
         self.flush_sends(id);
         id
     }
@@ -182,7 +188,7 @@ impl<U: Clone> Transactions<U> {
     /// Cancels a pending INVITE with a CANCEL of its own transaction, `extra` headers added by the
     /// caller. `None` when there is nothing to cancel, or not yet (no 1xx).
     pub(crate) fn cancel_request(&self, invite: TxId) -> Option<(Request, Path)> {
-        match &self.entry(invite)?.kind {
+        match &self.entries.get(&invite)?.kind {
             Kind::Client(client) if client.is_proceeding() => {
                 Some((client::cancel_of(&client.request), client.path))
             }
@@ -200,8 +206,8 @@ impl<U: Clone> Transactions<U> {
     /// Matches a request. For [`Incoming::New`] the caller decides whether to
     /// [`Transactions::open_server`].
     pub(crate) fn receive_request(&mut self, now: Instant, request: &Request) -> Incoming<U> {
-        key::server(&mut self.scratch, request, &request.method);
-        let Some(id) = self.servers.get(self.scratch.as_str()).copied() else {
+        let key = self.keys.server(request, &request.method);
+        let Some(id) = self.servers.get(&key).copied() else {
             return match request.method {
                 Method::Ack => Incoming::Ack,
                 Method::Cancel => self.find_cancelled(request),
@@ -213,7 +219,7 @@ impl<U: Clone> Transactions<U> {
             if is_ack {
                 return server.on_ack(fx);
             }
-            server.on_repeated_request(fx);
+            server.on_repeated_request(request, fx);
             AckFor::Failure
         });
         match verdict {
@@ -223,35 +229,53 @@ impl<U: Clone> Transactions<U> {
     }
 
     fn find_cancelled(&mut self, cancel: &Request) -> Incoming<U> {
-        key::server(&mut self.scratch, cancel, &Method::Invite);
-        match self.servers.get(self.scratch.as_str()).and_then(|id| self.entry(*id)) {
+        let key = self.keys.server(cancel, &Method::Invite);
+        match self.servers.get(&key).and_then(|id| self.entries.get(id)) {
             Some(entry) => Incoming::Cancel { user: entry.user.clone() },
             None => Incoming::New,
         }
     }
 
-    /// Opens a server transaction; responses will go the way of `path`.
+    /// May a request of this size be taken in, as far as the memory held for its source is concerned?
+    pub(crate) fn affords(&self, account: Account, bytes: usize) -> bool {
+        self.ledger.affords(account, pending_cost(bytes))
+    }
+
+    /// Opens a server transaction; responses will go the way of `path`. Until its final answer it holds the request,
+    /// of `bytes`, on the account.
     pub(crate) fn open_server(
         &mut self,
         now: Instant,
         request: &Request,
         path: Path,
         user: U,
+        (account, bytes): (Account, usize),
     ) -> TxId {
-        key::server(&mut self.scratch, request, &request.method);
-        let key: Box<str> = self.scratch.as_str().into();
+        let key = self.keys.server(request, &request.method);
         let id = self.next_id();
-        self.servers.insert(key.clone(), id);
+        self.servers.insert(key, id);
         let mut fx = effects(now, id, &self.timers, &mut self.deadlines, &mut self.sends);
         let server = Server::start(request.method == Method::Invite, path, &mut fx);
-        self.insert(id, Entry { serial: id.serial, key, user, kind: Kind::Server(server) });
+        let cost = pending_cost(bytes);
+        self.ledger.charge(account, cost);
+        let held = Some((account, cost));
+        self.entries.insert(id, Entry { key, user, kind: Kind::Server(server), held });
         id
     }
 
     /// Answers a request; false when it has had its final answer.
     pub(crate) fn respond(&mut self, now: Instant, id: TxId, response: &Response) -> bool {
-        let (status, bytes) = (response.status, response.to_bytes());
-        self.with_server(now, id, |server, fx| server.respond(status, bytes, fx)).unwrap_or(false)
+        let answered = self.with_server(now, id, |server, fx| {
+            server.respond(response, fx).then(|| (server.is_pending(), server.kept()))
+        });
+        let Some((pending, kept)) = answered.flatten() else { return false };
+        if !pending
+            && let Some(entry) = self.entries.get_mut(&id)
+            && let Some((account, held)) = &mut entry.held
+        {
+            self.ledger.adjust(*account, held, ENTRY_COST + kept);
+        }
+        true
     }
 
     /// Matches a response.
@@ -261,13 +285,11 @@ impl<U: Clone> Transactions<U> {
         else {
             return ResponseFor::Stray;
         };
-        key::client(&mut self.scratch, branch, &cseq.method);
-        let Some(id) = self.clients.get(self.scratch.as_str()).copied() else {
+        let key = self.keys.client(branch, &cseq.method);
+        let Some(id) = self.clients.get(&key).copied() else {
             return ResponseFor::Stray;
         };
-        let Some(entry) = self.entries.get_mut(id.index).filter(|e| e.serial == id.serial) else {
-            return ResponseFor::Stray;
-        };
+        let Some(entry) = self.entries.get_mut(&id) else { return ResponseFor::Stray };
         let Kind::Client(client) = &mut entry.kind else {
             return ResponseFor::Stray;
         };
@@ -284,7 +306,7 @@ impl<U: Clone> Transactions<U> {
     /// The wire refused what a transaction sent. Gives the user of a client transaction that was
     /// waiting for its answer.
     pub(crate) fn transport_failed(&mut self, id: TxId) -> Option<U> {
-        let entry = self.entry(id)?;
+        let entry = self.entries.get(&id)?;
         let waiting = match &entry.kind {
             Kind::Client(client) => client.is_pending(),
             // The peer repeats its request, over a new connection if need be.
@@ -297,6 +319,10 @@ impl<U: Clone> Transactions<U> {
 
     /// Ends the client transactions over UDP that wait for a first answer from this address.
     pub(crate) fn unreachable(&mut self, remote: SocketAddr) -> Vec<U> {
+        // Most such errors are about answers to strangers.
+        if !self.asked.contains_key(&remote) {
+            return Vec::new();
+        }
         let hit = |entry: &Entry<U>| match &entry.kind {
             Kind::Client(client) => {
                 client.path.remote == remote
@@ -309,7 +335,7 @@ impl<U: Clone> Transactions<U> {
             .entries
             .iter()
             .filter(|(_, entry)| hit(entry))
-            .map(|(index, entry)| (TxId { index, serial: entry.serial }, entry.user.clone()))
+            .map(|(id, entry)| (*id, entry.user.clone()))
             .collect();
         for (id, _) in &failed {
             self.remove(*id);
@@ -327,22 +353,19 @@ impl<U: Clone> Transactions<U> {
     /// Runs every timer that is due.
     pub(crate) fn handle_timeout(&mut self, now: Instant) {
         while let Some((at, (id, timer))) = self.deadlines.pop_due(now) {
-            let Some(entry) = self.entries.get_mut(id.index).filter(|e| e.serial == id.serial)
-            else {
-                continue;
-            };
+            let Some(entry) = self.entries.get_mut(&id) else { continue };
             let mut fx = effects(now, id, &self.timers, &mut self.deadlines, &mut self.sends);
             let fired = match &mut entry.kind {
                 Kind::Client(client) => client.on_timer(timer, at, &mut fx),
                 Kind::Server(server) => server.on_timer(timer, at, &mut fx),
             };
             let user = entry.user.clone();
+            let client = matches!(entry.kind, Kind::Client(_));
             self.flush_sends(id);
             match fired {
                 Fired::Continue => {}
                 Fired::NeedsTrying => self.actions.push_back(Action::NeedsTrying { tx: id, user }),
                 Fired::Finished => {
-                    let client = matches!(self.entry(id).map(|e| &e.kind), Some(Kind::Client(_)));
                     self.remove(id);
                     if client {
                         self.actions.push_back(Action::Ended { tx: id, user });
@@ -371,7 +394,7 @@ impl<U: Clone> Transactions<U> {
         id: TxId,
         step: impl FnOnce(&mut Server, &mut Effects<'_>) -> T,
     ) -> Option<T> {
-        let entry = self.entries.get_mut(id.index).filter(|e| e.serial == id.serial)?;
+        let entry = self.entries.get_mut(&id)?;
         let Kind::Server(server) = &mut entry.kind else {
             return None;
         };
@@ -381,33 +404,63 @@ impl<U: Clone> Transactions<U> {
         Some(result)
     }
 
-    fn entry(&self, id: TxId) -> Option<&Entry<U>> {
-        self.entries.get(id.index).filter(|e| e.serial == id.serial)
-    }
-
     fn next_id(&mut self) -> TxId {
         self.serial += 1;
-        TxId { index: self.entries.vacant_key(), serial: self.serial }
-    }
-
-    fn insert(&mut self, id: TxId, entry: Entry<U>) {
-        let index = self.entries.insert(entry);
-        debug_assert_eq!(index, id.index);
+        TxId(self.serial)
     }
 
     fn remove(&mut self, id: TxId) {
-        if self.entry(id).is_none() {
-            return;
+        let Some(entry) = self.entries.remove(&id) else { return };
+        if let Some((account, held)) = entry.held {
+            self.ledger.release(account, held);
         }
-        let entry = self.entries.remove(id.index);
         let table = match entry.kind {
-            Kind::Client(_) => &mut self.clients,
+            Kind::Client(client) => {
+                if let Some(count) = self.asked.get_mut(&client.path.remote) {
+                    *count -= 1;
+                    if *count == 0 {
+                        self.asked.remove(&client.path.remote);
+                    }
+                }
+                &mut self.clients
+            }
             Kind::Server(_) => &mut self.servers,
         };
-        // A colliding key may have been taken over by a newer transaction.
+        // A key used again may belong to a newer transaction.
         if table.get(&entry.key) == Some(&id) {
             table.remove(&entry.key);
         }
+        self.shrink();
+    }
+
+    /// Gives back what a flood made the tables grow to.
+    fn shrink(&mut self) {
+        let len = self.entries.len();
+        if self.entries.capacity() > SPARE_ENTRIES.max(len.saturating_mul(8)) {
+            let keep = len.saturating_mul(2);
+            self.entries.shrink_to(keep);
+            self.clients.shrink_to(keep);
+            self.servers.shrink_to(keep);
+            self.deadlines.shrink();
+            self.actions.shrink_to(keep);
+            self.ledger.shrink();
+        }
+    }
+
+    /// Addresses our requests have gone to and may yet be answered from.
+    pub(crate) fn asked(&self) -> impl Iterator<Item = SocketAddr> {
+        self.entries.values().filter_map(|entry| match &entry.kind {
+            Kind::Client(client) if makes_familiar(&client.request.method) => {
+                Some(client.path.remote)
+            }
+            _ => None,
+        })
+    }
+
+    /// Bytes held for the requests of strangers, and of known peers.
+    #[cfg(test)]
+    pub(crate) fn held(&self) -> (usize, usize) {
+        self.ledger.held()
     }
 
     fn flush_sends(&mut self, tx: TxId) {
@@ -415,6 +468,21 @@ impl<U: Clone> Transactions<U> {
             self.actions.push_back(Action::Send { tx, path, bytes });
         }
     }
+}
+
+/// Does a request of ours make its peer a known one? A NOTIFY does not: any stranger whose SUBSCRIBE is taken gets it.
+pub(crate) fn makes_familiar(method: &Method) -> bool {
+    *method != Method::Notify
+}
+
+/// What a transaction costs besides the texts it keeps: its places in the tables and its timers.
+const ENTRY_COST: usize = 768;
+/// Tables smaller than this are not worth shrinking.
+const SPARE_ENTRIES: usize = 2048;
+
+/// A request that waits for its answer is there twice: the bytes its body is part of, and the text of its headers.
+fn pending_cost(bytes: usize) -> usize {
+    ENTRY_COST + bytes.saturating_mul(2)
 }
 
 fn effects<'a>(

@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-
+use super::answer::Answer;
 use super::{Effects, Fired, Timer};
+use crate::message::{Request, Response};
 use crate::transport::Path;
 
 /// An INVITE not answered by then gets a 100 of the stack's own (RFC 3261 §17.2.1).
@@ -35,7 +35,7 @@ pub(super) struct Server {
     pub(super) path: Path,
     invite: bool,
     state: State,
-    last: Option<Bytes>,
+    last: Option<Answer>,
     interval: Duration,
     retransmit: Option<Instant>,
     timeout: Option<Instant>,
@@ -61,9 +61,14 @@ impl Server {
         matches!(self.state, State::Trying | State::Proceeding)
     }
 
-    pub(super) fn on_repeated_request(&mut self, fx: &mut Effects<'_>) {
+    /// Bytes kept to answer again.
+    pub(super) fn kept(&self) -> usize {
+        self.last.as_ref().map_or(0, Answer::size)
+    }
+
+    pub(super) fn on_repeated_request(&mut self, request: &Request, fx: &mut Effects<'_>) {
         if let (State::Proceeding | State::Completed, Some(last)) = (self.state, &self.last) {
-            fx.send(&self.path, last);
+            fx.send(&self.path, &last.again(request));
         }
     }
 
@@ -83,16 +88,21 @@ impl Server {
     }
 
     /// Sends a response; false when the transaction has had its final one.
-    pub(super) fn respond(&mut self, status: u16, bytes: Bytes, fx: &mut Effects<'_>) -> bool {
+    pub(super) fn respond(&mut self, response: &Response, fx: &mut Effects<'_>) -> bool {
         if !self.is_pending() {
             return false;
         }
+        let (status, bytes) = (response.status, response.to_bytes());
         fx.send(&self.path, &bytes);
         // Who has heard nothing yet repeats its INVITE, and is answered again. Repeating a refusal unasked would send
         // a forged source eleven answers to one question (RFC 3261 §26.3.2.4).
         let unheard = self.state == State::Trying;
         self.trying = None;
-        self.last = Some(bytes);
+        let repeats_unasked = self.invite && status >= 300 && !unheard;
+        self.last = Some(match status {
+            200.. if !repeats_unasked => Answer::to_repeated(response, bytes),
+            _ => Answer::Whole(bytes),
+        });
         let reliable = self.path.transport.is_reliable();
         match status {
             ..200 => self.state = State::Proceeding,
@@ -124,7 +134,7 @@ impl Server {
                 Fired::NeedsTrying
             }
             Timer::Retransmit if self.retransmit == Some(at) && self.state == State::Completed => {
-                if let Some(last) = &self.last {
+                if let Some(Answer::Whole(last)) = &self.last {
                     fx.send(&self.path, last);
                 }
                 self.interval = (self.interval * 2).min(fx.timers.t2);

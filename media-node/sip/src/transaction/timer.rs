@@ -25,6 +25,11 @@ impl<K: Ord + Copy> Deadlines<K> {
         self.heap.peek().map(|Reverse((at, _))| *at)
     }
 
+    /// Gives back room that is not needed.
+    pub(crate) fn shrink(&mut self) {
+        self.heap.shrink_to(self.heap.len().saturating_mul(2));
+    }
+
     /// Takes the first deadline that is due.
     pub(crate) fn pop_due(&mut self, now: Instant) -> Option<(Instant, K)> {
         if self.next()? > now {

@@ -133,7 +133,7 @@ fn the_same_invite_by_two_ways_is_a_loop() {
 fn too_many_requests_in_a_second_are_turned_away_cheaply() {
     let mut net = Net::new();
     net.bob.endpoint.config.limits.requests_per_second = 2;
-    net.bob.endpoint.rate = RateLimit::new(2);
+    net.bob.endpoint.admission = Admission::new(2, None);
     for n in 0..4 {
         let text = format!(
             "OPTIONS sip:b@h SIP/2.0\r\nVia: SIP/2.0/UDP {ALICE};branch=z9hG4bK{n}\r\nFrom: <sip:a@h>;tag=1\r\n\
@@ -257,7 +257,7 @@ fn requests_of_made_up_dialogs_are_answered_and_forgotten() {
 #[test]
 fn one_that_floods_leaves_room_for_others() {
     let mut net = Net::new();
-    net.bob.endpoint.rate = RateLimit::new(100);
+    net.bob.endpoint.admission = Admission::new(100, None);
     for n in 0..300 {
         net.inject(ALICE, BOB, &forged_invite(n));
     }
@@ -266,4 +266,100 @@ fn one_that_floods_leaves_room_for_others() {
     net.inject("198.51.100.1:5060", BOB, &forged_invite(1000));
     net.run(ms(30));
     assert_eq!(net.bob.invites.len(), 101);
+}
+
+/// A request with a made-up To tag, of so many bytes or a little more.
+fn tagged(method: &str, n: usize, size: usize) -> String {
+    format!(
+        "{method} sip:b@h SIP/2.0\r\nVia: SIP/2.0/UDP {ALICE};branch=z9hG4bK{method}{n};x={}\r\n\
+         From: <sip:a@h>;tag=1\r\nTo: <sip:b@h>;tag=made-up\r\nCall-ID: {method}{n}\r\nCSeq: 1 {method}\r\n\
+         Event: dialog\r\nContact: <sip:a@{ALICE}>\r\n\r\n",
+        "x".repeat(size)
+    )
+}
+
+#[test]
+fn a_to_tag_of_no_dialog_is_no_way_round_the_limits() {
+    for method in ["OPTIONS", "NOTIFY", "SUBSCRIBE"] {
+        let mut net = Net::new();
+        net.bob.endpoint.admission = Admission::new(10, None);
+        for n in 0..50 {
+            net.inject(ALICE, BOB, &tagged(method, n, 0));
+        }
+        net.run(ms(30));
+        assert_eq!(net.bob.requests.len(), 10, "{method}");
+        assert_eq!(net.bob.wire(), vec!["503"; 40].join(" "), "{method}");
+    }
+}
+
+#[derive(Debug)]
+struct Friend(SocketAddr);
+
+impl Peers for Friend {
+    fn knows(&self, peer: SocketAddr, _transport: Transport) -> bool {
+        peer == self.0
+    }
+}
+
+#[test]
+fn however_many_strangers_ask_a_known_peer_is_served() {
+    let mut net = Net::new();
+    net.bob.endpoint.admission = Admission::new(1000, Some(Arc::new(Friend(addr(ALICE)))));
+    for n in 0..3000_usize {
+        let stranger = format!("198.51.{}.{}:5060", n % 2, n % 100);
+        net.inject(&stranger, BOB, &forged_invite(n));
+    }
+    for n in 0..500 {
+        net.inject(ALICE, BOB, &tagged("OPTIONS", n, 0));
+    }
+    net.run(ms(30));
+    assert_eq!((net.bob.invites.len(), net.bob.requests.len()), (2000, 500));
+}
+
+#[test]
+fn requests_within_a_running_dialog_are_served_beside_a_flood() {
+    let (mut net, a, _) = Net::up();
+    net.bob.endpoint.admission = Admission::new(10, None);
+    for n in 0..6_000 {
+        net.inject("198.51.100.1:5060", BOB, &forged_invite(n));
+    }
+    net.alice.endpoint.bye(net.now, a, Headers::new());
+    net.run(ms(100));
+    assert!(net.bob.story().ends_with("bye"), "{}", net.bob.story());
+    assert!(net.alice.story().ends_with("byus"), "{}", net.alice.story());
+}
+
+#[test]
+fn large_requests_of_strangers_are_held_within_bounds_and_forgotten() {
+    let mut net = Net::new();
+    net.bob.endpoint.admission = Admission::new(0, None);
+    for second in 0..8 {
+        for n in 0..300 {
+            let stranger = format!("198.51.100.{}:5060", n % 200);
+            net.inject(&stranger, BOB, &tagged("SUBSCRIBE", second * 1000 + n, 60_000));
+        }
+        net.run(sec(1));
+        let (strangers, known) = net.bob.endpoint.transactions.held();
+        assert!(strangers <= 32 << 20, "{strangers}");
+        assert_eq!(known, 0);
+    }
+    let (held_before, _) = net.bob.endpoint.transactions.held();
+    assert!(held_before > 16 << 20, "they wait for their answers: {held_before}");
+    for (id, _) in std::mem::take(&mut net.bob.requests) {
+        let content =
+            Content { status: 489, reason: String::new(), headers: Headers::new(), body: None };
+        net.bob.endpoint.answer_request(net.now, id, content);
+    }
+    net.run(ms(30));
+    let (answered, _) = net.bob.endpoint.transactions.held();
+    assert!(answered * 20 < held_before, "only what answers again is kept: {answered}");
+    let repeated = tagged("SUBSCRIBE", 0, 60_000);
+    net.bob.sent.clear();
+    net.inject("198.51.100.0:5060", BOB, &repeated);
+    net.run(ms(30));
+    assert_eq!(net.bob.wire(), "489");
+    assert!(net.bob.sent[0].len() > 60_000, "with the Via of the request");
+    net.run(sec(60));
+    assert_eq!(net.bob.endpoint.transactions.held(), (0, 0));
+    assert_eq!(net.bob.endpoint.load(), (0, 0));
 }

@@ -42,6 +42,7 @@ impl End {
             limits: Limits::default(),
             advertise: None,
             rport: Rport::default(),
+            peers: None,
         };
         Self {
             endpoint: Endpoint::new(config, Tokens::seeded(seed)),
@@ -167,7 +168,9 @@ impl Net {
             for end in [&mut self.alice, &mut self.bob] {
                 if end.at == to {
                     let path = Path { transport, local: to, remote: from, connection: None };
-                    end.endpoint.handle_bytes(now, path, &bytes);
+                    if let Some(standing) = end.endpoint.reads(now, &path, bytes.len()) {
+                        end.endpoint.handle_bytes(now, path, &bytes, standing);
+                    }
                 }
             }
         }
