@@ -10,6 +10,7 @@ import pytest
 
 from conftest import settled, shared_site
 from harness import esl, tree
+from harness.sip import authorization
 from harness.web import Web, document
 
 ECHO = '<action application="answer"/><action application="echo"/>'
@@ -351,6 +352,52 @@ def test_a_server_that_keeps_failing_is_left_alone_for_a_while(site, web):
     call = site.phone().invite("back")
     call.wait(200)
     call.hangup()
+    assert "server: closed" in site.switch.api("xml_curl status")
+
+
+def test_a_stranger_whose_lookups_hang_keeps_no_phone_out(site, web):
+    rebind(site, "directory", timeout=20)
+
+    def answer(q):
+        if q.get("ip") == "127.0.0.40":
+            web.release.wait(20)
+        return document("directory", f"""<domain name="{q['domain']}"><user id="{q['user']}"><params>
+            <param name="password" value="one-thousand"/></params></user></domain>""")
+
+    web.answers["directory"] = answer
+    stranger = site.phone(tree.AUTH, user="1000", ip="127.0.0.40")
+    for n in range(60):
+        challenge = stranger.ask("REGISTER", "sip:127.0.0.1")
+        if challenge.status != 401:
+            continue                            # it is told to come back later
+        proof = authorization(challenge["www-authenticate"], "1000", f"guess-{n}", "REGISTER", "sip:127.0.0.1")
+        me = "<sip:1000@127.0.0.1>"
+        stranger.request("REGISTER", "sip:127.0.0.1", f"hangs-{n}", 2, f"{me};tag=1", me, [f"Authorization: {proof}"])
+    assert web.wait(section="directory", ip="127.0.0.40")
+    phone = site.phone(tree.AUTH, user="1001", password="one-thousand", ip="127.0.0.41")
+    assert [phone.register().status for _ in range(29)] == [200] * 29
+    assert "server: closed" in site.switch.api("xml_curl status")
+    assert phone.register(expires=0).status == 200
+    web.release.set()
+
+
+def test_calls_are_routed_while_a_tenth_of_the_lookups_hangs(site, web):
+    rebind(site, "dialplan", timeout=2)
+    routed = extension('<action application="respond" data="433"/>')
+
+    def answer(q):
+        if q["Caller-Destination-Number"] == "hangs":
+            web.release.wait(20)
+        return routed(q)
+
+    web.answers["dialplan"] = answer
+    for _ in range(3):
+        hanging = [site.phone().invite("hangs") for _ in range(2)]
+        for n in range(18):
+            site.phone().invite(f"good-{n}").wait(433)
+        for call in hanging:
+            if call.until(lambda p: p.status >= 200, "an answer", 15).status == 200:
+                call.hangup()
     assert "server: closed" in site.switch.api("xml_curl status")
 
 

@@ -14,7 +14,7 @@ use url::Url;
 
 use super::Bindings;
 use super::form::{form, question};
-use super::gate::{Gate, Limits, Pass, Refused};
+use super::gate::{Asker, Gate, Limits, Pass, Refused};
 use super::responses::Responses;
 use super::stats::Stats;
 use crate::switch::Switch;
@@ -169,23 +169,24 @@ impl Binding {
             return Outcome::Useless;
         };
         let until = Instant::now() + self.deadline;
-        let pass = match tokio::time::timeout_at(until, self.gate.enter()).await {
-            Ok(Ok(pass)) => pass,
-            Ok(Err(Refused::Open)) => {
-                Stats::count(&self.stats.skipped);
-                return Outcome::Useless;
-            }
-            Ok(Err(Refused::Full)) => {
-                Stats::count(&self.stats.overrun);
-                tracing::warn!("Binding {name}: too many lookups are waiting");
-                return Outcome::Useless;
-            }
-            Err(_) => {
-                Stats::count(&self.stats.late);
-                tracing::warn!("Binding {name}: no place for a lookup within its deadline");
-                return Outcome::Useless;
-            }
-        };
+        let pass =
+            match tokio::time::timeout_at(until, self.gate.enter(asker(switch, lookup))).await {
+                Ok(Ok(pass)) => pass,
+                Ok(Err(Refused::Open)) => {
+                    Stats::count(&self.stats.skipped);
+                    return Outcome::Useless;
+                }
+                Ok(Err(Refused::Full)) => {
+                    Stats::count(&self.stats.overrun);
+                    tracing::warn!("Binding {name}: too many lookups are waiting");
+                    return Outcome::Useless;
+                }
+                Err(_) => {
+                    Stats::count(&self.stats.late);
+                    tracing::warn!("Binding {name}: no place for a lookup within its deadline");
+                    return Outcome::Useless;
+                }
+            };
         let started = Instant::now();
         let answer = tokio::time::timeout_at(until, self.client.send(ask)).await;
         self.stats.took(started.elapsed());
@@ -307,6 +308,17 @@ impl Binding {
             self.stats
         )
     }
+}
+
+/// On whose behalf a lookup is made, as far as its parameters say.
+fn asker(switch: &Switch, lookup: &Lookup<'_>) -> Asker {
+    let says = |name: &str| lookup.params.and_then(|params| params.get(name));
+    let source = ["ip", "Hunt-Network-Addr", "Caller-Network-Addr"]
+        .iter()
+        .find_map(|name| says(name)?.parse::<IpAddr>().ok());
+    let Some(ip) = source else { return Asker::SWITCH };
+    let proved = says("variable_sip_authorized").is_some_and(|said| said == "true");
+    Asker { source, known: proved || switch.knows_peer(ip) }
 }
 
 fn contains(text: &[u8], mark: &[u8]) -> bool {
