@@ -1,6 +1,6 @@
 """A small SIP phone over UDP for tests that need media: calls, answers, registers, hangs up.
 
-It is a test tool, not a stack: loopback loses nothing, so it never retransmits.
+It is a test tool, not a stack: loopback loses nothing, so it never retransmits, unless told that it does (`repeats`).
 """
 import hashlib
 import queue
@@ -8,6 +8,7 @@ import re
 import secrets
 import socket
 import threading
+import time
 
 from .rtp import Rtp
 
@@ -65,7 +66,7 @@ class Phone:
         self.sock.bind((ip, port))
         self.sock.settimeout(0.1)
         self.ip, self.port = self.sock.getsockname()
-        self.open = True
+        self.open, self.repeats = True, False
         self.inbox, self.incoming, self.calls = {}, queue.Queue(), []
         self.reader = threading.Thread(target=self._read, daemon=True)
         self.reader.start()
@@ -132,14 +133,25 @@ class Phone:
         self.inbox[call_id] = box.put
         me = f"<sip:{self.user}@{self.domain}>"
         for cseq in (1, 2):
-            self.request(method, uri, call_id, cseq, f"{me};tag={tag}", me if method == "REGISTER" else f"<{uri}>", extra, body)
-            while (answer := box.get(timeout=TIMEOUT)).status < 200:
+            said = (method, uri, call_id, cseq, f"{me};tag={tag}", me if method == "REGISTER" else f"<{uri}>", extra, body)
+            branch = self.request(*said)
+            while (answer := self._hear(box, lambda: self.request(*said, branch=branch))).status < 200:
                 pass
             if answer.status not in (401, 407) or self.password is None or cseq == 2:
                 return answer
             name = "WWW-Authenticate" if answer.status == 401 else "Proxy-Authenticate"
             value = authorization(answer[name.lower()], self.user, self.password, method, uri)
             extra = [*extra, f"{'Authorization' if answer.status == 401 else 'Proxy-Authorization'}: {value}"]
+
+    def _hear(self, box, again):
+        """The next packet; while there is none, `again` is sent twice a second if this phone repeats."""
+        until = time.monotonic() + TIMEOUT
+        while self.repeats and time.monotonic() < until:
+            try:
+                return box.get(timeout=0.5)
+            except queue.Empty:
+                again()
+        return box.get(timeout=0 if self.repeats else TIMEOUT)
 
     def register(self, expires=300):
         return self.ask("REGISTER", f"sip:{self.domain}", [f"Expires: {expires}"])

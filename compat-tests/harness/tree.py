@@ -134,3 +134,12 @@ def rich(block, where):
 </include>
 """)
     return conf
+
+
+def guarded(block, where):
+    """The small tree with a trunk, 127.0.0.20, on the access list of the profile that asks for passwords."""
+    conf = small(block, where)
+    patch(conf / "autoload_configs/acl.conf.xml", {r'(?=    <list name="not_banned")': '    <list name="trunks" default="deny"><node type="allow" cidr="127.0.0.20/32"/></list>\n'})
+    profile = next(p for p in (conf / "sip_profiles").iterdir() if 'name="auth"' in p.read_text())
+    patch(profile, {r'(?=    <param name="auth-calls")': '    <param name="apply-inbound-acl" value="trunks"/>\n'})
+    return conf
