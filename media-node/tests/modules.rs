@@ -54,6 +54,7 @@ fn switch(home: &Path) -> Arc<Switch> {
         stores: Stores::default(),
         dirs,
         allow_preprocess,
+        no_sql: true,
         modules,
         known,
     })
