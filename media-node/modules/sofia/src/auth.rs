@@ -131,8 +131,8 @@ pub fn result_of(credentials: &Credentials) -> &'static str {
 }
 
 /// Were the credentials made for this request? Digest `uri` and Request-URI must name the same user, and a host that
-/// means us in both; ports and parameters may differ, as phones write them in one and not in the other. What a proxy we
-/// trust (`apply-proxy-acl`) made of the Request-URI does not count.
+/// means us in both; ports and parameters may differ, as phones write them in one and not in the other. A `uri` may name
+/// the host alone, as SIPp and some phones have it: nobody else can make such credentials of theirs. What a proxy we trust (`apply-proxy-acl`) made of the Request-URI does not count.
 fn is_for(profile: &Profile, request: &Request, path: &Path, credentials: &Credentials) -> bool {
     if credentials.uri.eq_ignore_ascii_case(request.uri.as_str()) {
         return true;
@@ -151,7 +151,9 @@ fn is_for(profile: &Profile, request: &Request, path: &Path, credentials: &Crede
         return false;
     };
     let user = |uri: &Uri| sip::uri::unescape(uri.user().unwrap_or_default());
-    let same_user = request.method == Method::Register || user(&claimed) == user(&request.uri);
+    let same_user = request.method == Method::Register
+        || claimed.user().is_none_or(str::is_empty)
+        || user(&claimed) == user(&request.uri);
     let host = claimed.host();
     let own = |ip: IpAddr| {
         ip == settings.sip_ip
