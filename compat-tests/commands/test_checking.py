@@ -255,6 +255,8 @@ def said(conf):
             for d in found}
 
 
+# A hundred checks, one after another, on a machine that may be busy.
+@pytest.mark.timeout(600)
 def test_mistakes_planted_one_at_a_time_are_found_at_their_word(conf):
     before, missed = said(conf), []
     for file, old, new, code, other, word in PLANTED:
