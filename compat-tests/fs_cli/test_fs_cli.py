@@ -76,10 +76,10 @@ def test_a_command_starting_a_call_starts_it(site, run):
     assert run("-x", f"uuid_kill {leg}").stdout == "+OK\n\n"
 
 
-@pytest.mark.parametrize("option", ["-h", "-?", "--help", "--no-such-option"])
-def test_help_is_printed_and_the_status_is_0(run, option):
+@pytest.mark.parametrize("option, status", [("-h", 0), ("-?", 0), ("--help", 0), ("--no-such-option", 1), ("-P", 1)])
+def test_help_is_printed_and_wrong_usage_is_no_success(run, option, status):
     done = run(option)
-    assert done.returncode == 0
+    assert done.returncode == status
     for word in ("--host", "--port", "--password", "--execute", "--loglevel", "--retry", "--reconnect", "--debug", "--user", "--timeout", "--batchmode"):
         assert word in done.stdout + done.stderr, word
 

@@ -44,9 +44,9 @@ pub fn main() -> ExitCode {
         Ok(options) if options.help => return help(),
         Ok(options) => options,
         Err(error) => {
-            // The reference shows its usage for what it does not know, and calls that success.
             eprintln!("{}\n", error.to_string().lines().next().unwrap_or_default());
-            return help();
+            help();
+            return ExitCode::from(EXIT_USAGE);
         }
     };
     let settings = match settings(options) {

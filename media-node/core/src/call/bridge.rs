@@ -48,6 +48,9 @@ impl Session {
         keys: &str,
     ) -> Result<Option<char>, Interrupt> {
         let own = Arc::clone(&self.channel);
+        if super::originate::hand_over(&own, Ok(peer)) {
+            return Err(Interrupt::Hangup);
+        }
         export(&own, peer);
         export(peer, &own);
         join(&own, peer);
@@ -62,7 +65,9 @@ impl Session {
         let result = self.bridge_loop(peer, keys).await;
         own.flags.bridge_originator.store(false, Ordering::Relaxed);
         super::hold::leave_bridge(&own);
-        peer.stop_broadcast();
+        if !peer.flags.kept.load(Ordering::Relaxed) {
+            peer.stop_broadcast();
+        }
         separate(&own, peer);
         self.run_bridge_hooks(false).await;
         result
@@ -95,7 +100,11 @@ impl Session {
                 }
                 pass_on(&self.channel, peer, digit);
             }
-            if !still_with_us(peer) {
+            if !still_with(&self.channel, peer) {
+                if self.channel.flags.kept.load(Ordering::Relaxed) {
+                    self.wait(None).await?;
+                    continue;
+                }
                 if !self.channel.flags.awaited.load(Ordering::Relaxed) {
                     return Ok(None);
                 }
@@ -122,8 +131,12 @@ impl Session {
 }
 
 /// Is the partner up and still in this bridge?
-fn still_with_us(peer: &Channel) -> bool {
-    matches!(peer.state(), State::ExchangeMedia) && peer.with(|data| data.bridged_to.is_some())
+fn still_with(own: &Channel, peer: &Channel) -> bool {
+    matches!(peer.state(), State::ExchangeMedia) && is_bridged_to(peer, own)
+}
+
+fn is_bridged_to(leg: &Channel, other: &Channel) -> bool {
+    leg.with(|data| data.bridged_to.as_ref() == Some(other.uuid()))
 }
 
 /// CS_EXCHANGE_MEDIA: the other side of a bridge. The originator's task decides when it ends.
@@ -306,7 +319,10 @@ fn separate(own: &Arc<Channel>, peer: &Arc<Channel>) {
     } else if let Some(cause) = peer.cause() {
         own.set_var("bridge_hangup_cause", cause.name());
         aftermath::held_partner(peer, own);
-    } else if peer.is_up() && peer.flags.awaited.swap(false, Ordering::Relaxed) {
+    } else if peer.is_up()
+        && (peer.flags.awaited.swap(false, Ordering::Relaxed)
+            || peer.flags.kept.load(Ordering::Relaxed))
+    {
         // An attended transfer: the leg waits where whoever asked for it finds it.
         peer.set_state(State::Park);
     } else if peer.state() == State::ExchangeMedia

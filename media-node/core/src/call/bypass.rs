@@ -49,8 +49,11 @@ fn exchange(from: &Arc<Channel>, to: &Arc<Channel>) {
     }));
 }
 
-/// `uuid_media`: brings the media of both legs back through the switch.
-pub fn media(channel: &Arc<Channel>) {
+/// `uuid_media`: brings the media of both legs back through the switch. False if it is here already.
+pub fn media(channel: &Arc<Channel>) -> bool {
+    if !is_on(channel) {
+        return false;
+    }
     let partner = channel.partner();
     for leg in [Some(channel), partner.as_ref()].into_iter().flatten() {
         leg.flags.bypass_media.store(false, Ordering::Relaxed);
@@ -68,6 +71,7 @@ pub fn media(channel: &Arc<Channel>) {
         let (a, b) = if leads { (channel, &partner) } else { (&partner, channel) };
         uuid_bridge::join(a, b);
     }
+    true
 }
 
 /// Both legs rest while their far ends talk directly. The caller's dialplan goes on when the other leaves.

@@ -108,6 +108,21 @@ pub trait EndpointLeg: Send {
     fn event<'a>(&'a mut self, channel: &'a Arc<Channel>) -> BoxFuture<'a, LegEvent>;
 }
 
+/// How a transfer goes that a far end asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Referral {
+    /// It is being tried.
+    Trying,
+    /// Those transferred are with each other.
+    Done,
+    /// It may not be, or cannot.
+    Forbidden,
+    /// The call to be taken over is gone.
+    Gone,
+    /// The call to be taken over came to nothing.
+    Failed(Cause),
+}
+
 /// Something to tell the far end.
 #[derive(Clone, Debug)]
 pub enum Indication {
@@ -122,6 +137,13 @@ pub enum Indication {
     Answer,
     /// Put the far end on hold, with an optional message for its display.
     Hold(Option<String>),
+    /// How a transfer goes that the far end asked for.
+    Referral {
+        /// Number of its request.
+        id: u32,
+        /// How it goes.
+        outcome: Referral,
+    },
     /// Take the far end off hold.
     Unhold,
     /// A final or provisional status of the administrator's choice.
@@ -245,16 +267,7 @@ pub enum LegEvent {
     /// The far end put us on hold (`true`) or took us off (`false`).
     RemoteHold(bool),
     /// The far end asks for a transfer of its partner.
-    Refer {
-        /// Target: `Refer-To` user part, or whole URI.
-        to: String,
-        /// `Refer-To` as it came.
-        refer_to: String,
-        /// `Referred-By` as it came.
-        referred_by: Option<String>,
-        /// UUID of the local call named by `Replaces`.
-        replaces: Option<String>,
-    },
+    Refer(Box<super::refer::Refer>),
     /// The far end has described its media anew.
     Reinvited,
     /// Nothing the core must act on.

@@ -102,6 +102,11 @@ fn music(holder: &Arc<Channel>) -> Option<String> {
     Some(music).filter(|music| !music.is_empty())
 }
 
+/// What a leg hears that has to wait for somebody else.
+pub(super) fn waiting_music(leg: &Arc<Channel>) -> Option<String> {
+    music(leg).filter(|music| is_music(music))
+}
+
 fn is_music(text: &str) -> bool {
     !["", "silence", "indicate_hold"].iter().any(|word| text.eq_ignore_ascii_case(word))
 }
@@ -123,12 +128,12 @@ fn release_partner(holder: &Channel) {
 /// A leg that holds leaves the conversation: its partner hears no more music, and nobody is held.
 pub(super) fn leave_bridge(holder: &Channel) {
     let up = holder.is_up();
-    if holder.flags.left_holding.load(Ordering::Relaxed)
-        || up && holder.flags.held.load(Ordering::Relaxed)
-    {
+    let kept = holder.partner().is_some_and(|partner| partner.flags.kept.load(Ordering::Relaxed));
+    let held = up && holder.flags.held.load(Ordering::Relaxed);
+    if !kept && (held || holder.flags.left_holding.load(Ordering::Relaxed)) {
         release_partner(holder);
     }
-    if up && holder.flags.held.load(Ordering::Relaxed) {
+    if held {
         mark_held(holder, false);
     }
 }

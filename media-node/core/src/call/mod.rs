@@ -26,6 +26,7 @@ pub mod originate;
 pub mod presence;
 pub mod profile;
 pub mod record;
+pub mod refer;
 pub mod session;
 pub mod state;
 pub mod tones;
@@ -35,7 +36,9 @@ pub mod uuid_bridge;
 pub use base::cause::{self, Cause};
 pub use channel::{Channel, CodecInfo, Extension};
 pub use dialplan_xml::dialstring;
-pub use endpoint::{Digit, DigitSource, Endpoint, EndpointLeg, Indication, LegEvent, OutgoingCall};
+pub use endpoint::{
+    Digit, DigitSource, Endpoint, EndpointLeg, Indication, LegEvent, OutgoingCall, Referral,
+};
 pub use profile::CallerProfile;
 pub use record::Recorder;
 pub use session::{AppResult, Interrupt, Session, Wake};

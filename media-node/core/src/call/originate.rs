@@ -110,6 +110,7 @@ pub async fn originate(
     })?;
     if let Some(session) = caller.as_deref_mut() {
         prepare(session.channel());
+        session.channel().flags.dials.store(true, Ordering::Relaxed);
     }
     let attempt =
         Attempt { switch, request, on_behalf: None, lost: Arc::new(AtomicBool::new(false)) };
@@ -120,9 +121,34 @@ pub async fn originate(
     };
     let result = result.map_err(|lost| Failure { cause: lost.cause });
     if let Some(session) = caller.as_deref() {
-        note_result(session.channel(), &result);
+        let own = session.channel();
+        note_result(own, &result);
+        let outcome = result.as_ref().map_err(|failure| failure.cause);
+        // One that was answered is the leg's own once it is bridged, not before.
+        let asked = outcome.is_err() || own.with(|data| data.hand_over.is_some());
+        if asked && hand_over(own, outcome) {
+            return Err(result.err().unwrap_or(Failure { cause: Cause::ATTENDED_TRANSFER }));
+        }
     }
     result
+}
+
+/// Where whoever answers is for somebody else, tells them the outcome and ends the leg that dialled. True if so.
+pub(super) fn hand_over(own: &Channel, outcome: Result<&Arc<Channel>, Cause>) -> bool {
+    // Under the lock: whoever asks for it looks whether the leg dials and leaves word in one step.
+    let tell = own.with(|data| {
+        own.flags.dials.store(false, Ordering::Relaxed);
+        data.hand_over.take()
+    });
+    let Some(tell) = tell else { return false };
+    let cause = outcome.err().unwrap_or(Cause::ATTENDED_TRANSFER);
+    if tell.send(outcome.map(Arc::clone)).is_err()
+        && let Ok(leg) = outcome
+    {
+        leg.hangup(Cause::ORIGINATOR_CANCEL);
+    }
+    own.hangup(cause);
+    true
 }
 
 fn prepare(channel: &Channel) {
@@ -424,7 +450,10 @@ async fn connect_caller(session: &mut Session, winner: &Arc<Channel>) -> super::
     // Media past the switch needs both legs to know how.
     let bypass = super::bypass::is_on(winner) && super::bypass::wanted(session.channel());
     session.channel().flags.bypass_media.store(bypass, Ordering::Relaxed);
-    if winner.is_answered() {
+    if session.channel().with(|data| data.hand_over.is_some()) {
+        // The winner is for somebody else.
+        session.check()
+    } else if winner.is_answered() {
         session.answer().await
     } else if winner.has_media() {
         session.pre_answer().await

@@ -281,9 +281,8 @@ impl Session {
                 super::hold::remote_hold(&self.channel, on);
                 None
             }
-            LegEvent::Refer { to, refer_to, referred_by, replaces } => {
-                let refer = super::transfer::Refer { to, refer_to, referred_by, replaces };
-                super::transfer::on_refer(&self.channel, &refer);
+            LegEvent::Refer(refer) => {
+                super::refer::on_refer(self, &refer).await;
                 None
             }
             LegEvent::Other => None,

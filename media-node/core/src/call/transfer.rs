@@ -118,6 +118,7 @@ pub fn transfer_legs(
 ) -> bool {
     let partner = channel.partner();
     let mut moved = false;
+    let moving = (legs == Legs::Both).then(|| Moving::begin(channel));
     if legs != Legs::Own {
         match &partner {
             Some(partner) => {
@@ -134,61 +135,33 @@ pub fn transfer_legs(
     if legs != Legs::Partner {
         moved |= transfer(channel, exten, dialplan, context);
     }
+    drop(moving);
     moved
 }
 
 /// The leg leaves its partner by a transfer of the partner.
-fn tell_moved(from: &Channel, to: &Arc<Channel>) {
+pub(super) fn tell_moved(from: &Channel, to: &Arc<Channel>) {
     from.switch().observers().iter().for_each(|observer| observer.moved(from, to));
 }
 
-/// A transfer asked for by a far end.
-pub struct Refer {
-    /// Where to.
-    pub to: String,
-    /// `Refer-To` as it came.
-    pub refer_to: String,
-    /// `Referred-By` as it came.
-    pub referred_by: Option<String>,
-    /// UUID of the local call that is to be replaced.
-    pub replaces: Option<String>,
+/// A leg whose partner is moved just before itself: what follows a bridge that ended is not for it.
+pub struct Moving<'a>(&'a Channel);
+
+impl<'a> Moving<'a> {
+    /// From here on, until this is dropped.
+    #[must_use]
+    pub fn begin(leg: &'a Channel) -> Self {
+        leg.flags.transferred.store(true, Ordering::Relaxed);
+        // Only the originator of a bridge goes on by itself when its partner leaves.
+        if leg.flags.bridge_originator.load(Ordering::Relaxed) {
+            leg.flags.awaited.store(true, Ordering::Relaxed);
+        }
+        Self(leg)
+    }
 }
 
-/// A far end asks, by REFER, to transfer its partner.
-pub fn on_refer(channel: &Arc<Channel>, refer: &Refer) {
-    let Some(partner) = channel.partner() else {
-        channel.fire_custom(
-            "sofia::error",
-            |event| {
-                event.push("Error-Type", "blind_transfer");
-            },
-            |_| {},
-        );
-        return;
-    };
-    tell_moved(channel, &partner);
-    partner.set_var("sip_refer_to", refer.refer_to.as_str());
-    if let Some(by) = &refer.referred_by {
-        partner.set_var("sip_h_Referred-By", by.as_str());
-    }
-    if let Some(other) = refer.replaces.as_deref().and_then(|uuid| channel.switch().channel(uuid)) {
-        // Attended: the two far ends come together, the transferor's legs go.
-        let far = other.partner().unwrap_or_else(|| Arc::clone(&other));
-        channel.set_var("transfer_to", format!("att:{}", far.uuid()));
-        super::uuid_bridge::join(&partner, &far);
-        other.hangup(Cause::ATTENDED_TRANSFER);
-        channel.hangup(Cause::ATTENDED_TRANSFER);
-        return;
-    }
-    channel.set_var("transfer_to", format!("blind:{}", partner.uuid()));
-    channel.set_var("transfer_destination", format!("blind:{}", refer.to));
-    channel.set_var("transfer_disposition", "recv_replace");
-    channel.set_var("transfer_fallback_extension", channel.profile().destination_number);
-    channel.set_var("endpoint_disposition", "BLIND_TRANSFER");
-    channel.unset_var("signal_bond");
-    partner.unset_var("signal_bond");
-    transfer(&partner, &refer.to, None, None);
-    if channel.flags.bridge_originator.load(Ordering::Relaxed) {
-        channel.hangup(Cause::BLIND_TRANSFER);
+impl Drop for Moving<'_> {
+    fn drop(&mut self) {
+        self.0.flags.awaited.store(false, Ordering::Relaxed);
     }
 }

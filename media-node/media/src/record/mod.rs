@@ -6,6 +6,8 @@ pub(crate) mod tap;
 
 use std::path::PathBuf;
 
+pub use recorder::check_form;
+
 /// Which audio goes into the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum RecordMix {
@@ -65,7 +67,7 @@ pub struct Tags {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecordSpec {
     /// Where to write; the extension chooses the format (`wav`, `raw`, `ul`, `al`, `PCMU`,
-    /// `PCMA`, `L16`; formats that cannot be written are refused, anything else is WAV).
+    /// `PCMA`, `L16`; anything else is refused: see [`check_form`]).
     pub path: PathBuf,
     /// Samples per second of the file; `None` = the leg's.
     pub rate: Option<u32>,

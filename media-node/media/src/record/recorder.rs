@@ -53,12 +53,6 @@ enum Container {
     Alaw,
 }
 
-/// Formats that are not written: a WAV file under such a name would mislead whoever opens it.
-const NOT_WRITTEN: [&str; 15] = [
-    "aac", "aif", "aiff", "au", "flac", "gsm", "m4a", "mp2", "mp3", "mp4", "oga", "ogg", "opus",
-    "voc", "webm",
-];
-
 impl Container {
     fn of(path: &Path) -> io::Result<Self> {
         let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default();
@@ -67,13 +61,23 @@ impl Container {
             "l16" => Self::RawBig,
             "ul" | "ulaw" | "pcmu" => Self::Ulaw,
             "al" | "alaw" | "pcma" => Self::Alaw,
-            other if NOT_WRITTEN.contains(&other) => {
-                let why = format!("recordings cannot be written as {other}; wav and raw forms can");
+            "wav" => Self::Wav,
+            // A WAV file under another name would mislead whoever opens it.
+            other => {
+                let why =
+                    format!("recordings cannot be written as [{other}]; wav and raw forms can");
                 return Err(io::Error::new(io::ErrorKind::Unsupported, why));
             }
-            _ => Self::Wav,
         })
     }
+}
+
+/// Can a recording be written in the form the file's extension names?
+///
+/// # Errors
+/// `Unsupported`, with the name of the form.
+pub fn check_form(path: &Path) -> io::Result<()> {
+    Container::of(path).map(drop)
 }
 
 struct Target {

@@ -296,11 +296,13 @@ pub fn is_recording(channel: &Channel, path: &str) -> bool {
 /// Can that file be written? Makes its directories, and tries. Whoever asks gets an answer at once; [`start`] itself
 /// leaves the file to the media engine.
 pub async fn is_writable(channel: &Channel, path: &str) -> bool {
-    if path.contains("://") {
-        return true;
+    if let Some((scheme, _)) = path.split_once("://") {
+        tracing::error!(uuid = %channel.uuid(), "Cannot record: nothing writes to {scheme}://");
+        return false;
     }
     let path = resolve(channel, path);
     let tried = tokio::task::spawn_blocking(move || {
+        media::record::check_form(&path)?;
         if let Some(parent) = path.parent() {
             std::fs::create_dir_all(parent)?;
         }
@@ -480,6 +482,12 @@ async fn record_session(session: &mut Session, argument: &str) -> AppResult {
         return Ok(());
     }
     let channel = Arc::clone(session.channel());
+    if !session.wait_for(is_writable(&channel, &path)).await? {
+        if channel.is_true("RECORD_HANGUP_ON_ERROR") {
+            channel.hangup(Cause::DESTINATION_OUT_OF_ORDER);
+        }
+        return session.check();
+    }
     match start(&channel, &path, limit, variables) {
         Ok(()) | Err(StartError::Toggled) => {}
         Err(error) => {

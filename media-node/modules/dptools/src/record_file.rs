@@ -62,6 +62,10 @@ async fn record_file(
 ) -> AppResult {
     let channel = Arc::clone(session.channel());
     let Some(leg) = channel.media() else { return Ok(()) };
+    if !session.wait_for(super::record::is_writable(&channel, path)).await? {
+        channel.hangup(Cause::DESTINATION_OUT_OF_ORDER);
+        return Err(Interrupt::Hangup);
+    }
     let codec = read_linear(&channel);
     channel.fire_with(
         EventName::RecordStart,

@@ -198,6 +198,13 @@ impl Endpoint {
         }
     }
 
+    /// The peer says it does not know the dialog: it is ended with a BYE (RFC 3261 §12.2.1.2), should it know it after
+    /// all.
+    pub(super) fn peer_gone(&mut self, now: Instant, id: DialogId) {
+        self.send_bye_detached(now, id, &Headers::new());
+        self.end_call(now, id, DialogEvent::Terminated(Ended::PeerGone));
+    }
+
     /// Starts repeating a 2xx until it is acknowledged.
     pub(super) fn await_ack(
         &mut self,

@@ -178,7 +178,10 @@ impl Endpoint {
         response: Response,
         path: Path,
     ) {
-        let gone = response.status == 481;
+        // Of a subscription in the dialog 481 says that this is gone, not the call (RFC 5057 §5.2).
+        let method = self.exchange(id).map(|e| e.request.method.clone());
+        let of_call = !matches!(method, Some(Method::Notify | Method::Subscribe | Method::Refer));
+        let gone = response.status == 481 && of_call;
         let refresh = response.is_success()
             && self.exchange(id).is_some_and(|e| e.request.method == Method::Update);
         if let Some(state) = self.calls.get_mut(&call).filter(|_| refresh) {
@@ -187,8 +190,7 @@ impl Endpoint {
         }
         self.on_single_reply(now, token, id, response, path);
         if gone {
-            // The peer does not know the dialog any more (RFC 3261 §12.2.1.2).
-            self.end_call(now, call, DialogEvent::Terminated(Ended::PeerGone));
+            self.peer_gone(now, call);
         }
     }
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::Endpoint;
 use super::call::{CallTimer, Stage};
 use super::exchange::{ExchangeId, Purpose};
-use super::types::{Body, DialogEvent, DialogId, Ended, Failure, RequestError};
+use super::types::{Body, DialogEvent, DialogId, Failure, RequestError};
 use crate::message::{Headers, Method, Response};
 use crate::transport::Path;
 
@@ -175,7 +175,7 @@ impl Endpoint {
             self.event(id, DialogEvent::ReinviteDone(Err(Failure::Rejected(Box::new(response)))));
         }
         if matches!(status, 408 | 481) {
-            self.end_call(now, id, DialogEvent::Terminated(Ended::PeerGone));
+            self.peer_gone(now, id);
         }
         self.next_reinvite(now, id);
     }

@@ -285,7 +285,7 @@ impl Endpoint {
             }
             self.learn_session(now, id, &response.headers);
         } else if matches!(response.status, 408 | 481) {
-            self.end_call(now, id, DialogEvent::Terminated(Ended::PeerGone));
+            self.peer_gone(now, id);
         }
     }
 

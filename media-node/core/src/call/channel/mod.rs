@@ -137,6 +137,10 @@ pub struct Data {
     pub tones: super::tones::Tones,
     /// What modules keep of this call.
     slots: ChannelSlots,
+    /// Our tag in the dialog of a leg that came in; its variable appears with what is said to the far end.
+    pub local_tag: Option<Arc<str>>,
+    /// Whoever answers is for somebody else: who is told. The far end may leave meanwhile.
+    pub hand_over: Option<super::refer::HandOver>,
     /// The other leg of a call whose media does not pass through the switch.
     pub(super) signal_bond: Option<Arc<str>>,
     /// What to do in CS_SOFT_EXECUTE.
@@ -228,6 +232,10 @@ pub struct Flags {
     pub amuses_partner: AtomicBool,
     /// A module looks at each digit before it counts: bridged digits pass through the call's task.
     pub filters_digits: AtomicBool,
+    /// When its partner leaves, the leg waits for as long as it takes somebody else to take it over.
+    pub kept: AtomicBool,
+    /// Calls somebody on its own behalf and is not bridged yet.
+    pub dials: AtomicBool,
     /// Silence is being sent because nothing else is (`send_silence_when_idle`).
     pub fills_silence: AtomicBool,
     /// Digits to the far end are tones in the audio.
@@ -330,6 +338,8 @@ impl Channel {
                 plays: Default::default(),
                 tones: Default::default(),
                 slots: ChannelSlots::default(),
+                local_tag: None,
+                hand_over: None,
                 signal_bond: None,
                 soft_step: None,
             }),

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use super::{Api, ApiCall, NO_CHANNEL, OK, in_task, no_such_channel, usage};
 use crate::api;
-use crate::call::transfer::{Legs, transfer, transfer_legs};
+use crate::call::transfer::{Legs, Moving, transfer, transfer_legs};
 use crate::call::{Cause, Channel, Direction, State, broadcast, heartbeat};
 use crate::text;
 use switch_log as log;
@@ -175,12 +175,14 @@ fn dual_transfer(call: &ApiCall) -> String {
         return usage(DUAL);
     };
     let Some(channel) = call.switch.channel(uuid) else { return NO_CHANNEL.into() };
+    let moving = Moving::begin(&channel);
     if let Some(partner) = channel.partner() {
         let (exten, dialplan, context) = target(b);
         transfer(&partner, exten, dialplan, context);
     }
     let (exten, dialplan, context) = target(a);
     transfer(&channel, exten, dialplan, context);
+    drop(moving);
     OK.into()
 }
 

@@ -27,29 +27,33 @@ fn audio(call: &ApiCall) -> String {
     let words = call.words(5);
     let (Some(uuid), Some(verb)) = (words.first(), words.get(1)) else { return usage(AUDIO) };
     let Some(channel) = call.switch.channel(uuid) else { return NO_CHANNEL.into() };
-    let Some(leg) = channel.media() else { return "-ERR Operation failed\n".into() };
     let word = |at: usize| words.get(at).map(|word| word.to_ascii_lowercase()).unwrap_or_default();
+    let leg = channel.media();
     if verb.eq_ignore_ascii_case("stop") {
         for side in [Side::Read, Side::Write] {
-            let _closed = leg.mute(side, false);
-            let _closed = leg.gain(side, 100);
+            let _closed = leg.as_ref().map(|leg| (leg.mute(side, false), leg.gain(side, 100)));
         }
         return OK.into();
     }
-    if !verb.eq_ignore_ascii_case("start") {
-        return usage(AUDIO);
-    }
-    let side = if word(2) == "write" { Side::Write } else { Side::Read };
-    let done = match word(3).as_str() {
-        // A level for mute is noise to hear instead of silence; 0 takes the mute away.
-        "mute" => leg.mute(side, words.get(4).is_none_or(|level| text::int(level) != 0)),
-        "level" => {
-            crate::call::audio::set_level(&channel, side, text::int(&word(4)));
-            Ok(())
-        }
+    let side = match word(2).as_str() {
+        "read" => Side::Read,
+        "write" => Side::Write,
         _ => return usage(AUDIO),
     };
-    if done.is_ok() { OK.into() } else { "-ERR Operation failed\n".into() }
+    let (true, Some(level)) = (verb.eq_ignore_ascii_case("start"), words.get(4)) else {
+        return usage(AUDIO);
+    };
+    let level = text::int(level);
+    match (word(3).as_str(), leg) {
+        // A level for mute is noise to hear instead of silence; 0 takes the mute away.
+        ("mute", Some(leg)) if leg.mute(side, level != 0).is_err() => {
+            return "-ERR Operation failed\n".into();
+        }
+        ("level", _) => crate::call::audio::set_level(&channel, side, level),
+        ("mute", _) => {}
+        _ => return usage(AUDIO),
+    }
+    OK.into()
 }
 
 fn pause(call: &ApiCall) -> String {

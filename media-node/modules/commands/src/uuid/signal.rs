@@ -1,8 +1,7 @@
 //! What is told to the far end: hold, display, messages, redirection.
 
 use super::{
-    Api, ApiCall, FAILED, FAILED_CAPITAL, NO_CHANNEL, OK, SUCCESS, in_task, no_such_channel,
-    success, usage,
+    Api, ApiCall, FAILED, FAILED_CAPITAL, OK, SUCCESS, in_task, no_such_channel, success, usage,
 };
 use crate::api;
 use crate::call::display::Party;
@@ -122,7 +121,8 @@ async fn chat(call: ApiCall) -> String {
     let (Some(uuid), Some(body)) = (words.first(), words.get(1)) else { return usage(CHAT) };
     let what = Indication::Info { content_type: "text/plain".into(), body: body.clone() };
     match tell(&call, uuid, what).await {
-        Some(_) => OK.into(),
+        Some(true) => OK.into(),
+        Some(false) => "-ERR Send failed\n".into(),
         None => no_such_channel(uuid),
     }
 }
@@ -163,10 +163,10 @@ fn media(call: &ApiCall) -> String {
     let Some(channel) = call.switch.channel(uuid) else { return FAILED.into() };
     if off || second {
         bypass::nomedia(&channel, None);
-    } else {
-        bypass::media(&channel);
+        return SUCCESS.into();
     }
-    SUCCESS.into()
+    // Media that is here already cannot be brought back.
+    success(bypass::media(&channel))
 }
 
 async fn media_reneg(call: ApiCall) -> String {
@@ -203,10 +203,10 @@ fn simplify(call: &ApiCall) -> String {
 fn xfer_zombie(call: &ApiCall) -> String {
     let uuid = call.args.trim();
     if uuid.is_empty() {
-        return usage("<uuid>");
+        return format!("{}{FAILED_CAPITAL}", usage("<uuid>"));
     }
     match call.switch.channel(uuid) {
         Some(_) => SUCCESS.into(),
-        None => NO_CHANNEL.into(),
+        None => FAILED_CAPITAL.into(),
     }
 }

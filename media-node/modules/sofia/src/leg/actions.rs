@@ -10,7 +10,7 @@ use super::super::cause::{cause_of, reason_header, status_of};
 use super::super::variables;
 use super::{Progress, Refusal, SofiaLeg};
 use crate::call::endpoint::{DialogMethod, DialogRequest};
-use crate::call::{Cause, Channel, Digit, Direction};
+use crate::call::{Cause, Channel, Digit, Direction, Referral};
 use crate::text;
 
 impl SofiaLeg {
@@ -222,6 +222,27 @@ impl SofiaLeg {
         }
         let headers = vec![("Event", event), ("Subscription-State", "active".to_owned())];
         self.send_request(DialogRequest { method: DialogMethod::Notify, headers, body: None })
+    }
+
+    /// Tells whoever asked for a transfer how it goes.
+    pub(super) fn tell_referral(&self, id: u32, outcome: Referral) -> Result<(), Cause> {
+        let Some(dialog) = &self.dialog else { return Err(Cause::NONE) };
+        let status = match outcome {
+            Referral::Trying => 100,
+            Referral::Done => 200,
+            Referral::Forbidden => 403,
+            Referral::Gone => 481,
+            Referral::Failed(cause) => status_of(cause),
+        };
+        let state = if status < 200 { "active;expires=60" } else { "terminated;reason=noresource" };
+        let mut headers = Headers::new();
+        headers.push(Name::Contact, self.contact_in_dialog());
+        headers.push_text("Event", format!("refer;id={id}"));
+        headers.push_text("Subscription-State", state);
+        let line = format!("SIP/2.0 {status} {}\r\n", sip::message::reason_phrase(status));
+        let body = Body::new("message/sipfrag;version=2.0", line);
+        tokio::spawn(dialog.request(Method::Notify, headers, Some(body)));
+        Ok(())
     }
 
     pub(super) fn send_info(&self, content_type: &str, body: String) -> Result<(), Cause> {

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use sip::message::{Headers, Method, Name, Request};
+use sip::message::{Headers, Name, Request};
 use sip::stack::{Body, DialogEvent, Ended, InDialog};
 
 use super::super::cause::reasons;
 use super::super::variables::{self, Repeats};
 use super::{Offered, Progress, Side, SofiaLeg, sdp_of};
+use crate::call::refer::{Refer, Replaces};
 use crate::call::{Cause, Channel, Digit, DigitSource, Indication, LegEvent, bypass};
 use crate::switch::Switch;
 use crate::text;
@@ -39,7 +40,7 @@ impl SofiaLeg {
         variables::custom_headers(channel, &request.headers, "sip_bye_h_", Repeats::LastCounts);
         // The disposition is shown from CS_HANGUP on, everything else already by the hangup event.
         self.note_end(channel, 200, "OK", cause);
-        channel.hangup(cause);
+        hang_up(channel, cause);
         if let Some(agent) = request.headers.get(Name::UserAgent) {
             channel.set_var("sip_user_agent", agent);
         }
@@ -57,7 +58,7 @@ impl SofiaLeg {
             ("sip_invite_failure_phrase", "CANCEL".to_owned()),
         ]);
         self.note_end(channel, 487, "Request Terminated", Cause::ORIGINATOR_CANCEL);
-        channel.hangup(Cause::ORIGINATOR_CANCEL);
+        hang_up(channel, Cause::ORIGINATOR_CANCEL);
     }
 
     /// UPDATE: with a description like a re-INVITE, without one it only says that the peer is still there.
@@ -198,34 +199,40 @@ impl SofiaLeg {
         headers.push(Name::Expires, "60");
         headers.push(Name::Contact, self.contact_in_dialog());
         dialog.respond(refer.id, 202, "Accepted", headers, None);
-        let cseq = refer.request.headers.cseq().map(|cseq| cseq.number).unwrap_or_default();
-        let mut headers = Headers::new();
-        headers.push(Name::Contact, self.contact_in_dialog());
-        headers.push_text("Event", format!("refer;id={cseq}"));
-        headers.push_text("Subscription-State", "terminated;reason=noresource");
-        let sent = dialog.request(
-            Method::Notify,
-            headers,
-            Some(Body::new("message/sipfrag;version=2.0", "SIP/2.0 200 OK\r\n")),
-        );
-        tokio::spawn(sent);
-        let replaces =
-            address.uri.headers().to_ascii_lowercase().contains("replaces=").then(|| {
-                let text = address.uri.headers();
-                sip::uri::unescape(text.split_once('=').map_or("", |(_, value)| value))
-            });
-        let replaced = replaces
-            .as_deref()
-            .and_then(|text| replaced_call(channel.switch(), text))
-            .filter(|other| other.uuid() != channel.uuid())
-            .map(|other| other.uuid().to_string());
-        LegEvent::Refer {
+        let replaces = match replaces_of(&address.uri) {
+            None => Replaces::Nothing,
+            Some(text) => match replaced_call(channel.switch(), &text) {
+                Some(other) if other.uuid() != channel.uuid() => {
+                    Replaces::Here(other.uuid().to_string())
+                }
+                _ => self.elsewhere(channel, &address.uri, text),
+            },
+        };
+        LegEvent::Refer(Box::new(Refer {
+            id: refer.request.headers.cseq().map(|cseq| cseq.number).unwrap_or_default(),
             to: text::harmless_number(address.uri.user().unwrap_or_else(|| address.uri.host()))
                 .into_owned(),
             refer_to: target.unwrap_or_default().to_owned(),
             referred_by: refer.request.headers.named("Referred-By").map(str::to_owned),
-            replaces: replaced,
+            replaces,
+        }))
+    }
+
+    /// A call that is not of this switch. Only who has shown who it is may have us call any address: the dialplan has
+    /// no say in it.
+    fn elsewhere(&self, channel: &Channel, uri: &sip::uri::Uri, header: String) -> Replaces {
+        let known = matches!(self.side, Side::Outbound { .. }) || channel.is_true("sip_authorized");
+        let plain = |text: &str| {
+            !text.is_empty()
+                && text.chars().all(|c| c.is_ascii_alphanumeric() || "+-._*#~:[]".contains(c))
+        };
+        let user = uri.user().unwrap_or_default();
+        if !known || !plain(user) || !plain(uri.host()) {
+            return Replaces::Refused;
         }
+        let port = uri.port().map(|port| format!(":{port}")).unwrap_or_default();
+        let dial = format!("sofia/{}/sip:{user}@{}{port}", self.profile.name, uri.host());
+        Replaces::Elsewhere { dial, header }
     }
 
     /// Our re-INVITE was answered: the variables show the dialog as that message has it.
@@ -306,14 +313,22 @@ impl SofiaLeg {
             DialogEvent::Prack(_) => LegEvent::Other,
             DialogEvent::Terminated(ended) => {
                 self.progress = Progress::Over;
-                channel.hangup(match ended {
+                let cause = match ended {
                     Ended::NoAck => Cause::PROTOCOL_ERROR,
                     Ended::PeerGone | Ended::Transport => Cause::NORMAL_TEMPORARY_FAILURE,
                     Ended::ByUs | Ended::Stopped | Ended::SessionExpired => Cause::NORMAL_CLEARING,
-                });
+                };
+                hang_up(channel, cause);
                 LegEvent::Other
             }
         }
+    }
+}
+
+/// The far end is gone. What it dialled for somebody else goes on without it, and ends the leg.
+fn hang_up(channel: &Channel, cause: Cause) {
+    if channel.with(|data| data.hand_over.is_none()) {
+        channel.hangup(cause);
     }
 }
 
@@ -386,6 +401,14 @@ fn digit_of_info(content_type: &str, body: &str) -> Option<Digit> {
     valid.then_some(Digit { digit, duration, source: DigitSource::Endpoint })
 }
 
+/// The `Replaces` among the headers of a URI, whichever its place.
+fn replaces_of(uri: &sip::uri::Uri) -> Option<String> {
+    uri.headers().split('&').find_map(|header| {
+        let (name, value) = header.split_once('=')?;
+        sip::uri::unescape(name).eq_ignore_ascii_case("Replaces").then(|| sip::uri::unescape(value))
+    })
+}
+
 /// The local call a `Replaces` value names. Call-ID and both tags must be those of its dialog (RFC 3891 §3): a Call-ID
 /// alone is no secret, and whoever names a call may take it over.
 pub fn replaced_call(switch: &Switch, replaces: &str) -> Option<Arc<Channel>> {
@@ -401,7 +424,12 @@ pub fn replaced_call(switch: &Switch, replaces: &str) -> Option<Arc<Channel>> {
     }
     let (to, from) = (to?, from?);
     let named = |leg: &Arc<Channel>| {
-        let is = |name: &str, text: &str| leg.var(name).as_deref() == Some(text);
+        let ours = leg.with(|data| data.local_tag.clone());
+        let is = |name: &str, text: &str| match leg.var(name) {
+            Some(value) => value == text,
+            // Who has our answer may name its call before we have its ACK.
+            None => name == "sip_to_tag" && ours.as_deref() == Some(text),
+        };
         // Which side is To depends on who called, and on who sent the last re-INVITE.
         is("sip_call_id", call_id)
             && (is("sip_to_tag", to) && is("sip_from_tag", from)

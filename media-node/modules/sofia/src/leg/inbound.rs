@@ -12,6 +12,9 @@ use crate::call::{Cause, Channel, LegEvent, State, bypass};
 
 impl SofiaLeg {
     pub(super) fn set_up_inbound(&mut self, channel: &Arc<Channel>) -> Result<(), Cause> {
+        let tag =
+            self.dialog.as_ref().and_then(Dialog::info).map(|info| info.local_tag.as_str().into());
+        channel.with(|data| data.local_tag = tag);
         self.count();
         let Side::Inbound { request, path, caller, admission } = &mut self.side else {
             return Ok(());

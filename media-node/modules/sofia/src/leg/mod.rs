@@ -230,6 +230,7 @@ impl EndpointLeg for SofiaLeg {
                 Indication::EarlyMedia if inbound => self.early_media_inbound(channel),
                 Indication::Answer if inbound => self.answer_inbound(channel),
                 Indication::Ringing { .. } | Indication::EarlyMedia | Indication::Answer => Ok(()),
+                Indication::Referral { id, outcome } => self.tell_referral(id, outcome),
                 Indication::Hold(_) => self.hold(channel, true),
                 Indication::Unhold => self.hold(channel, false),
                 Indication::Respond { code, phrase } => self.respond(channel, code, &phrase),

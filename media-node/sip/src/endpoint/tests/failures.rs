@@ -67,6 +67,7 @@ fn a_peer_that_forgot_the_dialog_ends_it() {
     net.run(sec(1));
     assert_eq!(net.alice.story(), "200 peergone");
     assert!(net.alice.replies[0].as_ref().is_ok_and(|r| r.response.status == 481));
+    assert!(net.alice.wire().ends_with("BYE"), "{}", net.alice.wire());
 }
 
 #[test]
