@@ -388,26 +388,25 @@ fn pin(room: &Room, name: &str, args: &[String]) -> Reply {
 
 fn get(room: &Room, args: &[String]) -> Reply {
     let [name] = args else { return Err(String::new()) };
-    Ok(room
-        .with(|s| {
-            Some(match name.to_ascii_lowercase().as_str() {
-                "run_time" => (clock::now_secs() - room.created).to_string(),
-                "count" => s.count().to_string(),
-                "count_ghosts" => s.ghosts().to_string(),
-                "max_members" => s.max_members.to_string(),
-                "rate" => room.profile.rate.to_string(),
-                "profile_name" => room.profile.name.clone(),
-                "sound_prefix" => s.sound_prefix.clone(),
-                "caller_id_name" => s.caller_id.0.clone(),
-                "caller_id_number" => s.caller_id.1.clone(),
-                "is_locked" => if s.flags.locked { "locked" } else { "" }.to_owned(),
-                "endconference_grace_time" => s.grace.to_string(),
-                "uuid" => room.uuid.clone(),
-                "wait_mod" => if s.flags.wait_mod { "true" } else { "" }.to_owned(),
-                _ => return None,
-            })
+    room.with(|s| {
+        Some(match name.to_ascii_lowercase().as_str() {
+            "run_time" => (clock::now_secs() - room.created).to_string(),
+            "count" => s.count().to_string(),
+            "count_ghosts" => s.ghosts().to_string(),
+            "max_members" => s.max_members.to_string(),
+            "rate" => room.profile.rate.to_string(),
+            "profile_name" => room.profile.name.clone(),
+            "sound_prefix" => s.sound_prefix.clone(),
+            "caller_id_name" => s.caller_id.0.clone(),
+            "caller_id_number" => s.caller_id.1.clone(),
+            "is_locked" => if s.flags.locked { "locked" } else { "" }.to_owned(),
+            "endconference_grace_time" => s.grace.to_string(),
+            "uuid" => room.uuid.clone(),
+            "wait_mod" => if s.flags.wait_mod { "true" } else { "" }.to_owned(),
+            _ => return None,
         })
-        .ok_or_else(String::new)?)
+    })
+    .ok_or_else(String::new)
 }
 
 /// Sets a parameter; the reply is what it was.
