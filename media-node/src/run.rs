@@ -1,5 +1,6 @@
 //! The wiring: configuration, engines, listeners, signals, the end.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -36,7 +37,7 @@ pub async fn run(context: Context) -> Result<(), Fatal> {
     // A list without modules means all of them (reference behaviour).
     let listed = &conf.modules.modules;
     let mod_logfile = listed.is_empty() || listed.iter().any(|load| load.module == "mod_logfile");
-    context.log.configure(&conf.tree, mod_logfile, &context.dirs.log_dir);
+    let log_files = context.log.configure(&conf.tree, mod_logfile, &context.dirs.log_dir);
     let bus = EventBus::new(switch_core::heartbeat::core_info(&core_uuid, &conf, &loaded.globals));
     let media = media::Engine::start(media::EngineConfig {
         workers: None,
@@ -61,10 +62,19 @@ pub async fn run(context: Context) -> Result<(), Fatal> {
     switch_core::modules::load_configured(&switch).await.map_err(Fatal::config)?;
     config::ask_bindings(&switch).await;
     switch_core::modules::start_all(&switch).await;
-    let event_socket = EventSocket::open(&switch).await.map_err(Fatal::new)?;
-    switch_core::heartbeat::start(&switch);
-    let Context { ready, mut signals, log, identity, options, .. } = context;
+    let event_socket = EventSocket::bind(&switch).await.map_err(Fatal::new)?;
+    let Context { ready, mut signals, log, identity, options, dirs, .. } = context;
+    // Every port is bound and every key read: root is needed no more, and nobody has been answered yet.
+    log.flush();
+    let state = [&dirs.log_dir, &dirs.run_dir, &dirs.db_dir, &dirs.cache_dir];
+    let places: Vec<&Path> = state.into_iter().chain(&log_files).map(PathBuf::as_path).collect();
+    if let Err(error) = identity.give_open_files(&places) {
+        tracing::warn!("A file cannot be given to the user of -u: {error}");
+    }
     identity.take().map_err(|error| Fatal::new(error.to_string()))?;
+    switch.serving.begin();
+    let event_socket = event_socket.serve(&switch);
+    switch_core::heartbeat::start(&switch);
     ready.announce();
     switch_log::log_notice!("Ready after {} ms", switch.started.elapsed().as_millis());
     fire_info(&switch, EventName::Startup, "System Ready");

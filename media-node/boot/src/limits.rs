@@ -1,6 +1,8 @@
 //! What the kernel allows the process: open files, core dumps, identity.
 
 use std::io;
+use std::os::unix::fs::{MetadataExt, chown};
+use std::path::{Path, PathBuf};
 
 use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit, setrlimit};
 use nix::unistd::{Group, Uid, User, initgroups, setgid, setuid};
@@ -136,6 +138,29 @@ impl Identity {
         let uid = self.user.as_ref().map(|u| u.uid.as_raw());
         let gid = self.group.as_ref().map(|g| g.gid).or_else(|| self.user.as_ref().map(|u| u.gid));
         Some((uid, gid.map(nix::unistd::Gid::as_raw)))
+    }
+
+    /// Gives the open files of root's that are in these directories, or are one of these paths, to the user the switch
+    /// will run as. It goes by what is open: a path may have been made to lead elsewhere by the user of an earlier run.
+    ///
+    /// # Errors
+    /// The kernel does not tell what is open, or refuses for one of them.
+    pub fn give_open_files(&self, places: &[&Path]) -> io::Result<()> {
+        let Some((uid, gid)) = self.owner() else { return Ok(()) };
+        let places: Vec<PathBuf> =
+            places.iter().filter_map(|place| place.canonicalize().ok()).collect();
+        for entry in std::fs::read_dir("/proc/self/fd")? {
+            let open = entry?.path();
+            // The directory's own descriptor is gone by now.
+            let (Ok(path), Ok(of)) = (open.read_link(), open.metadata()) else { continue };
+            let ours = places.iter().any(|place| path.starts_with(place));
+            if ours && of.is_file() && of.uid() == 0 {
+                chown(&open, uid, gid).map_err(|error| {
+                    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+                })?;
+            }
+        }
+        Ok(())
     }
 
     fn is_current(&self) -> bool {

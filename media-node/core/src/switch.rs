@@ -52,6 +52,8 @@ pub struct Switch {
     pub scheduler: crate::schedule::Scheduler,
     /// Session counters and limits.
     pub counters: Counters,
+    /// Whether anybody from outside is answered yet.
+    pub serving: Serving,
     /// Where things live on disk.
     pub dirs: base::dirs::Dirs,
     /// Preprocessor commands that may be run.
@@ -84,6 +86,29 @@ pub enum Stop {
     Elegant,
     /// As [`Stop::Now`], but start again afterwards.
     Restart,
+}
+
+/// Ports are bound while the process may still be root; nobody is answered at them before it has given that up.
+#[derive(Debug)]
+pub struct Serving(tokio::sync::watch::Sender<bool>);
+
+impl Default for Serving {
+    fn default() -> Self {
+        Self(tokio::sync::watch::Sender::new(false))
+    }
+}
+
+impl Serving {
+    /// From now on whoever asks is answered.
+    pub fn begin(&self) {
+        self.0.send_replace(true);
+    }
+
+    /// Becomes true when it begins.
+    #[must_use]
+    pub fn when(&self) -> tokio::sync::watch::Receiver<bool> {
+        self.0.subscribe()
+    }
 }
 
 /// Session counters and limits, as `status` and HEARTBEAT show them.
@@ -164,6 +189,7 @@ impl Switch {
             guesses: crate::guesses::Guesses::default(),
             scheduler: crate::schedule::Scheduler::default(),
             counters: Counters::default(),
+            serving: Serving::default(),
             dirs: parts.dirs,
             allow_preprocess: parts.allow_preprocess,
             no_sql: parts.no_sql,

@@ -17,7 +17,7 @@ mod subscriber;
 mod writer;
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::mpsc;
 use std::sync::{Arc, OnceLock};
@@ -99,8 +99,8 @@ pub fn control() -> Option<&'static LogControl> {
 impl LogControl {
     /// Takes `console.conf` and `logfile.conf` of a tree into use, naming what is wrong in them. Files
     /// are written only when `mod_logfile` is loaded; the console prints in any case, as in the
-    /// reference.
-    pub fn configure(&self, tree: &Tree, mod_logfile: bool, log_dir: &Path) {
+    /// reference. Returns where the files are.
+    pub fn configure(&self, tree: &Tree, mod_logfile: bool, log_dir: &Path) -> Vec<PathBuf> {
         let console = tree.configuration("console.conf");
         let logfile = tree.configuration("logfile.conf");
         let (mut settings, complaints) = LogSettings::read(console, logfile, log_dir);
@@ -118,7 +118,9 @@ impl LogControl {
                 _ => console.level,
             };
         }
+        let files = settings.files.iter().map(|file| file.path.clone()).collect();
         self.apply(settings);
+        files
     }
 
     /// Takes settings into use. Lines logged before it are written to its files too.

@@ -34,12 +34,35 @@ pub enum EventSocket {
     GivenUp,
 }
 
+/// Its port, bound if it was free; nobody is answered yet.
+pub struct Bound {
+    config: ServerConfig,
+    listener: Option<Listener>,
+}
+
+impl Bound {
+    /// Begins to answer.
+    pub fn serve(self, switch: &Arc<Switch>) -> EventSocket {
+        let Self { config, listener } = self;
+        let face = Arc::new(EslFace(Arc::clone(switch)));
+        match listener {
+            Some(listener) => EventSocket::Open(listener.serve(face)),
+            None if config.stop_on_bind_error => EventSocket::GivenUp,
+            None => EventSocket::Opening(tokio::spawn(async move {
+                let listener = Listener::bind_patiently(config).await.ok()?;
+                tracing::info!("The Event Socket is open");
+                Some(listener.serve(face))
+            })),
+        }
+    }
+}
+
 impl EventSocket {
-    /// Opens it where `event_socket.conf` says.
+    /// Binds it where `event_socket.conf` says.
     ///
     /// # Errors
-    /// What is wrong with its address, or why it cannot be had.
-    pub async fn open(switch: &Arc<Switch>) -> Result<Self, String> {
+    /// What is wrong with its address.
+    pub async fn bind(switch: &Arc<Switch>) -> Result<Bound, String> {
         let conf = switch.config.load().event_socket.clone();
         let config = ServerConfig {
             listen: address(&conf.listen_ip, conf.listen_port).await?,
@@ -49,19 +72,16 @@ impl EventSocket {
             guard: Arc::clone(switch.guesses.at(Door::EventSocket)),
             ..ServerConfig::default()
         };
-        let face = Arc::new(EslFace(Arc::clone(switch)));
-        Ok(match Listener::bind(config.clone()).await {
-            Ok(listener) => Self::Open(listener.serve(face)),
+        let listener = match Listener::bind(config.clone()).await {
+            Ok(listener) => Some(listener),
             Err(error) if config.stop_on_bind_error => {
                 tracing::error!("Socket Error! {error}; the Event Socket stays closed");
-                Self::GivenUp
+                None
             }
-            Err(_) => Self::Opening(tokio::spawn(async move {
-                let listener = Listener::bind_patiently(config).await.ok()?;
-                tracing::info!("The Event Socket is open");
-                Some(listener.serve(face))
-            })),
-        })
+            // Said once, by whoever tries again.
+            Err(_) => None,
+        };
+        Ok(Bound { config, listener })
     }
 
     /// Closes it; connections are told.

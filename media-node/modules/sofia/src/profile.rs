@@ -135,6 +135,7 @@ impl Profile {
         config.advertise = Some(Arc::new(external) as Arc<dyn sip::stack::Advertise>);
         let standing = Arc::new(super::standing::Standing::new(switch, &settings));
         config.peers = Some(Arc::clone(&standing) as Arc<dyn sip::stack::Peers>);
+        config.serve_when = Some(switch.serving.when());
         let (stack, incoming) = Stack::start(config).await.map_err(|error| error.to_string())?;
         let (saved, registered) = if switch.no_sql {
             (None, Vec::new())

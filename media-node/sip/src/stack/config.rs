@@ -33,6 +33,8 @@ pub struct StackConfig {
     pub rport: Rport,
     /// Who is known. `None`: the other ends of running dialogs only.
     pub peers: Option<Arc<dyn Peers>>,
+    /// Bound already, the stack reads, answers and sends nothing before this is true. `None`: at once.
+    pub serve_when: Option<tokio::sync::watch::Receiver<bool>>,
 }
 
 impl StackConfig {
@@ -50,6 +52,7 @@ impl StackConfig {
             resolver: None,
             rport: Rport::default(),
             peers: None,
+            serve_when: None,
         }
     }
 }

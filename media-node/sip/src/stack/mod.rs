@@ -125,7 +125,16 @@ impl Stack {
             dialog_queue,
             state: driver::State::default(),
         };
-        tokio::spawn(driver.run());
+        let serve_when = config.serve_when;
+        tokio::spawn(async move {
+            if let Some(mut serve_when) = serve_when
+                && serve_when.wait_for(|serves| *serves).await.is_err()
+            {
+                // Whoever was to give the word has ended.
+                return;
+            }
+            driver.run().await;
+        });
         let arrivals = Arrivals { known: from_known, strangers: from_strangers };
         Ok((Self::over(commands, listening, dialog_queue), arrivals))
     }
