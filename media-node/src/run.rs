@@ -11,6 +11,7 @@ use esl_server::event::{Event, EventName};
 use crate::linked::linked;
 use boot::{Context, Fatal, LogControl, Request, Signals};
 use mod_event_socket::EventSocket;
+use switch_core::contract::Change;
 use switch_core::switch::{Parts, Stop, Switch};
 use switch_core::{clock, config};
 
@@ -85,7 +86,6 @@ pub async fn run(context: Context) -> Result<(), Fatal> {
     fire_info(&switch, EventName::Shutdown, "System Shutting Down");
     end_calls(&switch).await;
     switch_core::modules::end_all(&switch).await;
-    switch.stores.cdr.close().await;
     event_socket.shutdown().await;
     switch_log::log_notice!("The switch has ended");
     Ok(())
@@ -156,8 +156,8 @@ async fn wait_for_end(
 /// (reference behaviour).
 fn hang_up_logs(switch: &Arc<Switch>, log: &LogControl) {
     log.hangup();
-    let records = Arc::clone(switch);
-    tokio::task::spawn_blocking(move || records.stores.cdr.rotate());
+    let told = Arc::clone(switch);
+    tokio::spawn(async move { switch_core::modules::reloaded(&told, Change::Hangup).await });
     let mut event = Event::new(EventName::Trap);
     event.push("Trapped-Signal", "HUP");
     esl_server::fire!(switch.bus, event);

@@ -25,6 +25,8 @@ use crate::switch::Switch;
 pub enum Change {
     /// The XML configuration was read anew and serves (`reloadxml`).
     Configuration,
+    /// SIGHUP, or `fsctl send_sighup`: files begin anew.
+    Hangup,
 }
 
 /// Why a module cannot be loaded. The reason is in the log; the reply does not tell it (reference behaviour).
@@ -285,6 +287,16 @@ pub trait CallObserver: Sync {
 
     /// The channel is known no more. [`CallObserver::hung_up`] came before, unless the call's task ended by a bug.
     fn gone(&self, _channel: &Channel) {}
+
+    /// The call is reported (CS_REPORTING): whoever keeps records takes its own before its end is shown.
+    fn reported<'a>(&'a self, _channel: &'a Arc<Channel>) -> BoxFuture<'a, ()> {
+        Box::pin(std::future::ready(()))
+    }
+
+    /// The XML document that the call's last event carries (`hangup_complete_with_xml`).
+    fn document(&self, _channel: &Channel) -> Option<String> {
+        None
+    }
 
     /// The call is over (CS_HANGUP); its leg still exists while this waits.
     fn hung_up<'a>(&'a self, _session: &'a mut Session) -> BoxFuture<'a, ()> {

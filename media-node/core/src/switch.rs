@@ -396,11 +396,6 @@ impl Switch {
         }
     }
 
-    /// Call records of an ended channel.
-    pub async fn report(&self, channel: &Arc<Channel>) {
-        self.stores.cdr.report(channel).await;
-    }
-
     /// Do all events of all channels carry variables?
     #[must_use]
     pub fn verbose_events(&self) -> bool {

@@ -64,11 +64,12 @@ impl Session {
             data.running = State::Reporting;
         });
         channel.fire(EventName::ChannelState);
-        channel.switch().report(&channel).await;
+        for observer in channel.switch().observers() {
+            observer.reported(&channel).await;
+        }
         self.run_api_hook("api_reporting_hook").await;
-        let attached = channel
-            .is_true("hangup_complete_with_xml")
-            .then(|| records::xml::element(&channel.call_record()));
+        let observers = channel.switch().observers();
+        let attached = observers.iter().find_map(|observer| observer.document(&channel));
         channel.fire_with(
             EventName::ChannelHangupComplete,
             |event| {

@@ -25,7 +25,6 @@ pub mod machine;
 pub mod originate;
 pub mod presence;
 pub mod profile;
-pub mod record;
 pub mod refer;
 pub mod session;
 pub mod state;
@@ -40,6 +39,5 @@ pub use endpoint::{
     Digit, DigitSource, Endpoint, EndpointLeg, Indication, LegEvent, OutgoingCall, Referral,
 };
 pub use profile::CallerProfile;
-pub use record::Recorder;
 pub use session::{AppResult, Interrupt, Session, Wake};
 pub use state::{CallState, Direction, State};

@@ -1,14 +1,11 @@
 //! What outlives a call: registrations, call records, what the console was taught, settings.
 
-pub mod cdr;
 pub mod registrations;
 pub mod tuning;
 
 /// All stores of the switch.
 #[derive(Default)]
 pub struct Stores {
-    /// Call records.
-    pub cdr: cdr::Records,
     /// Aliases and completions of the console.
     pub console: esl_server::console::Console,
     /// Who is registered.

@@ -8,8 +8,9 @@ use records::delivery::Deed;
 use records::record::Line;
 use records::{Entry, Journal, Position, Sink, SinkError};
 
+use super::record::Recorder;
 use super::settings::Templates;
-use switch_core::call::{Channel, Recorder};
+use switch_core::call::Channel;
 use switch_core::host;
 use switch_core::switch::Switch;
 

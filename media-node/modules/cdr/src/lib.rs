@@ -4,15 +4,20 @@
 //! a sink that receives it from there. A web server or a disk in trouble delays records, never calls.
 
 mod csv;
+mod deliveries;
 mod post;
+mod record;
 mod settings;
 mod sqlite;
 
 use std::sync::Arc;
 
 use switch_core::BoxFuture;
-use switch_core::contract::{Module, NotLoaded};
+use switch_core::call::Channel;
+use switch_core::contract::{CallObserver, Change, Module, NotLoaded, Provides};
 use switch_core::switch::Switch;
+
+use deliveries::Records;
 
 /// The modules of this folder.
 pub const MODULES: &[&dyn Module] =
@@ -32,20 +37,51 @@ impl Module for Cdr {
         switch.config.load().tree.configuration(&file).is_some()
     }
 
+    /// One of them is told of every call that ends, for all.
+    fn provides(&self) -> Provides {
+        match self.0 {
+            "mod_cdr_csv" => Provides { observers: &[&Ends], ..Provides::NOTHING },
+            _ => Provides::NOTHING,
+        }
+    }
+
     fn load<'a>(&'a self, switch: &'a Arc<Switch>) -> BoxFuture<'a, Result<(), NotLoaded>> {
-        Box::pin(std::future::ready(start(switch, self.0)))
+        Box::pin(start(switch, self.0))
+    }
+
+    fn reloaded<'a>(&'a self, switch: &'a Arc<Switch>, change: Change) -> BoxFuture<'a, ()> {
+        Box::pin(async move {
+            if change == Change::Hangup && self.0 == "mod_cdr_csv" {
+                let records = switch.module::<Records>();
+                let _rotated = tokio::task::spawn_blocking(move || records.rotate()).await;
+            }
+        })
     }
 
     fn unload<'a>(&'a self, switch: &'a Arc<Switch>) -> BoxFuture<'a, ()> {
-        switch.stores.cdr.remove(self.0);
-        Box::pin(std::future::ready(()))
+        Box::pin(async move { switch.module::<Records>().remove(self.0).await })
+    }
+}
+
+/// Sees calls end.
+struct Ends;
+
+impl CallObserver for Ends {
+    fn reported<'a>(&'a self, channel: &'a Arc<Channel>) -> BoxFuture<'a, ()> {
+        Box::pin(async move { channel.switch().module::<Records>().report(channel).await })
+    }
+
+    fn document(&self, channel: &Channel) -> Option<String> {
+        channel
+            .is_true("hangup_complete_with_xml")
+            .then(|| ::records::xml::element(&record::of(channel)))
     }
 }
 
 /// Has the module read its settings and receive records from now on.
-fn start(switch: &Arc<Switch>, name: &'static str) -> Result<(), NotLoaded> {
-    let records = &switch.stores.cdr;
-    records.remove(name);
+async fn start(switch: &Arc<Switch>, name: &'static str) -> Result<(), NotLoaded> {
+    let records = switch.module::<Records>();
+    records.remove(name).await;
     let journal = records.journal(&switch.dirs.db_dir).map_err(|error| {
         tracing::error!("{name}: {error}");
         NotLoaded

@@ -15,10 +15,11 @@ use records::delivery::Deed;
 use records::{CallRecord, Entry, Position, Sink, SinkError, json, xml};
 use url::Url;
 
+use super::record::Recorder;
 use super::settings::{Encoding, Post};
 use http_client::tls::{self, TlsSettings};
 use http_client::{Ask, Client, FORM, Login, Schemes};
-use switch_core::call::{Channel, Recorder};
+use switch_core::call::Channel;
 use switch_core::switch::Switch;
 
 /// Longest answer of a server that is read, bytes; nobody looks at it.

@@ -15,8 +15,9 @@ use records::{Entry, Position, Sink, SinkError};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row};
 
+use super::record::Recorder;
 use super::settings::Templates;
-use switch_core::call::{Channel, Recorder};
+use switch_core::call::Channel;
 use switch_core::host;
 use switch_core::switch::Switch;
 

@@ -62,6 +62,32 @@ pub struct Extension {
     pub applications: VecDeque<(String, String)>,
 }
 
+/// What a dialplan answered under one caller profile, kept for the record.
+#[derive(Clone, Debug)]
+pub struct Routed {
+    /// Index of the profile.
+    pub profile: String,
+    /// Name, number and applications, none taken away.
+    pub extension: Extension,
+}
+
+/// Longest history of answers kept; a call that is transferred more often loses the oldest.
+const MAX_ROUTED: usize = 32;
+
+impl Data {
+    /// Takes an extension to be run and keeps a copy for the record.
+    pub fn begin_extension(&mut self, extension: Extension) {
+        let profile =
+            self.profile.as_ref().map(|own| own.profile_index.clone()).unwrap_or_default();
+        self.routed.retain(|earlier| earlier.profile != profile);
+        if self.routed.len() >= MAX_ROUTED {
+            self.routed.remove(0);
+        }
+        self.routed.push(Routed { profile, extension: extension.clone() });
+        self.extension = Some(extension);
+    }
+}
+
 /// Which kind of leg the `Other-Leg-*` headers show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OtherType {
@@ -102,7 +128,7 @@ pub struct Data {
     /// What CS_EXECUTE will run.
     pub extension: Option<Extension>,
     /// What dialplans answered, for the call record.
-    pub routed: Vec<super::record::Routed>,
+    pub routed: Vec<Routed>,
     /// Digits received and not yet taken by an application.
     pub digits: VecDeque<Digit>,
     /// Digits that applications took.

@@ -10,16 +10,18 @@ use parking_lot::{Mutex, RwLock};
 use records::journal::{JournalError, Options};
 use records::{Delivery, Entry, Journal, Position, Sink};
 
-use crate::call::{Channel, Recorder};
+use switch_core::call::Channel;
+
+use crate::record::{self, Recorder};
 
 /// A call's end is shown at the latest so long after its record went to the journal, written or not.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// At the end of the process, what is in the journal may still be delivered for so long.
+/// When a module goes, and at the end, what is in the journal may still be delivered for so long.
 const GOODBYE: Duration = Duration::from_secs(3);
 
 /// The journal and who receives what is in it. Without a recorder nothing is written.
 #[derive(Default)]
-pub struct Records {
+pub(crate) struct Records {
     journal: Mutex<Option<Arc<Journal>>>,
     recorders: RwLock<BTreeMap<&'static str, Arc<dyn Recorder>>>,
     deliveries: Mutex<BTreeMap<&'static str, Delivery>>,
@@ -27,25 +29,12 @@ pub struct Records {
     segment: AtomicU64,
 }
 
-/// How far a sink is, for status.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SinkStatus {
-    /// The module.
-    pub name: &'static str,
-    /// Records delivered since start.
-    pub delivered: u64,
-    /// Batches refused since start.
-    pub refused: u64,
-    /// Everything before is delivered.
-    pub position: Position,
-}
-
 impl Records {
     /// The journal, opened in `dir` when it is first needed.
     ///
     /// # Errors
     /// [`JournalError`] when the folder cannot be used.
-    pub fn journal(&self, dir: &Path) -> Result<Arc<Journal>, JournalError> {
+    pub(crate) fn journal(&self, dir: &Path) -> Result<Arc<Journal>, JournalError> {
         let mut journal = self.journal.lock();
         if let Some(open) = &*journal {
             return Ok(Arc::clone(open));
@@ -56,7 +45,7 @@ impl Records {
     }
 
     /// Adds a module that wants records, and its sink.
-    pub fn add(
+    pub(crate) fn add(
         &self,
         name: &'static str,
         recorder: Arc<dyn Recorder>,
@@ -68,18 +57,26 @@ impl Records {
         self.deliveries.lock().insert(name, delivery);
     }
 
-    /// A module goes; what it has not received it receives when it comes back.
-    pub fn remove(&self, name: &str) {
+    /// A module goes: what is in the journal may still be delivered shortly; the rest it receives when it comes back.
+    pub(crate) async fn remove(&self, name: &str) {
         self.recorders.write().remove(name);
-        if let Some(delivery) = self.deliveries.lock().remove(name) {
-            tokio::spawn(delivery.stop());
+        let delivery = self.deliveries.lock().remove(name);
+        let journal = self.journal.lock().clone();
+        if let (Some(delivery), Some(journal)) = (delivery, journal) {
+            let end = *journal.end().borrow();
+            let _in_time = tokio::time::timeout(GOODBYE, delivery.reached(end)).await;
+            let _in_time = tokio::time::timeout(GOODBYE, delivery.stop()).await;
+        }
+        if self.deliveries.lock().is_empty() {
+            let journal = self.journal.lock().take();
+            let _closed = tokio::task::spawn_blocking(move || drop(journal)).await;
         }
     }
 
     /// Writes the record of a call that has ended to the journal, if anybody wants it, and waits until it is there.
-    pub async fn report(&self, channel: &Arc<Channel>) {
+    pub(crate) async fn report(&self, channel: &Arc<Channel>) {
         let recorders: Vec<Arc<dyn Recorder>> = self.recorders.read().values().cloned().collect();
-        if recorders.is_empty() || !channel.is_recorded() {
+        if recorders.is_empty() || !record::is_wanted(channel) {
             return;
         }
         let mut entry = Entry::default();
@@ -89,7 +86,7 @@ impl Records {
         if entry.sinks.is_empty() {
             return;
         }
-        entry.record = channel.call_record();
+        entry.record = record::of(channel);
         let Some(journal) = self.journal.lock().clone() else { return };
         let Ok(body) = serde_json::to_vec(&entry) else { return };
         let uuid = channel.uuid();
@@ -129,44 +126,8 @@ impl Records {
     }
 
     /// SIGHUP, `fsctl send_sighup`: modules that rotate their files do. Blocking.
-    pub fn rotate(&self) {
+    pub(crate) fn rotate(&self) {
         let recorders: Vec<Arc<dyn Recorder>> = self.recorders.read().values().cloned().collect();
         recorders.iter().for_each(|recorder| recorder.rotate());
-    }
-
-    /// How far each sink is.
-    #[must_use]
-    pub fn status(&self) -> Vec<SinkStatus> {
-        let deliveries = self.deliveries.lock();
-        deliveries
-            .iter()
-            .map(|(name, delivery)| SinkStatus {
-                name,
-                delivered: delivery.progress().delivered.load(Ordering::Relaxed),
-                refused: delivery.progress().refused.load(Ordering::Relaxed),
-                position: delivery.position(),
-            })
-            .collect()
-    }
-
-    /// Delivers what can be delivered shortly, and closes the journal.
-    pub async fn close(&self) {
-        let Some(journal) = self.journal.lock().take() else { return };
-        self.recorders.write().clear();
-        let deliveries = std::mem::take(&mut *self.deliveries.lock());
-        let end = *journal.end().borrow();
-        let all = async {
-            for delivery in deliveries.values() {
-                delivery.reached(end).await;
-            }
-        };
-        let _in_time = tokio::time::timeout(GOODBYE, all).await;
-        let stop = async {
-            for (_, delivery) in deliveries {
-                delivery.stop().await;
-            }
-        };
-        let _in_time = tokio::time::timeout(GOODBYE, stop).await;
-        let _ended = tokio::task::spawn_blocking(move || journal.close()).await;
     }
 }
