@@ -66,9 +66,9 @@ async fn failures_have_their_own_exit_codes() {
     );
     assert_eq!(run(&["-P", "0"]).await.status.code(), Some(1));
     assert_eq!(run(&["-d", "9"]).await.status.code(), Some(1));
-    for help in ["-h", "-?", "--help", "--no-such-option"] {
+    for (help, status) in [("-h", 0), ("-?", 0), ("--help", 0), ("--no-such-option", 1)] {
         let output = run(&[help]).await;
-        assert_eq!(output.status.code(), Some(0));
+        assert_eq!(output.status.code(), Some(status), "{help}");
         assert!(text(&output.stdout).contains("fs_cli -x 'show channels'"), "{help}");
     }
 }

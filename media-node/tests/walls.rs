@@ -22,14 +22,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("ferroswitch-boot", &["ferroswitch-base", "ferroswitch-log", "dialplan-xml", "esl-server"]),
     (
         "ferroswitch-core",
-        &[
-            "ferroswitch-base",
-            "ferroswitch-log",
-            "dialplan-xml",
-            "esl-server",
-            "ferroswitch-media",
-            "ferroswitch-records",
-        ],
+        &["ferroswitch-base", "ferroswitch-log", "dialplan-xml", "esl-server", "ferroswitch-media"],
     ),
 ];
 

@@ -252,7 +252,6 @@ impl DigitSource {
 }
 
 /// What happened on a leg. The channel already shows it (marks, variables) when the core gets this.
-#[derive(Debug)]
 pub enum LegEvent {
     /// The far end rings.
     Ringing,
@@ -266,8 +265,8 @@ pub enum LegEvent {
     Media(media::LegEvent),
     /// The far end put us on hold (`true`) or took us off (`false`).
     RemoteHold(bool),
-    /// The far end asks for a transfer of its partner.
-    Refer(Box<super::refer::Refer>),
+    /// The far end asks for something that is done in the call's task (a transfer of its partner).
+    Asks(super::command::Job),
     /// The far end has described its media anew.
     Reinvited,
     /// Nothing the core must act on.

@@ -103,7 +103,7 @@ fn music(holder: &Arc<Channel>) -> Option<String> {
 }
 
 /// What a leg hears that has to wait for somebody else.
-pub(super) fn waiting_music(leg: &Arc<Channel>) -> Option<String> {
+pub fn waiting_music(leg: &Arc<Channel>) -> Option<String> {
     music(leg).filter(|music| is_music(music))
 }
 

@@ -25,7 +25,6 @@ pub mod machine;
 pub mod originate;
 pub mod presence;
 pub mod profile;
-pub mod refer;
 pub mod session;
 pub mod state;
 pub mod tones;

@@ -281,8 +281,8 @@ impl Session {
                 super::hold::remote_hold(&self.channel, on);
                 None
             }
-            LegEvent::Refer(refer) => {
-                super::refer::on_refer(self, &refer).await;
+            LegEvent::Asks(job) => {
+                job(self).await;
                 None
             }
             LegEvent::Other => None,

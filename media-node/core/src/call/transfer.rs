@@ -140,7 +140,7 @@ pub fn transfer_legs(
 }
 
 /// The leg leaves its partner by a transfer of the partner.
-pub(super) fn tell_moved(from: &Channel, to: &Arc<Channel>) {
+pub fn tell_moved(from: &Channel, to: &Arc<Channel>) {
     from.switch().observers().iter().for_each(|observer| observer.moved(from, to));
 }
 

@@ -26,6 +26,7 @@ pub mod notify;
 pub mod outbound;
 pub mod presence;
 pub mod profile;
+mod refer;
 mod refusal_log;
 mod refused;
 pub mod registrar;

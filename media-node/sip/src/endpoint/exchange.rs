@@ -178,9 +178,13 @@ impl Endpoint {
         response: Response,
         path: Path,
     ) {
-        // Of a subscription in the dialog 481 says that this is gone, not the call (RFC 5057 §5.2).
+        // Of a subscription in the dialog 481 says that this is gone, not the call (RFC 5057 §5.2); of a PRACK, that it
+        // acknowledges nothing (RFC 3262 §3).
         let method = self.exchange(id).map(|e| e.request.method.clone());
-        let of_call = !matches!(method, Some(Method::Notify | Method::Subscribe | Method::Refer));
+        let of_call = !matches!(
+            method,
+            Some(Method::Notify | Method::Subscribe | Method::Refer | Method::Prack)
+        );
         let gone = response.status == 481 && of_call;
         let refresh = response.is_success()
             && self.exchange(id).is_some_and(|e| e.request.method == Method::Update);

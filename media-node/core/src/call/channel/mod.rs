@@ -62,6 +62,9 @@ pub struct Extension {
     pub applications: VecDeque<(String, String)>,
 }
 
+/// What whoever asked for another's call, by then perhaps gone, would have got: the leg that was answered, or why none was.
+pub type HandOver = tokio::sync::oneshot::Sender<Result<Arc<Channel>, Cause>>;
+
 /// What a dialplan answered under one caller profile, kept for the record.
 #[derive(Clone, Debug)]
 pub struct Routed {
@@ -166,7 +169,7 @@ pub struct Data {
     /// Our tag in the dialog of a leg that came in; its variable appears with what is said to the far end.
     pub local_tag: Option<Arc<str>>,
     /// Whoever answers is for somebody else: who is told. The far end may leave meanwhile.
-    pub hand_over: Option<super::refer::HandOver>,
+    pub hand_over: Option<HandOver>,
     /// The other leg of a call whose media does not pass through the switch.
     pub(super) signal_bond: Option<Arc<str>>,
     /// What to do in CS_SOFT_EXECUTE.

@@ -8,8 +8,8 @@ use sip::stack::{Body, DialogEvent, Ended, InDialog};
 use super::super::cause::reasons;
 use super::super::variables::{self, Repeats};
 use super::{Offered, Progress, Side, SofiaLeg, sdp_of};
-use crate::call::refer::{Refer, Replaces};
 use crate::call::{Cause, Channel, Digit, DigitSource, Indication, LegEvent, bypass};
+use crate::refer::{self, Refer, Replaces};
 use crate::switch::Switch;
 use crate::text;
 
@@ -208,13 +208,16 @@ impl SofiaLeg {
                 _ => self.elsewhere(channel, &address.uri, text),
             },
         };
-        LegEvent::Refer(Box::new(Refer {
+        let asked = Refer {
             id: refer.request.headers.cseq().map(|cseq| cseq.number).unwrap_or_default(),
             to: text::harmless_number(address.uri.user().unwrap_or_else(|| address.uri.host()))
                 .into_owned(),
             refer_to: target.unwrap_or_default().to_owned(),
             referred_by: refer.request.headers.named("Referred-By").map(str::to_owned),
             replaces,
+        };
+        LegEvent::Asks(Box::new(move |session| {
+            Box::pin(async move { refer::on_refer(session, &asked).await })
         }))
     }
 

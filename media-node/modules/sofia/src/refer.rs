@@ -9,32 +9,29 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use super::cause::Cause;
-use super::channel::Channel;
-use super::endpoint::{Indication, Referral};
-use super::originate::{self, Request};
-use super::session::Session;
-use super::state::State;
-use super::{broadcast, hold, transfer, uuid_bridge};
+use crate::call::endpoint::{Indication, Referral};
+use crate::call::originate::{self, Request};
+use crate::call::state::State;
+use crate::call::{Cause, Channel, Session, broadcast, hold, transfer, uuid_bridge};
 
 /// A transfer asked for by a far end.
 #[derive(Clone, Debug)]
-pub struct Refer {
+pub(crate) struct Refer {
     /// Number of the request: names the subscription it makes.
-    pub id: u32,
+    pub(crate) id: u32,
     /// Where to: user part of `Refer-To`, or whole URI.
-    pub to: String,
+    pub(crate) to: String,
     /// `Refer-To` as it came.
-    pub refer_to: String,
+    pub(crate) refer_to: String,
     /// `Referred-By` as it came.
-    pub referred_by: Option<String>,
+    pub(crate) referred_by: Option<String>,
     /// The call that is to be replaced.
-    pub replaces: Replaces,
+    pub(crate) replaces: Replaces,
 }
 
 /// What a REFER says about a call to be taken over.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Replaces {
+pub(crate) enum Replaces {
     /// Nothing: a blind transfer.
     Nothing,
     /// A leg of this switch, by UUID.
@@ -50,17 +47,14 @@ pub enum Replaces {
     Refused,
 }
 
-/// What whoever asked for the other call, by then perhaps gone, would have got: the leg that was answered, or why none was.
-pub type HandOver = oneshot::Sender<Result<Arc<Channel>, Cause>>;
-
 /// How long two legs may take to be with each other.
 const JOINING: Duration = Duration::from_secs(10);
 /// What is heard where no music is configured.
 const RINGING: &str = "tone_stream://%(2000,4000,440,480);loops=-1";
 
 /// A far end asks, by REFER, to transfer its partner.
-pub(super) async fn on_refer(session: &mut Session, refer: &Refer) {
-    let own = Arc::clone(&session.channel);
+pub(crate) async fn on_refer(session: &mut Session, refer: &Refer) {
+    let own = Arc::clone(session.channel());
     let partner = own.partner();
     if let Some(partner) = &partner {
         partner.set_var("sip_refer_to", refer.refer_to.as_str());
@@ -92,7 +86,7 @@ pub(super) async fn on_refer(session: &mut Session, refer: &Refer) {
 }
 
 async fn blind(session: &mut Session, partner: Option<Arc<Channel>>, refer: &Refer) {
-    let own = Arc::clone(&session.channel);
+    let own = Arc::clone(session.channel());
     let Some(partner) = partner else {
         own.fire_custom(
             "sofia::error",
