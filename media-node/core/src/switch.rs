@@ -40,8 +40,8 @@ pub struct Switch {
     pub apis: api::Registry,
     /// The configuration that serves now.
     pub config: ArcSwap<Config>,
-    /// Held while the configuration is being replaced.
-    pub reloading: tokio::sync::Mutex<()>,
+    /// What loading complained about last; locked while the configuration is being replaced.
+    pub reloading: tokio::sync::Mutex<BTreeSet<String>>,
     /// Registrations, records, settings.
     pub stores: Stores,
     /// Sources of XML beside the files.
@@ -561,6 +561,17 @@ impl Switch {
         args: &str,
         channel: Option<Arc<Channel>>,
     ) -> Option<String> {
+        self.run_api_at(command, args, channel, false).await
+    }
+
+    /// The same; `console` says that a person typed it.
+    pub async fn run_api_at(
+        self: &Arc<Self>,
+        command: &str,
+        args: &str,
+        channel: Option<Arc<Channel>>,
+        console: bool,
+    ) -> Option<String> {
         let api = self.api(command);
         if api::nesting::too_deep() {
             tracing::error!("{command}: commands run each other without end");
@@ -579,7 +590,8 @@ impl Switch {
         }
         let output = match api {
             Some(api) => {
-                let call = ApiCall { switch: Arc::clone(self), args: args.to_owned(), channel };
+                let call =
+                    ApiCall { switch: Arc::clone(self), args: args.to_owned(), channel, console };
                 Some(api::nesting::Nested::new(api.run(call)).await)
             }
             None => None,

@@ -18,6 +18,8 @@ pub struct ApiCall {
     pub args: String,
     /// The call on whose behalf it runs, if any.
     pub channel: Option<Arc<Channel>>,
+    /// A person typed it at a console: more may be said than programs expect.
+    pub console: bool,
 }
 
 impl ApiCall {

@@ -136,30 +136,79 @@ pub fn log_diagnostics(diagnostics: &[Diagnostic]) {
         match diagnostic.severity {
             Severity::Error => tracing::error!("{diagnostic}"),
             Severity::Warning => tracing::warn!("{diagnostic}"),
-            // An optional variable that is not set is the normal case.
-            _ if diagnostic.code == "env-unset" => tracing::debug!("{diagnostic}"),
+            // An optional variable that is not set, or a folder for files of one's own that has none yet, is the
+            // normal case.
+            _ if matches!(diagnostic.code, "env-unset" | "include-empty") => {
+                tracing::debug!("{diagnostic}");
+            }
             _ => tracing::info!("{diagnostic}"),
         }
     }
 }
 
+/// What loading complained about, one line each: what has been said once is not said at every reload.
+#[must_use]
+pub fn complaints(diagnostics: &[Diagnostic]) -> BTreeSet<String> {
+    diagnostics.iter().map(ToString::to_string).collect()
+}
+
+/// Logs what loading noticed and had not noticed before; returns all it noticed.
+fn log_new(diagnostics: &[Diagnostic], known: &BTreeSet<String>) -> BTreeSet<String> {
+    let now = complaints(diagnostics);
+    let new: Vec<Diagnostic> =
+        diagnostics.iter().filter(|d| !known.contains(&d.to_string())).cloned().collect();
+    let serious = |d: &&Diagnostic| d.severity > Severity::Info;
+    let old = diagnostics.iter().filter(serious).count() - new.iter().filter(serious).count();
+    log_diagnostics(&new);
+    if old > 0 {
+        tracing::info!("Errors and warnings logged before and still there: {old}");
+    }
+    now
+}
+
+/// What a reload came to.
+pub struct Reloaded {
+    /// The text `reloadxml` shows in brackets.
+    pub status: String,
+    /// Whether the new tree serves (or, tried only, would serve).
+    pub serves: bool,
+    /// What an administrator wants to know beside: errors with their places, or what is different now.
+    pub told: Vec<String>,
+}
+
+/// Errors with their places, as far as they fit.
+fn errors(diagnostics: &[Diagnostic]) -> Vec<String> {
+    let errors = diagnostics.iter().filter(|d| d.severity == Severity::Error);
+    let line = |d: &Diagnostic| {
+        let hint = d.hint.as_ref().map(|hint| format!(" ({hint})")).unwrap_or_default();
+        format!("{d}{hint}")
+    };
+    errors.take(ERRORS_SHOWN).map(line).collect()
+}
+
+/// Errors a reload's reply names.
+const ERRORS_SHOWN: usize = 20;
+
 /// Reads the files anew and swaps the snapshot; what cannot be used changes nothing. Access lists stay as they are
 /// ([`reload_acl`] is `reloadacl`'s second half, as in the reference).
-///
-/// Returns the text `reloadxml` shows in brackets, and whether the new tree serves.
-pub async fn reload(switch: &Arc<Switch>) -> (String, bool) {
-    let _turn = switch.reloading.lock().await;
+pub async fn reload(switch: &Arc<Switch>) -> Reloaded {
+    let mut known = switch.reloading.lock().await;
     let before = switch.globals();
     let (of, given) = (Arc::clone(switch), before.clone());
     let reading = move || load(&of.dirs.root_path(), given, &of.allow_preprocess, &of.known);
     let Ok(loaded) = tokio::task::spawn_blocking(reading).await else {
-        return ("Cannot reload".to_owned(), false);
+        let status = "Cannot reload".to_owned();
+        return Reloaded { status, serves: false, told: Vec::new() };
     };
-    log_diagnostics(&loaded.diagnostics);
+    let mut noticed = log_new(&loaded.diagnostics, &known);
+    let mut told = errors(&loaded.diagnostics);
     let Some(mut config) = loaded.config else {
         tracing::error!("Reload: nothing changed: {}", loaded.status);
-        return (loaded.status, false);
+        // It was not read to its end: what it did not get to is not gone.
+        known.append(&mut noticed);
+        return Reloaded { status: loaded.status, serves: false, told };
     };
+    *known = noticed;
     let old = switch.config.load_full();
     config.use_documents(ask_documents(switch, &old).await);
     config.acl = Arc::clone(&old.acl);
@@ -167,29 +216,57 @@ pub async fn reload(switch: &Arc<Switch>) -> (String, bool) {
     switch.adopt_globals(&before, &loaded.globals);
     switch.config.store(Arc::clone(&config));
     let variables = diff::variables(&before, &loaded.globals);
-    let _logged = tokio::task::spawn_blocking(move || log_changes(&old, &config, variables)).await;
+    let comparing = tokio::task::spawn_blocking(move || changes(&old, &config, variables));
+    for change in comparing.await.unwrap_or_default() {
+        crate::log_notice!("{change}");
+        told.push(change);
+    }
     esl_server::fire!(switch.bus, Event::new(EventName::Reloadxml));
     crate::modules::reloaded(switch, Change::Configuration).await;
-    (loaded.status, true)
+    Reloaded { status: loaded.status, serves: true, told }
 }
 
-/// Changes logged one by one; the rest is counted.
+/// Reads the files anew and says what a reload would come to; nothing changes. Documents from web servers are not
+/// asked for.
+pub async fn try_reload(switch: &Arc<Switch>) -> Reloaded {
+    let before = switch.globals();
+    let (of, given) = (Arc::clone(switch), before.clone());
+    let reading = move || {
+        let loaded = load(&of.dirs.root_path(), given, &of.allow_preprocess, &of.known);
+        let mut told = errors(&loaded.diagnostics);
+        let serves = loaded.config.is_some();
+        if let Some(mut config) = loaded.config {
+            let old = of.config.load_full();
+            config.documents = Arc::clone(&old.documents);
+            told.extend(changes(&old, &config, diff::variables(&before, &loaded.globals)));
+        }
+        Reloaded { status: loaded.status, serves, told }
+    };
+    tokio::task::spawn_blocking(reading).await.unwrap_or_else(|_| Reloaded {
+        status: "Cannot reload".to_owned(),
+        serves: false,
+        told: Vec::new(),
+    })
+}
+
+/// Changes named one by one; the rest is counted.
 const CHANGES_SHOWN: usize = 100;
 
-fn log_changes(old: &Config, new: &Config, mut changes: Vec<diff::Change>) {
+/// What is different between two configurations, one line each.
+fn changes(old: &Config, new: &Config, mut changes: Vec<diff::Change>) -> Vec<String> {
     changes.extend(diff::changes(&old.tree, &new.tree));
     for (name, tree) in new.documents.iter() {
         if let Some(before) = old.documents.get(name) {
             changes.extend(diff::changes(before, tree));
         }
     }
-    for change in changes.iter().take(CHANGES_SHOWN) {
-        crate::log_notice!("Configuration {change}");
-    }
+    let named = changes.iter().take(CHANGES_SHOWN).map(|change| format!("Configuration {change}"));
+    let mut lines: Vec<String> = named.collect();
     let more = changes.len().saturating_sub(CHANGES_SHOWN);
     if more > 0 {
-        crate::log_notice!("Configuration: {more} more changes");
+        lines.push(format!("Configuration: {more} more changes"));
     }
+    lines
 }
 
 /// Rebuilds the access lists from the configuration in force; domains may come from a web server.

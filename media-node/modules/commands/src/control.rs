@@ -7,7 +7,7 @@ use esl_server::event::{Event, EventName};
 
 use super::{Api, ApiCall, net, usage};
 use crate::call::Cause;
-use crate::{api, clock};
+use crate::{api, clock, config};
 
 /// The family.
 pub const APIS: &[Api] = &[
@@ -16,7 +16,7 @@ pub const APIS: &[Api] = &[
     api!("hupall", "mod_commands", "<cause> [<var> <value>] [<var2> <value2>]", "hupall", hupall),
     api!("log", "mod_commands", LOG, "Log", log),
     api!("nat_map", "mod_commands", NAT_MAP, "Manage NAT", nat_map),
-    api!("reloadxml", "mod_commands", "", "Reload XML", async reloadxml),
+    api!("reloadxml", "mod_commands", "[dry]", "Reload XML", async reloadxml),
 ];
 
 const LOG: &str = "<level> <message>";
@@ -24,8 +24,23 @@ const NAT_MAP: &str =
     "[status|republish|reinit] | [add|del] <port> [tcp|udp] [static] | [mapping] <enable|disable>";
 
 async fn reloadxml(call: ApiCall) -> String {
-    let (status, _) = net::reload(&call).await;
-    format!("+OK [{status}]\n")
+    let dry = call.args.trim().eq_ignore_ascii_case("dry");
+    let reloaded =
+        if dry { config::try_reload(&call.switch).await } else { net::reload(&call).await };
+    let mut out = format!("+OK [{}]\n", reloaded.status);
+    // Programs compare the reply with the reference's one line.
+    for line in reloaded.told.iter().filter(|_| dry || call.console) {
+        out.push_str(&format!("{line}\n"));
+    }
+    if dry && reloaded.serves {
+        let would = if reloaded.told.is_empty() {
+            "nothing would change"
+        } else {
+            "nothing has changed yet"
+        };
+        out.push_str(&format!("Tried only: {would}\n"));
+    }
+    out
 }
 
 fn hupall(call: &ApiCall) -> String {

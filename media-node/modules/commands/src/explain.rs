@@ -115,6 +115,11 @@ fn look(switch: &Arc<Switch>, command: &str, args: &str) -> Option<String> {
     if !reads && !LOOKING.contains(&command) {
         return None;
     }
-    let call = ApiCall { switch: Arc::clone(switch), args: args.to_owned(), channel: None };
+    let call = ApiCall {
+        switch: Arc::clone(switch),
+        args: args.to_owned(),
+        channel: None,
+        console: false,
+    };
     Some(host::block_on(switch.apis.find(command)?.run(call)))
 }

@@ -58,7 +58,7 @@ async fn load(call: ApiCall) -> String {
 
 /// Reads the configuration anew, as these commands do first; what is said of it.
 async fn reload_xml(call: &ApiCall) -> String {
-    let (status, done) = net::reload(call).await;
+    let crate::config::Reloaded { status, serves: done, .. } = net::reload(call).await;
     if done { "+OK Reloading XML\n".to_owned() } else { format!("-ERR [{status}]\n") }
 }
 

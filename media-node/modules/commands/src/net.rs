@@ -45,7 +45,7 @@ async fn reloadacl(call: ApiCall) -> String {
     } else {
         ""
     };
-    let (status, loaded) = reload(&call).await;
+    let config::Reloaded { status, serves: loaded, .. } = reload(&call).await;
     if loaded {
         config::reload_acl(&call.switch).await;
     }
@@ -53,7 +53,7 @@ async fn reloadacl(call: ApiCall) -> String {
 }
 
 /// Reads the configuration anew.
-pub(super) async fn reload(call: &ApiCall) -> (String, bool) {
+pub(super) async fn reload(call: &ApiCall) -> config::Reloaded {
     config::reload(&call.switch).await
 }
 

@@ -26,7 +26,8 @@ impl esl_server::Switch for EslFace {
     fn api(&self, request: ApiRequest) -> BoxFuture<'_, ApiReply> {
         Box::pin(async move {
             // On behalf of no call, even where the connection is bound to one (reference behaviour).
-            match self.0.run_api(&request.command, &request.args, None).await {
+            let ApiRequest { command, args, console } = request;
+            match self.0.run_api_at(&command, &args, None, console).await {
                 Some(output) => ApiReply::Output(output),
                 None => ApiReply::NotFound,
             }

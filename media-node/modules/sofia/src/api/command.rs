@@ -59,7 +59,7 @@ pub(super) async fn profile(sofia: &Arc<Sofia>, words: &[&str]) -> String {
 }
 
 async fn reload(sofia: &Sofia) -> String {
-    crate::config::reload(sofia.switch()).await.0
+    crate::config::reload(sofia.switch()).await.status
 }
 
 /// [`reload`], and what a web server says about the profile.
