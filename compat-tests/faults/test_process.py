@@ -2,11 +2,17 @@
 import os
 import queue
 import signal
+import re
+import shlex
 import subprocess
+import termios
 
-from harness import tree
+import pytest
+
+from harness import esl, tree
 from harness.sip import Phone
 from harness.switch import binary
+from harness.terminal import Terminal
 
 
 def call(*args, **more):
@@ -129,3 +135,133 @@ def test_registrations_with_others_are_given_up_at_the_end(fresh):
     os.kill(fresh.switch.pid, signal.SIGTERM)
     assert registrar.lifetimes.get(timeout=10) == 0
     assert fresh.switch.process.wait(15) == 0
+
+
+# ---- the console of the foreground
+
+PROMPT = r"freeswitch@\S+> "
+LISTENS = "The Event Socket listens on 127.0.0.1:"
+
+
+@pytest.fixture
+def foreground(fresh):
+    """Starts it on a terminal; `shell` gives it a command line of its own, in which {} stands for the switch."""
+    opened = []
+
+    def start(shell=None):
+        for name in ("log", "db", "run"):
+            (fresh.where / name).mkdir(exist_ok=True)
+        argv = [binary(), "-nonat", "-conf", fresh.conf, "-log", fresh.where / "log", "-db", fresh.where / "db", "-run", fresh.where / "run"]
+        argv = [str(word) for word in argv]
+        if shell:
+            argv = ["bash", "-c", shell.replace("{}", shlex.join(argv))]
+        opened.append(Terminal(argv, env={"HOME": str(fresh.where)}))
+        return opened[-1]
+    yield start
+    if (pid := running(fresh)) and os.path.exists(f"/proc/{pid}"):
+        os.kill(pid, signal.SIGKILL)
+    for terminal in opened:
+        terminal.close()
+
+
+def running(fresh):
+    file = fresh.where / "run/freeswitch.pid"
+    return int(file.read_text()) if file.exists() else None
+
+
+def ask(fresh, command):
+    with esl.Client(("127.0.0.1", fresh.esl_port), "ClueCon") as client:
+        return client.api(command)
+
+
+def test_the_start_ends_with_where_it_listens_and_a_prompt(fresh, foreground):
+    t = foreground()
+    t.expect(re.escape(f"{LISTENS}{fresh.esl_port}; try: fs_cli -P {fresh.esl_port} -x status"))
+    t.expect(PROMPT)
+    assert ask(fresh, "echo there") == "there"
+
+
+def test_commands_typed_in_the_foreground_are_answered(fresh, foreground):
+    t = foreground()
+    before = termios.tcgetattr(t.fd)
+    t.expect(PROMPT)
+    t.line("echo hello")
+    t.expect(r"\nhello\n" + PROMPT)
+    t.line("nosuch thing")
+    t.expect(r"\nUnknown Command: nosuch\n")
+    t.line("echo one;;echo two")
+    t.expect(r"\none\ntwo\n")
+    t.expect(PROMPT)
+    t.type("\x1b[A\r")                              # the line before
+    t.expect(r"\none\ntwo\n")
+    t.expect(PROMPT)
+    t.type("sofia st\t")
+    t.expect("sofia status ")
+    t.type("\x15")                                  # away with it
+    t.line("/help")
+    t.expect("ends the switch")
+    t.line("global_setvar typed=here")
+    t.expect(r"\+OK")
+    assert ask(fresh, "global_getvar typed") == "here"
+    t.line("...")
+    assert t.wait_end() == 0
+    assert "The switch has ended" in t.text and not (fresh.where / "run/freeswitch.pid").exists()
+    assert termios.tcgetattr(t.fd)[:4] == before[:4]
+    assert "echo one;;echo two" in (fresh.where / ".ferroswitch_history").read_text()
+
+
+@pytest.mark.parametrize("ending", ("shutdown\r", "fsctl shutdown now\r", "/quit\r", "\x03"))
+def test_the_foreground_ends_it(foreground, ending):
+    t = foreground()
+    t.expect(PROMPT)
+    t.type(ending)
+    assert t.wait_end() == 0
+
+
+def test_a_log_line_does_not_tear_what_is_being_typed(fresh, foreground):
+    t = foreground()
+    t.expect(PROMPT)
+    t.type("echo from one ")
+    t.expect("echo from one ")
+    with esl.Client(("127.0.0.1", fresh.esl_port), "ClueCon") as client:
+        for n in range(20):
+            assert client.api(f"log err between-{n}") == "+OK\n"
+        t.expect(r"between-19\n" + PROMPT + "echo from one ")
+    assert re.search(r"between-7\n(freeswitch@\S+> echo from one )?2", t.text), "a line of its own, and none empty"
+    t.line("piece")
+    t.expect(r"\nfrom one piece\n")
+
+
+def test_ctrl_d_says_how_to_end_it(fresh, foreground):
+    t = foreground()
+    t.expect(PROMPT)
+    t.type("\x04")
+    t.expect(r"shutdown to end the switch")
+    t.line("echo still")
+    t.expect(r"\nstill\n")
+
+
+def test_it_goes_on_when_its_terminal_is_closed(fresh, foreground):
+    t = foreground()
+    t.expect(PROMPT)
+    os.close(t.fd)
+    t.fd = os.open("/dev/null", os.O_RDWR)
+    for n in range(50):
+        assert ask(fresh, f"log err to-nobody-{n}") == "+OK\n"
+    assert ask(fresh, "echo alive") == "alive"
+    ask(fresh, "fsctl shutdown now")
+    assert os.waitstatus_to_exitcode(os.waitpid(t.pid, 0)[1]) == 0
+    t.status = 0
+
+
+@pytest.mark.parametrize("shell", ("echo shutdown | {}", "{} </dev/null", "exec {} | cat", "set -m; {} & wait"), ids=("pipe", "nothing", "output", "background"))
+def test_without_a_terminal_of_its_own_there_is_no_console(fresh, foreground, shell):
+    t = foreground(shell)
+    t.expect(LISTENS)
+    t.type("shutdown\r")
+    assert ask(fresh, "echo alive") == "alive"
+    ask(fresh, "log err last-line")
+    t.expect("last-line")
+    assert not re.search(PROMPT, t.text)
+    with open(f"/proc/{running(fresh)}/stat") as f:
+        assert f.read().rpartition(")")[2].split()[0] != "T"

@@ -6,6 +6,7 @@
 #![deny(unsafe_code)]
 
 pub mod catalogue;
+pub mod foreground;
 pub mod linked;
 pub mod offline;
 #[cfg(test)]

@@ -8,6 +8,7 @@ use dialplan_xml::Globals;
 use esl_server::EventBus;
 use esl_server::event::{Event, EventName};
 
+use crate::foreground::Foreground;
 use crate::linked::linked;
 use boot::{Context, Fatal, LogControl, Request, Signals};
 use mod_event_socket::EventSocket;
@@ -31,6 +32,7 @@ pub async fn run(context: Context) -> Result<(), Fatal> {
     let allowed = context.options.allow_preprocess();
     let loaded = config::load(&context.dirs.root_path(), globals, &allowed, &known);
     config::log_diagnostics(&loaded.diagnostics);
+    let complaints = config::complaints(&loaded.diagnostics);
     let Some(conf) = loaded.config else { return Err(Fatal::config(loaded.status)) };
     for line in conf.acl.describe() {
         switch_log::log_notice!("{line}");
@@ -60,6 +62,7 @@ pub async fn run(context: Context) -> Result<(), Fatal> {
         known,
         no_sql: context.options.no_sql,
     });
+    *switch.reloading.lock().await = complaints;
     switch_core::modules::load_configured(&switch).await.map_err(Fatal::config)?;
     config::ask_bindings(&switch).await;
     switch_core::modules::start_all(&switch).await;
@@ -80,15 +83,64 @@ pub async fn run(context: Context) -> Result<(), Fatal> {
     switch_log::log_notice!("Ready after {} ms", switch.started.elapsed().as_millis());
     fire_info(&switch, EventName::Startup, "System Ready");
     tokio::spawn(run_startup_command(Arc::clone(&switch)));
+    invite(&switch, &event_socket);
+    let console = Foreground::open(&switch, &log);
     wait_for_end(&switch, &mut signals, &log, options.drain()).await;
     // Whoever calls meanwhile is told at once.
     switch.counters.draining.store(true, std::sync::atomic::Ordering::Relaxed);
+    if let Some(console) = console {
+        console.close().await;
+    }
     fire_info(&switch, EventName::Shutdown, "System Shutting Down");
     end_calls(&switch).await;
     switch_core::modules::end_all(&switch).await;
     event_socket.shutdown().await;
     switch_log::log_notice!("The switch has ended");
     Ok(())
+}
+
+/// The last lines of the start: where the switch can be reached, and what to try.
+fn invite(switch: &Switch, event_socket: &EventSocket) {
+    let conf = switch.config.load().event_socket.clone();
+    let address = format!("{}:{}", bracketed(&conf.listen_ip), conf.listen_port);
+    match event_socket {
+        EventSocket::Open(_) => {
+            let port = if conf.listen_port == 8021 {
+                String::new()
+            } else {
+                format!(" -P {}", conf.listen_port)
+            };
+            switch_log::log_notice!(
+                "The Event Socket listens on {address}; try: fs_cli{port} -x status, or fs_cli{port} for a console"
+            );
+        }
+        EventSocket::Opening(_) => {
+            tracing::warn!("The Event Socket waits until {address} is free");
+        }
+        EventSocket::GivenUp => {}
+    }
+    // The shipped configuration: its phones have the password this installation made.
+    let made = switch.global(boot::secret::PASSWORD_VARIABLE).filter(|made| !made.is_empty());
+    let Some(password) =
+        made.filter(|_| switch.loaded_modules().iter().any(|module| module.name() == "mod_sofia"))
+    else {
+        return;
+    };
+    if switch.global("default_password") == Some(password)
+        && let (Some(ip), Some(port)) =
+            (switch.global("bind_ip"), switch.global("internal_sip_port"))
+    {
+        let file = switch.dirs.db_dir.join(boot::secret::PASSWORD_FILE);
+        switch_log::log_notice!(
+            "A phone registers as 1000 to 1019 at {ip}:{port}, with the password in {}, and dials 9196 for an echo",
+            file.display()
+        );
+    }
+}
+
+/// An address as it stands before a port.
+fn bracketed(ip: &str) -> String {
+    if ip.contains(':') { format!("[{ip}]") } else { ip.to_owned() }
 }
 
 /// The command line in the global variable `api_on_startup`, if there is one.

@@ -36,7 +36,8 @@ const COMPLETION_TIMEOUT: Duration = Duration::from_secs(2);
 const INPUTS: usize = 16;
 
 /// What comes from the keyboard.
-pub(super) enum Input {
+pub enum Input {
+    /// A line, without its end.
     Line(String),
     /// Ctrl-C.
     Interrupt,
@@ -47,19 +48,24 @@ pub(super) enum Input {
 }
 
 /// Prints a text above the line being edited.
-pub(super) type Printer = Box<dyn FnMut(String) + Send>;
+pub type Printer = Box<dyn FnMut(String) + Send>;
 
 /// The keyboard's end of the console.
-pub(super) struct Keyboard {
-    pub(super) inputs: mpsc::Receiver<Input>,
+///
+/// Dropping it gives the terminal the settings it had before.
+pub struct Keyboard {
+    /// Lines and keys. Ends when the keyboard does.
+    pub inputs: mpsc::Receiver<Input>,
     /// Asks for the next line with this prompt: plain, and as shown.
-    pub(super) prompts: blocking::Sender<(String, String)>,
-    pub(super) print: Printer,
+    pub prompts: blocking::Sender<(String, String)>,
+    /// Prints above the line being edited.
+    pub print: Printer,
     _terminal: Option<Terminal>,
 }
 
-/// Starts reading the keyboard.
-pub(super) fn start(settings: &Settings, history: Option<PathBuf>) -> Keyboard {
+/// Starts reading the keyboard, with a line editor if it belongs to a terminal. `history` is the file that
+/// keeps the lines.
+pub fn start(settings: &Settings, history: Option<PathBuf>) -> Keyboard {
     let (tell, inputs) = mpsc::channel(INPUTS);
     let (prompts, asked) = blocking::channel();
     let editor = if settings.batch { None } else { editor(settings, &tell) };

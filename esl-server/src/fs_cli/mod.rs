@@ -20,6 +20,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::client::{Client, ClientError};
 use crate::frame::Message;
+pub use editor::{Input, Keyboard, Printer, start as read_keyboard};
 pub use options::{BadOption, Options, Settings};
 pub use profile::Profile;
 pub use style::Color;

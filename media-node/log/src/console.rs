@@ -36,6 +36,11 @@ impl Console {
         Self { settings, out, terminal, pending: Vec::new() }
     }
 
+    /// Prints there from now on; whether it is a terminal does not change.
+    pub(super) fn show_on(&mut self, out: Box<dyn Write + Send>) {
+        self.out = out;
+    }
+
     pub(super) fn configure(&mut self, settings: ConsoleSettings) {
         self.settings = settings;
     }

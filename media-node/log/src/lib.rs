@@ -162,6 +162,11 @@ impl LogControl {
         self.queue.order(Order::Detach);
     }
 
+    /// Prints the console's lines there instead: above a line that is being typed.
+    pub fn show_on(&self, screen: Box<dyn io::Write + Send>) {
+        self.queue.order(Order::Screen(screen));
+    }
+
     /// Waits (blocking, two seconds at most) until everything logged so far is written. For the end
     /// of the process.
     pub fn flush(&self) {

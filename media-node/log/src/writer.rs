@@ -57,6 +57,8 @@ pub(super) enum Order {
     Hangup,
     Flush(mpsc::Sender<()>),
     Detach,
+    /// Where the console prints from now on.
+    Screen(Box<dyn io::Write + Send>),
 }
 
 /// The queue, shared with everybody who logs.
@@ -257,6 +259,11 @@ impl Writer {
             }
             Order::Flush(done) => {
                 let _ = done.send(());
+            }
+            Order::Screen(screen) => {
+                if let Some(console) = &mut self.console {
+                    console.show_on(screen);
+                }
             }
             Order::Detach => {
                 self.console = None;
