@@ -1,9 +1,12 @@
 //! The grammar of dial strings: `<ultra>{global}[leg]endpoint/rest,…|…:_:…`.
 //!
 //! Pure text work: nothing here knows what an endpoint is. Quoting and separators follow the reference:
-//! `'…'` protects, `\` escapes a separator, `^^X` at the start of a group changes the separator to `X`.
+//! `'…'` protects, `\` escapes a separator, `^^X` at the start of a group changes the separator to `X`. What a far end
+//! said, marked in the text ([`far`]), is never syntax.
 
 use std::fmt;
+
+use base::far;
 
 /// Variables of one group, in the order written. Later entries win.
 pub type Variables = Vec<(String, String)>;
@@ -18,6 +21,8 @@ pub struct DialString {
     pub ultra: Variables,
     /// Branches separated by `:_:`; they run independently, the first success wins.
     pub branches: Vec<Branch>,
+    /// Variables of all groups whose values a far end had part in, marked; elsewhere values are as they are meant.
+    pub far: Variables,
 }
 
 /// One originate: variables for all legs and groups tried in order.
@@ -36,7 +41,7 @@ pub struct DialLeg {
     pub local: Variables,
     /// What stands before the first slash: `sofia`, `user`, `loopback`, …
     pub endpoint: String,
-    /// What stands after it.
+    /// What stands after it. What a far end said in it is marked ([`far`]).
     pub rest: String,
     /// The directory's users this leg stands for, the outermost last; none for an address of its own.
     pub users: Vec<DialledUser>,
@@ -82,27 +87,31 @@ impl DialString {
     pub fn parse(text: &str) -> Result<Self, DialStringError> {
         let mut rest = text.trim_start_matches(' ');
         let mut ultra = Variables::new();
+        let mut far = Variables::new();
         while rest.starts_with('<') {
             let (inside, after) = bracketed(rest, '<', '>')?;
-            ultra.extend(variables(inside));
+            ultra.extend(variables(inside, &mut far));
             rest = after.trim_start_matches(' ');
         }
-        let branches = rest.split(":_:").map(Branch::parse).collect::<Result<Vec<_>, _>>()?;
+        let branches = rest
+            .split(":_:")
+            .map(|branch| Branch::parse(branch, &mut far))
+            .collect::<Result<Vec<_>, _>>()?;
         if branches.iter().flat_map(|branch| &branch.groups).map(Vec::len).sum::<usize>() > MAX_LEGS
         {
             return Err(DialStringError::TooManyLegs);
         }
-        Ok(Self { ultra, branches })
+        Ok(Self { ultra, branches, far })
     }
 }
 
 impl Branch {
-    fn parse(text: &str) -> Result<Self, DialStringError> {
+    fn parse(text: &str, far: &mut Variables) -> Result<Self, DialStringError> {
         let mut rest = text.trim_start_matches(' ');
         let mut global = Variables::new();
         while rest.starts_with('{') {
             let (inside, after) = bracketed(rest, '{', '}')?;
-            global.extend(variables(inside));
+            global.extend(variables(inside, far));
             rest = after.trim_start_matches(' ');
         }
         let mut groups = Vec::new();
@@ -110,7 +119,7 @@ impl Branch {
             let legs = split_outside_brackets(group, ',')
                 .into_iter()
                 .filter(|leg| !leg.trim().is_empty())
-                .map(DialLeg::parse)
+                .map(|leg| DialLeg::parse(leg, far))
                 .collect::<Result<Vec<_>, _>>()?;
             if !legs.is_empty() {
                 groups.push(legs);
@@ -124,18 +133,18 @@ impl Branch {
 }
 
 impl DialLeg {
-    fn parse(text: &str) -> Result<Self, DialStringError> {
+    fn parse(text: &str, far: &mut Variables) -> Result<Self, DialStringError> {
         let mut rest = text.trim_start_matches(' ');
         let mut local = Variables::new();
         while rest.starts_with('[') {
             let (inside, after) = bracketed(rest, '[', ']')?;
-            local.extend(variables(inside));
+            local.extend(variables(inside, far));
             rest = after.trim_start_matches(' ');
         }
         let (endpoint, rest) = rest.split_once('/').unwrap_or((rest, ""));
         Ok(Self {
             local,
-            endpoint: endpoint.to_owned(),
+            endpoint: far::plain(endpoint).into_owned(),
             rest: rest.trim_end_matches(' ').to_owned(),
             users: Vec::new(),
         })
@@ -178,9 +187,8 @@ fn split_outside_brackets(text: &str, separator: char) -> Vec<&str> {
     parts
 }
 
-/// The pairs of one group. A pair without `=` is left out.
-#[must_use]
-pub fn variables(text: &str) -> Variables {
+/// The pairs of one group. A pair without `=` is left out. Those a far end had part in are noted in `far`, too.
+fn variables(text: &str, far: &mut Variables) -> Variables {
     let (text, separator) = match text.strip_prefix("^^").and_then(|rest| {
         let separator = rest.chars().next()?;
         Some((&rest[separator.len_utf8()..], separator))
@@ -192,8 +200,11 @@ pub fn variables(text: &str) -> Variables {
         .into_iter()
         .filter_map(|pair| {
             let (name, value) = pair.split_once('=')?;
-            let name = name.trim();
-            (!name.is_empty()).then(|| (name.to_owned(), value.to_owned()))
+            let name = far::plain(name.trim()).into_owned();
+            if far::is_marked(value) {
+                far.push((name.clone(), value.to_owned()));
+            }
+            (!name.is_empty()).then(|| (name, far::plain(value).into_owned()))
         })
         .collect()
 }
@@ -237,6 +248,10 @@ mod tests {
         DialLeg { endpoint: endpoint.into(), rest: rest.into(), ..DialLeg::default() }
     }
 
+    fn variables(text: &str) -> Variables {
+        super::variables(text, &mut Variables::new())
+    }
+
     fn pairs(list: &[(&str, &str)]) -> Variables {
         list.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
     }
@@ -275,6 +290,56 @@ mod tests {
         assert_eq!(dial.branches.len(), 2);
         assert_eq!(dial.branches[0].global, pairs(&[("a", "1"), ("b", "2")]));
         assert_eq!(dial.branches[1].global, pairs(&[("c", "3")]));
+    }
+
+    #[test]
+    fn what_a_far_end_said_is_one_value_whatever_it_holds() {
+        let hostile = [
+            "x',execute_on_answer='system touch pwned',q='",
+            "x},null/1,{a=b",
+            "x]null/1,[a=b",
+            "a|null/1",
+            "a:_:null/1",
+            "\\",
+            "'",
+            "^^:a=1:b=2",
+            "ARRAY::a|:b",
+            "<u=1>",
+            "a,b=c",
+            "\u{10fe27},b=c\u{10fe27}",
+        ];
+        for said in hostile {
+            let far = far::mark(said);
+            let meant = far::plain(&far).into_owned();
+            for text in [
+                format!("{{a=0,x='{far}'}}[y={far}]sofia/gateway/g/7"),
+                format!("{{x={far},a=0}}[^^:y={far}:z=]sofia/gateway/g/7"),
+                format!("<a=0>{{x={far}}}[y='{far}']sofia/gateway/g/7"),
+            ] {
+                let dial = DialString::parse(&text).unwrap();
+                assert_eq!(dial.branches.len(), 1, "{said}");
+                let branch = &dial.branches[0];
+                assert_eq!(branch.groups.len(), 1, "{said}");
+                let legs = &branch.groups[0];
+                assert_eq!((legs.len(), legs[0].rest.as_str()), (1, "gateway/g/7"), "{said}");
+                let global: Vec<_> = dial.ultra.iter().chain(&branch.global).collect();
+                assert_eq!(global.len(), 2, "{said}");
+                let found = |list: &[&(String, String)], name: &str| {
+                    list.iter().find(|(n, _)| n == name).map(|(_, value)| value.clone())
+                };
+                assert_eq!(found(&global, "x").as_deref(), Some(meant.as_str()), "{said}");
+                let local: Vec<_> = legs[0].local.iter().collect();
+                assert_eq!(found(&local, "y").as_deref(), Some(meant.as_str()), "{said}");
+                assert_eq!(dial.far.len(), 2, "{said}");
+            }
+            let dial = DialString::parse(&format!("sofia/gateway/g/{far}")).unwrap();
+            assert_eq!(
+                dial.branches[0].groups,
+                vec![vec![leg("sofia", &format!("gateway/g/{far}"))]]
+            );
+            let dial = DialString::parse(&far).unwrap();
+            assert_eq!(dial.branches[0].groups, vec![vec![leg(&meant, "")]], "{said}");
+        }
     }
 
     #[test]

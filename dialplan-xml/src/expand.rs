@@ -2,6 +2,11 @@
 //!
 //! The scanner follows the reference character by character, quirks included: `\$` hides a
 //! reference, `\'` vanishes, the character behind a reference's `}` is copied as it is.
+//!
+//! What a host says came from a far end stays marked ([`base::far`]) in the result: it is never expanded again, and
+//! whoever takes the result apart does not take it for syntax.
+
+use base::far;
 
 use crate::Host;
 use crate::text::{chosen_delimiter, leading_integer, split};
@@ -13,7 +18,8 @@ const MAX_REFERENCES: usize = 10_000;
 /// How much text one expansion may produce, in bytes. The reference has no such limit.
 const MAX_OUTPUT: usize = 4 << 20;
 
-/// Expands every reference in `text` for a call. Text without a reference is returned as it is.
+/// Expands every reference in `text` for a call. Text without a reference is returned as it is. Values that the host
+/// marks as a far end's stay marked.
 pub fn expand(text: &str, host: &mut dyn Host) -> String {
     Expander { host, kind: Kind::Call, references: 0, produced: 0 }.expand(text, 0)
 }
@@ -161,7 +167,7 @@ impl Expander<'_> {
         let end = matching(arg, '(', ')', open).unwrap_or(arg.len());
         let command = self.expand(body.get(..at).unwrap_or_default(), depth + 1);
         let arg = self.expand(arg.get(..end).unwrap_or_default(), depth + 1);
-        let mut reply = self.host.api(command.trim(), arg.trim()).unwrap_or_default();
+        let mut reply = self.host.api(&far::plain(command.trim()), arg.trim()).unwrap_or_default();
         truncate(&mut reply, MAX_OUTPUT);
         reply
     }
@@ -176,7 +182,7 @@ impl Expander<'_> {
             Some((base, index)) if index.contains(']') => (base, Some(leading_integer(index))),
             _ => (name, None),
         };
-        let value = self.lookup(name, index, global, depth);
+        let value = self.lookup(&far::plain(name), index, global, depth);
         match slice {
             Some(slice) => cut(&value, slice),
             None => value,
@@ -228,17 +234,17 @@ fn cut(value: &str, slice: &str) -> String {
         Some((offset, length)) => (leading_integer(offset), leading_integer(length)),
         None => (leading_integer(slice), 0),
     };
+    let whole = far::plain(value).len();
     let distance = usize::try_from(offset.unsigned_abs()).unwrap_or(usize::MAX);
     let start = match offset {
-        0.. if distance > value.len() => value.len(),
+        0.. if distance > whole => whole,
         0.. => distance,
-        _ if distance <= value.len() => value.len() - distance,
+        _ if distance <= whole => whole - distance,
         _ => 0,
     };
-    let rest = value.as_bytes().get(start..).unwrap_or_default();
     let length = usize::try_from(length).unwrap_or(0);
-    let kept = if length > 0 { rest.get(..length).unwrap_or(rest) } else { rest };
-    String::from_utf8_lossy(kept).into_owned()
+    let end = if length > 0 { start.saturating_add(length) } else { usize::MAX };
+    far::slice(value, start..end)
 }
 
 fn truncate(text: &mut String, limit: usize) {

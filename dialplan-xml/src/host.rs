@@ -20,7 +20,8 @@ pub enum LogLevel {
 /// Every method is asked only when its answer is needed and at most once per reference in the
 /// text, since an implementation may run commands with side effects.
 pub trait Host {
-    /// A channel variable (or event header), scope variables first. Names are case-insensitive.
+    /// A channel variable (or event header), scope variables first. Names are case-insensitive. What came from a far
+    /// end is marked ([`base::far`]), here and wherever else a value is given.
     fn variable(&mut self, name: &str) -> Option<String>;
 
     /// Slot `index` of an array variable. The default reads the joined form and so cannot tell a
@@ -30,7 +31,7 @@ pub trait Host {
         whole.strip_prefix("ARRAY::")?.split("|:").nth(index).map(str::to_owned)
     }
 
-    /// Sets or, with `None` or an empty value, deletes a channel variable.
+    /// Sets or, with `None` or an empty value, deletes a channel variable. The value may be marked.
     fn set_variable(&mut self, name: &str, value: Option<&str>);
 
     /// Appends to an array variable; an empty value deletes the variable (reference behaviour).
@@ -63,11 +64,12 @@ pub trait Host {
     /// A global variable.
     fn global(&self, name: &str) -> Option<String>;
 
-    /// Runs an API command. `None` when it is unknown or failed; the reply is used verbatim.
+    /// Runs an API command. `None` when it is unknown or failed; the reply is used verbatim. Arguments may be marked,
+    /// and what the reply repeats of them should be.
     fn api(&mut self, command: &str, args: &str) -> Option<String>;
 
     /// Runs an application while the dialplan is being searched (`inline="true"`); `data` is not
-    /// expanded yet.
+    /// expanded yet, and may be marked.
     fn run_inline(&mut self, application: &str, data: &str);
 
     /// The time the decision is made at.

@@ -10,6 +10,8 @@ use super::model::{
 use super::time::{self, TimeSpec};
 use super::trace::{Step, StepKind};
 use super::{Action, Inner, RouteRequest, Routed, Trace};
+use base::far;
+
 use crate::expand::expand;
 use crate::regex::{Captures, Pattern, substitute};
 use crate::{Host, LogLevel, Place};
@@ -314,7 +316,8 @@ impl<'a> Hunt<'a> {
                 (Err(error.clone()), &*error.expression, *captures, false)
             }
             Expression::Dynamic(template) => {
-                expanded = expand(template, self.host);
+                let template = expand(template, self.host);
+                expanded = far::in_pattern(&template).into_owned();
                 self.forget_fields();
                 let pattern = match Pattern::cached(&expanded) {
                     Ok(pattern) => {
@@ -328,10 +331,10 @@ impl<'a> Hunt<'a> {
         };
         let (matched, captures) = match &pattern {
             Ok(pattern) if has_groups => {
-                let captures = pattern.captures(&value);
+                let captures = pattern.captures_marked(&value);
                 (captures.is_some(), Some(captures.unwrap_or_default()))
             }
-            Ok(pattern) => (pattern.is_match(&value), None),
+            Ok(pattern) => (pattern.is_match(&far::plain(&value)), None),
             Err(error) => {
                 self.host.log(LogLevel::Error, error.to_string());
                 (false, has_groups.then(Captures::default))
@@ -339,6 +342,7 @@ impl<'a> Hunt<'a> {
         };
         if self.debug {
             let chan = self.channel();
+            let value = far::plain(&value);
             let seen = (&*test.written, &*value, text);
             let line =
                 logging::compared(&chan, self.extension, seen, matched, part_of, breaks, depth);
@@ -347,10 +351,12 @@ impl<'a> Hunt<'a> {
         if self.tracing {
             let kind = StepKind::Field {
                 field: test.written.to_string(),
-                value: value.to_string(),
+                value: far::plain(&value).into_owned(),
                 expression: text.to_owned(),
                 matched,
-                captures: captures.as_ref().map_or_else(Vec::new, |c| c.groups.clone()),
+                captures: captures.as_ref().map_or_else(Vec::new, |c| {
+                    c.groups.iter().map(|group| far::plain(group).into_owned()).collect()
+                }),
                 error: pattern.err().map(|e| e.message),
                 part_of,
                 breaks,

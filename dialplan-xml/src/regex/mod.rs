@@ -2,10 +2,12 @@
 
 mod prefix;
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, LazyLock, Mutex, OnceLock, PoisonError};
 
+use base::far;
 use pcre2::bytes::{Regex, RegexBuilder};
 
 /// How many steps a match may take before it counts as no match. A step takes some 10 ns compiled and
@@ -152,6 +154,25 @@ impl Pattern {
                 .map_or_else(String::new, |m| String::from_utf8_lossy(m.as_bytes()).into_owned())
         };
         Some(Captures { groups: (0..=last).map(group).collect() })
+    }
+
+    /// [`Pattern::captures`] of a text that may be marked ([`base::far`]): what is meant by it is matched, and the groups
+    /// keep the marks.
+    pub fn captures_marked(&self, text: &str) -> Option<Captures> {
+        let plain = match far::plain(text) {
+            Cow::Borrowed(text) => return self.captures(text),
+            Cow::Owned(plain) => plain,
+        };
+        let groups = self.captures(&plain)?.groups;
+        let Engine::Pcre(pcre) = &self.inner.engine else {
+            let groups = groups.iter().map(|group| far::mark(group)).collect();
+            return Some(Captures { groups });
+        };
+        let found = pcre.captures(&plain)?;
+        let group = |n: usize| {
+            found.get(n).map_or_else(String::new, |m| far::slice(text, m.start()..m.end()))
+        };
+        Some(Captures { groups: (0..groups.len()).map(group).collect() })
     }
 }
 

@@ -8,6 +8,7 @@
 pub mod cause;
 pub mod clock;
 pub mod dirs;
+pub mod far;
 pub mod guess_guard;
 pub mod machine;
 pub mod memory;

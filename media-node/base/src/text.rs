@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use crate::far;
+
 /// Whether a text means yes: one of `yes on true t enabled active allow` in any case, or a number that is not
 /// zero.
 #[must_use]
@@ -41,9 +43,16 @@ pub fn is_false(text: &str) -> bool {
 
 /// Splits at spaces the way commands read their arguments: `'…'` holds together, at most `most` parts.
 ///
-/// The last part takes the rest of the text.
+/// The last part takes the rest of the text. What a far end said (a text may be marked, see [`far`]) is part of one word,
+/// and plain in the result.
 #[must_use]
 pub fn words(text: &str, most: usize) -> Vec<String> {
+    words_marked(text, most).into_iter().map(far::into_plain).collect()
+}
+
+/// [`words`] that keep the marks, for words that have a grammar of their own.
+#[must_use]
+pub fn words_marked(text: &str, most: usize) -> Vec<String> {
     let mut parts = Vec::new();
     let mut rest = text.trim();
     while !rest.is_empty() {
@@ -58,7 +67,8 @@ pub fn words(text: &str, most: usize) -> Vec<String> {
     parts
 }
 
-/// Splits at a separator, `'…'` holding together, at most `most` parts; the last takes the rest.
+/// Splits at a separator, `'…'` holding together, at most `most` parts; the last takes the rest. What a far end said is
+/// part of one, and plain in the result.
 #[must_use]
 pub fn separated(text: &str, separator: char, most: usize) -> Vec<String> {
     let (mut parts, mut part, mut quoted) = (Vec::new(), String::new(), false);
@@ -66,13 +76,13 @@ pub fn separated(text: &str, separator: char, most: usize) -> Vec<String> {
         match c {
             '\'' => quoted = !quoted,
             c if c == separator && !quoted && parts.len() + 1 < most => {
-                parts.push(std::mem::take(&mut part));
+                parts.push(far::into_plain(std::mem::take(&mut part)));
             }
             c => part.push(c),
         }
     }
     if !(parts.is_empty() && part.is_empty()) {
-        parts.push(part);
+        parts.push(far::into_plain(part));
     }
     parts
 }
@@ -104,18 +114,6 @@ pub fn harmless(text: &str) -> Cow<'_, str> {
         }
     }
     Cow::Owned(out)
-}
-
-/// [`harmless`] for a name somebody gives himself. Dialplans put names into dial strings,
-/// `{origination_caller_id_name='${caller_id_name}'}user/1000`: it must not end the braces, nor set other variables.
-#[must_use]
-pub fn harmless_name(name: &str) -> Cow<'_, str> {
-    replaced(harmless(name), |c| match c {
-        '{' | '[' | '<' => Some('('),
-        '}' | ']' | '>' => Some(')'),
-        '=' => Some('-'),
-        _ => None,
-    })
 }
 
 /// [`harmless`] for a number somebody calls or calls from: nothing that separates in dial strings, no blanks, and no
@@ -213,8 +211,6 @@ mod tests {
         assert_eq!(harmless_number("conf/12"), "conf/12");
         assert_eq!(harmless_number("+49-30;x=y*#"), "+49-30;x=y*#");
         assert_eq!(harmless_number("1,[a=b]null/x"), "1__a=b_null/x");
-        assert_eq!(harmless_name("O'Brien, Pat (home)"), "O'Brien, Pat (home)");
-        assert_eq!(harmless_name("x}null/1,a='b'"), "x)null/1,a-'b'");
     }
 
     #[test]

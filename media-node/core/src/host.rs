@@ -23,11 +23,11 @@ pub struct ChannelHost<'a> {
 
 impl Host for ChannelHost<'_> {
     fn variable(&mut self, name: &str) -> Option<String> {
-        self.channel?.variable(name)
+        self.channel?.variable_marked(name)
     }
 
     fn element(&mut self, name: &str, index: usize) -> Option<String> {
-        self.channel?.element(name, index)
+        self.channel?.element_marked(name, index)
     }
 
     fn set_variable(&mut self, name: &str, value: Option<&str>) {
@@ -49,18 +49,18 @@ impl Host for ChannelHost<'_> {
     }
 
     fn field(&mut self, name: &str) -> Option<String> {
-        self.channel?.field(name)
+        self.channel?.field_marked(name)
     }
 
     fn global(&self, name: &str) -> Option<String> {
-        self.switch.global(name)
+        self.switch.global_marked(name)
     }
 
     fn api(&mut self, command: &str, args: &str) -> Option<String> {
         if !expands(self.switch) {
             return Some("<API Execute Permission Denied>".into());
         }
-        let call = self.switch.run_api(command, args, self.channel.cloned());
+        let call = self.switch.run_api_marked(command, args, self.channel.cloned());
         block_on(call)
     }
 
@@ -113,7 +113,7 @@ impl Host for SessionHost<'_> {
     }
 
     fn global(&self, name: &str) -> Option<String> {
-        self.session.switch().global(name)
+        self.session.switch().global_marked(name)
     }
 
     fn api(&mut self, command: &str, args: &str) -> Option<String> {
@@ -160,7 +160,8 @@ impl Host for SessionHost<'_> {
 }
 
 impl Session {
-    /// Expands `${…}` for this call. Borrowed when there is nothing to expand.
+    /// Expands `${…}` for this call. Borrowed when there is nothing to expand. What a far end said is marked
+    /// ([`base::far`]) in the result.
     pub fn expand<'t>(&mut self, text: &'t str) -> Cow<'t, str> {
         if !needs_expansion(text) {
             return Cow::Borrowed(text);
@@ -186,6 +187,7 @@ impl Session {
 }
 
 /// Expands text for a channel from outside its task (commands, hooks); without a channel, globals and commands only.
+/// What a far end said is marked ([`base::far`]) in the result.
 #[must_use]
 pub fn expand_for(switch: &Arc<Switch>, channel: Option<&Arc<Channel>>, text: &str) -> String {
     if !needs_expansion(text) {
@@ -200,7 +202,19 @@ pub fn expand_event(switch: &Arc<Switch>, event: &Event, text: &str) -> String {
     if !needs_expansion(text) {
         return text.to_owned();
     }
-    dialplan_xml::expand::expand_event(text, &mut EventHost { switch, event, variables: true })
+    let mut host = EventHost { switch, event, channel: None, variables: true };
+    base::far::into_plain(dialplan_xml::expand::expand_event(text, &mut host))
+}
+
+/// [`expand_event`] of the event that describes a channel. What a far end said is marked ([`base::far`]) in the result.
+#[must_use]
+pub fn expand_channel_event(channel: &Arc<Channel>, event: &Event, text: &str) -> String {
+    if !needs_expansion(text) {
+        return text.to_owned();
+    }
+    let switch = channel.switch();
+    let mut host = EventHost { switch, event, channel: Some(channel), variables: true };
+    dialplan_xml::expand::expand_event(text, &mut host)
 }
 
 /// Does `${api(…)}` run commands (`api-expansion`)?
@@ -218,12 +232,15 @@ pub fn expand_headers(switch: &Arc<Switch>, event: &Event, text: &str) -> String
     if !needs_expansion(text) {
         return text.to_owned();
     }
-    dialplan_xml::expand::expand_event(text, &mut EventHost { switch, event, variables: false })
+    let mut host = EventHost { switch, event, channel: None, variables: false };
+    base::far::into_plain(dialplan_xml::expand::expand_event(text, &mut host))
 }
 
 struct EventHost<'a> {
     switch: &'a Arc<Switch>,
     event: &'a Event,
+    /// The channel the event describes: it knows what came from a far end.
+    channel: Option<&'a Arc<Channel>>,
     /// Are channel variables known by their own names too?
     variables: bool,
 }
@@ -231,8 +248,16 @@ struct EventHost<'a> {
 impl Host for EventHost<'_> {
     fn variable(&mut self, name: &str) -> Option<String> {
         let header = |name: &str| self.event.get(name).map(Cow::into_owned);
-        header(name)
-            .or_else(|| if self.variables { header(&format!("variable_{name}")) } else { None })
+        let found = header(name)
+            .or_else(|| if self.variables { header(&format!("variable_{name}")) } else { None });
+        let Some(channel) = self.channel else { return found };
+        let bare = name.strip_prefix("variable_").unwrap_or(name);
+        let marked = channel.var_marked(bare);
+        match (found, marked) {
+            (Some(found), Some(marked)) if base::far::plain(&marked) == found => Some(marked),
+            (Some(found), _) if names_a_party(name) => Some(base::far::mark(&found)),
+            (found, _) => found,
+        }
     }
 
     fn set_variable(&mut self, _name: &str, _value: Option<&str>) {}
@@ -242,7 +267,7 @@ impl Host for EventHost<'_> {
     }
 
     fn global(&self, name: &str) -> Option<String> {
-        self.switch.global(name)
+        self.switch.global_marked(name)
     }
 
     fn api(&mut self, command: &str, args: &str) -> Option<String> {
@@ -250,7 +275,7 @@ impl Host for EventHost<'_> {
             // The reference spells it differently here.
             return Some("<API execute Permission Denied>".into());
         }
-        block_on(self.switch.run_api(command, args, None))
+        block_on(self.switch.run_api_marked(command, args, None))
     }
 
     fn run_inline(&mut self, _application: &str, _data: &str) {}
@@ -258,6 +283,14 @@ impl Host for EventHost<'_> {
     fn now(&self) -> Timestamp {
         Timestamp::now()
     }
+}
+
+/// Headers in which a far end says who it is and whom it wants.
+fn names_a_party(header: &str) -> bool {
+    let lower = header.to_ascii_lowercase();
+    ["caller-", "other-leg-", "hunt-", "channel-", "presence-"]
+        .iter()
+        .any(|start| lower.starts_with(start))
 }
 
 /// Finishes a future from synchronous code that runs on a runtime thread.

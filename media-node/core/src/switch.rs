@@ -65,6 +65,8 @@ pub struct Switch {
     /// Since when, µs since the epoch.
     pub started_us: i64,
     globals: RwLock<Globals>,
+    /// Which parts of global variables came from a far end, by name in lower case.
+    far_globals: RwLock<HashMap<String, base::far::Spans>>,
     channels: RwLock<HashMap<Arc<str>, Arc<Channel>>>,
     endpoints: RwLock<HashMap<&'static str, Arc<dyn Endpoint>>>,
     /// Names and parameters that are honoured, for what is said of a configuration.
@@ -196,6 +198,7 @@ impl Switch {
             started: Instant::now(),
             started_us: clock::now_us(),
             globals: RwLock::new(parts.globals),
+            far_globals: RwLock::default(),
             channels: RwLock::default(),
             endpoints: RwLock::default(),
             observers: parts
@@ -237,9 +240,29 @@ impl Switch {
         self.globals.read().get(name).map(str::to_owned)
     }
 
-    /// Sets a global variable; an empty value deletes it.
+    /// [`Switch::global`] for texts with a grammar: what a far end said is marked ([`base::far`]).
+    #[must_use]
+    pub fn global_marked(&self, name: &str) -> Option<String> {
+        let value = self.global(name)?;
+        let far = self.far_globals.read();
+        Some(
+            far.get(&name.to_ascii_lowercase())
+                .map_or_else(|| value.clone(), |s| s.mark(&value, 0)),
+        )
+    }
+
+    /// Sets a global variable; an empty value deletes it. What is marked in it is marked again in `${name}`.
     pub fn set_global(&self, name: &str, value: &str) {
-        self.globals.write().set(name, value);
+        let (value, spans) = base::far::split(value);
+        let name = base::far::plain(name);
+        let mut far = self.far_globals.write();
+        if spans.is_empty() {
+            far.remove(&name.to_ascii_lowercase());
+        } else {
+            far.insert(name.to_ascii_lowercase(), spans);
+        }
+        drop(far);
+        self.globals.write().set(&name, &value);
     }
 
     /// All global variables, in order.
@@ -555,6 +578,8 @@ impl Switch {
 
     /// Runs an API command for a call or for nobody and fires its API event. `None` if there is no such command; as
     /// in the reference that is announced too.
+    ///
+    /// Arguments may be marked ([`base::far`]); what a far end said is one value of them.
     pub async fn run_api(
         self: &Arc<Self>,
         command: &str,
@@ -572,6 +597,26 @@ impl Switch {
         channel: Option<Arc<Channel>>,
         console: bool,
     ) -> Option<String> {
+        self.run_command(command, args, channel, console).await.map(base::far::into_plain)
+    }
+
+    /// [`Switch::run_api`] for texts with a grammar: what the reply repeats of a far end's words is marked.
+    pub async fn run_api_marked(
+        self: &Arc<Self>,
+        command: &str,
+        args: &str,
+        channel: Option<Arc<Channel>>,
+    ) -> Option<String> {
+        self.run_command(command, args, channel, false).await
+    }
+
+    async fn run_command(
+        self: &Arc<Self>,
+        command: &str,
+        args: &str,
+        channel: Option<Arc<Channel>>,
+        console: bool,
+    ) -> Option<String> {
         let api = self.api(command);
         if api::nesting::too_deep() {
             tracing::error!("{command}: commands run each other without end");
@@ -582,7 +627,7 @@ impl Switch {
             let mut event = Event::new(EventName::Api);
             esl_server::stamp!(self.bus, &mut event);
             event.push("API-Command", command);
-            event.push("API-Command-Argument", args);
+            event.push("API-Command-Argument", &*base::far::plain(args));
             event
         });
         if event.is_none() {
@@ -590,8 +635,8 @@ impl Switch {
         }
         let output = match api {
             Some(api) => {
-                let call =
-                    ApiCall { switch: Arc::clone(self), args: args.to_owned(), channel, console };
+                let call = ApiCall::new(Arc::clone(self), command, args, channel);
+                let call = ApiCall { console, ..call };
                 Some(api::nesting::Nested::new(api.run(call)).await)
             }
             None => None,

@@ -4,6 +4,8 @@ pub mod nesting;
 
 use std::sync::Arc;
 
+use base::far;
+
 use crate::BoxFuture;
 use crate::call::Channel;
 use crate::contract::Named;
@@ -14,8 +16,10 @@ use crate::switch::Switch;
 pub struct ApiCall {
     /// The switch.
     pub switch: Arc<Switch>,
-    /// Everything after the command's name, trimmed.
+    /// Everything after the command's name, trimmed, as it is meant.
     pub args: String,
+    /// The same with what a far end said marked ([`base::far`]), for whoever takes it apart.
+    pub marked: String,
     /// The call on whose behalf it runs, if any.
     pub channel: Option<Arc<Channel>>,
     /// A person typed it at a console: more may be said than programs expect.
@@ -23,10 +27,23 @@ pub struct ApiCall {
 }
 
 impl ApiCall {
+    /// A call of the command of that name. What a far end said in its arguments is made fit for shells and paths where
+    /// the command has such.
+    #[must_use]
+    pub fn new(
+        switch: Arc<Switch>,
+        command: &str,
+        args: &str,
+        channel: Option<Arc<Channel>>,
+    ) -> Self {
+        let marked = crate::app::fit(command, args).into_owned();
+        Self { switch, args: far::plain(&marked).into_owned(), marked, channel, console: false }
+    }
+
     /// The arguments split at spaces, quotes respected, at most `most` parts.
     #[must_use]
     pub fn words(&self, most: usize) -> Vec<String> {
-        crate::text::words(&self.args, most)
+        crate::text::words(&self.marked, most)
     }
 }
 
@@ -59,10 +76,19 @@ impl Api {
     /// Runs the command.
     pub async fn run(&self, call: ApiCall) -> String {
         match self.code {
+            Run::Text(code) if self.keeps_marks() => code(&call.marked),
+            // Whatever it makes of a far end's words is a far end's.
+            Run::Text(code) if far::is_marked(&call.marked) => far::mark(&code(&call.args)),
             Run::Text(code) => code(&call.args),
             Run::Sync(code) => code(&call),
             Run::Async(code) => code(call).await,
         }
+    }
+
+    /// Does its code take apart arguments that are marked ([`base::far`]), and leave the marks in what it repeats?
+    fn keeps_marks(&self) -> bool {
+        ["coalesce", "cond", "echo", "quote_shell_arg", "regex", "tolower", "toupper"]
+            .contains(&self.name)
     }
 
     /// `-USAGE: …`.

@@ -5,6 +5,10 @@ pub mod digits;
 pub mod play;
 pub mod ringback;
 
+use std::borrow::Cow;
+
+use base::far;
+
 use crate::BoxFuture;
 use crate::call::{AppResult, Session};
 use crate::contract::Named;
@@ -36,7 +40,7 @@ impl Flags {
     }
 }
 
-/// An application's code: gets the session and the expanded argument.
+/// An application's code: gets the session and the expanded argument, marked if [`App::keeps_marks`].
 pub type AppFn = for<'a> fn(&'a mut Session, &'a str) -> BoxFuture<'a, AppResult>;
 
 /// One application.
@@ -53,6 +57,117 @@ pub struct App {
     pub flags: Flags,
     /// Its code.
     pub run: AppFn,
+}
+
+/// Applications that take apart arguments with what a far end said marked ([`base::far`]): whatever it holds, it is part
+/// of one value. Others get the argument as it is meant.
+const KEEP_MARKS: &[&str] = &[
+    "att_xfer",
+    "bind_digit_action",
+    "bind_meta_app",
+    "bridge",
+    "bridge_export",
+    "broadcast",
+    "capture",
+    "db",
+    "event",
+    "execute_extension",
+    "export",
+    "group",
+    "hash",
+    "intercept",
+    "limit",
+    "limit_execute",
+    "limit_hash",
+    "limit_hash_execute",
+    "multiset",
+    "multiunset",
+    "mutex",
+    "phrase",
+    "play_and_get_digits",
+    "presence",
+    "push",
+    "read",
+    "record",
+    "record_session",
+    "rename",
+    "respond",
+    "say",
+    "sched_broadcast",
+    "sched_transfer",
+    "send_display",
+    "set",
+    "set_global",
+    "set_profile_var",
+    "set_user",
+    "soft_hold",
+    "socket",
+    "tone_detect",
+    "transfer",
+    "unset",
+    "unshift",
+    "valet_park",
+];
+
+/// Applications and commands whose argument is a line for the shell.
+const SHELLS: &[&str] = &["bg_spawn", "bg_system", "bgsystem", "spawn", "spawn_stream", "system"];
+
+/// Applications and commands whose argument holds the name of a file or directory.
+const PATHS: &[&str] = &[
+    "broadcast",
+    "displace_session",
+    "endless_playback",
+    "file_exists",
+    "loop_playback",
+    "mkdir",
+    "play_and_get_digits",
+    "playback",
+    "read",
+    "record",
+    "record_session",
+    "record_session_mask",
+    "record_session_pause",
+    "record_session_resume",
+    "record_session_unmask",
+    "rename",
+    "sched_broadcast",
+    "stop_displace_session",
+    "stop_record_session",
+    "uuid_broadcast",
+    "uuid_displace",
+    "uuid_fileman",
+    "uuid_record",
+];
+
+/// The argument of an application or a command with what a far end said in it fit for shells and paths; the rest of it
+/// stays marked.
+#[must_use]
+pub fn fit<'a>(name: &str, argument: &'a str) -> Cow<'a, str> {
+    if !far::is_marked(argument) {
+        return Cow::Borrowed(argument);
+    }
+    let named = |list: &[&str]| list.iter().any(|own| own.eq_ignore_ascii_case(name));
+    if named(SHELLS) {
+        far::in_shell(argument)
+    } else if named(PATHS) {
+        far::in_path(argument)
+    } else {
+        Cow::Borrowed(argument)
+    }
+}
+
+/// Is that an application whose argument is a line for the shell?
+#[must_use]
+pub fn is_shell(name: &str) -> bool {
+    SHELLS.iter().any(|own| own.eq_ignore_ascii_case(name))
+}
+
+impl App {
+    /// Does its code take apart arguments that are marked ([`base::far`])?
+    #[must_use]
+    pub fn keeps_marks(&self) -> bool {
+        KEEP_MARKS.contains(&self.name)
+    }
 }
 
 /// Declares an application: `app!("name", "module", flags, "syntax", "description", function)`.

@@ -12,6 +12,11 @@ use crate::BoxFuture;
 
 /// A way to reach somebody: everything before the first slash of a dial string names one.
 pub trait Endpoint: Send + Sync + 'static {
+    /// Does it take apart destinations in which a far end's words are marked ([`base::far`])? Others get them as meant.
+    fn reads_marks(&self) -> bool {
+        false
+    }
+
     /// The name in dial strings and `show endpoint`.
     fn name(&self) -> &'static str;
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use base::far;
 use esl_server::event::{EventName, Vars};
 use esl_server::switch::{CallCommand, CallMessage};
 
@@ -49,6 +50,7 @@ impl Session {
         data: &str,
         id: ExecutionId,
     ) -> AppResult {
+        let application = &*far::plain(application);
         let Some(app) = self.switch().app(application) else {
             tracing::error!(uuid = %self.channel.uuid(), "Invalid Application {application}");
             self.channel.hangup(Cause::DESTINATION_OUT_OF_ORDER);
@@ -91,9 +93,17 @@ impl Session {
         } else {
             self.expand(data)
         };
-        let (pairs, argument) = dialplan_xml::expand::scope_variables(&expanded);
+        // Where an administrator writes nothing but `${header}`, the far end's value is the argument.
+        let expanded = match is_one_reference(data) && !crate::app::is_shell(app.name) {
+            true => Cow::Owned(far::into_plain(expanded.into_owned())),
+            false => expanded,
+        };
+        let (pairs, marked) = dialplan_xml::expand::scope_variables(&expanded);
         let scope: Option<Vars> = (!pairs.is_empty()).then(|| pairs.into_iter().collect());
         let scoped = scope.is_some();
+        // What a far end said is one value of the argument, and shown as it is meant.
+        let marked = &*crate::app::fit(app.name, marked);
+        let argument = &*far::plain(marked);
         let id = self.begin_app(app, argument, scope, id);
         tracing::info!(
             uuid = %self.channel.uuid(),
@@ -116,7 +126,7 @@ impl Session {
         self.channel.flags.broken.store(false, Ordering::Relaxed);
         // From here on the reference shows the name behind the argument.
         self.channel.set_var("current_application", app.name);
-        let result = (app.run)(self, argument).await;
+        let result = (app.run)(self, if app.keeps_marks() { marked } else { argument }).await;
         self.channel.fire_with(
             EventName::ChannelExecuteComplete,
             |_| {},
@@ -312,6 +322,14 @@ impl Session {
         self.channel.flags.transferred.store(true, Ordering::Relaxed);
         self.channel.set_state(State::Routing);
     }
+}
+
+/// Is that text nothing but one variable, `${name}`?
+fn is_one_reference(text: &str) -> bool {
+    let inside = text.trim().strip_prefix("${").and_then(|rest| rest.strip_suffix('}'));
+    inside.is_some_and(|name| {
+        !name.is_empty() && !name.contains(['{', '}', '$', ' ', '(']) && !far::is_marked(name)
+    })
 }
 
 /// Frames that `lead-frames` waits for at most: a minute of them.

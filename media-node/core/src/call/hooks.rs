@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use base::far;
 use esl_server::CallMessage;
 
 use super::channel::Channel;
@@ -12,14 +13,14 @@ impl Session {
     ///
     /// Every variable whose name starts so fires, array values once per element.
     pub async fn run_hooks(&mut self, moment: &str) {
-        let vars = self.channel.vars();
         let execute = format!("execute_on_{moment}");
         let mut values = self.switch().globals_starting(&execute);
-        values.extend(starting(&vars, &execute));
+        values.extend(self.channel.vars_marked_starting(&execute));
         for value in values {
             self.run_execute_hook(&value).await;
         }
-        run_commands(&self.channel, starting(&vars, &format!("api_on_{moment}"))).await;
+        let commands = self.channel.vars_marked_starting(&format!("api_on_{moment}"));
+        run_commands(&self.channel, commands).await;
     }
 
     /// The hooks around a bridge, each leg's own, in the leg's own task.
@@ -30,7 +31,7 @@ impl Session {
             ("post_bridge", "api_after_bridge")
         };
         self.run_hooks(execute).await;
-        run_commands(&self.channel, starting(&self.channel.vars(), api)).await;
+        run_commands(&self.channel, self.channel.vars_marked_starting(api)).await;
     }
 
     /// Runs one such value: `app argument` or `app:argument`, or `app::argument` by itself.
@@ -47,27 +48,28 @@ impl Session {
 
     /// `api_hangup_hook` and `api_reporting_hook`: `api arg` or `api::arg`, expanded from the channel's headers.
     pub(super) async fn run_api_hook(&mut self, name: &str) {
-        let Some(value) = self.channel.var(name) else { return };
+        let Some(value) = self.channel.var_marked(name) else { return };
         let (api, argument) = value
             .split_once("::")
             .filter(|(api, _)| !api.contains(' '))
             .or_else(|| value.split_once(' '))
             .unwrap_or((&value, ""));
         let event = self.channel.channel_data(false);
-        let argument = crate::host::expand_event(self.switch(), &event, argument);
+        let argument = crate::host::expand_channel_event(&self.channel, &event, argument);
         let session =
             self.channel.is_true("session_in_hangup_hook").then(|| Arc::clone(&self.channel));
         let reply = self.switch().run_api(api, &argument, session).await;
+        let argument = far::plain(&argument);
         tracing::debug!(uuid = %self.channel.uuid(), "Hangup hook {api}({argument}): {}", reply.unwrap_or_default());
     }
 }
 
 impl Channel {
-    /// Values of the global and channel variables whose name starts so.
+    /// Values of the global and channel variables whose name starts so, marked ([`base::far`]).
     #[must_use]
     pub fn hooks(&self, prefix: &str) -> Vec<String> {
         let mut values = self.switch().globals_starting(prefix);
-        values.extend(starting(&self.vars(), prefix));
+        values.extend(self.vars_marked_starting(prefix));
         values
     }
 
@@ -88,7 +90,7 @@ impl Channel {
                 tracing::warn!(uuid = %self.uuid(), "{execute} is lost: the call's queue is full");
             }
         }
-        let commands = starting(&self.vars(), &format!("api_on_{moment}"));
+        let commands = self.vars_marked_starting(&format!("api_on_{moment}"));
         if !commands.is_empty() {
             let channel = Arc::clone(self);
             tokio::spawn(async move { run_commands(&channel, commands).await });
@@ -102,17 +104,7 @@ async fn run_commands(channel: &Arc<Channel>, values: Vec<String>) {
         let (api, argument) = value.split_once(' ').unwrap_or((&value, ""));
         let argument = crate::host::expand_for(channel.switch(), Some(channel), argument);
         let reply = channel.switch().run_api(api, &argument, None).await;
+        let argument = far::plain(&argument);
         tracing::debug!(uuid = %channel.uuid(), "{api}({argument}): {}", reply.unwrap_or_default());
     }
-}
-
-fn starting(vars: &esl_server::Vars, prefix: &str) -> Vec<String> {
-    vars.iter()
-        .filter(|(name, _)| {
-            name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
-        })
-        .flat_map(|(_, value)| {
-            value.items().iter().map(|item| item.to_string()).collect::<Vec<_>>()
-        })
-        .collect()
 }

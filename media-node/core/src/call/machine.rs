@@ -184,23 +184,26 @@ impl Session {
     /// Asks the dialplans of the profile, in order.
     pub async fn route(&mut self) -> Option<Extension> {
         let profile = self.channel.profile();
-        let dialplans = self.expand(&profile.dialplan).into_owned();
-        self.route_with(&dialplans, &profile.context, &profile.destination_number).await
+        let dialplans = base::far::into_plain(self.expand(&profile.dialplan).into_owned());
+        let number = profile.field_marked("destination_number").unwrap_or_default();
+        self.route_with(&dialplans, &profile.context, &number).await
     }
 
-    /// Asks the named dialplans (comma separated) in order; the first extension wins.
+    /// Asks the named dialplans (comma separated) in order; the first extension wins. What a far end said in the number
+    /// is marked ([`base::far`]).
     pub async fn route_with(
         &mut self,
         dialplans: &str,
         context: &str,
-        number: &str,
+        marked: &str,
     ) -> Option<Extension> {
+        let number = &*base::far::plain(marked);
         for entry in dialplans.split(',').take(25) {
             let (name, argument) =
                 entry.split_once(':').map_or((entry, ""), |(name, argument)| (name, argument));
             let name = name.trim();
             let found = if name.eq_ignore_ascii_case("inline") {
-                self.route_inline(if argument.is_empty() { number } else { argument })
+                self.route_inline(if argument.is_empty() { marked } else { argument })
             } else if name.eq_ignore_ascii_case("xml") {
                 self.route_xml(argument, context, number).await
             } else if let Some(dialplan) = self.dialplan(name) {

@@ -32,7 +32,7 @@ pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(60);
 /// What to call, and as whom.
 #[derive(Clone, Debug, Default)]
 pub struct Request {
-    /// The dial string.
+    /// The dial string; what a far end said in it is marked ([`base::far`]).
     pub dial: String,
     /// Caller's name, when the command gives one.
     pub cid_name: Option<String>,
@@ -57,6 +57,8 @@ struct Attempt<'a> {
     request: &'a Request,
     /// Whom it is for, where that call itself is not at hand.
     on_behalf: Option<Arc<Channel>>,
+    /// Variables of the dial string a far end had part in, marked ([`base::far`]).
+    far: Variables,
     /// Another branch has won.
     lost: Arc<AtomicBool>,
 }
@@ -105,7 +107,7 @@ pub async fn originate(
     mut caller: Option<&mut Session>,
 ) -> Result<Arc<Channel>, Failure> {
     let dial = DialString::parse(&request.dial).map_err(|error| {
-        tracing::error!("{error}: {}", request.dial);
+        tracing::error!("{error}: {}", base::far::plain(&request.dial));
         Failure { cause: Cause::DESTINATION_OUT_OF_ORDER }
     })?;
     if let Some(session) = caller.as_deref_mut() {
@@ -113,7 +115,7 @@ pub async fn originate(
         session.channel().flags.dials.store(true, Ordering::Relaxed);
     }
     let attempt =
-        Attempt { switch, request, on_behalf: None, lost: Arc::new(AtomicBool::new(false)) };
+        Attempt { switch, request, on_behalf: None, far: dial.far.clone(), lost: Arc::default() };
     let result = match dial.branches.as_slice() {
         [] => Err(Lost::failed(Cause::DESTINATION_OUT_OF_ORDER)),
         [branch] => branch_with_retries(&attempt, &dial.ultra, branch, caller.as_deref_mut()).await,
@@ -194,7 +196,7 @@ fn note_disposition(caller: &Channel, failure: Option<Cause>) {
 fn import(caller: &Channel, winner: &Channel) {
     for name in caller.var("import").unwrap_or_default().split(',').map(str::trim) {
         if !name.is_empty() {
-            caller.set_var(name.to_owned(), winner.var(name).unwrap_or_default());
+            caller.set_var(name.to_owned(), winner.var_marked(name).unwrap_or_default());
         }
     }
 }

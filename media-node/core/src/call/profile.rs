@@ -1,7 +1,9 @@
 //! The caller profile: who calls whom, where from, and when each thing happened.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 
+use base::far::{self, Spans};
 use esl_server::event::Event;
 
 use super::state::Direction;
@@ -81,6 +83,8 @@ pub struct CallerProfile {
     pub chan_name: String,
     /// 1 for the first profile of the channel.
     pub profile_index: String,
+    /// Which parts of fields came from a far end.
+    pub far: HashMap<&'static str, Spans>,
     /// Fields under names of the administrator's own (`set_profile_var`).
     pub soft: Vec<(String, String)>,
     /// When things happened.
@@ -120,6 +124,7 @@ impl CallerProfile {
             rdnis: String::new(),
             chan_name: String::new(),
             profile_index: "1".into(),
+            far: HashMap::new(),
             soft: Vec::new(),
             times: Times { profile_created: now, created: now, ..Times::default() },
             screen: true,
@@ -179,13 +184,27 @@ impl CallerProfile {
         }
     }
 
-    /// Makes what a far end says of itself fit for dialplans, dial strings, logs and file names
-    /// ([`text::harmless`] and its kin).
+    /// [`CallerProfile::field`] for texts with a grammar: what a far end said is marked ([`far`]).
+    #[must_use]
+    pub fn field_marked(&self, name: &str) -> Option<String> {
+        let value = self.field(name)?;
+        let lower = name.to_ascii_lowercase();
+        Some(match self.far.get(lower.as_str()) {
+            Some(spans) => spans.mark(&value, 0),
+            None => value,
+        })
+    }
+
+    /// Makes what a far end says of itself fit for dialplans, logs and file names ([`text::harmless`] and its kin), and
+    /// notes where it came from.
     pub fn make_harmless(&mut self) {
+        for field in FAR_FIELDS {
+            self.far.insert(field, Spans::all());
+        }
         let names =
             [&mut self.caller_id_name, &mut self.orig_caller_id_name, &mut self.callee_id_name];
         for name in names {
-            replace(name, text::harmless_name);
+            replace(name, text::harmless);
         }
         for number in [
             &mut self.username,
@@ -206,7 +225,17 @@ impl CallerProfile {
 
     /// Writes a field (`set_profile_var`); a name that is no field becomes a soft one.
     pub fn set_field(&mut self, name: &str, value: &str) {
-        let slot = match name.to_ascii_lowercase().as_str() {
+        let (value, spans) = far::split(value);
+        let (name, value) = (&*far::plain(name), &*value);
+        let lower = name.to_ascii_lowercase();
+        if let Some(field) = FAR_FIELDS.iter().find(|field| **field == lower) {
+            if spans.is_empty() {
+                self.far.remove(field);
+            } else {
+                self.far.insert(field, spans);
+            }
+        }
+        let slot = match lower.as_str() {
             "dialplan" => &mut self.dialplan,
             "username" => &mut self.username,
             "caller_id_name" => &mut self.caller_id_name,
@@ -302,6 +331,20 @@ fn replace(field: &mut String, harmless: impl for<'t> Fn(&'t str) -> Cow<'t, str
         *field = changed;
     }
 }
+
+/// Fields that hold what a far end says of itself, or dials.
+const FAR_FIELDS: [&str; 10] = [
+    "username",
+    "caller_id_name",
+    "caller_id_number",
+    "orig_caller_id_name",
+    "orig_caller_id_number",
+    "callee_id_name",
+    "callee_id_number",
+    "ani",
+    "rdnis",
+    "destination_number",
+];
 
 /// Whose profile a block of headers shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,7 +8,8 @@ use super::channel::{Channel, OtherType};
 use super::state::{Direction, State};
 use crate::{clock, text};
 
-/// Sends the channel to a number. Dialplan and context default to the channel's own.
+/// Sends the channel to a number, marked where a far end chose it ([`base::far`]). Dialplan and context default to the
+/// channel's own.
 ///
 /// Returns false when the loop guard (`max_forwards`, `max_session_transfers`) ended the call instead.
 pub fn transfer(
@@ -56,7 +57,9 @@ pub fn transfer(
         let context = context
             .or_else(|| Some(profile.context.clone()).filter(|name| !name.is_empty()))
             .unwrap_or_else(|| "default".into());
-        profile.rdnis = std::mem::replace(&mut profile.destination_number, exten.to_owned());
+        let before = profile.field_marked("destination_number").unwrap_or_default();
+        profile.set_field("rdnis", &before);
+        profile.set_field("destination_number", exten);
         profile.dialplan = dialplan;
         profile.context = context;
         profile.id = clock::new_uuid();
@@ -88,7 +91,7 @@ pub fn transfer(
     channel.flags.transfer_hooks.store(true, Ordering::Relaxed);
     tracing::info!(
         uuid = %channel.uuid(), fs_level = "NOTICE",
-        "Transfer {} to {}", channel.name(), exten
+        "Transfer {} to {}", channel.name(), base::far::plain(exten)
     );
     if channel.state() == State::Routing {
         // Routing anew from within routing: the task must see a change.

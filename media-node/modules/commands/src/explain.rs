@@ -115,11 +115,6 @@ fn look(switch: &Arc<Switch>, command: &str, args: &str) -> Option<String> {
     if !reads && !LOOKING.contains(&command) {
         return None;
     }
-    let call = ApiCall {
-        switch: Arc::clone(switch),
-        args: args.to_owned(),
-        channel: None,
-        console: false,
-    };
+    let call = ApiCall::new(Arc::clone(switch), command, args, None);
     Some(host::block_on(switch.apis.find(command)?.run(call)))
 }

@@ -35,9 +35,11 @@ fn run(args: &str) -> String {
     }
 }
 
-/// The whole match and its groups; `None` when there is no match or the pattern is broken.
+/// The whole match and its groups, marked ([`base::far`]) as the data is; `None` when there is no match or the pattern is
+/// broken.
 fn captures(pattern: &str, data: &str) -> Option<Vec<String>> {
-    Some(dialplan_xml::regex::Pattern::cached(pattern).ok()?.captures(data)?.groups)
+    let pattern = base::far::in_pattern(pattern);
+    Some(dialplan_xml::regex::Pattern::cached(&pattern).ok()?.captures_marked(data)?.groups)
 }
 
 /// Replaces `%1`, `$1`, `${1}` by groups.

@@ -74,6 +74,7 @@ fn sql_escape(args: &str) -> String {
 }
 
 fn quote_shell_arg(args: &str) -> String {
+    // What a far end said stays marked: whoever runs the line quotes it once more where needed.
     format!("'{}'", args.replace('\'', "'\\''"))
 }
 
@@ -189,6 +190,7 @@ fn unquoted(text: &str) -> &str {
 /// Numbers by value; otherwise equality by text and order by length, as in the reference.
 fn compare(operator: &str, left: &str, right: &str) -> bool {
     use std::cmp::Ordering::{Equal, Greater, Less};
+    let (left, right) = (&*base::far::plain(left), &*base::far::plain(right));
     let number = |text: &str| if text.starts_with('\'') { None } else { text.parse::<f64>().ok() };
     let order = match (number(left), number(right)) {
         (Some(left), Some(right)) => left.partial_cmp(&right),

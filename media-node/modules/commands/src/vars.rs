@@ -87,12 +87,12 @@ fn expanded(
 }
 
 async fn eval(call: ApiCall) -> String {
-    let (uuid, text) = addressed(&call.args);
+    let (uuid, text) = addressed(&call.marked);
     expanded(&call.switch, call.channel.as_ref(), uuid, text)
 }
 
 async fn expand(call: ApiCall) -> String {
-    let (uuid, text) = addressed(call.args.trim());
+    let (uuid, text) = addressed(call.marked.trim());
     if text.is_empty() {
         return "-ERR No input\n".into();
     }

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use base::far;
+
 use super::{App, Flags};
 use crate::app;
 use crate::call::transfer::{Legs, transfer_legs};
@@ -44,7 +46,7 @@ async fn nothing(_session: &mut Session, _argument: &str) -> AppResult {
 }
 
 async fn run_transfer(session: &mut Session, argument: &str) -> AppResult {
-    let mut words = text::words(argument, 5);
+    let mut words = text::words_marked(argument, 5);
     let legs = match words.first().map(|word| word.to_ascii_lowercase()).as_deref() {
         Some("-bleg") => Legs::Partner,
         Some("-both") => Legs::Both,
@@ -60,14 +62,14 @@ async fn run_transfer(session: &mut Session, argument: &str) -> AppResult {
         &channel,
         legs,
         exten,
-        words.get(1).map(String::as_str),
-        words.get(2).map(String::as_str),
+        words.get(1).map(|name| far::plain(name)).as_deref(),
+        words.get(2).map(|name| far::plain(name)).as_deref(),
     );
     session.check()
 }
 
 async fn execute_extension(session: &mut Session, argument: &str) -> AppResult {
-    let words = text::words(argument, 3);
+    let words = text::words_marked(argument, 3);
     let Some(exten) = words.first() else { return Ok(()) };
     if session.stacked_extensions() >= MAX_STACKED {
         tracing::error!(uuid = %session.channel().uuid(), "too many stacked extensions");
@@ -75,11 +77,12 @@ async fn execute_extension(session: &mut Session, argument: &str) -> AppResult {
     }
     let channel = Arc::clone(session.channel());
     let before = channel.profile();
-    let dialplan = words.get(1).cloned().unwrap_or_else(|| before.dialplan.clone());
-    let context = words.get(2).cloned().unwrap_or_else(|| before.context.clone());
+    let word = |index: usize| words.get(index).map(|word| far::plain(word).into_owned());
+    let dialplan = word(1).unwrap_or_else(|| before.dialplan.clone());
+    let context = word(2).unwrap_or_else(|| before.context.clone());
     channel.with(|data| {
         if let Some(profile) = &mut data.profile {
-            exten.clone_into(&mut profile.destination_number);
+            profile.set_field("destination_number", exten);
             profile.dialplan.clone_from(&dialplan);
             profile.context.clone_from(&context);
         }
@@ -97,12 +100,13 @@ async fn execute_extension(session: &mut Session, argument: &str) -> AppResult {
     channel.with(|data| {
         // A transfer from inside the extension has the last word on where the call goes next.
         let ours = |profile: &CallerProfile| {
-            profile.destination_number == *exten
+            profile.destination_number == *far::plain(exten)
                 && profile.dialplan == dialplan
                 && profile.context == context
         };
         if let Some(profile) = data.profile.as_mut().filter(|profile| ours(profile)) {
             profile.destination_number = before.destination_number;
+            profile.far = before.far;
             profile.dialplan = before.dialplan;
             profile.context = before.context;
         }

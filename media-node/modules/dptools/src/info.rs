@@ -56,11 +56,11 @@ async fn info(session: &mut Session, _argument: &str) -> AppResult {
 }
 
 async fn event(session: &mut Session, argument: &str) -> AppResult {
+    let plain = |text: &str| base::far::plain(text).into_owned();
     let pairs: Vec<(String, String)> = separate(argument, ',')
         .into_iter()
         .filter_map(|item| {
-            item.split_once('=')
-                .map(|(name, value)| (name.trim().to_owned(), value.trim().to_owned()))
+            item.split_once('=').map(|(name, value)| (plain(name.trim()), plain(value.trim())))
         })
         .collect();
     let get = |name: &str| {

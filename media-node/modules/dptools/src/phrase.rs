@@ -7,6 +7,8 @@ use dialplan_xml::Node;
 use dialplan_xml::regex::{Pattern, substitute};
 use esl_server::event::Event;
 
+use base::far;
+
 use super::play::{Ended, Keys, Play, terminators};
 use super::say::{self, Saying};
 use super::{App, Flags};
@@ -184,7 +186,7 @@ pub async fn run(
     keys: Keys<'_>,
 ) -> Result<Ended, Interrupt> {
     let channel = Arc::clone(session.channel());
-    let data = session.expand(data).into_owned();
+    let data = far::into_plain(session.expand(data).into_owned());
     let (name, given) =
         name.split_once('@').map_or((name, None), |(name, lang)| (name, Some(lang)));
     let language = language_of(&channel, given);
@@ -213,10 +215,11 @@ async fn perform(
         let ended = match step {
             Step::Play(file) => {
                 let file = session.expand(file).into_owned();
+                let file = far::plain(&far::in_path(&file)).into_owned();
                 session.play(Play::once(&file, keys)).await?
             }
             Step::Say { kind, method, text } => {
-                let text = session.expand(text).into_owned();
+                let text = far::into_plain(session.expand(text).into_owned());
                 let saying = Saying { language: &script.say_module, kind, method, text: &text };
                 say::speak(session, &saying, keys).await?
             }
@@ -281,6 +284,7 @@ fn no_engine(channel: &Channel, text: &str) {
 
 async fn phrase(session: &mut Session, argument: &str) -> AppResult {
     let (name, data) = argument.split_once(',').unwrap_or((argument, ""));
+    let (name, data) = (&*far::plain(name), &*far::plain(data));
     let channel = Arc::clone(session.channel());
     let keys = terminators(&channel);
     let result = run(session, name.trim(), data, Keys::Stop(&keys)).await;

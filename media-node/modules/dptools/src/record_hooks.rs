@@ -44,7 +44,9 @@ pub fn run(channel: &Arc<Channel>, moment: Moment, own: &[(String, String)]) {
         .collect();
     if moment == Moment::Stop {
         apps.extend(channel.hooks("record_post_process_exec_app"));
-        apis.extend(channel.var("record_post_process_exec_api").map(|value| pair(&value, ':')));
+        apis.extend(
+            channel.var_marked("record_post_process_exec_api").map(|value| pair(&value, ':')),
+        );
     }
     if !apps.is_empty() {
         let _full = channel.job(Box::new(move |session| {
@@ -62,6 +64,7 @@ pub fn run(channel: &Arc<Channel>, moment: Moment, own: &[(String, String)]) {
             for (api, argument) in apis {
                 let argument = crate::host::expand_for(&switch, Some(&channel), &argument);
                 let reply = switch.run_api(&api, &argument, Some(Arc::clone(&channel))).await;
+                let argument = base::far::plain(&argument);
                 tracing::debug!(uuid = %channel.uuid(), "{api}({argument}): {}", reply.unwrap_or_default());
             }
         });

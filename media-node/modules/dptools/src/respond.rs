@@ -1,5 +1,7 @@
 //! `respond`, `redirect`, `deflect`, `send_display`: answers to the far end's signalling.
 
+use base::far;
+
 use super::{App, Flags};
 use crate::app;
 use crate::call::display::Party;
@@ -46,7 +48,9 @@ pub const APPS: &[App] = &[
 async fn respond(session: &mut Session, argument: &str) -> AppResult {
     let (code, phrase) = argument.trim().split_once(' ').unwrap_or((argument.trim(), ""));
     let code = u16::try_from(text::int(code)).unwrap_or(0);
-    session.indicate_or_hang_up(Indication::Respond { code, phrase: phrase.to_owned() }).await
+    session
+        .indicate_or_hang_up(Indication::Respond { code, phrase: far::plain(phrase).into_owned() })
+        .await
 }
 
 async fn redirect(session: &mut Session, argument: &str) -> AppResult {
@@ -59,7 +63,8 @@ async fn deflect(session: &mut Session, argument: &str) -> AppResult {
 
 async fn send_display(session: &mut Session, argument: &str) -> AppResult {
     let (name, number) = argument.split_once('|').unwrap_or((argument, ""));
-    let party = Party { name: name.to_owned(), number: number.to_owned() };
+    let plain = |text| far::plain(text).into_owned();
+    let party = Party { name: plain(name), number: plain(number) };
     if session.channel().note_shown(&party) {
         let _told =
             session.indicate(Indication::Display { name: party.name, number: party.number }).await;

@@ -97,13 +97,13 @@ async fn sched_hangup(session: &mut Session, argument: &str) -> AppResult {
 }
 
 async fn sched_transfer(session: &mut Session, argument: &str) -> AppResult {
-    let words = text::words(argument, 4);
+    let words = text::words_marked(argument, 4);
     let (Some(time), Some(exten)) = (words.first(), words.get(1)) else { return Ok(()) };
     let job = Job::transfer(
         session.channel().uuid(),
         exten,
-        words.get(2).cloned(),
-        words.get(3).cloned(),
+        words.get(2).map(|word| base::far::plain(word).into_owned()),
+        words.get(3).map(|word| base::far::plain(word).into_owned()),
     );
     let id = session.switch().scheduler.add(session.switch(), schedule::epoch(time), job);
     session.channel().set_var("last_sched_id", id.to_string());

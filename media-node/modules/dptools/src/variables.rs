@@ -1,5 +1,7 @@
 //! `set`, `unset`, `export`, `multiset`, arrays, globals, profile fields.
 
+use base::far;
+
 use super::{App, Flags};
 use crate::app;
 use crate::call::dialstring::separate;
@@ -111,7 +113,9 @@ fn assigned<'a>(session: &mut Session, argument: &'a str) -> (&'a str, String) {
 async fn set(session: &mut Session, argument: &str) -> AppResult {
     let (name, value) = assigned(session, argument);
     if !name.is_empty() {
-        tracing::debug!(uuid = %session.channel().uuid(), "SET {} [{name}]=[{}]", session.channel().name(), if value.is_empty() { "UNDEF" } else { &value });
+        let plain = far::plain(&value);
+        let shown = if value.is_empty() { "UNDEF" } else { &plain };
+        tracing::debug!(uuid = %session.channel().uuid(), "SET {} [{name}]=[{}]", session.channel().name(), shown);
         session.channel().set_var_as_is(name.to_owned(), value);
     }
     Ok(())
@@ -163,11 +167,12 @@ fn export_into(session: &mut Session, argument: &str, list: &'static str) {
     if name.is_empty() {
         return;
     }
+    let name = &*far::plain(name);
     let channel = session.channel();
     let plain = name.strip_prefix("nolocal:").or_else(|| name.strip_prefix("_nolocal_"));
     tracing::debug!(
         uuid = %channel.uuid(),
-        "EXPORT ({list}) {}[{}]=[{value}]", if plain.is_some() { "(REMOTE ONLY) " } else { "" }, plain.unwrap_or(name)
+        "EXPORT ({list}) {}[{}]=[{}]", if plain.is_some() { "(REMOTE ONLY) " } else { "" }, plain.unwrap_or(name), far::plain(&value)
     );
     channel.set_var_as_is(name.to_owned(), value.clone());
     if !value.is_empty() {
@@ -214,7 +219,8 @@ async fn set_name(session: &mut Session, argument: &str) -> AppResult {
 }
 
 async fn set_user(session: &mut Session, argument: &str) -> AppResult {
-    let mut parts = argument.split_whitespace();
+    let words = crate::text::words(argument, 3);
+    let mut parts = words.iter().map(String::as_str);
     let (user, prefix) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
     let Some((name, domain)) = user.split_once('@') else {
         tracing::error!(uuid = %session.channel().uuid(), "No such user. [{user}]");
@@ -267,11 +273,11 @@ async fn transfer_vars(session: &mut Session, argument: &str) -> AppResult {
         Some(prefix) => (prefix, false),
         None => (argument, true),
     };
-    for (name, value) in session.channel().vars().iter() {
+    for (name, _) in session.channel().vars().iter() {
         let wanted =
             if exact { name.eq_ignore_ascii_case(prefix) } else { name.starts_with(prefix) };
-        if wanted {
-            partner.set_var_as_is(name.to_owned(), value.clone());
+        if wanted && let Some(value) = session.channel().var_marked(name) {
+            partner.set_var_as_is(name.to_owned(), value);
         }
     }
     Ok(())

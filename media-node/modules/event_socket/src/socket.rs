@@ -17,6 +17,13 @@ pub const APPS: &[App] = &[app!(
 )];
 
 async fn run(session: &mut Session, argument: &str) -> AppResult {
+    // What a far end said is part of one word: it adds no host and no option.
+    let words = base::text::words(argument, usize::MAX);
+    let words: Vec<_> = match base::far::is_marked(argument) {
+        true => words.iter().map(|word| word.replace([' ', '|', '\t'], "_")).collect(),
+        false => vec![argument.to_owned()],
+    };
+    let argument = &words.join(" ");
     let face = std::sync::Arc::new(EslFace(std::sync::Arc::clone(session.switch())));
     esl_server::outbound::run(face, &mut Inline(session), argument).await;
     // `socket_resume`: what the connection left running was broken off; the dialplan goes on behind this application.

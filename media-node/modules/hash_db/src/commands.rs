@@ -1,5 +1,7 @@
 //! Keys and values: `hash`, `db`, `group`.
 
+use base::far;
+
 use super::Stores;
 use crate::api::{Api, ApiCall, usage};
 use crate::db::Open;
@@ -30,17 +32,19 @@ const HASH_REMOTE: &str = "list|kill [name]|rescan";
 const ERROR: &str = "!err!";
 
 fn hash(call: &ApiCall) -> String {
-    match hash_command(&call.switch, &call.args) {
+    match hash_command(&call.switch, &call.marked) {
         None => format!("-ERR Usage: {HASH}\n"),
         Some(Err(error)) => format!("-ERR {error}\n"),
         Some(Ok(value)) => value,
     }
 }
 
-/// Does what `hash` is told; `None` if that is nothing it knows.
+/// Does what `hash` is told; `None` if that is nothing it knows. What a far end said is one part of it, and stays marked
+/// ([`base::far`]) in a value.
 pub fn hash_command(switch: &Switch, text: &str) -> Option<Result<String, HashError>> {
     let mut parts = text.trim().splitn(4, '/');
     let (verb, realm, key) = (parts.next()?, parts.next()?, parts.next()?);
+    let (realm, key) = (&*far::plain(realm), &*far::plain(key));
     let value = parts.next();
     let stores = switch.module::<Stores>();
     let hash = &stores.hash;
@@ -74,7 +78,7 @@ fn hash_dump(call: &ApiCall) -> String {
         for (realm, key, value) in
             call.switch.module::<Stores>().hash.all(words.get(1).map(String::as_str))
         {
-            out.push_str(&format!("D/{realm}_{key}/{value}\n"));
+            out.push_str(&format!("D/{realm}_{key}/{}\n", far::plain(&value)));
         }
     }
     out
@@ -100,7 +104,7 @@ fn db_cache(call: &ApiCall) -> String {
 }
 
 async fn db(call: ApiCall) -> String {
-    db_command(&call.switch, &call.args).await
+    db_command(&call.switch, &call.marked).await
 }
 
 /// Does what `db` is told and returns its reply.
@@ -119,8 +123,9 @@ pub async fn db_command(switch: &Switch, text: &str) -> String {
 
 async fn db_verb(open: &Open<'_>, text: &str) -> Result<String, sqlx::Error> {
     let mut parts = text.splitn(4, '/');
-    let mut next = || parts.next().filter(|part| !part.is_empty());
+    let mut next = || parts.next().filter(|part| !part.is_empty()).map(far::plain);
     let (verb, realm, key, value) = (next().unwrap_or_default(), next(), next(), next());
+    let (realm, key, value) = (realm.as_deref(), key.as_deref(), value.as_deref());
     Ok(match (verb.to_ascii_lowercase().as_str(), realm, key, value) {
         ("insert", Some(realm), Some(key), value) => {
             open.insert(realm, key, value.unwrap_or_default()).await?;
@@ -141,7 +146,7 @@ async fn db_verb(open: &Open<'_>, text: &str) -> Result<String, sqlx::Error> {
 }
 
 async fn group(call: ApiCall) -> String {
-    group_command(&call.switch, &call.args).await
+    group_command(&call.switch, &call.marked).await
 }
 
 /// Does what `group` is told and returns its reply.
@@ -160,8 +165,9 @@ pub async fn group_command(switch: &Switch, text: &str) -> String {
 
 async fn group_verb(open: &Open<'_>, text: &str) -> Result<String, sqlx::Error> {
     let mut parts = text.splitn(3, ':');
-    let mut next = || parts.next().filter(|part| !part.is_empty());
+    let mut next = || parts.next().filter(|part| !part.is_empty()).map(far::plain);
     let (verb, group, rest) = (next().unwrap_or_default(), next(), next());
+    let (group, rest) = (group.as_deref(), rest.as_deref());
     Ok(match (verb.to_ascii_lowercase().as_str(), group, rest) {
         ("insert", Some(group), Some(url)) => {
             open.group_insert(group, url).await?;

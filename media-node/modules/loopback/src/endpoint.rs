@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use base::far;
 use tokio::sync::mpsc;
 
 use self::bowout::Bowout;
@@ -56,6 +57,10 @@ impl Endpoint for LoopbackEndpoint {
         "mod_loopback"
     }
 
+    fn reads_marks(&self) -> bool {
+        true
+    }
+
     fn wants_early_media(&self, caller: &Channel) -> bool {
         !caller.is_true("loopback_no_pre_answer")
     }
@@ -70,7 +75,7 @@ impl LoopbackEndpoint {
         let target = Target::parse(&call.destination, call.originator.as_deref(), &call.profile);
         let (a, a_inbox) = self.switch.new_channel(
             Direction::Outbound,
-            format!("loopback/{}-a", target.number),
+            format!("loopback/{}-a", far::plain(&target.number)),
             call.uuid.as_deref(),
         )?;
         let ((a_media, a_events), (b_media, b_events)) = self
@@ -88,7 +93,7 @@ impl LoopbackEndpoint {
         profile.uuid = a.uuid().to_string();
         profile.chan_name = a.name();
         profile.source = SOURCE.into();
-        profile.destination_number.clone_from(&target.number);
+        profile.set_field("destination_number", &target.number);
         profile.context.clone_from(&target.context);
         if let Some((app, argument)) = &target.app {
             a.set_var("loopback_app", app.as_str());
@@ -97,7 +102,7 @@ impl LoopbackEndpoint {
         if profile.callee_id_number.is_empty() {
             // The reference takes what follows the last slash, be it number or context.
             let last = call.destination.rsplit('/').next().unwrap_or_default();
-            last.clone_into(&mut profile.callee_id_number);
+            profile.set_field("callee_id_number", last);
         }
         a.with(|data| data.profile = Some(profile));
         announce_codec(&a);
@@ -140,7 +145,7 @@ impl Target {
         if let Some(app) = text.strip_prefix("app=") {
             let (app, argument) = app.split_once(':').unwrap_or((app, ""));
             return Self {
-                number: app.to_owned(),
+                number: far::plain(app).into_owned(),
                 context: inherited(|profile| &profile.context).unwrap_or_else(|| "default".into()),
                 dialplan: "inline".into(),
                 app: Some((app.to_owned(), argument.to_owned())),
@@ -148,8 +153,10 @@ impl Target {
         }
         let mut parts = text.splitn(3, '/');
         let number = parts.next().unwrap_or_default().to_owned();
-        let context = parts.next().filter(|text| !text.is_empty()).map(str::to_owned);
-        let dialplan = parts.next().filter(|text| !text.is_empty()).map(str::to_owned);
+        let mut part = || {
+            parts.next().filter(|text| !text.is_empty()).map(|text| far::plain(text).into_owned())
+        };
+        let (context, dialplan) = (part(), part());
         Self {
             number,
             context: context
@@ -193,7 +200,7 @@ impl LoopLeg {
     fn make_b(a: &Arc<Channel>, half: BHalf) -> Result<Session, Cause> {
         let switch = a.switch();
         let BHalf { target, variables, media, events, to_a, from_a } = half;
-        let name = format!("loopback/{}-b", target.number);
+        let name = format!("loopback/{}-b", far::plain(&target.number));
         let (b, inbox) = switch.new_channel(Direction::Inbound, name.clone(), None)?;
         b.set_var("channel_name", name.clone());
         b.set_vars([
@@ -207,12 +214,11 @@ impl LoopLeg {
         }
         let outer = a.profile();
         let now = clock::now_us();
-        let profile = CallerProfile {
+        let mut profile = CallerProfile {
             direction: Direction::Inbound,
             logical_direction: Direction::Inbound,
             dialplan: target.dialplan.clone(),
             context: target.context.clone(),
-            destination_number: target.number.clone(),
             uuid: b.uuid().to_string(),
             chan_name: name,
             source: SOURCE.into(),
@@ -225,6 +231,7 @@ impl LoopLeg {
             },
             ..outer
         };
+        profile.set_field("destination_number", &target.number);
         b.with(|data| {
             data.profile = Some(profile);
             data.media = Some(Arc::new(media));
@@ -240,14 +247,18 @@ impl LoopLeg {
                 });
             }
         });
-        for (name, value) in a.vars().iter() {
-            if is_exported(a, name) {
-                b.set_var_as_is(name.to_owned(), value.clone());
+        for (name, _) in a.vars().iter() {
+            if is_exported(a, name)
+                && let Some(value) = a.var_marked(name)
+            {
+                b.set_var_as_is(name.to_owned(), value);
             }
         }
         for (name, value) in variables.iter().filter(|(name, _)| !name.starts_with("origination_"))
         {
-            b.set_var(name.clone(), value.as_str());
+            // Leg `-a` was given the same, and knows what of it a far end said.
+            let marked = a.var_marked(name).filter(|marked| far::plain(marked) == value.as_str());
+            b.set_var(name.clone(), marked.unwrap_or_else(|| value.clone()));
         }
         switch.add_channel(&b)?;
         let leg = Self {

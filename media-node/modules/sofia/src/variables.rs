@@ -14,12 +14,12 @@ use super::settings::AssertedForm;
 use crate::call::{Channel, Direction};
 use crate::{clock, text};
 
-/// A channel as far ends write to it: their texts are made harmless first.
+/// A channel as far ends write to it: their texts are made harmless first, and marked as theirs.
 struct Heard<'a>(&'a Channel);
 
 impl Heard<'_> {
     fn set_var(&self, name: impl Into<Cow<'static, str>>, value: impl AsRef<str>) {
-        self.0.set_var(name, harmless_end(value.as_ref()));
+        self.0.set_var(name, base::far::mark(&harmless_end(value.as_ref())));
     }
 
     fn set_vars(&self, pairs: impl IntoIterator<Item = (&'static str, String)>) {

@@ -4,7 +4,7 @@
 //! below, touch: reading, setting variables, asking for a state, hanging up. All of it is short work under one short
 //! lock that is never held across an await, so a `uuid_setvar` is visible to the very next `uuid_getvar`.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 
@@ -114,7 +114,9 @@ pub struct Data {
     pub cause: Option<Cause>,
     /// Variables.
     pub vars: Arc<Vars>,
-    /// Scope variables of the application that runs now, innermost last.
+    /// Which parts of variables came from a far end, by name in lower case.
+    pub(super) far: HashMap<Box<str>, base::far::Spans>,
+    /// Scope variables of the application that runs now, innermost last; marked where a far end had part in them.
     pub scopes: Vec<Arc<Vars>>,
     /// Caller profile. `None` before the endpoint has made one.
     pub profile: Option<CallerProfile>,
@@ -341,6 +343,7 @@ impl Channel {
                 call_state: CallState::Down,
                 cause: None,
                 vars: Arc::new(vars),
+                far: HashMap::new(),
                 scopes: Vec::new(),
                 profile: None,
                 past_profiles: Vec::new(),

@@ -3,9 +3,10 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use base::far::{self, Spans};
 use esl_server::event::{Value, Vars};
 
-use super::Channel;
+use super::{Channel, Data};
 
 impl Channel {
     /// The variable as everything in the reference sees it: scope variables, channel variables, profile fields, and the
@@ -45,14 +46,21 @@ impl Channel {
     }
 
     /// [`Channel::set_var`] for values an administrator or a program wrote: references are kept for later.
+    ///
+    /// What is marked in a value as a far end's ([`far`]) is stored as it is meant, here and in all that sets variables,
+    /// and marked again for `${name}`.
     pub fn set_var_as_is(&self, name: impl Into<Cow<'static, str>>, value: impl Into<Value>) {
+        let (name, (value, spans)) = (name.into(), taken_apart(value.into()));
+        let name = if far::is_marked(&name) { far::plain(&name).into_owned().into() } else { name };
         let mut data = self.data.lock();
+        data.note_far(&name, spans);
         Arc::make_mut(&mut data.vars).set(name, value);
     }
 
     /// May the value be stored? Says in the log if not.
     fn takes(&self, name: &str, value: &Value) -> bool {
-        let refused = value.items().iter().any(|item| crate::text::has_reference(item));
+        let refused =
+            value.items().iter().any(|item| crate::text::has_reference(&far::plain(item)));
         if refused {
             tracing::error!(
                 uuid = %self.uuid, fs_level = "CRIT",
@@ -64,7 +72,9 @@ impl Channel {
 
     /// Deletes a variable.
     pub fn unset_var(&self, name: &str) {
+        let name = &*far::plain(name);
         let mut data = self.data.lock();
+        data.note_far(name, Spans::default());
         if data.vars.get(name).is_some() {
             Arc::make_mut(&mut data.vars).remove(name);
         }
@@ -73,11 +83,12 @@ impl Channel {
     /// Sets several variables under one lock.
     pub fn set_vars(&self, pairs: impl IntoIterator<Item = (&'static str, String)>) {
         let mut data = self.data.lock();
-        let vars = Arc::make_mut(&mut data.vars);
         for (name, value) in pairs {
             let value = Value::from(value);
             if self.takes(name, &value) {
-                vars.set(name, value);
+                let (value, spans) = taken_apart(value);
+                data.note_far(name, spans);
+                Arc::make_mut(&mut data.vars).set(name, value);
             }
         }
     }
@@ -90,6 +101,8 @@ impl Channel {
 
     /// Appends to an array variable; an empty value deletes it, as in the reference.
     pub fn push_var(&self, name: &str, value: &str) {
+        let (name, value) = (&*far::plain(name), self.note_far_item(name, value));
+        let value = &*value;
         let mut data = self.data.lock();
         let vars = Arc::make_mut(&mut data.vars);
         if value.is_empty() {
@@ -101,6 +114,8 @@ impl Channel {
 
     /// Prepends to an array variable; an empty value deletes it.
     pub fn unshift_var(&self, name: &str, value: &str) {
+        let (name, value) = (&*far::plain(name), self.note_far_item(name, value));
+        let value = &*value;
         let mut data = self.data.lock();
         let vars = Arc::make_mut(&mut data.vars);
         if value.is_empty() {
@@ -108,6 +123,15 @@ impl Channel {
         } else {
             vars.unshift(name.to_owned(), value);
         }
+    }
+
+    /// An array that a far end had part in is marked whole.
+    fn note_far_item<'v>(&self, name: &str, value: &'v str) -> Cow<'v, str> {
+        let plain = far::plain(value);
+        if matches!(plain, Cow::Owned(_)) {
+            self.data.lock().note_far(&far::plain(name), Spans::all());
+        }
+        plain
     }
 
     /// Deletes all variables whose names start so.
@@ -124,8 +148,11 @@ impl Channel {
             .collect();
         if !names.is_empty() {
             let vars = Arc::make_mut(&mut data.vars);
-            for name in names {
-                vars.remove(&name);
+            for name in &names {
+                vars.remove(name);
+            }
+            for name in &names {
+                data.note_far(name, Spans::default());
             }
         }
     }
@@ -134,11 +161,63 @@ impl Channel {
     #[must_use]
     pub fn variable(&self, name: &str) -> Option<String> {
         let data = self.data.lock();
-        data.scopes
-            .iter()
-            .rev()
-            .find_map(|scope| scope.get(name).map(Cow::into_owned))
-            .or_else(|| data.vars.get(name).map(Cow::into_owned))
+        data.scoped(name).map(far::into_plain).or_else(|| data.vars.get(name).map(Cow::into_owned))
+    }
+
+    /// [`Channel::variable`] for texts with a grammar: what a far end said is marked ([`far`]).
+    #[must_use]
+    pub fn variable_marked(&self, name: &str) -> Option<String> {
+        let data = self.data.lock();
+        data.scoped(name).or_else(|| data.var_marked(name))
+    }
+
+    /// [`Channel::var`] for texts with a grammar.
+    #[must_use]
+    pub fn var_marked(&self, name: &str) -> Option<String> {
+        self.data.lock().var_marked(name)
+    }
+
+    /// [`Channel::lookup`] for texts with a grammar.
+    #[must_use]
+    pub fn lookup_marked(&self, name: &str) -> Option<String> {
+        self.variable_marked(name)
+            .or_else(|| self.field_marked(name).filter(|value| !value.is_empty()))
+            .or_else(|| self.switch.global_marked(name))
+    }
+
+    /// [`Channel::element`] for texts with a grammar.
+    #[must_use]
+    pub fn element_marked(&self, name: &str, index: usize) -> Option<String> {
+        let item = self.element(name, index)?;
+        let far = self.data.lock().far.contains_key(name.to_ascii_lowercase().as_str());
+        Some(if far { far::mark(&item) } else { item })
+    }
+
+    /// [`Channel::field`] for texts with a grammar.
+    #[must_use]
+    pub fn field_marked(&self, name: &str) -> Option<String> {
+        let data = self.data.lock();
+        match name.get(..5).map(str::to_ascii_lowercase).as_deref() {
+            Some("aleg_") => data.originator_profile.as_ref()?.field_marked(&name[5..]),
+            Some("bleg_") => data.other.as_ref()?.1.field_marked(&name[5..]),
+            _ => data.profile.as_ref()?.field_marked(name),
+        }
+    }
+
+    /// Values of variables whose names start so, arrays by element, marked.
+    #[must_use]
+    pub fn vars_marked_starting(&self, prefix: &str) -> Vec<String> {
+        let data = self.data.lock();
+        let named = data.vars.iter().filter(|(name, _)| {
+            name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
+        });
+        named
+            .flat_map(|(name, value)| {
+                let spans = data.far.get(name.to_ascii_lowercase().as_str());
+                let items = value.items().iter();
+                items.map(move |item| spans.map_or_else(|| item.to_string(), |s| s.mark(item, 0)))
+            })
+            .collect()
     }
 
     /// Slot of an array variable.
@@ -169,5 +248,61 @@ impl Channel {
         let Some(columns) = vars.get("presence_data_cols") else { return Vec::new() };
         let named = columns.split(':').filter(|column| !column.is_empty());
         named.filter_map(|name| Some((name.to_owned(), vars.get(name)?.into_owned()))).collect()
+    }
+}
+
+/// Separates what a value means from the marks of what a far end said in it.
+fn taken_apart(value: Value) -> (Value, Spans) {
+    match &value {
+        Value::One(text) if far::is_marked(text) => {
+            let (plain, spans) = far::split(text);
+            // `ARRAY::` of a far end's makes no array.
+            (Value::One(plain.into()), spans)
+        }
+        Value::Array(items) if items.iter().any(|item| far::is_marked(item)) => {
+            let items = items.iter().map(|item| far::plain(item).into()).collect();
+            (Value::Array(items), Spans::all())
+        }
+        _ => (value, Spans::default()),
+    }
+}
+
+impl Data {
+    fn note_far(&mut self, name: &str, spans: Spans) {
+        if self.far.is_empty() && spans.is_empty() {
+            return;
+        }
+        let key = |name: &str| name.to_ascii_lowercase().into_boxed_str();
+        match name.split_once('[') {
+            Some((base, _)) if !spans.is_empty() => {
+                self.far.insert(key(base), Spans::all());
+            }
+            Some(_) => {}
+            None if spans.is_empty() => {
+                self.far.remove(&key(name));
+            }
+            None => {
+                self.far.insert(key(name), spans);
+            }
+        }
+    }
+
+    /// A scope variable, marked.
+    fn scoped(&self, name: &str) -> Option<String> {
+        self.scopes.iter().rev().find_map(|scope| scope.get(name).map(Cow::into_owned))
+    }
+
+    fn var_marked(&self, name: &str) -> Option<String> {
+        let base = name.split_once('[').map_or(name, |(base, _)| base);
+        let Some(spans) = self.far.get(base.to_ascii_lowercase().as_str()) else {
+            return self.vars.get(name).map(Cow::into_owned);
+        };
+        match self.vars.value(name) {
+            Some(Value::Array(items)) if items.len() > 1 => {
+                let items: Vec<_> = items.iter().map(|item| spans.mark(item, 0)).collect();
+                Some(format!("ARRAY::{}", items.join("|:")))
+            }
+            _ => self.vars.get(name).map(|text| spans.mark(&text, 0)),
+        }
     }
 }

@@ -20,7 +20,12 @@ pub(super) async fn enterprise(
 ) -> Result<Arc<Channel>, Lost> {
     let on_behalf = caller.as_deref().map(|session| Arc::clone(session.channel()));
     let lost = Arc::new(AtomicBool::new(false));
-    let inner = Attempt { on_behalf: on_behalf.clone(), lost: Arc::clone(&lost), ..*attempt };
+    let inner = Attempt {
+        on_behalf: on_behalf.clone(),
+        far: attempt.far.clone(),
+        lost: Arc::clone(&lost),
+        ..*attempt
+    };
     let shared = on_behalf.as_deref().map(inherited).unwrap_or_default();
     let runs = dial.branches.iter().enumerate().map(|(at, branch)| {
         let (inner, ultra) = (&inner, &dial.ultra);

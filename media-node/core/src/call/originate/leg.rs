@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use base::far;
 use esl_server::event::EventName;
 use tokio::sync::oneshot;
 
@@ -40,7 +41,10 @@ pub(super) async fn start_leg(
     let profile = profile_for(attempt.request, &variables, of_whom.map(Arc::as_ref));
     let uuid = find(&variables, "origination_uuid").map(str::to_owned);
     let call = OutgoingCall {
-        destination: leg.rest.clone(),
+        destination: match endpoint.reads_marks() {
+            true => leg.rest.clone(),
+            false => far::plain(&leg.rest).into_owned(),
+        },
         variables: variables.clone(),
         profile,
         uuid,
@@ -51,10 +55,11 @@ pub(super) async fn start_leg(
     if let Some(caller) = &caller {
         tie_to_caller(&channel, caller, hops);
     }
+    let marks = |name: &str, value: &str| marked(&attempt.far, caller.as_deref(), name, value);
     // The reference makes a user's leg from within the call to the user: its variables come after the announcement.
     let of_user = !leg.users.is_empty();
     if !of_user {
-        set_leg_variables(&channel, global, &leg.local);
+        set_leg_variables(&channel, global, &leg.local, marks);
     }
     if let Some(caller) = &caller {
         note_attempt(caller, &channel);
@@ -81,7 +86,7 @@ pub(super) async fn start_leg(
     channel.fire(EventName::ChannelOutgoing);
     share_call_uuid(&channel, caller.as_ref());
     if of_user {
-        set_leg_variables(&channel, global, &leg.local);
+        set_leg_variables(&channel, global, &leg.local, marks);
     }
     set_started_variables(&channel, endpoint.name(), caller.as_ref(), of_whom);
     if options.early != Early::Wins {
@@ -262,17 +267,23 @@ fn tie_to_caller(channel: &Channel, caller: &Channel, hops: i64) {
 }
 
 /// Variables of a new leg, in the order the reference assigns them.
-fn set_leg_variables(channel: &Channel, global: &Variables, local: &Variables) {
+fn set_leg_variables(
+    channel: &Channel,
+    global: &Variables,
+    local: &Variables,
+    marked: impl Fn(&str, &str) -> String,
+) {
     let local_wins = find(global, "local_var_clobber").is_some_and(text::is_true);
     let nested = [global, local]
         .iter()
         .any(|variables| find(variables, "origination_nested_vars").is_some_and(text::is_true))
         || channel.switch().global("origination_nested_vars").is_some_and(|on| text::is_true(&on));
     let set = |(name, value): &(String, String)| {
+        let value = marked(name, value);
         if nested {
-            channel.set_var_as_is(name.clone(), value.as_str());
+            channel.set_var_as_is(name.clone(), value);
         } else {
-            channel.set_var(name.clone(), value.as_str());
+            channel.set_var(name.clone(), value);
         }
     };
     let (first, second) = if local_wins { (global, local) } else { (local, global) };
@@ -286,6 +297,20 @@ fn share_call_uuid(channel: &Channel, caller: Option<&Arc<Channel>>) {
         let of_call = caller.var("call_uuid").unwrap_or_else(|| caller.uuid().to_string());
         channel.set_var("call_uuid", of_call);
     }
+}
+
+/// The value with what a far end said in it marked, when the dial string or the caller's variable of that name knows.
+fn marked(far: &Variables, caller: Option<&Channel>, name: &str, value: &str) -> String {
+    let same = |marked: &String| far::plain(marked) == value;
+    let said = far.iter().rev().filter(|(own, _)| own.eq_ignore_ascii_case(name));
+    said.map(|(_, marked)| marked.clone())
+        .chain(caller.into_iter().flat_map(|caller| {
+            [name.to_owned(), format!("nolocal:{name}"), format!("_nolocal_{name}")]
+                .into_iter()
+                .filter_map(|name| caller.var_marked(&name))
+        }))
+        .find(same)
+        .unwrap_or_else(|| value.to_owned())
 }
 
 /// What a leg is told once it has been announced.

@@ -240,7 +240,8 @@ mod tests {
     use crate::call::dialstring;
 
     fn options(text: &str) -> Options {
-        Options::of(&dialstring::variables(text))
+        let dial = dialstring::DialString::parse(&format!("{{{text}}}null/x"));
+        Options::of(&dial.unwrap().branches[0].global)
     }
 
     #[test]

@@ -36,11 +36,11 @@ fn getvar(call: &ApiCall) -> String {
     let words = call.words(3);
     let (Some(uuid), Some(name)) = (words.first(), words.get(1)) else { return usage(GETVAR) };
     let Some(channel) = call.switch.channel(uuid) else { return NO_CHANNEL.into() };
-    channel.var(name).unwrap_or_else(|| "_undef_".into())
+    channel.var_marked(name).unwrap_or_else(|| "_undef_".into())
 }
 
 fn setvar(call: &ApiCall) -> String {
-    let words = call.words(3);
+    let words = crate::text::words_marked(&call.marked, 3);
     let (Some(uuid), Some(name)) = (words.first(), words.get(1)) else { return usage(SETVAR) };
     let Some(channel) = call.switch.channel(uuid) else { return NO_CHANNEL.into() };
     channel.set_var_as_is(name.clone(), words.get(2).cloned().unwrap_or_default());

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use base::far;
 use esl_server::event::Event;
 
 use crate::BoxFuture;
@@ -74,9 +75,13 @@ async fn resolve(
 }
 
 fn split_user(switch: &Switch, text: &str) -> (String, String) {
-    match text.split_once('@') {
-        Some((user, domain)) => (user.to_owned(), domain.to_owned()),
-        None => (text.to_owned(), switch.global("domain").unwrap_or_default()),
+    // A user that a far end names as a whole may name its domain, too.
+    let text = if text.contains('@') { text } else { &*far::plain(text) };
+    let plain = |text: &str| far::plain(text).into_owned();
+    let text = text.split_once('@').map(|(user, domain)| (plain(user), plain(domain))).ok_or(text);
+    match text {
+        Ok(named) => named,
+        Err(text) => (plain(text), switch.global("domain").unwrap_or_default()),
     }
 }
 
@@ -112,7 +117,7 @@ async fn user(
     };
     let dial = dialplan_xml::expand::expand(dial, &mut host);
     let parsed = DialString::parse(&dial).map_err(|error| {
-        tracing::error!("{error}: {dial}");
+        tracing::error!("{error}: {}", far::plain(&dial));
         Cause::MANDATORY_IE_MISSING
     })?;
     let pair = |p: &dialplan_xml::config::Param| (p.name.to_string(), p.value.to_string());
@@ -198,8 +203,8 @@ struct UserHost<'a> {
 impl dialplan_xml::Host for UserHost<'_> {
     fn variable(&mut self, name: &str) -> Option<String> {
         match name {
-            "dialed_user" => Some(self.user.clone()),
-            "dialed_domain" => Some(self.domain.clone()),
+            "dialed_user" => Some(far::mark(&self.user)),
+            "dialed_domain" => Some(far::mark(&self.domain)),
             _ => self.base.variable(name),
         }
     }

@@ -10,6 +10,8 @@ use sip::uri::{NameAddr, Uri, escape_param, escape_user};
 
 pub use headers::finish_headers;
 
+use base::far;
+
 use super::Sofia;
 use super::audio::Audio;
 use super::gateway::Gateway;
@@ -28,6 +30,10 @@ impl Endpoint for SofiaEndpoint {
 
     fn module(&self) -> &'static str {
         "mod_sofia"
+    }
+
+    fn reads_marks(&self) -> bool {
+        true
     }
 
     fn outgoing(&self, call: OutgoingCall) -> BoxFuture<'_, Result<Session, Cause>> {
@@ -68,6 +74,49 @@ impl Route {
             local_url: None,
         }
     }
+}
+
+/// The address that is meant by one in which a far end's words are marked: they are the user, or the whole of it, and
+/// bring no host of their own to one that is there, no header, and no route.
+fn address(marked: &str) -> String {
+    if !far::is_marked(marked) {
+        return marked.to_owned();
+    }
+    let scheme =
+        ["sip:", "sips:"].into_iter().find(|scheme| marked.starts_with(scheme)).unwrap_or_default();
+    let rest = marked.get(scheme.len()..).unwrap_or_default();
+    if let Some((user, host)) = rest.rsplit_once('@') {
+        let user = far::in_user(user);
+        let ends = |c: char| !(c.is_ascii_alphanumeric() || "-_.:[]".contains(c));
+        let host = far::split(host);
+        // What a far end puts into a host may be one, and nothing behind it.
+        let said: String = host.1.mark(&host.0, 0);
+        let mut chars = said.chars();
+        let harmless: String = host
+            .0
+            .chars()
+            .map(|c| {
+                let far = chars.next() != Some(c);
+                if far && ends(c) { '_' } else { c }
+            })
+            .collect();
+        return format!("{scheme}{user}@{harmless}");
+    }
+    let plain = far::plain(rest);
+    if !plain.contains('@') {
+        return format!("{scheme}{}", far::in_user(rest));
+    }
+    let mut parts = plain.split(';');
+    let mut whole =
+        parts.next().unwrap_or_default().split('?').next().unwrap_or_default().to_owned();
+    for param in parts {
+        let name = param.split('=').next().unwrap_or_default().trim().to_ascii_lowercase();
+        if ["transport", "user", "phone-context"].contains(&name.as_str()) {
+            whole = format!("{whole};{}", param.split('?').next().unwrap_or_default());
+        }
+    }
+    whole.retain(|c| !c.is_control() && !" <>\"".contains(c));
+    format!("{scheme}{whole}")
 }
 
 /// Fields of the new call's profile that the gateway prescribes (`p:` variables).
@@ -130,16 +179,20 @@ impl SofiaEndpoint {
         if first.eq_ignore_ascii_case("gateway") {
             return self.gateway_route(rest);
         }
+        let first = &*far::plain(first);
         let profile = self.0.find(first).ok_or_else(|| {
             tracing::error!("Invalid Profile {first}");
             Cause::INVALID_PROFILE
         })?;
         let (target, to) =
-            rest.split_once('^').map_or((rest, None), |(target, to)| (target, Some(to.to_owned())));
+            rest.split_once('^').map_or((rest, None), |(target, to)| (target, Some(address(to))));
         if let Some(contact) = self.registered(&profile, target)? {
             return Ok(contact);
         }
-        let target = &with_user_escaped(target);
+        let target = &match far::is_marked(target) {
+            true => address(target),
+            false => with_user_escaped(target),
+        };
         let text = if target.starts_with("sip:") || target.starts_with("sips:") {
             target.to_owned()
         } else {
@@ -155,6 +208,9 @@ impl SofiaEndpoint {
 
     /// `user%domain`, or a bare user: whoever registered under that name.
     fn registered(&self, profile: &Arc<Profile>, target: &str) -> Result<Option<Route>, Cause> {
+        if far::plain(target).contains('@') && !target.contains('%') {
+            return Ok(None);
+        }
         let bare = target.trim_start_matches("sip:");
         // Behind an `@` a percent sign is part of an escape (`fs_path=sip%3A…`).
         let (user, domain) = match bare.split_once('%') {
@@ -165,7 +221,8 @@ impl SofiaEndpoint {
             ),
             _ => return Ok(None),
         };
-        let contact = super::registrar::contacts(profile, user, &domain)
+        let (user, domain) = (far::plain(user), far::into_plain(domain));
+        let contact = super::registrar::contacts(profile, &user, &domain)
             .into_iter()
             .next()
             .ok_or(Cause::USER_NOT_REGISTERED)?;
@@ -178,6 +235,7 @@ impl SofiaEndpoint {
 
     fn gateway_route(&self, rest: &str) -> Result<Route, Cause> {
         let (name, number) = rest.split_once('/').ok_or(Cause::INVALID_URL)?;
+        let name = &*far::plain(name);
         let (profile, gateway) = self.0.gateway(name).ok_or_else(|| {
             tracing::error!("Invalid Gateway \'{name}\'");
             Cause::INVALID_GATEWAY
@@ -187,9 +245,12 @@ impl SofiaEndpoint {
             gateway.counters.failed_out.fetch_add(1, Ordering::Relaxed);
             return Err(Cause::GATEWAY_DOWN);
         }
-        let (number, params) = number
-            .split_once(';')
-            .map_or((number, String::new()), |(number, params)| (number, format!(";{params}")));
+        let (number, params) =
+            number.split_once(';').map_or((number, String::new()), |(number, params)| {
+                (number, format!(";{}", far::plain(params)))
+            });
+        let dialled = far::plain(number).into_owned();
+        let number = &*address(number);
         let asked = sip::uri::Params::new(&params).get("transport").map(str::to_ascii_lowercase);
         if asked.is_some_and(|asked| asked != gateway.transport) {
             tracing::error!(
@@ -206,7 +267,6 @@ impl SofiaEndpoint {
             format!("sip:{user}@{}{params}", gateway.proxy)
         };
         let uri = Uri::parse(&target).ok_or(Cause::INVALID_URL)?;
-        let dialled = number.to_owned();
         let transport = Transport::parse(&gateway.transport);
         Ok(Route {
             profile,
@@ -388,6 +448,30 @@ mod tests {
             ("h;fs_path=sip:a@b", "h;fs_path=sip:a@b"),
         ] {
             assert_eq!(with_user_escaped(target), escaped);
+        }
+    }
+
+    #[test]
+    fn a_far_end_names_a_user_or_an_address_and_nothing_more() {
+        let far = far::mark;
+        for (marked, meant) in [
+            ("1000@192.0.2.1".to_owned(), "1000@192.0.2.1"),
+            (format!("{}@192.0.2.1", far("+49*30#")), "+49*30#@192.0.2.1"),
+            (format!("{}@192.0.2.1", far("1;rn=2;npdi")), "1;rn=2;npdi@192.0.2.1"),
+            (format!("{}@192.0.2.1", far("1@evil")), "1%40evil@192.0.2.1"),
+            (
+                format!("sip:{}@h;transport=tcp", far("a:b>\r\nX: y")),
+                "sip:a%3Ab%3E%0D%0AX%3A%20y@h;transport=tcp",
+            ),
+            (format!("1@{}", far("h.example:5080")), "1@h.example:5080"),
+            (format!("1@{}", far("h;fs_path=sip:evil")), "1@h_fs_path_sip:evil"),
+            (far("1000@h.example:5062"), "1000@h.example:5062"),
+            (far("1000@h;transport=tcp;fs_path=sip:evil;maddr=x"), "1000@h;transport=tcp"),
+            (far("1@h?Subject=x\r\nY: z"), "1@h"),
+            (far("1 0<0>@h\r\nX"), "100@hX"),
+            (far("0171/555"), "0171/555"),
+        ] {
+            assert_eq!(address(&marked), meant);
         }
     }
 }

@@ -1,0 +1,389 @@
+//! Text from far ends, told apart from what an administrator wrote.
+//!
+//! A dialplan puts headers, names and numbers of strangers into texts that have a grammar: dial strings, arguments,
+//! commands, paths. Whatever such a text holds, it stays one value. For that, expansion hands it on **marked**: each
+//! character of it that a grammar could take for its own (everything in ASCII but letters and digits) is replaced by a
+//! stand-in that no grammar knows. Parsers split a marked text as any other, and what they cut out is made [`plain`]
+//! again where it is used. What is stored is plain text with [`Spans`] that say which parts to mark when it is read.
+//!
+//! The stand-ins are characters of a private plane. A far end that sends them itself gains nothing: they read as marked.
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+/// The stand-in of NUL; those of the other ASCII characters follow.
+const FIRST: u32 = 0x10_FE00;
+/// More separate spans than this become one that covers them all.
+const MAX_SPANS: usize = 64;
+
+const fn is_mark(c: char) -> bool {
+    matches!(c as u32, FIRST..0x10_FE80)
+}
+
+fn marked(c: char) -> char {
+    if c.is_ascii() && !c.is_ascii_alphanumeric() {
+        char::from_u32(FIRST + u32::from(c)).unwrap_or('_')
+    } else {
+        c
+    }
+}
+
+fn unmarked(c: char) -> char {
+    if is_mark(c) { char::from_u32(u32::from(c) - FIRST).unwrap_or('_') } else { c }
+}
+
+/// Does the text hold anything from a far end that a grammar could take for its own?
+#[must_use]
+pub fn is_marked(text: &str) -> bool {
+    // All stand-ins begin with these bytes in UTF-8.
+    memchr::memchr_iter(0xF4, text.as_bytes())
+        .any(|at| matches!(text.as_bytes().get(at..at + 3), Some([0xF4, 0x8F, 0xB8 | 0xB9])))
+}
+
+/// A text that came from a far end as a whole.
+#[must_use]
+pub fn mark(text: &str) -> String {
+    text.chars().map(marked).collect()
+}
+
+/// The text as it is meant: for people, the wire, files, comparisons.
+#[must_use]
+pub fn plain(text: &str) -> Cow<'_, str> {
+    if is_marked(text) {
+        Cow::Owned(text.chars().map(unmarked).collect())
+    } else {
+        Cow::Borrowed(text)
+    }
+}
+
+/// [`plain`] for a text that is owned already.
+#[must_use]
+pub fn into_plain(text: String) -> String {
+    if is_marked(&text) { text.chars().map(unmarked).collect() } else { text }
+}
+
+/// Rewrites a marked text, each marked character by what `write` makes of it; gives the plain character to it.
+fn rewritten(text: &str, mut write: impl FnMut(&mut String, char, bool)) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        write(&mut out, unmarked(c), is_mark(c));
+    }
+    out
+}
+
+/// Which parts of a plain text came from a far end, in bytes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Spans(Vec<Range<usize>>);
+
+impl Spans {
+    /// All of a text.
+    #[must_use]
+    pub fn all() -> Self {
+        Self(std::iter::once(0..usize::MAX).collect())
+    }
+
+    /// Nothing of it.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The text, or a part of it that begins at byte `from`, marked.
+    #[must_use]
+    pub fn mark(&self, text: &str, from: usize) -> String {
+        let mut spans = self.0.iter().peekable();
+        text.char_indices()
+            .map(|(at, c)| {
+                let at = at + from;
+                while spans.next_if(|span| span.end <= at).is_some() {}
+                let inside = spans.peek().is_some_and(|span| span.contains(&at));
+                if inside { marked(c) } else { c }
+            })
+            .collect()
+    }
+
+    fn add(&mut self, at: Range<usize>) {
+        let full = self.0.len() >= MAX_SPANS;
+        match self.0.last_mut() {
+            Some(last) if full || last.end == at.start => last.end = at.end,
+            _ => self.0.push(at),
+        }
+    }
+}
+
+/// Takes a marked text apart: the plain text, and which parts of it were marked.
+#[must_use]
+pub fn split(text: &str) -> (Cow<'_, str>, Spans) {
+    let mut spans = Spans::default();
+    if !is_marked(text) {
+        return (Cow::Borrowed(text), spans);
+    }
+    let plain = rewritten(text, |out, c, far| {
+        let start = out.len();
+        out.push(c);
+        if far {
+            spans.add(start..out.len());
+        }
+    });
+    (Cow::Owned(plain), spans)
+}
+
+/// Bytes `range` of what is meant by a marked text, still marked. Half characters become U+FFFD.
+#[must_use]
+pub fn slice(text: &str, range: Range<usize>) -> String {
+    let (plain, spans) = split(text);
+    let end = range.end.min(plain.len());
+    let start = range.start.min(end);
+    let part = plain.as_bytes().get(start..end).unwrap_or_default();
+    match String::from_utf8_lossy(part) {
+        Cow::Borrowed(part) => spans.mark(part, start),
+        Cow::Owned(part) if spans.is_empty() => part,
+        // Places have moved: all of it is marked rather than too little.
+        Cow::Owned(part) => mark(&part),
+    }
+}
+
+/// For a regular expression: what a far end said matches itself only.
+#[must_use]
+pub fn in_pattern(text: &str) -> Cow<'_, str> {
+    if !is_marked(text) {
+        return Cow::Borrowed(text);
+    }
+    Cow::Owned(rewritten(text, |out, c, far| match c {
+        '\0' if far => out.push_str("\\x00"),
+        c if far && c.is_ascii_punctuation() => out.extend(['\\', c]),
+        c if far && c.is_ascii_whitespace() => {
+            out.push_str(&format!("\\x{:02x}", u32::from(c)));
+        }
+        c => out.push(c),
+    }))
+}
+
+/// For a command line of the shell: what a far end said is part of one word, wherever it stands.
+///
+/// Where the place has no plain reading (inside `` `…` ``, `$(…)` or a here-document) it loses what is no letter, digit
+/// or one of `+-_.:@`.
+#[must_use]
+pub fn in_shell(text: &str) -> Cow<'_, str> {
+    if !is_marked(text) {
+        return Cow::Borrowed(text);
+    }
+    let (mut quote, mut escaped, mut nested) = (None, false, false);
+    let mut before = '\0';
+    Cow::Owned(rewritten(text, |out, c, far| {
+        if far {
+            match (quote, c) {
+                (_, '\0') => {}
+                _ if nested || escaped => {
+                    out.push(if matches!(c, '+' | '-' | '_' | '.' | ':' | '@') { c } else { '_' });
+                }
+                (Some('\''), '\'') => out.push_str("'\\''"),
+                (Some('\''), c) => out.push(c),
+                (Some(_), '"' | '$' | '`' | '\\') => out.extend(['\\', c]),
+                (Some(_), c) => out.push(c),
+                (None, '\n') => out.push_str("'\n'"),
+                (None, c) => out.extend(['\\', c]),
+            }
+            (escaped, before) = (false, '\0');
+            return;
+        }
+        out.push(c);
+        match (quote, c) {
+            _ if escaped => escaped = false,
+            (Some('\''), '\'') => quote = None,
+            (Some('\''), _) => {}
+            (_, '\\') => escaped = true,
+            (_, '`') => nested = true,
+            (_, '(') if before == '$' => nested = true,
+            (None, '<') if before == '<' => nested = true,
+            (Some('"'), '"') => quote = None,
+            (None, '\'' | '"') => quote = Some(c),
+            _ => {}
+        }
+        before = c;
+    }))
+}
+
+/// For the name of a file, or the argument that holds one: what a far end said leaves no directory, names no other kind
+/// of source (`tone_stream://…`), and sets no options (`{…}`, `@@…`). Spaces, quotes and commas of a far end stay marked,
+/// for whoever splits the argument.
+#[must_use]
+pub fn in_path(text: &str) -> Cow<'_, str> {
+    if !is_marked(text) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len());
+    let mut component = 0;
+    let chars: Vec<char> = text.chars().collect();
+    for (at, &c) in chars.iter().enumerate() {
+        let meant = unmarked(c);
+        let starts = at == 0 || matches!(chars.get(at - 1), Some(' ' | '!' | '\'' | '}' | ']'));
+        let ahead = chars.get(at + 1).map(|&c| unmarked(c));
+        match meant {
+            '/' => {
+                close(&mut out, component);
+                // The far end alone does not say where a path starts.
+                out.push(if is_mark(c) && starts { '_' } else { '/' });
+                component = out.len();
+            }
+            _ if !is_mark(c) => out.push(c),
+            ':' if ahead == Some('/') => out.push('_'),
+            '@' if ahead == Some('@')
+                || chars.get(at.wrapping_sub(1)).map(|&c| unmarked(c)) == Some('@') =>
+            {
+                out.push('_');
+            }
+            '{' | '[' if starts => out.push('_'),
+            '!' | '\\' => out.push('_'),
+            ' ' | '\'' | '"' | ',' | '.' | '+' | '|' => out.push(c),
+            meant if meant.is_ascii_control() => out.push('_'),
+            meant => out.push(meant),
+        }
+    }
+    close(&mut out, component);
+    Cow::Owned(out)
+}
+
+/// Ends a component of a path: `..` that a far end had part in is no way up.
+fn close(out: &mut String, start: usize) {
+    let component = out.get(start..).unwrap_or_default();
+    if is_marked(component) {
+        let begin = component.rfind([' ', '\'', '!']).map_or(0, |at| at + 1);
+        let meant = component.get(begin..).map(plain).unwrap_or_default();
+        let end = meant.find([' ', '\'']).unwrap_or(meant.len());
+        if meant.get(..end) == Some("..") {
+            let kept = component.replacen(marked('.'), "_", 2);
+            out.truncate(start);
+            out.push_str(&kept);
+        }
+    }
+}
+
+/// For the user part of a SIP address: what would end it is escaped.
+#[must_use]
+pub fn in_user(text: &str) -> String {
+    rewritten(text, |out, c, far| {
+        let escapes = !(c.is_ascii_alphanumeric() || "-_.!~*'()&=+$,;?/#%".contains(c));
+        if far && c.is_ascii() && escapes {
+            out.push_str(&format!("%{:02X}", u32::from(c)));
+        } else {
+            out.push(c);
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn letters_and_digits_stay_and_everything_comes_back() {
+        assert_eq!(mark("Alice42é"), "Alice42é");
+        let all: String = (0..128_u8).map(char::from).chain("é✓".chars()).collect();
+        let kept = mark(&all);
+        assert!(kept.chars().all(|c| !c.is_ascii() || c.is_ascii_alphanumeric()));
+        assert_eq!(plain(&kept), all);
+        assert_eq!(mark(&kept), kept, "marked once is marked for good");
+        assert!(is_marked(&kept) && !is_marked(&all));
+    }
+
+    #[test]
+    fn parts_are_remembered_and_slices_keep_their_marks() {
+        let text = format!("x='{}',y", mark("a',b=é'"));
+        let (plain, spans) = split(&text);
+        assert_eq!(plain, "x='a',b=é'',y");
+        assert_eq!(spans.mark(&plain, 0), text);
+        assert_eq!(super::plain(&slice(&text, 3..6)), "a',");
+        assert_eq!(slice(&text, 3..6), mark("a',"));
+        assert_eq!(slice(&text, 0..3), "x='");
+        assert!(!is_marked(&slice("plain, text", 0..6)));
+        let cut = slice(&mark("é'"), 1..3);
+        assert_eq!((super::plain(&cut).as_ref(), cut == mark("\u{fffd}'")), ("\u{fffd}'", true));
+        assert_eq!(Spans::all().mark("a,b", 0), mark("a,b"));
+    }
+
+    #[test]
+    fn too_many_parts_become_one_that_covers_them() {
+        let text: String = (0..1000).map(|_| format!(",{}", mark(","))).collect();
+        let (plain, spans) = split(&text);
+        assert!(spans.0.len() <= MAX_SPANS);
+        let again = spans.mark(&plain, 0);
+        assert!(again.chars().zip(text.chars()).all(|(a, b)| a == b || is_mark(a)));
+    }
+
+    #[test]
+    fn a_pattern_takes_it_word_for_word() {
+        assert_eq!(in_pattern(&format!("^{}$", mark("a.b|(c"))), "^a\\.b\\|\\(c$");
+        assert_eq!(in_pattern("a.b"), "a.b");
+    }
+
+    #[test]
+    fn a_shell_takes_it_for_part_of_one_word() {
+        let hostile = mark("a'; touch x\"$(id)`id`\n");
+        for (line, meant) in [
+            ("printf %s ", ""),
+            ("printf %s \"", "\""),
+            ("printf %s '", "'"),
+            ("printf %s 'it'\\''s ", "'"),
+        ] {
+            let line = format!("{line}{hostile}{meant}; printf .");
+            let out = std::process::Command::new("/bin/sh")
+                .arg("-c")
+                .arg(&*in_shell(&line))
+                .output()
+                .unwrap();
+            let out = String::from_utf8(out.stdout).unwrap();
+            assert!(out.ends_with("a'; touch x\"$(id)`id`\n."), "{line}: {out}");
+        }
+        for around in [
+            "echo `printf %s X`",
+            "echo $(printf %s X)",
+            "echo \"$(printf '%s' X)\"",
+            "cat <<E\nX\nE",
+            "echo \\X",
+        ] {
+            let line = in_shell(&around.replace('X', &hostile)).into_owned();
+            assert!(line.contains("a___touch_x___id__id__"), "{line}");
+        }
+        assert_eq!(in_shell(&format!("call {}", mark("+49-30"))), "call \\+49\\-30");
+    }
+
+    #[test]
+    fn a_path_stays_where_it_was_meant_to_be() {
+        for (said, path) in [
+            ("alice", "/rec/alice.wav"),
+            ("+4930-1.2", "/rec/+4930-1.2.wav"),
+            ("John Smith", "/rec/John Smith.wav"),
+            ("sales/berlin", "/rec/sales/berlin.wav"),
+            ("../../etc/x", "/rec/__/__/etc/x.wav"),
+            ("..", "/rec/...wav"),
+            ("a/../../b", "/rec/a/__/__/b.wav"),
+            ("x\0y\n", "/rec/x_y_.wav"),
+            ("a..b/...", "/rec/a..b/....wav"),
+        ] {
+            let marked = format!("/rec/{}.wav", mark(said));
+            assert_eq!(plain(&in_path(&marked)), path, "{said}");
+        }
+        for (said, path) in [
+            ("/etc/passwd", "_etc/passwd"),
+            ("tone_stream://%(1000,0,440)", "tone_stream_//%(1000,0,440)"),
+            ("{x=y}a", "_x=y}a"),
+            ("a@@8000", "a__8000"),
+            ("a!b", "a_b"),
+            ("..", "__"),
+            ("a/..", "a/__"),
+        ] {
+            assert_eq!(plain(&in_path(&mark(said))), path, "{said}");
+        }
+        assert_eq!(plain(&in_path(&format!("/rec/{}./x", mark(".")))), "/rec/_./x");
+        assert_eq!(plain(&in_path(&format!("/rec/{}/x 10", mark("..")))), "/rec/__/x 10");
+        assert_eq!(in_path("/rec/../x"), "/rec/../x");
+    }
+
+    #[test]
+    fn a_user_part_is_not_ended() {
+        assert_eq!(in_user(&format!("0{}", mark("1@evil.com:5;x=y"))), "01%40evil.com%3A5;x=y");
+        assert_eq!(in_user(&mark("+49*7#")), "+49*7#");
+        assert_eq!(in_user(&mark("a b>\r\nX: y")), "a%20b%3E%0D%0AX%3A%20y");
+    }
+}
