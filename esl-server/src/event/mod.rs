@@ -59,6 +59,11 @@ enum Part {
     },
 }
 
+/// A name without the marks of what a far end said.
+fn as_meant(name: Cow<'static, str>) -> Cow<'static, str> {
+    if base::far::is_marked(&name) { base::far::plain(&name).into_owned().into() } else { name }
+}
+
 impl Event {
     /// An event without headers.
     pub const fn new(name: EventName) -> Self {
@@ -108,13 +113,14 @@ impl Event {
     }
 
     /// Appends a header; a repeated name is kept (except in events whose names are unique, where
-    /// the new value replaces the old one). An empty value deletes every header of that name.
+    /// the new value replaces the old one). An empty value deletes every header of that name. What is marked in either as
+    /// a far end's ([`base::far`]) is written as it is meant.
     pub fn push(
         &mut self,
         name: impl Into<Cow<'static, str>>,
         value: impl Into<Value>,
     ) -> &mut Self {
-        let (name, value) = (name.into(), value.into());
+        let (name, value) = (as_meant(name.into()), value.into().as_meant());
         self.changed();
         if self.name == EventName::Custom && name.eq_ignore_ascii_case(SUBCLASS) {
             self.subclass = Some(value.text()).filter(|s| !s.is_empty()).map(Into::into);

@@ -76,6 +76,19 @@ impl Value {
         }
     }
 
+    /// The value without the marks of what a far end said ([`base::far`]).
+    #[must_use]
+    pub fn as_meant(self) -> Self {
+        if !self.items().iter().any(|item| base::far::is_marked(item)) {
+            return self;
+        }
+        let plain = |item: &str| base::far::plain(item).into();
+        match &self {
+            Self::One(text) => Self::One(plain(text)),
+            Self::Array(items) => Self::Array(items.iter().map(|item| plain(item)).collect()),
+        }
+    }
+
     /// Adds an element in front, turning a text into an array. Ignored past [`MAX_ARRAY_INDEX`].
     pub fn unshift(&mut self, item: &str) {
         let items = self.make_array();

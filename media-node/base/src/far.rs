@@ -244,6 +244,15 @@ pub fn in_path(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
+/// [`in_path`] for whoever opens what is named.
+#[must_use]
+pub fn path(text: &str) -> Cow<'_, str> {
+    match in_path(text) {
+        Cow::Borrowed(text) => plain(text),
+        Cow::Owned(text) => Cow::Owned(into_plain(text)),
+    }
+}
+
 /// Ends a component of a path: `..` that a far end had part in is no way up.
 fn close(out: &mut String, start: usize) {
     let component = out.get(start..).unwrap_or_default();

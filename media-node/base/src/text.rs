@@ -71,18 +71,24 @@ pub fn words_marked(text: &str, most: usize) -> Vec<String> {
 /// part of one, and plain in the result.
 #[must_use]
 pub fn separated(text: &str, separator: char, most: usize) -> Vec<String> {
+    separated_marked(text, separator, most).into_iter().map(far::into_plain).collect()
+}
+
+/// [`separated`] that keep the marks, for parts that have a grammar of their own.
+#[must_use]
+pub fn separated_marked(text: &str, separator: char, most: usize) -> Vec<String> {
     let (mut parts, mut part, mut quoted) = (Vec::new(), String::new(), false);
     for c in text.chars() {
         match c {
             '\'' => quoted = !quoted,
             c if c == separator && !quoted && parts.len() + 1 < most => {
-                parts.push(far::into_plain(std::mem::take(&mut part)));
+                parts.push(std::mem::take(&mut part));
             }
             c => part.push(c),
         }
     }
     if !(parts.is_empty() && part.is_empty()) {
-        parts.push(far::into_plain(part));
+        parts.push(part);
     }
     parts
 }
@@ -114,6 +120,19 @@ pub fn harmless(text: &str) -> Cow<'_, str> {
         }
     }
     Cow::Owned(out)
+}
+
+/// [`harmless`] for a name somebody gives himself. Dialplans put names into dial strings,
+/// `{origination_caller_id_name='${caller_id_name}'}user/1000`: where they lose their mark as a far end's ([`far`]), they
+/// still neither end the braces nor set other variables.
+#[must_use]
+pub fn harmless_name(name: &str) -> Cow<'_, str> {
+    replaced(harmless(name), |c| match c {
+        '{' | '[' | '<' => Some('('),
+        '}' | ']' | '>' => Some(')'),
+        '=' => Some('-'),
+        _ => None,
+    })
 }
 
 /// [`harmless`] for a number somebody calls or calls from: nothing that separates in dial strings, no blanks, and no
@@ -211,6 +230,8 @@ mod tests {
         assert_eq!(harmless_number("conf/12"), "conf/12");
         assert_eq!(harmless_number("+49-30;x=y*#"), "+49-30;x=y*#");
         assert_eq!(harmless_number("1,[a=b]null/x"), "1__a=b_null/x");
+        assert_eq!(harmless_name("O'Brien, Pat (home)"), "O'Brien, Pat (home)");
+        assert_eq!(harmless_name("x}null/1,a='b'"), "x)null/1,a-'b'");
     }
 
     #[test]

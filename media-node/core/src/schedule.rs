@@ -78,7 +78,8 @@ impl Job {
             async move {
                 let output = switch.run_api(&command, &args, None).await;
                 tracing::info!(
-                    "Command {command}({args}): {}",
+                    "Command {command}({}): {}",
+                    base::far::plain(&args),
                     output.as_deref().unwrap_or("no such command")
                 );
             }

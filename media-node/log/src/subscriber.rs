@@ -9,6 +9,7 @@ use std::fmt::{Debug, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
+use base::far;
 use esl_server::log::{Level, LogHub, LogLine, TextChannel};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -86,8 +87,9 @@ impl Lines {
             write_prefix(&mut text, &origin, &self.zone);
         }
         let message_at = text.len();
-        push_shown(&mut text, &fields.message);
-        push_shown(&mut text, &fields.rest);
+        // What is marked as a far end's is shown as it is meant.
+        push_shown(&mut text, &far::plain(&fields.message));
+        push_shown(&mut text, &far::plain(&fields.rest));
         if !text.ends_with('\n') {
             text.push('\n');
         }

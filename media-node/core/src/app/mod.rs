@@ -69,6 +69,7 @@ const KEEP_MARKS: &[&str] = &[
     "bridge_export",
     "broadcast",
     "capture",
+    "conference",
     "db",
     "event",
     "execute_extension",

@@ -120,7 +120,18 @@ impl Channel {
         };
         if with_variables || columns() {
             for scope in &data.scopes {
-                event.push_vars("scope_variable_", Arc::clone(scope));
+                // Scope variables keep their marks of what a far end said; readers see what is meant.
+                let marked = scope.iter().any(|(_, value)| base::far::is_marked(&value.text()));
+                let scope = match marked {
+                    true => Arc::new(
+                        scope
+                            .iter()
+                            .map(|(name, value)| (name.to_owned(), value.clone().as_meant()))
+                            .collect(),
+                    ),
+                    false => Arc::clone(scope),
+                };
+                event.push_vars("scope_variable_", scope);
             }
             event.push_vars("variable_", Arc::clone(&data.vars));
         }

@@ -99,6 +99,7 @@ pub fn mark_held(channel: &Channel, on: bool) {
 fn music(holder: &Arc<Channel>) -> Option<String> {
     let music = holder.var("temp_hold_music").or_else(|| holder.var("hold_music"))?;
     let music = crate::host::expand_for(holder.switch(), Some(holder), &music);
+    let music = base::far::path(&music).into_owned();
     Some(music).filter(|music| !music.is_empty())
 }
 

@@ -204,7 +204,7 @@ impl CallerProfile {
         let names =
             [&mut self.caller_id_name, &mut self.orig_caller_id_name, &mut self.callee_id_name];
         for name in names {
-            replace(name, text::harmless);
+            replace(name, text::harmless_name);
         }
         for number in [
             &mut self.username,

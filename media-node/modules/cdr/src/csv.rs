@@ -41,7 +41,8 @@ impl Recorder for Csv {
         let base = base.map_or_else(|| self.settings.base.clone(), PathBuf::from);
         let account = channel.lookup("accountcode").unwrap_or_default();
         let line = |template: &str| {
-            host::expand_for(channel.switch(), Some(channel), &with_other_leg(channel, template))
+            let template = with_other_leg(channel, template);
+            base::far::into_plain(host::expand_for(channel.switch(), Some(channel), &template))
         };
         let mut add = |file: String, text: String| {
             entry.lines.push(Line {

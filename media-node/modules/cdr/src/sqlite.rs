@@ -70,7 +70,9 @@ impl Recorder for Rows {
         let account = channel.lookup("accountcode").unwrap_or_default();
         let value = |column: &String| match column.as_str() {
             "${bleg_uuid}" => channel.field("bleg_uuid").unwrap_or_default(),
-            column => host::expand_for(channel.switch(), Some(channel), column),
+            column => {
+                base::far::into_plain(host::expand_for(channel.switch(), Some(channel), column))
+            }
         };
         let values = csv::columns(self.settings.of_account(&account)).iter().map(value).collect();
         entry.lines.push(Line { sink: NAME.into(), target: String::new(), values });

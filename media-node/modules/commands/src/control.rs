@@ -79,7 +79,7 @@ fn hupall(call: &ApiCall) -> String {
 }
 
 fn bgapi(call: &ApiCall) -> String {
-    let mut text = call.args.trim();
+    let mut text = call.marked.trim();
     let mut job = clock::new_uuid();
     if let Some(rest) = text.strip_prefix("uuid:") {
         let (uuid, rest) = rest.split_once(' ').unwrap_or((rest, ""));

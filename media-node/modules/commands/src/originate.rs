@@ -3,6 +3,8 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use base::far;
+
 use super::{Api, ApiCall, usage};
 use crate::api;
 use crate::call::originate::{Request, originate};
@@ -17,12 +19,14 @@ pub const APIS: &[Api] =
     &[api!("originate", "mod_commands", SYNTAX, "Originate a call", async run)];
 
 async fn run(call: ApiCall) -> String {
-    let words = call.words(10);
+    let words = text::words_marked(&call.marked, 10);
     if words.len() < 2 || words.len() > 7 {
         return usage(SYNTAX);
     }
-    let given =
-        |at: usize| words.get(at).filter(|word| !word.eq_ignore_ascii_case("undef")).cloned();
+    let given = |at: usize| {
+        let word = words.get(at).filter(|word| !word.eq_ignore_ascii_case("undef"));
+        word.map(|word| far::plain(word).into_owned())
+    };
     let request = Request {
         dial: words[0].clone(),
         cid_name: given(4),
@@ -42,8 +46,8 @@ async fn run(call: ApiCall) -> String {
         let argument = rest.split_once(')').map_or(rest, |(inside, _)| inside);
         channel.with(|data| {
             data.begin_extension(Extension {
-                name: name.to_owned(),
-                number: argument.to_owned(),
+                name: far::plain(name).into_owned(),
+                number: far::plain(argument).into_owned(),
                 applications: VecDeque::from([(name.to_owned(), argument.to_owned())]),
             });
         });

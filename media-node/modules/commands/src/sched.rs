@@ -35,7 +35,7 @@ const TRANSFER: &str = "[+]<time> <uuid> <extension> [<dialplan>] [<context>]";
 const NO_CHANNEL: &str = "-ERR No such channel!\n";
 
 fn sched_api(call: &ApiCall) -> String {
-    let words = call.words(3);
+    let words = text::words_marked(&call.marked, 3);
     let (Some(time), Some(group), Some(command)) = (words.first(), words.get(1), words.get(2))
     else {
         return format!("-ERR Invalid syntax. USAGE: {API}\n");

@@ -146,8 +146,8 @@ fn delimited(text: &str) -> (char, &str) {
 }
 
 async fn xml_wrap(call: ApiCall) -> String {
-    let (command, args) = call.args.split_once(' ').unwrap_or((&call.args, ""));
-    let output = Box::pin(call.switch.run_api(command, args, call.channel.clone())).await;
+    let (command, args) = call.marked.split_once(' ').unwrap_or((&call.marked, ""));
+    let output = Box::pin(call.switch.run_api_marked(command, args, call.channel.clone())).await;
     let output = output.unwrap_or_else(|| "INVALID COMMAND!\n".into());
     format!("<result>\n  <row id=\"1\">\n    <data>{output}</data>\n  </row>\n</result>\n")
 }

@@ -24,7 +24,7 @@ const SETVAR: &str = "<var>=<value> [=<value2>]";
 fn getvar(call: &ApiCall) -> String {
     let name = call.args.trim();
     if !name.is_empty() {
-        return call.switch.global(name).unwrap_or_default();
+        return call.switch.global_marked(name).unwrap_or_default();
     }
     let mut out = String::new();
     for (name, value) in call.switch.globals().iter() {
@@ -34,7 +34,7 @@ fn getvar(call: &ApiCall) -> String {
 }
 
 fn setvar(call: &ApiCall) -> String {
-    let Some((name, rest)) = call.args.split_once('=') else { return usage(SETVAR) };
+    let Some((name, rest)) = call.marked.split_once('=') else { return usage(SETVAR) };
     let name = name.trim();
     if name.is_empty() {
         return usage(SETVAR);
@@ -43,7 +43,7 @@ fn setvar(call: &ApiCall) -> String {
         // With a third part the value is only set if the old one is that, as in the reference; no third value means any.
         Some((value, expected)) if !expected.is_empty() => {
             let old = call.switch.global(name).unwrap_or_default();
-            if !old.is_empty() && old != expected {
+            if !old.is_empty() && old != base::far::plain(expected) {
                 return "-ERR".into();
             }
             call.switch.set_global(name, value);
@@ -98,7 +98,7 @@ async fn expand(call: ApiCall) -> String {
     }
     let (command, args) = text.split_once(' ').unwrap_or((text, ""));
     let args = expanded(&call.switch, call.channel.as_ref(), uuid, args);
-    let run = call.switch.run_api(command, &args, call.channel.clone());
+    let run = call.switch.run_api_marked(command, &args, call.channel.clone());
     Box::pin(run).await.unwrap_or_else(|| "-ERR Cannot execute command\n".into())
 }
 

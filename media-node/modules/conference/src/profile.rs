@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use base::far;
 use dialplan_xml::Node;
 use dialplan_xml::config::Params;
 use esl_server::event::{Event, EventName};
@@ -186,7 +187,7 @@ pub struct Wanted {
 }
 
 impl Wanted {
-    /// Reads the argument.
+    /// Reads the argument. What a far end said in it is marked ([`far`]): it is part of a name, or of whom to call.
     #[must_use]
     pub fn parse(argument: &str) -> Self {
         let (argument, flags) = match argument.split_once("+flags{") {
@@ -200,11 +201,12 @@ impl Wanted {
         };
         let (argument, pin) = argument.split_once('+').unwrap_or((argument, ""));
         let (name, profile) = argument.rsplit_once('@').unwrap_or((argument, "default"));
+        let plain = |text: &str| far::plain(text.trim()).into_owned();
         Self {
-            name: name.trim().to_owned(),
-            profile: profile.trim().to_owned(),
-            pin: pin.trim().to_owned(),
-            flags: split_flags(flags),
+            name: plain(name),
+            profile: plain(profile),
+            pin: plain(pin),
+            flags: split_flags(flags).into_iter().map(far::into_plain).collect(),
             bridge_to,
         }
     }
@@ -230,6 +232,15 @@ mod tests {
         assert_eq!((plain.name.as_str(), plain.profile.as_str()), ("room", "default"));
         assert_eq!(Wanted::parse("room+77").pin, "77");
         assert_eq!(plain.bridge_to, None);
+    }
+
+    #[test]
+    fn what_a_far_end_says_is_part_of_the_name() {
+        let said = "x@wide+1234+flags{moderator}";
+        let wanted = Wanted::parse(&format!("room-{}@plain+77", far::mark(said)));
+        assert_eq!(wanted.name, format!("room-{said}"));
+        assert_eq!((wanted.profile.as_str(), wanted.pin.as_str()), ("plain", "77"));
+        assert!(wanted.flags.is_empty());
     }
 
     #[test]

@@ -14,6 +14,7 @@ use super::room::Room;
 use crate::app::play::source_options;
 use crate::call::Channel;
 use crate::host::expand_for;
+use crate::switch::Switch;
 use crate::text;
 
 /// Files that wait for their turn, at most.
@@ -200,6 +201,11 @@ impl Deck {
     }
 }
 
+/// The name of a file with a call's variables in it. What a far end said leaves no directory.
+fn file_for(switch: &Arc<Switch>, channel: &Arc<Channel>, name: &str) -> String {
+    base::far::path(&expand_for(switch, Some(channel), name)).into_owned()
+}
+
 impl Room {
     /// A file's name as this room finds it.
     #[must_use]
@@ -309,7 +315,7 @@ impl Room {
         let room = Arc::clone(self);
         tokio::spawn(async move {
             let name = match &channel {
-                Some(channel) => expand_for(&room.switch, Some(channel), &name),
+                Some(channel) => file_for(&room.switch, channel, &name),
                 None => name,
             };
             room.play_after(&name, channel.as_ref(), false, true).await;
@@ -318,7 +324,7 @@ impl Room {
 
     /// Plays a file to one member, on top of what it hears.
     pub async fn play_to(self: &Arc<Self>, member: &Arc<Member>, name: &str) -> bool {
-        let name = expand_for(&self.switch, Some(&member.channel), name);
+        let name = file_for(&self.switch, &member.channel, name);
         if name.is_empty() {
             return false;
         }
@@ -541,7 +547,7 @@ impl Room {
         let (room, channel) = (Arc::clone(self), Arc::clone(channel));
         tokio::spawn(async move {
             for name in sounds {
-                let name = expand_for(&room.switch, Some(&channel), &name);
+                let name = file_for(&room.switch, &channel, &name);
                 room.play(&name, Some(&channel), false).await;
             }
             room.tend_music();
@@ -674,7 +680,7 @@ impl Room {
             due.then(|| s.auto_record.clone())
         });
         let Some(path) = wanted else { return };
-        let path = expand_for(&self.switch, Some(channel), &path);
+        let path = file_for(&self.switch, channel, &path);
         self.record(&path, true);
         for member in self.members() {
             member.channel.set_var("conference_recording", path.clone());

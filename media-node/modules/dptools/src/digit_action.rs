@@ -38,7 +38,7 @@ pub const APPS: &[App] = &[
 
 async fn bind(session: &mut Session, argument: &str) -> AppResult {
     let channel = Arc::clone(session.channel());
-    let parts = crate::text::separated(argument, ',', 6);
+    let parts = crate::text::separated_marked(argument, ',', 6);
     let [realm, digits, what, rest @ ..] = parts.as_slice() else {
         tracing::error!(
             uuid = %channel.uuid(),
@@ -46,6 +46,8 @@ async fn bind(session: &mut Session, argument: &str) -> AppResult {
         );
         return Ok(());
     };
+    let plain = |text: &str| base::far::plain(text).into_owned();
+    let (realm, digits, what) = (&plain(realm), plain(digits), plain(what));
     let part = |at: usize| rest.get(at).map(String::as_str);
     let bound = Bound {
         digits: digits.clone(),

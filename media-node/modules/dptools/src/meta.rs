@@ -31,7 +31,7 @@ pub const APPS: &[App] = &[
 
 /// A binding as written: key, own digits, partner's digits, what to do.
 fn parse(argument: &str) -> Option<(char, bool, bool, Binding)> {
-    let words = text::words(argument, 4);
+    let words = text::words_marked(argument, 4);
     let [key, listen, flags, app] = words.as_slice() else { return None };
     let key = key.chars().next().filter(|key| key.is_ascii_digit() || matches!(key, '*' | '#'))?;
     let has = |text: &str, letter: char| text.to_ascii_lowercase().contains(letter);

@@ -215,7 +215,7 @@ async fn perform(
         let ended = match step {
             Step::Play(file) => {
                 let file = session.expand(file).into_owned();
-                let file = far::plain(&far::in_path(&file)).into_owned();
+                let file = far::path(&file).into_owned();
                 session.play(Play::once(&file, keys)).await?
             }
             Step::Say { kind, method, text } => {

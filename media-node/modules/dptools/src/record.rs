@@ -468,7 +468,8 @@ fn session_arguments(argument: &str) -> (String, Option<Duration>, Vec<(String, 
         Some((plain, rest)) => (plain, rest.trim_end().trim_end_matches('}')),
         None => (argument, ""),
     };
-    let pair = |p: &str| p.split_once('=').map(|(n, v)| (n.trim().to_owned(), v.trim().to_owned()));
+    let meant = |text: &str| base::far::plain(text.trim()).into_owned();
+    let pair = |p: &str| p.split_once('=').map(|(n, v)| (meant(n), meant(v)));
     let variables = variables.split(',').filter_map(pair).collect();
     let words = text::words(plain, 2);
     let limit = words.get(1).map(|w| text::int(w.trim_start_matches('+')));

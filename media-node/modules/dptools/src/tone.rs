@@ -86,6 +86,7 @@ fn wanted(key: &str, spec: &str, rest: &[String], hits: Option<&str>) -> Result<
 /// `<key> <freqs> [r|w] [+timeout|0] [<app> <args>] [hits]`
 async fn tone_detect(session: &mut Session, argument: &str) -> AppResult {
     let channel = Arc::clone(session.channel());
+    let marked = text::words_marked(argument, 7);
     let words = text::words(argument, 7);
     let [key, spec, rest @ ..] = words.as_slice() else {
         tracing::error!(uuid = %channel.uuid(), "INVALID ARGS!");
@@ -93,7 +94,11 @@ async fn tone_detect(session: &mut Session, argument: &str) -> AppResult {
     };
     let word = |at: usize| rest.get(at).map(String::as_str);
     let (application, hits) = match (word(2), word(3)) {
-        (Some(app), Some(args)) => (Some((app.to_owned(), args.to_owned())), word(4)),
+        (Some(app), Some(args)) => {
+            // The application takes its argument apart itself.
+            let args = marked.get(5).map_or(args, String::as_str);
+            (Some((app.to_owned(), args.to_owned())), word(4))
+        }
         (hits, _) => (None, hits),
     };
     let Ok(wanted) = wanted(key, spec, rest, hits) else {

@@ -289,7 +289,7 @@ async fn capture(session: &mut Session, argument: &str) -> AppResult {
         return Ok(());
     };
     if let Some(groups) = captures(pattern, data) {
-        let channel = session.channel();
+        let (channel, name) = (session.channel(), &*far::plain(name));
         channel.unset_var(name);
         for group in groups {
             channel.push_var(name, &group);
@@ -298,9 +298,10 @@ async fn capture(session: &mut Session, argument: &str) -> AppResult {
     Ok(())
 }
 
-/// The whole match and its groups; `None` when there is no match or the pattern is broken.
+/// The whole match and its groups, marked ([`far`]) as the data is; `None` when there is no match or the pattern is broken.
 fn captures(pattern: &str, data: &str) -> Option<Vec<String>> {
-    Some(dialplan_xml::regex::Pattern::cached(pattern).ok()?.captures(data)?.groups)
+    let pattern = far::in_pattern(pattern);
+    Some(dialplan_xml::regex::Pattern::cached(&pattern).ok()?.captures_marked(data)?.groups)
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use base::far;
 use parking_lot::Mutex;
 
 /// Entries kept; further ones are refused, so that a runaway dialplan cannot take all memory.
@@ -71,7 +72,7 @@ impl Hash {
         let mut entries = self.entries.lock();
         let name = (realm.to_owned(), key.to_owned());
         let value = entries.get(&name).ok_or(HashError::NotFound)?;
-        if expected.is_some_and(|expected| expected != value) {
+        if expected.is_some_and(|expected| far::plain(expected) != far::plain(value)) {
             return Err(HashError::NoMatch);
         }
         entries.remove(&name);

@@ -79,7 +79,7 @@ async fn limited(session: &mut Session, backend: Backend, words: &[String]) -> A
 }
 
 async fn limit_execute(session: &mut Session, argument: &str) -> AppResult {
-    let words = text::words(argument, 6);
+    let words = text::words_marked(argument, 6);
     let Some(backend) = words.first().and_then(|name| Backend::parse(name)) else {
         tracing::error!(uuid = %session.channel().uuid(), "limit_execute: no such backend: {argument}");
         return Ok(());
@@ -88,7 +88,7 @@ async fn limit_execute(session: &mut Session, argument: &str) -> AppResult {
 }
 
 async fn limit_hash_execute(session: &mut Session, argument: &str) -> AppResult {
-    let words = text::words(argument, 5);
+    let words = text::words_marked(argument, 5);
     execute_limited(session, Backend::Hash, &words).await
 }
 
@@ -97,9 +97,10 @@ async fn execute_limited(session: &mut Session, backend: Backend, words: &[Strin
         tracing::error!(uuid = %session.channel().uuid(), "limit_execute: arguments are missing");
         return Ok(());
     };
-    let resource: Resource = (realm.clone(), id.clone());
+    let plain = |text: &str| base::far::plain(text).into_owned();
+    let resource: Resource = (plain(realm), plain(id));
     let (switch, channel) = (Arc::clone(session.switch()), Arc::clone(session.channel()));
-    if !take(&switch, &channel, backend, &resource, Allowance::parse(max)).await {
+    if !take(&switch, &channel, backend, &resource, Allowance::parse(&plain(max))).await {
         return Ok(());
     }
     let argument = rest.first().map(String::as_str).unwrap_or_default();

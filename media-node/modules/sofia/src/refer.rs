@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
+use base::far;
+
 use crate::call::endpoint::{Indication, Referral};
 use crate::call::originate::{self, Request};
 use crate::call::state::State;
@@ -57,9 +59,9 @@ pub(crate) async fn on_refer(session: &mut Session, refer: &Refer) {
     let own = Arc::clone(session.channel());
     let partner = own.partner();
     if let Some(partner) = &partner {
-        partner.set_var("sip_refer_to", refer.refer_to.as_str());
+        partner.set_var("sip_refer_to", far::mark(&refer.refer_to));
         if let Some(by) = &refer.referred_by {
-            partner.set_var("sip_h_Referred-By", by.as_str());
+            partner.set_var("sip_h_Referred-By", far::mark(by));
         }
     }
     let outcome = match &refer.replaces {
@@ -104,13 +106,13 @@ async fn blind(session: &mut Session, partner: Option<Arc<Channel>>, refer: &Ref
     };
     transfer::tell_moved(&own, &partner);
     own.set_var("transfer_to", format!("blind:{}", partner.uuid()));
-    own.set_var("transfer_destination", format!("blind:{}", refer.to));
+    own.set_var("transfer_destination", format!("blind:{}", far::mark(&refer.to)));
     own.set_var("transfer_disposition", "recv_replace");
     own.set_var("transfer_fallback_extension", own.profile().destination_number);
     own.set_var("endpoint_disposition", "BLIND_TRANSFER");
     own.unset_var("signal_bond");
     partner.unset_var("signal_bond");
-    let moved = transfer::transfer(&partner, &refer.to, None, None);
+    let moved = transfer::transfer(&partner, &far::mark(&refer.to), None, None);
     let told = Indication::Referral { id: refer.id, outcome: done_if(moved) };
     session.indicate(told).await;
     if own.flags.bridge_originator.load(Ordering::Relaxed) {

@@ -259,7 +259,7 @@ fn say_to_member(asked: &Asked<'_>, text: &str) -> Reply {
     if asked.room.profile.sound("tts-engine").is_some() {
         return Err("-ERR (saymember) Error!\n".to_owned());
     }
-    let text = expand_for(&asked.call.switch, Some(&member.channel), text);
+    let text = base::far::into_plain(expand_for(&asked.call.switch, Some(&member.channel), text));
     asked.room.fire_member(&member, "speak-text-member", |event| {
         event.push("Text", text);
     });

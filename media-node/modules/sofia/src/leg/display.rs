@@ -170,7 +170,7 @@ fn said(headers: &Headers, known: &Party, ignores_remote: bool) -> Option<Party>
     let name = filled(name, &known.name);
     let name = if name.is_empty() { number.clone() } else { name };
     (!number.is_empty()).then(|| Party {
-        name: crate::text::harmless(&name).into_owned(),
+        name: crate::text::harmless_name(&name).into_owned(),
         number: crate::text::harmless_number(&number).into_owned(),
     })
 }
