@@ -349,11 +349,11 @@ mod tests {
             "echo $(printf %s X)",
             "echo \"$(printf '%s' X)\"",
             "cat <<E\nX\nE",
-            "echo \\X",
         ] {
             let line = in_shell(&around.replace('X', &hostile)).into_owned();
             assert!(line.contains("a___touch_x___id__id__"), "{line}");
         }
+        assert_eq!(in_shell(&format!("echo \\{}", mark("'; x"))), "echo \\_\\;\\ x");
         assert_eq!(in_shell(&format!("call {}", mark("+49-30"))), "call \\+49\\-30");
     }
 

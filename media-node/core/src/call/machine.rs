@@ -239,7 +239,9 @@ impl Session {
         }
         self.channel.with(|data| {
             if let Some(profile) = &mut data.profile {
-                profile.destination_number = std::mem::take(&mut profile.rdnis);
+                let before = profile.field_marked("rdnis").unwrap_or_default();
+                profile.set_field("destination_number", &before);
+                profile.set_field("rdnis", "");
             }
         });
         Some(Extension { name: "inline".into(), number: "inline".into(), applications })

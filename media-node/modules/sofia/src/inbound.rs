@@ -268,7 +268,7 @@ fn start(
     if let Some(far) = taken_over {
         caller.rdnis.clone_from(&caller.destination_number);
         caller.dialplan = "inline".into();
-        caller.destination_number = format!("answer,intercept:{}", far.uuid());
+        caller.set_field("destination_number", &format!("answer,intercept:{}", far.uuid()));
     }
     let audio = Audio::new(
         Arc::clone(profile),

@@ -174,12 +174,6 @@ impl Channel {
     /// [`Channel::var`] for texts with a grammar.
     #[must_use]
     pub fn var_marked(&self, name: &str) -> Option<String> {
-        self.data.lock().var_marked(name)
-    }
-
-    /// [`Channel::lookup`] for texts with a grammar.
-    #[must_use]
-    pub fn lookup_marked(&self, name: &str) -> Option<String> {
         self.variable_marked(name)
             .or_else(|| self.field_marked(name).filter(|value| !value.is_empty()))
             .or_else(|| self.switch.global_marked(name))
