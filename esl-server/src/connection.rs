@@ -235,7 +235,7 @@ impl Connection {
             Outcome::Api(call) => self.run_api(call, inline).await?,
             Outcome::Background(text, job) => {
                 self.put(text.into());
-                tokio::spawn(job.run(Arc::clone(self.session.switch())));
+                base::foreign::spawn(job.run(Arc::clone(self.session.switch())));
             }
             Outcome::Execute { message, silent } => {
                 self.flush().await?;

@@ -98,13 +98,14 @@ pub async fn run(switch: Arc<dyn Switch>, call: &mut dyn InlineCall, args: &str)
         return;
     };
     control.set_controlled(true);
+    let foreign = stream.peer_addr().ok().and_then(|peer| base::foreign::is_foreign(peer.ip()));
     let mode = OutboundMode { asynchronous: args.asynchronous, full: args.full };
     let session = Session::outbound(Arc::clone(&switch), Arc::clone(&control), mode);
     let connection = Connection::new(stream, session, switch.shutting_down());
     if mode.asynchronous {
-        beside(connection, control, call).await;
+        beside(connection, control, call, foreign).await;
     } else {
-        connection.run(Some(call)).await;
+        base::foreign::scope(move || foreign, connection.run(Some(call))).await;
         let_go(control.as_ref());
     }
 }
@@ -147,15 +148,18 @@ async fn beside(
     mut connection: Connection,
     control: Arc<dyn CallControl>,
     call: &mut dyn InlineCall,
+    foreign: Option<std::net::IpAddr>,
 ) {
     let (said, mut connected) = watch::channel(false);
     let (ended, mut done) = watch::channel(false);
     connection.announce_connect(said);
-    tokio::spawn(async move {
+    let inherited = base::foreign::who();
+    let serve = async move {
         connection.run(None).await;
         let_go(control.as_ref());
         ended.send_replace(true);
-    });
+    };
+    tokio::spawn(base::foreign::scope(move || foreign.or(inherited), serve));
     let ready = tokio::select! {
         // Fails when the connection ends first.
         ready = connected.wait_for(|&yes| yes) => ready.is_ok(),

@@ -225,11 +225,13 @@ async fn accept_all(
         let mut connection = Connection::new(stream, session, down).at(place);
         connection.greet(BANNER);
         let alive = alive.clone();
-        tokio::spawn(async move {
+        let foreign = base::foreign::is_foreign(peer.ip());
+        let serve = async move {
             connection.run(None).await;
             debug!("event socket: connection from {peer} closed");
             drop(alive);
-        });
+        };
+        tokio::spawn(base::foreign::scope(move || foreign, serve));
     }
 }
 

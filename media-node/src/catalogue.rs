@@ -58,7 +58,14 @@ const PARAMS: &[(&str, &str, &[&str])] = &[
     (
         "event_socket.conf",
         "",
-        &["apply-inbound-acl", "listen-ip", "listen-port", "password", "stop-on-bind-error"],
+        &[
+            "allow-host-commands",
+            "apply-inbound-acl",
+            "listen-ip",
+            "listen-port",
+            "password",
+            "stop-on-bind-error",
+        ],
     ),
     ("console.conf", "", &["colorize", "log-format", "loglevel", "uuid"]),
     ("logfile.conf", "", &["logfile", "maximum-rotate", "rollover", "rotate-on-hup", "uuid"]),

@@ -66,6 +66,9 @@ pub async fn run(context: Context) -> Result<(), Fatal> {
     switch_core::modules::load_configured(&switch).await.map_err(Fatal::config)?;
     config::ask_bindings(&switch).await;
     switch_core::modules::start_all(&switch).await;
+    for finding in mod_commands::audit::event_socket(&switch.config.load().event_socket) {
+        switch_log::log_alert!("{finding}");
+    }
     let event_socket = EventSocket::bind(&switch).await.map_err(Fatal::new)?;
     let Context { ready, mut signals, log, identity, options, dirs, .. } = context;
     // Every port is bound and every key read: root is needed no more, and nobody has been answered yet.

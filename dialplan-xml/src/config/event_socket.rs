@@ -17,6 +17,8 @@ pub struct EventSocketConf {
     pub apply_inbound_acl: Vec<String>,
     /// Whether a busy port stops the switch.
     pub stop_on_bind_error: bool,
+    /// Whether clients on other machines may run programs of this one. Not in the reference, which lets them.
+    pub allow_host_commands: bool,
     /// Map the port at the NAT router.
     pub nat_map: bool,
     /// Debug level.
@@ -33,6 +35,7 @@ impl Default for EventSocketConf {
             password: "ClueCon".to_owned(),
             apply_inbound_acl: vec!["loopback.auto".to_owned()],
             stop_on_bind_error: false,
+            allow_host_commands: false,
             nat_map: false,
             debug: 0,
             params: Params::default(),
@@ -59,6 +62,9 @@ impl EventSocketConf {
                 }
                 name if name.eq_ignore_ascii_case("stop-on-bind-error") => {
                     read.stop_on_bind_error = is_true(value);
+                }
+                name if name.eq_ignore_ascii_case("allow-host-commands") => {
+                    read.allow_host_commands = is_true(value);
                 }
                 _ => {}
             }

@@ -9,6 +9,7 @@ pub mod cause;
 pub mod clock;
 pub mod dirs;
 pub mod far;
+pub mod foreign;
 pub mod guess_guard;
 pub mod machine;
 pub mod memory;

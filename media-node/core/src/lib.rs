@@ -8,7 +8,7 @@
 
 #![deny(unsafe_code)]
 
-pub use base::{BoxFuture, clock, memory, stun, text};
+pub use base::{BoxFuture, clock, foreign, memory, stun, text};
 pub use switch_log::{log_alert, log_clean, log_console, log_crit, log_notice};
 
 pub mod api;

@@ -181,7 +181,7 @@ impl Scheduler {
         let owner = Arc::clone(switch);
         let mut waiting = task.clone();
         let mut tasks = self.tasks.lock();
-        let handle = tokio::spawn(async move {
+        let handle = crate::foreign::spawn(async move {
             loop {
                 let ms =
                     u64::try_from(waiting.runtime * 1000 - clock::now_us() / 1000).unwrap_or(0);

@@ -113,6 +113,14 @@ impl Serving {
     }
 }
 
+/// A hook's variable, or a value that is expanded or executed where it is used.
+fn runs_something(name: &str, value: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    let value = value.to_ascii_lowercase();
+    ["execute_on", "api_", "_api", "_exec", "hook"].iter().any(|part| name.contains(part))
+        || ["${", "system", "spawn"].iter().any(|part| value.contains(part))
+}
+
 /// Session counters and limits, as `status` and HEARTBEAT show them.
 #[derive(Debug, Default)]
 pub struct Counters {
@@ -213,6 +221,7 @@ impl Switch {
             slots: SwitchSlots::default(),
             stop: tokio::sync::watch::Sender::new(None),
         });
+        crate::foreign::allow(switch.config.load().event_socket.allow_host_commands);
         switch.tune(&settings);
         switch
     }
@@ -230,6 +239,12 @@ impl Switch {
             let level = conf.loglevel.and_then(Level::from_number);
             control.set_core_level(level.unwrap_or(Level::Console));
         }
+    }
+
+    /// A configuration serves from now on.
+    pub(crate) fn adopt_config(&self, config: Arc<Config>) {
+        crate::foreign::allow(config.event_socket.allow_host_commands);
+        self.config.store(config);
     }
 
     // ---- globals ----
@@ -252,7 +267,13 @@ impl Switch {
     }
 
     /// Sets a global variable; an empty value deletes it. What is marked in it is marked again in `${name}`.
-    pub fn set_global(&self, name: &str, value: &str) {
+    /// False for one that would run something in calls that are not of the client on another machine who sets it.
+    pub fn set_global(&self, name: &str, value: &str) -> bool {
+        if runs_something(name, value)
+            && crate::foreign::refuse("a global variable that runs something").is_some()
+        {
+            return false;
+        }
         let (value, spans) = base::far::split(value);
         let name = base::far::plain(name);
         let mut far = self.far_globals.write();
@@ -263,6 +284,7 @@ impl Switch {
         }
         drop(far);
         self.globals.write().set(&name, &value);
+        true
     }
 
     /// All global variables, in order.
@@ -635,9 +657,11 @@ impl Switch {
         }
         let output = match api {
             Some(api) => {
+                let foreign = channel.as_ref().and_then(|channel| channel.foreign());
                 let call = ApiCall::new(Arc::clone(self), command, args, channel);
                 let call = ApiCall { console, ..call };
-                Some(api::nesting::Nested::new(api.run(call)).await)
+                let run = api::nesting::Nested::new(api.run(call));
+                Some(crate::foreign::scope(move || foreign, run).await)
             }
             None => None,
         };

@@ -93,7 +93,9 @@ impl Channel {
         let commands = self.vars_marked_starting(&format!("api_on_{moment}"));
         if !commands.is_empty() {
             let channel = Arc::clone(self);
-            tokio::spawn(async move { run_commands(&channel, commands).await });
+            let of = Arc::clone(self);
+            let run = async move { run_commands(&channel, commands).await };
+            tokio::spawn(crate::foreign::scope(move || of.foreign(), run));
         }
     }
 }

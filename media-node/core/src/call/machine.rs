@@ -27,7 +27,8 @@ impl Session {
     /// Starts the channel's task and returns the channel.
     pub fn start(self) -> Arc<super::Channel> {
         let channel = Arc::clone(&self.channel);
-        tokio::spawn(self.run());
+        let of = Arc::clone(&channel);
+        tokio::spawn(crate::foreign::scope(move || of.foreign(), self.run()));
         channel
     }
 

@@ -86,7 +86,7 @@ pub fn watch(
     let audio = leg.tap(mix).map_err(|_| "the media engine is overloaded")?;
     let key = wanted.key.clone();
     let weak = Arc::downgrade(channel);
-    let task = tokio::spawn(async move {
+    let task = crate::foreign::spawn(async move {
         let mut tap = Tap { leg: Arc::downgrade(&leg), audio };
         drop(leg);
         let began = Instant::now();

@@ -48,7 +48,7 @@ pub fn join(a: &Arc<Channel>, b: &Arc<Channel>) {
         leg.set_state(State::Hibernate);
     }
     let (a, b) = (Arc::clone(a), Arc::clone(b));
-    tokio::spawn(async move {
+    crate::foreign::spawn(async move {
         for state in [State::Hibernate, State::Reset, State::SoftExecute] {
             for leg in [&a, &b] {
                 if state != State::Hibernate {

@@ -214,7 +214,7 @@ pub async fn reload(switch: &Arc<Switch>) -> Reloaded {
     config.acl = Arc::clone(&old.acl);
     let config = Arc::new(config);
     switch.adopt_globals(&before, &loaded.globals);
-    switch.config.store(Arc::clone(&config));
+    switch.adopt_config(Arc::clone(&config));
     let variables = diff::variables(&before, &loaded.globals);
     let comparing = tokio::task::spawn_blocking(move || changes(&old, &config, variables));
     for change in comparing.await.unwrap_or_default() {
@@ -293,7 +293,7 @@ pub async fn reload_acl(switch: &Arc<Switch>) {
         crate::log_notice!("{line}");
     }
     let config = Config { acl: Arc::new(acl), ..Config::clone(&old) };
-    switch.config.store(Arc::new(config));
+    switch.adopt_config(Arc::new(config));
 }
 
 /// Once modules are loaded: what bindings answer takes the place of the files, and access lists are built again.
@@ -304,7 +304,7 @@ pub async fn ask_bindings(switch: &Arc<Switch>) {
         let documents = ask_documents(switch, &config).await;
         config.use_documents(documents);
         switch.tune(&config.switch);
-        switch.config.store(Arc::new(config));
+        switch.adopt_config(Arc::new(config));
     }
     if switch.xml.serve("configuration") || switch.xml.serve("directory") {
         reload_acl(switch).await;
@@ -362,7 +362,7 @@ pub async fn ask_profile(
             None => config.sofia.profiles.push(answered),
         }
     }
-    switch.config.store(Arc::new(config));
+    switch.adopt_config(Arc::new(config));
 }
 
 /// The dialplan a channel is routed by: the loaded one, a file of its own (`XML:<path>`), or an answer from elsewhere.

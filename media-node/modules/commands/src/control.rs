@@ -93,7 +93,7 @@ fn bgapi(call: &ApiCall) -> String {
     let (command, args) = (command.to_owned(), args.to_owned());
     let reply = format!("+OK Job-UUID: {job}\n");
     let switch = Arc::clone(&call.switch);
-    tokio::spawn(async move {
+    crate::foreign::spawn(async move {
         let output = switch.run_api(&command, &args, None).await;
         let output = output.unwrap_or_else(|| format!("-ERR {command} Command not found!\n"));
         let mut event = Event::new(EventName::BackgroundJob);

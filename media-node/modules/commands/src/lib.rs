@@ -5,6 +5,7 @@
 // The core's rooms are known here by their own names.
 use switch_core::*;
 
+pub mod audit;
 pub mod console;
 pub mod control;
 pub mod directory;

@@ -4,8 +4,8 @@ use crate::contract::{Module, Plain, Provides};
 use crate::guesses;
 use crate::modules;
 use crate::{
-    console, control, directory, explain, expr, fsctl, json, net, originate, regex, sched, show,
-    status, strings, system, time, uuid, vars,
+    audit, console, control, directory, explain, expr, fsctl, json, net, originate, regex, sched,
+    show, status, strings, system, time, uuid, vars,
 };
 
 /// The modules.
@@ -14,6 +14,7 @@ pub const MODULES: &[&dyn Module] = &[
         "mod_commands",
         Provides {
             commands: &[
+                audit::APIS,
                 console::APIS,
                 control::APIS,
                 directory::APIS,

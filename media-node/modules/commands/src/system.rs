@@ -1,8 +1,9 @@
 //! Programs of the machine: `system`, `bg_system`, `spawn`, `spawn_stream`.
 //!
-//! They run with the switch's rights, for whoever may send commands; `SECURITY.md` says how to take that away.
+//! They run with the switch's rights, for whoever may send commands from this machine; `SECURITY.md` says how to take
+//! that away, and `allow-host-commands` gives it to clients on others.
 
-use base::system;
+use base::{foreign, system as shell};
 
 use super::{Api, ApiCall, usage};
 use crate::api;
@@ -11,30 +12,53 @@ const SYNTAX: &str = "<command>";
 
 /// The family.
 pub const APIS: &[Api] = &[
-    api!("bg_spawn", "mod_commands", SYNTAX, "Execute a spawn command in the background", detached),
+    api!("bg_spawn", "mod_commands", SYNTAX, "Execute a spawn command in the background", bg_spawn),
     api!(
         "bg_system",
         "mod_commands",
         SYNTAX,
         "Execute a system command in the background",
-        detached
+        bg_system
     ),
     api!(
         "spawn",
         "mod_commands",
         SYNTAX,
         "Execute a spawn command without capturing its output",
-        detached
+        spawn
     ),
-    api!("spawn_stream", "mod_commands", SYNTAX, "Execute a spawn command and capture its output", async captured),
-    api!("system", "mod_commands", SYNTAX, "Execute a system command", async captured),
+    api!("spawn_stream", "mod_commands", SYNTAX, "Execute a spawn command and capture its output", async spawn_stream),
+    api!("system", "mod_commands", SYNTAX, "Execute a system command", async system),
 ];
 
-async fn captured(call: ApiCall) -> String {
+async fn system(call: ApiCall) -> String {
+    captured("system", call).await
+}
+
+async fn spawn_stream(call: ApiCall) -> String {
+    captured("spawn_stream", call).await
+}
+
+fn bg_spawn(call: &ApiCall) -> String {
+    detached("bg_spawn", call)
+}
+
+fn bg_system(call: &ApiCall) -> String {
+    detached("bg_system", call)
+}
+
+fn spawn(call: &ApiCall) -> String {
+    detached("spawn", call)
+}
+
+async fn captured(name: &str, call: ApiCall) -> String {
     if call.args.trim().is_empty() {
         return usage(SYNTAX);
     }
-    match system::run(&call.args).await {
+    if let Some(refused) = foreign::refuse(name) {
+        return refused;
+    }
+    match shell::run(&call.args).await {
         Ok(output) => output,
         Err(error) => {
             tracing::error!("system: {}: {error}", call.args);
@@ -43,13 +67,16 @@ async fn captured(call: ApiCall) -> String {
     }
 }
 
-fn detached(call: &ApiCall) -> String {
+fn detached(name: &str, call: &ApiCall) -> String {
     if call.args.trim().is_empty() {
         return usage(SYNTAX);
     }
+    if let Some(refused) = foreign::refuse(name) {
+        return refused;
+    }
     let command = call.args.clone();
-    tokio::spawn(async move {
-        if let Err(error) = system::run(&command).await {
+    foreign::spawn(async move {
+        if let Err(error) = shell::run(&command).await {
             tracing::error!("system: {command}: {error}");
         }
     });

@@ -39,19 +39,18 @@ fn setvar(call: &ApiCall) -> String {
     if name.is_empty() {
         return usage(SETVAR);
     }
-    match rest.split_once('=') {
-        // With a third part the value is only set if the old one is that, as in the reference; no third value means any.
-        Some((value, expected)) if !expected.is_empty() => {
-            let old = call.switch.global(name).unwrap_or_default();
-            if !old.is_empty() && old != base::far::plain(expected) {
-                return "-ERR".into();
-            }
-            call.switch.set_global(name, value);
-        }
-        Some((value, _)) => call.switch.set_global(name, value),
-        None => call.switch.set_global(name, rest),
+    let (value, expected) = rest.split_once('=').unwrap_or((rest, ""));
+    // With a third part the value is only set if the old one is that, as in the reference; no third value means any.
+    let old = call.switch.global(name).unwrap_or_default();
+    if !expected.is_empty() && !old.is_empty() && old != base::far::plain(expected) {
+        return "-ERR".into();
     }
-    "+OK".into()
+    if call.switch.set_global(name, value) {
+        "+OK".into()
+    } else {
+        "-ERR refused to clients on other machines (allow-host-commands in event_socket.conf)\n"
+            .into()
+    }
 }
 
 fn getenv(call: &ApiCall) -> String {

@@ -107,7 +107,7 @@ pub fn call_in_background(
     job: String,
 ) {
     let (switch, name) = (Arc::clone(switch), name.to_owned());
-    tokio::spawn(async move {
+    crate::foreign::spawn(async move {
         let made = call(&switch, &name, room.as_ref(), outcall, None).await;
         let Some(room) = room else { return };
         room.fire("bgdial-result", |event| {

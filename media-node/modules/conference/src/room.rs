@@ -202,7 +202,7 @@ impl Rooms {
         });
         rooms.insert(name.to_owned(), Arc::clone(&room));
         drop(rooms);
-        tokio::spawn(follow_mixer(Arc::downgrade(&room), events));
+        crate::foreign::spawn(follow_mixer(Arc::downgrade(&room), events));
         room.fire("conference-create", |_| {});
         Ok((room, true))
     }
@@ -485,7 +485,7 @@ impl Room {
     /// Ends the room when no mandatory member is back after that many seconds.
     fn end_after(self: &Arc<Self>, seconds: u64) {
         let room = Arc::downgrade(self);
-        tokio::spawn(async move {
+        crate::foreign::spawn(async move {
             tokio::time::sleep(Duration::from_secs(seconds)).await;
             if let Some(room) = room.upgrade().filter(|room| room.with(|s| s.mandatory == 0)) {
                 room.end();

@@ -313,7 +313,7 @@ impl Room {
     /// Plays a file to everybody while whoever asks goes on. `channel`: whose variables the name may use.
     pub fn play_later(self: &Arc<Self>, name: String, channel: Option<Arc<Channel>>) {
         let room = Arc::clone(self);
-        tokio::spawn(async move {
+        crate::foreign::spawn(async move {
             let name = match &channel {
                 Some(channel) => file_for(&room.switch, channel, &name),
                 None => name,
@@ -348,7 +348,7 @@ impl Room {
     /// Several files one after the other; those that are not there are left out.
     pub(super) fn play_row_to(self: &Arc<Self>, member: &Arc<Member>, names: Vec<String>) {
         let (room, member) = (Arc::clone(self), Arc::clone(member));
-        tokio::spawn(async move {
+        crate::foreign::spawn(async move {
             for name in names {
                 room.play_to(&member, &name).await;
             }
@@ -476,7 +476,7 @@ impl Room {
         });
         let Some(sound) = wanted else { return };
         let room = Arc::clone(self);
-        tokio::spawn(async move {
+        crate::foreign::spawn(async move {
             if !room.play(&sound, None, true).await {
                 room.with(|s| s.music.broken = true);
             }
@@ -545,7 +545,7 @@ impl Room {
             sounds.extend(self.profile.sound("alone-sound"));
         }
         let (room, channel) = (Arc::clone(self), Arc::clone(channel));
-        tokio::spawn(async move {
+        crate::foreign::spawn(async move {
             for name in sounds {
                 let name = file_for(&room.switch, &channel, &name);
                 room.play(&name, Some(&channel), false).await;

@@ -130,7 +130,7 @@ async fn consult(
 fn hand_over(peer: &Arc<Channel>, partner: &Arc<Channel>) {
     partner.flags.transferred.store(true, Ordering::Relaxed);
     let (peer, partner) = (Arc::clone(peer), Arc::clone(partner));
-    tokio::spawn(async move {
+    crate::foreign::spawn(async move {
         let mut watch = peer.watch();
         let parked = async {
             while peer.is_up() && peer.running() != State::Park {

@@ -284,7 +284,7 @@ fn displace_now(
     });
     if let Some(limit) = limit {
         let (channel, path) = (Arc::downgrade(channel), path.to_owned());
-        tokio::spawn(async move {
+        crate::foreign::spawn(async move {
             tokio::time::sleep(limit).await;
             if let Some(channel) = channel.upgrade() {
                 stop_displacing(&channel, &path);

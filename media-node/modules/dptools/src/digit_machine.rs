@@ -218,7 +218,7 @@ fn wait(owner: &Arc<Channel>, speaker: &Arc<Channel>, own: bool, turn: u64) {
         .filter(|&ms| ms > 0)
         .map_or(DIGIT_TIMEOUT, Duration::from_millis);
     let (owner, speaker) = (Arc::downgrade(owner), Arc::downgrade(speaker));
-    tokio::spawn(async move {
+    crate::foreign::spawn(async move {
         tokio::time::sleep(time).await;
         let (Some(owner), Some(speaker)) = (owner.upgrade(), speaker.upgrade()) else { return };
         let next = owner.with(|data| {
@@ -267,7 +267,7 @@ fn run(target: &Arc<Channel>, bound: &Bound, digits: &str) {
         }));
     } else if kind.eq_ignore_ascii_case("api") {
         let (target, command) = (Arc::clone(target), rest.to_owned());
-        tokio::spawn(async move {
+        crate::foreign::spawn(async move {
             let switch = Arc::clone(target.switch());
             let reply = switch.run_api(&command, &value, Some(Arc::clone(&target))).await;
             target.set_var("bind_digit_action_api_result", reply.unwrap_or_default());

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{App, Flags};
 use crate::app;
 use crate::call::{AppResult, Cause, Session};
-use crate::text;
+use crate::{foreign, text};
 
 const ANYWHERE: Flags = Flags::NO_MEDIA.and(Flags::ROUTING).and(Flags::ZOMBIE);
 
@@ -34,6 +34,10 @@ pub const APPS: &[App] = &[
 ];
 
 async fn system(session: &mut Session, argument: &str) -> AppResult {
+    if let Some(refused) = foreign::refuse("system") {
+        session.respond(refused.trim_end());
+        return Ok(());
+    }
     let command = argument.to_owned();
     let done = session.wait_for(async move { base::system::run(&command).await });
     if let Err(error) = done.await? {
@@ -43,8 +47,12 @@ async fn system(session: &mut Session, argument: &str) -> AppResult {
 }
 
 async fn bgsystem(session: &mut Session, argument: &str) -> AppResult {
+    if let Some(refused) = foreign::refuse("bgsystem") {
+        session.respond(refused.trim_end());
+        return Ok(());
+    }
     let (command, uuid) = (argument.to_owned(), Arc::clone(session.channel().uuid()));
-    tokio::spawn(async move {
+    foreign::spawn(async move {
         if let Err(error) = base::system::run(&command).await {
             tracing::error!(%uuid, "bgsystem: {command}: {error}");
         }
@@ -53,6 +61,10 @@ async fn bgsystem(session: &mut Session, argument: &str) -> AppResult {
 }
 
 async fn mkdir(session: &mut Session, argument: &str) -> AppResult {
+    if let Some(refused) = foreign::refuse("mkdir") {
+        session.respond(refused.trim_end());
+        return Ok(());
+    }
     let made = tokio::fs::create_dir_all(argument.trim()).await;
     match made {
         Ok(()) => tracing::debug!(uuid = %session.channel().uuid(), "mkdir: {argument}: created"),
@@ -64,6 +76,10 @@ async fn mkdir(session: &mut Session, argument: &str) -> AppResult {
 }
 
 async fn rename(session: &mut Session, argument: &str) -> AppResult {
+    if let Some(refused) = foreign::refuse("rename") {
+        session.respond(refused.trim_end());
+        return Ok(());
+    }
     let words = text::words(argument, 2);
     let [from, to] = words.as_slice() else {
         tracing::error!(uuid = %session.channel().uuid(), "rename: two paths are needed: {argument}");

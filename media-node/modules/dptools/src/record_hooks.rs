@@ -59,7 +59,7 @@ pub fn run(channel: &Arc<Channel>, moment: Moment, own: &[(String, String)]) {
     }
     if !apis.is_empty() {
         let channel = Arc::clone(channel);
-        tokio::spawn(async move {
+        crate::foreign::spawn(async move {
             let switch = Arc::clone(channel.switch());
             for (api, argument) in apis {
                 let argument = crate::host::expand_for(&switch, Some(&channel), &argument);

@@ -184,7 +184,7 @@ pub fn release(switch: &Arc<Switch>, backend: Backend, uuid: &str, only: Option<
             let turn = TURN.fetch_add(1, Ordering::Relaxed);
             let (done, before) = stores.limit_releases.begin(uuid, turn);
             let (switch, uuid, only) = (Arc::clone(switch), uuid.to_owned(), only.cloned());
-            tokio::spawn(async move {
+            crate::foreign::spawn(async move {
                 if let Some(before) = before {
                     let _over = before.await;
                 }

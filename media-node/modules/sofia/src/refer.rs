@@ -147,7 +147,7 @@ fn attended(
             own.set_var("transfer_to", format!("att:{}", far.uuid()));
             other.set_var("endpoint_disposition", "ATTENDED_TRANSFER");
             far.set_var("transfer_disposition", "bridge");
-            tokio::spawn(join(Arc::clone(own), partner, Some(other), far, refer.id));
+            crate::foreign::spawn(join(Arc::clone(own), partner, Some(other), far, refer.id));
         }
         (Some(partner), None) => {
             if let Some(told) = answer {
@@ -239,7 +239,7 @@ fn wait_for_answer(
         broadcast::play_endlessly(&partner, &music);
     }
     let own = Arc::clone(own);
-    tokio::spawn(async move {
+    crate::foreign::spawn(async move {
         let early = match &awaited {
             Awaited::Early(leg) => Some(Arc::clone(leg)),
             Awaited::Dialled(_) => None,
@@ -342,7 +342,7 @@ fn fetch(own: &Arc<Channel>, partner: Arc<Channel>, dial: &str, header: &str, id
     ];
     let request = Request { dial: dial.to_owned(), variables, ..Request::default() };
     let own = Arc::clone(own);
-    tokio::spawn(async move {
+    crate::foreign::spawn(async move {
         let switch = Arc::clone(own.switch());
         let called = originate::originate(&switch, &request, None);
         let outcome = tokio::select! {

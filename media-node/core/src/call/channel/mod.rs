@@ -299,6 +299,8 @@ pub struct Channel {
     pub(super) presence_events: AtomicU32,
     /// Applications that run from outside (messages), and their end.
     pub(super) broadcasts: super::broadcast::Broadcasts,
+    /// The Event Socket client on another machine that made or changed the call.
+    foreign: std::sync::OnceLock<std::net::IpAddr>,
     /// Yes-or-no facts.
     pub flags: Flags,
     pub(super) data: Mutex<Data>,
@@ -324,6 +326,7 @@ impl Channel {
         vars.set("session_id", session_id.to_string());
         let created = clock::now_us();
         Arc::new(Self {
+            foreign: crate::foreign::who().map(Into::into).unwrap_or_default(),
             uuid,
             session_id,
             direction,
@@ -510,6 +513,7 @@ impl Channel {
     /// # Errors
     /// [`QueueFull`] when [`COMMAND_QUEUE`] messages wait already, or as many jobs.
     pub fn post(&self, message: CallMessage) -> Result<(), QueueFull> {
+        self.touched();
         if self.messages.fetch_add(1, Ordering::Relaxed) >= COMMAND_QUEUE {
             self.messages_taken(1);
             return Err(QueueFull);
@@ -523,6 +527,19 @@ impl Channel {
         }
     }
 
+    /// The Event Socket client on another machine on whose behalf the call acts: the first that made or changed it.
+    #[must_use]
+    pub fn foreign(&self) -> Option<std::net::IpAddr> {
+        self.foreign.get().copied()
+    }
+
+    /// The call is about to be changed: by whom, if it is a client on another machine, counts from now on.
+    pub(super) fn touched(&self) {
+        if let Some(who) = crate::foreign::who() {
+            let _first = self.foreign.set(who);
+        }
+    }
+
     /// The task has taken up, or forgotten, so many messages.
     pub(super) fn messages_taken(&self, count: usize) {
         self.messages.fetch_sub(count, Ordering::Relaxed);
@@ -533,6 +550,7 @@ impl Channel {
     /// # Errors
     /// [`QueueFull`] as for [`Channel::post`].
     pub fn job(&self, job: Job) -> Result<(), QueueFull> {
+        self.touched();
         self.commands.try_send(Command::Job(job)).map_err(|_| QueueFull)
     }
 

@@ -50,6 +50,7 @@ impl Channel {
     /// What is marked in a value as a far end's ([`far`]) is stored as it is meant, here and in all that sets variables,
     /// and marked again for `${name}`.
     pub fn set_var_as_is(&self, name: impl Into<Cow<'static, str>>, value: impl Into<Value>) {
+        self.touched();
         let (name, (value, spans)) = (name.into(), taken_apart(value.into()));
         let name = if far::is_marked(&name) { far::plain(&name).into_owned().into() } else { name };
         let mut data = self.data.lock();
@@ -82,6 +83,7 @@ impl Channel {
 
     /// Sets several variables under one lock.
     pub fn set_vars(&self, pairs: impl IntoIterator<Item = (&'static str, String)>) {
+        self.touched();
         let mut data = self.data.lock();
         for (name, value) in pairs {
             let value = Value::from(value);
@@ -101,6 +103,7 @@ impl Channel {
 
     /// Appends to an array variable; an empty value deletes it, as in the reference.
     pub fn push_var(&self, name: &str, value: &str) {
+        self.touched();
         let (name, value) = (&*far::plain(name), self.note_far_item(name, value));
         let value = &*value;
         let mut data = self.data.lock();

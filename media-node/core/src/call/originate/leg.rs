@@ -94,7 +94,7 @@ pub(super) async fn start_leg(
     }
     session.run_hooks("originate").await;
     let (start, started) = oneshot::channel();
-    tokio::spawn(async move {
+    crate::foreign::spawn(async move {
         // Dropped unsent, the leg is not wanted any more: it starts, and ends as it was told.
         let _wanted = started.await;
         session.start();
