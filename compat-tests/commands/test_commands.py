@@ -246,3 +246,39 @@ def test_a_file_that_cannot_be_written_is_refused_at_once(site, tmp_path):
         assert esl.api(f"uuid_record {uuid} stop {good}") == "+OK Success\n"
         assert good.exists()
         esl.api(f"uuid_kill {uuid}")
+
+
+# ---- completion
+
+def completed(esl, line):
+    """What a half-typed line may go on with, and what is to be written."""
+    listing, _, write = esl.api(f"console_complete {line}").partition("\n\nwrite=")
+    return [word.strip(" []\t\n") for word in listing.split("\t") if word.strip()], write
+
+
+def test_names_that_there_are_now_are_completed(site):
+    with site.esl() as esl:
+        rows = [line.split() for line in esl.api("sofia status").splitlines()]
+        profiles = [row[0] for row in rows if row[1:2] == ["profile"]]
+        assert profiles
+        found, _ = completed(esl, "sofia status profile ")
+        assert sorted(found) == sorted(profiles)
+        found, write = completed(esl, "sofia profile " + profiles[0] + " gwl")
+        assert (found, write) == (["gwlist"], "3:gwlist ")
+        assert completed(esl, "reload mod_sof") == (["mod_sofia"], "7:mod_sofia ")
+        uuid = originate(site, "park")
+        assert completed(esl, "uuid_kill " + uuid[:12]) == ([uuid], f"12:{uuid} ")
+        esl.api(f"uuid_kill {uuid}")
+
+
+def test_completions_are_listed_by_their_words_and_can_be_taught(site):
+    with site.esl() as esl:
+        rows = esl.api("show complete").splitlines()
+        assert rows[0] == "sticky,a1,a2,a3,a4,a5,a6,a7,a8,a9,a10,hostname"
+        host = esl.api("hostname")
+        assert f"0,sofia,status,gateway,::sofia::list_gateways,,,,,,,{host}" in rows
+        assert f"0,show,channels,count,,,,,,,,{host}" in rows
+        assert esl.api("complete add chorus _any_ sing") == "+OK\n"
+        assert completed(esl, "chorus anybody ") == (["sing"], "0:sing ")
+        assert esl.api("complete del chorus") == "+OK\n"
+        assert completed(esl, "chorus anybody ") == ([], "")

@@ -1,5 +1,7 @@
 //! What the console was taught: aliases and completions.
 
+use std::collections::BTreeSet;
+
 use parking_lot::RwLock;
 
 /// A short name for a command.
@@ -49,10 +51,12 @@ impl Console {
         self.aliases.write().retain(|known| name != "*" && known.alias != name);
     }
 
-    /// All aliases.
+    /// All aliases, by name.
     #[must_use]
     pub fn aliases(&self) -> Vec<Alias> {
-        self.aliases.read().clone()
+        let mut all = self.aliases.read().clone();
+        all.sort_by(|a, b| a.alias.cmp(&b.alias));
+        all
     }
 
     /// What a line stands for when its first word is an alias.
@@ -74,6 +78,14 @@ impl Console {
         }
     }
 
+    /// Adds what may be typed after a module's commands: words separated by blanks, a line each.
+    pub fn add_lines(&self, lines: &str) {
+        for line in lines.lines() {
+            let words = line.split_whitespace().map(str::to_owned).collect();
+            self.add_completion(Completion { sticky: false, words });
+        }
+    }
+
     /// Removes the completions that start with these words, or all with `*`.
     pub fn remove_completions(&self, text: &str) {
         let words: Vec<&str> = text.split_whitespace().collect();
@@ -84,10 +96,34 @@ impl Console {
         });
     }
 
-    /// All completions.
+    /// All completions, by their words.
     #[must_use]
     pub fn completions(&self) -> Vec<Completion> {
-        self.completions.read().clone()
+        let mut all = self.completions.read().clone();
+        all.sort_by(|a, b| a.words.cmp(&b.words));
+        all
+    }
+
+    /// What may stand at place `at` (from 0) of a line that begins with these words: words, `::NAME` and `::[a:b`,
+    /// each once, in order. A place in a line that is a list, or empty, takes any word. When the words `begin` only,
+    /// the start of each is enough, as in the reference.
+    #[must_use]
+    pub fn places(&self, words: &[&str], begin: bool, at: usize) -> BTreeSet<String> {
+        let fits = |known: &str, typed: &str| {
+            let same = match known.get(..typed.len()) {
+                Some(start) if begin => start.eq_ignore_ascii_case(typed),
+                _ => known == typed,
+            };
+            known.is_empty() || known.starts_with("::") || same
+        };
+        let completions = self.completions.read();
+        let lines = completions.iter().map(|completion| &completion.words).filter(|line| {
+            words
+                .iter()
+                .enumerate()
+                .all(|(at, typed)| fits(line.get(at).map_or("", String::as_str), typed))
+        });
+        lines.filter_map(|line| line.get(at)).filter(|word| !word.is_empty()).cloned().collect()
     }
 }
 
@@ -108,6 +144,21 @@ mod tests {
         assert_eq!(console.expand("chan"), None);
         console.remove_alias("*");
         assert_eq!(console.expand("ch"), None);
+    }
+
+    #[test]
+    fn a_place_takes_its_word_or_anything_where_a_list_stands() {
+        let console = Console::default();
+        console.add_lines("sofia status ::list ::[reg:user\nsofia profile x\nsofia ::[help:status");
+        let set = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
+        assert_eq!(
+            console.places(&["sofia"], false, 1),
+            set(&["::[help:status", "profile", "status"])
+        );
+        assert_eq!(console.places(&["sofia", "st"], true, 1), set(&["::[help:status", "status"]));
+        assert_eq!(console.places(&["sofia", "st"], false, 2), set(&[]));
+        assert_eq!(console.places(&["sofia", "status", "any"], false, 3), set(&["::[reg:user"]));
+        assert_eq!(console.places(&["sof"], false, 1), set(&[]));
     }
 
     #[test]

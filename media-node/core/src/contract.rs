@@ -139,6 +139,10 @@ pub struct Provides {
     pub names: &'static [(&'static str, &'static str)],
     /// Who is told what happens to calls. Observers stay when the module is unloaded: what it began still has to end.
     pub observers: &'static [&'static dyn CallObserver],
+    /// What may be typed after its commands, a line each: words, `::NAME` for a list, `::[a:b` for one of several.
+    pub completions: &'static str,
+    /// Lists of names that completions refer to.
+    pub name_lists: &'static [NameList],
     /// Dial-string legs that stand for others (`user/`, `group/`).
     pub resolver: Option<&'static dyn Resolver>,
 }
@@ -156,6 +160,8 @@ impl Provides {
         prompts: &[],
         names: &[],
         observers: &[],
+        completions: "",
+        name_lists: &[],
         resolver: None,
     };
 }
@@ -221,6 +227,15 @@ pub struct ChatMessage<'m> {
     pub body: &'m str,
     /// MIME type.
     pub kind: &'m str,
+}
+
+/// Names the console offers where a completion says so.
+#[derive(Clone, Copy)]
+pub struct NameList {
+    /// What completions call it, with the colons.
+    pub name: &'static str,
+    /// The names there are now; gets the words typed before.
+    pub names: fn(&Switch, &[&str]) -> Vec<String>,
 }
 
 /// A method of the `json` command.

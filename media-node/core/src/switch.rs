@@ -495,6 +495,7 @@ impl Switch {
         for make in provides.xml_sources {
             self.xml.add(name, make(self));
         }
+        self.stores.console.add_lines(provides.completions);
     }
 
     /// What a module provided is not found any more.
@@ -504,6 +505,11 @@ impl Switch {
         self.apis.remove(name);
         self.endpoints.write().retain(|_, endpoint| endpoint.module() != name);
         self.xml.remove(name);
+        module
+            .provides()
+            .completions
+            .lines()
+            .for_each(|l| self.stores.console.remove_completions(l));
     }
 
     /// What loaded modules provide of one kind.

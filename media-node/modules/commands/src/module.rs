@@ -40,10 +40,15 @@ pub const MODULES: &[&dyn Module] = &[
                 uuid::vars::APIS,
                 vars::APIS,
             ],
+            completions: include_str!("completions.txt"),
+            name_lists: console::NAME_LISTS,
             ..Provides::NOTHING
         },
     )
     .staying(),
-    &Plain::new("mod_console", Provides::NOTHING),
+    &Plain::new(
+        "mod_console",
+        Provides { completions: console::CONSOLE_LINES, ..Provides::NOTHING },
+    ),
     &Plain::new("mod_expr", Provides::NOTHING),
 ];

@@ -27,7 +27,7 @@ use crate::app::play::{Keys as PlayKeys, Play};
 use crate::app::{App, Flags};
 use crate::call::transfer::transfer;
 use crate::call::{AppResult, Cause, Channel, CodecInfo, Direction, Interrupt, Session, Wake};
-use crate::contract::{Plain, Provides};
+use crate::contract::{NameList, Plain, Provides};
 use crate::{clock, text};
 
 use keys::Keys;
@@ -38,7 +38,19 @@ use room::{Room, Rooms};
 /// The module.
 pub const MODULE: Plain = Plain::new(
     "mod_conference",
-    Provides { applications: &[APPS], commands: &[commands::APIS], ..Provides::NOTHING },
+    Provides {
+        applications: &[APPS],
+        commands: &[commands::APIS],
+        completions: include_str!("completions.txt"),
+        name_lists: &[NameList {
+            name: "::conference::conference_list_conferences",
+            names: |switch, _| {
+                let rooms = switch.module::<Rooms>().all();
+                rooms.iter().map(|room| room.name.clone()).collect()
+            },
+        }],
+        ..Provides::NOTHING
+    },
 );
 
 /// The family.

@@ -29,9 +29,18 @@ pub struct Stores {
     pub limit_releases: limiting::Releases,
 }
 
+const DB_LINES: &str = "db insert\ndb delete\ndb select\ndb exists\ndb count\ndb list\n\
+group insert\ngroup delete\ngroup call";
+
+const HASH_LINES: &str = "hash insert\nhash delete\nhash select\n\
+hash_remote list\nhash_remote kill\nhash_remote rescan";
+
 /// The modules.
 pub const MODULES: &[&dyn Module] = &[
-    &Plain::new("mod_db", Provides { names: &[("limit", "db")], ..Provides::NOTHING }),
+    &Plain::new(
+        "mod_db",
+        Provides { names: &[("limit", "db")], completions: DB_LINES, ..Provides::NOTHING },
+    ),
     &Plain::new(
         "mod_hash",
         Provides {
@@ -39,6 +48,7 @@ pub const MODULES: &[&dyn Module] = &[
             commands: &[commands::APIS, limit_commands::APIS],
             observers: &[&limiting::Observer],
             names: &[("limit", "hash")],
+            completions: HASH_LINES,
             ..Provides::NOTHING
         },
     ),

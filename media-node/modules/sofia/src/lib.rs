@@ -53,7 +53,7 @@ pub use profile::Profile;
 
 use crate::BoxFuture;
 use crate::call::Cause;
-use crate::contract::{ChatKind, EndpointKind, JsonKind, Module, Provides};
+use crate::contract::{ChatKind, EndpointKind, JsonKind, Module, NameList, Provides};
 use crate::switch::Switch;
 
 /// A profile that starts again tries to get its ports so often, with a pause in between.
@@ -85,6 +85,29 @@ impl Module for SofiaModule {
                 JsonKind { name: "sofia.status", answer: |switch| json_status(switch, false) },
                 JsonKind { name: "sofia.status.info", answer: |switch| json_status(switch, true) },
             ],
+            completions: include_str!("completions.txt"),
+            name_lists: &[
+                NameList {
+                    name: "::sofia::list_profiles",
+                    names: |switch, _| {
+                        profiles_of(switch).iter().map(|profile| profile.name.clone()).collect()
+                    },
+                },
+                NameList {
+                    name: "::sofia::list_gateways",
+                    names: |switch, _| {
+                        profiles_of(switch).iter().flat_map(|p| gateway_names(p)).collect()
+                    },
+                },
+                NameList {
+                    name: "::sofia::list_profile_gateway",
+                    names: |switch, before| {
+                        let sofia = Sofia::find_in(switch);
+                        let profile = before.get(2).and_then(|name| sofia?.find(name));
+                        profile.map(|profile| gateway_names(&profile)).unwrap_or_default()
+                    },
+                },
+            ],
             ..Provides::NOTHING
         }
     }
@@ -107,6 +130,14 @@ impl Module for SofiaModule {
             }
         })
     }
+}
+
+fn profiles_of(switch: &Switch) -> Vec<Arc<Profile>> {
+    Sofia::find_in(switch).map(|sofia| sofia.profiles()).unwrap_or_default()
+}
+
+fn gateway_names(profile: &Profile) -> Vec<String> {
+    profile.gateways.read().iter().map(|gateway| gateway.name.clone()).collect()
 }
 
 fn json_status(switch: &Switch, info: bool) -> Result<serde_json::Value, String> {

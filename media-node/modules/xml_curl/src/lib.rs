@@ -37,6 +37,7 @@ impl Module for XmlCurl {
     fn provides(&self) -> Provides {
         Provides {
             commands: &[api::APIS],
+            completions: "xml_curl debug_on\nxml_curl debug_off",
             xml_sources: &[|switch| switch.module::<Bindings>()],
             ..Provides::NOTHING
         }

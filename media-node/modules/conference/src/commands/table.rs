@@ -178,4 +178,13 @@ mod tests {
         assert!(help().starts_with("\t\tcanvas-auto-clear <canvas_id> <true|false>\n\t\tcount\n"));
         assert!(overview().contains("<conf name> count \n"));
     }
+
+    #[test]
+    fn each_can_be_completed() {
+        let lines: Vec<&str> = include_str!("../completions.txt").lines().collect();
+        let line = |c: &Command| {
+            format!("conference ::conference::conference_list_conferences {}", c.name)
+        };
+        assert_eq!(lines, ALL.iter().map(line).collect::<Vec<_>>());
+    }
 }
