@@ -201,6 +201,35 @@ pub(super) fn channel_count(switch: &Switch) -> usize {
     shown(switch).len()
 }
 
+/// Is the text like the pattern, as SQL has it: `%` for anything, `_` for one character, any case? A pattern without
+/// `%` may be anywhere in the text.
+fn is_like(text: &str, pattern: &str) -> bool {
+    let text: Vec<char> = text.to_lowercase().chars().collect();
+    let anywhere = if pattern.contains('%') { "" } else { "%" };
+    let pattern: Vec<char> =
+        format!("{anywhere}{pattern}{anywhere}").to_lowercase().chars().collect();
+    // Where to go on when what follows the last `%` does not fit: try it one character further.
+    let (mut at, mut seen, mut retry) = (0, 0, None);
+    while seen < text.len() {
+        match pattern.get(at) {
+            Some('%') => {
+                at += 1;
+                retry = Some((at, seen));
+            }
+            Some(&wanted) if wanted == '_' || wanted == text[seen] => {
+                at += 1;
+                seen += 1;
+            }
+            _ => {
+                let Some((from, start)) = retry else { return false };
+                retry = Some((from, start + 1));
+                (at, seen) = (from, start + 1);
+            }
+        }
+    }
+    pattern[at.min(pattern.len())..].iter().all(|rest| *rest == '%')
+}
+
 /// One row per leg; only those in which `like` is found, if it is given.
 #[must_use]
 pub(super) fn channels(switch: &Switch, like: Option<&str>) -> Table {
@@ -209,10 +238,9 @@ pub(super) fn channels(switch: &Switch, like: Option<&str>) -> Table {
     for channel in shown(switch) {
         let row = row(&channel, &hostname);
         let found = like.is_none_or(|like| {
-            let like = like.to_lowercase();
-            ["uuid", "name", "cid_name", "cid_num", "presence_data"]
+            ["uuid", "name", "cid_name", "cid_num", "presence_data", "accountcode"]
                 .iter()
-                .any(|column| row.get(column).to_lowercase().contains(&like))
+                .any(|column| is_like(&row.get(column), like))
         });
         if found {
             table.rows.push(row.0);
@@ -261,7 +289,12 @@ pub(super) fn calls(switch: &Switch, bridged_only: bool, detailed: bool) -> Tabl
     let mut table = Table::new(a);
     table.columns.extend(b.iter().map(|column| format!("b_{column}")));
     table.columns.push("call_created_epoch".into());
-    for call in calls_of(switch) {
+    let mut calls = calls_of(switch);
+    if !bridged_only && !detailed {
+        // By the time the two met; legs on their own have none and come first.
+        calls.sort_by_key(|call| call.b.as_ref().map(|(_, met)| *met));
+    }
+    for call in calls {
         if bridged_only && call.b.is_none() {
             continue;
         }
@@ -276,4 +309,21 @@ pub(super) fn calls(switch: &Switch, bridged_only: bool, detailed: bool) -> Tabl
         table.rows.push(row);
     }
     table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_like;
+
+    #[test]
+    fn a_pattern_is_found_anywhere_or_says_where() {
+        assert!(is_like("sofia/open/Probe@x", "probe"));
+        assert!(!is_like("sofia/open/probe@x", "probe%"));
+        assert!(is_like("sofia/open/probe@x", "%probe%"));
+        assert!(is_like("sofia/open/probe@x", "sofia/%@x"));
+        assert!(!is_like("sofia/open/probe@x", "sofia/%@y"));
+        assert!(is_like("1001", "1__1") && !is_like("1001", "1_2"));
+        assert!(is_like("", "%") && !is_like("", "x"));
+        assert!(is_like("aab", "%ab") && !is_like("aab", "%aa"));
+    }
 }

@@ -46,7 +46,7 @@ fn run(call: &ApiCall) -> String {
         };
         return count(rows, &format);
     }
-    if what == "status" {
+    if what.starts_with("status") {
         return status::status_text(switch);
     }
     let wanted = word(1).filter(|word| *word != "as");
@@ -54,6 +54,9 @@ fn run(call: &ApiCall) -> String {
 }
 
 fn listing(switch: &Switch, what: &str, wanted: Option<&str>, like: Option<&str>) -> Option<Table> {
+    if let Some(kind) = kind_of(what) {
+        return Some(named(switch, |interface| interface.kind == kind));
+    }
     Some(match what {
         "channels" => calls::channels(switch, like),
         "calls" => calls::calls(switch, false, false),
@@ -61,13 +64,9 @@ fn listing(switch: &Switch, what: &str, wanted: Option<&str>, like: Option<&str>
         "detailed_calls" => calls::calls(switch, false, true),
         "detailed_bridged_calls" => calls::calls(switch, true, true),
         "registrations" => registrations(switch),
-        "codec" | "endpoint" | "dialplan" | "file" | "timer" | "chat" | "say" | "management" => {
-            named(switch, |interface| interface.kind == what)
-        }
-        "limits" | "limit" => named(switch, |interface| interface.kind == "limit"),
         "interfaces" => named(switch, |_| true),
         "interface_types" => interface_types(switch),
-        "modules" => modules(switch, wanted),
+        _ if what.starts_with("module") => modules(switch, wanted),
         "application" | "api" => described(switch, what, wanted),
         "tasks" => tasks(switch),
         "aliases" => aliases(switch),
@@ -75,6 +74,17 @@ fn listing(switch: &Switch, what: &str, wanted: Option<&str>, like: Option<&str>
         "nat_map" => Table::new(&["port", "proto", "proto_num", "sticky"]),
         _ => return None,
     })
+}
+
+/// Kinds that are listed by name; a longer word that begins like one of them asks for it too, and finds nothing
+/// unless all it has more is a plural.
+const KINDS: &[&str] =
+    &["codec", "dialplan", "file", "timer", "chat", "limit", "say", "management", "endpoint"];
+
+/// The kind of interface a word asks for.
+fn kind_of(what: &str) -> Option<&str> {
+    let asked = KINDS.iter().any(|kind| what.starts_with(kind));
+    asked.then(|| what.strip_suffix('s').unwrap_or(what))
 }
 
 fn sorted(switch: &Switch, wanted: impl Fn(&Interface) -> bool) -> Vec<Interface> {
@@ -217,4 +227,19 @@ fn completions(switch: &Switch) -> Table {
         table.rows.push(row);
     }
     table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::kind_of;
+
+    #[test]
+    fn kinds_are_asked_for_in_the_plural_too() {
+        assert_eq!(kind_of("codecs"), Some("codec"));
+        assert_eq!(kind_of("limit"), Some("limit"));
+        assert_eq!(kind_of("limits"), Some("limit"));
+        assert_eq!(kind_of("filex"), Some("filex"));
+        assert_eq!(kind_of("calls"), None);
+        assert_eq!(kind_of("interfaces"), None);
+    }
 }
