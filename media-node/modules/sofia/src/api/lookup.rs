@@ -81,14 +81,34 @@ fn default_domain(profile: &Profile) -> String {
     forced.unwrap_or_else(|| settings.sip_ip.to_string())
 }
 
+/// Does a call want that contact of a phone that names itself so?
+fn is_wanted(of: (&str, &str), exclude: Option<&str>, agent: Option<&str>) -> bool {
+    !exclude.is_some_and(|text| holds(of.0, text)) && agent.is_none_or(|text| holds(of.1, text))
+}
+
+/// Is one text in the other, in any case?
+fn holds(text: &str, part: &str) -> bool {
+    text.to_ascii_lowercase().contains(&part.to_ascii_lowercase())
+}
+
+/// The contacts of a user as legs of a dial string. A call may exclude those that have a text in them
+/// (`sip_exclude_contact`), and ask for phones that name themselves so (`sip_match_user_agent`).
 pub(super) fn contact(call: &ApiCall) -> String {
     const NOBODY: &str = "error/user_not_registered";
     let (Some(sofia), Some(query)) = (sofia_of(call), Query::parse(&call.args)) else {
         return NOBODY.into();
     };
+    let var = |name| call.channel.as_ref().and_then(|c| c.var(name)).filter(|v| !v.is_empty());
+    let exclude = var("sip_exclude_contact");
+    // What the query asks for itself counts instead.
+    let agent = var("sip_match_user_agent").filter(|_| query.agent.is_none());
     let contacts: Vec<_> = query
         .bindings(&sofia)
         .into_iter()
+        .filter(|(_, b)| {
+            let (exclude, agent) = (exclude.as_deref(), agent.as_deref());
+            is_wanted((&b.contact, &b.user_agent), exclude, agent)
+        })
         .map(|(profile, binding)| {
             format!("{}sofia/{profile}/{}", query.concat, uri_of(&binding.contact))
         })
@@ -187,5 +207,14 @@ mod tests {
     fn the_uri_of_a_stored_contact_is_inside_the_last_brackets() {
         assert_eq!(uri_of("\"A <b>\" <sip:x@h;fs_nat=yes>"), "sip:x@h;fs_nat=yes");
         assert_eq!(uri_of("sip:x@h"), "sip:x@h");
+    }
+
+    #[test]
+    fn a_call_may_exclude_contacts_and_ask_for_phones() {
+        let phone = ("<sip:anna@10.0.0.5:5060>", "Yealink SIP-T46S");
+        assert!(is_wanted(phone, None, None));
+        assert!(!is_wanted(phone, Some("10.0.0.5"), None));
+        assert!(is_wanted(phone, Some("10.0.0.6"), Some("yealink")));
+        assert!(!is_wanted(phone, None, Some("Snom")));
     }
 }
