@@ -2,6 +2,7 @@
 import os
 import queue
 import signal
+import socket
 import re
 import shlex
 import subprocess
@@ -265,3 +266,19 @@ def test_without_a_terminal_of_its_own_there_is_no_console(fresh, foreground, sh
     assert not re.search(PROMPT, t.text)
     with open(f"/proc/{running(fresh)}/stat") as f:
         assert f.read().rpartition(")")[2].split()[0] != "T"
+
+
+def test_with_no_port_at_all_the_start_fails_and_says_so(fresh):
+    taken = [socket.socket(socket.AF_INET, kind) for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM) for _ in range(3)]
+    try:
+        for sock, which in zip(taken, (tree.ESL, tree.OPEN, tree.AUTH) * 2):
+            sock.bind(("127.0.0.1", fresh.block[which]))
+            if sock.type == socket.SOCK_STREAM:
+                sock.listen()
+        for flag in ("-nc", "-nf"):
+            done = call(flag, "-conf", fresh.conf, "-log", fresh.where, "-db", fresh.where, "-run", fresh.where)
+            assert done.returncode != 0, flag
+            assert "No port could be opened" in done.stdout + done.stderr
+    finally:
+        for sock in taken:
+            sock.close()

@@ -12,6 +12,7 @@ use crate::foreground::Foreground;
 use crate::linked::linked;
 use boot::{Context, Fatal, LogControl, Request, Signals};
 use mod_event_socket::EventSocket;
+use mod_sofia::Sofia;
 use switch_core::contract::Change;
 use switch_core::switch::{Parts, Stop, Switch};
 use switch_core::{clock, config};
@@ -81,6 +82,14 @@ pub async fn run(context: Context) -> Result<(), Fatal> {
     identity.take().map_err(|error| Fatal::new(error.to_string()))?;
     switch.serving.begin();
     let event_socket = event_socket.serve(&switch);
+    if !matches!(event_socket, EventSocket::Open(_)) && Sofia::of(&switch).profiles().is_empty() {
+        // Nobody could reach it, not even to end it.
+        switch_core::modules::end_all(&switch).await;
+        event_socket.shutdown().await;
+        return Err(Fatal::new(
+            "No port could be opened: neither the Event Socket's nor any SIP profile's",
+        ));
+    }
     switch_core::heartbeat::start(&switch);
     ready.announce();
     switch_log::log_notice!("Ready after {} ms", switch.started.elapsed().as_millis());
