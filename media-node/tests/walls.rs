@@ -16,13 +16,21 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("esl-server", &["ferroswitch-base"]),
     ("ferroswitch-media", &["ferroswitch-base"]),
     ("ferroswitch-sip", &["ferroswitch-base"]),
+    ("ferroswitch-model", &["ferroswitch-base", "esl-server"]),
     ("ferroswitch-records", &["esl-server"]),
     ("ferroswitch-http", &["ferroswitch-sip"]),
     ("ferroswitch-log", &["ferroswitch-base", "dialplan-xml", "esl-server"]),
     ("ferroswitch-boot", &["ferroswitch-base", "ferroswitch-log", "dialplan-xml", "esl-server"]),
     (
         "ferroswitch-core",
-        &["ferroswitch-base", "ferroswitch-log", "dialplan-xml", "esl-server", "ferroswitch-media"],
+        &[
+            "ferroswitch-base",
+            "ferroswitch-log",
+            "dialplan-xml",
+            "esl-server",
+            "ferroswitch-media",
+            "ferroswitch-model",
+        ],
     ),
 ];
 

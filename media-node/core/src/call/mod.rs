@@ -24,14 +24,13 @@ pub mod jitter;
 pub mod machine;
 pub mod originate;
 pub mod presence;
-pub mod profile;
 pub mod session;
-pub mod state;
 pub mod tones;
 pub mod transfer;
 pub mod uuid_bridge;
 
 pub use base::cause::{self, Cause};
+pub use call_model::{profile, state};
 pub use channel::{Channel, CodecInfo, Extension};
 pub use dialplan_xml::dialstring;
 pub use endpoint::{

@@ -6,8 +6,9 @@ use std::collections::HashMap;
 use base::far::{self, Spans};
 use esl_server::event::Event;
 
-use super::state::Direction;
-use crate::text;
+use base::text;
+
+use crate::state::Direction;
 
 /// Times of one profile in microseconds since the epoch; 0 means "did not happen".
 #[derive(Clone, Copy, Debug, Default)]
@@ -119,7 +120,7 @@ impl CallerProfile {
             uuid: String::new(),
             source: String::new(),
             transfer_source: String::new(),
-            id: crate::clock::new_uuid(),
+            id: base::clock::new_uuid(),
             context: String::new(),
             rdnis: String::new(),
             chan_name: String::new(),
