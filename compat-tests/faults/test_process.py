@@ -196,8 +196,8 @@ def test_commands_typed_in_the_foreground_are_answered(fresh, foreground):
     t.type("\x1b[A\r")                              # the line before
     t.expect(r"\none\ntwo\n")
     t.expect(PROMPT)
-    t.type("sofia st\t")
-    t.expect("sofia status ")
+    t.type("sofia xm\t")
+    t.expect("sofia xmlstatus ")
     t.type("\x15")                                  # away with it
     t.line("/help")
     t.expect("ends the switch")
