@@ -38,11 +38,16 @@ async fn system(session: &mut Session, argument: &str) -> AppResult {
         session.respond(refused.trim_end());
         return Ok(());
     }
-    let command = argument.to_owned();
-    let done = session.wait_for(async move { base::system::run(&command).await });
-    if let Err(error) = done.await? {
-        tracing::error!(uuid = %session.channel().uuid(), "system: {argument}: {error}");
-    }
+    // A program that was begun is finished, also when the call meanwhile ends or goes elsewhere.
+    let (command, uuid) = (argument.to_owned(), Arc::clone(session.channel().uuid()));
+    let (done, ended) = tokio::sync::oneshot::channel();
+    foreign::spawn(async move {
+        if let Err(error) = base::system::run(&command).await {
+            tracing::error!(%uuid, "system: {command}: {error}");
+        }
+        let _waits_no_more = done.send(());
+    });
+    let _ended = session.wait_for(ended).await?;
     Ok(())
 }
 
