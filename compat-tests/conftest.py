@@ -1,6 +1,7 @@
 """Fixtures: a running switch on a tree, phones to call it with, and the checks every test ends with."""
 import pathlib
 import sys
+import time
 
 import pytest
 
@@ -63,6 +64,10 @@ class Site:
 
     def _socket_leak(self):
         count = self.switch.sockets()
+        until = time.monotonic() + 5                    # those a test closed may take the server a moment
+        while self.sockets is not None and count > self.sockets + ESL_SOCKETS and time.monotonic() < until:
+            time.sleep(0.05)
+            count = self.switch.sockets()
         if self.sockets is None:
             self.sockets = count
         return [f"{count} sockets, {self.sockets} at first"] if count > self.sockets + ESL_SOCKETS else []

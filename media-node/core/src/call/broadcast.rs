@@ -82,7 +82,7 @@ impl Channel {
     /// on. `all` forgets messages that wait, too.
     pub fn interrupt(&self, all: bool) {
         if all {
-            self.flags.broken_all.store(true, Ordering::Relaxed);
+            self.forget_waiting();
         }
         if !self.stop_broadcast() {
             self.break_media();

@@ -171,9 +171,7 @@ impl Session {
                 continue;
             }
             if self.channel.flags.broken.swap(false, Ordering::Relaxed) {
-                if self.channel.flags.broken_all.swap(false, Ordering::Relaxed) {
-                    self.forget_messages().await;
-                }
+                self.forget_messages().await;
                 return Ok(Either::Left(Wake::Broken));
             }
             // Only the raw receipt may be dropped half-way; whatever it leads to runs to its end below.
@@ -225,14 +223,19 @@ impl Session {
         }
     }
 
-    /// Drops the messages that wait, those not taken up yet too; jobs are done.
+    /// Drops the messages that waited when `uuid_break … all` came, those not taken up yet too; jobs are done.
     async fn forget_messages(&mut self) {
-        let mut dropped = self.messages.len();
-        self.messages.clear();
+        let forget = self.channel.to_forget();
+        if forget == 0 {
+            return;
+        }
+        let mut dropped = self.messages.len().min(forget);
+        self.messages.drain(..dropped);
         // No more than wait now: whoever posts meanwhile is not to keep us here.
         for _ in 0..self.inbox.len() {
             match self.inbox.try_recv() {
-                Ok(Command::Message(_)) => dropped += 1,
+                Ok(Command::Message(_)) if dropped < forget => dropped += 1,
+                Ok(Command::Message(message)) => self.messages.push_back(message),
                 Ok(Command::Job(job)) => job(self).await,
                 Err(_) => break,
             }

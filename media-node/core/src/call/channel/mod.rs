@@ -6,7 +6,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use esl_server::event::{Event, EventName, Vars};
 use esl_server::{CallMessage, EventSink, QueueFull};
@@ -239,8 +239,8 @@ pub struct Flags {
     pub controlled: AtomicBool,
     /// Stop the current media operation (`uuid_break`, `break`).
     pub broken: AtomicBool,
-    /// Drop waiting messages too (`uuid_break … all`).
-    pub broken_all: AtomicBool,
+    /// Drop the messages posted up to this one, if they still wait (`uuid_break … all`); 0: none.
+    pub forget_until: AtomicU64,
     /// Was transferred while bridged: the partner is not to be hung up by the bridge's end.
     pub transferred: AtomicBool,
     /// Was transferred, and the hooks about it have not run yet.
@@ -293,6 +293,8 @@ pub struct Channel {
     commands: mpsc::Sender<Command>,
     /// Messages posted and not yet taken up.
     messages: AtomicUsize,
+    /// Messages ever posted.
+    posted: AtomicU64,
     wake: watch::Sender<u32>,
     session_heartbeat: AtomicU32,
     /// Presence events told so far.
@@ -334,6 +336,7 @@ impl Channel {
             switch,
             commands,
             messages: AtomicUsize::new(0),
+            posted: AtomicU64::new(0),
             wake: watch::Sender::new(0),
             session_heartbeat: AtomicU32::new(0),
             presence_events: AtomicU32::new(0),
@@ -523,8 +526,24 @@ impl Channel {
                 self.messages_taken(1);
                 Err(QueueFull)
             }
-            Ok(()) | Err(TrySendError::Closed(_)) => Ok(()),
+            Ok(()) | Err(TrySendError::Closed(_)) => {
+                self.posted.fetch_add(1, Ordering::Relaxed);
+                Ok(())
+            }
         }
+    }
+
+    /// Messages that wait now are to be forgotten; those posted later are not.
+    pub(super) fn forget_waiting(&self) {
+        self.flags.forget_until.store(self.posted.load(Ordering::Relaxed), Ordering::Relaxed);
+    }
+
+    /// How many of the messages that wait, the oldest first, are to be forgotten.
+    pub(super) fn to_forget(&self) -> usize {
+        let until = self.flags.forget_until.swap(0, Ordering::Relaxed);
+        let waiting = self.messages.load(Ordering::Relaxed) as u64;
+        let taken = self.posted.load(Ordering::Relaxed).saturating_sub(waiting);
+        usize::try_from(until.saturating_sub(taken)).unwrap_or(usize::MAX)
     }
 
     /// The Event Socket client on another machine on whose behalf the call acts: the first that made or changed it.
