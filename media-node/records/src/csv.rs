@@ -56,8 +56,8 @@ pub fn file_name(account: &str) -> String {
     }
 }
 
-/// The record of a batch that is being appended: where each file ended before it. Whoever finds it after a crash cuts
-/// the files back to those lengths and appends the batch again, so that no line is there twice.
+/// Lengths of the files before a batch is appended. After a crash the sink truncates the files to these lengths and
+/// appends the batch again, so that no line is written twice.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Intent {
     /// File and its length in bytes and its inode, before.

@@ -193,7 +193,7 @@ impl Journal {
         answer.await.map_err(|_| JournalError::Closed)?
     }
 
-    /// The end of what is written; changes wake whoever waits on it.
+    /// The end of what is written; each append updates the watch channel.
     #[must_use]
     pub fn end(&self) -> watch::Receiver<Position> {
         self.end.clone()
@@ -362,7 +362,7 @@ impl Segment {
                 path.display(),
                 length - good
             );
-            // Kept beside, for whoever wants to look.
+            // Kept in a file of its own for diagnosis.
             let torn = path.with_extension("torn");
             let mut rest = Vec::new();
             file.seek(SeekFrom::Start(good)).map_err(disk(&path))?;
@@ -482,7 +482,7 @@ impl Writer {
             _ => Ok(()),
         });
         if let Err(error) = written {
-            // What was written of it must not stay: nobody was told that it is there.
+            // A partial write is removed: none of these entries was acknowledged.
             let _best_effort = file.set_len(before);
             let _best_effort = file.seek(SeekFrom::Start(before));
             return Err(error);

@@ -12,7 +12,7 @@ pub const DECLARATION: &str = "<?xml version=\"1.0\"?>\n";
 /// The `cdr` element, indented by two blanks, with a line feed at the end.
 ///
 /// Names that no XML element may have (a variable set as `odd name`) get `_` for what is not allowed: the reference
-/// writes them as they are, and nobody can read the document.
+/// writes them as they are, and no XML parser reads the document.
 #[must_use]
 pub fn element(record: &CallRecord) -> String {
     let mut out = Out { text: String::with_capacity(16 << 10), depth: 0 };

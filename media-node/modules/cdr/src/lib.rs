@@ -31,7 +31,7 @@ impl Module for Cdr {
         self.0
     }
 
-    /// Only where it is set up: nobody finds files he did not ask for.
+    /// Only with a configuration file of its own: no record files appear unasked.
     fn is_default(&self, switch: &Switch) -> bool {
         let file = format!("{}.conf", self.0.trim_start_matches("mod_"));
         switch.config.load().tree.configuration(&file).is_some()

@@ -22,7 +22,7 @@ use http_client::{Ask, Client, FORM, Login, Schemes};
 use switch_core::call::Channel;
 use switch_core::switch::Switch;
 
-/// Longest answer of a server that is read, bytes; nobody looks at it.
+/// Longest HTTP response body that is read, bytes; only the status is used.
 const ANSWER: usize = 64 << 10;
 
 /// The module's two halves; `None`, with the reason logged, if its settings cannot be used.

@@ -13,7 +13,7 @@ use switch_core::text::{int, is_true};
 const MAX_URLS: usize = 20;
 /// Between two tries where `retries` is set and `delay` is not.
 const DELAY: Duration = Duration::from_secs(5);
-/// For one request where `timeout` does not say. The reference waits for ever.
+/// For one request where `timeout` does not say. The reference has no timeout then.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Which legs a template module writes.
