@@ -211,7 +211,8 @@ impl Out {
     }
 }
 
-/// Escapes markup; control characters that XML does not allow are left out.
+/// Escapes markup, and characters beyond ASCII by number as the reference prints them; control characters that XML does
+/// not allow are left out.
 fn escape(out: &mut String, text: &str, attribute: bool) {
     for c in text.chars() {
         match c {
@@ -224,7 +225,10 @@ fn escape(out: &mut String, text: &str, attribute: bool) {
             '\r' => out.push_str("&#xD;"),
             '\n' | '\t' => out.push(c),
             c if c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}') => {}
-            c => out.push(c),
+            c if c.is_ascii() => out.push(c),
+            c => {
+                let _infallible = write!(out, "&#x{:X};", u32::from(c));
+            }
         }
     }
 }
@@ -262,10 +266,10 @@ mod tests {
             ("9".into(), "2".into()),
             (String::new(), "3".into()),
         ];
-        record.callflow[0].profile.caller_id_name = "a\u{1}\r\n&".into();
+        record.callflow[0].profile.caller_id_name = "a\u{1}\r\n&é".into();
         let text = element(&record);
         assert!(text.contains("<odd_name_x_>1</odd_name_x_>"), "{text}");
         assert!(text.contains("<_>2</_>"), "{text}");
-        assert!(text.contains("<caller_id_name>a&#xD;\n&amp;</caller_id_name>"), "{text}");
+        assert!(text.contains("<caller_id_name>a&#xD;\n&amp;&#xE9;</caller_id_name>"), "{text}");
     }
 }
