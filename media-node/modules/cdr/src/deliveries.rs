@@ -59,7 +59,6 @@ impl Records {
 
     /// A module goes: what is in the journal may still be delivered shortly; the rest it receives when it comes back.
     pub(crate) async fn remove(&self, name: &str) {
-        self.recorders.write().remove(name);
         let delivery = self.deliveries.lock().remove(name);
         let journal = self.journal.lock().clone();
         if let (Some(delivery), Some(journal)) = (delivery, journal) {
@@ -67,6 +66,8 @@ impl Records {
             let _in_time = tokio::time::timeout(GOODBYE, delivery.reached(end)).await;
             let _in_time = tokio::time::timeout(GOODBYE, delivery.stop()).await;
         }
+        // Last: calls that end while a module is reloaded still have their records written for it.
+        self.recorders.write().remove(name);
         if self.deliveries.lock().is_empty() {
             let journal = self.journal.lock().take();
             let _closed = tokio::task::spawn_blocking(move || drop(journal)).await;
