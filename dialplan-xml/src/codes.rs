@@ -80,6 +80,7 @@ pub const CODES: &[(&str, &str)] = &[
     ("module-unknown", "a module nobody knows"),
     ("module-without-effect", "a module that is not available here"),
     ("name-duplicate", "two things of one name"),
+    ("no-effect", "something that is accepted and does nothing"),
     ("param-duplicate", "a parameter with two values"),
     ("param-unknown", "a parameter nobody reads"),
     ("param-without-effect", "a parameter that is accepted without effect"),

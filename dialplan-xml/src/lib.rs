@@ -19,6 +19,7 @@ pub mod acl;
 pub mod catalogue;
 pub mod check;
 pub mod config;
+pub mod declare;
 pub mod dialplan;
 pub mod dialstring;
 pub mod diff;

@@ -150,9 +150,7 @@ impl Report {
     /// How many places name something this switch knows and does not have: no parameter, whose absence
     /// changes a detail, but an application, a command, a module.
     pub fn unavailable(&self) -> usize {
-        let entries = self.entries.iter();
-        let named = entries.filter(|((kind, s, _), _)| *s == Support::Accepted && !is_param(kind));
-        named.map(|(_, places)| places.len()).sum()
+        self.count(Support::Unavailable)
     }
 
     /// How many places name something of this support.
@@ -164,17 +162,11 @@ impl Report {
     /// The report as text: counts, then everything that is not honoured, with its first place.
     pub fn to_text(&self) -> String {
         let mut out = String::new();
-        let all = [Support::Honoured, Support::Accepted, Support::Unknown];
+        let all = [Support::Honoured, Support::Accepted, Support::Unavailable, Support::Unknown];
         let total: usize = all.map(|s| self.count(s)).iter().sum();
         let _ = writeln!(out, "{total} names used");
-        let unavailable = self.unavailable();
-        let lines = [
-            (Support::Honoured.as_str(), self.count(Support::Honoured)),
-            (Support::Accepted.as_str(), self.count(Support::Accepted) - unavailable),
-            ("not available", unavailable),
-            (Support::Unknown.as_str(), self.count(Support::Unknown)),
-        ];
-        for (label, count) in lines {
+        for support in all {
+            let (label, count) = (support.as_str(), self.count(support));
             let percent = if total == 0 { 0.0 } else { count as f64 * 100.0 / total as f64 };
             let _ = writeln!(out, "  {label:<24}{count:>6}  {percent:>5.1}%");
         }
@@ -182,12 +174,9 @@ impl Report {
             let idle = self.idle;
             let _ = writeln!(out, "  (not counted: {idle} parameters of modules not loaded)");
         }
-        let accepted = |kind: &str, s: Support| s == Support::Accepted && is_param(kind);
-        let missing = |kind: &str, s: Support| s == Support::Accepted && !is_param(kind);
-        let unknown = |_: &str, s: Support| s == Support::Unknown;
-        self.list(&mut out, "accepted without effect", &accepted);
-        self.list(&mut out, "not available (an application ends the call)", &missing);
-        self.list(&mut out, "unknown", &unknown);
+        self.list(&mut out, "accepted without effect", Support::Accepted);
+        self.list(&mut out, "not available (an application ends the call)", Support::Unavailable);
+        self.list(&mut out, "unknown", Support::Unknown);
         if !self.failing.is_empty() {
             out.push_str("\nextensions that fail:\n");
         }
@@ -198,8 +187,8 @@ impl Report {
     }
 
     /// One part of the text: what is of one sort, with its first place.
-    fn list(&self, out: &mut String, title: &str, wanted: &dyn Fn(&str, Support) -> bool) {
-        let entries = self.entries.iter().filter(|((kind, s, _), _)| wanted(kind, *s));
+    fn list(&self, out: &mut String, title: &str, wanted: Support) {
+        let entries = self.entries.iter().filter(|((_, support, _), _)| *support == wanted);
         for (number, ((kind, _, name), places)) in entries.enumerate() {
             if number == 0 {
                 let _ = writeln!(out, "\n{title}:");
@@ -217,11 +206,7 @@ impl Report {
     pub fn to_json(&self) -> Value {
         let entry = |((kind, support, name), places): (&(String, Support, String), &Vec<Place>)| {
             let places: Vec<_> = places.iter().map(Place::to_string).collect();
-            let support = match support {
-                Support::Accepted if !is_param(kind) => "not available",
-                known => known.as_str(),
-            };
-            json!({"kind": kind, "name": name, "support": support, "places": places})
+            json!({"kind": kind, "name": name, "support": support.as_str(), "places": places})
         };
         let failing = self.failing.iter().map(|f| {
             json!({
@@ -231,7 +216,7 @@ impl Report {
         });
         json!({
             "honoured": self.count(Support::Honoured),
-            "accepted": self.count(Support::Accepted) - self.unavailable(),
+            "accepted": self.count(Support::Accepted),
             "unavailable": self.unavailable(),
             "unknown": self.count(Support::Unknown),
             "not_loaded": self.idle,
@@ -239,8 +224,4 @@ impl Report {
             "names": self.entries.iter().map(entry).collect::<Vec<_>>(),
         })
     }
-}
-
-fn is_param(kind: &str) -> bool {
-    kind.starts_with("parameter ")
 }

@@ -14,6 +14,7 @@ use common::Dir;
 use dialplan_xml::acl::LocalNet;
 use dialplan_xml::catalogue::{Catalogue, Kind};
 use dialplan_xml::check::{CheckOptions, check};
+use dialplan_xml::declare::{Value, reads};
 use dialplan_xml::simulate::Setting;
 use dialplan_xml::{
     CODES, Diagnostic, Globals, LoadOptions, PreprocessorCommand, Sources, fixtures,
@@ -79,6 +80,12 @@ fn said(name: &str, files: &[(String, String)]) -> String {
             }
             if code.ends_with("-not-loaded") {
                 catalogue.honour_owned(Kind::Endpoint, [("loopback", "mod_loopback")]);
+            }
+            if code == "no-effect" {
+                catalogue.honour(Kind::Application, ["set", "media_reset"]);
+                catalogue.declare_idle(Kind::Application, [("media_reset", "nothing is kept")]);
+                let clock = reads("timer_name", Value::Text, "the clock of a call");
+                catalogue.declare_variables(&[clock.no_effect("there is one clock")]);
             }
             let own_address = &|ip: std::net::IpAddr| ip.to_string() != "192.0.2.99";
             let options =

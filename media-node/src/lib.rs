@@ -1,11 +1,12 @@
 //! The process: the wiring, the list of modules, and what can be said about a configuration without running it.
 //!
 //! [`run`] wires the core ([`switch_core`]) and the modules of [`mod@linked`] together; [`offline`] is `check`, `explain` and
-//! `dialplan test`; [`catalogue`] which names and parameters are honoured.
+//! `dialplan test`; [`declarations`] gathers what modules declare.
 
 #![deny(unsafe_code)]
 
-pub mod catalogue;
+pub mod built_in;
+pub mod declarations;
 pub mod foreground;
 pub mod linked;
 pub mod offline;

@@ -4,7 +4,7 @@ use switch_core::contract::{Linked, Module};
 
 /// One line for each module, or for each folder of modules.
 const MODULES: &[&[&dyn Module]] = &[
-    switch_core::modules::MODULES,
+    crate::built_in::MODULES,
     mod_cdr::MODULES,
     mod_commands::MODULES,
     &[&mod_conference::MODULE],

@@ -51,7 +51,7 @@ fn check_command(args: &CheckArgs, dirs: &DirOptions) -> ExitCode {
         Ok(loaded) => loaded,
         Err(status) => return status,
     };
-    let catalogue = crate::catalogue::catalogue(&crate::linked::linked());
+    let catalogue = crate::declarations::catalogue(&crate::linked::linked());
     let options = CheckOptions {
         catalogue: &catalogue,
         file_exists: &|path| path.exists(),
@@ -184,7 +184,7 @@ fn setting(conf: Option<&PathBuf>, dirs: &DirOptions) -> Result<Setting, ExitCod
     };
     let answers =
         move |command: &str, args: &str, caller: &mut Caller| paper.answer(command, args, caller);
-    let known = crate::catalogue::catalogue(&linked);
+    let known = crate::declarations::catalogue(&linked);
     let modules = dialplan_xml::check::loaded_modules(tree);
     let refusal = move |application: &str| known.refusal(application, modules.as_ref());
     setting.world = setting.world.answering(Arc::new(answers)).refusing(Arc::new(refusal));

@@ -29,7 +29,7 @@ pub async fn run(context: Context) -> Result<(), Fatal> {
     let core_uuid = clock::new_uuid();
     globals.set("core_uuid", &core_uuid);
     let modules = linked();
-    let known = Arc::new(crate::catalogue::catalogue(&modules));
+    let known = Arc::new(crate::declarations::catalogue(&modules));
     let allowed = context.options.allow_preprocess();
     let loaded = config::load(&context.dirs.root_path(), globals, &allowed, &known);
     config::log_diagnostics(&loaded.diagnostics);

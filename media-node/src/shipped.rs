@@ -80,7 +80,7 @@ fn loads_without_a_complaint() {
 
 #[test]
 fn a_check_finds_nothing_but_the_password_everybody_knows() {
-    let catalogue = crate::catalogue::catalogue(&crate::linked::linked());
+    let catalogue = crate::declarations::catalogue(&crate::linked::linked());
     let options =
         CheckOptions { catalogue: &catalogue, file_exists: &|_| true, own_address: &|_| true };
     let checked = check(loaded_with(&[]), &options);

@@ -8,7 +8,7 @@ use boot::cli::DirOptions;
 use boot::dirs::{Surroundings, resolve_in};
 use dialplan_xml::Globals;
 use esl_server::{CoreInfo, EventBus, LogHub};
-use media_node::catalogue::catalogue;
+use media_node::declarations::catalogue;
 use media_node::linked::linked;
 use switch_core::contract::Module;
 use switch_core::modules::{load, unload};

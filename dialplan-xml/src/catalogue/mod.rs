@@ -1,8 +1,8 @@
 //! What names mean something: to the reference, and to the switch that runs.
 //!
 //! The reference's names are kept here, in text files per kind; what the running switch honours is
-//! registered by it. A name is *honoured*, *accepted* (the reference knows it, here it has no
-//! effect) or *unknown*.
+//! registered by it from its declarations ([`crate::declare`]). A name is *honoured*, *accepted* (it has no effect),
+//! *unavailable* (the reference has it, this switch does not) or *unknown*.
 
 mod distance;
 pub(crate) mod elements;
@@ -10,6 +10,8 @@ pub(crate) mod variables;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
+
+use crate::declare::{Effect, Parameter, Parameters, Variable};
 
 /// What kind of thing a name names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -46,7 +48,9 @@ pub enum Support {
     Honoured,
     /// It is accepted and has no effect.
     Accepted,
-    /// Nobody knows it.
+    /// The reference has it, this switch does not.
+    Unavailable,
+    /// Neither has it.
     Unknown,
 }
 
@@ -56,6 +60,7 @@ impl Support {
         match self {
             Self::Honoured => "honoured",
             Self::Accepted => "accepted without effect",
+            Self::Unavailable => "not available",
             Self::Unknown => "unknown",
         }
     }
@@ -70,6 +75,12 @@ pub struct Catalogue {
     params: BTreeMap<String, BTreeSet<String>>,
     /// The module a name belongs to here.
     owners: BTreeMap<(Kind, String), String>,
+    /// Declared parameters, by [`key`] and name in lower case.
+    declared: BTreeMap<(String, String), Parameter>,
+    /// Declared channel variables, by name in lower case.
+    variables: BTreeMap<String, Variable>,
+    /// Why what is accepted has no effect.
+    idle: BTreeMap<(Kind, String), &'static str>,
     complete: bool,
 }
 
@@ -114,13 +125,13 @@ impl Catalogue {
     pub fn refusal(&self, application: &str, loaded: Option<&BTreeSet<String>>) -> Option<String> {
         match self.support(Kind::Application, application) {
             Support::Unknown => Some(format!("there is no application \"{application}\"")),
-            Support::Accepted => {
+            Support::Unavailable => {
                 let module = module_of_application(application).filter(|module| *module != "core");
                 let whose = module.map(|module| format!(" (it belongs to {module})"));
                 let whose = whose.unwrap_or_default();
                 Some(format!("\"{application}\" is not available here{whose}"))
             }
-            Support::Honoured => {
+            Support::Honoured | Support::Accepted => {
                 let module = self.owner(Kind::Application, application)?;
                 let missing = module.starts_with("mod_") && !loaded?.contains(module);
                 missing.then(|| format!("{module} is not loaded"))
@@ -128,16 +139,56 @@ impl Catalogue {
         }
     }
 
-    /// Registers parameters the switch reads from a file; `scope` is the kind of element for
-    /// `sofia.conf` (`global`, `profile`, `gateway`) and empty elsewhere.
-    pub fn honour_params<N: AsRef<str>>(
+    /// Registers the parameters a module declares.
+    pub fn declare_parameters(&mut self, table: &Parameters) {
+        let key = key(table.file, table.scope);
+        let known = self.params.entry(key.clone()).or_default();
+        for parameter in table.list {
+            let name = normalise(table.file, parameter.name);
+            if parameter.effect == Effect::Honoured {
+                known.insert(name.clone());
+            }
+            self.declared.insert((key.clone(), name), *parameter);
+        }
+    }
+
+    /// What was declared of a parameter.
+    pub fn declared(&self, file: &str, scope: &str, name: &str) -> Option<&Parameter> {
+        self.declared.get(&(key(file, scope), normalise(file, name)))
+    }
+
+    /// Registers the channel variables a module declares. What several declare is read and set by each.
+    pub fn declare_variables(&mut self, list: &[Variable]) {
+        for variable in list {
+            self.variables.insert(variable.name.to_ascii_lowercase(), *variable);
+        }
+    }
+
+    /// What was declared of a channel variable, by its name or by one with a `*` that stands for it.
+    pub fn variable(&self, name: &str) -> Option<&Variable> {
+        let name = name.to_ascii_lowercase();
+        let families = || {
+            self.variables.iter().find_map(|(known, variable)| {
+                let start = known.strip_suffix('*')?;
+                name.starts_with(start).then_some(variable)
+            })
+        };
+        self.variables.get(&name).or_else(families)
+    }
+
+    /// Registers names that are accepted and have no effect, each with the reason.
+    pub fn declare_idle(
         &mut self,
-        file: &str,
-        scope: &str,
-        names: impl IntoIterator<Item = N>,
+        kind: Kind,
+        names: impl IntoIterator<Item = (&'static str, &'static str)>,
     ) {
-        let known = self.params.entry(key(file, scope)).or_default();
-        known.extend(names.into_iter().map(|n| n.as_ref().to_ascii_lowercase()));
+        let names = names.into_iter().map(|(name, why)| ((kind, name.to_ascii_lowercase()), why));
+        self.idle.extend(names);
+    }
+
+    /// Why an application or a command that runs has no effect; `None` where it has one.
+    pub fn idle(&self, kind: Kind, name: &str) -> Option<&'static str> {
+        self.idle.get(&(kind, name.to_ascii_lowercase())).copied()
     }
 
     /// Says that everything the switch honours has been registered.
@@ -149,7 +200,13 @@ impl Catalogue {
     pub fn support(&self, kind: Kind, name: &str) -> Support {
         let name = name.to_ascii_lowercase();
         let reference = reference(kind).contains(&*name);
-        self.verdict(self.names.get(&kind), reference, &name)
+        let honoured = self.is_honoured(self.names.get(&kind), reference, &name);
+        match (honoured, reference) {
+            (true, _) if self.idle.contains_key(&(kind, name)) => Support::Accepted,
+            (true, _) => Support::Honoured,
+            (false, true) => Support::Unavailable,
+            (false, false) => Support::Unknown,
+        }
     }
 
     /// What becomes of a parameter. Files the reference has no list for are not judged: `None`.
@@ -161,20 +218,25 @@ impl Catalogue {
         if registered.is_none() && listed.is_none() {
             return None;
         }
-        Some(self.verdict(registered, listed.is_some_and(|l| l.contains(&*name)), &name))
+        let listed = listed.is_some_and(|list| list.contains(&*name))
+            || self.declared.contains_key(&(key, name.clone()));
+        let honoured = self.is_honoured(registered, listed, &name);
+        Some(match (honoured, listed) {
+            (true, _) => Support::Honoured,
+            (false, true) => Support::Accepted,
+            (false, false) => Support::Unknown,
+        })
     }
 
-    fn verdict(
+    fn is_honoured(
         &self,
         registered: Option<&BTreeSet<String>>,
         reference: bool,
         name: &str,
-    ) -> Support {
+    ) -> bool {
         match registered {
-            Some(names) if names.contains(name) => Support::Honoured,
-            None if reference && !self.complete => Support::Honoured,
-            _ if reference => Support::Accepted,
-            _ => Support::Unknown,
+            Some(names) => names.contains(name),
+            None => reference && !self.complete,
         }
     }
 

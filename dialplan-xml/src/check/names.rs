@@ -148,7 +148,11 @@ fn name(subject: &mut Subject<'_>, kind: Kind, name: &str, place: Place) {
         Kind::Dialplan => ("dialplan-unknown", "dialplan-without-effect"),
     };
     match subject.catalogue.support(kind, name) {
-        Support::Honoured => {
+        Support::Honoured | Support::Accepted => {
+            if let Some(why) = subject.catalogue.idle(kind, name) {
+                let message = format!("{what} \"{name}\" is accepted and does nothing: {why}");
+                subject.say(aimed(Diagnostic::info("no-effect", message, Some(place.clone()))));
+            }
             let Some(module) = super::files::unloaded(subject, kind, name) else { return };
             let (code, end) = match kind {
                 Kind::Application => ("application-not-loaded", ": the call ends here"),
@@ -161,7 +165,7 @@ fn name(subject: &mut Subject<'_>, kind: Kind, name: &str, place: Place) {
             let hint = format!("add <load module=\"{module}\"/> to modules.conf");
             subject.say(aimed(found).with_hint(hint));
         }
-        Support::Accepted => {
+        Support::Unavailable => {
             let mut message = format!("{what} \"{name}\" is not available here");
             if kind == Kind::Application
                 && let Some(module) = module_of_application(name)

@@ -17,8 +17,12 @@ pub(super) fn check(subject: &mut Subject<'_>) {
         let shown = if scope.is_empty() { file.to_owned() } else { format!("a {scope} of {file}") };
         match subject.catalogue.param(file, scope, name) {
             None | Some(Support::Honoured) => {}
-            Some(Support::Accepted) => {
-                let message = format!("parameter \"{name}\" of {shown} is accepted without effect");
+            Some(Support::Accepted | Support::Unavailable) => {
+                let declared = subject.catalogue.declared(file, scope, name);
+                let why = declared.and_then(|found| found.effect.why_none());
+                let why = why.map(|why| format!(": {why}")).unwrap_or_default();
+                let message =
+                    format!("parameter \"{name}\" of {shown} is accepted without effect{why}");
                 subject.say(Diagnostic::info("param-without-effect", message, place));
             }
             Some(Support::Unknown) => {

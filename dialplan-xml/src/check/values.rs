@@ -8,44 +8,21 @@ use super::params::all;
 use crate::Diagnostic;
 use crate::catalogue::nearest;
 use crate::config::SofiaConf;
+use crate::declare::{LONGEST, Value};
 use crate::text::{is_false, is_number, is_true, leading_integer};
 
-#[derive(Clone, Copy)]
-enum Wants {
-    Bool,
-    Number(i64, i64),
-    Port,
-    /// A port, or `auto`.
-    SipPort,
-    /// An address of this machine, or `auto`.
-    Address,
-    /// An address others see, or a word that says how it is found.
-    Public,
-    /// A number that is brought into this range in silence.
-    Clamped(i64, i64),
-    Level,
-    /// Some of these words, separated by commas or bars.
-    Words(&'static [&'static str]),
-    /// Yes, no, or a number.
-    BoolOrNumber,
-    /// One of these words.
-    Word(&'static [&'static str]),
-    /// Yes, no, or one of these words.
-    BoolOr(&'static [&'static str]),
-}
-
-/// Parameters whose values have one meaning only. `file`, scope, names, what they want.
-const RULES: &[(&str, &str, &[&str], Wants)] = &[
-    ("switch.conf", "", &["max-sessions", "sessions-per-second"], Wants::Number(1, 4_294_967_295)),
-    ("switch.conf", "", &["rtp-start-port", "rtp-end-port"], Wants::Port),
-    ("switch.conf", "", &["loglevel"], Wants::Level),
-    ("switch.conf", "", &["max-db-handles"], Wants::Number(5, 5000)),
-    ("switch.conf", "", &["db-handle-timeout"], Wants::Number(1, 5000)),
+/// Parameters of the reference that are not declared: file, scope, names, what their values may be.
+const RULES: &[(&str, &str, &[&str], Value)] = &[
+    ("switch.conf", "", &["max-sessions", "sessions-per-second"], Value::Number(1, 4_294_967_295)),
+    ("switch.conf", "", &["rtp-start-port", "rtp-end-port"], Value::Port),
+    ("switch.conf", "", &["loglevel"], Value::Level),
+    ("switch.conf", "", &["max-db-handles"], Value::Number(5, 5000)),
+    ("switch.conf", "", &["db-handle-timeout"], Value::Number(1, 5000)),
     (
         "switch.conf",
         "",
         &["min-dtmf-duration", "default-dtmf-duration", "max-dtmf-duration"],
-        Wants::Clamped(400, 192_000),
+        Value::Clamped(400, 192_000),
     ),
     (
         "switch.conf",
@@ -59,37 +36,37 @@ const RULES: &[(&str, &str, &[&str], Wants)] = &[
             "verbose-channel-events",
             "rtp-port-usage-robustness",
         ],
-        Wants::Bool,
+        Value::Bool,
     ),
-    ("event_socket.conf", "", &["listen-port"], Wants::Port),
-    ("event_socket.conf", "", &["nat-map", "stop-on-bind-error"], Wants::Bool),
-    ("console.conf", "", &["loglevel"], Wants::Level),
-    ("console.conf", "", &["colorize"], Wants::Bool),
-    ("event_socket.conf", "", &["listen-ip"], Wants::Address),
-    ("console.conf", "", &["uuid"], Wants::Bool),
-    ("logfile.conf", "", &["rotate-on-hup", "uuid"], Wants::Bool),
-    ("logfile.conf", "", &["rollover", "maximum-rotate"], Wants::Number(0, 4_294_967_295)),
+    ("event_socket.conf", "", &["listen-port"], Value::Port),
+    ("event_socket.conf", "", &["nat-map", "stop-on-bind-error"], Value::Bool),
+    ("console.conf", "", &["loglevel"], Value::Level),
+    ("console.conf", "", &["colorize"], Value::Bool),
+    ("event_socket.conf", "", &["listen-ip"], Value::Address),
+    ("console.conf", "", &["uuid"], Value::Bool),
+    ("logfile.conf", "", &["rotate-on-hup", "uuid"], Value::Bool),
+    ("logfile.conf", "", &["rollover", "maximum-rotate"], Value::Number(0, 4_294_967_295)),
     (
         "conference.conf",
         "",
         &["max-members", "pin-retries", "energy-level"],
-        Wants::Number(0, 4_294_967_295),
+        Value::Number(0, 4_294_967_295),
     ),
-    ("sofia.conf", "profile", &["sip-port"], Wants::SipPort),
-    ("sofia.conf", "profile", &["tls-sip-port"], Wants::Port),
-    ("sofia.conf", "profile", &["sip-ip", "rtp-ip"], Wants::Address),
-    ("sofia.conf", "profile", &["ext-sip-ip", "ext-rtp-ip"], Wants::Public),
-    ("sofia.conf", "profile", &["dtmf-type"], Wants::Word(&["rfc2833", "info", "none"])),
+    ("sofia.conf", "profile", &["sip-port"], Value::SipPort),
+    ("sofia.conf", "profile", &["tls-sip-port"], Value::Port),
+    ("sofia.conf", "profile", &["sip-ip", "rtp-ip"], Value::Address),
+    ("sofia.conf", "profile", &["ext-sip-ip", "ext-rtp-ip"], Value::Public),
+    ("sofia.conf", "profile", &["dtmf-type"], Value::Word(&["rfc2833", "info", "none"])),
     (
         "sofia.conf",
         "profile",
         &["inbound-codec-negotiation"],
-        Wants::Word(&["generous", "greedy", "scrooge"]),
+        Value::Word(&["generous", "greedy", "scrooge"]),
     ),
-    ("sofia.conf", "profile", &["caller-id-type"], Wants::Word(&["rpid", "pid", "none"])),
-    ("sofia.conf", "profile", &["enable-3pcc"], Wants::BoolOr(&["proxy"])),
-    ("sofia.conf", "profile", &["manage-presence"], Wants::BoolOr(&["passive", "pnp"])),
-    ("sofia.conf", "profile", &["multiple-registrations"], Wants::BoolOr(&["contact", "call-id"])),
+    ("sofia.conf", "profile", &["caller-id-type"], Value::Word(&["rpid", "pid", "none"])),
+    ("sofia.conf", "profile", &["enable-3pcc"], Value::BoolOr(&["proxy"])),
+    ("sofia.conf", "profile", &["manage-presence"], Value::BoolOr(&["passive", "pnp"])),
+    ("sofia.conf", "profile", &["multiple-registrations"], Value::BoolOr(&["contact", "call-id"])),
     (
         "sofia.conf",
         "profile",
@@ -188,7 +165,7 @@ const RULES: &[(&str, &str, &[&str], Wants)] = &[
             "inbound-bypass-media",
             "inbound-proxy-media",
         ],
-        Wants::Bool,
+        Value::Bool,
     ),
     (
         "sofia.conf",
@@ -236,9 +213,9 @@ const RULES: &[(&str, &str, &[&str], Wants)] = &[
             "watchdog-event-timeout",
             "watchdog-step-timeout",
         ],
-        Wants::Number(0, 86_400_000),
+        Value::Number(0, 86_400_000),
     ),
-    ("sofia.conf", "profile", &["rfc2833-pt"], Wants::Number(0, 127)),
+    ("sofia.conf", "profile", &["rfc2833-pt"], Value::Number(0, 127)),
     (
         "sofia.conf",
         "gateway",
@@ -249,39 +226,39 @@ const RULES: &[(&str, &str, &[&str], Wants)] = &[
             "distinct-to",
             "contact-in-ping",
         ],
-        Wants::Bool,
+        Value::Bool,
     ),
     (
         "sofia.conf",
         "gateway",
         &["register-transport"],
-        Wants::Word(&["udp", "tcp", "tls", "ws", "wss"]),
+        Value::Word(&["udp", "tcp", "tls", "ws", "wss"]),
     ),
     (
         "sofia.conf",
         "profile",
         &["tls-version"],
-        Wants::Words(&["sslv2", "sslv3", "sslv23", "tlsv1", "tlsv1.1", "tlsv1.2", "tlsv1.3"]),
+        Value::Words(&["sslv2", "sslv3", "sslv23", "tlsv1", "tlsv1.1", "tlsv1.2", "tlsv1.3"]),
     ),
     (
         "sofia.conf",
         "profile",
         &["tls-verify-policy"],
-        Wants::Words(&["none", "all", "in", "out", "subjects_in", "subjects_out", "subjects_all"]),
+        Value::Words(&["none", "all", "in", "out", "subjects_in", "subjects_out", "subjects_all"]),
     ),
     (
         "conference.conf",
         "",
         &["rate"],
-        Wants::Word(&["8000", "12000", "16000", "24000", "32000", "44100", "48000", "auto"]),
+        Value::Word(&["8000", "12000", "16000", "24000", "32000", "44100", "48000", "auto"]),
     ),
     (
         "conference.conf",
         "",
         &["interval"],
-        Wants::Word(&["10", "20", "30", "40", "50", "60", "80", "100", "120", "auto"]),
+        Value::Word(&["10", "20", "30", "40", "50", "60", "80", "100", "120", "auto"]),
     ),
-    ("conference.conf", "", &["comfort-noise"], Wants::BoolOrNumber),
+    ("conference.conf", "", &["comfort-noise"], Value::BoolOrNumber),
     (
         "voicemail.conf",
         "",
@@ -297,25 +274,22 @@ const RULES: &[(&str, &str, &[&str], Wants)] = &[
             "digit-timeout",
             "max-login-attempts",
         ],
-        Wants::Number(0, 86_400_000),
+        Value::Number(0, 86_400_000),
     ),
-    ("sofia.conf", "gateway", &["ping-min", "ping-max"], Wants::Number(0, 86_400_000)),
+    ("sofia.conf", "gateway", &["ping-min", "ping-max"], Value::Number(0, 86_400_000)),
     (
         "sofia.conf",
         "gateway",
         &["expire-seconds", "retry-seconds", "ping"],
-        Wants::Number(0, 86_400_000),
+        Value::Number(0, 86_400_000),
     ),
-    ("xml_curl.conf", "", &["timeout", "response-max-bytes"], Wants::Number(0, 4_294_967_295)),
+    ("xml_curl.conf", "", &["timeout", "response-max-bytes"], Value::Number(0, 4_294_967_295)),
 ];
 
 pub(super) fn check(subject: &mut Subject<'_>) {
     for (file, scope, param) in all(subject.tree) {
         let (Some(name), Some(value)) = (param.attr("name"), param.attr("value")) else { continue };
-        let rule = RULES.iter().find(|(f, s, names, _)| {
-            *f == file && *s == scope && names.iter().any(|n| n.eq_ignore_ascii_case(name))
-        });
-        let Some((.., wants)) = rule else { continue };
+        let Some(wants) = wanted(subject, file, scope, name) else { continue };
         let place = Some(param.attr_place("value"));
         if value.trim().is_empty() {
             if wants.is_address() {
@@ -339,7 +313,7 @@ pub(super) fn check(subject: &mut Subject<'_>) {
         } else if let Some(end) = wants.clamps(value) {
             let message = format!("{name} is brought to {end}: {value} is out of range");
             subject.say(Diagnostic::warning("value-clamped", message, place).with_focus(value, 0));
-        } else if matches!(wants, Wants::Address)
+        } else if matches!(wants, Value::Address)
             && let Ok(ip) = value.trim_matches(['[', ']']).parse::<IpAddr>()
             && !(subject.own_address)(ip)
         {
@@ -382,7 +356,18 @@ fn tls(subject: &mut Subject<'_>) {
     }
 }
 
-impl Wants {
+/// What the value of a parameter may be: as declared, or else as the reference has it.
+fn wanted(subject: &Subject<'_>, file: &str, scope: &str, name: &str) -> Option<Value> {
+    let rule = || {
+        RULES.iter().find(|(f, s, names, _)| {
+            *f == file && *s == scope && names.iter().any(|n| n.eq_ignore_ascii_case(name))
+        })
+    };
+    let declared = subject.catalogue.declared(file, scope, name).map(|found| found.value);
+    declared.or_else(|| rule().map(|(.., wants)| *wants))
+}
+
+impl Value {
     fn is_address(self) -> bool {
         matches!(self, Self::Address | Self::Public)
     }
@@ -452,6 +437,13 @@ impl Wants {
                 let fits = value.parse::<u16>().is_ok_and(|p| p > 0);
                 (!fits).then(|| "a port from 1 to 65535".to_owned())
             }
+            Self::Seconds | Self::Millis => Self::Number(0, LONGEST).refuse(value),
+            Self::Text
+            | Self::Codecs
+            | Self::Causes
+            | Self::AccessList
+            | Self::Path
+            | Self::Secret => None,
             Self::Level => crate::config::log_level(value).is_none().then(|| {
                 "console, alert, crit, err, warning, notice, info, debug or 0 to 7".to_owned()
             }),

@@ -20,7 +20,13 @@ pub(super) fn check(subject: &mut Subject<'_>, uses: &[Use<'_>]) {
     let mut set_names: BTreeSet<String> = set.iter().map(|(n, _)| n.to_ascii_lowercase()).collect();
     set_names.extend(subject.globals.iter().map(|(name, _)| name.to_ascii_lowercase()));
     for (name, place) in &set {
-        if known(name) || read_names.contains(&name.to_ascii_lowercase()) {
+        let declared = subject.catalogue.variable(name);
+        if let Some(why) = declared.and_then(|variable| variable.effect.why_none()) {
+            let message = format!("variable \"{name}\" is accepted and does nothing: {why}");
+            let found = Diagnostic::info("no-effect", message, Some(place.clone()));
+            subject.say(found.with_focus(*name, 0));
+        }
+        if declared.is_some() || known(name) || read_names.contains(&name.to_ascii_lowercase()) {
             continue;
         }
         if let Some(near) = near(name) {

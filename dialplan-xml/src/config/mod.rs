@@ -21,7 +21,7 @@ pub use loggers::{ConsoleConf, LogMapping, LogfileConf, LogfileProfile};
 pub use modules::{ModuleLoad, ModulesConf};
 pub use params::{Param, Params};
 pub use sofia::{GatewayConf, GatewayVariable, ProfileConf, ProfileDomain, SofiaConf};
-pub use switch::SwitchConf;
+pub use switch::{PARAMETERS as SWITCH_PARAMETERS, SwitchConf};
 pub use timezones::{TimezonesConf, posix_zone};
 pub use xml_curl::{XmlCurlBinding, XmlCurlConf};
 

@@ -2,7 +2,38 @@
 
 use super::{Params, log_level, settings};
 use crate::Node;
+use crate::declare::{Parameter, Parameters, Value, param};
 use crate::text::{is_true, leading_integer};
+
+/// What is honoured of `switch.conf`.
+pub const PARAMETERS: &[Parameters] =
+    &[Parameters { file: "switch.conf", scope: "", list: SETTINGS }];
+
+const DIGIT: Value = Value::Clamped(DTMF_MIN as i64, DTMF_MAX as i64);
+const COUNT: Value = Value::Number(1, u32::MAX as i64);
+
+const SETTINGS: &[Parameter] = &[
+    param("switchname", Value::Text, "host's name", "Name of the switch, in events and headers"),
+    param("max-sessions", COUNT, "1000", "Calls at once"),
+    param("sessions-per-second", COUNT, "30", "New calls a second"),
+    param(
+        "min-idle-cpu",
+        Value::Number(0, 100),
+        "0",
+        "Percent of idle CPU below which new calls are refused",
+    ),
+    param("loglevel", Value::Level, "debug", "Log lines above this level are not made"),
+    param("event-heartbeat-interval", Value::Seconds, "20", "Seconds between HEARTBEAT events"),
+    param("rtp-start-port", Value::Port, "16384", "First port of RTP"),
+    param("rtp-end-port", Value::Port, "32768", "Last port of RTP"),
+    param("min-dtmf-duration", DIGIT, "400", "Shortest digit, samples at 8 kHz"),
+    param("default-dtmf-duration", DIGIT, "2000", "Digit without a length, samples at 8 kHz"),
+    param("max-dtmf-duration", DIGIT, "192000", "Longest digit, samples at 8 kHz"),
+    param("api-expansion", Value::Bool, "true", "`${command(…)}` runs commands"),
+    param("verbose-channel-events", Value::Bool, "false", "Events of calls carry all variables"),
+    param("multiple-registrations", Value::Bool, "false", "Not read")
+        .no_effect("profiles have a parameter of this name"),
+];
 
 /// `switch.conf`, and `post_load_switch.conf`, which looks the same.
 #[derive(Clone, Debug)]

@@ -8,8 +8,10 @@ use std::any::{Any, TypeId};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
+pub use dialplan_xml::declare::{self, Effect};
+use dialplan_xml::declare::{EventKind, Parameters, Variable};
 use esl_server::CallMessage;
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 
 use crate::BoxFuture;
 use crate::api::Api;
@@ -145,6 +147,12 @@ pub struct Provides {
     pub name_lists: &'static [NameList],
     /// Dial-string legs that stand for others (`user/`, `group/`).
     pub resolver: Option<&'static dyn Resolver>,
+    /// Configuration parameters it honours, by file and element.
+    pub parameters: &'static [Parameters],
+    /// Channel variables it reads or sets.
+    pub variables: &'static [&'static [Variable]],
+    /// Events it fires.
+    pub events: &'static [&'static [EventKind]],
 }
 
 impl Provides {
@@ -163,6 +171,9 @@ impl Provides {
         completions: "",
         name_lists: &[],
         resolver: None,
+        parameters: &[],
+        variables: &[],
+        events: &[],
     };
 }
 
@@ -325,6 +336,15 @@ pub trait Named: 'static {
     fn name(&self) -> &'static str;
     /// The module it belongs to.
     fn module(&self) -> &'static str;
+}
+
+/// Warns, the first time, of the use of something that has no effect.
+pub fn warn_idle(kind: &'static str, name: &'static str, effect: Effect) {
+    static SAID: Mutex<BTreeSet<(&str, &str)>> = Mutex::new(BTreeSet::new());
+    let Some(why) = effect.why_none() else { return };
+    if SAID.lock().insert((kind, name)) {
+        tracing::warn!("{kind} {name} is accepted and does nothing: {why}");
+    }
 }
 
 /// What loaded modules brought, by name.

@@ -6,7 +6,7 @@ use dialplan_xml::config::ModulesConf;
 use esl_server::event::{Event, EventName};
 use parking_lot::RwLock;
 
-use crate::contract::{Change, Module, Plain, Provides};
+use crate::contract::Change;
 use crate::switch::Switch;
 
 /// The set of loaded modules, by FreeSWITCH's names.
@@ -69,55 +69,6 @@ const FIXED: &[(&str, &str, &str)] = &[
     ("codec", "G.711 ulaw", "CORE_PCM_MODULE"),
     ("codec", "RAW Signed Linear (16 bit)", "CORE_PCM_MODULE"),
     ("timer", "soft", "CORE_SOFTTIMER_MODULE"),
-];
-
-/// Modules whose work the core and the media engine do: they have a name, and what they bring has.
-pub const MODULES: &[&dyn Module] = &[
-    &Plain::new(
-        "mod_amr",
-        Provides { names: &[("codec", "AMR / Bandwidth Efficient")], ..Provides::NOTHING },
-    ),
-    &Plain::new(
-        "mod_amrwb",
-        Provides { names: &[("codec", "AMR-WB / Bandwidth Efficient")], ..Provides::NOTHING },
-    ),
-    &Plain::new(
-        "mod_dialplan_xml",
-        Provides { names: &[("dialplan", "XML")], ..Provides::NOTHING },
-    ),
-    &Plain::new(
-        "mod_g723_1",
-        Provides { names: &[("codec", "G.723.1 6.3k")], ..Provides::NOTHING },
-    ),
-    &Plain::new("mod_g729", Provides { names: &[("codec", "G.729")], ..Provides::NOTHING }),
-    &Plain::new(
-        "mod_local_stream",
-        Provides { names: &[("file", "local_stream")], ..Provides::NOTHING },
-    ),
-    &Plain::new("mod_logfile", Provides::NOTHING),
-    &Plain::new(
-        "mod_native_file",
-        Provides {
-            names: &[("file", "L16"), ("file", "PCMA"), ("file", "PCMU")],
-            ..Provides::NOTHING
-        },
-    ),
-    &Plain::new(
-        "mod_opus",
-        Provides { names: &[("codec", "OPUS (STANDARD)")], ..Provides::NOTHING },
-    ),
-    &Plain::new(
-        "mod_siren",
-        Provides { names: &[("codec", "Polycom(R) G722.1/G722.1C")], ..Provides::NOTHING },
-    ),
-    &Plain::new("mod_sndfile", Provides { names: &[("file", "wav")], ..Provides::NOTHING }),
-    &Plain::new(
-        "mod_tone_stream",
-        Provides {
-            names: &[("file", "silence_stream"), ("file", "tone_stream")],
-            ..Provides::NOTHING
-        },
-    ),
 ];
 
 /// Everything the loaded modules bring.

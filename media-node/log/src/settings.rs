@@ -4,11 +4,57 @@ use std::path::Path;
 
 use dialplan_xml::Node;
 use dialplan_xml::config::Params;
+use dialplan_xml::declare::{Parameters, Value, param};
 use dialplan_xml::text::{is_false, is_true};
 use esl_server::log::Level;
 
 use super::file::FileProfile;
 use super::level::{Mappings, parse_level};
+
+/// `console.conf`.
+pub const CONSOLE: &[Parameters] = &[Parameters {
+    file: "console.conf",
+    scope: "",
+    list: &[
+        param(
+            "loglevel",
+            Value::Level,
+            "debug",
+            "Lines above this level are not printed; `disable` prints none",
+        ),
+        param("colorize", Value::Bool, "false", "Colours, where the console is a terminal"),
+        param("uuid", Value::Bool, "false", "A call's UUID stands before each of its lines"),
+        param("log-format", Value::Text, "", "`json` prints an object a line (not in FreeSWITCH)"),
+    ],
+}];
+
+/// `logfile.conf`.
+pub const LOGFILE: &[Parameters] = &[Parameters {
+    file: "logfile.conf",
+    scope: "",
+    list: &[
+        param(
+            "rotate-on-hup",
+            Value::Bool,
+            "true",
+            "SIGHUP begins a new file; otherwise it opens the same again",
+        ),
+        param("logfile", Value::Path, "freeswitch.log", "The file, of each profile"),
+        param(
+            "rollover",
+            Value::Number(0, u32::MAX as i64),
+            "10485760",
+            "Bytes after which a new file begins; 0 never",
+        ),
+        param(
+            "maximum-rotate",
+            Value::Number(0, u32::MAX as i64),
+            "0",
+            "Files that are kept; 0 keeps all",
+        ),
+        param("uuid", Value::Bool, "true", "A call's UUID stands before each of its lines"),
+    ],
+}];
 
 /// How the console prints.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -8,7 +8,7 @@ use base::far;
 
 use crate::BoxFuture;
 use crate::call::Channel;
-use crate::contract::Named;
+use crate::contract::{self, Effect, Named};
 use crate::switch::Switch;
 
 /// One call of a command.
@@ -70,11 +70,20 @@ pub struct Api {
     pub description: &'static str,
     /// Its code.
     pub code: Run,
+    /// Does it do anything?
+    pub effect: Effect,
 }
 
 impl Api {
+    /// The same, which does nothing; see [`Effect::NoEffect`].
+    #[must_use]
+    pub const fn no_effect(self, why: &'static str) -> Self {
+        Self { effect: Effect::NoEffect(why), ..self }
+    }
+
     /// Runs the command.
     pub async fn run(&self, call: ApiCall) -> String {
+        contract::warn_idle("command", self.name, self.effect);
         match self.code {
             Run::Text(code) if self.keeps_marks() => code(&call.marked),
             // Whatever it makes of a far end's words is a far end's.
@@ -115,6 +124,7 @@ macro_rules! api {
             syntax: $syntax,
             description: $description,
             code: $crate::api::Run::Async(|call| Box::pin($run(call))),
+            effect: $crate::contract::Effect::Honoured,
         }
     };
     ($name:literal, $module:literal, $syntax:expr, $description:literal, text $run:path) => {
@@ -124,6 +134,7 @@ macro_rules! api {
             syntax: $syntax,
             description: $description,
             code: $crate::api::Run::Text($run),
+            effect: $crate::contract::Effect::Honoured,
         }
     };
     ($name:literal, $module:literal, $syntax:expr, $description:literal, $run:path) => {
@@ -133,6 +144,7 @@ macro_rules! api {
             syntax: $syntax,
             description: $description,
             code: $crate::api::Run::Sync($run),
+            effect: $crate::contract::Effect::Honoured,
         }
     };
 }
@@ -148,4 +160,4 @@ impl Named for Api {
 }
 
 /// All commands by name.
-pub type Registry = crate::contract::Registry<Api>;
+pub type Registry = contract::Registry<Api>;

@@ -11,7 +11,7 @@ use base::far;
 
 use crate::BoxFuture;
 use crate::call::{AppResult, Session};
-use crate::contract::Named;
+use crate::contract::{Effect, Named};
 
 /// What an application may be used for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,6 +57,8 @@ pub struct App {
     pub flags: Flags,
     /// Its code.
     pub run: AppFn,
+    /// Does it do anything?
+    pub effect: Effect,
 }
 
 /// Applications that take apart arguments with what a far end said marked ([`base::far`]): whatever it holds, it is part
@@ -164,6 +166,12 @@ pub fn is_shell(name: &str) -> bool {
 }
 
 impl App {
+    /// The same, which does nothing; see [`Effect::NoEffect`].
+    #[must_use]
+    pub const fn no_effect(self, why: &'static str) -> Self {
+        Self { effect: Effect::NoEffect(why), ..self }
+    }
+
     /// Does its code take apart arguments that are marked ([`base::far`])?
     #[must_use]
     pub fn keeps_marks(&self) -> bool {
@@ -182,6 +190,7 @@ macro_rules! app {
             description: $description,
             flags: $flags,
             run: |session, argument| Box::pin($run(session, argument)),
+            effect: $crate::contract::Effect::Honoured,
         }
     };
 }

@@ -126,6 +126,7 @@ impl Session {
         self.channel.flags.broken.store(false, Ordering::Relaxed);
         // From here on the reference shows the name behind the argument.
         self.channel.set_var("current_application", app.name);
+        crate::contract::warn_idle("application", app.name, app.effect);
         let result = (app.run)(self, if app.keeps_marks() { marked } else { argument }).await;
         self.channel.fire_with(
             EventName::ChannelExecuteComplete,

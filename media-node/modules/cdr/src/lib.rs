@@ -5,6 +5,7 @@
 
 mod csv;
 mod deliveries;
+mod parameters;
 mod post;
 mod record;
 mod settings;
@@ -40,7 +41,12 @@ impl Module for Cdr {
     /// One of them is told of every call that ends, for all.
     fn provides(&self) -> Provides {
         match self.0 {
-            "mod_cdr_csv" => Provides { observers: &[&Ends], ..Provides::NOTHING },
+            "mod_cdr_csv" => {
+                Provides { observers: &[&Ends], parameters: parameters::CSV, ..Provides::NOTHING }
+            }
+            "mod_cdr_sqlite" => Provides { parameters: parameters::SQLITE, ..Provides::NOTHING },
+            "mod_json_cdr" => Provides { parameters: parameters::JSON, ..Provides::NOTHING },
+            "mod_xml_cdr" => Provides { parameters: parameters::XML, ..Provides::NOTHING },
             _ => Provides::NOTHING,
         }
     }

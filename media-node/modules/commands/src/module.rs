@@ -48,7 +48,11 @@ pub const MODULES: &[&dyn Module] = &[
     .staying(),
     &Plain::new(
         "mod_console",
-        Provides { completions: console::CONSOLE_LINES, ..Provides::NOTHING },
+        Provides {
+            completions: console::CONSOLE_LINES,
+            parameters: switch_log::CONSOLE,
+            ..Provides::NOTHING
+        },
     ),
     &Plain::new("mod_expr", Provides::NOTHING),
 ];

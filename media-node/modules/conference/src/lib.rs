@@ -9,6 +9,7 @@ pub mod commands;
 mod keys;
 pub mod member;
 pub mod outcall;
+mod parameters;
 pub mod profile;
 pub mod room;
 pub mod sound;
@@ -49,6 +50,7 @@ pub const MODULE: Plain = Plain::new(
                 rooms.iter().map(|room| room.name.clone()).collect()
             },
         }],
+        parameters: parameters::PARAMETERS,
         ..Provides::NOTHING
     },
 );

@@ -12,6 +12,7 @@ use switch_core::*;
 mod dns;
 pub mod faces;
 mod naptr;
+mod parameters;
 mod settings;
 
 use std::net::SocketAddr;
@@ -90,6 +91,7 @@ impl Module for Enum {
                 name: "enum",
                 find: |session, root, number| Box::pin(faces::route(session, root, number)),
             }],
+            parameters: parameters::PARAMETERS,
             ..Provides::NOTHING
         }
     }

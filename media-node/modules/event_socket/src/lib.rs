@@ -6,6 +6,7 @@
 use switch_core::*;
 
 pub mod face;
+mod parameters;
 pub mod socket;
 
 use std::net::SocketAddr;
@@ -20,9 +21,15 @@ pub use face::EslFace;
 
 /// The module. Its listener is opened and closed by the process, not by loading it: its clients would be cut off by
 /// their own command.
-pub const MODULE: Plain =
-    Plain::new("mod_event_socket", Provides { applications: &[socket::APPS], ..Provides::NOTHING })
-        .staying();
+pub const MODULE: Plain = Plain::new(
+    "mod_event_socket",
+    Provides {
+        applications: &[socket::APPS],
+        parameters: parameters::PARAMETERS,
+        ..Provides::NOTHING
+    },
+)
+.staying();
 
 /// The Event Socket, or the attempts to open it.
 pub enum EventSocket {

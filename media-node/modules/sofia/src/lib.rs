@@ -24,6 +24,7 @@ pub mod leg;
 pub mod nat;
 pub mod notify;
 pub mod outbound;
+mod parameters;
 pub mod presence;
 pub mod profile;
 mod refer;
@@ -86,6 +87,7 @@ impl Module for SofiaModule {
                 JsonKind { name: "sofia.status.info", answer: |switch| json_status(switch, true) },
             ],
             completions: include_str!("completions.txt"),
+            parameters: parameters::PARAMETERS,
             name_lists: &[
                 NameList {
                     name: "::sofia::list_profiles",

@@ -9,6 +9,7 @@ pub mod api;
 pub mod binding;
 pub mod form;
 pub mod gate;
+mod parameters;
 pub mod responses;
 pub mod stats;
 
@@ -38,6 +39,7 @@ impl Module for XmlCurl {
         Provides {
             commands: &[api::APIS],
             completions: "xml_curl debug_on\nxml_curl debug_off",
+            parameters: parameters::PARAMETERS,
             xml_sources: &[|switch| switch.module::<Bindings>()],
             ..Provides::NOTHING
         }
