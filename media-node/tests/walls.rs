@@ -16,6 +16,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("esl-server", &["ferroswitch-base"]),
     ("ferroswitch-media", &["ferroswitch-base"]),
     ("ferroswitch-sip", &["ferroswitch-base"]),
+    ("ferroswitch-sdp", &[]),
+    ("ferroswitch-negotiation", &["ferroswitch-media", "ferroswitch-sdp"]),
     ("ferroswitch-model", &["ferroswitch-base", "esl-server"]),
     ("ferroswitch-records", &["esl-server"]),
     ("ferroswitch-http", &["ferroswitch-sip"]),
@@ -30,6 +32,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "esl-server",
             "ferroswitch-media",
             "ferroswitch-model",
+            "ferroswitch-negotiation",
+            "ferroswitch-sdp",
         ],
     ),
 ];
@@ -42,6 +46,8 @@ const BELOW_MODULES: &[&str] = &[
     "dialplan-xml",
     "esl-server",
     "ferroswitch-media",
+    "ferroswitch-negotiation",
+    "ferroswitch-sdp",
     "ferroswitch-records",
     "ferroswitch-http",
 ];

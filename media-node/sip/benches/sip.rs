@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use sip::message::{Headers, Message, MessageLimits, Name, parse};
-use sip::sdp::SessionDescription;
 use sip::stack::{Body, DialogEvent, Incoming, InviteSpec, Stack, StackConfig, Transport};
 use sip::uri::{NameAddr, Uri};
 
@@ -38,8 +37,6 @@ fn main() {
         }
         response.to_bytes()
     });
-    let sdp = String::from_utf8_lossy(&request.body).into_owned();
-    measure("session description", || SessionDescription::parse(black_box(&sdp)).is_ok());
     whole_calls();
 }
 

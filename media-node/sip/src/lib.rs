@@ -1,6 +1,6 @@
 //! SIP for Ferroswitch.
 //!
-//! [`message`], [`uri`], [`sdp`] and [`digest`] read and write; [`endpoint`] is the user agent core
+//! [`message`], [`uri`] and [`digest`] read and write; [`endpoint`] is the user agent core
 //! as state machines that know neither socket nor clock; [`stack`] is the thin tokio edge around it.
 
 #![forbid(unsafe_code)]
@@ -12,7 +12,6 @@ pub mod gateway;
 pub mod message;
 pub mod nat;
 pub mod registrar;
-pub mod sdp;
 pub mod stack;
 mod token;
 mod transaction;

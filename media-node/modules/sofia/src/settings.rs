@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use dialplan_xml::config::{Params, ProfileConf};
-use sip::sdp::Mode;
+use negotiation::Mode;
 use sip::stack::{Rport, RportServer};
 
 use crate::text;

@@ -298,7 +298,7 @@ pub fn of_refused(leg: &Channel, profile: &Profile, request: &Request) {
         ("sip_call_id", request.headers.call_id().to_owned()),
     ]);
     let body = String::from_utf8_lossy(&request.body);
-    if let Ok(description) = sip::sdp::SessionDescription::parse(&body) {
+    if let Ok(description) = sdp::SessionDescription::parse(&body) {
         let ours = &profile.settings.load().inbound_codecs;
         let codecs = super::audio::common_codecs(&description, ours);
         if !codecs.is_empty() {

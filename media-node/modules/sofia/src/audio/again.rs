@@ -1,6 +1,7 @@
 //! Offers and answers within a call: what changes, what stays, and what is shown of it.
 
-use sip::sdp::{self, MediaDirection, Mode, NegotiatedAudio, SessionDescription};
+use negotiation::{AudioPlan, Mode, as_sent};
+use sdp::SessionDescription;
 
 use super::{Audio, refuse, show_flows};
 use crate::call::{Cause, Channel};
@@ -20,19 +21,17 @@ impl Audio {
     pub fn consider_again(&mut self, channel: &Channel, remote: &str) -> Result<Again, Cause> {
         let description =
             SessionDescription::parse(remote).map_err(|_| Cause::INCOMPATIBLE_DESTINATION)?;
-        let shown = as_the_library_writes(&description);
+        let shown = as_sent(&description).to_string();
         let codecs = self.profile.settings.load().inbound_codecs.clone();
         self.set_up_security(channel, Some(&description));
-        let local = self.local(MediaDirection::SendRecv);
-        let agreed =
-            sdp::agree(&description, &local, self.mode).map_err(|error| refuse(channel, error))?;
+        let agreed = self.agree(&description, self.mode).map_err(|error| refuse(channel, error))?;
         channel.set_var("switch_r_sdp", shown);
         self.show_common(channel, &description, &self.codecs);
         self.use_codecs(channel, &codecs);
         let old = self.agreed.as_ref();
         let again = Again {
             same_codec: old.is_some_and(|old| old.codec == agreed.codec),
-            same_peer: old.is_some_and(|old| old.remote == agreed.remote),
+            same_peer: old.is_some_and(|old| old.transport.remote == agreed.transport.remote),
         };
         show_flows(channel, &agreed);
         channel.set_var("audio_media_flow", agreed.remote_direction.answer().as_str());
@@ -54,7 +53,8 @@ impl Audio {
         self.open(channel, None)?;
         let offer = self.remote_offer.clone().ok_or(Cause::INCOMPATIBLE_DESTINATION)?;
         let answer = |audio: &Self| {
-            sdp::answer_audio(&offer, &audio.local(MediaDirection::SendRecv), audio.mode)
+            audio
+                .answer_to(&offer)
                 .map(|(_, answer)| answer.to_string())
                 .map_err(|error| refuse(channel, error))
         };
@@ -90,7 +90,7 @@ impl Audio {
         if let Some(media) = &self.media {
             let _gone = media.hold(on || self.is_held_by_peer());
         }
-        if let Some(NegotiatedAudio { codec, .. }) = &self.agreed {
+        if let Some(AudioPlan { codec, .. }) = &self.agreed {
             // Within a call only what is in use is offered.
             let rate = self.codec_of(codec).map_or(codec.rate, |known| known.rate());
             let narrow = format!("{}@{rate}h@{}i", codec.name, codec.ptime);
@@ -110,8 +110,7 @@ impl Audio {
         let description =
             SessionDescription::parse(remote).map_err(|_| Cause::INCOMPATIBLE_DESTINATION)?;
         let agreed =
-            sdp::agree(&description, &self.local(MediaDirection::SendRecv), Mode::Generous)
-                .map_err(|error| refuse(channel, error))?;
+            self.agree(&description, Mode::Generous).map_err(|error| refuse(channel, error))?;
         if self.agreed.as_ref().is_none_or(|old| old.codec != agreed.codec) {
             return self.accept(channel, remote);
         }
@@ -132,22 +131,6 @@ impl Audio {
         self.apply(channel);
         Ok(())
     }
-}
-
-/// The reference shows a later offer as its library writes it: codecs, then the direction unless it is `sendrecv`,
-/// then everything else.
-fn as_the_library_writes(description: &SessionDescription) -> String {
-    const DIRECTIONS: [&str; 4] = ["sendrecv", "sendonly", "recvonly", "inactive"];
-    let mut description = description.clone();
-    for media in &mut description.media {
-        media.attributes.retain(|attribute| attribute.name != "sendrecv");
-        media.attributes.sort_by_key(|attribute| match attribute.name.as_str() {
-            "rtpmap" | "fmtp" => 0,
-            name if DIRECTIONS.contains(&name) => 1,
-            _ => 2,
-        });
-    }
-    description.to_string()
 }
 
 /// Do two descriptions say the same, whatever their versions?

@@ -4,10 +4,11 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use media::{Codec, Direction as Flow, RtpParams, RtpSpec};
-use sip::sdp::{
-    self, Choice, CodecPref, LocalAudio, MediaDirection, Mode, NegotiatedAudio, NegotiationError,
-    Security, SessionDescription, parse_codec_list,
+use negotiation::{
+    AudioPlan, Choice, CodecPref, Local, LocalStream, Mode, NegotiationError, Security, as_sent,
+    parse_codec_list,
 };
+use sdp::{MediaDirection, SessionDescription};
 use tokio::sync::mpsc;
 
 mod again;
@@ -23,7 +24,7 @@ use crate::call::{Cause, Channel, CodecInfo};
 use crate::clock;
 
 /// Which way audio flows, as variables.
-fn show_flows(channel: &Channel, agreed: &NegotiatedAudio) {
+fn show_flows(channel: &Channel, agreed: &AudioPlan) {
     channel.set_vars([
         ("remote_video_media_flow", "inactive".to_owned()),
         ("remote_text_media_flow", "inactive".to_owned()),
@@ -55,7 +56,7 @@ pub struct Audio {
     /// News of the media leg.
     pub events: Option<mpsc::Receiver<media::LegEvent>>,
     /// What was agreed.
-    pub agreed: Option<NegotiatedAudio>,
+    pub agreed: Option<AudioPlan>,
     remote_offer: Option<SessionDescription>,
     /// Whether and how packets are protected.
     security: Security,
@@ -146,23 +147,20 @@ impl Audio {
         self.media.as_ref().map_or(0, |media| media.rtp_port())
     }
 
-    fn local(&self, direction: MediaDirection) -> LocalAudio {
+    fn local(&self, direction: MediaDirection) -> Local {
         let settings = self.profile.settings.load();
-        LocalAudio {
-            username: settings.username.clone(),
+        let rtcp_port = self.media.as_ref().and_then(|media| media.rtcp_port());
+        let ssrc = self.media.as_ref().map_or(0, |media| media.ssrc());
+        Local {
             session_id: self.session_id,
             version: self.version,
-            address: self.advertised,
-            port: self.port(),
             codecs: parse_codec_list(&self.codecs).into_iter().filter_map(spelt).collect(),
             telephone_event: (settings.dtmf_type == DtmfType::Rfc2833).then_some(settings.te_pt),
             comfort_noise: !settings.suppress_cng
                 && self.agreed.as_ref().is_none_or(|agreed| agreed.comfort_noise.is_some()),
             direction,
             section_per_ptime: self.section_per_ptime,
-            rtcp_port: settings
-                .rtcp_interval
-                .and_then(|_| self.media.as_ref().and_then(|media| media.rtcp_port())),
+            rtcp: settings.rtcp_interval.is_some() && rtcp_port.is_some(),
             rtcp_mux: false,
             security: self.security.clone(),
             append: settings
@@ -170,7 +168,31 @@ impl Audio {
                 .then(|| "silenceSupp:off - - - -".to_owned())
                 .into_iter()
                 .collect(),
+            audio: LocalStream { port: self.port(), rtcp_port, ssrc, ice: None },
+            ..Local::new(&settings.username, self.advertised)
         }
+    }
+
+    /// What a description of the peer and our side have in common.
+    fn agree(
+        &self,
+        theirs: &SessionDescription,
+        mode: Mode,
+    ) -> Result<AudioPlan, NegotiationError> {
+        let local = self.local(MediaDirection::SendRecv);
+        let plan = negotiation::negotiate(theirs, &local, mode)?;
+        plan.audio.ok_or(NegotiationError::NoMedia)
+    }
+
+    /// The answer to an offer.
+    fn answer_to(
+        &self,
+        theirs: &SessionDescription,
+    ) -> Result<(AudioPlan, SessionDescription), NegotiationError> {
+        let local = self.local(MediaDirection::SendRecv);
+        let plan = negotiation::negotiate(theirs, &local, self.mode)?;
+        let answer = negotiation::answer(theirs, &plan, &local);
+        Ok((plan.audio.ok_or(NegotiationError::NoMedia)?, answer.sent))
     }
 
     /// The codec of a choice, at the sample rate our list asks for.
@@ -234,7 +256,7 @@ impl Audio {
         self.show_offered_key(channel);
         let local = self.local(direction);
         self.te_offered = local.telephone_event;
-        let text = sdp::offer_audio(&local).to_string();
+        let text = as_sent(&negotiation::offer(&local)).to_string();
         self.keep_local(channel, &text);
         Ok(text)
     }
@@ -288,7 +310,7 @@ impl Audio {
         if let Some(mode) = channel.var("rtp_codec_negotiation") {
             self.mode = Mode::parse(&mode);
         }
-        let agreed = sdp::agree(&description, &self.local(MediaDirection::SendRecv), self.mode);
+        let agreed = self.agree(&description, self.mode);
         let theirs = direction_of(&description);
         self.remote_offer = Some(description);
         let agreed = agreed.map_err(|error| {
@@ -356,12 +378,12 @@ impl Audio {
     }
 
     /// Books an agreement on the channel.
-    fn note(&mut self, channel: &Channel, agreed: NegotiatedAudio) {
+    fn note(&mut self, channel: &Channel, agreed: AudioPlan) {
         let codec = &agreed.codec;
         show_flows(channel, &agreed);
         let flow = agreed.remote_direction.answer();
         show_flow(channel, if self.held_by_us { "sendrecv" } else { flow.as_str() });
-        if let Some(remote) = agreed.remote {
+        if let Some(remote) = agreed.transport.remote {
             channel.set_vars([
                 ("remote_media_ip", remote.ip().to_string()),
                 ("remote_media_port", remote.port().to_string()),
@@ -396,7 +418,7 @@ impl Audio {
         self.agreed = Some(agreed);
     }
 
-    fn dtmf_type(&self, channel: &Channel, agreed: &NegotiatedAudio) -> DtmfType {
+    fn dtmf_type(&self, channel: &Channel, agreed: &AudioPlan) -> DtmfType {
         let wanted = channel
             .var("dtmf_type")
             .map_or(self.profile.settings.load().dtmf_type, |text| DtmfType::parse(&text));
@@ -432,9 +454,7 @@ impl Audio {
         self.open(channel, near)?;
         let offer = self.remote_offer.clone().ok_or(Cause::INCOMPATIBLE_DESTINATION)?;
         self.version += 1;
-        let (agreed, answer) =
-            sdp::answer_audio(&offer, &self.local(MediaDirection::SendRecv), self.mode)
-                .map_err(|error| refuse(channel, error))?;
+        let (agreed, answer) = self.answer_to(&offer).map_err(|error| refuse(channel, error))?;
         if self.agreed.as_ref() != Some(&agreed) {
             self.note(channel, agreed);
         }
@@ -464,8 +484,7 @@ impl Audio {
         self.show_common(channel, &description, &self.codecs);
         channel.set_var("rtp_use_codec_string", self.codecs.clone());
         let agreed =
-            sdp::agree(&description, &self.local(MediaDirection::SendRecv), Mode::Generous)
-                .map_err(|error| refuse(channel, error))?;
+            self.agree(&description, Mode::Generous).map_err(|error| refuse(channel, error))?;
         self.note(channel, agreed);
         self.show_ports(channel);
         self.start(channel);
@@ -504,7 +523,7 @@ impl Audio {
     }
 
     fn show_peer(&self, channel: &Channel) {
-        if let Some(remote) = self.agreed.as_ref().and_then(|agreed| agreed.remote) {
+        if let Some(remote) = self.agreed.as_ref().and_then(|agreed| agreed.transport.remote) {
             channel.set_vars([
                 ("remote_media_ip", remote.ip().to_string()),
                 ("remote_media_port", remote.port().to_string()),
@@ -519,9 +538,9 @@ impl Audio {
         let settings = self.profile.settings.load();
         let mut params = RtpParams::new(codec, agreed.codec.payload_type);
         // Nobody is at 0.0.0.0, which is how old phones hold; nor may anybody else take that place.
-        params.remote = agreed.remote.filter(|to| !to.ip().is_unspecified());
-        params.remote_rtcp = agreed.remote_rtcp;
-        params.rtcp_mux = agreed.rtcp_mux;
+        params.remote = agreed.transport.remote.filter(|to| !to.ip().is_unspecified());
+        params.remote_rtcp = agreed.transport.remote_rtcp;
+        params.rtcp_mux = agreed.transport.rtcp_mux;
         params.ptime = agreed.codec.ptime;
         params.te_send = agreed.telephone_event;
         // Of the numbers we offered, the peer sends with the one of the clock it chose.
@@ -531,10 +550,10 @@ impl Audio {
         params.fmtp.clone_from(&agreed.codec.fmtp);
         params.cn_pt = agreed.comfort_noise;
         params.symmetric = settings.rtp_auto_adjust
-            && (agreed.remote.is_none() || params.remote.is_some())
+            && (agreed.transport.remote.is_none() || params.remote.is_some())
             && !channel.is_true("disable_rtp_auto_adjust");
         params.signalling = self.peer;
-        params.srtp = agreed.crypto.as_ref().and_then(secure::keys);
+        params.srtp = agreed.transport.secure.sdes().and_then(secure::keys);
         params.direction = flow(agreed.remote_direction.answer(), self.held_by_us);
         if agreed.declined {
             (params.remote, params.symmetric, params.direction) = (None, false, Flow::Inactive);

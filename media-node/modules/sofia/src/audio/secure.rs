@@ -3,7 +3,8 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use media::srtp::{Keying, SrtpKeys, Suite};
-use sip::sdp::{CryptoLine, CryptoPair, NegotiatedAudio, SecurityRule, SessionDescription};
+use negotiation::{AudioPlan, CryptoPair, SecurityRule};
+use sdp::{CryptoLine, SessionDescription};
 
 use super::Audio;
 use crate::call::{Channel, Direction};
@@ -19,7 +20,8 @@ impl Audio {
         let outbound = channel.direction() == Direction::Outbound;
         let (rule, suites) = policy(channel, outbound, remote.is_none());
         // A call that is plain stays so when we offer again.
-        let plain = remote.is_none() && self.agreed.as_ref().is_some_and(|a| a.crypto.is_none());
+        let plain = remote.is_none()
+            && self.agreed.as_ref().is_some_and(|a| a.transport.secure.sdes().is_none());
         let rule = if plain { SecurityRule::Forbidden } else { rule };
         self.security.rule = rule;
         self.security.answers_ours = remote.is_none();
@@ -28,7 +30,7 @@ impl Audio {
             .iter()
             .flat_map(|description| &description.media)
             .filter(|media| media.kind == "audio")
-            .flat_map(sip::sdp::crypto_lines)
+            .flat_map(sdp::crypto_lines)
             .collect();
         if let Some(kept) = &self.security.previous {
             // A new key of the peer is answered with a new one of ours; the same with the same.
@@ -61,8 +63,8 @@ impl Audio {
     }
 
     /// Keeps what was agreed, and shows it.
-    pub(super) fn note_security(&mut self, channel: &Channel, agreed: &NegotiatedAudio) {
-        let Some(pair) = &agreed.crypto else { return };
+    pub(super) fn note_security(&mut self, channel: &Channel, agreed: &AudioPlan) {
+        let Some(pair) = agreed.transport.secure.sdes() else { return };
         self.security.previous = Some(pair.clone());
         channel.set_vars([
             ("srtp_remote_audio_crypto_key", pair.theirs.value()),

@@ -7,7 +7,7 @@ use std::fmt::Write;
 const ECHOED: [&str; 5] = ["stereo", "sprop-stereo", "ptime", "minptime", "maxptime"];
 
 /// The line of an offer of Opus sampled at `rate`.
-pub(super) fn opus_offer(rate: u32, ptime: u32) -> String {
+pub(crate) fn opus_offer(rate: u32, ptime: u32) -> String {
     let bit_rate = match rate {
         ..=8000 => 14_000,
         8001..=16_000 => 20_000,
@@ -19,7 +19,7 @@ pub(super) fn opus_offer(rate: u32, ptime: u32) -> String {
 }
 
 /// The line of an answer to an offer of Opus.
-pub(super) fn opus_answer(theirs: Option<&str>) -> String {
+pub(crate) fn opus_answer(theirs: Option<&str>) -> String {
     let mut ours = "useinbandfec=1".to_owned();
     let Some(theirs) = theirs else {
         ours.push_str("; minptime=10; maxptime=40");

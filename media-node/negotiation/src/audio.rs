@@ -14,56 +14,6 @@ const FIRST_DYNAMIC: u8 = 102;
 /// Payload type of comfort noise at 8000 Hz (RFC 3551 §6).
 const COMFORT_NOISE: u8 = 13;
 
-/// Which way audio flows, from the describing side's view.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-#[allow(missing_docs)]
-pub enum MediaDirection {
-    #[default]
-    SendRecv,
-    SendOnly,
-    RecvOnly,
-    Inactive,
-}
-
-impl MediaDirection {
-    /// The attribute name.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::SendRecv => "sendrecv",
-            Self::SendOnly => "sendonly",
-            Self::RecvOnly => "recvonly",
-            Self::Inactive => "inactive",
-        }
-    }
-
-    /// What the answerer says to this offer.
-    pub fn answer(self) -> Self {
-        match self {
-            Self::SendOnly => Self::RecvOnly,
-            Self::RecvOnly => Self::SendOnly,
-            other => other,
-        }
-    }
-
-    /// True when the describing side does not want to hear us: a call on hold.
-    pub fn is_hold(self) -> bool {
-        matches!(self, Self::SendOnly | Self::Inactive)
-    }
-
-    /// The direction of a section; that of the session when it says nothing.
-    pub fn of(description: &SessionDescription, media: &MediaLine) -> Self {
-        [Self::SendRecv, Self::SendOnly, Self::RecvOnly, Self::Inactive]
-            .into_iter()
-            .find(|d| media.attribute(d.as_str()).is_some())
-            .or_else(|| {
-                [Self::SendOnly, Self::RecvOnly, Self::Inactive]
-                    .into_iter()
-                    .find(|d| description.attribute(d.as_str()).is_some())
-            })
-            .unwrap_or_default()
-    }
-}
-
 /// How a codec is chosen (`inbound-codec-negotiation`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Mode {

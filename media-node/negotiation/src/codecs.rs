@@ -1,4 +1,4 @@
-//! Codec preference lists, `PCMU@8000h@20i,PCMA`, and the static payload types of RFC 3551.
+//! Codec preference lists, `PCMU@8000h@20i,PCMA`.
 
 use std::fmt;
 
@@ -57,7 +57,7 @@ impl CodecPref {
     }
 
     /// Whether it is Opus, whose rtpmap names two channels whatever is sent.
-    pub(super) fn is_opus(&self) -> bool {
+    pub(crate) fn is_opus(&self) -> bool {
         self.name.eq_ignore_ascii_case("opus")
     }
 
@@ -93,34 +93,6 @@ pub fn parse_codec_list(text: &str) -> Vec<CodecPref> {
     out
 }
 
-/// Name, clock rate and channels of a static audio payload type.
-pub fn static_codec(payload_type: u8) -> Option<(&'static str, u32, u8)> {
-    Some(match payload_type {
-        0 => ("PCMU", 8000, 1),
-        3 => ("GSM", 8000, 1),
-        4 => ("G723", 8000, 1),
-        5 => ("DVI4", 8000, 1),
-        6 => ("DVI4", 16000, 1),
-        7 => ("LPC", 8000, 1),
-        8 => ("PCMA", 8000, 1),
-        9 => ("G722", 8000, 1),
-        10 => ("L16", 44100, 2),
-        11 => ("L16", 44100, 1),
-        13 => ("CN", 8000, 1),
-        15 => ("G728", 8000, 1),
-        18 => ("G729", 8000, 1),
-        _ => return None,
-    })
-}
-
-/// The static payload type of a codec.
-pub(super) fn static_payload_type(name: &str, rate: u32) -> Option<u8> {
-    (0..=18).find(|pt| {
-        static_codec(*pt)
-            .is_some_and(|(n, r, c)| n.eq_ignore_ascii_case(name) && r == rate && c == 1)
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -134,12 +106,5 @@ mod tests {
             list.iter().map(CodecPref::clock_rate).collect::<Vec<_>>(),
             [8000, 48000, 8000, 8000]
         );
-    }
-
-    #[test]
-    fn static_types_go_both_ways() {
-        assert_eq!(static_payload_type("pcma", 8000), Some(8));
-        assert_eq!(static_payload_type("L16", 8000), None);
-        assert_eq!(static_codec(18), Some(("G729", 8000, 1)));
     }
 }

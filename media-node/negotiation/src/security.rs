@@ -1,78 +1,6 @@
-//! Security descriptions (RFC 4568): `a=crypto` lines, and which of them an offer and an answer agree on.
+//! Which `a=crypto` lines (RFC 4568) an offer and an answer agree on, and what `rtp_secure_media` asks for.
 
-use std::fmt;
-
-use super::description::MediaLine;
-
-/// Longest master key identifier read, octets.
-const MAX_MKI: usize = 16;
-
-/// One `a=crypto` line. Its key is shown by [`CryptoLine::value`] only, never by `Debug`.
-#[derive(Clone, PartialEq, Eq)]
-pub struct CryptoLine {
-    /// The number answers refer to it by.
-    pub tag: u32,
-    /// Crypto suite, as written.
-    pub suite: String,
-    /// Master key and salt in base64, as written.
-    pub key: String,
-    /// Master key identifier in each packet, if there is one.
-    pub mki: Option<Vec<u8>>,
-    /// What follows the key: lifetime, identifier, session parameters.
-    rest: String,
-}
-
-impl fmt::Debug for CryptoLine {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "CryptoLine({} {})", self.tag, self.suite)
-    }
-}
-
-impl CryptoLine {
-    /// A line of our own; with `mki` its packets carry the identifier 1, as the reference's do.
-    pub fn new(tag: u32, suite: &str, key: String, mki: bool) -> Self {
-        let rest = if mki { "|2^31|1:1" } else { "" };
-        Self { tag, suite: suite.to_owned(), key, mki: mki.then(|| vec![1]), rest: rest.to_owned() }
-    }
-
-    /// Reads a line's value. Lifetimes and session parameters are accepted and not heeded.
-    pub fn parse(value: &str) -> Option<Self> {
-        let (tag, rest) = value.trim().split_once(char::is_whitespace)?;
-        let (suite, rest) = rest.trim_start().split_once(char::is_whitespace)?;
-        let keys = rest.trim_start().strip_prefix("inline:")?;
-        let end = keys.find(|c: char| c == '|' || c == ';' || c.is_whitespace());
-        let (key, rest) = keys.split_at(end.unwrap_or(keys.len()));
-        let parameters = rest.split([';', ' ', '\t']).next().unwrap_or_default();
-        let mki = parameters.split('|').find_map(|part| part.split_once(':'));
-        Some(Self {
-            tag: tag.parse().ok()?,
-            suite: suite.to_owned(),
-            key: key.to_owned(),
-            mki: match mki {
-                Some((value, len)) => Some(identifier(value, len)?),
-                None => None,
-            },
-            rest: rest.to_owned(),
-        })
-    }
-
-    /// The line's value.
-    pub fn value(&self) -> String {
-        format!("{} {} inline:{}{}", self.tag, self.suite, self.key, self.rest)
-    }
-
-    /// Whether both name the same suite.
-    fn is_of(&self, other: &Self) -> bool {
-        self.suite.eq_ignore_ascii_case(&other.suite)
-    }
-}
-
-/// A master key identifier of `len` octets.
-fn identifier(value: &str, len: &str) -> Option<Vec<u8>> {
-    let len: usize = len.trim().parse().ok().filter(|len| (1..=MAX_MKI).contains(len))?;
-    let value = value.trim().parse::<u128>().ok()?.to_be_bytes();
-    value.get(value.len() - len..).map(<[u8]>::to_vec)
-}
+use sdp::{CryptoLine, MediaLine, crypto_lines};
 
 /// Whether media is to be protected (`rtp_secure_media`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -112,7 +40,7 @@ pub struct Security {
 
 /// What is to be done with a section.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Protection {
+pub(crate) enum Protection {
     /// Taken without.
     Plain,
     /// Taken with these lines.
@@ -125,7 +53,7 @@ pub(super) enum Protection {
 
 impl Security {
     /// Decides about a section of the peer's description.
-    pub(super) fn of(&self, media: &MediaLine) -> Protection {
+    pub(crate) fn of(&self, media: &MediaLine) -> Protection {
         let secure = media.proto.starts_with("RTP/SAVP");
         let lines = crypto_lines(media);
         match (secure, self.answers_ours) {
@@ -178,7 +106,7 @@ impl Security {
     }
 
     /// The sections to offer: their profile and their lines.
-    pub(super) fn sections(&self) -> Vec<(&'static str, Vec<CryptoLine>)> {
+    pub(crate) fn sections(&self) -> Vec<(&'static str, Vec<CryptoLine>)> {
         if let Some(kept) = &self.previous {
             return vec![("RTP/SAVP", vec![kept.ours.clone()])];
         }
@@ -193,12 +121,6 @@ impl Security {
     }
 }
 
-/// The `a=crypto` lines of a section that can be read, in order.
-pub fn crypto_lines(media: &MediaLine) -> Vec<CryptoLine> {
-    let crypto = media.attributes.iter().filter(|a| a.name.eq_ignore_ascii_case("crypto"));
-    crypto.filter_map(|a| CryptoLine::parse(a.value.as_deref()?)).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -208,7 +130,7 @@ mod tests {
 
     fn media(proto: &str, lines: &[&str]) -> MediaLine {
         let mut media = MediaLine::new("audio", 4000, proto, vec!["0".into()]);
-        let attribute = |line: &&str| super::super::description::Attribute::new("crypto", *line);
+        let attribute = |line: &&str| sdp::Attribute::new("crypto", *line);
         media.attributes = lines.iter().map(attribute).collect();
         media
     }

@@ -5,8 +5,10 @@ use std::net::{IpAddr, SocketAddr};
 
 use thiserror::Error;
 
+use crate::RtpMap;
+
 /// Largest description read, bytes.
-pub(super) const MAX_SDP: usize = 32 * 1024;
+const MAX_SDP: usize = 32 * 1024;
 /// Most media lines; the reference stops caring long before.
 const MAX_MEDIA: usize = 32;
 /// Most lines in all.
@@ -14,24 +16,50 @@ const MAX_LINES: usize = 2000;
 
 /// Why a text is not a session description.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[allow(missing_docs)]
 pub enum SdpError {
+    /// It exceeds what is read of a stranger.
     #[error("longer than {MAX_SDP} bytes, {MAX_LINES} lines or {MAX_MEDIA} media")]
     TooLarge,
-    #[error("does not begin with v=0")]
+    /// Its first line is another.
+    #[error("line 1: v=0 expected")]
     NoVersion,
-    #[error("malformed line {0}")]
-    Line(usize),
+    /// One of its lines cannot be read.
+    #[error("line {number}: {what}")]
+    Line {
+        /// Number of the line, from 1.
+        number: usize,
+        /// What is wrong with it.
+        what: Unreadable,
+    },
+}
+
+/// What is wrong with a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum Unreadable {
+    /// Not a letter, an equals sign and a value.
+    #[error("not of the form x=value")]
+    Form,
+    /// `o=` lacks one of its six parts.
+    #[error("o= without user, id, version and address")]
+    Origin,
+    /// `c=` lacks network, family or address.
+    #[error("c= without network, family and address")]
+    Connection,
+    /// `m=` lacks kind, port or protocol, or its port is no number.
+    #[error("m= without kind, port and protocol")]
+    Media,
 }
 
 /// `o=`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[allow(missing_docs)]
 pub struct Origin {
+    /// User name; `-` for none.
     pub username: String,
+    /// Session id; a number by the book, text in the wild.
     pub session_id: String,
+    /// Version: another number means another description.
     pub version: String,
-    /// `IN IP4 ...` as text, without checking.
+    /// The address of the describing host; not where media goes.
     pub address: Connection,
 }
 
@@ -71,9 +99,10 @@ impl fmt::Display for Connection {
 
 /// `a=name[:value]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[allow(missing_docs)]
 pub struct Attribute {
+    /// Its name, as written.
     pub name: String,
+    /// What stands after the colon; `None` for a flag.
     pub value: Option<String>,
 }
 
@@ -102,29 +131,6 @@ impl fmt::Display for Attribute {
             Some(value) => write!(f, "a={}:{value}", self.name),
             None => write!(f, "a={}", self.name),
         }
-    }
-}
-
-/// `a=rtpmap`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[allow(missing_docs)]
-pub struct RtpMap {
-    pub payload_type: u8,
-    pub name: String,
-    pub rate: u32,
-    pub channels: u8,
-}
-
-impl RtpMap {
-    fn parse(value: &str) -> Option<Self> {
-        let (payload_type, codec) = value.trim().split_once(' ')?;
-        let mut parts = codec.trim().split('/');
-        Some(Self {
-            payload_type: payload_type.parse().ok().filter(|pt| *pt < 128)?,
-            name: parts.next().filter(|n| !n.is_empty())?.to_owned(),
-            rate: parts.next()?.trim().parse().ok()?,
-            channels: parts.next().and_then(|c| c.trim().parse().ok()).unwrap_or(1),
-        })
     }
 }
 
@@ -243,7 +249,7 @@ impl SessionDescription {
             media: Vec::new(),
         };
         for (index, line) in lines {
-            out.line(line.trim_end()).ok_or(SdpError::Line(index + 1))?;
+            out.line(line.trim_end()).map_err(|what| SdpError::Line { number: index + 1, what })?;
             if out.media.len() > MAX_MEDIA {
                 return Err(SdpError::TooLarge);
             }
@@ -251,31 +257,34 @@ impl SessionDescription {
         Ok(out)
     }
 
-    fn line(&mut self, line: &str) -> Option<()> {
-        let (letter, value) = line.split_once('=')?;
+    fn line(&mut self, line: &str) -> Result<(), Unreadable> {
+        let (letter, value) = line.split_once('=').ok_or(Unreadable::Form)?;
         let mut letters = letter.chars();
-        let (letter, None) = (letters.next()?, letters.next()) else { return None };
+        let (Some(letter), None) = (letters.next(), letters.next()) else {
+            return Err(Unreadable::Form);
+        };
+        let connection = || Connection::parse(value).ok_or(Unreadable::Connection);
         if letter == 'm' {
-            self.media.push(MediaLine::parse(value)?);
-            return Some(());
+            self.media.push(MediaLine::parse(value).ok_or(Unreadable::Media)?);
+            return Ok(());
         }
         if let Some(media) = self.media.last_mut() {
             match letter {
                 'a' => media.attributes.push(Attribute::parse(value)),
-                'c' => media.connection = Some(Connection::parse(value)?),
+                'c' => media.connection = Some(connection()?),
                 letter => media.other.push((letter, value.to_owned())),
             }
-            return Some(());
+            return Ok(());
         }
         match letter {
             'a' => self.attributes.push(Attribute::parse(value)),
-            'c' => self.connection = Some(Connection::parse(value)?),
-            'o' => self.origin = parse_origin(value)?,
+            'c' => self.connection = Some(connection()?),
+            'o' => self.origin = parse_origin(value).ok_or(Unreadable::Origin)?,
             's' => self.name = value.to_owned(),
             't' => self.time = value.to_owned(),
             letter => self.other.push((letter, value.to_owned())),
         }
-        Some(())
+        Ok(())
     }
 
     /// The section's own or the session's connection address.
@@ -343,5 +352,58 @@ impl fmt::Display for MediaLine {
             write!(f, "{attribute}\r\n")?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_read_is_named_with_its_line() {
+        let line = |text: &str| SessionDescription::parse(text).map_err(|e| e.to_string()).err();
+        for (text, error) in [
+            ("v=9\r\n", "line 1: v=0 expected"),
+            ("", "line 1: v=0 expected"),
+            ("v=0\ngarbage\n", "line 2: not of the form x=value"),
+            ("v=0\r\n\r\no=x 1 1\r\n", "line 3: o= without user, id, version and address"),
+            ("v=0\nc=IN IP4\n", "line 2: c= without network, family and address"),
+            ("v=0\nm=audio x RTP/AVP\n", "line 2: m= without kind, port and protocol"),
+        ] {
+            assert_eq!(line(text).as_deref(), Some(error), "{text}");
+        }
+        let flood = format!("v=0\r\n{}", "m=audio 1 RTP/AVP 0\r\n".repeat(33));
+        assert_eq!(SessionDescription::parse(&flood), Err(SdpError::TooLarge));
+    }
+
+    #[test]
+    fn sections_have_their_own_lines_or_the_session_s() {
+        let text = "v=0\no=- 1 1 IN IP4 h\ns=-\nc=IN IP4 192.0.2.1/127\nt=0 0\na=sendonly\n\
+            m=audio 4000/2 RTP/AVP 0 96\nb=AS:64\na=rtpmap:96 opus/48000/2\na=fmtp:96 stereo=1\n\
+            m=video 0 RTP/AVP 97\nc=IN IP6 ::1\n";
+        let read = SessionDescription::parse(text).unwrap();
+        let (audio, video) = (&read.media[0], &read.media[1]);
+        assert_eq!(read.rtp_address(audio), Some("192.0.2.1:4000".parse().unwrap()));
+        assert_eq!((read.rtp_address(video), read.address_of(video)), (None, "::1".parse().ok()));
+        assert_eq!(audio.fmtp(96), Some("stereo=1"));
+        let map = audio.rtpmaps().next().unwrap();
+        assert_eq!((&*map.name, map.rate, map.channels), ("opus", 48_000, 2));
+        assert_eq!(audio.other, [('b', "AS:64".to_owned())]);
+        assert_eq!(crate::MediaDirection::of(&read, audio), crate::MediaDirection::SendOnly);
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_answered_and_what_is_read_prints_the_same_again(
+            text in "(v=0\r?\n)?([a-z]=[ -~]{0,40}\r?\n){0,12}"
+        ) {
+            if let Ok(read) = SessionDescription::parse(&text) {
+                let printed = read.to_string();
+                let again = SessionDescription::parse(&printed).map(|d| d.to_string());
+                prop_assert_eq!(again, Ok(printed));
+            }
+        }
     }
 }

@@ -1,0 +1,159 @@
+//! Browsers: feedback, DTLS and ICE.
+
+use super::*;
+use crate::{Before, CandidateFilter, DtlsRole, Identity, LocalIce, Secure};
+use sdp::{Credentials, Fingerprint};
+
+const ICE: &str = "a=candidate:1 1 udp 2122260223 192.0.2.7 15200 typ host generation 0\r\n\
+    a=ice-ufrag:theirs\r\na=ice-pwd:theirPassword0123456789\r\n";
+const KEYS: &str = "a=fingerprint:sha-256 0A:1B\r\na=setup:actpass\r\na=rtcp-mux\r\n";
+
+fn stream(port: u16, ssrc: u32) -> LocalStream {
+    let credentials = Credentials { ufrag: "ours".into(), pwd: "ourPassword".into() };
+    let ice = LocalIce { credentials, more: Vec::new(), foundation: "0123456789".into() };
+    LocalStream { port, rtcp_port: Some(port + 1), ssrc, ice: Some(ice) }
+}
+
+fn browser() -> Local {
+    let digest = |hash: &str, first| Fingerprint { hash: hash.into(), digest: vec![first, 1] };
+    Local {
+        codecs: parse_codec_list("opus,PCMU"),
+        video_codecs: vec!["VP8".into(), "H264".into()],
+        rtcp_mux: true,
+        identity: Some(Identity {
+            fingerprints: vec![digest("sha-256", 2), digest("sha-512", 5)],
+            msid: "MSID".into(),
+            cname: "CNAME".into(),
+        }),
+        audio: stream(27_372, 11),
+        video: stream(27_256, 22),
+        ..local()
+    }
+}
+
+fn audio(lines: &str) -> String {
+    format!(
+        "m=audio 15200 UDP/TLS/RTP/SAVPF 111 13 110\r\na=rtpmap:111 opus/48000/2\r\na=fmtp:111 minptime=10\r\n\
+         a=rtpmap:13 CN/8000\r\na=rtpmap:110 telephone-event/48000\r\n{lines}"
+    )
+}
+
+#[test]
+fn a_browser_is_answered_line_by_line_as_recorded() {
+    let offer = parsed(&format!(
+        "a=group:BUNDLE 0 1\r\n{}m=video 15200 UDP/TLS/RTP/SAVPF 96 97\r\na=rtpmap:96 VP8/90000\r\n\
+         a=rtpmap:97 rtx/90000\r\na=rtcp-fb:96 ccm fir\r\na=rtcp-fb:96 nack\r\na=rtcp-fb:96 nack pli\r\n{ICE}{KEYS}\
+         m=application 15200 UDP/DTLS/SCTP webrtc-datachannel\r\na=setup:actpass\r\n",
+        audio(&format!("{ICE}{KEYS}"))
+    ));
+    let local = browser();
+    let plan = negotiate(&offer, &local, Mode::Generous).unwrap();
+    let written = answer(&offer, &plan, &local);
+    let expected = "a=msid-semantic: WMS MSID\r\n\
+        m=audio 27372 UDP/TLS/RTP/SAVPF 111 110 13\r\na=rtpmap:111 opus/48000/2\r\n\
+        a=fmtp:111 useinbandfec=1; minptime=10\r\na=rtpmap:110 telephone-event/48000\r\na=rtpmap:13 CN/8000\r\n\
+        a=ptime:20\r\na=fingerprint:sha-256 02:01\r\na=setup:active\r\na=rtcp-mux\r\na=rtcp:27372 IN IP4 127.0.0.1\r\n\
+        a=ice-ufrag:ours\r\na=ice-pwd:ourPassword\r\n\
+        a=candidate:0123456789 1 udp 2130706431 127.0.0.1 27372 typ host generation 0\r\na=end-of-candidates\r\n\
+        a=ssrc:11 cname:CNAME\r\na=ssrc:11 msid:MSID a0\r\na=ssrc:11 mslabel:MSID\r\na=ssrc:11 label:MSIDa0\r\n\
+        m=video 27256 UDP/TLS/RTP/SAVPF 96\r\nb=AS:1024\r\na=rtpmap:96 VP8/90000\r\n\
+        a=fingerprint:sha-256 02:01\r\na=setup:active\r\na=rtcp-mux\r\na=rtcp:27256 IN IP4 127.0.0.1\r\n\
+        a=rtcp-fb:96 ccm fir\r\na=rtcp-fb:96 nack\r\na=rtcp-fb:96 nack pli\r\n\
+        a=ssrc:22 cname:CNAME\r\na=ssrc:22 msid:MSID v0\r\na=ssrc:22 mslabel:MSID\r\na=ssrc:22 label:MSIDv0\r\n\
+        a=ice-ufrag:ours\r\na=ice-pwd:ourPassword\r\n\
+        a=candidate:0123456789 1 udp 2130706431 127.0.0.1 27256 typ host generation 0\r\na=end-of-candidates\r\n\
+        m=application 0 UDP/DTLS/SCTP 19\r\n";
+    let text = written.sent.to_string();
+    assert!(text.ends_with(expected), "{text}");
+    assert!(written.shown.to_string().contains("a=ptime:20\r\na=sendrecv\r\na=fingerprint:"));
+    let transport = plan.audio.unwrap().transport;
+    let ice = transport.ice.unwrap();
+    assert_eq!((&*ice.ours.ufrag, &*ice.theirs.ufrag, ice.controlling), ("ours", "theirs", false));
+    assert_eq!(ice.candidates.len(), 1);
+    assert!(ice.complete && transport.rtcp_mux);
+    assert_eq!(transport.remote, Some("192.0.2.7:15200".parse().unwrap()));
+    assert_eq!(transport.remote_rtcp, transport.remote);
+    assert!(matches!(transport.secure, Secure::Dtls(dtls) if dtls.role == DtlsRole::Client));
+}
+
+#[test]
+fn a_browser_is_offered_as_recorded() {
+    let local = Local {
+        webrtc: true,
+        offer_video: Some(sdp::MediaDirection::SendRecv),
+        video_codecs: vec!["VP8".into()],
+        ..browser()
+    };
+    let expected = "a=msid-semantic: WMS MSID\r\nm=audio 27372 RTP/SAVPF 102 0 104 105 101 13\r\n\
+        a=rtpmap:102 opus/48000/2\r\n\
+        a=fmtp:102 useinbandfec=1; maxaveragebitrate=30000; maxplaybackrate=48000; ptime=20; minptime=10; maxptime=40\r\n\
+        a=rtpmap:0 PCMU/8000\r\na=rtpmap:104 telephone-event/48000\r\na=rtpmap:105 CN/48000\r\n\
+        a=rtpmap:101 telephone-event/8000\r\na=rtpmap:13 CN/8000\r\na=fingerprint:sha-256 02:01\r\n\
+        a=setup:actpass\r\na=rtcp-mux\r\na=rtcp:27372 IN IP4 127.0.0.1\r\na=ssrc:11 cname:CNAME\r\n\
+        a=ssrc:11 msid:MSID a0\r\na=ssrc:11 mslabel:MSID\r\na=ssrc:11 label:MSIDa0\r\na=ice-ufrag:ours\r\n\
+        a=ice-pwd:ourPassword\r\na=candidate:0123456789 1 udp 2130706431 127.0.0.1 27372 typ host generation 0\r\n\
+        a=candidate:0123456789 2 udp 2130706431 127.0.0.1 27372 typ host generation 0\r\na=ptime:20\r\n\
+        m=video 27256 RTP/SAVPF 103\r\nb=AS:1024\r\na=rtpmap:103 VP8/90000\r\na=fingerprint:sha-256 02:01\r\n\
+        a=setup:actpass\r\na=rtcp-mux\r\na=rtcp:27256 IN IP4 127.0.0.1\r\na=rtcp-fb:103 ccm fir\r\n\
+        a=rtcp-fb:103 ccm tmmbr\r\na=rtcp-fb:103 nack\r\na=rtcp-fb:103 nack pli\r\na=ssrc:22 cname:CNAME\r\n\
+        a=ssrc:22 msid:MSID v0\r\na=ssrc:22 mslabel:MSID\r\na=ssrc:22 label:MSIDv0\r\na=ice-ufrag:ours\r\n\
+        a=ice-pwd:ourPassword\r\na=candidate:0123456789 1 udp 2130706431 127.0.0.1 27256 typ host generation 0\r\n\
+        a=candidate:0123456789 2 udp 2130706430 127.0.0.1 27256 typ host generation 0\r\na=end-of-candidates\r\n";
+    let text = offered(&local).to_string();
+    assert!(text.ends_with(expected), "{text}");
+}
+
+#[test]
+fn roles_follow_setup_and_stay_within_a_call() {
+    let role = |setup: &str, before: Before| {
+        let keys = KEYS.replace("a=setup:actpass\r\n", setup);
+        let offer = parsed(&audio(&format!("{ICE}{keys}")));
+        let plan = negotiate(&offer, &Local { before, ..browser() }, Mode::Generous).unwrap();
+        plan.audio.unwrap().transport.secure.dtls().map(|dtls| dtls.role)
+    };
+    let (first, within) = (Before::default, || Before { within: true, ..Before::default() });
+    let kept = Before { audio_role: Some(DtlsRole::Client), ..within() };
+    assert_eq!(role("a=setup:actpass\r\n", first()), Some(DtlsRole::Client));
+    assert_eq!(role("a=setup:passive\r\n", first()), Some(DtlsRole::Client));
+    assert_eq!(role("a=setup:active\r\n", first()), Some(DtlsRole::Server));
+    assert_eq!(role("", first()), Some(DtlsRole::Server));
+    assert_eq!(role("a=setup:actpass\r\n", kept), Some(DtlsRole::Client));
+    assert_eq!(role("a=setup:actpass\r\n", within()), Some(DtlsRole::Server), "a new line");
+}
+
+#[test]
+fn lines_that_cannot_be_secured_or_reached_are_declined_or_refused() {
+    let took = |lines: &str, local: &Local| {
+        let plan = negotiate(&parsed(&audio(lines)), local, Mode::Generous)?;
+        Ok(plan.audio.is_some_and(|audio| !audio.declined))
+    };
+    let all = format!("{ICE}{KEYS}");
+    assert_eq!(took(&all, &browser()), Ok(true));
+    let bare = format!("{ICE}a=setup:actpass\r\na=rtcp-mux\r\n");
+    assert_eq!(took(&bare, &browser()), Ok(false), "no fingerprint");
+    assert_eq!(took(&all, &Local { identity: None, ..browser() }), Ok(false), "no certificate");
+    let hidden = all.replace("192.0.2.7", "4f2a.local");
+    assert_eq!(took(&hidden, &browser()), Err(NegotiationError::NoCandidate));
+    assert_eq!(took(&format!("{hidden}a=ice-options:trickle\r\n"), &browser()), Ok(true));
+    let filter = CandidateFilter::new(|ip| ip.is_loopback());
+    let kept_out = took(&all, &Local { candidates: filter, ..browser() });
+    assert_eq!(kept_out, Err(NegotiationError::NoCandidate));
+}
+
+#[test]
+fn plain_audio_beside_video_with_feedback_is_declined() {
+    let offer = parsed(
+        "m=audio 4000 RTP/AVP 0\r\nm=video 4002 RTP/AVPF 96\r\na=rtpmap:96 VP8/90000\r\n\
+         a=rtcp-fb:* ccm fir\r\na=sendonly\r\n",
+    );
+    let plan = negotiate(&offer, &browser(), Mode::Generous).unwrap();
+    let text = answer(&offer, &plan, &browser()).sent.to_string();
+    assert!(text.contains("m=audio 0 RTP/AVP 19\r\nm=video 27256 RTP/AVPF 96\r\nb=AS:1024\r\n"));
+    assert!(
+        text.contains("a=recvonly\r\na=rtcp:27257 IN IP4 127.0.0.1\r\na=rtcp-fb:96 ccm fir\r\n")
+    );
+    assert!(
+        text.contains("a=candidate:0123456789 2 udp 2130706430 127.0.0.1 27257 typ host"),
+        "{text}"
+    );
+}

@@ -1,0 +1,148 @@
+//! The video line. Video is passed through, so the choice is one of numbers and names only.
+
+use sdp::{MediaDirection, MediaLine, SessionDescription};
+
+use crate::choice::{Choice, Mode};
+use crate::plan::{is_usable, protect, transport};
+use crate::{Local, Transport};
+
+/// Names of the codecs that can be passed through, with the number each has when it is static.
+const CODECS: [(&str, Option<u8>); 8] = [
+    ("VP8", None),
+    ("VP9", None),
+    ("H264", None),
+    ("H265", None),
+    ("AV1", None),
+    ("H263", Some(34)),
+    ("H263-1998", None),
+    ("H261", Some(31)),
+];
+
+/// RTP clock of video, Hz.
+pub(crate) const CLOCK: u32 = 90_000;
+
+/// The video line used, or declined for want of a codec.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VideoPlan {
+    /// Index of the line in the peer's description.
+    pub media_index: usize,
+    /// The word for its profile, as the peer wrote it.
+    pub proto: String,
+    /// The codec; packet time and channels mean nothing here.
+    pub codec: Choice,
+    /// How packets travel and are protected.
+    pub transport: Transport,
+    /// What the peer understands of RTCP feedback.
+    pub feedback: Feedback,
+    /// The peer's direction.
+    pub remote_direction: MediaDirection,
+    /// The line is answered with port 0: no codec in common, another profile than the rest, or no key.
+    pub declined: bool,
+}
+
+/// RTCP feedback messages (RFC 4585, RFC 5104) that a peer names in `a=rtcp-fb`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Feedback {
+    /// Full intra request.
+    pub fir: bool,
+    /// Temporary maximum bit rate.
+    pub tmmbr: bool,
+    /// Lost packets asked for again.
+    pub nack: bool,
+    /// Picture loss indication.
+    pub pli: bool,
+}
+
+impl Feedback {
+    /// All that we pass on.
+    pub(crate) const ALL: Self = Self { fir: true, tmmbr: true, nack: true, pli: true };
+
+    fn of(media: &MediaLine) -> Self {
+        let mut said = Self::default();
+        let lines = media.attributes.iter().filter(|a| a.name.eq_ignore_ascii_case("rtcp-fb"));
+        for value in lines.filter_map(|a| a.value.as_deref()) {
+            let value = value.to_ascii_lowercase();
+            said.fir |= value.contains("fir");
+            said.tmmbr |= value.contains("tmmbr");
+            said.nack |= value.contains("nack");
+            said.pli |= value.contains("pli");
+        }
+        said
+    }
+}
+
+/// The canonical name of a video codec that can be passed through.
+pub fn video_codec(name: &str) -> Option<&'static str> {
+    CODECS.iter().map(|(known, _)| *known).find(|known| known.eq_ignore_ascii_case(name))
+}
+
+/// The static payload type of a video codec.
+pub(crate) fn static_video(name: &str) -> Option<u8> {
+    CODECS.iter().find(|(known, _)| known.eq_ignore_ascii_case(name))?.1
+}
+
+/// What comes of the first video line in use; `None` when there is none, or we do not do video: it is declined then
+/// like any other line that is not taken.
+pub(crate) fn video_line(
+    theirs: &SessionDescription,
+    local: &Local,
+    mode: Mode,
+    feedback: bool,
+) -> Option<VideoPlan> {
+    let (media_index, media) =
+        theirs.media.iter().enumerate().find(|(_, media)| is_usable(media, "video"))?;
+    if local.video_codecs.is_empty() {
+        return None;
+    }
+    let offered = offered(media);
+    let chosen = match mode {
+        Mode::Generous => {
+            offered.iter().find(|theirs| local.video_codecs.iter().any(|ours| theirs.is(ours)))
+        }
+        Mode::Greedy | Mode::Scrooge => {
+            local.video_codecs.iter().find_map(|ours| offered.iter().find(|t| t.is(ours)))
+        }
+    };
+    let role = local.before.video_role;
+    let secured = protect(theirs, media, local, feedback, &local.video_security, role);
+    let path = secured
+        .ok()
+        .flatten()
+        .and_then(|secure| transport(theirs, media, local, secure, &local.video).ok());
+    let none = || Choice {
+        payload_type: 0,
+        name: String::new(),
+        rate: CLOCK,
+        channels: 1,
+        ptime: 0,
+        fmtp: None,
+    };
+    Some(VideoPlan {
+        media_index,
+        proto: media.proto.clone(),
+        declined: chosen.is_none() || path.is_none(),
+        codec: chosen.cloned().unwrap_or_else(none),
+        transport: path.unwrap_or_default(),
+        feedback: Feedback::of(media),
+        remote_direction: MediaDirection::of(theirs, media),
+    })
+}
+
+/// The codecs of a line in the peer's order.
+fn offered(media: &MediaLine) -> Vec<Choice> {
+    let maps: Vec<_> = media.rtpmaps().collect();
+    let numbers = media.formats.iter().filter_map(|f| f.parse::<u8>().ok()).filter(|pt| *pt < 128);
+    numbers
+        .filter_map(|payload_type| {
+            let map = maps.iter().find(|map| map.payload_type == payload_type);
+            let fixed = CODECS.iter().find(|(_, number)| *number == Some(payload_type));
+            let (name, rate) = match (map, fixed) {
+                (Some(map), _) => (map.name.clone(), map.rate),
+                (None, Some((name, _))) => ((*name).to_owned(), CLOCK),
+                (None, None) => return None,
+            };
+            let fmtp = media.fmtp(payload_type).map(str::to_owned);
+            Some(Choice { payload_type, name, rate, channels: 1, ptime: 0, fmtp })
+        })
+        .collect()
+}

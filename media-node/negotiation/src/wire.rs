@@ -1,0 +1,65 @@
+//! A description as the reference's SIP library writes it.
+//!
+//! The reference makes its descriptions in one order and shows them so (`rtp_local_sdp_str`); on the wire its library
+//! prints them anew: the maps of the formats first, then the direction unless it is the default, then everything else.
+
+use sdp::{Attribute, MediaDirection, MediaLine, SessionDescription};
+
+/// The description as it is sent. Descriptions of peers are shown in this order as well.
+#[must_use]
+pub fn as_sent(description: &SessionDescription) -> SessionDescription {
+    let mut sent = description.clone();
+    sent.media.iter_mut().for_each(in_library_order);
+    sent
+}
+
+pub(crate) fn in_library_order(media: &mut MediaLine) {
+    let mut rest = std::mem::take(&mut media.attributes);
+    for format in &media.formats {
+        for name in ["rtpmap", "fmtp"] {
+            let (of_it, others) = rest.into_iter().partition(|a| is_of(a, name, format));
+            rest = others;
+            media.attributes.extend::<Vec<Attribute>>(of_it);
+        }
+    }
+    let (directions, others): (Vec<_>, Vec<_>) = rest.into_iter().partition(is_direction);
+    let other_than_default = |a: &Attribute| !a.name.eq_ignore_ascii_case("sendrecv");
+    media.attributes.extend(directions.into_iter().filter(other_than_default).take(1));
+    media.attributes.extend(others);
+}
+
+fn is_of(attribute: &Attribute, name: &str, format: &str) -> bool {
+    let first = |value: &str| value.split_ascii_whitespace().next().map(str::to_owned);
+    attribute.name.eq_ignore_ascii_case(name)
+        && attribute.value.as_deref().and_then(first).as_deref() == Some(format)
+}
+
+fn is_direction(attribute: &Attribute) -> bool {
+    use MediaDirection::{Inactive, RecvOnly, SendOnly, SendRecv};
+    attribute.value.is_none()
+        && [SendRecv, SendOnly, RecvOnly, Inactive]
+            .iter()
+            .any(|direction| attribute.name.eq_ignore_ascii_case(direction.as_str()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn maps_come_first_then_the_direction_unless_it_is_the_default() {
+        let written = |lines: &str| {
+            let text = format!("v=0\r\nm=audio 4 RTP/AVP 102 101\r\n{lines}");
+            let sent = as_sent(&SessionDescription::parse(&text).unwrap());
+            sent.media[0].attributes.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(
+            written(
+                "a=ptime:20\r\na=sendonly\r\na=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-15\r\n\
+                 a=rtpmap:102 opus/48000/2\r\na=rtcp-mux\r\n"
+            ),
+            "a=rtpmap:102 opus/48000/2 a=rtpmap:101 telephone-event/8000 a=fmtp:101 0-15 a=sendonly a=ptime:20 a=rtcp-mux"
+        );
+        assert_eq!(written("a=ptime:20\r\na=sendrecv\r\n"), "a=ptime:20");
+    }
+}
