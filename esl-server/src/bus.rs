@@ -39,6 +39,19 @@ pub struct EventBus {
     /// How many subscriptions want each type.
     wanted: Arc<[AtomicU32; EventName::COUNT]>,
     subscribers: Arc<ArcSwap<Vec<Arc<Shared>>>>,
+    /// Events that readers who are gone have lost.
+    lost_before: Arc<AtomicU64>,
+}
+
+/// A reader of the bus, seen from outside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reader {
+    /// Events in its queue.
+    pub waiting: usize,
+    /// About how many bytes they hold.
+    pub bytes: usize,
+    /// Events that did not fit.
+    pub lost: u64,
 }
 
 impl EventBus {
@@ -51,6 +64,7 @@ impl EventBus {
             sequence: AtomicU64::new(0),
             wanted: Arc::new([const { AtomicU32::new(0) }; EventName::COUNT]),
             subscribers: Arc::default(),
+            lost_before: Arc::default(),
         })
     }
 
@@ -126,7 +140,25 @@ impl EventBus {
             shared,
             wanted: Arc::clone(&self.wanted),
             subscribers: Arc::clone(&self.subscribers),
+            lost_before: Arc::clone(&self.lost_before),
         }
+    }
+
+    /// How far each reader is behind.
+    pub fn readers(&self) -> Vec<Reader> {
+        let readers = self.subscribers.load();
+        let of = |shared: &Arc<Shared>| Reader {
+            waiting: shared.queue.len(),
+            bytes: shared.queue.bytes(),
+            lost: shared.queue.lost(),
+        };
+        readers.iter().map(of).collect()
+    }
+
+    /// Events lost by readers whose queue was full, those gone included.
+    pub fn lost(&self) -> u64 {
+        let now: u64 = self.readers().iter().map(|reader| reader.lost).sum();
+        now + self.lost_before.load(Ordering::Relaxed)
     }
 
     fn core_stamp(&self, caller: Caller, micros: i64) -> CoreStamp {
@@ -320,6 +352,7 @@ pub struct Subscription {
     shared: Arc<Shared>,
     wanted: Arc<[AtomicU32; EventName::COUNT]>,
     subscribers: Arc<ArcSwap<Vec<Arc<Shared>>>>,
+    lost_before: Arc<AtomicU64>,
 }
 
 impl Subscription {
@@ -418,6 +451,7 @@ impl Subscription {
 impl Drop for Subscription {
     fn drop(&mut self) {
         self.unlisten_everything();
+        self.lost_before.fetch_add(self.lost(), Ordering::Relaxed);
         let gone = Arc::as_ptr(&self.shared);
         self.subscribers
             .rcu(|all| all.iter().filter(|s| Arc::as_ptr(s) != gone).cloned().collect::<Vec<_>>());

@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use base::guess_guard::GuessGuard;
@@ -53,6 +54,21 @@ pub struct ServerConfig {
     pub max_strangers_per_address: usize,
     /// Slows the guessing of passwords.
     pub guard: Arc<GuessGuard>,
+    /// What became of those who connected; its owner reads it.
+    pub counts: Arc<Counts>,
+}
+
+/// Connections counted.
+#[derive(Debug, Default)]
+pub struct Counts {
+    /// Connections now, logged in or not.
+    pub clients: AtomicU64,
+    /// Connections since the start.
+    pub accepted: AtomicU64,
+    /// Refused by access lists.
+    pub refused_by_acl: AtomicU64,
+    /// Refused because there were too many.
+    pub refused_full: AtomicU64,
 }
 
 impl Default for ServerConfig {
@@ -65,6 +81,7 @@ impl Default for ServerConfig {
             max_connections: 1024,
             max_strangers_per_address: 256,
             guard: Arc::default(),
+            counts: Arc::default(),
         }
     }
 }
@@ -207,7 +224,10 @@ async fn accept_all(
         let _ = stream.set_nodelay(true);
         let admitted = admits(&listener.config.acls, switch.as_ref(), peer.ip());
         let place = admitted.then(|| door.enter(peer.ip().to_canonical())).flatten();
+        let counts = &listener.config.counts;
         let Some(place) = place else {
+            let refused = if admitted { &counts.refused_full } else { &counts.refused_by_acl };
+            refused.fetch_add(1, Ordering::Relaxed);
             warn!(
                 "event socket: connection from {peer} refused{}",
                 if admitted { ": too many" } else { " by access list" }
@@ -226,12 +246,31 @@ async fn accept_all(
         connection.greet(BANNER);
         let alive = alive.clone();
         let foreign = base::foreign::is_foreign(peer.ip());
+        counts.accepted.fetch_add(1, Ordering::Relaxed);
+        let present = Present::new(Arc::clone(counts));
         let serve = async move {
             connection.run(None).await;
+            drop(present);
             debug!("event socket: connection from {peer} closed");
             drop(alive);
         };
         tokio::spawn(base::foreign::scope(move || foreign, serve));
+    }
+}
+
+/// A connection that is counted until it ends, however it ends.
+struct Present(Arc<Counts>);
+
+impl Present {
+    fn new(counts: Arc<Counts>) -> Self {
+        counts.clients.fetch_add(1, Ordering::Relaxed);
+        Self(counts)
+    }
+}
+
+impl Drop for Present {
+    fn drop(&mut self) {
+        self.0.clients.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -12,6 +12,7 @@ const MODULES: &[&[&dyn Module]] = &[
     &[&mod_enum::Enum],
     &[&mod_event_socket::MODULE],
     mod_hash_db::MODULES,
+    &[&mod_http_api::HttpApi],
     &[&mod_loopback::MODULE],
     &[&mod_sofia::SofiaModule],
     &[&mod_xml_curl::XmlCurl],

@@ -21,6 +21,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("ferroswitch-model", &["ferroswitch-base", "esl-server"]),
     ("ferroswitch-records", &["esl-server"]),
     ("ferroswitch-http", &["ferroswitch-sip"]),
+    ("ferroswitch-http-server", &[]),
     ("ferroswitch-log", &["ferroswitch-base", "dialplan-xml", "esl-server"]),
     ("ferroswitch-boot", &["ferroswitch-base", "ferroswitch-log", "dialplan-xml", "esl-server"]),
     (
@@ -50,6 +51,7 @@ const BELOW_MODULES: &[&str] = &[
     "ferroswitch-sdp",
     "ferroswitch-records",
     "ferroswitch-http",
+    "ferroswitch-http-server",
 ];
 
 /// SIP is mod_sofia's alone; the HTTP client has its digest.

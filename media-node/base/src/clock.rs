@@ -39,6 +39,19 @@ pub fn zone() -> jiff::tz::TimeZone {
     ZONE.get_or_init(jiff::tz::TimeZone::system).clone()
 }
 
+/// The zone as databases take it: its name, or a POSIX text of the offset now (`<+0230>-02:30`).
+#[must_use]
+pub fn zone_name() -> String {
+    let zone = zone();
+    if let Some(name) = zone.iana_name() {
+        return name.to_owned();
+    }
+    let seconds = zone.to_offset(jiff::Timestamp::now()).seconds();
+    let (sign, inverse) = if seconds < 0 { ('-', '+') } else { ('+', '-') };
+    let (hours, minutes) = (seconds.abs() / 3600, seconds.abs() / 60 % 60);
+    format!("<{sign}{hours:02}{minutes:02}>{inverse}{hours:02}:{minutes:02}")
+}
+
 /// A random UUID in the usual text form.
 #[must_use]
 pub fn new_uuid() -> String {

@@ -13,6 +13,7 @@ pub mod foreign;
 pub mod guess_guard;
 pub mod machine;
 pub mod memory;
+pub mod reading;
 #[cfg(any(test, feature = "scratch"))]
 pub mod scratch;
 pub mod stun;

@@ -145,6 +145,8 @@ pub struct Provides {
     pub completions: &'static str,
     /// Lists of names that completions refer to.
     pub name_lists: &'static [NameList],
+    /// Numbers for the metrics page, taken at each look at it.
+    pub readings: &'static [fn(&Arc<Switch>) -> Vec<base::reading::Reading>],
     /// Dial-string legs that stand for others (`user/`, `group/`).
     pub resolver: Option<&'static dyn Resolver>,
     /// Configuration parameters it honours, by file and element.
@@ -170,6 +172,7 @@ impl Provides {
         observers: &[],
         completions: "",
         name_lists: &[],
+        readings: &[],
         resolver: None,
         parameters: &[],
         variables: &[],

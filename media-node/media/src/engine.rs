@@ -216,6 +216,12 @@ impl Engine {
         self.inner.mailboxes.iter().map(load).collect()
     }
 
+    /// RTP port pairs in use on the local address that uses most of them, and pairs of the range.
+    #[must_use]
+    pub fn port_pairs(&self) -> (usize, usize) {
+        self.inner.ports.usage()
+    }
+
     fn open(
         &self,
         shared: Arc<LegShared>,

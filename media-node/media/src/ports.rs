@@ -81,6 +81,13 @@ impl PortPool {
         Err(OpenError::NoPorts { ip, min: self.min, max })
     }
 
+    /// Pairs in use on the address that uses most, and pairs there are.
+    pub(crate) fn usage(&self) -> (usize, usize) {
+        let hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
+        let used = |host: &Host| host.used.iter().filter(|used| **used).count();
+        (hosts.values().map(used).max().unwrap_or(0), self.pairs)
+    }
+
     fn port(&self, index: usize) -> u16 {
         self.min + 2 * index as u16
     }

@@ -131,6 +131,7 @@ pub struct Counters {
 /// An open journal.
 pub struct Journal {
     dir: PathBuf,
+    segment_bytes: u64,
     queue: Mutex<Option<SyncSender<Append>>>,
     end: watch::Receiver<Position>,
     counters: Arc<Counters>,
@@ -165,6 +166,7 @@ impl Journal {
             .map_err(disk(dir))?;
         Ok(Arc::new(Self {
             dir: dir.to_owned(),
+            segment_bytes: options.segment_bytes,
             queue: Mutex::new(Some(queue)),
             end,
             counters,
@@ -197,6 +199,14 @@ impl Journal {
     #[must_use]
     pub fn end(&self) -> watch::Receiver<Position> {
         self.end.clone()
+    }
+
+    /// Bytes between a position and the end, segments taken as full.
+    #[must_use]
+    pub fn behind(&self, position: Position) -> u64 {
+        let end = *self.end.borrow();
+        let segments = end.segment.saturating_sub(position.segment);
+        (end.offset + segments * self.segment_bytes).saturating_sub(position.offset)
     }
 
     /// Counters.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use base::reading::Reading;
 use parking_lot::{Mutex, RwLock};
 use records::journal::{JournalError, Options};
 use records::{Delivery, Entry, Journal, Position, Sink};
@@ -109,6 +110,53 @@ impl Records {
                 %uuid, fs_level = "ALERT", "the disk takes long to write the call record"
             ),
         }
+    }
+
+    /// What the metrics page shows of the journal and its sinks.
+    pub(crate) fn readings(&self) -> Vec<Reading> {
+        let Some(journal) = self.journal.lock().clone() else { return Vec::new() };
+        let counters = journal.counters();
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let mut all = vec![
+            Reading::counter(
+                "records_written_total",
+                "Call records written to the journal.",
+                read(&counters.written),
+            ),
+            Reading::gauge(
+                "records_waiting",
+                "Call records kept in memory because the disk refuses them.",
+                read(&counters.waiting) as f64,
+            ),
+            Reading::counter(
+                "records_lost_total",
+                "Call records lost: the disk refused them for too long.",
+                read(&counters.lost),
+            ),
+        ];
+        for (sink, delivery) in &*self.deliveries.lock() {
+            let behind = journal.behind(delivery.position());
+            let progress = delivery.progress();
+            let own = [
+                Reading::gauge(
+                    "records_behind_bytes",
+                    "Bytes of the journal that a sink has not received yet.",
+                    behind as f64,
+                ),
+                Reading::counter(
+                    "records_delivered_total",
+                    "Call records a sink has received.",
+                    read(&progress.delivered),
+                ),
+                Reading::counter(
+                    "records_refused_total",
+                    "Batches of call records a sink did not take; they are tried again.",
+                    read(&progress.refused),
+                ),
+            ];
+            all.extend(own.map(|reading| reading.of("sink", *sink)));
+        }
+        all
     }
 
     /// Where the slowest sink is.

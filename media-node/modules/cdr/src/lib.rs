@@ -1,11 +1,13 @@
-//! Call records on their way out: mod_cdr_csv, mod_json_cdr, mod_xml_cdr, mod_cdr_sqlite.
+//! Call records on their way out: mod_cdr_csv, mod_cdr_pg_csv, mod_cdr_sqlite, mod_json_cdr, mod_xml_cdr.
 //!
 //! When a call has ended its record goes into the journal, with the names of the modules that want it; each module has
 //! a sink that receives it from there. A web server or a disk in trouble delays records, never calls.
 
 mod csv;
 mod deliveries;
+mod logged;
 mod parameters;
+mod pg;
 mod post;
 mod record;
 mod settings;
@@ -21,8 +23,13 @@ use switch_core::switch::Switch;
 use deliveries::Records;
 
 /// The modules of this folder.
-pub const MODULES: &[&dyn Module] =
-    &[&Cdr("mod_cdr_csv"), &Cdr("mod_cdr_sqlite"), &Cdr("mod_json_cdr"), &Cdr("mod_xml_cdr")];
+pub const MODULES: &[&dyn Module] = &[
+    &Cdr("mod_cdr_csv"),
+    &Cdr("mod_cdr_pg_csv"),
+    &Cdr("mod_cdr_sqlite"),
+    &Cdr("mod_json_cdr"),
+    &Cdr("mod_xml_cdr"),
+];
 
 /// A module that receives call records.
 struct Cdr(&'static str);
@@ -41,12 +48,16 @@ impl Module for Cdr {
     /// One of them is told of every call that ends, for all.
     fn provides(&self) -> Provides {
         match self.0 {
-            "mod_cdr_csv" => {
-                Provides { observers: &[&Ends], parameters: parameters::CSV, ..Provides::NOTHING }
-            }
             "mod_cdr_sqlite" => Provides { parameters: parameters::SQLITE, ..Provides::NOTHING },
             "mod_json_cdr" => Provides { parameters: parameters::JSON, ..Provides::NOTHING },
             "mod_xml_cdr" => Provides { parameters: parameters::XML, ..Provides::NOTHING },
+            "mod_cdr_csv" => Provides {
+                observers: &[&Ends],
+                parameters: parameters::CSV,
+                readings: &[|switch| switch.module::<Records>().readings()],
+                ..Provides::NOTHING
+            },
+            "mod_cdr_pg_csv" => Provides { parameters: parameters::PG, ..Provides::NOTHING },
             _ => Provides::NOTHING,
         }
     }
@@ -94,6 +105,7 @@ async fn start(switch: &Arc<Switch>, name: &'static str) -> Result<(), NotLoaded
     })?;
     let (recorder, sink) = match name {
         "mod_cdr_csv" => csv::make(switch, &journal),
+        "mod_cdr_pg_csv" => pg::make(switch, &journal).ok_or(NotLoaded)?,
         "mod_cdr_sqlite" => sqlite::make(switch),
         _ => post::make(switch, name).ok_or(NotLoaded)?,
     };

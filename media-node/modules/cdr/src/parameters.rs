@@ -27,6 +27,21 @@ pub(super) const SQLITE: &[Parameters] = &[Parameters {
     ],
 }];
 
+/// `cdr_pg_csv.conf`.
+pub(super) const PG: &[Parameters] = &[Parameters {
+    file: "cdr_pg_csv.conf",
+    scope: "",
+    list: &[
+        param("db-info", Value::Secret, "dbname=cdr", "Connection string of libpq, or an address"),
+        param("db-table", Value::Text, "cdr", "Table the rows go to"),
+        LEGS,
+        param("spool-dir", Value::Path, "`cdr-pg-csv` in `log_dir`", "Folder of refused rows"),
+        param("spool-format", Value::Word(&["csv", "sql"]), "csv", "How refused rows are filed"),
+        param("rotate-on-hup", Value::Bool, "false", "SIGHUP moves the file of refused rows aside"),
+        param("debug", Value::Bool, "false", "Each call's data are logged when it has ended"),
+    ],
+}];
+
 /// `json_cdr.conf`.
 pub(super) const JSON: &[Parameters] =
     &[Parameters { file: "json_cdr.conf", scope: "", list: JSON_LIST }];

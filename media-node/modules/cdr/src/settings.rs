@@ -18,13 +18,13 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Which legs a template module writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Legs {
-    pub(super) a: bool,
-    pub(super) b: bool,
+pub(crate) struct Legs {
+    pub(crate) a: bool,
+    pub(crate) b: bool,
 }
 
 impl Legs {
-    fn read(text: &str) -> Self {
+    pub(crate) fn read(text: &str) -> Self {
         match text {
             "b" => Self { a: false, b: true },
             "ab" | "ba" => Self { a: true, b: true },
@@ -32,7 +32,7 @@ impl Legs {
         }
     }
 
-    pub(super) fn want(self, a_leg: bool) -> bool {
+    pub(crate) fn want(self, a_leg: bool) -> bool {
         if a_leg { self.a } else { self.b }
     }
 }

@@ -15,6 +15,7 @@ use records::{Entry, Position, Sink, SinkError};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row};
 
+use super::logged::Logged;
 use super::record::Recorder;
 use super::settings::Templates;
 use switch_core::call::Channel;
@@ -189,29 +190,20 @@ impl Table {
 }
 
 async fn log_call(connection: &mut SqliteConnection, entry: &Entry) -> Result<(), sqlx::Error> {
-    let record = &entry.record;
-    let text = |name: &str| record.variable(name).unwrap_or_default().to_owned();
-    let profile = record.callflow.first().map(|flow| flow.profile.clone()).unwrap_or_default();
-    let answered = record.variable("answer_stamp").is_some();
-    let status =
-        if answered { "completed".to_owned() } else { text("hangup_cause").to_lowercase() };
-    let recording = record
-        .applications
-        .iter()
-        .find(|(name, ..)| matches!(name.as_str(), "record_session" | "record"))
-        .map(|(_, file, _)| file.clone());
+    let logged = Logged::of(&entry.record);
+    let stamp = |name: &str| entry.record.variable(name).unwrap_or_default().to_owned();
     sqlx::query(
         "INSERT OR REPLACE INTO call_logs (call_id, from_number, to_number, status, start_time, end_time, duration, \
          recording_url) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
     )
-    .bind(&record.uuid)
-    .bind(&profile.caller_id_number)
-    .bind(&profile.destination_number)
-    .bind(status)
-    .bind(text("start_stamp"))
-    .bind(text("end_stamp"))
-    .bind(text("billsec").parse::<i64>().unwrap_or(0))
-    .bind(recording)
+    .bind(logged.call_id)
+    .bind(logged.from)
+    .bind(logged.to)
+    .bind(logged.status)
+    .bind(stamp("start_stamp"))
+    .bind(stamp("end_stamp"))
+    .bind(logged.seconds)
+    .bind(logged.recording)
     .execute(connection)
     .await?;
     Ok(())

@@ -42,6 +42,7 @@ pub const MODULES: &[&dyn Module] = &[
             ],
             completions: include_str!("completions.txt"),
             name_lists: console::NAME_LISTS,
+            readings: &[net::readings],
             ..Provides::NOTHING
         },
     )

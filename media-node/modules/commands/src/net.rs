@@ -1,8 +1,13 @@
 //! Addresses: `acl`, `reloadacl`, `host_lookup`, `is_lan_addr`, `interface_ip`, `stun`.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use base::reading::Reading;
 
 use super::{Api, ApiCall, usage};
+use crate::switch::Switch;
 use crate::{api, config, stun};
 
 /// The family.
@@ -54,7 +59,30 @@ async fn reloadacl(call: ApiCall) -> String {
 
 /// Reads the configuration anew.
 pub(super) async fn reload(call: &ApiCall) -> config::Reloaded {
-    config::reload(&call.switch).await
+    let reloaded = config::reload(&call.switch).await;
+    let counts = call.switch.module::<Reloads>();
+    let count = if reloaded.serves { &counts.done } else { &counts.failed };
+    count.fetch_add(1, Ordering::Relaxed);
+    reloaded
+}
+
+/// Reloads of the configuration since the start.
+#[derive(Default)]
+struct Reloads {
+    done: AtomicU64,
+    failed: AtomicU64,
+}
+
+/// What the metrics page shows of them.
+pub(crate) fn readings(switch: &Arc<Switch>) -> Vec<Reading> {
+    let counts = switch.module::<Reloads>();
+    [("done", &counts.done), ("failed", &counts.failed)]
+        .map(|(result, count)| {
+            let help = "Reloads of the configuration by commands.";
+            Reading::counter("config_reloads_total", help, count.load(Ordering::Relaxed))
+                .of("result", result)
+        })
+        .into()
 }
 
 async fn host_lookup(call: ApiCall) -> String {

@@ -7,6 +7,7 @@ use switch_core::*;
 
 pub mod face;
 mod parameters;
+mod readings;
 pub mod socket;
 
 use std::net::SocketAddr;
@@ -26,6 +27,7 @@ pub const MODULE: Plain = Plain::new(
     Provides {
         applications: &[socket::APPS],
         parameters: parameters::PARAMETERS,
+        readings: &[readings::take],
         ..Provides::NOTHING
     },
 )
@@ -77,6 +79,7 @@ impl EventSocket {
             acls: conf.apply_inbound_acl.clone(),
             stop_on_bind_error: conf.stop_on_bind_error,
             guard: Arc::clone(switch.guesses.at(Door::EventSocket)),
+            counts: switch.module(),
             ..ServerConfig::default()
         };
         let listener = match Listener::bind(config.clone()).await {

@@ -117,9 +117,11 @@ async fn admit(profile: &Arc<Profile>, invite: &IncomingInvite) -> Result<Admiss
             return Ok(admission);
         }
     } else if !settings.auth_calls && admission.context.is_none() {
+        profile.counters.refused_by_acl.fetch_add(1, Ordering::Relaxed);
         return Err(Refusal::new(403, ""));
     }
     if settings.auth_calls && settings.auth_calls_acl_only {
+        profile.counters.refused_by_acl.fetch_add(1, Ordering::Relaxed);
         return Err(Refusal::new(403, ""));
     }
     if settings.auth_calls && settings.accept_blind_auth {

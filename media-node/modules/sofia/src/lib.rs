@@ -27,6 +27,7 @@ pub mod outbound;
 mod parameters;
 pub mod presence;
 pub mod profile;
+mod readings;
 mod refer;
 mod refusal_log;
 mod refused;
@@ -88,6 +89,7 @@ impl Module for SofiaModule {
             ],
             completions: include_str!("completions.txt"),
             parameters: parameters::PARAMETERS,
+            readings: &[readings::take],
             name_lists: &[
                 NameList {
                     name: "::sofia::list_profiles",

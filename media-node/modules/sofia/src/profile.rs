@@ -71,6 +71,8 @@ pub struct Counters {
     pub failed_out: AtomicU64,
     /// Calls now.
     pub in_use: AtomicU64,
+    /// Calls and registrations refused by access lists.
+    pub refused_by_acl: AtomicU64,
 }
 
 impl Profile {

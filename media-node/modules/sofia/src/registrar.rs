@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use esl_server::event::Event;
 use sip::digest::Credentials;
@@ -85,6 +86,7 @@ async fn decide(profile: &Arc<Profile>, request: &Request, path: &Path) -> Reply
         settings.params.all("apply-register-acl").filter(|list| !list.is_empty()).collect();
     let by_acl = !acls.is_empty();
     if !acls.into_iter().all(|list| profile.switch.acl_allows(list, path.remote.ip())) {
+        profile.counters.refused_by_acl.fetch_add(1, Ordering::Relaxed);
         if profile.refusal_log.admits(&profile.name) {
             tracing::warn!("IP {} Rejected by register acl", path.remote.ip());
         }

@@ -1,0 +1,114 @@
+"""mod_cdr_pg_csv on a real PostgreSQL: rows, what the database refuses, and a database that is killed under load."""
+import threading
+
+import pytest
+
+from harness import services
+from harness.services import until
+
+PORT = 70
+CONF = """<include>
+<configuration name="cdr_pg_csv.conf"><settings>
+  <param name="db-info" value="host=127.0.0.1 port={port} user=switch dbname=cdr connect_timeout=5"/>
+  <param name="legs" value="a"/><param name="spool-dir" value="{where}/spool"/><param name="spool-format" value="{format}"/>
+</settings><schema>
+  <field var="caller_id_number"/><field var="destination_number" column="dialled"/><field var="start_stamp"/><field var="answer_stamp"/>
+  <field var="billsec" quote="false"/><field var="uuid"/><field var="accountcode" not-null="true"/><field var="tariff"/>
+</schema></configuration>
+</include>"""
+
+pytestmark = pytest.mark.skipif(services.needs("postgres", "initdb", "psql") is not None, reason="PostgreSQL is not installed")
+
+
+@pytest.fixture
+def database(fresh, tmp_path_factory):
+    database = services.Postgres(tmp_path_factory.mktemp("database") / "pg", fresh.block[PORT]).start()
+    database.ask("CREATE DATABASE cdr")
+    yield database
+    database.stop()
+
+
+@pytest.fixture
+def site(fresh, database):
+    text = CONF.format(port=database.port, where=fresh.where, format="sql")
+    (fresh.conf / "autoload_configs/cdr_pg_csv.conf.xml").write_text(text)
+    modules = fresh.conf / "autoload_configs/modules.conf.xml"
+    modules.write_text(modules.read_text().replace("</modules>", '<load module="mod_cdr_pg_csv"/></modules>'))
+    fresh.start()
+    return fresh
+
+
+def call(site, variables=""):
+    """A call inside the switch that is answered and ends; its UUID."""
+    reply = site.switch.api(f"originate {{originate_timeout=20{variables}}}loopback/tone/public &hangup")
+    assert reply.startswith("+OK"), reply
+    return reply.split()[1]
+
+
+def test_rows_hold_what_was_said_and_types_are_the_tables(site, database):
+    database.ask("DROP TABLE IF EXISTS cdr", "cdr")
+    database.ask("CREATE TABLE cdr (id serial, caller_id_number text, dialled text, start_stamp timestamptz, answer_stamp timestamptz,"
+                 " billsec integer, uuid uuid, accountcode text NOT NULL, tariff numeric)", "cdr")
+    assert site.switch.api("reload mod_cdr_pg_csv").startswith("+OK")
+    phone = site.phone(user="o'b')--")
+    said = phone.invite("tone")
+    said.wait(200)
+    said.hangup()
+    assert until(lambda: database.ask("SELECT caller_id_number, dialled FROM cdr", "cdr"), "row") == [["o'b')--", "tone"]]
+    uuid = call(site, ",tariff=0.25")
+    rows = until(lambda: database.ask(f"SELECT accountcode, tariff, start_stamp BETWEEN now() - interval '1 minute' AND now()"
+                                      f" FROM cdr WHERE uuid = '{uuid}'", "cdr"), "row")
+    assert rows == [["", "0.25", "t"]]
+    logged = until(lambda: database.ask(f"SELECT status, end_time >= start_time FROM call_logs WHERE call_id = '{uuid}'", "cdr"), "row of call_logs")
+    assert logged == [["completed", "t"]]
+    # A value the column cannot hold is filed, and the next call's row is stored all the same.
+    refused = call(site, ",tariff=cheap")
+    spool = site.where / "spool/cdr-spool.sql"
+    until(lambda: spool.exists() and refused in spool.read_text(), "spooled row")
+    stored = call(site)
+    until(lambda: database.ask(f"SELECT 1 FROM cdr WHERE uuid = '{stored}'", "cdr"), "row after a refused one")
+    assert database.ask(f"SELECT 1 FROM cdr WHERE uuid = '{refused}'", "cdr") == []
+    assert spool.read_text().count("\n") == 1
+
+
+def test_a_database_killed_under_load_has_each_call_once(site, database):
+    calls, stop = [], threading.Event()
+
+    def load():
+        while not stop.is_set():
+            calls.append(call(site))
+
+    callers = [threading.Thread(target=load) for _ in range(3)]
+    for caller in callers:
+        caller.start()
+    try:
+        for _ in range(3):
+            before = len(calls)
+            until(lambda: len(calls) >= before + 15, "calls with the database")
+            database.kill()
+            before = len(calls)
+            until(lambda: len(calls) >= before + 15, "calls without it")
+            database.start()
+    finally:
+        stop.set()
+        for caller in callers:
+            caller.join()
+    wanted = set(calls)
+    assert len(wanted) >= 90
+
+    def stored():
+        return [uuid for (uuid,) in database.ask("SELECT uuid FROM cdr", "cdr") or []]
+
+    until(lambda: wanted <= set(stored()), "record of each call")
+    rows = stored()
+    assert len(rows) == len(set(rows))
+    logged = [uuid for (uuid,) in database.ask("SELECT call_id FROM call_logs", "cdr")]
+    assert wanted <= set(logged)
+    # Those who were killed in the middle of a batch have it once too.
+    site.switch.process.kill()
+    site.switch.process.wait()
+    site.start()
+    last = call(site)
+    until(lambda: last in stored(), "record after a restart")
+    rows = stored()
+    assert len(rows) == len(set(rows))

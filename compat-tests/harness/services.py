@@ -1,0 +1,152 @@
+"""Debian's services, each started on free ports with a folder of its own and ended by its process id."""
+import json
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+
+PATIENCE = 60           # seconds a service may take to answer on a busy machine
+
+
+def needs(*programs):
+    """Name of a program that is not installed, if any."""
+    return next((program for program in programs if not find(program)), None)
+
+
+def find(program):
+    """Path of a program, in the path or where Debian hides it."""
+    places = [*sorted(pathlib.Path("/usr/lib/postgresql").glob("*/bin"), reverse=True), pathlib.Path("/usr/lib/rabbitmq/bin"),
+              pathlib.Path("/usr/sbin")]
+    found = shutil.which(program)
+    return found or next((str(place / program) for place in places if (place / program).exists()), None)
+
+
+def until(found, what, seconds=PATIENCE):
+    """What `found` gives once it gives something."""
+    end = time.monotonic() + seconds
+    while not (value := found()):
+        assert time.monotonic() < end, f"no {what} after {seconds} s"
+        time.sleep(0.05)
+    return value
+
+
+class Service:
+    """A process that is started, killed and ended."""
+
+    def __init__(self, argv, where, env=None, user=None):
+        self.argv, self.where, self.env, self.user = argv, pathlib.Path(where), env, user
+        self.process = None
+
+    def spawn(self):
+        output = open(self.where / "output.log", "ab")
+        self.process = subprocess.Popen(self.argv, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, cwd=self.where,
+                                        env={**os.environ, **(self.env or {})}, user=self.user, start_new_session=True)
+        output.close()
+        return self
+
+    def said(self):
+        return (self.where / "output.log").read_text(errors="replace")[-3000:]
+
+    def kill(self):
+        """SIGKILL to all of it."""
+        self._signal(signal.SIGKILL)
+        self.process.wait()
+
+    def stop(self, how=signal.SIGTERM):
+        if self.process and self.process.poll() is None:
+            self._signal(how)
+            try:
+                self.process.wait(15)
+            except subprocess.TimeoutExpired:
+                self.kill()
+
+    def _signal(self, number):
+        try:
+            os.killpg(self.process.pid, number)
+        except ProcessLookupError:
+            pass
+
+
+class Prometheus(Service):
+    """Prometheus, scraping one address every second."""
+
+    def __init__(self, where, port, target, rules):
+        where.mkdir()
+        config = {"global": {"scrape_interval": "1s", "evaluation_interval": "1s"}, "rule_files": [str(rules)],
+                  "scrape_configs": [{"job_name": "ferroswitch", "static_configs": [{"targets": [target]}]}]}
+        (where / "prometheus.yml").write_text(json.dumps(config))
+        super().__init__([find("prometheus"), f"--config.file={where}/prometheus.yml", f"--storage.tsdb.path={where}/data",
+                          f"--web.listen-address=127.0.0.1:{port}", "--log.level=warn"], where)
+        self.base = f"http://127.0.0.1:{port}/api/v1/"
+
+    def ask(self, what, **params):
+        url = self.base + what + ("?" + urllib.parse.urlencode(params) if params else "")
+        try:
+            with urllib.request.urlopen(url, timeout=10) as answer:
+                return json.load(answer)["data"]
+        except urllib.error.HTTPError as error:
+            if error.code == 503:           # it is still starting
+                return None
+            raise AssertionError(f"{what} {params}: {error.read().decode()}") from None
+        except OSError:
+            return None
+
+    def query(self, expression):
+        """Results of an expression now; an expression that is wrong fails."""
+        data = self.ask("query", query=expression)
+        return data and data["result"]
+
+
+class Postgres(Service):
+    """A PostgreSQL cluster of its own."""
+
+    def __init__(self, where, port):
+        where.mkdir()
+        self.port = port
+        user = None
+        if os.geteuid() == 0:           # it refuses to run as root
+            user = "postgres"
+            shutil.chown(where, user, user)
+            for folder in list(where.parents)[:-2]:
+                folder.chmod(folder.stat().st_mode | 0o011)
+        subprocess.run([find("initdb"), "-D", str(where / "data"), "-U", "switch", "-A", "trust", "--no-sync", "-E", "UTF8", "--locale=C"],
+                       check=True, stdout=subprocess.DEVNULL, user=user, cwd=where)
+        super().__init__([find("postgres"), "-D", str(where / "data"), "-p", str(port), "-h", "127.0.0.1", "-k", str(where), "-c", "fsync=off"],
+                         where, user=user)
+
+    def start(self):
+        def answers():
+            # Children of one that was killed hold its memory until they have noticed: it does not start before.
+            if self.process is None or self.process.poll() is not None:
+                self.spawn()
+            return self.ask("SELECT 1") == [["1"]]
+
+        until(answers, "database")
+        return self
+
+    def ask(self, sql, database="postgres"):
+        """Rows as lists of text; None while it cannot be asked."""
+        run = subprocess.run([find("psql"), "-h", "127.0.0.1", "-p", str(self.port), "-U", "switch", "-d", database, "-AtqX", "-F", "\t", "-c", sql],
+                             capture_output=True, text=True)
+        return [line.split("\t") for line in run.stdout.splitlines()] if run.returncode == 0 else None
+
+
+class Rabbit(Service):
+    """A RabbitMQ broker with a node of its own."""
+
+    def __init__(self, where, port, distribution):
+        where.mkdir()
+        self.port = port
+        self.node = f"test{port}@localhost"
+        env = {"RABBITMQ_NODENAME": self.node, "RABBITMQ_NODE_PORT": str(port), "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1", "RABBITMQ_DIST_PORT": str(distribution),
+               "RABBITMQ_MNESIA_BASE": str(where / "mnesia"), "RABBITMQ_LOG_BASE": str(where / "log"), "RABBITMQ_ENABLED_PLUGINS_FILE": str(where / "plugins"),
+               "RABBITMQ_PID_FILE": str(where / "pid"), "RABBITMQ_CONFIG_FILE": str(where / "rabbit"), "RABBITMQ_SERVER_START_ARGS": "-setcookie test",
+               "RABBITMQ_CTL_ERL_ARGS": "-setcookie test", "HOME": str(where), "ERL_EPMD_PORT": str(distribution + 1), "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "+S 1:1 +sbwt none"}
+        (where / "rabbit.conf").write_text("")
+        (where / "plugins").write_text("[].\n")
+        super().__init__([str(next(pathlib.Path("/usr/lib/rabbitmq/lib").glob("*/sbin/rabbitmq-server")))], where, env)

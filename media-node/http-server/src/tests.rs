@@ -1,0 +1,133 @@
+use std::net::Ipv4Addr;
+
+use axum::body::Bytes;
+use axum::routing::{get, post};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use super::*;
+
+fn config(limits: Limits) -> Config {
+    Config {
+        listen: (Ipv4Addr::LOCALHOST, 0).into(),
+        tls: None,
+        limits,
+        admits: Arc::new(|_| true),
+    }
+}
+
+async fn serving(config: Config) -> (Server, SocketAddr) {
+    let router = Router::new()
+        .route(
+            "/",
+            get(|ConnectInfo(peer): ConnectInfo<SocketAddr>| async move { peer.to_string() }),
+        )
+        .route("/body", post(|body: Bytes| async move { body.len().to_string() }))
+        .route("/endless", get(|| async { vec![b'x'; 64 << 20] }));
+    let bound = Bound::bind(config).await.unwrap();
+    let address = bound.local_addr().unwrap();
+    (bound.serve(router), address)
+}
+
+/// Sends bytes and reads until the server closes.
+async fn said(address: SocketAddr, request: &str) -> String {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    let _reset = stream.read_to_end(&mut answer).await;
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+#[tokio::test]
+async fn a_request_carries_its_clients_address() {
+    let (server, address) = serving(config(Limits::default())).await;
+    let answer = said(address, "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await;
+    assert!(answer.starts_with("HTTP/1.1 200 OK") && answer.contains("127.0.0.1:"), "{answer}");
+    server.shutdown().await;
+    assert!(TcpStream::connect(address).await.is_err());
+}
+
+#[tokio::test]
+async fn a_body_has_a_longest_length() {
+    let limits = Limits { body: 10, ..Limits::default() };
+    let (_server, address) = serving(config(limits)).await;
+    let post = |length: usize| {
+        let body = "x".repeat(length);
+        format!(
+            "POST /body HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}"
+        )
+    };
+    assert!(said(address, &post(10)).await.starts_with("HTTP/1.1 200"));
+    assert!(said(address, &post(11)).await.starts_with("HTTP/1.1 413"));
+}
+
+#[tokio::test]
+async fn clients_that_say_nothing_or_little_are_cut_off() {
+    let brief = Duration::from_millis(50);
+    let limits = Limits { head: brief, answer: brief, ..Limits::default() };
+    let (_server, address) = serving(config(limits)).await;
+    assert!(!said(address, "GET / HT").await.contains("200"));
+    let half = "POST /body HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nx";
+    assert!(said(address, half).await.starts_with("HTTP/1.1 408"));
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_is_given_up() {
+    let limits = Limits { stall: Duration::from_millis(50), ..Limits::default() };
+    let (server, address) = serving(config(limits)).await;
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(b"GET /endless HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+    let gone = async {
+        while server.connections() == 0 {
+            sleep(Duration::from_millis(5)).await;
+        }
+        while server.connections() > 0 {
+            sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(Duration::from_secs(20), gone).await.expect("given up");
+}
+
+#[tokio::test]
+async fn connections_are_counted_and_strangers_refused() {
+    let limits = Limits { per_address: 1, ..Limits::default() };
+    let (server, address) = serving(config(limits)).await;
+    let mut first = TcpStream::connect(address).await.unwrap();
+    first.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+    assert!(first.read(&mut [0; 1000]).await.unwrap() > 0);
+    assert_eq!(said(address, "GET / HTTP/1.1\r\nHost: a\r\n\r\n").await, "");
+    assert_eq!(server.refused(), (0, 1));
+
+    let (server, address) =
+        serving(Config { admits: Arc::new(|_| false), ..config(Limits::default()) }).await;
+    assert_eq!(said(address, "GET / HTTP/1.1\r\nHost: a\r\n\r\n").await, "");
+    assert_eq!(server.refused(), (1, 0));
+}
+
+#[tokio::test]
+async fn tls_needs_a_certificate_and_serves_with_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("both.pem");
+    let error = tls::server(&file, &file).unwrap_err().to_string();
+    assert!(error.contains("both.pem"), "{error}");
+    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    std::fs::write(&file, made.cert.pem() + &made.signing_key.serialize_pem()).unwrap();
+    let tls = tls::server(&file, &file).unwrap();
+    let (_server, address) = serving(Config { tls: Some(tls), ..config(Limits::default()) }).await;
+
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(made.cert.der().clone()).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let client = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let stream = TcpStream::connect(address).await.unwrap();
+    let name = "localhost".try_into().unwrap();
+    let mut stream =
+        tokio_rustls::TlsConnector::from(Arc::new(client)).connect(name, stream).await.unwrap();
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await.unwrap();
+    let mut answer = Vec::new();
+    let _reset = stream.read_to_end(&mut answer).await;
+    assert!(answer.starts_with(b"HTTP/1.1 200 OK"));
+}

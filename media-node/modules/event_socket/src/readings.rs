@@ -1,0 +1,54 @@
+//! The Event Socket as numbers.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use base::reading::Reading;
+use esl_server::server::Counts;
+
+use crate::switch::Switch;
+
+/// What the metrics page shows of it.
+pub(super) fn take(switch: &Arc<Switch>) -> Vec<Reading> {
+    let counts = switch.module::<Counts>();
+    let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+    let refused = |why, counter| {
+        let help = "Event Socket connections refused.";
+        Reading::counter("event_socket_refused_total", help, read(counter)).of("reason", why)
+    };
+    let readers = switch.bus.readers();
+    let most = |of: fn(&esl_server::bus::Reader) -> usize| {
+        readers.iter().map(of).max().unwrap_or(0) as f64
+    };
+    vec![
+        Reading::gauge(
+            "event_socket_clients",
+            "Event Socket connections, logged in or not.",
+            read(&counts.clients) as f64,
+        ),
+        Reading::counter(
+            "event_socket_connections_total",
+            "Event Socket connections accepted.",
+            read(&counts.accepted),
+        ),
+        refused("acl", &counts.refused_by_acl),
+        refused("full", &counts.refused_full),
+        Reading::gauge("event_readers", "Readers of events.", readers.len() as f64),
+        Reading::gauge(
+            "event_queue_events_max",
+            "Events that wait for the reader furthest behind.",
+            most(|reader| reader.waiting),
+        ),
+        Reading::gauge(
+            "event_queue_bytes_max",
+            "Bytes of events that wait for the reader with most of them.",
+            most(|reader| reader.bytes),
+        ),
+        Reading::counter(
+            "events_lost_total",
+            "Events that did not fit into the queue of a reader.",
+            switch.bus.lost(),
+        ),
+        Reading::counter("events_total", "Events made or skipped.", switch.bus.last_sequence()),
+    ]
+}
