@@ -155,12 +155,11 @@ impl Engine {
     pub fn open_rtp(&self, spec: RtpSpec) -> Result<OpenLeg, OpenError> {
         let inner = &self.inner;
         let sockets = inner.ports.open(&inner.network, spec.local_ip, spec.rtcp)?;
-        let ports = (sockets.rtp.port(), sockets.rtcp.as_ref().map(|s| s.port()));
         let worker = inner.place(spec.near);
         let shared = inner.new_shared(worker);
         let params = RtpParams::new(Codec::PCMU, 0);
-        let transport = Transport::Rtp(sockets);
-        self.open(shared, transport, params, ports)
+        let transport = Transport::Rtp(Arc::new(sockets));
+        self.open(shared, transport, params)
     }
 
     /// Opens two legs wired to each other in memory (the loopback endpoint).
@@ -176,8 +175,8 @@ impl Engine {
         params.te_recv = Some(PAIR_TE);
         let to_b = Transport::Memory(Arc::clone(&b));
         let to_a = Transport::Memory(Arc::clone(&a));
-        let first = self.open(a, to_b, params.clone(), (0, None))?;
-        let second = self.open(b, to_a, params, (0, None))?;
+        let first = self.open(a, to_b, params.clone())?;
+        let second = self.open(b, to_a, params)?;
         Ok((first, second))
     }
 
@@ -188,7 +187,7 @@ impl Engine {
     pub fn open_null(&self) -> Result<OpenLeg, OpenError> {
         let shared = self.inner.new_shared(self.inner.place(None));
         let params = RtpParams::new(Codec::L16_8K, PAIR_PT);
-        self.open(shared, Transport::Null, params, (0, None))
+        self.open(shared, Transport::Null, params)
     }
 
     /// Opens a conference mixer at a rate of 8, 16, 24, 32 or 48 kHz (8 kHz for any other). It is a
@@ -202,7 +201,7 @@ impl Engine {
         let codec = Codec::by_name("L16", rate).unwrap_or(Codec::L16_8K);
         let mut params = RtpParams::new(codec, PAIR_PT);
         params.ptime = ptime.clamp(10, 60);
-        self.open_with(shared, Transport::Null, params, (0, None), Some(Box::default()))
+        self.open_with(shared, Transport::Null, params, Some(Box::default()))
     }
 
     /// How the workers are doing.
@@ -227,9 +226,8 @@ impl Engine {
         shared: Arc<LegShared>,
         transport: Transport,
         params: RtpParams,
-        ports: (u16, Option<u16>),
     ) -> Result<OpenLeg, OpenError> {
-        self.open_with(shared, transport, params, ports, None)
+        self.open_with(shared, transport, params, None)
     }
 
     fn open_with(
@@ -237,12 +235,15 @@ impl Engine {
         shared: Arc<LegShared>,
         transport: Transport,
         params: RtpParams,
-        ports: (u16, Option<u16>),
         room: Option<Box<Room>>,
     ) -> Result<OpenLeg, OpenError> {
         let (sender, receiver) = mpsc::channel(EVENTS);
         shared.set_codec(params.codec);
         let start = (self.inner.random() as u16 & 0x7fff, self.inner.random() as u32);
+        let sockets = match &transport {
+            Transport::Rtp(sockets) => Some(Arc::clone(sockets)),
+            Transport::Memory(_) | Transport::Null => None,
+        };
         let mut state =
             LegState::new(Arc::clone(&shared), transport, sender.clone(), params, start);
         state.room = room;
@@ -255,7 +256,7 @@ impl Engine {
             .post(Command { leg: Arc::clone(&shared), op: Op::Attach(state) })
             .map_err(|_| OpenError::Overloaded { worker })?;
         lock(&self.inner.legs).insert(shared.id, Arc::downgrade(&shared));
-        Ok((Leg::new(shared, Arc::clone(&self.inner), sender, ports), receiver))
+        Ok((Leg::new(shared, Arc::clone(&self.inner), sender, sockets), receiver))
     }
 }
 

@@ -17,12 +17,14 @@ use crate::dtmf::inband::Detector;
 use crate::engine::Inner;
 use crate::error::LegError;
 use crate::event::{LegEvent, LevelWatch, RecordEnd};
-use crate::params::{JitterSpec, RtpParams};
+use crate::params::{JitterSpec, ProtectionSpec, RtpParams};
+use crate::ports::Sockets;
 use crate::record::live::LiveAudio;
 use crate::record::tap::Tap;
 use crate::record::{RecordMix, RecordSpec};
 use crate::service::{Job, NewRecord};
 use crate::shared::{LegShared, NewRtp, Op, PlayControl, PlayHow, RecordControl, post};
+use crate::side_channel::SideChannel;
 use crate::source::PlayPlan;
 use crate::srtp::Srtp;
 use crate::stats::Stats;
@@ -123,6 +125,7 @@ pub struct Leg {
     events: Sender<LegEvent>,
     rtp_port: u16,
     rtcp_port: Option<u16>,
+    sockets: Option<Arc<Sockets>>,
     next_id: AtomicU64,
 }
 
@@ -144,9 +147,12 @@ impl Leg {
         shared: Arc<LegShared>,
         engine: Arc<Inner>,
         events: Sender<LegEvent>,
-        (rtp_port, rtcp_port): (u16, Option<u16>),
+        sockets: Option<Arc<Sockets>>,
     ) -> Self {
-        Self { shared, engine, events, rtp_port, rtcp_port, next_id: AtomicU64::new(1) }
+        let rtp_port = sockets.as_ref().map_or(0, |s| s.rtp.port());
+        let rtcp_port = sockets.as_ref().and_then(|s| s.rtcp.as_ref()).map(|s| s.port());
+        let next_id = AtomicU64::new(1);
+        Self { shared, engine, events, rtp_port, rtcp_port, sockets, next_id }
     }
 
     fn post(&self, op: Op) -> Result<(), LegError> {
@@ -188,7 +194,10 @@ impl Leg {
         params.ptime = params.codec.packet_time(params.ptime);
         self.shared.set_codec(params.codec);
         let coder = params.codec.coder(params.fmtp.as_deref());
-        let protection = params.srtp.clone().map(|keys| Box::new(Srtp::new(keys)));
+        let protection = match &params.protection {
+            ProtectionSpec::Keys(keys) => Some(Box::new(Srtp::new(keys.clone()))),
+            ProtectionSpec::None | ProtectionSpec::Handshake => None,
+        };
         let jitter = params.jitter.map(|spec| spec.buffer(params.codec, params.ptime));
         let conceal = Some(Box::new(Concealer::new(params.codec.rate())));
         self.post(Op::SetRtp(Box::new(NewRtp {
@@ -198,6 +207,16 @@ impl Leg {
             coder,
             protection,
         })))
+    }
+
+    /// Takes what comes to the leg's port and is no media, and answers it. A second one takes the place of the first.
+    /// `None` for a leg without a socket.
+    pub fn side_channel(&self) -> Result<Option<SideChannel>, LegError> {
+        let Some(sockets) = &self.sockets else { return Ok(None) };
+        let (shared, engine) = (Arc::clone(&self.shared), Arc::clone(&self.engine));
+        let (side, input) = SideChannel::new(Arc::clone(sockets), shared, engine);
+        self.post(Op::SideChannel(input))?;
+        Ok(Some(side))
     }
 
     /// Plays to the leg in place of whatever it hears. A play in progress is ended as

@@ -91,6 +91,30 @@ impl JitterSpec {
     }
 }
 
+/// How packets find the peer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum PathSpec {
+    /// By [`RtpParams::remote`] and what comes from there.
+    #[default]
+    Address,
+    /// By connectivity checks made outside (ICE): [`crate::SideChannel::set_path`] says where packets go, and until then none
+    /// is sent or taken. What it said stays when parameters are set again.
+    Checked,
+}
+
+/// How packets are protected.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum ProtectionSpec {
+    /// Not at all.
+    #[default]
+    None,
+    /// With keys of both directions, as signalling carried them.
+    Keys(SrtpKeys),
+    /// With keys that [`crate::SideChannel::set_keys`] brings; until then no packet is sent or taken. They stay when parameters
+    /// are set again.
+    Handshake,
+}
+
 /// Everything offer and answer decided about an RTP leg. Set again at each re-negotiation; the
 /// outgoing SSRC, sequence numbers and timestamps carry on across it.
 #[derive(Debug, Clone)]
@@ -115,8 +139,10 @@ pub struct RtpParams {
     pub te_recv: Option<u8>,
     /// Clock of telephone events, Hz: their durations are counted in it.
     pub te_clock: u32,
-    /// Keys of both directions; `None` = packets travel unprotected.
-    pub srtp: Option<SrtpKeys>,
+    /// How packets find the peer.
+    pub path: PathSpec,
+    /// How packets are protected.
+    pub protection: ProtectionSpec,
     /// What the peer said of the codec in `a=fmtp`: how it wants to be sent to.
     pub fmtp: Option<String>,
     /// Comfort noise payload type (RFC 3389), 13 when negotiated.
@@ -159,7 +185,8 @@ impl RtpParams {
             te_send: None,
             te_recv: None,
             te_clock: codec.clock(),
-            srtp: None,
+            path: PathSpec::Address,
+            protection: ProtectionSpec::None,
             fmtp: None,
             cn_pt: None,
             symmetric: true,

@@ -1,5 +1,6 @@
 //! What a leg's handle and its worker share, and what is said between them.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -17,6 +18,7 @@ use crate::leg::{BridgeOptions, LegId, MemberOptions, PlayId, RecordId, Side};
 use crate::params::RtpParams;
 use crate::record::tap::Tap;
 use crate::resample::Converter;
+use crate::side_channel::SideInput;
 use crate::source::PlayPlan;
 use crate::srtp::Srtp;
 use crate::stats::cell::StatsCell;
@@ -70,20 +72,42 @@ pub(crate) struct Command {
 pub(crate) enum Op {
     Attach(Box<LegState>),
     SetRtp(Box<NewRtp>),
-    Play { id: PlayId, plan: Box<PlayPlan>, how: PlayHow },
-    PlayControl { id: PlayId, control: PlayControl },
+    Play {
+        id: PlayId,
+        plan: Box<PlayPlan>,
+        how: PlayHow,
+    },
+    PlayControl {
+        id: PlayId,
+        control: PlayControl,
+    },
     Record(Box<Tap>),
-    RecordControl { id: RecordId, control: RecordControl },
-    Bridge { peer: Arc<LegShared>, options: BridgeOptions },
+    RecordControl {
+        id: RecordId,
+        control: RecordControl,
+    },
+    Bridge {
+        peer: Arc<LegShared>,
+        options: BridgeOptions,
+    },
     Unbridge,
-    Join { mixer: Arc<LegShared>, member: Box<Member> },
+    Join {
+        mixer: Arc<LegShared>,
+        member: Box<Member>,
+    },
     Member(MemberOptions),
     Separate(Vec<(LegId, LegId)>),
     Echo(Option<Box<DelayLine>>),
     EchoOff,
     Hold(bool),
-    Gain { side: Side, percent: u32 },
-    Mute { side: Side, on: bool },
+    Gain {
+        side: Side,
+        percent: u32,
+    },
+    Mute {
+        side: Side,
+        on: bool,
+    },
     Digits(Vec<DigitStep>),
     FlushDigits,
     ToneKeys(Option<Box<ToneKeys>>),
@@ -93,6 +117,12 @@ pub(crate) enum Op {
     Jitter(Option<Box<JitterBuffer>>),
     Watch(Option<LevelWatch>),
     Converter(Box<Converter>),
+    /// Where what is no media goes.
+    SideChannel(Box<SideInput>),
+    /// Where a leg with connectivity checks sends to.
+    Path(Option<SocketAddr>),
+    /// What a handshake has brought.
+    Keys(Box<Srtp>),
 }
 
 /// New negotiated parameters, with what they need built.

@@ -8,7 +8,7 @@ use kit::{Call, World};
 use media::rtcp::{Item, parse};
 use media::rtp::{HEADER_LEN, write_header};
 use media::srtp::{Keying, OVERHEAD, Srtp, SrtpKeys, Suite};
-use media::{Codec, LegEvent};
+use media::{Codec, LegEvent, ProtectionSpec};
 
 /// The far end of a protected leg.
 struct Secure {
@@ -31,7 +31,7 @@ impl Secure {
     fn new(world: &mut World, host: u8, codec: Codec, suite: Suite) -> Self {
         let (near, srtp) = keys(suite, host * 10);
         let call = world.call_with(host, codec, |p| {
-            p.srtp = Some(near.clone());
+            p.protection = ProtectionSpec::Keys(near.clone());
             p.rtcp_interval = Some(Duration::from_millis(500));
         });
         Self { call, srtp }
@@ -152,7 +152,8 @@ fn packets_without_the_key_change_nothing() {
 fn a_leg_whose_peer_gave_no_usable_key_takes_nothing() {
     let mut world = World::new();
     let keys = SrtpKeys { local: keying(Suite::Aes128CmSha80, 1), remote: None };
-    let call = world.call_with(1, Codec::PCMU, |p| p.srtp = Some(keys.clone()));
+    let call =
+        world.call_with(1, Codec::PCMU, |p| p.protection = ProtectionSpec::Keys(keys.clone()));
     let mut packet = vec![0x80, 0, 0, 1];
     packet.resize(172, 7);
     call.phone.socket.send_to(&packet, call.phone.server).unwrap();
@@ -168,7 +169,7 @@ fn a_new_key_takes_over_and_the_same_one_keeps_its_place() {
     let change = |a: &Secure, near: &SrtpKeys| {
         let mut params = media::RtpParams::new(Codec::PCMU, 0);
         params.remote = Some(a.call.phone.socket.addr());
-        params.srtp = Some(near.clone());
+        params.protection = ProtectionSpec::Keys(near.clone());
         a.call.leg.set_rtp(params).unwrap();
     };
     let echoed = |a: &mut Secure, world: &mut World| {

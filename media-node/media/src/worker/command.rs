@@ -1,8 +1,10 @@
 //! What a worker does when told.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use super::layers::{Path, Protection};
 use super::leg::{LegState, MAX_TAPS, Route, Transport};
 use super::mix::Member;
 use super::playing::Playing;
@@ -13,6 +15,7 @@ use crate::event::RecordEnd;
 use crate::io::{MediaIo, Token};
 use crate::latch::Latch;
 use crate::leg::{BridgeOptions, PlayId, RecordId, Side};
+use crate::params::{PathSpec, ProtectionSpec};
 use crate::service::Retired;
 use crate::shared::{Command, LegShared, NewRtp, Op, PlayControl, RecordControl};
 
@@ -120,6 +123,19 @@ impl<I: MediaIo> Worker<I> {
                 (leg.jitter_due, leg.jitter_len) = (0, 0);
                 self.ctx.jobs.retire(Retired::Op(Op::Jitter(old)));
             }
+            Op::SideChannel(input) => {
+                if let Some(old) = leg.side.replace(input) {
+                    self.ctx.jobs.retire(Retired::Op(Op::SideChannel(old)));
+                }
+            }
+            Op::Path(to) => self.set_path(leg, to),
+            Op::Keys(keys) => {
+                let wanted = leg.params.protection == ProtectionSpec::Handshake;
+                let old = if wanted { leg.protection.set_keys(keys) } else { Some(keys) };
+                if let Some(old) = old {
+                    self.ctx.jobs.retire(Retired::Op(Op::Keys(old)));
+                }
+            }
             Op::Watch(watch) => leg.watch = watch.map(Watching::new),
             Op::Converter(converter) => {
                 if let Some(old) = leg.take_converter(converter) {
@@ -134,10 +150,17 @@ impl<I: MediaIo> Worker<I> {
         let NewRtp { params, jitter, conceal, mut coder, mut protection } = new;
         let announced = leg.params.remote != params.remote
             || leg.params.symmetric != params.symmetric
+            || leg.params.path != params.path
             || !leg.active;
         if announced {
             // The same address again keeps what was learnt about the peer's real one.
-            leg.latch = Latch::new(params.remote, params.symmetric, params.signalling);
+            let latch = || Latch::new(params.remote, params.symmetric, params.signalling);
+            match (&leg.path, params.path) {
+                // The checks have the say, whatever address was negotiated.
+                (Path::Checked(_), PathSpec::Checked) => {}
+                (Path::Fixed(_), PathSpec::Checked) => leg.path = Path::Checked(None),
+                (_, PathSpec::Address) => leg.path = Path::Fixed(latch()),
+            }
         }
         let next_port = params.remote.map(|mut to| {
             if !params.rtcp_mux {
@@ -145,7 +168,10 @@ impl<I: MediaIo> Worker<I> {
             }
             to
         });
-        leg.rtcp_remote = params.remote_rtcp.or(next_port);
+        leg.rtcp_remote = match leg.path {
+            Path::Checked(remote) if params.rtcp_mux => remote,
+            _ => params.remote_rtcp.or(next_port),
+        };
         if let Some(ssrc) = params.ssrc {
             leg.out.ssrc = ssrc;
         }
@@ -163,10 +189,15 @@ impl<I: MediaIo> Worker<I> {
         if !kept || leg.coder.encoder.is_none() {
             std::mem::swap(&mut leg.coder, &mut coder);
         }
-        match (&mut leg.protection, &mut protection) {
-            (Some(old), Some(new)) => old.rekey(new),
-            (old, new) => std::mem::swap(old, new),
-        }
+        let brought = leg.params.protection == ProtectionSpec::Handshake;
+        let protection = match (&params.protection, protection.take()) {
+            (ProtectionSpec::Keys(_), Some(new)) => leg.protection.set_keys(new),
+            (ProtectionSpec::Handshake, _) if brought => None,
+            (ProtectionSpec::Handshake, _) => leg.protection.take_keys(Protection::Waiting),
+            (ProtectionSpec::None | ProtectionSpec::Keys(_), _) => {
+                leg.protection.take_keys(Protection::None)
+            }
+        };
         let old = std::mem::replace(&mut leg.params, params);
         let jitter = std::mem::replace(&mut leg.jitter, jitter);
         let conceal = std::mem::replace(&mut leg.conceal, conceal);
@@ -174,6 +205,16 @@ impl<I: MediaIo> Worker<I> {
         leg.said_codec = leg.codec();
         let old = Op::SetRtp(Box::new(NewRtp { params: old, jitter, conceal, coder, protection }));
         self.ctx.jobs.retire(Retired::Op(old));
+    }
+
+    fn set_path(&self, leg: &mut LegState, to: Option<SocketAddr>) {
+        if !matches!(leg.path, Path::Checked(_)) {
+            return;
+        }
+        leg.path = Path::Checked(to);
+        if leg.params.rtcp_mux {
+            leg.rtcp_remote = to;
+        }
     }
 
     fn digits(&self, leg: &mut LegState, steps: Vec<DigitStep>) {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc::{Sender, error::TrySendError};
 
+use super::layers::{Path, Protection};
 use super::mix::{Member, Room};
 use super::out::OutStream;
 use super::playing::{DelayLine, Level, Playing};
@@ -24,7 +25,7 @@ use crate::record::tap::{Fifo, Tap};
 use crate::resample::Converter;
 use crate::rtp::{Header, Kind};
 use crate::shared::{LegShared, PlayHow};
-use crate::srtp::Srtp;
+use crate::side_channel::SideInput;
 use crate::stats::arrival::{Arrival, Order};
 
 /// Events that wait for room in a full channel before the unimportant ones are dropped.
@@ -38,7 +39,7 @@ pub(crate) const MAX_TAPS: usize = 8;
 #[derive(Debug)]
 pub(crate) enum Transport {
     /// Sockets.
-    Rtp(Sockets),
+    Rtp(Arc<Sockets>),
     /// The other leg of an in-memory pair.
     Memory(Arc<LegShared>),
     /// Nothing.
@@ -77,7 +78,7 @@ pub(crate) struct LegState {
     pub(crate) params: Box<RtpParams>,
     /// `set_rtp` was called (memory and null legs are born active).
     pub(crate) active: bool,
-    pub(crate) latch: Latch,
+    pub(crate) path: Path,
     pub(crate) rtcp_remote: Option<SocketAddr>,
     pub(crate) out: OutStream,
     pub(crate) arrival: Arrival,
@@ -110,8 +111,9 @@ pub(crate) struct LegState {
     pub(crate) watch: Option<Watching>,
     /// Codec of the packet received last.
     pub(super) said_codec: Codec,
-    /// Between the sockets and everything else: what keeps packets secret and genuine.
-    pub(crate) protection: Option<Box<Srtp>>,
+    pub(crate) protection: Protection,
+    /// Where what is no media goes; `None` = it is dropped.
+    pub(crate) side: Option<Box<SideInput>>,
     /// The state of `params.codec`, where it has one.
     pub(crate) coder: Coder,
     /// Makes up lost packets for those who need samples.
@@ -158,7 +160,7 @@ impl LegState {
             pending: VecDeque::new(),
             params: Box::new(params),
             active,
-            latch: Latch::new(None, true, None),
+            path: Path::Fixed(Latch::new(None, true, None)),
             rtcp_remote: None,
             out: OutStream::new(ssrc, start.0, start.1),
             arrival: Arrival::default(),
@@ -182,7 +184,8 @@ impl LegState {
             held: false,
             watch: None,
             said_codec: codec,
-            protection: None,
+            protection: Protection::None,
+            side: None,
             coder: Coder::default(),
             conceal: None,
             jitter: None,
@@ -362,16 +365,19 @@ impl LegState {
     /// change nothing.
     #[inline]
     pub(crate) fn unprotect(&mut self, kind: Kind, packet: &mut [u8]) -> Option<usize> {
-        let Some(srtp) = &mut self.protection else { return Some(packet.len()) };
-        let plain = match kind {
-            Kind::Rtp => srtp.open_rtp(packet),
-            Kind::Rtcp => srtp.open_rtcp(packet),
-            Kind::Stun | Kind::Dtls | Kind::Unknown => return Some(packet.len()),
-        };
+        let plain = self.protection.open(kind, packet);
         if plain.is_none() {
             self.shared.stats.in_unauthentic.add(1);
         }
         plain
+    }
+
+    /// Leaves what is no media to the control side.
+    #[cold]
+    pub(crate) fn pass_aside(&mut self, packet: &[u8], from: Option<SocketAddr>) {
+        if let (Some(side), Some(from)) = (&mut self.side, from) {
+            side.offer(packet, from, self.path.remote() == Some(from));
+        }
     }
 
     /// Takes a packet from the network: statistics, source address, payload type.
@@ -381,7 +387,7 @@ impl LegState {
             return Heard::Nothing;
         }
         if let Some(from) = from {
-            match self.latch.judge(from, now.ms()) {
+            match self.path.judge(from, now.ms(), self.protection.proves()) {
                 Verdict::Accept => {}
                 Verdict::Moved => self.tell(LegEvent::RemoteLatched(from)),
                 Verdict::Refuse => return Heard::Nothing,
@@ -534,7 +540,7 @@ impl LegState {
 
     /// Tells when the negotiated address has its leg back because a doubtful source fell silent.
     pub(crate) fn check_address(&mut self, now: Now) {
-        if let Some(back) = self.latch.expire(now.ms()) {
+        if let Some(back) = self.path.expire(now.ms()) {
             self.tell(LegEvent::RemoteLatched(back));
         }
     }

@@ -8,6 +8,7 @@
 mod backlog;
 mod command;
 mod hear;
+mod layers;
 pub(crate) mod leg;
 pub(crate) mod mix;
 mod out;
@@ -293,7 +294,7 @@ impl<I: MediaIo> Worker<I> {
             let Some(Ok((len, from))) = socket.map(|s| s.recv_from(&mut self.ctx.packet)) else {
                 return;
             };
-            let peer = leg.latch.remote();
+            let peer = leg.path.remote();
             let known = peer.is_none_or(|peer| peer.ip() == from.ip());
             self.packets += 1;
             self.receive(token.slot, len, Some(from));
@@ -308,6 +309,10 @@ impl<I: MediaIo> Worker<I> {
         let kind = self.ctx.packet.get(..len).map_or(Kind::Unknown, rtp::classify);
         let Some(mut leg) = self.take(slot) else { return };
         let packet = self.ctx.packet.get_mut(..len).unwrap_or_default();
+        if matches!(kind, Kind::Stun | Kind::Dtls) {
+            leg.pass_aside(packet, from);
+            return self.put(slot, leg);
+        }
         match (kind, leg.unprotect(kind, packet)) {
             (Kind::Rtp, Some(len)) => self.receive_rtp(slot, &mut leg, len, from),
             (Kind::Rtcp, Some(len)) => {
@@ -396,6 +401,9 @@ impl<I: MediaIo> Worker<I> {
             }
             leg.check_timeout(now);
             leg.check_address(now);
+            if let Some(side) = &mut leg.side {
+                side.renew();
+            }
             leg.keep_alive(&mut self.ctx);
             report::send_if_due(&mut leg, &mut self.ctx, || self.io.wall());
             leg.arrival.publish(&leg.shared.stats);

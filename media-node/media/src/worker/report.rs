@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
+use super::layers::Path;
 use super::leg::{LegState, Transport};
 use super::{Ctx, Now};
 use crate::rtcp::{self, Item, MAX_REPORT, Report, SenderInfo};
@@ -20,11 +21,11 @@ pub(super) fn receive(
     wall: SystemTime,
 ) {
     // Only the host that sends the audio may speak for it.
-    let peer = leg.latch.remote().map(|r| r.ip());
+    let peer = leg.path.remote().map(|r| r.ip());
     if from.is_some() && from.map(|f| f.ip()) != peer {
         return;
     }
-    if leg.params.symmetric && from.is_some() {
+    if leg.params.symmetric && from.is_some() && matches!(leg.path, Path::Fixed(_)) {
         leg.rtcp_remote = from;
     }
     let ours = leg.out.ssrc;
@@ -68,10 +69,8 @@ pub(super) fn send_if_due(leg: &mut LegState, ctx: &mut Ctx, wall: impl Fn() -> 
     let mut buffer = [0; MAX_REPORT + OVERHEAD];
     let Some(plain) = buffer.first_chunk_mut() else { return };
     let mut len = report.write(plain);
-    if let Some(srtp) = &mut leg.protection {
-        let Some(protected) = srtp.protect_rtcp(&mut buffer, len) else { return };
-        len = protected;
-    }
+    let Some(protected) = leg.protection.protect_rtcp(&mut buffer, len) else { return };
+    len = protected;
     if let Transport::Rtp(sockets) = &leg.transport {
         let socket = match &sockets.rtcp {
             Some(rtcp) if !leg.params.rtcp_mux => rtcp,

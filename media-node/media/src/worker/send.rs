@@ -274,15 +274,12 @@ impl LegState {
     fn transmit(&mut self, range: std::ops::Range<usize>, ours: bool, ctx: &mut Ctx) {
         let buffer = if ours { &mut ctx.out } else { &mut ctx.packet };
         let Some(room) = buffer.get_mut(range.start..) else { return };
-        let len = match &mut self.protection {
-            None => Some(range.len()),
-            Some(srtp) => srtp.protect_rtp(room, range.len()),
-        };
+        let len = self.protection.protect_rtp(room, range.len());
         let Some(packet) = len.and_then(|len| room.get(..len)) else { return };
         let stats = &self.shared.stats;
         let sent = match &self.transport {
             Transport::Rtp(sockets) => self
-                .latch
+                .path
                 .destination(ctx.now.ms())
                 .is_some_and(|to| sockets.rtp.send_to(packet, to).is_ok()),
             Transport::Memory(twin) => ctx.mail.post(twin, packet),

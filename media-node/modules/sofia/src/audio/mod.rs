@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use media::{Codec, Direction as Flow, RtpParams, RtpSpec};
+use media::{Codec, Direction as Flow, ProtectionSpec, RtpParams, RtpSpec};
 use negotiation::{
     AudioPlan, Choice, CodecPref, Local, LocalStream, Mode, NegotiationError, Security, as_sent,
     parse_codec_list,
@@ -553,7 +553,8 @@ impl Audio {
             && (agreed.transport.remote.is_none() || params.remote.is_some())
             && !channel.is_true("disable_rtp_auto_adjust");
         params.signalling = self.peer;
-        params.srtp = agreed.transport.secure.sdes().and_then(secure::keys);
+        let keys = agreed.transport.secure.sdes().and_then(secure::keys);
+        params.protection = keys.map_or(ProtectionSpec::None, ProtectionSpec::Keys);
         params.direction = flow(agreed.remote_direction.answer(), self.held_by_us);
         if agreed.declined {
             (params.remote, params.symmetric, params.direction) = (None, false, Flow::Inactive);
