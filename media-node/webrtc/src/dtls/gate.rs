@@ -2,8 +2,11 @@
 //!
 //! The engine behind it stops its retransmission timer at the first record of a flight and does not start it again
 //! while the flight is incomplete: under loss both sides would wait without end. Here a flight waits until all of it
-//! has come, so that whatever the engine is given lets it go on. What does not frame, repeats an earlier flight, or
-//! exceeds the limits is dropped before the engine sees it.
+//! has come, so that whatever the engine is given lets it go on. Messages are put together from whatever parts they
+//! came in; the engine knows none that overlap. What does not frame, repeats an earlier flight, or exceeds the limits is
+//! dropped before the engine sees it.
+
+use std::collections::VecDeque;
 
 use super::Role;
 
@@ -11,12 +14,16 @@ use super::Role;
 const RECORD_HEADER: usize = 13;
 /// Octets of a handshake message's header (RFC 6347 §4.2.2).
 const MESSAGE_HEADER: usize = 12;
-/// Records of one flight that are kept; a certificate chain in small fragments takes about forty.
-const MOST_RECORDS: usize = 64;
+/// Messages of one flight; the longest has six.
+const MOST_MESSAGES: usize = 12;
+/// Parts a message may come in.
+const MOST_PARTS: usize = 64;
 /// Octets of one flight that are kept.
-const MOST_OCTETS: usize = 32 * 1024;
+const MOST_OCTETS: usize = 24 * 1024;
 /// Longest handshake message.
-const MOST_MESSAGE: u32 = 16 * 1024;
+const MOST_MESSAGE: u32 = 12 * 1024;
+/// Longest encrypted record kept: a Finished has some sixty octets.
+const MOST_ENCRYPTED: usize = 512;
 /// Records passed on after the handshake: the peer repeats its last flight when ours was lost.
 const MOST_LATE: u32 = 64;
 
@@ -77,8 +84,8 @@ struct Fragment {
 }
 
 impl Fragment {
-    /// Takes the first fragment off a record's content.
-    fn next(content: &mut &[u8]) -> Option<Self> {
+    /// Takes the first fragment and its octets off a record's content.
+    fn next<'a>(content: &mut &'a [u8]) -> Option<(Self, &'a [u8])> {
         let h: &[u8; MESSAGE_HEADER] = content.first_chunk()?;
         let three = |at: usize| u32::from_be_bytes([0, h[at], h[at + 1], h[at + 2]]);
         let fragment = Self {
@@ -93,19 +100,55 @@ impl Fragment {
         if fragment.total > MOST_MESSAGE || end > fragment.total || empty {
             return None;
         }
-        let (_, rest) = content.split_at_checked(MESSAGE_HEADER + fragment.len as usize)?;
+        let (whole, rest) = content.split_at_checked(MESSAGE_HEADER + fragment.len as usize)?;
         *content = rest;
-        Some(fragment)
+        Some((fragment, whole.get(MESSAGE_HEADER..)?))
     }
 }
 
-/// A record that waits for the rest of its flight.
-#[derive(Debug)]
-struct Held {
-    whole: Vec<u8>,
-    epoch: u16,
-    /// Empty for what is encrypted, and for ChangeCipherSpec.
-    fragments: Vec<Fragment>,
+/// A handshake message of which parts are here.
+#[derive(Debug, Default)]
+struct Message {
+    kind: u8,
+    total: u32,
+    body: Vec<u8>,
+    /// What of `body` has come, from and to, in no order.
+    parts: Vec<(u32, u32)>,
+}
+
+impl Message {
+    /// Takes a part. Senders may cut a message another way when they send it again.
+    fn take(&mut self, fragment: &Fragment, content: &[u8]) {
+        if self.parts.is_empty() {
+            (self.kind, self.total) = (fragment.kind, fragment.total);
+        }
+        let end = fragment.offset + fragment.len;
+        let same = (self.kind, self.total) == (fragment.kind, fragment.total);
+        let known = self.parts.contains(&(fragment.offset, end));
+        if !same || known || self.parts.len() >= MOST_PARTS {
+            return;
+        }
+        if self.body.len() < end as usize {
+            self.body.resize(end as usize, 0);
+        }
+        if let Some(room) = self.body.get_mut(fragment.offset as usize..end as usize) {
+            room.copy_from_slice(content);
+        }
+        self.parts.push((fragment.offset, end));
+    }
+
+    fn is_whole(&self) -> bool {
+        let mut covered = 0;
+        if self.parts.is_empty() {
+            return false;
+        }
+        while covered < self.total {
+            let on = self.parts.iter().filter(|(from, to)| *from <= covered && *to > covered);
+            let Some(end) = on.map(|(_, to)| *to).max() else { return false };
+            covered = end;
+        }
+        true
+    }
 }
 
 /// The flights of one peer. See the module's description.
@@ -116,14 +159,33 @@ pub(super) struct Gate {
     next: u16,
     /// Its last flight is the one we wait for.
     last: bool,
-    held: Vec<Held>,
-    octets: usize,
+    /// Messages from `next` on.
+    messages: Vec<Message>,
+    change_cipher_spec: bool,
+    /// Encrypted records, as they came.
+    encrypted: VecDeque<Vec<u8>>,
+    /// Numbers of the unencrypted records handed on: the engine sees each once.
+    sequence: u32,
     late: u32,
 }
 
 impl Gate {
     pub(super) fn new(role: Role) -> Self {
-        Self { role, next: 0, last: false, held: Vec::new(), octets: 0, late: 0 }
+        Self {
+            role,
+            next: 0,
+            last: false,
+            messages: Vec::new(),
+            change_cipher_spec: false,
+            encrypted: VecDeque::new(),
+            sequence: 0,
+            late: 0,
+        }
+    }
+
+    /// Whether anything has come of the peer.
+    pub(super) fn is_untouched(&self) -> bool {
+        self.next == 0 && self.messages.iter().all(|message| message.parts.is_empty())
     }
 
     /// Takes a datagram; returns what the engine is to read now. `complete` = its handshake is over.
@@ -137,11 +199,18 @@ impl Gate {
                 }
                 continue;
             }
-            match record.kind {
-                kind::ALERT if record.epoch <= 1 => pass.extend_from_slice(record.whole),
-                kind::CHANGE_CIPHER_SPEC if record.epoch == 0 => self.hold(&record, Vec::new()),
-                kind::HANDSHAKE if record.epoch == 0 => self.handshake(&record, &mut pass),
-                kind::HANDSHAKE if record.epoch == 1 => self.hold(&record, Vec::new()),
+            match (record.kind, record.epoch) {
+                (kind::ALERT, 0) => self.put(&mut pass, kind::ALERT, record.content()),
+                (kind::ALERT, 1) => pass.extend_from_slice(record.whole),
+                (kind::CHANGE_CIPHER_SPEC, 0) => self.change_cipher_spec = true,
+                (kind::HANDSHAKE, 0) => self.handshake(record.content(), &mut pass),
+                (kind::HANDSHAKE, 1) if record.whole.len() <= MOST_ENCRYPTED => {
+                    // The newest is as good as any, should its sender have begun anew.
+                    if self.encrypted.len() >= 2 {
+                        self.encrypted.pop_front();
+                    }
+                    self.encrypted.push_back(record.whole.to_vec());
+                }
                 _ => {}
             }
         }
@@ -151,100 +220,95 @@ impl Gate {
         pass
     }
 
-    fn handshake(&mut self, record: &Framing<'_>, pass: &mut Vec<u8>) {
-        let mut content = record.content();
+    /// Takes the fragments of a record; of one that does not frame, none.
+    fn handshake(&mut self, content: &[u8], pass: &mut Vec<u8>) {
+        let mut rest = content;
         let mut fragments = Vec::new();
-        while let Some(fragment) = Fragment::next(&mut content) {
-            fragments.push(fragment);
+        while !rest.is_empty() {
+            let Some(found) = Fragment::next(&mut rest) else { return };
+            fragments.push(found);
         }
-        if !content.is_empty() || fragments.is_empty() {
-            return;
+        for (fragment, body) in fragments {
+            // The first ClientHello again: our HelloVerifyRequest was lost, and has no timer (RFC 6347 §4.2.4).
+            let again = self.role == Role::Server && self.next == 1 && fragment.seq == 0;
+            if again && fragment.kind == kind::CLIENT_HELLO && fragment.len == fragment.total {
+                self.put(pass, kind::HANDSHAKE, content);
+            }
+            let Some(ahead) = fragment.seq.checked_sub(self.next).map(usize::from) else {
+                continue;
+            };
+            let octets: usize = self.messages.iter().map(|message| message.body.len()).sum();
+            let end = (fragment.offset + fragment.len) as usize;
+            if ahead >= MOST_MESSAGES || octets + end > MOST_OCTETS {
+                continue;
+            }
+            while self.messages.len() <= ahead {
+                self.messages.push(Message::default());
+            }
+            if let Some(message) = self.messages.get_mut(ahead) {
+                message.take(&fragment, body);
+            }
         }
-        // The first ClientHello again: our HelloVerifyRequest was lost, and has no timer (RFC 6347 §4.2.4).
-        let first_again = |f: &Fragment| f.kind == kind::CLIENT_HELLO && f.seq == 0;
-        if self.role == Role::Server && self.next == 1 && fragments.iter().all(first_again) {
-            return pass.extend_from_slice(record.whole);
-        }
-        if fragments.iter().all(|f| f.seq < self.next) {
-            return;
-        }
-        self.hold(record, fragments);
-    }
-
-    fn hold(&mut self, record: &Framing<'_>, fragments: Vec<Fragment>) {
-        let same = |held: &Held| held.epoch == record.epoch && held.fragments == fragments;
-        // What is encrypted cannot be told apart: the newest of it is as good as any.
-        if let Some(at) = self.held.iter().position(same) {
-            let old = self.held.swap_remove(at);
-            self.octets -= old.whole.len();
-        }
-        if self.held.len() >= MOST_RECORDS || self.octets + record.whole.len() > MOST_OCTETS {
-            return;
-        }
-        self.octets += record.whole.len();
-        self.held.push(Held { whole: record.whole.to_vec(), epoch: record.epoch, fragments });
     }
 
     /// Whether all of a flight is here.
     fn is_whole(&self) -> bool {
-        let finished = || {
-            self.held.iter().any(|h| h.epoch == 0 && h.fragments.is_empty())
-                && self.held.iter().any(|h| h.epoch == 1)
-        };
-        let Some(last) = self.messages().last() else { return self.last && finished() };
+        let finished = self.change_cipher_spec && !self.encrypted.is_empty();
+        let Some(last) = self.whole().last() else { return self.last && finished };
         match self.role {
-            Role::Client if self.last => finished(),
+            Role::Client if self.last => finished,
             Role::Client => {
                 matches!(last.kind, kind::HELLO_VERIFY_REQUEST | kind::SERVER_HELLO_DONE)
             }
             Role::Server if last.kind == kind::CLIENT_HELLO => true,
-            Role::Server => finished() && self.is_proven(last.kind),
+            Role::Server => finished && self.is_proven(last.kind),
         }
     }
 
     /// Whether a client's last flight, which ends with a message of that kind, has all its messages.
     fn is_proven(&self, last: u8) -> bool {
-        let shows = |f: Fragment| f.kind == kind::CERTIFICATE && f.total > NO_CERTIFICATE;
+        let shows = |m: &Message| m.kind == kind::CERTIFICATE && m.total > NO_CERTIFICATE;
         match last {
             kind::CERTIFICATE_VERIFY => true,
-            kind::CLIENT_KEY_EXCHANGE => !self.messages().any(shows),
+            kind::CLIENT_KEY_EXCHANGE => !self.whole().any(shows),
             _ => false,
         }
     }
 
-    /// The messages that are whole, from the next one on, without a gap.
-    fn messages(&self) -> impl Iterator<Item = Fragment> {
-        (self.next..self.next.saturating_add(MOST_RECORDS as u16))
-            .map_while(|seq| self.message(seq))
+    /// The messages that are whole, without a gap.
+    fn whole(&self) -> impl Iterator<Item = &Message> {
+        self.messages.iter().take_while(|message| message.is_whole())
     }
 
-    /// The first fragment of a message all of which is here.
-    fn message(&self, seq: u16) -> Option<Fragment> {
-        let fragments = || self.held.iter().flat_map(|h| &h.fragments).filter(|f| f.seq == seq);
-        let first = *fragments().find(|f| f.offset == 0)?;
-        let mut covered = first.len;
-        while covered < first.total {
-            let on = fragments().filter(|f| f.offset <= covered && f.total == first.total);
-            let end = on.map(|f| f.offset + f.len).max().filter(|end| *end > covered)?;
-            covered = end;
-        }
-        Some(first)
-    }
-
-    /// Hands on all that is held: messages in order, then the change of the cipher, then what is encrypted.
+    /// Hands on all that is there: messages in order and in one piece each, the change of the cipher, what is encrypted.
     fn release(&mut self, pass: &mut Vec<u8>) {
-        let count = self.messages().count() as u16;
-        let last = self.messages().last();
-        self.last |=
-            self.role == Role::Client && last.is_some_and(|f| f.kind == kind::SERVER_HELLO_DONE);
-        self.next += count;
-        let mut held = std::mem::take(&mut self.held);
-        self.octets = 0;
-        held.sort_by_key(|h| {
-            let place = h.fragments.first().map_or((u16::MAX, 0), |f| (f.seq, f.offset));
-            (h.epoch, place)
-        });
-        held.iter().for_each(|h| pass.extend_from_slice(&h.whole));
+        let count = self.whole().count();
+        self.last |= self.role == Role::Client
+            && self.whole().last().is_some_and(|m| m.kind == kind::SERVER_HELLO_DONE);
+        for message in std::mem::take(&mut self.messages).into_iter().take(count) {
+            let total = message.total.to_be_bytes();
+            let mut content = vec![message.kind];
+            content.extend_from_slice(&total[1..]);
+            content.extend_from_slice(&self.next.to_be_bytes());
+            content.extend_from_slice(&[0; 3]);
+            content.extend_from_slice(&total[1..]);
+            content.extend_from_slice(&message.body);
+            self.put(pass, kind::HANDSHAKE, &content);
+            self.next = self.next.saturating_add(1);
+        }
+        if std::mem::take(&mut self.change_cipher_spec) {
+            self.put(pass, kind::CHANGE_CIPHER_SPEC, &[1]);
+        }
+        self.encrypted.drain(..).for_each(|record| pass.extend_from_slice(&record));
+    }
+
+    /// Puts an unencrypted record together.
+    fn put(&mut self, pass: &mut Vec<u8>, kind: u8, content: &[u8]) {
+        pass.extend_from_slice(&[kind, 254, 253, 0, 0, 0, 0]);
+        pass.extend_from_slice(&self.sequence.to_be_bytes());
+        pass.extend_from_slice(&(content.len() as u16).to_be_bytes());
+        pass.extend_from_slice(content);
+        self.sequence = self.sequence.wrapping_add(1);
     }
 }
 
@@ -269,23 +333,38 @@ mod tests {
         fragment(kind, seq, len, 0, len)
     }
 
+    /// Kinds and lengths of what is handed on, handshake messages by their own kind.
+    fn kinds(mut records: &[u8]) -> Vec<(u8, usize)> {
+        let mut found = Vec::new();
+        while let Some(record) = Framing::next(&mut records) {
+            let plain = record.kind == kind::HANDSHAKE && record.epoch == 0;
+            let kind = if plain { record.content()[0] } else { record.kind };
+            found.push((kind, record.content().len()));
+        }
+        found
+    }
+
     #[test]
     fn a_flight_waits_until_all_of_it_is_here_and_is_put_in_order() {
         let mut gate = Gate::new(Role::Client);
-        assert_eq!(gate.take(&message(kind::HELLO_VERIFY_REQUEST, 0, 9), false).len(), 34);
+        assert_eq!(kinds(&gate.take(&message(kind::HELLO_VERIFY_REQUEST, 0, 9), false)), [(3, 21)]);
         let hello = message(2, 1, 20);
-        let (front, back) = (fragment(11, 2, 40, 0, 25), fragment(11, 2, 40, 25, 15));
         let done = message(kind::SERVER_HELLO_DONE, 3, 0);
         assert!(gate.take(&done, false).is_empty());
-        assert!(gate.take(&back, false).is_empty());
+        assert!(gate.take(&fragment(11, 2, 40, 20, 20), false).is_empty());
         assert!(gate.take(&hello, false).is_empty());
         assert!(gate.take(&hello, false).is_empty(), "the same again");
-        assert_eq!(gate.take(&front, false), [hello.clone(), front, back, done].concat());
+        assert!(gate.take(&fragment(11, 2, 40, 0, 15), false).is_empty());
+        // Cut another way the second time.
+        let flight = gate.take(&fragment(11, 2, 40, 10, 25), false);
+        assert_eq!(kinds(&flight), [(2, 32), (11, 52), (14, 12)]);
+        let body: Vec<u8> = (0..40).collect();
+        assert!(flight.windows(40).any(|part| part == body), "as it was");
         assert!(gate.take(&hello, false).is_empty(), "of an earlier flight");
         let change = record(kind::CHANGE_CIPHER_SPEC, 0, &[1]);
         let finished = record(kind::HANDSHAKE, 1, &[7; 40]);
         assert!(gate.take(&finished, false).is_empty());
-        assert_eq!(gate.take(&change, false), [change, finished].concat());
+        assert_eq!(kinds(&gate.take(&change, false)), [(20, 1), (22, 40)]);
     }
 
     #[test]
@@ -320,17 +399,22 @@ mod tests {
             &record(kind::HANDSHAKE, 0, &[1, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0, 10]),
             &record(kind::HANDSHAKE, 0, &[1, 0xff, 0xff, 0xff, 0, 0, 0, 0, 0, 0, 0, 0]),
             &record(kind::HANDSHAKE, 3, &[0; 40]),
+            &record(kind::HANDSHAKE, 0, &[]),
             &record(23, 0, &[0; 40]),
         ] {
             assert!(gate.take(bad, false).is_empty(), "{bad:?}");
         }
-        assert_eq!(gate.held.len(), 0);
+        assert!(gate.is_untouched());
         for n in 0..=u8::MAX {
-            for seq in 1..=u8::MAX {
+            for seq in 0..=u8::MAX {
                 gate.take(&fragment(11, seq, u8::MAX, n, u8::from(n < u8::MAX)), false);
+                gate.take(&record(kind::HANDSHAKE, 1, &[n; 300]), false);
             }
         }
-        assert!(gate.held.len() <= MOST_RECORDS && gate.octets <= MOST_OCTETS);
+        let octets: usize = gate.messages.iter().map(|m| m.body.len()).sum();
+        assert!(gate.messages.len() <= MOST_MESSAGES && octets <= MOST_OCTETS, "{octets}");
+        assert!(gate.messages.iter().all(|m| m.parts.len() <= MOST_PARTS));
+        assert!(gate.encrypted.len() <= 2);
         let late = record(kind::HANDSHAKE, 1, &[0; 40]);
         let passed = (0..1000).filter(|_| !gate.take(&late, true).is_empty()).count();
         assert!(passed <= MOST_LATE as usize, "{passed}");

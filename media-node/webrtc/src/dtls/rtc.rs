@@ -40,8 +40,6 @@ pub struct RtcDtls {
     /// The fingerprint of a certificate that was not the announced one.
     found: Arc<Mutex<Option<String>>>,
     state: State,
-    /// The peer has answered: its timer of retransmissions counts.
-    answered: bool,
     /// Our last flight, and when it is to be repeated.
     flight: Vec<Vec<u8>>,
     repeat_at: Option<Instant>,
@@ -123,7 +121,6 @@ impl RtcDtls {
             announced,
             found,
             state,
-            answered: false,
             flight: Vec::new(),
             repeat_at: None,
             out: VecDeque::new(),
@@ -196,7 +193,7 @@ impl RtcDtls {
         } else {
             match self.endpoint.handle_timeout(PEER, now) {
                 // The engine gives up after seven hellos; the peer may still be busy with its checks.
-                Err(_) if self.role == Role::Client && !self.answered => {
+                Err(_) if self.role == Role::Client && self.gate.is_untouched() => {
                     self.endpoint = endpoint(self.role, &self.config);
                 }
                 result => return result.map_err(|error| self.failure(error)),
@@ -242,7 +239,6 @@ impl DtlsEngine for RtcDtls {
         if records.is_empty() {
             return Ok(());
         }
-        self.answered = true;
         let result = self.read(now, &records, complete);
         self.conclude(now, result)
     }
