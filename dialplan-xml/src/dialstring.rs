@@ -193,10 +193,10 @@ fn variables(text: &str, far: &mut Variables) -> Variables {
         let separator = rest.chars().next()?;
         Some((&rest[separator.len_utf8()..], separator))
     }) {
-        Some(changed) => changed,
-        None => (text, ','),
+        Some((text, separator)) => (far::named_list(text, separator), separator),
+        None => (text.into(), ','),
     };
-    separate(text, separator)
+    separate(&text, separator)
         .into_iter()
         .filter_map(|pair| {
             let (name, value) = pair.split_once('=')?;

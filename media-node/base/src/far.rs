@@ -62,6 +62,18 @@ pub fn into_plain(text: String) -> String {
     if is_marked(&text) { text.chars().map(unmarked).collect() } else { text }
 }
 
+/// The items of a list whose delimiter the administrator has named (`^^;`). If they wrote neither that delimiter nor a
+/// name of their own into it (`^^;${sip_h_X-Set}`), the list as a whole is the far end's and is meant to be taken apart:
+/// its delimiters and equals signs become plain. In any other list what a far end said stays one value.
+#[must_use]
+pub fn named_list(text: &str, delimiter: char) -> Cow<'_, str> {
+    if !is_marked(text) || text.contains([delimiter, '=']) {
+        return Cow::Borrowed(text);
+    }
+    let plain = |c: char| if [delimiter, '='].contains(&unmarked(c)) { unmarked(c) } else { c };
+    Cow::Owned(text.chars().map(plain).collect())
+}
+
 /// Rewrites a marked text, each marked character by what `write` makes of it; gives the plain character to it.
 fn rewritten(text: &str, mut write: impl FnMut(&mut String, char, bool)) -> String {
     let mut out = String::with_capacity(text.len());
@@ -387,6 +399,17 @@ mod tests {
         assert_eq!(plain(&in_path(&format!("/rec/{}./x", mark(".")))), "/rec/_./x");
         assert_eq!(plain(&in_path(&format!("/rec/{}/x 10", mark("..")))), "/rec/__/x 10");
         assert_eq!(in_path("/rec/../x"), "/rec/../x");
+    }
+
+    #[test]
+    fn a_list_that_is_a_far_end_s_as_a_whole_is_taken_apart_and_no_other() {
+        let said = mark("a=b;c='d,e'");
+        let items = named_list(&said, ';');
+        assert_eq!(items.split(';').map(plain).collect::<Vec<_>>(), ["a=b", "c='d,e'"]);
+        assert!(items.contains('=') && !items.contains(['\'', ',']), "only what a list needs");
+        for theirs in [format!("x={said}"), format!("{said};y")] {
+            assert_eq!(named_list(&theirs, ';'), theirs);
+        }
     }
 
     #[test]

@@ -46,7 +46,9 @@ pub use engine::{Engine, EngineConfig};
 pub use error::{LegError, OpenError};
 pub use event::{DigitSource, LegEvent, PlayEnd, RecordEnd, RecordReport};
 pub use leg::{BridgeOptions, Leg, LegId, MemberOptions, PlayId, RecordId};
-pub use params::{Direction, JitterSpec, PairSpec, PathSpec, ProtectionSpec, RtpParams, RtpSpec};
+pub use params::{
+    Direction, Handling, JitterSpec, PairSpec, PathSpec, ProtectionSpec, RtpParams, RtpSpec,
+};
 pub use record::RecordSpec;
 pub use side_channel::{Datagram, SideChannel};
 pub use source::PlayPlan;

@@ -72,6 +72,18 @@ impl Direction {
     }
 }
 
+/// What is done with the packets of a leg.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Handling {
+    /// They are audio: timed, decoded where somebody listens, made up where they are lost.
+    #[default]
+    Audio,
+    /// They are passed to a bridged leg of the same handling as they come, RTP with its RTCP: video, real-time text.
+    Packets,
+    /// The same for datagrams that are no RTP: fax over UDPTL.
+    Datagrams,
+}
+
 /// How deep a jitter buffer is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct JitterSpec {
@@ -131,6 +143,8 @@ pub struct RtpParams {
     pub send_pt: u8,
     /// Payload type we expect.
     pub recv_pt: u8,
+    /// What is done with packets. But for [`Handling::Audio`] `codec` means nothing.
+    pub handling: Handling,
     /// Milliseconds of audio per packet we send.
     pub ptime: u32,
     /// telephone-event payload type we send (RFC 4733); `None` = the peer takes none.
@@ -181,6 +195,7 @@ impl RtpParams {
             codec,
             send_pt: pt,
             recv_pt: pt,
+            handling: Handling::Audio,
             ptime: 20,
             te_send: None,
             te_recv: None,

@@ -52,7 +52,7 @@ impl Choice {
 }
 
 /// The codecs of a section in the peer's order.
-fn offered(media: &MediaLine) -> Vec<Choice> {
+pub(crate) fn offered(media: &MediaLine) -> Vec<Choice> {
     let number = |name: &str| {
         let number = media.attribute(name).and_then(|p| p.trim().parse::<u32>().ok());
         number.filter(|number| *number > 0)

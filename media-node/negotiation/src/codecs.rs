@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// One entry of a codec list: `NAME[@RATEh][@PTIMEi][@BITRATEb][@Nc]`.
+/// One entry of a codec list: `NAME[~FMTP][@RATEh][@PTIMEi][@BITRATEb][@Nc]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CodecPref {
     /// IANA name as written.
@@ -15,12 +15,21 @@ pub struct CodecPref {
     pub bitrate: Option<u32>,
     /// Channels.
     pub channels: Option<u8>,
+    /// What follows `~`: the `fmtp` to offer it with.
+    pub fmtp: Option<String>,
 }
 
 impl CodecPref {
     /// A codec with nothing else said.
     pub fn named(name: &str) -> Self {
-        Self { name: name.to_owned(), rate: None, ptime: None, bitrate: None, channels: None }
+        Self {
+            name: name.to_owned(),
+            rate: None,
+            ptime: None,
+            bitrate: None,
+            channels: None,
+            fmtp: None,
+        }
     }
 
     /// Reads one entry; parts that mean nothing are skipped, as the reference does. `None` when there
@@ -28,9 +37,13 @@ impl CodecPref {
     pub fn parse(text: &str) -> Option<Self> {
         let mut parts = text.trim().split('@');
         let name = parts.next().map(str::trim).filter(|n| !n.is_empty())?;
+        let (name, fmtp) = match name.split_once('~') {
+            Some((name, fmtp)) => (name, Some(fmtp.to_owned())),
+            None => (name, None),
+        };
         // `module.CODEC` names a codec of one module; the module is of no concern here.
-        let name = name.rsplit('.').next().unwrap_or(name);
-        let mut out = Self::named(name);
+        let name = name.rsplit('.').next().filter(|n| !n.is_empty())?;
+        let mut out = Self { fmtp, ..Self::named(name) };
         for part in parts {
             let Some((last, letter)) = part.char_indices().last() else { continue };
             let number = part.get(..last).and_then(|n| n.parse::<u32>().ok()).filter(|n| *n > 0);
@@ -79,6 +92,31 @@ impl fmt::Display for CodecPref {
             Some(channels) if channels > 1 => write!(f, "@{channels}c"),
             _ => Ok(()),
         }
+    }
+}
+
+/// A codec as events name it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CodecInfo {
+    /// IANA name.
+    pub name: String,
+    /// Samples per second.
+    pub rate: u32,
+    /// Bits per second; 0 when it varies.
+    pub bit_rate: u32,
+    /// Milliseconds per packet.
+    pub ptime: u32,
+}
+
+impl CodecInfo {
+    /// As an entry of a codec string.
+    #[must_use]
+    pub fn as_listed(&self) -> String {
+        // Of codecs whose RTP clock is not their sample rate, lists name the clock; Opus has one at every rate.
+        let clock = media::Codec::by_pref(&self.name, self.rate)
+            .filter(|codec| codec.channels() == 1)
+            .map_or(self.rate, |codec| codec.clock());
+        format!("{}@{clock}h@{}i", self.name, self.ptime)
     }
 }
 

@@ -26,6 +26,7 @@ mod choice;
 mod codecs;
 mod fmtp;
 mod lines;
+mod listed;
 mod local;
 mod offer;
 mod plan;
@@ -39,7 +40,8 @@ mod tests;
 
 pub use answer::{Answer, answer};
 pub use choice::{Choice, Mode};
-pub use codecs::{CodecPref, parse_codec_list};
+pub use codecs::{CodecInfo, CodecPref, parse_codec_list};
+pub use listed::{audio_codecs, common_codecs, known_codec, offered_choices, video_codecs};
 pub use local::{Before, CandidateFilter, Local};
 pub use offer::offer;
 pub use plan::{AudioPlan, FaxPlan, NegotiationError, Plan, TextPlan, negotiate};

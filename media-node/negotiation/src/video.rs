@@ -129,7 +129,7 @@ pub(crate) fn video_line(
 }
 
 /// The codecs of a line in the peer's order.
-fn offered(media: &MediaLine) -> Vec<Choice> {
+pub(crate) fn offered(media: &MediaLine) -> Vec<Choice> {
     let maps: Vec<_> = media.rtpmaps().collect();
     let numbers = media.formats.iter().filter_map(|f| f.parse::<u8>().ok()).filter(|pt| *pt < 128);
     numbers

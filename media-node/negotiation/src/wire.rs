@@ -9,7 +9,13 @@ use sdp::{Attribute, MediaDirection, MediaLine, SessionDescription};
 #[must_use]
 pub fn as_sent(description: &SessionDescription) -> SessionDescription {
     let mut sent = description.clone();
-    sent.media.iter_mut().for_each(in_library_order);
+    for media in &mut sent.media {
+        // Of a line that is not in use nothing but itself is printed.
+        if media.port == 0 {
+            media.attributes.clear();
+        }
+        in_library_order(media);
+    }
     sent
 }
 
@@ -61,5 +67,7 @@ mod tests {
             "a=rtpmap:102 opus/48000/2 a=rtpmap:101 telephone-event/8000 a=fmtp:101 0-15 a=sendonly a=ptime:20 a=rtcp-mux"
         );
         assert_eq!(written("a=ptime:20\r\na=sendrecv\r\n"), "a=ptime:20");
+        let unused = SessionDescription::parse("v=0\r\nm=video 0 RTP/AVP 96\r\na=recvonly\r\n");
+        assert!(as_sent(&unused.unwrap()).media[0].attributes.is_empty());
     }
 }

@@ -116,9 +116,7 @@ impl Session {
                 continue;
             }
             if !self.channel.is_answered() && peer.is_answered() {
-                if let Some(sdp) = peer.var("switch_r_sdp") {
-                    self.channel.set_var("switch_m_sdp", sdp);
-                }
+                self.channel.note_partner(peer);
                 self.answer().await?;
             }
             let _something = self.wait_or(None, peer_watch.changed()).await?;

@@ -11,6 +11,7 @@ use esl_server::event::EventName;
 use super::bridge;
 use super::cause::Cause;
 use super::channel::{Channel, OtherType};
+use super::description::OF_FAR_END;
 use super::endpoint::Indication;
 use super::session::{AppResult, Interrupt, Session};
 use super::state::State;
@@ -40,11 +41,11 @@ pub fn nomedia(channel: &Arc<Channel>, other: Option<&str>) {
 
 /// Offers `to` the media description of `from`.
 fn exchange(from: &Arc<Channel>, to: &Arc<Channel>) {
-    let Some(sdp) = from.var("switch_r_sdp") else { return };
+    let Some(offer) = from.description(OF_FAR_END) else { return };
     to.flags.bypass_media.store(true, Ordering::Relaxed);
     let _full = to.job(Box::new(move |session| {
         Box::pin(async move {
-            let _done = session.indicate(Indication::RemoteSdp(sdp)).await;
+            let _done = session.indicate(Indication::Offer(offer)).await;
         })
     }));
 }
@@ -133,9 +134,7 @@ pub(super) async fn hibernate(session: &mut Session) -> AppResult {
     let mut watch = partner.watch();
     let result = loop {
         if !own.is_answered() && partner.is_answered() {
-            if let Some(sdp) = partner.var("switch_r_sdp") {
-                own.set_var("switch_m_sdp", sdp);
-            }
+            own.note_partner(&partner);
             if let Err(interrupt) = session.answer().await {
                 break interrupt;
             }

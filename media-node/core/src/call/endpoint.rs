@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use sdp::SessionDescription;
+
 use super::cause::Cause;
 use super::channel::Channel;
 use super::dialstring::Variables;
@@ -182,10 +184,10 @@ pub enum Indication {
     Request(DialogRequest),
     /// Digits to send towards the far end.
     Digits(Vec<Digit>),
-    /// Media directly between the far ends (`bypass_media`): the SDP to offer instead of our own.
-    RemoteSdp(String),
+    /// Media directly between the far ends (`bypass_media`): what to offer instead of a description of our own.
+    Offer(Arc<SessionDescription>),
     /// The other leg's answer to an offer of this leg's far end that was passed on to it; `None` refuses.
-    PeerDescription(Option<String>),
+    PeerDescription(Option<Arc<SessionDescription>>),
     /// Media through the switch again.
     LocalMedia,
     /// A new offer, of these codecs or those of the last one.

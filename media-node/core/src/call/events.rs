@@ -7,7 +7,8 @@ use std::sync::atomic::Ordering;
 use esl_server::EventSink;
 use esl_server::event::{Event, EventName};
 
-use super::channel::{Channel, CodecInfo, Data, Listed, OtherType};
+use super::CodecInfo;
+use super::channel::{Channel, Data, Listed, OtherType};
 use super::profile::{CallerProfile, Prefix};
 use super::state::{CallState, Direction, State};
 use crate::clock;

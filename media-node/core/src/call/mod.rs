@@ -11,6 +11,7 @@ pub mod bypass;
 pub mod channel;
 pub mod command;
 pub mod control;
+pub mod description;
 pub mod digit_guard;
 pub mod display;
 pub mod endpoint;
@@ -31,11 +32,12 @@ pub mod uuid_bridge;
 
 pub use base::cause::{self, Cause};
 pub use call_model::{profile, state};
-pub use channel::{Channel, CodecInfo, Extension};
+pub use channel::{Channel, Extension};
 pub use dialplan_xml::dialstring;
 pub use endpoint::{
     Digit, DigitSource, Endpoint, EndpointLeg, Indication, LegEvent, OutgoingCall, Referral,
 };
+pub use negotiation::CodecInfo;
 pub use profile::CallerProfile;
 pub use session::{AppResult, Interrupt, Session, Wake};
 pub use state::{CallState, Direction, State};

@@ -446,9 +446,7 @@ fn needs_early_media(switch: &Switch, leg: &DialLeg, caller: &Channel) -> bool {
 async fn connect_caller(session: &mut Session, winner: &Arc<Channel>) -> super::AppResult {
     show_callee(session.channel(), winner);
     inherit_codec(session.channel(), winner);
-    if let Some(sdp) = winner.var("switch_r_sdp") {
-        session.channel().set_var("switch_m_sdp", sdp);
-    }
+    session.channel().note_partner(winner);
     // Media past the switch needs both legs to know how.
     let bypass = super::bypass::is_on(winner) && super::bypass::wanted(session.channel());
     session.channel().flags.bypass_media.store(bypass, Ordering::Relaxed);

@@ -233,7 +233,7 @@ impl<I: MediaIo> Worker<I> {
     }
 
     /// The bridged peer, taken from its place.
-    fn peer_of(&mut self, leg: &LegState) -> Option<(u32, Box<LegState>)> {
+    pub(super) fn peer_of(&mut self, leg: &LegState) -> Option<(u32, Box<LegState>)> {
         let Route::Bridge { peer, .. } = &leg.route else { return None };
         let place = self.find(peer)?;
         Some((place, self.take(place)?))

@@ -138,6 +138,8 @@ pub(crate) struct LegState {
     /// Sequence number and source of what leaves the jitter buffer.
     pub(crate) jitter_seq: u16,
     pub(crate) jitter_ssrc: u32,
+    /// SSRC of the last packet passed on as it came; 0 = none yet.
+    pub(super) heard_ssrc: u32,
     pub(crate) next_rtcp_us: u64,
     pub(crate) rtcp_sent_packets: u64,
     pub(crate) payload_octets: u64,
@@ -201,6 +203,7 @@ impl LegState {
             peer_us: 0,
             jitter_seq: 0,
             jitter_ssrc: 0,
+            heard_ssrc: 0,
             next_rtcp_us: 0,
             rtcp_sent_packets: 0,
             payload_octets: 0,

@@ -12,6 +12,7 @@ mod layers;
 pub(crate) mod leg;
 pub(crate) mod mix;
 mod out;
+mod passing;
 pub(crate) mod playing;
 mod report;
 mod send;
@@ -25,6 +26,7 @@ use std::sync::atomic::Ordering;
 
 use crate::event::DigitSource;
 use crate::io::{MediaIo, Token, Wait};
+use crate::params::Handling;
 use crate::record::tap::Tap;
 use crate::rtp::{self, Kind};
 use crate::service::{Job, Jobs, Retired};
@@ -306,14 +308,17 @@ impl<I: MediaIo> Worker<I> {
 
     /// Takes the packet in `ctx.packet[..len]` for a leg.
     fn receive(&mut self, slot: u32, len: usize, from: Option<SocketAddr>) {
-        let kind = self.ctx.packet.get(..len).map_or(Kind::Unknown, rtp::classify);
         let Some(mut leg) = self.take(slot) else { return };
         let packet = self.ctx.packet.get_mut(..len).unwrap_or_default();
+        let kind = passing::kind_of(leg.params.handling, packet);
         if matches!(kind, Kind::Stun | Kind::Dtls) {
             leg.pass_aside(packet, from);
             return self.put(slot, leg);
         }
         match (kind, leg.unprotect(kind, packet)) {
+            (_, Some(len)) if leg.params.handling != Handling::Audio => {
+                self.pass_on(&mut leg, kind, len, from);
+            }
             (Kind::Rtp, Some(len)) => self.receive_rtp(slot, &mut leg, len, from),
             (Kind::Rtcp, Some(len)) => {
                 let (now, wall) = (self.ctx.now, self.io.wall());

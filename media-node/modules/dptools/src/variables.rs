@@ -146,10 +146,10 @@ fn list(argument: &str) -> Vec<String> {
         let delimiter = rest.chars().next()?;
         Some((&rest[delimiter.len_utf8()..], delimiter))
     }) {
-        Some(changed) => changed,
-        None => (argument, ' '),
+        Some((text, delimiter)) => (far::named_list(text, delimiter), delimiter),
+        None => (argument.into(), ' '),
     };
-    separate(text, delimiter).into_iter().filter(|item| !item.is_empty()).collect()
+    separate(&text, delimiter).into_iter().filter(|item| !item.is_empty()).collect()
 }
 
 async fn export(session: &mut Session, argument: &str) -> AppResult {

@@ -246,6 +246,11 @@ fn start(
 ) -> Result<(), (u16, &'static str)> {
     let request = Arc::clone(&invite.request);
     let path = invite.path;
+    if let Err(error) = super::leg::description_of_invite(&request) {
+        tracing::warn!("Cannot read the session description of {}: {error}", path.remote);
+        invite.respond(400, "Bad Session Description", Headers::new(), None);
+        return Err((400, "Bad Session Description"));
+    }
     let settings = profile.settings.load_full();
     let name = channel_name(profile, &request);
     let taken_over = match request.headers.named("Replaces").map(|text| taken_over(profile, text)) {

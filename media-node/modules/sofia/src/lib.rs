@@ -90,6 +90,7 @@ impl Module for SofiaModule {
             completions: include_str!("completions.txt"),
             parameters: parameters::PARAMETERS,
             readings: &[readings::take],
+            observers: &[&audio::StreamObserver],
             name_lists: &[
                 NameList {
                     name: "::sofia::list_profiles",

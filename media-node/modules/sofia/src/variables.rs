@@ -300,7 +300,7 @@ pub fn of_refused(leg: &Channel, profile: &Profile, request: &Request) {
     let body = String::from_utf8_lossy(&request.body);
     if let Ok(description) = sdp::SessionDescription::parse(&body) {
         let ours = &profile.settings.load().inbound_codecs;
-        let codecs = super::audio::common_codecs(&description, ours);
+        let codecs = negotiation::common_codecs(&description, ours);
         if !codecs.is_empty() {
             channel.set_var("ep_codec_string", codecs);
         }

@@ -16,6 +16,7 @@ use tokio::sync::watch;
 
 mod variables;
 
+use super::CodecInfo;
 use super::bridge::SoftStep;
 use super::cause::Cause;
 use super::command::{COMMAND_QUEUE, Command, Job};
@@ -25,31 +26,6 @@ use super::state::{CallState, Direction, State};
 use crate::clock;
 use crate::contract::ChannelSlots;
 use crate::switch::Switch;
-
-/// A codec as events name it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CodecInfo {
-    /// IANA name.
-    pub name: String,
-    /// Samples per second.
-    pub rate: u32,
-    /// Bits per second; 0 when it varies.
-    pub bit_rate: u32,
-    /// Milliseconds per packet.
-    pub ptime: u32,
-}
-
-impl CodecInfo {
-    /// As an entry of a codec string.
-    #[must_use]
-    pub fn as_listed(&self) -> String {
-        // Of codecs whose RTP clock is not their sample rate, lists name the clock; Opus has one at every rate.
-        let clock = media::Codec::by_pref(&self.name, self.rate)
-            .filter(|codec| codec.channels() == 1)
-            .map_or(self.rate, |codec| codec.clock());
-        format!("{}@{clock}h@{}i", self.name, self.ptime)
-    }
-}
 
 /// A list of applications waiting to run: what routing decided.
 #[derive(Clone, Debug, Default)]

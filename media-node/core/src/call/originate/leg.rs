@@ -9,6 +9,7 @@ use tokio::sync::oneshot;
 
 use super::super::cause::Cause;
 use super::super::channel::{Channel, OtherType};
+use super::super::description::OF_PARTNER;
 use super::super::dialstring::{DialLeg, DialledUser, Variables};
 use super::super::endpoint::OutgoingCall;
 use super::super::profile::CallerProfile;
@@ -252,10 +253,8 @@ fn tie_to_caller(channel: &Channel, caller: &Channel, hops: i64) {
     }
     channel.set_var("originator", &**caller.uuid());
     channel.set_var("signal_bond", &**caller.uuid());
-    if channel.own_var("switch_m_sdp").is_none()
-        && let Some(sdp) = caller.var("switch_r_sdp")
-    {
-        channel.set_var("switch_m_sdp", sdp);
+    if channel.own_var(OF_PARTNER).is_none() {
+        channel.note_partner(caller);
     }
     let profile = caller.profile();
     channel.with(|data| {

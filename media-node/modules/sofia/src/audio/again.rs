@@ -1,9 +1,12 @@
 //! Offers and answers within a call: what changes, what stays, and what is shown of it.
 
-use negotiation::{AudioPlan, Mode, as_sent};
-use sdp::SessionDescription;
+use std::sync::Arc;
 
-use super::{Audio, refuse, show_flows};
+use negotiation::{AudioPlan, Local, Mode, Plan};
+use sdp::{MediaDirection, SessionDescription};
+
+use super::{Audio, refuse, shown};
+use crate::call::description::OF_FAR_END;
 use crate::call::{Cause, Channel};
 
 /// What a new offer within a call leaves as it was.
@@ -18,29 +21,38 @@ impl Audio {
     ///
     /// # Errors
     /// The cause (488) when nothing fits; the call goes on as it was.
-    pub fn consider_again(&mut self, channel: &Channel, remote: &str) -> Result<Again, Cause> {
-        let description =
-            SessionDescription::parse(remote).map_err(|_| Cause::INCOMPATIBLE_DESTINATION)?;
-        let shown = as_sent(&description).to_string();
+    pub fn consider_again(
+        &mut self,
+        channel: &Channel,
+        remote: &Arc<SessionDescription>,
+    ) -> Result<Again, Cause> {
         let codecs = self.profile.settings.load().inbound_codecs.clone();
-        self.set_up_security(channel, Some(&description));
-        let agreed = self.agree(&description, self.mode).map_err(|error| refuse(channel, error))?;
-        channel.set_var("switch_r_sdp", shown);
-        self.show_common(channel, &description, &self.codecs);
+        self.set_up_security(channel, Some(remote));
+        let plan =
+            self.agree(channel, remote, self.mode).map_err(|error| refuse(channel, error))?;
+        channel.set_description(OF_FAR_END, Arc::clone(remote));
+        self.show_common(channel, remote, &self.codecs);
         self.use_codecs(channel, &codecs);
-        let old = self.agreed.as_ref();
+        let agreed = plan.audio.as_ref();
+        let peer = |audio: &AudioPlan| audio.transport.remote;
         let again = Again {
-            same_codec: old.is_some_and(|old| old.codec == agreed.codec),
-            same_peer: old.is_some_and(|old| old.transport.remote == agreed.transport.remote),
+            same_codec: self.agreed().map(|old| &old.codec) == agreed.map(|new| &new.codec),
+            same_peer: self.agreed().map(peer) == agreed.map(peer),
         };
-        show_flows(channel, &agreed);
-        channel.set_var("audio_media_flow", agreed.remote_direction.answer().as_str());
-        self.remote_offer = Some(description);
-        if !again.same_codec {
-            self.note(channel, agreed.clone());
+        shown::flows(channel, &plan);
+        if let Some(agreed) = agreed {
+            channel.set_var("audio_media_flow", agreed.remote_direction.answer().as_str());
         }
-        self.note_security(channel, &agreed);
-        self.agreed = Some(agreed);
+        self.remote_offer = Some(Arc::clone(remote));
+        if again.same_codec {
+            self.streams.note(channel, &plan);
+        } else {
+            self.note(channel, plan.clone());
+        }
+        if let Some(agreed) = &plan.audio {
+            self.note_security(channel, agreed);
+        }
+        self.plan = Some(plan);
         Ok(again)
     }
 
@@ -48,52 +60,65 @@ impl Audio {
     ///
     /// # Errors
     /// The cause (488) when no answer can be written.
-    pub fn answer_again(&mut self, channel: &Channel, again: &Again) -> Result<String, Cause> {
+    pub fn answer_again(
+        &mut self,
+        channel: &Channel,
+        again: &Again,
+    ) -> Result<SessionDescription, Cause> {
         self.te_offered = None;
         self.open(channel, None)?;
         let offer = self.remote_offer.clone().ok_or(Cause::INCOMPATIBLE_DESTINATION)?;
-        let answer = |audio: &Self| {
-            audio
-                .answer_to(&offer)
-                .map(|(_, answer)| answer.to_string())
-                .map_err(|error| refuse(channel, error))
+        let before = self.before();
+        let write = |audio: &Self| {
+            let local =
+                Local { before: before.clone(), ..audio.local(channel, MediaDirection::SendRecv) };
+            let plan = negotiation::negotiate(&offer, &local, audio.mode)
+                .map_err(|error| refuse(channel, error))?;
+            let answer = negotiation::answer(&offer, &plan, &local);
+            Ok((plan, answer))
         };
-        let mut text = answer(self)?;
+        let (mut plan, mut answer) = write(self)?;
         // A description that says the same keeps its version.
-        if self.local_sdp.as_deref().map(without_origin) != Some(without_origin(&text)) {
+        let same = |(sent, _): &(SessionDescription, _)| means_the_same(sent, &answer.sent);
+        if !self.local.as_ref().is_some_and(same) {
             self.version += 1;
-            text = answer(self)?;
+            (plan, answer) = write(self)?;
         }
+        self.plan = Some(plan);
         if again.same_peer {
             self.show_peer(channel);
         }
-        if let Some(agreed) = &self.agreed {
+        if let Some(agreed) = self.agreed() {
             channel.set_var("rtp_audio_recv_pt", agreed.codec.payload_type.to_string());
             channel.set_var("dtmf_type", self.dtmf_type(channel, agreed).name());
         }
         self.show_telephone_event(channel);
-        self.keep_local(channel, &text);
+        self.keep_local(channel, answer.shown, answer.sent.clone());
         if !again.same_peer {
             self.show_peer(channel);
             self.show_ports(channel);
         }
         self.apply(channel);
-        Ok(text)
+        Ok(answer.sent)
     }
 
     /// The description to send for a hold or its end.
     ///
     /// # Errors
     /// As for [`Audio::offer`].
-    pub fn hold_offer(&mut self, channel: &Channel, on: bool) -> Result<String, Cause> {
+    pub fn hold_offer(&mut self, channel: &Channel, on: bool) -> Result<SessionDescription, Cause> {
         self.held_by_us = on;
         if let Some(media) = &self.media {
             let _gone = media.hold(on || self.is_held_by_peer());
         }
-        if let Some(AudioPlan { codec, .. }) = &self.agreed {
+        if let Some(AudioPlan { codec, .. }) = self.agreed() {
             // Within a call only what is in use is offered.
             let rate = self.codec_of(codec).map_or(codec.rate, |known| known.rate());
-            let narrow = format!("{}@{rate}h@{}i", codec.name, codec.ptime);
+            let mut narrow = format!("{}@{rate}h@{}i", codec.name, codec.ptime);
+            let video = self.plan.as_ref().and_then(|plan| plan.video.as_ref());
+            if let Some(video) = video.filter(|video| !video.declined) {
+                narrow.push_str(&format!(",{}", video.codec.name));
+            }
             let all = std::mem::replace(&mut self.codecs, narrow);
             let offer = self.offer(channel, None);
             self.codecs = all;
@@ -106,28 +131,32 @@ impl Audio {
     ///
     /// # Errors
     /// The cause when nothing fits; the call goes on as it was.
-    pub fn accept_again(&mut self, channel: &Channel, remote: &str) -> Result<(), Cause> {
-        let description =
-            SessionDescription::parse(remote).map_err(|_| Cause::INCOMPATIBLE_DESTINATION)?;
-        let agreed =
-            self.agree(&description, Mode::Generous).map_err(|error| refuse(channel, error))?;
-        if self.agreed.as_ref().is_none_or(|old| old.codec != agreed.codec) {
+    pub fn accept_again(
+        &mut self,
+        channel: &Channel,
+        remote: &SessionDescription,
+    ) -> Result<(), Cause> {
+        let plan =
+            self.agree(channel, remote, Mode::Generous).map_err(|error| refuse(channel, error))?;
+        let codec = |plan: &Plan| plan.audio.as_ref().map(|audio| audio.codec.clone());
+        if self.plan.as_ref().and_then(codec) != codec(&plan) {
             return self.accept(channel, remote);
         }
         self.show_offered(channel, remote);
         channel.set_var("rtp_use_codec_string", self.codecs.clone());
-        show_flows(channel, &agreed);
-        self.note_security(channel, &agreed);
-        self.agreed = Some(agreed);
+        shown::flows(channel, &plan);
+        self.streams.note(channel, &plan);
+        if let Some(agreed) = &plan.audio {
+            self.note_security(channel, agreed);
+        }
+        self.plan = Some(plan);
         self.show_peer(channel);
-        if let Some(agreed) = &self.agreed {
+        if let Some(agreed) = self.agreed() {
             channel.set_var("rtp_audio_recv_pt", agreed.codec.payload_type.to_string());
             channel.set_var("dtmf_type", self.dtmf_type(channel, agreed).name());
         }
         self.show_telephone_event(channel);
-        if let Some(text) = self.local_sdp.clone() {
-            self.keep_local(channel, &text);
-        }
+        self.show_local(channel);
         self.apply(channel);
         Ok(())
     }
@@ -135,11 +164,7 @@ impl Audio {
 
 /// Do two descriptions say the same, whatever their versions?
 #[must_use]
-pub fn means_the_same(one: &str, other: &str) -> bool {
-    without_origin(one) == without_origin(other)
-}
-
-/// A description without the line that carries its version.
-fn without_origin(text: &str) -> String {
-    text.lines().filter(|line| !line.starts_with("o=")).collect::<Vec<_>>().join("\n")
+pub fn means_the_same(one: &SessionDescription, other: &SessionDescription) -> bool {
+    let origin = &one.origin;
+    *one == SessionDescription { origin: origin.clone(), ..other.clone() }
 }

@@ -1,45 +1,36 @@
-//! A leg's audio: its session description on both sides, the media leg, and the variables that show them.
+//! A leg's media: descriptions on both sides, what was agreed, the media legs, and the variables that show them.
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use media::{Codec, Direction as Flow, ProtectionSpec, RtpParams, RtpSpec};
 use negotiation::{
-    AudioPlan, Choice, CodecPref, Local, LocalStream, Mode, NegotiationError, Security, as_sent,
-    parse_codec_list,
+    AudioPlan, Before, CandidateFilter, Choice, Identity, Local, LocalIce, LocalStream, Mode,
+    NegotiationError, Plan, Secure, Security, as_sent, audio_codecs, common_codecs, known_codec,
+    parse_codec_list, video_codecs,
 };
 use sdp::{MediaDirection, SessionDescription};
 use tokio::sync::mpsc;
 
 mod again;
 mod secure;
+mod shown;
+mod streams;
 mod timeouts;
 
 pub use again::{Again, means_the_same};
+pub(crate) use streams::{BridgedStreams, StreamObserver};
 
+use self::streams::Streams;
 use self::timeouts::media_timeouts;
 use super::profile::Profile;
 use super::settings::DtmfType;
-use crate::call::{Cause, Channel, CodecInfo};
+use crate::call::description::OF_PARTNER;
+use crate::call::{Cause, Channel, Direction};
 use crate::clock;
 
-/// Which way audio flows, as variables.
-fn show_flows(channel: &Channel, agreed: &AudioPlan) {
-    channel.set_vars([
-        ("remote_video_media_flow", "inactive".to_owned()),
-        ("remote_text_media_flow", "inactive".to_owned()),
-        ("remote_audio_media_flow", agreed.remote_direction.as_str().to_owned()),
-    ]);
-}
-
-/// Our own direction; a variable that says so already keeps its place.
-fn show_flow(channel: &Channel, flow: &str) {
-    if channel.var("audio_media_flow").as_deref() != Some(flow) {
-        channel.set_var("audio_media_flow", flow);
-    }
-}
-
-/// One leg's audio.
+/// One leg's media.
 pub struct Audio {
     profile: Arc<Profile>,
     session_id: u64,
@@ -56,21 +47,25 @@ pub struct Audio {
     /// News of the media leg.
     pub events: Option<mpsc::Receiver<media::LegEvent>>,
     /// What was agreed.
-    pub agreed: Option<AudioPlan>,
-    remote_offer: Option<SessionDescription>,
+    plan: Option<Plan>,
+    remote_offer: Option<Arc<SessionDescription>>,
     /// Whether and how packets are protected.
     security: Security,
     /// The offer was looked at when its answer was needed, not when it came (`inbound-late-negotiation`).
     late: bool,
-    /// Our description as sent.
-    pub local_sdp: Option<String>,
+    /// Our description as sent, and as shown.
+    local: Option<(SessionDescription, SessionDescription)>,
+    /// Video and text.
+    streams: Streams,
+    /// Certificate and names for browsers, once a description needs them.
+    identity: Option<Identity>,
+    /// Credentials for connectivity checks of the audio.
+    ice: Option<LocalIce>,
     held_by_us: bool,
     /// Payload type of digits in our offer: what the peer is to send.
     te_offered: Option<u8>,
     /// Was the partner's description known when ours was first written?
     partner_described: bool,
-    /// Do codecs of unlike packet times stand in sections of their own in our offers?
-    section_per_ptime: bool,
 }
 
 impl Audio {
@@ -90,15 +85,17 @@ impl Audio {
             mode,
             media: None,
             events: None,
-            agreed: None,
+            plan: None,
             remote_offer: None,
             security: Security::default(),
             late: false,
-            local_sdp: None,
+            local: None,
+            streams: Streams::default(),
+            identity: None,
+            ice: None,
             held_by_us: false,
             te_offered: None,
             partner_described: false,
-            section_per_ptime: true,
         }
     }
 
@@ -107,14 +104,6 @@ impl Audio {
         let list = self.list(channel, profile_codecs);
         channel.set_var("rtp_use_codec_string", list.clone());
         self.codecs = list;
-    }
-
-    /// Shows which codecs of a description are ours, if any.
-    fn show_common(&self, channel: &Channel, description: &SessionDescription, ours: &str) {
-        let common = common_codecs(description, ours);
-        if !common.is_empty() {
-            channel.set_var("ep_codec_string", common);
-        }
     }
 
     /// The codecs to try.
@@ -143,63 +132,148 @@ impl Audio {
             .unwrap_or_else(|| profile_codecs.to_owned())
     }
 
+    /// The audio agreed on.
+    #[must_use]
+    pub fn agreed(&self) -> Option<&AudioPlan> {
+        self.plan.as_ref()?.audio.as_ref()
+    }
+
+    /// Was anything agreed on?
+    #[must_use]
+    pub fn has_agreed(&self) -> bool {
+        self.plan.is_some()
+    }
+
     fn port(&self) -> u16 {
         self.media.as_ref().map_or(0, |media| media.rtp_port())
     }
 
-    fn local(&self, direction: MediaDirection) -> Local {
+    fn local(&self, channel: &Channel, direction: MediaDirection) -> Local {
         let settings = self.profile.settings.load();
         let rtcp_port = self.media.as_ref().and_then(|media| media.rtcp_port());
         let ssrc = self.media.as_ref().map_or(0, |media| media.ssrc());
+        let refuses = |name: &str| channel.var(name).is_some_and(|v| crate::text::is_false(&v));
+        let streams = &self.streams;
         Local {
             session_id: self.session_id,
             version: self.version,
-            codecs: parse_codec_list(&self.codecs).into_iter().filter_map(spelt).collect(),
+            codecs: audio_codecs(&self.codecs),
+            video_codecs: video_codecs(&self.codecs),
             telephone_event: (settings.dtmf_type == DtmfType::Rfc2833).then_some(settings.te_pt),
             comfort_noise: !settings.suppress_cng
-                && self.agreed.as_ref().is_none_or(|agreed| agreed.comfort_noise.is_some()),
+                && self.agreed().is_none_or(|agreed| agreed.comfort_noise.is_some()),
             direction,
-            section_per_ptime: self.section_per_ptime,
+            section_per_ptime: !refuses("sdp_m_per_ptime"),
             rtcp: settings.rtcp_interval.is_some() && rtcp_port.is_some(),
-            rtcp_mux: false,
+            rtcp_mux: !refuses("rtcp_mux"),
             security: self.security.clone(),
+            video_security: streams.security.clone(),
+            webrtc: self.offers_webrtc(channel),
+            identity: self.identity.clone(),
+            candidates: self.candidate_filter(),
             append: settings
                 .suppress_cng
                 .then(|| "silenceSupp:off - - - -".to_owned())
                 .into_iter()
                 .collect(),
-            audio: LocalStream { port: self.port(), rtcp_port, ssrc, ice: None },
+            reuse: self.reused(channel),
+            offer_video: self.offers_video(),
+            audio: LocalStream { port: self.port(), rtcp_port, ssrc, ice: self.ice.clone() },
+            video: streams.video(),
+            text: streams.text(),
+            before: self.before(),
             ..Local::new(&settings.username, self.advertised)
+        }
+    }
+
+    /// Are our offers for a browser?
+    fn offers_webrtc(&self, channel: &Channel) -> bool {
+        let agreed = self.plan.as_ref().map(|plan| plan.feedback);
+        agreed.unwrap_or_else(|| {
+            channel.direction() == Direction::Outbound && channel.is_true("media_webrtc")
+        }) && self.identity.is_some()
+    }
+
+    /// Is video in our offers? Once the peer has described itself, only as it was agreed.
+    fn offers_video(&self) -> Option<MediaDirection> {
+        match &self.plan {
+            None => Some(MediaDirection::SendRecv),
+            Some(plan) => plan.video.as_ref().filter(|video| !video.declined).map(|video| {
+                if self.held_by_us {
+                    MediaDirection::SendOnly
+                } else {
+                    video.remote_direction.answer()
+                }
+            }),
+        }
+    }
+
+    /// What the leg on whose behalf we call agreed on with its far end: our offer uses its numbers.
+    fn reused(&self, channel: &Channel) -> Vec<Choice> {
+        if let Some(plan) = &self.plan {
+            let video = plan.video.iter().filter(|v| !v.declined).map(|v| v.codec.clone());
+            return plan.audio.iter().map(|audio| audio.codec.clone()).chain(video).collect();
+        }
+        let near = channel.var("originating_leg_uuid");
+        let near = near.and_then(|uuid| channel.switch().channel(&uuid));
+        near.map(|near| near.with(|data| data.slot::<BridgedStreams>().offered.clone()))
+            .unwrap_or_default()
+    }
+
+    fn before(&self) -> Before {
+        let role = |secure: &Secure| secure.dtls().map(|dtls| dtls.role);
+        let Some(plan) = &self.plan else { return Before::default() };
+        Before {
+            proto: plan.audio.as_ref().map(|audio| audio.proto.clone()),
+            audio_role: plan.audio.as_ref().and_then(|audio| role(&audio.transport.secure)),
+            video_role: plan.video.as_ref().and_then(|video| role(&video.transport.secure)),
+            within: true,
+        }
+    }
+
+    fn candidate_filter(&self) -> CandidateFilter {
+        let switch = Arc::clone(&self.profile.switch);
+        let lists: Vec<String> = {
+            let settings = self.profile.settings.load();
+            let named =
+                settings.params.all("apply-candidate-acl").map(|list| list.trim().to_owned());
+            named.filter(|list| !list.is_empty()).collect()
+        };
+        CandidateFilter::new(move |ip| match lists.is_empty() {
+            true => switch.acl_allows("wan.auto", ip),
+            false => lists.iter().any(|list| switch.acl_allows(list, ip)),
+        })
+    }
+
+    /// Makes certificate, names and credentials ready where a description needs them.
+    fn prepare_for_browser(&mut self, needed: bool) {
+        if !needed || self.identity.is_some() {
+            return;
+        }
+        let fingerprints = self.profile.fingerprints();
+        self.identity = (!fingerprints.is_empty()).then(|| Identity::new(fingerprints)).flatten();
+        if self.identity.is_some() {
+            self.ice = LocalIce::new();
+            self.streams.prepare_checks();
         }
     }
 
     /// What a description of the peer and our side have in common.
     fn agree(
-        &self,
+        &mut self,
+        channel: &Channel,
         theirs: &SessionDescription,
         mode: Mode,
-    ) -> Result<AudioPlan, NegotiationError> {
-        let local = self.local(MediaDirection::SendRecv);
-        let plan = negotiation::negotiate(theirs, &local, mode)?;
-        plan.audio.ok_or(NegotiationError::NoMedia)
-    }
-
-    /// The answer to an offer.
-    fn answer_to(
-        &self,
-        theirs: &SessionDescription,
-    ) -> Result<(AudioPlan, SessionDescription), NegotiationError> {
-        let local = self.local(MediaDirection::SendRecv);
-        let plan = negotiation::negotiate(theirs, &local, self.mode)?;
-        let answer = negotiation::answer(theirs, &plan, &local);
-        Ok((plan.audio.ok_or(NegotiationError::NoMedia)?, answer.sent))
+    ) -> Result<Plan, NegotiationError> {
+        self.prepare_for_browser(wants_checks(theirs));
+        negotiation::negotiate(theirs, &self.local(channel, MediaDirection::SendRecv), mode)
     }
 
     /// The codec of a choice, at the sample rate our list asks for.
     fn codec_of(&self, choice: &Choice) -> Option<Codec> {
-        let named = |pref: &CodecPref| pref.name.eq_ignore_ascii_case(&choice.name);
-        let pref = parse_codec_list(&self.codecs).into_iter().find(named).and_then(known);
-        pref.filter(|codec| codec.clock() == choice.rate)
+        let pref = parse_codec_list(&self.codecs).into_iter().find(|pref| choice.is(&pref.name));
+        pref.and_then(|pref| known_codec(&pref))
+            .filter(|codec| codec.clock() == choice.rate)
             .or_else(|| Codec::by_name(&choice.name, choice.rate))
     }
 
@@ -208,11 +282,15 @@ impl Audio {
     /// # Errors
     /// The cause to hang up with when no port can be had.
     pub fn open(&mut self, channel: &Channel, near: Option<&Channel>) -> Result<(), Cause> {
-        if self.media.is_none() {
+        let plan = self.plan.as_ref();
+        if self.media.is_none() && plan.is_none_or(|plan| plan.audio.is_some()) {
+            let asked = plan.and_then(|plan| plan.audio.as_ref()).is_some_and(|audio| audio.rtcp);
             let spec = RtpSpec {
                 local_ip: self.bind_ip,
                 near: near.and_then(Channel::media).map(|media| media.id()),
-                rtcp: self.profile.settings.load().rtcp_interval.is_some(),
+                rtcp: asked
+                    || self.identity.is_some()
+                    || self.profile.settings.load().rtcp_interval.is_some(),
             };
             let (leg, events) = self.profile.switch.media.open_rtp(spec).map_err(|error| {
                 tracing::error!(uuid = %channel.uuid(), fs_level = "CRIT", "No RTP port available: {error}");
@@ -223,30 +301,37 @@ impl Audio {
             self.media = Some(leg);
             self.events = Some(events);
         }
-        Ok(())
+        self.open_streams(channel)
     }
 
-    fn show_ports(&self, channel: &Channel) {
-        channel.set_vars([
-            ("local_media_ip", self.bind_ip.to_string()),
-            ("local_media_port", self.port().to_string()),
-            ("advertised_media_ip", self.advertised.to_string()),
-        ]);
+    /// Binds what video and text need that was not bound before.
+    fn open_streams(&mut self, channel: &Channel) -> Result<(), Cause> {
+        let (video, text) = match &self.plan {
+            Some(plan) => (plan.video.is_some(), plan.text.is_some()),
+            None => (!video_codecs(&self.codecs).is_empty(), false),
+        };
+        let near = self.media.as_ref().map(|media| media.id());
+        let spec = RtpSpec { local_ip: self.bind_ip, near, rtcp: true };
+        self.streams.open(channel, &self.profile.switch.media, &spec, video, text)
     }
 
     /// Writes our offer.
     ///
     /// # Errors
     /// As for [`Audio::open`].
-    pub fn offer(&mut self, channel: &Channel, near: Option<&Channel>) -> Result<String, Cause> {
+    pub fn offer(
+        &mut self,
+        channel: &Channel,
+        near: Option<&Channel>,
+    ) -> Result<SessionDescription, Cause> {
+        let webrtc = channel.direction() == Direction::Outbound && channel.is_true("media_webrtc");
+        self.prepare_for_browser(webrtc);
         self.open(channel, near)?;
-        self.section_per_ptime =
-            !channel.var("sdp_m_per_ptime").is_some_and(|value| crate::text::is_false(&value));
-        if self.local_sdp.is_none() {
+        if self.local.is_none() {
             self.show_ports(channel);
         }
-        show_flow(channel, "sendrecv");
-        if channel.var("switch_m_sdp").is_some() {
+        shown::flow(channel, "sendrecv");
+        if channel.var(OF_PARTNER).is_some() {
             channel.set_var("video_media_flow", "inactive");
         }
         let direction =
@@ -254,84 +339,55 @@ impl Audio {
         self.version += 1;
         self.set_up_security(channel, None);
         self.show_offered_key(channel);
-        let local = self.local(direction);
+        let local = self.local(channel, direction);
         self.te_offered = local.telephone_event;
-        let text = as_sent(&negotiation::offer(&local)).to_string();
-        self.keep_local(channel, &text);
-        Ok(text)
+        let made = negotiation::offer(&local);
+        let sent = as_sent(&made);
+        self.keep_local(channel, made, sent.clone());
+        Ok(sent)
     }
 
-    fn keep_local(&mut self, channel: &Channel, text: &str) {
-        const DIRECTIONS: [&str; 3] = ["a=sendonly", "a=recvonly", "a=inactive"];
-        const SENDRECV: &str = "a=sendrecv";
-        // As a variable, the direction stands after the packet time and is always said; our own hold is not shown.
-        let unheld;
-        let shown = if self.held_by_us {
-            unheld = text.replace("a=sendonly\r\n", "");
-            &unheld
-        } else {
-            text
-        };
-        let mut kept = String::new();
-        let mut direction = SENDRECV;
-        for line in shown.lines() {
-            if DIRECTIONS.contains(&line) {
-                direction = line;
-                continue;
-            }
-            kept.push_str(line);
-            kept.push_str("\r\n");
-            if line.starts_with("a=ptime:") {
-                kept.push_str(std::mem::replace(&mut direction, SENDRECV));
-                kept.push_str("\r\n");
-            }
+    /// Keeps our description. Our own hold is not shown.
+    fn keep_local(
+        &mut self,
+        channel: &Channel,
+        made: SessionDescription,
+        sent: SessionDescription,
+    ) {
+        let mut shown = made;
+        if self.held_by_us {
+            let directions = shown.media.iter_mut().flat_map(|media| &mut media.attributes);
+            directions
+                .filter(|attribute| attribute.name == "sendonly")
+                .for_each(|attribute| attribute.name = "sendrecv".into());
         }
-        channel.set_var("rtp_local_sdp_str", kept);
-        self.local_sdp = Some(text.to_owned());
+        self.local = Some((sent, shown));
+        self.show_local(channel);
     }
 
-    /// Looks at the peer's offer and chooses a codec; nothing is bound yet.
+    /// Looks at the peer's offer and chooses codecs; nothing is bound yet.
     ///
     /// # Errors
     /// [`Cause::INCOMPATIBLE_DESTINATION`] when nothing fits.
     pub fn consider(
         &mut self,
         channel: &Channel,
-        remote: &str,
+        remote: &Arc<SessionDescription>,
         profile_codecs: &str,
     ) -> Result<(), Cause> {
-        let description = SessionDescription::parse(remote).map_err(|error| {
-            tracing::warn!(uuid = %channel.uuid(), "Cannot read the session description: {error}");
-            Cause::INCOMPATIBLE_DESTINATION
-        })?;
-        self.show_common(channel, &description, &self.list(channel, profile_codecs));
+        self.show_common(channel, remote, &self.list(channel, profile_codecs));
         self.use_codecs(channel, profile_codecs);
-        self.set_up_security(channel, Some(&description));
+        self.set_up_security(channel, Some(remote));
         if let Some(mode) = channel.var("rtp_codec_negotiation") {
             self.mode = Mode::parse(&mode);
         }
-        let agreed = self.agree(&description, self.mode);
-        let theirs = direction_of(&description);
-        self.remote_offer = Some(description);
-        let agreed = agreed.map_err(|error| {
-            channel.set_vars([
-                ("remote_video_media_flow", "inactive".to_owned()),
-                ("remote_text_media_flow", "inactive".to_owned()),
-                ("remote_audio_media_flow", theirs.as_str().to_owned()),
-            ]);
-            show_flow(channel, theirs.answer().as_str());
-            let events = self.offers_events();
-            if !self.late || events && error == NegotiationError::NoCodec {
-                let dtmf = if self.late { DtmfType::Rfc2833 } else { DtmfType::Info };
-                channel.set_var("dtmf_type", dtmf.name());
-            }
-            refuse(channel, error);
-            if !self.late {
-                channel.set_var("endpoint_disposition", "NO CODECS");
-            }
+        let agreed = self.agree(channel, remote, self.mode);
+        self.remote_offer = Some(Arc::clone(remote));
+        let plan = agreed.map_err(|error| {
+            self.show_refused(channel, remote, error);
             Cause::INCOMPATIBLE_DESTINATION
         })?;
-        self.note(channel, agreed);
+        self.note(channel, plan);
         Ok(())
     }
 
@@ -342,7 +398,7 @@ impl Audio {
     pub fn consider_late(
         &mut self,
         channel: &Channel,
-        remote: &str,
+        remote: &Arc<SessionDescription>,
         profile_codecs: &str,
     ) -> Result<(), Cause> {
         self.late = true;
@@ -354,68 +410,6 @@ impl Audio {
         self.remote_offer.iter().flat_map(|offer| &offer.media).any(|media| {
             media.rtpmaps().any(|map| map.name.eq_ignore_ascii_case("telephone-event"))
         })
-    }
-
-    /// Shows which codecs of an offer not yet looked at are ours.
-    pub fn show_offer(&self, channel: &Channel, remote: &str, profile_codecs: &str) {
-        if let Ok(description) = SessionDescription::parse(remote) {
-            self.show_common(channel, &description, profile_codecs);
-        }
-    }
-
-    /// Shows which of the peer's codecs we know (`ep_codec_string`).
-    pub fn show_offered(&self, channel: &Channel, remote: &str) {
-        if let Some(offered) = self.offered_codecs(remote) {
-            channel.set_var("ep_codec_string", offered);
-        }
-    }
-
-    /// The peer's codecs that we know, if any.
-    #[must_use]
-    pub fn offered_codecs(&self, remote: &str) -> Option<String> {
-        let description = SessionDescription::parse(remote).ok()?;
-        Some(common_codecs(&description, &self.codecs)).filter(|offered| !offered.is_empty())
-    }
-
-    /// Books an agreement on the channel.
-    fn note(&mut self, channel: &Channel, agreed: AudioPlan) {
-        let codec = &agreed.codec;
-        show_flows(channel, &agreed);
-        let flow = agreed.remote_direction.answer();
-        show_flow(channel, if self.held_by_us { "sendrecv" } else { flow.as_str() });
-        if let Some(remote) = agreed.transport.remote {
-            channel.set_vars([
-                ("remote_media_ip", remote.ip().to_string()),
-                ("remote_media_port", remote.port().to_string()),
-            ]);
-        }
-        channel.set_vars([
-            ("rtp_audio_recv_pt", codec.payload_type.to_string()),
-            ("rtp_use_codec_name", codec.name.clone()),
-            ("rtp_use_codec_rate", codec.rate.to_string()),
-            ("rtp_use_codec_ptime", codec.ptime.to_string()),
-            ("rtp_use_codec_channels", "1".to_owned()),
-            (
-                "rtp_last_audio_codec_string",
-                format!("{}@{}h@{}i@1c", codec.name, codec.rate, codec.ptime),
-            ),
-        ]);
-        match &codec.fmtp {
-            Some(fmtp) => channel.set_var("rtp_use_codec_fmtp", fmtp.clone()),
-            None => channel.unset_var("rtp_use_codec_fmtp"),
-        }
-        if let Some(known) = self.codec_of(codec) {
-            channel.set_codecs(&CodecInfo {
-                name: known.name().to_owned(),
-                rate: known.rate(),
-                bit_rate: known.bit_rate(),
-                ptime: codec.ptime,
-            });
-        }
-        self.note_security(channel, &agreed);
-        let dtmf = self.dtmf_type(channel, &agreed);
-        channel.set_var("dtmf_type", dtmf.name());
-        self.agreed = Some(agreed);
     }
 
     fn dtmf_type(&self, channel: &Channel, agreed: &AudioPlan) -> DtmfType {
@@ -438,102 +432,84 @@ impl Audio {
         channel: &Channel,
         near: Option<&Channel>,
         last: bool,
-    ) -> Result<String, Cause> {
-        let partner_described = channel.var("switch_m_sdp").is_some();
-        if let (Some(text), Some(_)) = (self.local_sdp.clone(), &self.media) {
+    ) -> Result<SessionDescription, Cause> {
+        let partner_described = channel.var(OF_PARTNER).is_some();
+        if let Some((sent, _)) = self.local.clone() {
             if last && partner_described && !self.partner_described {
                 self.show_other_flows(channel);
             }
             if last {
-                self.keep_local(channel, &text);
+                self.show_local(channel);
             }
-            return Ok(text);
+            return Ok(sent);
         }
         self.te_offered = None;
         self.partner_described = partner_described;
         self.open(channel, near)?;
         let offer = self.remote_offer.clone().ok_or(Cause::INCOMPATIBLE_DESTINATION)?;
         self.version += 1;
-        let (agreed, answer) = self.answer_to(&offer).map_err(|error| refuse(channel, error))?;
-        if self.agreed.as_ref() != Some(&agreed) {
-            self.note(channel, agreed);
+        let plan =
+            self.agree(channel, &offer, self.mode).map_err(|error| refuse(channel, error))?;
+        let local = self.local(channel, MediaDirection::SendRecv);
+        let answer = negotiation::answer(&offer, &plan, &local);
+        if self.plan.as_ref().map(without_credentials) != Some(without_credentials(&plan)) {
+            self.note(channel, plan);
+        } else {
+            self.plan = Some(plan);
         }
         if last && partner_described {
             self.show_other_flows(channel);
         }
-        let text = answer.to_string();
         if !self.late {
-            self.keep_local(channel, &text);
+            self.keep_local(channel, answer.shown.clone(), answer.sent.clone());
         }
         self.show_ports(channel);
         self.start(channel);
         if self.late {
             channel.set_var("endpoint_disposition", "EARLY MEDIA");
-            self.keep_local(channel, &text);
+            self.keep_local(channel, answer.shown, answer.sent.clone());
         }
-        Ok(text)
+        Ok(answer.sent)
     }
 
     /// The peer's answer to our offer.
     ///
     /// # Errors
     /// The cause to hang up with.
-    pub fn accept(&mut self, channel: &Channel, remote: &str) -> Result<(), Cause> {
-        let description =
-            SessionDescription::parse(remote).map_err(|_| Cause::INCOMPATIBLE_DESTINATION)?;
-        self.show_common(channel, &description, &self.codecs);
+    pub fn accept(&mut self, channel: &Channel, remote: &SessionDescription) -> Result<(), Cause> {
+        self.show_common(channel, remote, &self.codecs);
         channel.set_var("rtp_use_codec_string", self.codecs.clone());
-        let agreed =
-            self.agree(&description, Mode::Generous).map_err(|error| refuse(channel, error))?;
-        self.note(channel, agreed);
+        let plan =
+            self.agree(channel, remote, Mode::Generous).map_err(|error| refuse(channel, error))?;
+        self.note(channel, plan);
         self.show_ports(channel);
         self.start(channel);
         Ok(())
     }
 
-    /// Tells the media leg what was agreed, and shows what it uses.
-    fn start(&self, channel: &Channel) {
+    /// Tells the media legs what was agreed, and shows what they use.
+    fn start(&mut self, channel: &Channel) {
         self.apply(channel);
-        let (Some(media), Some(agreed)) = (&self.media, &self.agreed) else { return };
-        channel.set_vars([
-            ("rtp_use_timer_name", self.profile.settings.load().rtp_timer_name.clone()),
-            ("rtp_use_pt", agreed.codec.payload_type.to_string()),
-            ("rtp_use_ssrc", media.ssrc().to_string()),
-        ]);
-        self.show_telephone_event(channel);
-        self.show_peer(channel);
-    }
-
-    fn show_other_flows(&self, channel: &Channel) {
-        let flow = self.agreed.as_ref().map(|a| a.remote_direction.answer()).unwrap_or_default();
-        channel.set_vars([
-            ("video_media_flow", "inactive".to_owned()),
-            ("text_media_flow", "inactive".to_owned()),
-            ("audio_media_flow", flow.as_str().to_owned()),
-        ]);
-    }
-
-    fn show_telephone_event(&self, channel: &Channel) {
-        if let Some(pt) = self.agreed.as_ref().and_then(|agreed| agreed.telephone_event) {
+        if let (Some(media), Some(agreed)) = (&self.media, self.agreed()) {
             channel.set_vars([
-                ("rtp_2833_send_payload", pt.to_string()),
-                ("rtp_2833_recv_payload", pt.to_string()),
+                ("rtp_use_timer_name", self.profile.settings.load().rtp_timer_name.clone()),
+                ("rtp_use_pt", agreed.codec.payload_type.to_string()),
+                ("rtp_use_ssrc", media.ssrc().to_string()),
             ]);
         }
-    }
-
-    fn show_peer(&self, channel: &Channel) {
-        if let Some(remote) = self.agreed.as_ref().and_then(|agreed| agreed.transport.remote) {
-            channel.set_vars([
-                ("remote_media_ip", remote.ip().to_string()),
-                ("remote_media_port", remote.port().to_string()),
-            ]);
+        self.show_telephone_event(channel);
+        self.show_peer(channel);
+        if let Some(plan) = &self.plan {
+            self.streams.show_used(channel, self.bind_ip, plan);
         }
     }
 
     /// Tells the media leg what was agreed.
-    fn apply(&self, channel: &Channel) {
-        let (Some(media), Some(agreed)) = (&self.media, &self.agreed) else { return };
+    fn apply(&mut self, channel: &Channel) {
+        if let Some(plan) = &self.plan {
+            self.streams.apply(channel, plan, self.held_by_us);
+        }
+        let (Some(media), Some(agreed)) = (&self.media, self.agreed()) else { return };
         let Some(codec) = self.codec_of(&agreed.codec) else { return };
         let settings = self.profile.settings.load();
         let mut params = RtpParams::new(codec, agreed.codec.payload_type);
@@ -551,6 +527,7 @@ impl Audio {
         params.cn_pt = agreed.comfort_noise;
         params.symmetric = settings.rtp_auto_adjust
             && (agreed.transport.remote.is_none() || params.remote.is_some())
+            && self.plan.as_ref().is_none_or(|plan| !plan.feedback)
             && !channel.is_true("disable_rtp_auto_adjust");
         params.signalling = self.peer;
         let keys = agreed.transport.secure.sdes().and_then(secure::keys);
@@ -563,7 +540,8 @@ impl Audio {
             |name| channel.var(name),
             (settings.rtp_timeout, settings.rtp_hold_timeout),
         );
-        params.rtcp_interval = settings.rtcp_interval;
+        params.rtcp_interval =
+            settings.rtcp_interval.or_else(|| agreed.rtcp.then_some(RTCP_INTERVAL));
         params.digit_delay_ms = settings.digit_delay_ms;
         params.cname = channel.uuid().to_string();
         params.jitter = crate::call::jitter::of(channel);
@@ -576,7 +554,7 @@ impl Audio {
     /// Does the peer hold us?
     #[must_use]
     pub fn is_held_by_peer(&self) -> bool {
-        self.agreed.as_ref().is_some_and(|agreed| agreed.hold)
+        self.agreed().is_some_and(|agreed| agreed.hold)
     }
 
     /// Was an offer of the peer seen?
@@ -586,20 +564,26 @@ impl Audio {
     }
 }
 
-/// Which way the audio of a description goes.
-fn direction_of(description: &SessionDescription) -> MediaDirection {
-    const DIRECTIONS: [(&str, MediaDirection); 3] = [
-        ("sendonly", MediaDirection::SendOnly),
-        ("recvonly", MediaDirection::RecvOnly),
-        ("inactive", MediaDirection::Inactive),
-    ];
-    let audio = description.media.iter().find(|media| media.kind == "audio");
-    let said =
-        |name: &str| audio.is_some_and(|media| media.attributes.iter().any(|a| a.name == name));
-    DIRECTIONS
-        .into_iter()
-        .find(|(name, _)| said(name))
-        .map_or(MediaDirection::SendRecv, |(_, direction)| direction)
+/// Interval of RTCP reports to a peer that asks for them, as the reference's.
+const RTCP_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Whether a description needs certificates or connectivity checks to be answered.
+fn wants_checks(description: &SessionDescription) -> bool {
+    let feedback = |proto: &str| proto.to_ascii_uppercase().ends_with("AVPF");
+    description.attribute("ice-ufrag").is_some()
+        || description
+            .media
+            .iter()
+            .any(|media| feedback(&media.proto) || media.attribute("ice-ufrag").is_some())
+}
+
+/// A plan, to compare with one made before our ports and credentials were there.
+fn without_credentials(plan: &Plan) -> Plan {
+    let mut plan = plan.clone();
+    let transports = plan.audio.iter_mut().map(|audio| &mut audio.transport);
+    let video = plan.video.iter_mut().map(|video| &mut video.transport);
+    transports.chain(video).for_each(|transport| transport.ice = None);
+    plan
 }
 
 fn flow(ours: MediaDirection, held: bool) -> Flow {
@@ -616,57 +600,4 @@ fn refuse(channel: &Channel, error: NegotiationError) -> Cause {
     tracing::error!(uuid = %channel.uuid(), "CODEC NEGOTIATION ERROR: {error}");
     channel.set_var("endpoint_disposition", "CODEC NEGOTIATION ERROR");
     Cause::INCOMPATIBLE_DESTINATION
-}
-
-/// The codec an entry of a codec string means.
-fn known(pref: CodecPref) -> Option<Codec> {
-    match pref.rate {
-        Some(rate) => Codec::by_pref(&pref.name, rate),
-        None => Codec::all().iter().find(|c| c.name().eq_ignore_ascii_case(&pref.name)).copied(),
-    }
-}
-
-/// An entry of a codec string, spelt as descriptions spell it; `None` for what we do not know.
-fn spelt(pref: CodecPref) -> Option<CodecPref> {
-    let codec = known(pref.clone())?;
-    let rate = if codec.clock() == codec.rate() { codec.clock() } else { codec.rate() };
-    Some(CodecPref { name: codec.name().to_owned(), rate: Some(rate), ..pref })
-}
-
-/// Codecs of the offer that we know, the way `ep_codec_string` lists them.
-pub(super) fn common_codecs(description: &SessionDescription, ours: &str) -> String {
-    let ours: Vec<Codec> = parse_codec_list(ours).into_iter().filter_map(known).collect();
-    let mut names = Vec::new();
-    for media in description.media.iter().filter(|media| media.kind == "audio") {
-        let ptime =
-            media.attribute("ptime").and_then(|text| text.parse::<u32>().ok()).unwrap_or(20);
-        for format in &media.formats {
-            let Ok(pt) = format.parse::<u8>() else { continue };
-            let map = media
-                .rtpmaps()
-                .find(|map| map.payload_type == pt)
-                .map(|map| (map.name, map.rate, map.channels))
-                .or_else(|| {
-                    let (name, rate, channels) = sdp::static_codec(pt)?;
-                    Some((name.to_owned(), rate, channels))
-                });
-            let Some((name, rate, channels)) = map else { continue };
-            if let Some(codec) = ours.iter().find(|c| c.name().eq_ignore_ascii_case(&name)) {
-                names.push(named(codec, &name, rate, ptime, channels));
-            }
-        }
-    }
-    names.join(",")
-}
-
-/// A codec as `ep_codec_string` names it, at the rate offered: bit rate and channels where they are not the usual.
-fn named(codec: &Codec, name: &str, rate: u32, ptime: u32, channels: u8) -> String {
-    let mut text = format!("{}.{name}@{rate}h@{ptime}i", codec.module());
-    if codec.bit_rate() > 0 && codec.clock() == rate {
-        text.push_str(&format!("@{}b", codec.bit_rate()));
-    }
-    if channels > 1 {
-        text.push_str(&format!("@{channels}c"));
-    }
-    text
 }

@@ -20,8 +20,8 @@ impl Audio {
         let outbound = channel.direction() == Direction::Outbound;
         let (rule, suites) = policy(channel, outbound, remote.is_none());
         // A call that is plain stays so when we offer again.
-        let plain = remote.is_none()
-            && self.agreed.as_ref().is_some_and(|a| a.transport.secure.sdes().is_none());
+        let plain =
+            remote.is_none() && self.agreed().is_some_and(|a| a.transport.secure.sdes().is_none());
         let rule = if plain { SecurityRule::Forbidden } else { rule };
         self.security.rule = rule;
         self.security.answers_ours = remote.is_none();

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use sdp::SessionDescription;
 use sip::message::{Headers, Method, Name};
 use sip::stack::{Body, DialogEvent};
 
@@ -183,17 +184,17 @@ impl SofiaLeg {
             return Err(Cause::NONE);
         }
         let sdp = self.audio.hold_offer(channel, on).map_err(|_| Cause::NONE)?;
-        self.reinvite(sdp)
+        self.reinvite(&sdp)
     }
 
-    pub(super) fn reinvite(&mut self, sdp: String) -> Result<(), Cause> {
+    pub(super) fn reinvite(&mut self, offer: &SessionDescription) -> Result<(), Cause> {
         let Some(dialog) = &self.dialog else { return Err(Cause::NONE) };
         let mut headers = Headers::new();
         headers.push(Name::Contact, self.contact_in_dialog());
         if self.profile.settings.load().pass_callee_id {
             headers.push_text("X-FS-Support", "update_display,send_info");
         }
-        dialog.reinvite(headers, Some(Body::sdp(sdp)));
+        dialog.reinvite(headers, Some(Body::sdp(offer.to_string())));
         Ok(())
     }
 
@@ -212,7 +213,7 @@ impl SofiaLeg {
             self.audio.use_codecs(channel, codecs);
         }
         let sdp = self.audio.offer(channel, None).map_err(|_| Cause::NONE)?;
-        self.reinvite(sdp)
+        self.reinvite(&sdp)
     }
 
     /// Presses a key of the phone: `talk` or `hold`.

@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
+use sdp::SessionDescription;
 use sip::message::{Headers, Name, Request};
 use sip::stack::{Body, DialogEvent, Ended, InDialog};
 
 use super::super::cause::reasons;
 use super::super::variables::{self, Repeats};
-use super::{Offered, Progress, Side, SofiaLeg, sdp_of};
+use super::{Offered, Progress, Side, SofiaLeg, described, description_of};
+use crate::call::description::OF_FAR_END;
 use crate::call::{Cause, Channel, Digit, DigitSource, Indication, LegEvent, bypass};
 use crate::refer::{self, Refer, Replaces};
 use crate::switch::Switch;
@@ -77,7 +79,18 @@ impl SofiaLeg {
 
     pub(super) fn on_reinvite(&mut self, channel: &Arc<Channel>, offer: &InDialog) -> LegEvent {
         channel.fire_custom("sofia::reinvite", |_| {}, |_| {});
-        let sdp = sdp_of(&offer.request.body, offer.request.headers.get(Name::ContentType));
+        let body = &offer.request.body;
+        let read = description_of(body, offer.request.headers.get(Name::ContentType));
+        let sdp = match read {
+            Ok(sdp) => sdp,
+            Err(error) => {
+                tracing::warn!(uuid = %channel.uuid(), "Cannot read the session description: {error}");
+                if let Some(dialog) = &self.dialog {
+                    dialog.respond(offer.id, 400, "Bad Session Description", Headers::new(), None);
+                }
+                return LegEvent::Other;
+            }
+        };
         if let (Some(sdp), true) = (&sdp, bypass::is_on(channel))
             && self.pass_on(channel, offer, sdp)
         {
@@ -101,7 +114,8 @@ impl SofiaLeg {
             Ok(text) => {
                 let mut headers = Headers::new();
                 headers.push(Name::Contact, self.contact_in_dialog());
-                dialog.respond(offer.id, 200, "OK", headers, Some(Body::sdp(text)));
+                let body = Some(Body::sdp(text.to_string()));
+                dialog.respond(offer.id, 200, "OK", headers, body);
                 self.offered = if sdp.is_none() { Offered::Within } else { Offered::No };
             }
             Err(_) => dialog.respond(offer.id, 488, "", Headers::new(), None),
@@ -110,18 +124,23 @@ impl SofiaLeg {
     }
 
     /// Offers the other leg what this far end offers; true if there is one to ask.
-    fn pass_on(&mut self, channel: &Channel, offer: &InDialog, sdp: &str) -> bool {
+    fn pass_on(
+        &mut self,
+        channel: &Channel,
+        offer: &InDialog,
+        sdp: &Arc<SessionDescription>,
+    ) -> bool {
         let Some(partner) = channel.partner().filter(|partner| bypass::is_on(partner)) else {
             return false;
         };
-        channel.set_var("sip_reinvite_sdp", sdp);
-        channel.set_var("switch_r_sdp", sdp);
+        channel.set_var("sip_reinvite_sdp", sdp.to_string());
+        channel.set_description(OF_FAR_END, Arc::clone(sdp));
         self.passed_on = Some(offer.id);
-        let sdp = sdp.to_owned();
+        let sdp = Arc::clone(sdp);
         let uuid = Arc::clone(channel.uuid());
         let asked = partner.job(Box::new(move |session| {
             Box::pin(async move {
-                if !session.indicate(Indication::RemoteSdp(sdp)).await {
+                if !session.indicate(Indication::Offer(sdp)).await {
                     tell_peer(session.channel(), &uuid, None);
                 }
             })
@@ -130,13 +149,13 @@ impl SofiaLeg {
     }
 
     /// The other leg's answer to an offer that was passed on.
-    pub(super) fn answer_passed_on(&mut self, sdp: Option<String>) {
+    pub(super) fn answer_passed_on(&mut self, sdp: Option<&SessionDescription>) {
         let (Some(id), Some(dialog)) = (self.passed_on.take(), &self.dialog) else { return };
         match sdp {
             Some(sdp) => {
                 let mut headers = Headers::new();
                 headers.push(Name::Contact, self.contact_in_dialog());
-                dialog.respond(id, 200, "OK", headers, Some(Body::sdp(sdp)));
+                dialog.respond(id, 200, "OK", headers, Some(Body::sdp(sdp.to_string())));
             }
             None => dialog.respond(id, 488, "", Headers::new(), None),
         }
@@ -293,8 +312,8 @@ impl SofiaLeg {
             }
             DialogEvent::ReinviteDone(Ok(response)) => {
                 self.note_reinvited(channel, &response);
-                if let Some(sdp) = sdp_of(&response.body, response.headers.get(Name::ContentType)) {
-                    channel.set_var("switch_r_sdp", sdp.as_str());
+                if let Some(sdp) = described(channel, &response.headers, &response.body) {
+                    channel.set_description(OF_FAR_END, Arc::clone(&sdp));
                     if bypass::is_on(channel) {
                         if let Some(partner) = channel.partner() {
                             tell_peer(channel, partner.uuid(), Some(sdp));
@@ -336,7 +355,7 @@ fn hang_up(channel: &Channel, cause: Cause) {
 }
 
 /// Hands the answer to a passed-on offer to the leg whose far end made it.
-fn tell_peer(channel: &Channel, peer: &str, sdp: Option<String>) {
+fn tell_peer(channel: &Channel, peer: &str, sdp: Option<Arc<SessionDescription>>) {
     let Some(peer) = channel.switch().channel(peer) else { return };
     let _full = peer.job(Box::new(move |session| {
         Box::pin(async move {

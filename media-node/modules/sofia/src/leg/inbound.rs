@@ -7,7 +7,8 @@ use sip::message::{Headers, Name, Request};
 use sip::stack::{Body, Dialog};
 
 use super::super::variables;
-use super::{Offered, Progress, Side, SofiaLeg, sdp_of};
+use super::{Offered, Progress, Side, SofiaLeg, described};
+use crate::call::description::{OF_FAR_END, OF_PARTNER};
 use crate::call::{Cause, Channel, LegEvent, State, bypass};
 
 impl SofiaLeg {
@@ -19,7 +20,7 @@ impl SofiaLeg {
         let Side::Inbound { request, path, caller, admission } = &mut self.side else {
             return Ok(());
         };
-        let sdp = sdp_of(&request.body, request.headers.get(Name::ContentType));
+        let sdp = described(channel, &request.headers, &request.body);
         let settings = self.profile.settings.load_full();
         let ours = sdp.is_none().then_some(settings.inbound_codecs.as_str());
         variables::of_invite(channel, &self.profile, request, path, &admission.variables, ours);
@@ -39,7 +40,7 @@ impl SofiaLeg {
                 Err(Cause::MANDATORY_IE_MISSING)
             }
             Some(sdp) => {
-                channel.set_var("switch_r_sdp", sdp.as_str());
+                channel.set_description(OF_FAR_END, Arc::clone(&sdp));
                 if settings.late_negotiation {
                     self.audio.show_offer(channel, &sdp, &settings.inbound_codecs);
                     channel.set_var("endpoint_disposition", "DELAYED NEGOTIATION");
@@ -61,7 +62,7 @@ impl SofiaLeg {
         let mut headers = Headers::new();
         headers.push(Name::Contact, self.reply_contact());
         let Some(dialog) = &self.dialog else { return Err(Cause::WRONG_CALL_STATE) };
-        dialog.answer(headers, Some(Body::sdp(sdp)));
+        dialog.answer(headers, Some(Body::sdp(sdp.to_string())));
         self.progress = Progress::Answered;
         self.offered = Offered::ToBegin;
         channel.set_state(State::Hibernate);
@@ -71,7 +72,7 @@ impl SofiaLeg {
     /// The ACK of a 200 that carried our offer.
     pub(super) fn on_late_answer(&mut self, channel: &Arc<Channel>, request: &Request) -> LegEvent {
         let begins = std::mem::replace(&mut self.offered, Offered::No) == Offered::ToBegin;
-        let sdp = sdp_of(&request.body, request.headers.get(Name::ContentType));
+        let sdp = described(channel, &request.headers, &request.body);
         if sdp.is_some() {
             let raw = String::from_utf8_lossy(&request.body).into_owned();
             channel.set_var("sip_reinvite_sdp", raw);
@@ -80,7 +81,7 @@ impl SofiaLeg {
         let was_held = self.audio.is_held_by_peer();
         let accepted = match &sdp {
             Some(sdp) => {
-                channel.set_var("switch_r_sdp", sdp.as_str());
+                channel.set_description(OF_FAR_END, Arc::clone(sdp));
                 self.audio.accept(channel, sdp)
             }
             None => Err(Cause::INCOMPATIBLE_DESTINATION),
@@ -181,7 +182,7 @@ impl SofiaLeg {
         if self.audio.has_remote_offer() {
             return Ok(());
         }
-        let Some(sdp) = channel.var("switch_r_sdp") else { return Ok(()) };
+        let Some(sdp) = channel.description(OF_FAR_END) else { return Ok(()) };
         let codecs = self.profile.settings.load().inbound_codecs.clone();
         self.audio.consider_late(channel, &sdp, &codecs)
     }
@@ -191,27 +192,28 @@ impl SofiaLeg {
         &mut self,
         channel: &Channel,
         last: bool,
-    ) -> Result<String, Cause> {
+    ) -> Result<Body, Cause> {
         if bypass::is_on(channel)
-            && let Some(sdp) = channel.var("switch_m_sdp")
+            && let Some(theirs) = channel.description(OF_PARTNER)
         {
-            channel.set_var("rtp_local_sdp_str", sdp.as_str());
-            return Ok(sdp);
+            channel.set_var("rtp_local_sdp_str", theirs.to_string());
+            return Ok(Body::sdp(theirs.to_string()));
         }
         self.negotiate_late(channel)?;
         let near = channel.partner();
-        self.audio.answer(channel, near.as_deref(), last)
+        let answer = self.audio.answer(channel, near.as_deref(), last)?;
+        Ok(Body::sdp(answer.to_string()))
     }
 
     pub(super) fn answer_inbound(&mut self, channel: &Arc<Channel>) -> Result<(), Cause> {
-        let sdp = self.local_description(channel, true)?;
+        let body = self.local_description(channel, true)?;
         let headers = self.reply_headers(channel, false);
         let Some(dialog) = &self.dialog else { return Err(Cause::WRONG_CALL_STATE) };
         if let Some(seconds) = session_interval(channel, self.profile.session_expires()) {
             dialog.set_session_expires(seconds, refreshes_by_update(channel));
         }
         channel.flags.awaits_ack.store(true, Ordering::Relaxed);
-        dialog.answer(headers, Some(Body::sdp(sdp)));
+        dialog.answer(headers, Some(body));
         self.progress = Progress::Answered;
         channel.mark_answered();
         channel.set_var("endpoint_disposition", "ANSWER");
@@ -219,7 +221,7 @@ impl SofiaLeg {
     }
 
     pub(super) fn early_media_inbound(&mut self, channel: &Arc<Channel>) -> Result<(), Cause> {
-        let sdp = self.local_description(channel, false)?;
+        let body = self.local_description(channel, false)?;
         let headers = self.reply_headers(channel, true);
         let status = if channel.is_true("early_use_180") {
             (180, "Ringing")
@@ -227,7 +229,7 @@ impl SofiaLeg {
             (183, "Session Progress")
         };
         if let Some(dialog) = &self.dialog {
-            dialog.provisional(status.0, status.1, headers, Some(Body::sdp(sdp)));
+            dialog.provisional(status.0, status.1, headers, Some(body));
         }
         self.progress = Progress::EarlyMedia;
         channel.set_var("endpoint_disposition", "EARLY MEDIA");

@@ -12,7 +12,8 @@ pub use dialog::replaced_call;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use sip::message::{Headers, Request};
+use sdp::{SdpError, SessionDescription};
+use sip::message::{Headers, Name, Request};
 use sip::stack::{Dialog, DialogEvent, InviteSpec, Path};
 use tokio::sync::mpsc;
 
@@ -241,18 +242,18 @@ impl EndpointLeg for SofiaLeg {
                 Indication::PhoneEvent(event) => self.phone_event(event),
                 Indication::Request(request) => self.send_request(request),
                 Indication::Digits(digits) => self.send_digits(channel, &digits),
-                Indication::RemoteSdp(sdp) => {
-                    channel.set_var("rtp_local_sdp_str", sdp.as_str());
-                    self.reinvite(sdp)
+                Indication::Offer(offer) => {
+                    channel.set_var("rtp_local_sdp_str", offer.to_string());
+                    self.reinvite(&offer)
                 }
                 Indication::PeerDescription(sdp) => {
-                    self.answer_passed_on(sdp);
+                    self.answer_passed_on(sdp.as_deref());
                     Ok(())
                 }
                 Indication::Renegotiate(codecs) => self.renegotiate(channel, codecs.as_deref()),
                 Indication::LocalMedia => {
                     let sdp = self.audio.offer(channel, None).map_err(|_| Cause::NONE)?;
-                    self.reinvite(sdp)
+                    self.reinvite(&sdp)
                 }
             }
         })
@@ -301,39 +302,36 @@ impl EndpointLeg for SofiaLeg {
     }
 }
 
-/// Session description of a body, if it is one or one of its parts is.
-fn sdp_of(body: &[u8], content_type: Option<&str>) -> Option<String> {
+/// The session description of an INVITE, if it has one.
+pub fn description_of_invite(
+    request: &Request,
+) -> Result<Option<Arc<SessionDescription>>, SdpError> {
+    description_of(&request.body, request.headers.get(Name::ContentType))
+}
+
+/// The session description of a body, if it is one or one of its parts is, as the reference's library prints it.
+fn description_of(
+    body: &[u8],
+    content_type: Option<&str>,
+) -> Result<Option<Arc<SessionDescription>>, SdpError> {
     let is_sdp = |kind: &str| {
         kind.get(..15).is_some_and(|start| start.eq_ignore_ascii_case("application/sdp"))
     };
     if let Some(parts) = content_type.and_then(|kind| sip::message::parts(kind, body)) {
-        let part = parts.iter().find(|part| is_sdp(&part.content_type))?;
-        return sdp_of(&part.body, None);
+        let part = parts.iter().find(|part| is_sdp(&part.content_type));
+        return part.map_or(Ok(None), |part| description_of(&part.body, None));
     }
-    (content_type.is_none_or(is_sdp) && !body.is_empty())
-        .then(|| as_printed(&String::from_utf8_lossy(body)))
+    if body.is_empty() || !content_type.is_none_or(is_sdp) {
+        return Ok(None);
+    }
+    let read = SessionDescription::parse(&String::from_utf8_lossy(body))?;
+    Ok(Some(Arc::new(negotiation::as_sent(&read))))
 }
 
-/// The reference shows descriptions as its own printer writes them: the default direction is left out, another one
-/// stands behind the formats.
-fn as_printed(text: &str) -> String {
-    let mut text = text.replace("a=sendrecv\r\n", "");
-    for direction in ["a=sendonly\r\n", "a=recvonly\r\n", "a=inactive\r\n"] {
-        let (Some(from), Some(media)) = (text.find(direction), text.find("\r\nm=")) else {
-            continue;
-        };
-        if from < media || text.matches(direction).count() > 1 {
-            continue;
-        }
-        text.replace_range(from..from + direction.len(), "");
-        let formats = text
-            .rmatch_indices("\r\na=")
-            .find(|(at, _)| {
-                let line = text.get(at + 4..).unwrap_or_default();
-                line.starts_with("rtpmap:") || line.starts_with("fmtp:")
-            })
-            .and_then(|(at, _)| Some(at + 2 + text.get(at + 2..)?.find("\r\n")? + 2));
-        text.insert_str(formats.unwrap_or(from), direction);
-    }
-    text
+/// The same of a message within a call, where one that cannot be read is as good as none.
+fn described(channel: &Channel, message: &Headers, body: &[u8]) -> Option<Arc<SessionDescription>> {
+    description_of(body, message.get(Name::ContentType)).unwrap_or_else(|error| {
+        tracing::warn!(uuid = %channel.uuid(), "Cannot read the session description: {error}");
+        None
+    })
 }

@@ -4,13 +4,14 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use sip::message::{Name, Response};
+use sip::message::Response;
 use sip::stack::{Body, Dialog, Failure};
 
 use super::super::audio;
 use super::super::cause::{cause_of, reasons};
 use super::super::variables::{self, Local, Repeats};
-use super::{Progress, Side, SofiaLeg, sdp_of};
+use super::{Progress, Side, SofiaLeg, described};
+use crate::call::description::OF_FAR_END;
 use crate::call::{Cause, Channel, LegEvent, bypass};
 
 impl SofiaLeg {
@@ -27,19 +28,19 @@ impl SofiaLeg {
         let direct = near
             .as_deref()
             .filter(|caller| bypass::wanted(caller) || channel.is_true("bypass_media"))
-            .and_then(|caller| caller.var("switch_r_sdp"));
+            .and_then(|caller| caller.description(OF_FAR_END));
         let sdp = match direct {
             Some(sdp) => {
                 channel.flags.bypass_media.store(true, Ordering::Relaxed);
-                channel.set_var("rtp_local_sdp_str", sdp.as_str());
+                channel.set_var("rtp_local_sdp_str", sdp.to_string());
                 channel.set_var("audio_media_flow", "sendrecv");
                 channel.set_var("video_media_flow", "inactive");
-                sdp
+                sdp.to_string()
             }
             None => {
                 let codecs = self.profile.settings.load().outbound_codecs.clone();
                 self.audio.use_codecs(channel, &codecs);
-                self.audio.offer(channel, near.as_deref())?
+                self.audio.offer(channel, near.as_deref())?.to_string()
             }
         };
         crate::outbound::finish_headers(channel, &self.profile, &mut spec);
@@ -80,8 +81,8 @@ impl SofiaLeg {
 
     pub(super) fn note_response(&mut self, channel: &Channel, response: &Response) {
         let source = self.source(channel);
-        let early = sdp_of(&response.body, response.headers.get(Name::ContentType))
-            .filter(|_| response.status < 200);
+        let early =
+            described(channel, &response.headers, &response.body).filter(|_| response.status < 200);
         let offered = early.and_then(|sdp| self.audio.offered_codecs(&sdp));
         let local = Local {
             ip: self.profile.settings.load().sip_ip,
@@ -115,11 +116,11 @@ impl SofiaLeg {
             return LegEvent::Other;
         }
         self.note_response(channel, response);
-        let sdp = sdp_of(&response.body, response.headers.get(Name::ContentType));
+        let sdp = described(channel, &response.headers, &response.body);
         match sdp {
             Some(sdp) if matches!(response.status, 180 | 183) => {
                 if self.progress < Progress::EarlyMedia {
-                    channel.set_var("switch_r_sdp", sdp.as_str());
+                    channel.set_description(OF_FAR_END, Arc::clone(&sdp));
                     channel.set_var("endpoint_disposition", "EARLY MEDIA");
                     channel.announce_pre_answer();
                     if !bypass::is_on(channel)
@@ -151,10 +152,10 @@ impl SofiaLeg {
 
     pub(super) fn on_answered(&mut self, channel: &Arc<Channel>, response: &Response) -> LegEvent {
         self.note_response(channel, response);
-        if let Some(sdp) = sdp_of(&response.body, response.headers.get(Name::ContentType)) {
-            let same =
-                channel.var("switch_r_sdp").is_some_and(|old| audio::means_the_same(&old, &sdp));
-            channel.set_var("switch_r_sdp", sdp.as_str());
+        if let Some(sdp) = described(channel, &response.headers, &response.body) {
+            let old = channel.description(OF_FAR_END);
+            let same = old.is_some_and(|old| audio::means_the_same(&old, &sdp));
+            channel.set_description(OF_FAR_END, Arc::clone(&sdp));
             if bypass::is_on(channel) || (same && self.progress >= Progress::EarlyMedia) {
                 self.audio.show_offered(channel, &sdp);
             } else if (!same || self.progress < Progress::EarlyMedia)
@@ -163,7 +164,7 @@ impl SofiaLeg {
                 channel.hangup(cause);
                 return LegEvent::Other;
             }
-        } else if self.audio.agreed.is_none() && !bypass::is_on(channel) {
+        } else if !self.audio.has_agreed() && !bypass::is_on(channel) {
             channel.hangup(Cause::INCOMPATIBLE_DESTINATION);
             return LegEvent::Other;
         }

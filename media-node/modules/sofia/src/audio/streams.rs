@@ -1,0 +1,258 @@
+//! The lines of a call beside its audio: video and real-time text. They are passed through, never decoded.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use media::{Codec, Engine, Handling, ProtectionSpec, RtpParams, RtpSpec};
+use negotiation::{Choice, LocalIce, LocalStream, Plan, Security, Transport, VideoPlan};
+
+use super::{flow, secure};
+use crate::call::{Cause, Channel};
+use crate::contract::CallObserver;
+
+/// Video and text of one leg.
+#[derive(Default)]
+pub(super) struct Streams {
+    video: Option<Arc<media::Leg>>,
+    text: Option<Arc<media::Leg>>,
+    video_ice: Option<LocalIce>,
+    /// Keys of the video.
+    pub(super) security: Security,
+}
+
+/// What other legs and bridges see of a leg's streams: its slot on the channel.
+#[derive(Default)]
+pub(crate) struct BridgedStreams {
+    /// The codecs its far end offered that we have.
+    pub(super) offered: Vec<Choice>,
+    video: Option<Arc<media::Leg>>,
+    text: Option<Arc<media::Leg>>,
+}
+
+impl Streams {
+    /// Makes credentials for the connectivity checks of the video.
+    pub(super) fn prepare_checks(&mut self) {
+        self.video_ice = LocalIce::new();
+    }
+
+    pub(super) fn video(&self) -> LocalStream {
+        LocalStream { ice: self.video_ice.clone(), ..bound(self.video.as_deref()) }
+    }
+
+    pub(super) fn text(&self) -> LocalStream {
+        bound(self.text.as_deref())
+    }
+
+    /// Binds ports for the streams wanted.
+    ///
+    /// # Errors
+    /// The cause to hang up with when no port can be had.
+    pub(super) fn open(
+        &mut self,
+        channel: &Channel,
+        engine: &Engine,
+        spec: &RtpSpec,
+        video: bool,
+        text: bool,
+    ) -> Result<(), Cause> {
+        for (leg, wanted) in [(&mut self.video, video), (&mut self.text, text)] {
+            if wanted && leg.is_none() {
+                let (opened, _no_events) = engine.open_rtp(spec.clone()).map_err(|error| {
+                    tracing::error!(uuid = %channel.uuid(), fs_level = "CRIT", "No RTP port available: {error}");
+                    Cause::DESTINATION_OUT_OF_ORDER
+                })?;
+                *leg = Some(Arc::new(opened));
+            }
+        }
+        let (video, text) = (self.video.clone(), self.text.clone());
+        channel.with(|data| {
+            let seen = data.slot::<BridgedStreams>();
+            (seen.video, seen.text) = (video, text);
+        });
+        connect(channel);
+        Ok(())
+    }
+
+    /// Shows what was agreed of the video.
+    pub(super) fn note(&mut self, channel: &Channel, plan: &Plan) {
+        if let Some(video) = &plan.video {
+            let theirs = video.remote_direction;
+            channel.set_vars([
+                ("remote_video_media_flow", theirs.as_str().to_owned()),
+                ("video_media_flow", theirs.answer().as_str().to_owned()),
+                ("video_possible", "true".to_owned()),
+            ]);
+            if !video.declined {
+                note_codec(channel, video);
+            }
+        }
+        if plan.text.is_some() {
+            channel.set_var("text_possible", "true");
+        }
+    }
+
+    /// Shows what the streams use.
+    pub(super) fn show_used(&self, channel: &Channel, ip: IpAddr, plan: &Plan) {
+        if let (Some(leg), Some(video)) = (&self.video, &plan.video) {
+            channel.set_vars([
+                ("local_video_ip", ip.to_string()),
+                ("local_video_port", leg.rtp_port().to_string()),
+            ]);
+            if !video.declined {
+                channel.set_vars([
+                    ("rtp_use_video_pt", video.codec.payload_type.to_string()),
+                    ("rtp_use_video_ssrc", leg.ssrc().to_string()),
+                ]);
+            }
+        }
+        if let (Some(leg), Some(text)) = (&self.text, &plan.text) {
+            channel.set_vars([
+                ("local_text_ip", ip.to_string()),
+                ("local_text_port", leg.rtp_port().to_string()),
+                (
+                    "rtp_use_text_pt",
+                    text.formats.first().map_or(0, |codec| codec.payload_type).to_string(),
+                ),
+                ("rtp_use_text_ssrc", leg.ssrc().to_string()),
+            ]);
+        }
+    }
+
+    /// Tells the media legs what was agreed.
+    pub(super) fn apply(&self, channel: &Channel, plan: &Plan, held: bool) {
+        if let (Some(leg), Some(video)) = (&self.video, &plan.video)
+            && !video.declined
+        {
+            let direction = flow(video.remote_direction.answer(), held);
+            let number = video.codec.payload_type;
+            set(channel, leg, &video.transport, number, direction, !plan.feedback);
+        }
+        if let (Some(leg), Some(text)) = (&self.text, &plan.text)
+            && let Some(codec) = text.formats.first()
+        {
+            let direction = flow(text.remote_direction.answer(), held);
+            set(channel, leg, &text.transport, codec.payload_type, direction, true);
+        }
+    }
+}
+
+/// What a stream's leg has bound.
+fn bound(leg: Option<&media::Leg>) -> LocalStream {
+    let Some(leg) = leg else { return LocalStream::default() };
+    LocalStream { port: leg.rtp_port(), rtcp_port: leg.rtcp_port(), ssrc: leg.ssrc(), ice: None }
+}
+
+fn set(
+    channel: &Channel,
+    leg: &media::Leg,
+    transport: &Transport,
+    number: u8,
+    direction: media::Direction,
+    symmetric: bool,
+) {
+    let mut params = RtpParams::new(Codec::L16_8K, number);
+    params.handling = Handling::Packets;
+    params.remote = transport.remote.filter(|to| !to.ip().is_unspecified());
+    params.remote_rtcp = transport.remote_rtcp;
+    params.rtcp_mux = transport.rtcp_mux;
+    let keys = transport.secure.sdes().and_then(secure::keys);
+    params.protection = keys.map_or(ProtectionSpec::None, ProtectionSpec::Keys);
+    params.direction = direction;
+    params.symmetric = symmetric;
+    params.cname = channel.uuid().to_string();
+    if let Err(error) = leg.set_rtp(params) {
+        tracing::error!(uuid = %channel.uuid(), "Media engine refuses the leg: {error}");
+    }
+}
+
+fn note_codec(channel: &Channel, video: &VideoPlan) {
+    let codec = &video.codec;
+    if video.transport.ice.is_some() {
+        show_chosen(channel, "video", &video.transport);
+    } else if let Some(remote) = video.transport.remote {
+        channel.set_vars([
+            ("remote_video_ip", remote.ip().to_string()),
+            ("remote_video_port", remote.port().to_string()),
+        ]);
+    }
+    if let Some(fmtp) = &codec.fmtp {
+        channel.set_var("rtp_video_fmtp", fmtp.as_str());
+    }
+    let number = codec.payload_type.to_string();
+    let rate = codec.rate.to_string();
+    channel.set_vars([
+        ("rtp_video_pt", number.clone()),
+        ("rtp_video_recv_pt", number),
+        ("video_read_codec", codec.name.clone()),
+        ("video_read_rate", rate.clone()),
+        ("video_write_codec", codec.name.clone()),
+        ("video_write_rate", rate.clone()),
+        ("rtp_last_video_codec_string", format!("{}@{rate}h", codec.name)),
+        ("rtp_use_video_codec_name", codec.name.clone()),
+    ]);
+    if let Some(fmtp) = &codec.fmtp {
+        channel.set_var("rtp_use_video_codec_fmtp", fmtp.as_str());
+    }
+    channel.set_vars([
+        ("rtp_use_video_codec_rate", rate),
+        ("rtp_use_video_codec_ptime", "0".to_owned()),
+    ]);
+}
+
+/// Shows which of the peer's candidates was chosen to begin with.
+pub(super) fn show_chosen(channel: &Channel, kind: &'static str, transport: &Transport) {
+    let names = match kind {
+        "video" => [
+            "remote_video_ip",
+            "remote_video_port",
+            "remote_video_rtcp_ip",
+            "remote_video_rtcp_port",
+        ],
+        _ => [
+            "remote_audio_ip",
+            "remote_audio_port",
+            "remote_audio_rtcp_ip",
+            "remote_audio_rtcp_port",
+        ],
+    };
+    let [ip, port, rtcp_ip, rtcp_port] = names;
+    for (ip, port, at) in
+        [(ip, port, transport.remote), (rtcp_ip, rtcp_port, transport.remote_rtcp)]
+    {
+        if let Some(at) = at {
+            channel.set_vars([(ip, at.ip().to_string()), (port, at.port().to_string())]);
+        }
+    }
+}
+
+/// Joins the streams of bridged legs and parts them again.
+pub(crate) struct StreamObserver;
+
+impl CallObserver for StreamObserver {
+    fn bridged(&self, channel: &Channel) {
+        connect(channel);
+    }
+
+    fn unbridged(&self, channel: &Channel) {
+        for leg in seen(channel).into_iter().flatten() {
+            let _gone = leg.unbridge();
+        }
+    }
+}
+
+/// Passes the streams of a bridged leg to its partner and back, those that both have.
+fn connect(channel: &Channel) {
+    let Some(partner) = channel.partner() else { return };
+    for (own, other) in seen(channel).into_iter().zip(seen(&partner)) {
+        if let (Some(own), Some(other)) = (own, other) {
+            let _gone = own.bridge(&other);
+        }
+    }
+}
+
+fn seen(channel: &Channel) -> [Option<Arc<media::Leg>>; 2] {
+    channel.with(|data| match data.find_slot::<BridgedStreams>() {
+        Some(seen) => [seen.video.clone(), seen.text.clone()],
+        None => [None, None],
+    })
+}
