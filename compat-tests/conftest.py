@@ -82,7 +82,8 @@ def shared_site(make_conf, flags=()):
     """A module-scoped server: it starts once per test file."""
     @pytest.fixture(scope="module")
     def fixture(tmp_path_factory):
-        if make_conf not in (tree.small, tree.shipped) and not tree.TREES.is_dir():
+        needs_trees = getattr(make_conf, "needs_trees", make_conf not in (tree.small, tree.shipped))
+        if needs_trees and not tree.TREES.is_dir():
             pytest.skip(f"SKIPPED: no configuration trees in {tree.TREES}")
         site = Site(tmp_path_factory.mktemp("site"), make_conf, flags)
         try:

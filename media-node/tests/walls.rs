@@ -20,7 +20,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("ferroswitch-sdp", &[]),
     ("ferroswitch-negotiation", &["ferroswitch-media", "ferroswitch-sdp"]),
     ("ferroswitch-model", &["ferroswitch-base", "esl-server"]),
-    ("ferroswitch-records", &["esl-server"]),
+    ("ferroswitch-records", &["ferroswitch-base", "esl-server"]),
     ("ferroswitch-http", &["ferroswitch-sip"]),
     ("ferroswitch-http-server", &[]),
     ("ferroswitch-log", &["ferroswitch-base", "dialplan-xml", "esl-server"]),

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use base::xml::escape;
+
 use super::Node;
 
 /// A free-standing element that can be changed: what is printed for a merged directory user, or
@@ -109,23 +111,5 @@ impl Element {
 impl fmt::Debug for Element {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "<{}>", self.name)
-    }
-}
-
-/// Character data or an attribute value with the characters XML reserves replaced. Anything beyond
-/// ASCII becomes a numeric reference, as the reference prints it.
-fn escape(out: &mut String, text: &str, attribute: bool) {
-    for c in text.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' if attribute => out.push_str("&quot;"),
-            '\n' if attribute => out.push_str("&#xA;"),
-            '\t' if attribute => out.push_str("&#x9;"),
-            '\r' => out.push_str("&#xD;"),
-            c if c.is_ascii() => out.push(c),
-            c => out.push_str(&format!("&#x{:X};", u32::from(c))),
-        }
     }
 }

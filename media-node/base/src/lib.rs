@@ -21,6 +21,7 @@ pub mod stun_set;
 pub mod system;
 pub mod text;
 pub mod version;
+pub mod xml;
 
 /// A future in a box, as object-safe traits need it.
 pub type BoxFuture<'a, T> = std::pin::Pin<Box<dyn Future<Output = T> + Send + 'a>>;

@@ -12,7 +12,9 @@ pub fn is_true(text: &str) -> bool {
     WORDS.iter().any(|word| word.eq_ignore_ascii_case(text)) || (is_number(text) && int(text) != 0)
 }
 
-fn is_number(text: &str) -> bool {
+/// Whether a text is made of digits and dots only, after an optional sign.
+#[must_use]
+pub fn is_number(text: &str) -> bool {
     let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
     !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit() || b == b'.')
 }
@@ -38,7 +40,7 @@ pub fn int(text: &str) -> i64 {
 pub fn is_false(text: &str) -> bool {
     const NO: [&str; 7] = ["no", "off", "false", "f", "disabled", "inactive", "disallow"];
     let text = text.trim();
-    NO.iter().any(|no| text.eq_ignore_ascii_case(no)) || text.parse::<i64>() == Ok(0)
+    NO.iter().any(|no| text.eq_ignore_ascii_case(no)) || (is_number(text) && int(text) == 0)
 }
 
 /// Splits at spaces the way commands read their arguments: `'…'` holds together, at most `most` parts.

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use base::xml::escape;
 use esl_server::event::url_encode;
 
 use crate::record::{CallRecord, Flow, Party, TIMES};
@@ -208,28 +209,6 @@ impl Out {
         self.start(name, &[]);
         escape(&mut self.text, value, false);
         let _infallible = writeln!(self.text, "</{name}>");
-    }
-}
-
-/// Escapes markup, and characters beyond ASCII by number as the reference prints them; control characters that XML does
-/// not allow are left out.
-fn escape(out: &mut String, text: &str, attribute: bool) {
-    for c in text.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' if attribute => out.push_str("&quot;"),
-            '\n' if attribute => out.push_str("&#xA;"),
-            '\t' if attribute => out.push_str("&#x9;"),
-            '\r' => out.push_str("&#xD;"),
-            '\n' | '\t' => out.push(c),
-            c if c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}') => {}
-            c if c.is_ascii() => out.push(c),
-            c => {
-                let _infallible = write!(out, "&#x{:X};", u32::from(c));
-            }
-        }
     }
 }
 

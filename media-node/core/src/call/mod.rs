@@ -26,6 +26,7 @@ pub mod machine;
 pub mod originate;
 pub mod presence;
 pub mod session;
+pub mod statistics;
 pub mod tones;
 pub mod transfer;
 pub mod uuid_bridge;

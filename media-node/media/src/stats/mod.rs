@@ -118,39 +118,38 @@ pub struct Rtcp {
 }
 
 impl Stats {
-    /// The statistics as the reference names and prints them, without the `rtp_audio_` prefix, in
-    /// its order.
+    /// The statistics as channel variables, as the reference names and prints them, in its order.
     pub fn variables(&self) -> Vec<(&'static str, String)> {
         let (i, o, r) = (&self.inbound, &self.outbound, &self.rtcp);
         let two = |v: f64| format!("{v:.2}");
         vec![
-            ("in_raw_bytes", i.raw_bytes.to_string()),
-            ("in_media_bytes", i.media_bytes.to_string()),
-            ("in_packet_count", i.packet_count.to_string()),
-            ("in_media_packet_count", i.media_packet_count.to_string()),
-            ("in_skip_packet_count", i.skip_packet_count.to_string()),
-            ("in_jitter_packet_count", i.jitter_packet_count.to_string()),
-            ("in_dtmf_packet_count", i.dtmf_packet_count.to_string()),
-            ("in_cng_packet_count", i.cng_packet_count.to_string()),
-            ("in_flush_packet_count", i.flush_packet_count.to_string()),
-            ("in_largest_jb_size", i.largest_jb_size.to_string()),
-            ("in_jitter_min_variance", two(i.jitter_min_variance)),
-            ("in_jitter_max_variance", two(i.jitter_max_variance)),
-            ("in_jitter_loss_rate", two(i.jitter_loss_rate)),
-            ("in_jitter_burst_rate", two(i.jitter_burst_rate)),
-            ("in_mean_interval", two(i.mean_interval)),
-            ("in_flaw_total", i.flaw_total.to_string()),
-            ("in_quality_percentage", two(i.quality_percentage)),
-            ("in_mos", two(i.mos)),
-            ("out_raw_bytes", o.raw_bytes.to_string()),
-            ("out_media_bytes", o.media_bytes.to_string()),
-            ("out_packet_count", o.packet_count.to_string()),
-            ("out_media_packet_count", o.media_packet_count.to_string()),
-            ("out_skip_packet_count", o.skip_packet_count.to_string()),
-            ("out_dtmf_packet_count", o.dtmf_packet_count.to_string()),
-            ("out_cng_packet_count", o.cng_packet_count.to_string()),
-            ("rtcp_packet_count", r.packet_count.to_string()),
-            ("rtcp_octet_count", r.octet_count.to_string()),
+            ("rtp_audio_in_raw_bytes", i.raw_bytes.to_string()),
+            ("rtp_audio_in_media_bytes", i.media_bytes.to_string()),
+            ("rtp_audio_in_packet_count", i.packet_count.to_string()),
+            ("rtp_audio_in_media_packet_count", i.media_packet_count.to_string()),
+            ("rtp_audio_in_skip_packet_count", i.skip_packet_count.to_string()),
+            ("rtp_audio_in_jitter_packet_count", i.jitter_packet_count.to_string()),
+            ("rtp_audio_in_dtmf_packet_count", i.dtmf_packet_count.to_string()),
+            ("rtp_audio_in_cng_packet_count", i.cng_packet_count.to_string()),
+            ("rtp_audio_in_flush_packet_count", i.flush_packet_count.to_string()),
+            ("rtp_audio_in_largest_jb_size", i.largest_jb_size.to_string()),
+            ("rtp_audio_in_jitter_min_variance", two(i.jitter_min_variance)),
+            ("rtp_audio_in_jitter_max_variance", two(i.jitter_max_variance)),
+            ("rtp_audio_in_jitter_loss_rate", two(i.jitter_loss_rate)),
+            ("rtp_audio_in_jitter_burst_rate", two(i.jitter_burst_rate)),
+            ("rtp_audio_in_mean_interval", two(i.mean_interval)),
+            ("rtp_audio_in_flaw_total", i.flaw_total.to_string()),
+            ("rtp_audio_in_quality_percentage", two(i.quality_percentage)),
+            ("rtp_audio_in_mos", two(i.mos)),
+            ("rtp_audio_out_raw_bytes", o.raw_bytes.to_string()),
+            ("rtp_audio_out_media_bytes", o.media_bytes.to_string()),
+            ("rtp_audio_out_packet_count", o.packet_count.to_string()),
+            ("rtp_audio_out_media_packet_count", o.media_packet_count.to_string()),
+            ("rtp_audio_out_skip_packet_count", o.skip_packet_count.to_string()),
+            ("rtp_audio_out_dtmf_packet_count", o.dtmf_packet_count.to_string()),
+            ("rtp_audio_out_cng_packet_count", o.cng_packet_count.to_string()),
+            ("rtp_audio_rtcp_packet_count", r.packet_count.to_string()),
+            ("rtp_audio_rtcp_octet_count", r.octet_count.to_string()),
         ]
     }
 }

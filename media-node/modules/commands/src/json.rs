@@ -86,13 +86,21 @@ fn channel_data(call: &ApiCall, data: &Map<String, Value>) -> Reply {
 
 fn media_stats(call: &ApiCall, data: &Map<String, Value>) -> Reply {
     let channel = channel(call, data)?;
-    let mut audio = Map::new();
-    for (name, value) in channel.vars().iter() {
-        if let Some(figure) = name.strip_prefix("rtp_audio_") {
-            audio.insert(figure.to_owned(), value.text().into_owned().into());
-        }
+    crate::call::statistics::set(&channel);
+    let mut reply = Map::new();
+    if let Some(stats) = channel.media().filter(|_| channel.has_media()).map(|media| media.stats())
+    {
+        let figures = stats.variables();
+        // Numbers, as the variables have them: a variance with two decimals.
+        let number = |text: String| text.parse::<f64>().map_or(Value::Null, |figure| json!(figure));
+        let name = |variable: &str| variable.trim_start_matches("rtp_audio_").to_owned();
+        let figures = figures.into_iter().map(|(variable, text)| (name(variable), number(text)));
+        reply.insert("audio".into(), Value::Object(figures.collect()));
     }
-    Ok(json!({ "audio": audio }))
+    if data.get("channelData").is_some_and(|wanted| wanted.as_bool() != Some(false)) {
+        reply.insert("channelData".into(), channel_data(call, data)?);
+    }
+    Ok(Value::Object(reply))
 }
 
 fn switch_status(call: &ApiCall) -> Value {

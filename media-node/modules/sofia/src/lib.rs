@@ -40,6 +40,7 @@ mod standing;
 mod tls;
 pub mod trace;
 pub mod variables;
+mod watch;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -238,7 +238,7 @@ impl Ping {
 
 /// What a phone's silence or answer means.
 fn on_keep_alive(
-    profile: &Profile,
+    profile: &Arc<Profile>,
     binding: &Binding,
     status: Option<(u16, String)>,
     time: Duration,

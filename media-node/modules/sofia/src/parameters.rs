@@ -279,6 +279,24 @@ const PROFILE: &[Parameter] = &[
         "false",
         "OPTIONS is answered with 503 while no calls are taken",
     ),
+    param(
+        "presence-hold-state",
+        Value::Word(&["early", "confirmed", "terminated"]),
+        "early",
+        "State of held calls for subscribers to `dialog`",
+    ),
+    param(
+        "presence-disable-early",
+        Value::Bool,
+        "false",
+        "Subscribers learn of calls once they are answered",
+    ),
+    param(
+        "presence-privacy",
+        Value::Bool,
+        "false",
+        "Subscribers to `presence` do not learn numbers",
+    ),
     // Calls.
     param("context", Value::Text, "default", "Dialplan context of calls"),
     param("dialplan", Value::Text, "XML", "Dialplans that are asked, separated by commas"),

@@ -1,5 +1,5 @@
-//! The minimum of presence: SUBSCRIBE is accepted and answered with a NOTIFY of the present state; message counts are
-//! told to subscribers and to registered phones; PUBLISH is taken note of.
+//! Subscriptions (RFC 6665): SUBSCRIBE is accepted and answered with a NOTIFY of the present state; later states come from
+//! [`super::watch`]. Message counts are told to subscribers and to registered phones; PUBLISH is taken note of.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -15,6 +15,7 @@ use super::Sofia;
 use super::auth::{self, Proof};
 use super::notify;
 use super::profile::{Profile, host_text};
+use super::watch;
 use crate::text;
 
 /// Subscriptions of one profile; a further one is refused with 503.
@@ -34,9 +35,9 @@ const DEFAULT_EXPIRES: u32 = 3600;
 /// One subscription.
 #[derive(Clone, Debug)]
 pub struct Subscription {
-    user: String,
-    host: String,
-    package: String,
+    pub(super) user: String,
+    pub(super) host: String,
+    pub(super) package: String,
     call_id: String,
     local: String,
     remote: String,
@@ -44,7 +45,8 @@ pub struct Subscription {
     next_hop: Option<Uri>,
     cseq: u32,
     expires: Instant,
-    version: u32,
+    /// Of its documents: each has a higher one (RFC 4235).
+    pub(super) version: u32,
 }
 
 impl Subscription {
@@ -148,6 +150,9 @@ pub async fn subscribe(profile: &Arc<Profile>, incoming: IncomingRequest) {
     headers.push(Name::Expires, expires.to_string());
     let plain = settings.params.last("sip-subscribe-respond-200-ok").is_some_and(text::is_true);
     incoming.respond(if plain { 200 } else { 202 }, "", headers, None);
+    if expires > 0 && kept.package != "message-summary" {
+        watch::begin(&profile.switch);
+    }
     let body = state_of(profile, &kept);
     tell(profile, &kept, expires, body, (!proved).then(|| Counted::new(unanswered)));
 }
@@ -227,37 +232,30 @@ fn keep(profile: &Profile, new: Subscription, expires: u32) -> Option<Subscripti
 
 /// What a new subscriber is told.
 fn state_of(profile: &Profile, subscription: &Subscription) -> Body {
-    let Subscription { user, host, package, version, .. } = subscription;
+    let Subscription { user, host, package, .. } = subscription;
     match package.as_str() {
         "message-summary" => summary(false, &format!("{user}@{host}"), "0/0 (0/0)"),
-        "dialog" => Body::new(
-            "application/dialog-info+xml",
-            format!(
-                "<?xml version=\"1.0\"?>\n<dialog-info xmlns=\"urn:ietf:params:xml:ns:dialog-info\" version=\"{version}\" \
-                 state=\"full\" entity=\"sip:{}@{host}\">\n</dialog-info>\n",
-                in_xml(user)
-            ),
-        ),
-        _ => {
-            let there =
-                profile.bindings.lock().find(user, host, crate::clock::now_secs()).next().is_some();
-            let basic = if there { "open" } else { "closed" };
-            Body::new(
-                "application/pidf+xml",
-                format!(
-                    "<?xml version='1.0' encoding='UTF-8'?>\n<presence xmlns='urn:ietf:params:xml:ns:pidf' \
-                     entity='sip:{}@{host}'>\n<tuple id='t6a5ed77e'>\n<status>\n<basic>{basic}</basic>\n</status>\n\
-                     </tuple>\n</presence>\n",
-                    in_xml(user)
-                ),
-            )
-        }
+        _ => watch::full_state(profile, subscription),
     }
 }
 
-/// A subscriber's text inside an attribute.
-fn in_xml(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('"', "&quot;").replace('\'', "&apos;")
+/// The subscriptions that are due a NOTIFY, each with the numbers it has.
+pub(super) fn due(profile: &Profile, watched: impl Fn(&Subscription) -> bool) -> Vec<Subscription> {
+    let now = Instant::now();
+    let mut subscriptions = profile.subscriptions.lock();
+    let watched = subscriptions.table.values_mut().filter(|s| s.expires > now && watched(s));
+    let told = watched.map(|subscription| {
+        subscription.cseq += 1;
+        subscription.version += 1;
+        subscription.clone()
+    });
+    told.collect()
+}
+
+/// NOTIFY within a subscription that was [`due`].
+pub(super) fn tell_due(profile: &Arc<Profile>, subscription: &Subscription, body: Body) {
+    let left = subscription.expires.saturating_duration_since(Instant::now()).as_secs();
+    tell(profile, subscription, u32::try_from(left).unwrap_or(u32::MAX), body, None);
 }
 
 fn summary(waiting: bool, account: &str, counts: &str) -> Body {
@@ -349,25 +347,11 @@ pub fn message_waiting(sofia: &Sofia, event: &Event) {
         .unwrap_or_else(|| "0/0 (0/0)".into());
     let body = summary(text::is_true(&get("MWI-Messages-Waiting")), &account, &counts);
     for profile in sofia.profiles() {
-        let mut told = Vec::new();
-        {
-            let mut table = profile.subscriptions.lock();
-            let now = Instant::now();
-            for s in table
-                .table
-                .values_mut()
-                .filter(|s| s.package == "message-summary" && s.user == user)
-            {
-                if s.host.eq_ignore_ascii_case(host) && s.expires > now {
-                    s.cseq += 1;
-                    told.push(s.clone());
-                }
-            }
-        }
+        let told = due(&profile, |s| {
+            s.package == "message-summary" && s.user == user && s.host.eq_ignore_ascii_case(host)
+        });
         for subscription in &told {
-            let left = subscription.expires.saturating_duration_since(Instant::now()).as_secs();
-            let left = u32::try_from(left).unwrap_or(u32::MAX);
-            tell(&profile, subscription, left, body.clone(), None);
+            tell_due(&profile, subscription, body.clone());
         }
         if !told.is_empty() {
             continue;

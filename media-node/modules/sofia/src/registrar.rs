@@ -186,12 +186,15 @@ fn apply(
     let multiple = multiple_of(profile, identity);
     let fetch_only = request.headers.get(Name::Contact).is_none();
     let expires = if fetch_only { 0 } else { granted(profile, identity, asked.expires) };
+    // Does the phone come or go? A renewal is no news.
+    let mut changed = !fetch_only;
     if !fetch_only {
         let mut bindings = profile.bindings.lock();
         if expires > 0 {
             let binding = asked.binding(profile, path, identity, expires, now);
             match bindings.register(binding, multiple) {
                 Ok(renewed) => {
+                    changed = !renewed;
                     events.push(asked.registered(profile, path, identity, expires, renewed))
                 }
                 Err(_) => return refused(403),
@@ -202,6 +205,9 @@ fn apply(
         }
     }
     profile.registrations_changed.notify_one();
+    if changed {
+        super::watch::registration_changed(profile, &asked.user, &asked.host);
+    }
     if let Some(identity) = identity {
         auth::renew_nonce(profile, &identity.credentials.nonce, expires);
     }
@@ -513,7 +519,7 @@ pub fn fire_failure(profile: &Profile, request: &Request, path: &Path) {
 }
 
 /// Removes registrations that ended, and tells.
-pub fn sweep(profile: &Profile) {
+pub fn sweep(profile: &Arc<Profile>) {
     let ended = profile.bindings.lock().sweep(clock::now_secs());
     for binding in ended {
         fire_expired(profile, &binding);
@@ -522,7 +528,7 @@ pub fn sweep(profile: &Profile) {
 
 /// A connection is lost: whoever registered over it cannot be reached any more (`tcp-unreg-on-socket-close`; over
 /// WebSocket always).
-pub fn on_disconnected(profile: &Profile, path: &Path) {
+pub fn on_disconnected(profile: &Arc<Profile>, path: &Path) {
     let always = matches!(path.transport, Transport::Ws | Transport::Wss);
     let settings = profile.settings.load();
     if !always && !settings.params.last("tcp-unreg-on-socket-close").is_some_and(text::is_true) {
@@ -543,11 +549,12 @@ pub fn on_disconnected(profile: &Profile, path: &Path) {
         event.push("rpid", "unknown");
         event.push("reason", "socket-disconnection");
         esl_server::fire!(profile.switch.bus, event);
+        super::watch::registration_changed(profile, &binding.user, &binding.host);
     }
 }
 
 /// `sofia::expire`.
-pub fn fire_expired(profile: &Profile, binding: &Binding) {
+pub fn fire_expired(profile: &Arc<Profile>, binding: &Binding) {
     let mut event = Event::custom("sofia::expire");
     event.push("profile-name", profile.name.as_str());
     event.push("call-id", binding.call_id.as_str());
@@ -561,6 +568,7 @@ pub fn fire_expired(profile: &Profile, binding: &Binding) {
     event.push("network-ip", binding.network_ip.as_str());
     event.push("network-port", binding.network_port.to_string());
     esl_server::fire!(profile.switch.bus, event);
+    super::watch::registration_changed(profile, &binding.user, &binding.host);
 }
 
 /// `"display" <sip:user@host...>` as kept and shown; behind NAT with the way back to the source.

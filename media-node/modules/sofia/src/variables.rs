@@ -679,43 +679,6 @@ pub fn of_latched(channel: &Channel, from: SocketAddr) {
     ]);
 }
 
-/// RTP figures at the end of a call (`rtp_audio_*`), in the order of the reference.
-pub fn set_rtp_statistics(channel: &Channel) {
-    let Some(media) = channel.media().filter(|_| channel.has_media()) else { return };
-    let stats = media.stats();
-    let (i, o) = (stats.inbound, stats.outbound);
-    let two = |value: f64| format!("{value:.2}");
-    channel.set_vars([
-        ("rtp_audio_in_raw_bytes", i.raw_bytes.to_string()),
-        ("rtp_audio_in_media_bytes", i.media_bytes.to_string()),
-        ("rtp_audio_in_packet_count", i.packet_count.to_string()),
-        ("rtp_audio_in_media_packet_count", i.media_packet_count.to_string()),
-        ("rtp_audio_in_skip_packet_count", i.skip_packet_count.to_string()),
-        ("rtp_audio_in_jitter_packet_count", i.jitter_packet_count.to_string()),
-        ("rtp_audio_in_dtmf_packet_count", i.dtmf_packet_count.to_string()),
-        ("rtp_audio_in_cng_packet_count", i.cng_packet_count.to_string()),
-        ("rtp_audio_in_flush_packet_count", i.flush_packet_count.to_string()),
-        ("rtp_audio_in_largest_jb_size", i.largest_jb_size.to_string()),
-        ("rtp_audio_in_jitter_min_variance", two(i.jitter_min_variance)),
-        ("rtp_audio_in_jitter_max_variance", two(i.jitter_max_variance)),
-        ("rtp_audio_in_jitter_loss_rate", two(i.jitter_loss_rate)),
-        ("rtp_audio_in_jitter_burst_rate", two(i.jitter_burst_rate)),
-        ("rtp_audio_in_mean_interval", two(i.mean_interval)),
-        ("rtp_audio_in_flaw_total", i.flaw_total.to_string()),
-        ("rtp_audio_in_quality_percentage", two(i.quality_percentage)),
-        ("rtp_audio_in_mos", two(i.mos)),
-        ("rtp_audio_out_raw_bytes", o.raw_bytes.to_string()),
-        ("rtp_audio_out_media_bytes", o.media_bytes.to_string()),
-        ("rtp_audio_out_packet_count", o.packet_count.to_string()),
-        ("rtp_audio_out_media_packet_count", o.media_packet_count.to_string()),
-        ("rtp_audio_out_skip_packet_count", o.skip_packet_count.to_string()),
-        ("rtp_audio_out_dtmf_packet_count", o.dtmf_packet_count.to_string()),
-        ("rtp_audio_out_cng_packet_count", o.cng_packet_count.to_string()),
-        ("rtp_audio_rtcp_packet_count", stats.rtcp.packet_count.to_string()),
-        ("rtp_audio_rtcp_octet_count", stats.rtcp.octet_count.to_string()),
-    ]);
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

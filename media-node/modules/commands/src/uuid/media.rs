@@ -106,5 +106,7 @@ fn set_media_stats(call: &ApiCall) -> String {
     if uuid.is_empty() {
         return usage("<uuid>");
     }
-    if call.switch.channel(uuid).is_some() { "+OK:\n".into() } else { super::no_such_channel(uuid) }
+    let Some(channel) = call.switch.channel(uuid) else { return super::no_such_channel(uuid) };
+    crate::call::statistics::set(&channel);
+    "+OK:\n".into()
 }

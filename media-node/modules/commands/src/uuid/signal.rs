@@ -5,6 +5,7 @@ use super::{
 };
 use crate::api;
 use crate::call::display::Party;
+use crate::call::endpoint::{DialogMethod, DialogRequest};
 use crate::call::{Indication, bypass};
 
 /// The family.
@@ -103,13 +104,19 @@ async fn send_info(call: ApiCall) -> String {
     }
 }
 
+/// MESSAGE within the call (RFC 3428). The reference sends one only to its own kind, or where
+/// `fs_send_unsupported_message` is set, and answers success all the same; a far end that takes none says so itself.
+fn text_message(body: &str) -> Indication {
+    let body = Some(("text/plain".to_owned(), body.to_owned()));
+    Indication::Request(DialogRequest { method: DialogMethod::Message, headers: Vec::new(), body })
+}
+
 async fn send_message(call: ApiCall) -> String {
     let words = call.words(2);
     let (Some(uuid), Some(body)) = (words.first(), words.get(1)) else {
         return format!("{}{FAILED_CAPITAL}", usage("<uuid> <message>"));
     };
-    let what = Indication::Info { content_type: "text/plain".into(), body: body.clone() };
-    match tell(&call, uuid, what).await {
+    match tell(&call, uuid, text_message(body)).await {
         Some(true) => SUCCESS.into(),
         Some(false) => FAILED_CAPITAL.into(),
         None => format!("-ERR Unable to find session for UUID\n{FAILED_CAPITAL}"),
@@ -119,8 +126,7 @@ async fn send_message(call: ApiCall) -> String {
 async fn chat(call: ApiCall) -> String {
     let words = call.words(2);
     let (Some(uuid), Some(body)) = (words.first(), words.get(1)) else { return usage(CHAT) };
-    let what = Indication::Info { content_type: "text/plain".into(), body: body.clone() };
-    match tell(&call, uuid, what).await {
+    match tell(&call, uuid, text_message(body)).await {
         Some(true) => OK.into(),
         Some(false) => "-ERR Send failed\n".into(),
         None => no_such_channel(uuid),

@@ -3,6 +3,8 @@
 use std::fmt::Write;
 use std::sync::Arc;
 
+use base::xml::in_xml;
+
 use crate::clock;
 use crate::member::Member;
 use crate::room::{Room, Rooms};
@@ -141,10 +143,6 @@ fn url_encode(text: &str) -> String {
     })
 }
 
-fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
-}
-
 fn xml(rooms: &[Arc<Room>]) -> String {
     if rooms.is_empty() {
         return "<?xml version=\"1.0\"?>\n<conferences></conferences>\n".to_owned();
@@ -162,7 +160,7 @@ fn xml_room(text: &mut String, room: &Room) {
     let _infallible = write!(
         text,
         "  <conference name=\"{}\" member-count=\"{count}\" ghost-count=\"{ghosts}\" rate=\"{}\" uuid=\"{}\"",
-        escape(&room.name),
+        in_xml(&room.name),
         room.profile.rate,
         room.uuid
     );
@@ -188,7 +186,7 @@ fn xml_room(text: &mut String, room: &Room) {
     } else {
         text.push_str("    <variables>\n");
         for (name, value) in variables {
-            let (name, value) = (escape(&name), escape(&value));
+            let (name, value) = (in_xml(&name), in_xml(&value));
             let _infallible =
                 writeln!(text, "      <variable name=\"{name}\" value=\"{value}\"></variable>");
         }
@@ -201,7 +199,7 @@ fn xml_room(text: &mut String, room: &Room) {
             text,
             "      <member type=\"recording_node\">\n        <record_path{status}>{}</record_path>\n        \
              <join_time type=\"UNIX-epoch\">{since}</join_time>\n      </member>\n",
-            escape(&path)
+            in_xml(&path)
         );
     }
     for member in &room.members() {

@@ -5,6 +5,8 @@ use std::sync::atomic::Ordering;
 
 use sip::registrar::Binding;
 
+use base::xml::in_xml;
+
 use super::super::Sofia;
 use super::super::gateway::Gateway;
 use super::super::profile::Profile;
@@ -42,18 +44,14 @@ pub(super) fn run(sofia: &Sofia, words: &[&str]) -> String {
     }
 }
 
-pub(super) fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
-}
-
 fn overview(sofia: &Sofia) -> String {
     let mut out = format!("{HEAD}<profiles>\n");
     let item = |out: &mut String, kind: &str, name: &str, data: &str, state: &str| {
         let _ = write!(
             out,
             "<{kind}>\n<name>{}</name>\n<type>{kind}</type>\n<data>{}</data>\n<state>{state}</state>\n</{kind}>\n",
-            escape(name),
-            escape(data)
+            in_xml(name),
+            in_xml(data)
         );
     };
     for profile in sofia.profiles() {
@@ -82,7 +80,7 @@ fn overview(sofia: &Sofia) -> String {
 fn one_gateway(out: &mut String, profile: &Profile, gateway: &Gateway) {
     out.push_str("  <gateway>\n");
     let mut put = |name: &str, value: &str| {
-        let _infallible = writeln!(out, "    <{name}>{}</{name}>", escape(value));
+        let _infallible = writeln!(out, "    <{name}>{}</{name}>", in_xml(value));
     };
     let facts = gateway_facts(profile, gateway);
     let timing = gateway.timing;
@@ -128,7 +126,7 @@ fn one_profile(sofia: &Sofia, name: &str, rest: &[&str]) -> String {
         rest => {
             let mut out = format!("{HEAD}<profile>\n  <profile-info>\n");
             let mut put = |name: &str, value: &str| {
-                let _infallible = writeln!(out, "    <{name}>{}</{name}>", escape(value));
+                let _infallible = writeln!(out, "    <{name}>{}</{name}>", in_xml(value));
             };
             for (_, name, value) in profile_facts(name, &profile) {
                 put(name, &value);
@@ -175,7 +173,7 @@ fn registrations(profile: &Profile, fits: impl Fn(&Binding) -> bool) -> String {
         ];
         out.push_str("    <registration>\n");
         for (name, value) in rows {
-            let _ = writeln!(out, "        <{name}>{}</{name}>", escape(&value));
+            let _ = writeln!(out, "        <{name}>{}</{name}>", in_xml(&value));
         }
         out.push_str("    </registration>\n");
     }

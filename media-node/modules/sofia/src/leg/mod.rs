@@ -209,7 +209,7 @@ impl EndpointLeg for SofiaLeg {
                 channel.set_var("sip_hangup_disposition", disposition);
             }
             self.say_goodbye(channel, cause);
-            super::variables::set_rtp_statistics(channel);
+            crate::call::statistics::set(channel);
             if std::mem::replace(&mut self.counted, false) {
                 self.profile.counters.in_use.fetch_sub(1, Ordering::Relaxed);
             }
