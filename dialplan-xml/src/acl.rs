@@ -106,7 +106,7 @@ impl AclSet {
     }
 
     /// Whether a node of the list lets the address in: not the list's default, nor a node for all addresses. Such an
-    /// address is somebody the administrator knows.
+    /// address is known to the administrator.
     pub fn names_peer(&self, list: &str, ip: IpAddr) -> bool {
         let ip = ip.to_canonical();
         match self.lists.get(list) {

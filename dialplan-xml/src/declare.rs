@@ -1,6 +1,6 @@
 //! Declarations: what a switch honours, said where it is honoured.
 //!
-//! Whoever reads a parameter or a channel variable, or fires an event, declares it in a table beside the code. From these
+//! Code that reads a parameter or a channel variable, or fires an event, has a table beside it that declares it. From these
 //! tables come what `check` knows, the compatibility report and the tables in `docs/`. What is accepted and does nothing
 //! is declared as [`Effect::NoEffect`], with the reason.
 

@@ -4,7 +4,7 @@
 //! reference, `\'` vanishes, the character behind a reference's `}` is copied as it is.
 //!
 //! What a host says came from a far end stays marked ([`base::far`]) in the result: it is never expanded again, and
-//! whoever takes the result apart does not take it for syntax.
+//! a parser of the result does not take it for syntax.
 
 use base::far;
 

@@ -94,7 +94,7 @@ pub trait Host {
     }
 }
 
-/// Nobody: every lookup misses, the clock stands at the epoch.
+/// A host without anything: every lookup misses, the clock stands at the epoch.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NoHost;
 

@@ -5,7 +5,7 @@ use crate::Severity;
 /// Whether text is coloured, and how.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Paint {
-    /// Plain text: for files, pipes and whoever set `NO_COLOR`.
+    /// Plain text: for files, pipes and users who set `NO_COLOR`.
     #[default]
     Off,
     /// ANSI colours: for terminals.

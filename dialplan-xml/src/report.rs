@@ -1,5 +1,5 @@
 //! The compatibility report: what of a configuration is honoured, what is accepted without effect,
-//! what nobody knows, with counts and places.
+//! what is unknown, with counts and places.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -37,7 +37,7 @@ pub fn report(tree: &Tree, catalogue: &Catalogue) -> Report {
     for (file, scope, param) in crate::check::params(tree) {
         let Some(name) = param.attr("name") else { continue };
         let kind = if scope.is_empty() { file.to_owned() } else { format!("{file} {scope}") };
-        // Files the reference has no list for are read by whoever wrote them.
+        // Files the reference has no list for belong to other software.
         let support = catalogue.param(file, scope, name).unwrap_or(Support::Unknown);
         report.add(format!("parameter of {kind}"), support, name, param.attr_place("name"));
     }

@@ -275,7 +275,7 @@ fn fixtures_are_run_and_what_was_not_tried_is_named() {
     );
     assert_eq!(outcome.exit_status(), 0);
     assert_eq!(outcome.coverage.to_json()["extensions"].as_u64(), Some(4));
-    // Calls of another file add to it; contexts nobody calls are one line.
+    // Calls of another file add to it; contexts without calls are one line.
     let outcome = fixtures::run(&setting(), "call 1 in default\n no route\n", "more.txt");
     assert_eq!(
         outcome.coverage.to_text(),

@@ -80,7 +80,7 @@ impl EventBus {
             || self.wanted[EventName::All.index()].load(Ordering::Relaxed) > 0
     }
 
-    /// Uses up the sequence number of an event nobody wants.
+    /// Consumes the sequence number of an event without subscribers.
     pub fn skip(&self) {
         self.sequence.fetch_add(1, Ordering::Relaxed);
     }

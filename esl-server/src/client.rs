@@ -51,10 +51,10 @@ pub enum ClientError {
     /// The name has no address.
     #[error("Cannot resolve host")]
     Resolve(#[source] io::Error),
-    /// Nobody listens there, or the way is barred.
+    /// Nothing listens there, or a firewall is in the way.
     #[error("Socket Connection Error")]
     Connect(#[source] io::Error),
-    /// Nobody answered in time.
+    /// No answer in time.
     #[error("Connection timed out")]
     TimedOut,
     /// The peer does not greet like an Event Socket, or refuses this address.

@@ -31,7 +31,7 @@ use crate::switch::{BoxFuture, InlineCall};
 
 /// A client must complete its first command, and log in, within this time. The reference has no limit for the login.
 const FIRST_COMMAND: Duration = Duration::from_secs(25);
-/// A refused login is answered this long after it came, whatever was wrong about it, so that the time taken tells nobody
+/// A refused login is answered this long after it came, whatever was wrong about it, so that the time taken does not tell
 /// whether there is such a user.
 const REFUSAL: Duration = Duration::from_millis(50);
 /// A write that makes no progress for this long ends the connection.
@@ -85,7 +85,7 @@ enum Phase {
     Running,
     /// Hung up; its last events are awaited until then.
     Hanging(Instant),
-    /// Hung up; the client stays, for ever or until then.
+    /// Hung up; the client stays, without limit or until then.
     Lingering(Option<Instant>),
 }
 
@@ -141,7 +141,7 @@ impl Connection {
         self
     }
 
-    /// Reports `connect` to whoever waits for it before parking the call.
+    /// Reports `connect` to the task that waits for it before parking the call.
     pub(crate) fn announce_connect(&mut self, to: watch::Sender<bool>) {
         self.connected = Some(to);
     }

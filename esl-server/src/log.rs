@@ -112,7 +112,7 @@ pub struct LogLine {
 /// Where lines are published and read.
 #[derive(Debug)]
 pub struct LogHub {
-    /// The least urgent level anybody reads, plus one; 0 when nobody does.
+    /// The least urgent level that has a reader, plus one; 0 without readers.
     ceiling: AtomicU8,
     readers: RwLock<Vec<Weak<Reader>>>,
 }
@@ -140,7 +140,7 @@ impl fmt::Debug for Reader {
 }
 
 impl LogHub {
-    /// A hub nobody reads.
+    /// A hub without readers.
     pub fn new() -> Arc<Self> {
         Arc::new(Self { ceiling: AtomicU8::new(0), readers: RwLock::default() })
     }

@@ -45,7 +45,7 @@ pub struct ServerConfig {
     pub password: String,
     /// Access lists; every one must admit a peer.
     pub acls: Vec<String>,
-    /// Give up when the port cannot be bound, instead of trying for ever.
+    /// Give up when the port cannot be bound, instead of trying without limit.
     pub stop_on_bind_error: bool,
     /// Connections served at once. When they are used up, the oldest client that has not logged in gives way; when all
     /// have, more are refused. The reference has no limit.
@@ -127,7 +127,7 @@ impl Listener {
         }
     }
 
-    /// Binds the configured address, trying for ever unless `stop_on_bind_error` says otherwise.
+    /// Binds the configured address, trying without limit unless `stop_on_bind_error` says otherwise.
     ///
     /// # Errors
     /// The first failure, with `stop_on_bind_error`.

@@ -38,7 +38,7 @@ pub trait Switch: Send + Sync + 'static {
     /// A directory user who may log in with `userauth`. May ask a server elsewhere.
     fn esl_user<'a>(&'a self, user: &'a str, domain: &'a str) -> BoxFuture<'a, Option<EslUser>>;
 
-    /// Somebody who guesses passwords is held back from now on: says so.
+    /// An address or account is banned for guessing from now on: says so.
     fn guessing(&self, _attempt: &Attempt<'_>, _held_back: &Entry) {}
 
     /// Queues an event to a live call instead of broadcasting it; gives it back when there is no
@@ -169,7 +169,7 @@ pub struct CallMessage {
     pub headers: Headers,
     /// The body.
     pub body: Option<Bytes>,
-    /// Of whoever queued it inside the switch: until when the message means anything. Never shown.
+    /// Set where it was queued inside the switch: until when the message means anything. Never shown.
     pub ticket: Option<u64>,
 }
 

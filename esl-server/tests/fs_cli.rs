@@ -13,7 +13,7 @@ use tokio::process::{ChildStdout, Command};
 
 fn fs_cli(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_fs_cli"));
-    // No profile and no history of whoever runs the tests.
+    // No profile and no history of the user who runs the tests.
     command.args(args).env("HOME", "/nonexistent").stdin(Stdio::null()).kill_on_drop(true);
     command
 }

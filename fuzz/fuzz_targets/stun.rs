@@ -1,4 +1,4 @@
-//! Connectivity checks of strangers: whatever is sent without our password proves nobody.
+//! Connectivity checks of strangers: a message without our password proves nothing.
 #![no_main]
 
 use std::time::Instant;

@@ -1,4 +1,4 @@
-//! WAV files: somebody else's prompts and recordings.
+//! WAV files: prompts and recordings from elsewhere.
 
 #![no_main]
 

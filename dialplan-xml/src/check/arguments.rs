@@ -17,7 +17,7 @@ pub(super) fn check(subject: &mut Subject<'_>, uses: &[Use<'_>]) {
     }
 }
 
-/// Names other files give to what applications use. `None`: they come from elsewhere, or nobody
+/// Names other files give to what applications use. `None`: they come from elsewhere, or nothing
 /// can say.
 struct Known {
     menus: Option<Vec<String>>,

@@ -1,4 +1,4 @@
-//! Users that are there twice, pointers to nobody, passwords anybody guesses.
+//! Users that are there twice, pointers to missing users, passwords that are easily guessed.
 
 use std::collections::HashMap;
 
@@ -241,7 +241,7 @@ fn weakness(user: &User) -> Option<&'static str> {
     weak(user.params.get("password")?, &user.id)
 }
 
-/// What is wrong with a password of somebody of this name.
+/// What is wrong with the password of a user of this name.
 pub(super) fn weak(password: &str, name: &str) -> Option<&'static str> {
     const COMMON: [&str; 10] = [
         "1234",

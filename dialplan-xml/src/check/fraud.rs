@@ -1,9 +1,9 @@
-//! Toll fraud: a caller nobody asked for a password dials a number of their own choice and reaches
+//! Toll fraud: an unauthenticated caller dials a number of their own choice and reaches
 //! a trunk.
 //!
 //! Calls are tried on paper: for every number that leads to a gateway somewhere in the dialplan,
 //! one is made into each context that strangers reach. They are followed through transfers,
-//! sub-routines, `loopback` legs and menus; whoever asks for digits is given the number.
+//! sub-routines, `loopback` legs and menus; where digits are asked for, the number is given.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -32,7 +32,7 @@ const USUAL: [&str; 6] = [
     "900442079460000",
     "5551234",
 ];
-/// An address nobody knows.
+/// An address on no list.
 const STRANGER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(198, 51, 100, 77));
 
 pub(super) fn check(subject: &mut Subject<'_>) {

@@ -1,7 +1,7 @@
 //! `ferroswitch check`: every problem of a configuration at once, with file, line and column.
 //!
 //! [`check`] takes what [`crate::load`] found and adds what can be said about the meaning: names
-//! nobody knows, conditions that cannot match, ports two profiles want, passwords anybody guesses,
+//! that are unknown, conditions that cannot match, ports two profiles want, passwords that are easily guessed,
 //! callers who reach a trunk without having to say who they are.
 
 mod arguments;
@@ -121,7 +121,7 @@ pub fn check(loaded: Loaded, options: &CheckOptions<'_>) -> Checked {
     Checked { diagnostics, sources: loaded.sources, tree: loaded.tree, status: loaded.status }
 }
 
-/// Parameters, applications, commands, modules and endpoints nobody knows: what a switch says about
+/// Unknown parameters, applications, commands, modules and endpoints: what a switch says about
 /// its configuration when it starts.
 pub fn unknown_names(tree: &Tree, catalogue: &Catalogue) -> Vec<Diagnostic> {
     let globals = Globals::new();

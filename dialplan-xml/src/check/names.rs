@@ -1,4 +1,4 @@
-//! Applications, API commands, modules, endpoints and dialplans nobody knows.
+//! Unknown applications, API commands, modules, endpoints and dialplans.
 
 use super::Subject;
 use crate::catalogue::{Kind, Support, is_gone_module, module_of_application};

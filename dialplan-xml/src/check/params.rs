@@ -1,4 +1,4 @@
-//! Parameters nobody reads.
+//! Parameters that are not read.
 
 use std::collections::BTreeSet;
 
@@ -46,7 +46,7 @@ const MODULES: [(&str, &str); 5] = [
     ("mod_radius_cdr", "mod_radius_cdr"),
 ];
 
-/// Whether a file is there for a module that the configuration does not load: nobody reads it. A
+/// Whether a file is there for a module that the configuration does not load: nothing reads it. A
 /// configuration without a list of modules loads all of them.
 fn is_idle(file: &str, loaded: &BTreeSet<String>) -> bool {
     let stem = file.strip_suffix(".conf").unwrap_or(file);

@@ -1,4 +1,4 @@
-//! Extensions nobody reaches, and conditions that shut each other out.
+//! Unreachable extensions, and conditions that shut each other out.
 
 use super::Subject;
 use crate::dialplan::{Break, PROFILE_FIELDS};

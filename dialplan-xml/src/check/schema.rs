@@ -71,7 +71,7 @@ fn element(subject: &mut Subject<'_>, grammar: &Grammar, node: Node<'_>) {
     }
 }
 
-/// Notes for people and tools, which nobody reads and nobody is meant to.
+/// Notes for people and tools, which the switch does not read.
 const NOTES: [&str; 6] = ["description", "comment", "enabled", "id", "note", "title"];
 
 fn unknown_attribute(subject: &mut Subject<'_>, node: Node<'_>, shape: &Element, name: &str) {

@@ -82,7 +82,7 @@ fn weak_password(subject: &mut Subject<'_>, gateway: &GatewayConf) {
     }
 }
 
-/// An address and port somebody listens on.
+/// An address and port that is listened on.
 struct Listener {
     what: String,
     ip: String,
@@ -97,7 +97,7 @@ fn ports(subject: &mut Subject<'_>, sofia: &SofiaConf) {
         let ip = settings.get("sip-ip").unwrap_or("auto").to_owned();
         let mut add = |param: &str, kind: &str, default: u16| {
             let found = settings.param(param);
-            // `auto` is a port nobody else has.
+            // `auto` is a free port.
             let port = found.map_or(Ok(default), |p| p.value.parse());
             let place = found.map_or_else(|| profile.place.clone(), |p| p.place.clone());
             if let Ok(port) = port {

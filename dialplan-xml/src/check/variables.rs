@@ -1,4 +1,4 @@
-//! Channel variables that look misspelt: set and read by nobody, or read and set by nobody, and
+//! Channel variables that look misspelt: set and never read, or read and never set, and
 //! nearly those of the reference.
 
 use std::collections::BTreeSet;

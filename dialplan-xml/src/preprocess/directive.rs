@@ -248,7 +248,7 @@ fn shell(command: &str, deadline: Duration) -> Result<String, String> {
     std::thread::spawn(move || {
         let mut output = Vec::new();
         let read = stdout.take(EXEC_OUTPUT).read_to_end(&mut output);
-        // Nobody listens any more when the deadline has passed.
+        // Nothing listens any more when the deadline has passed.
         let _ = send.send(read.map(|_| output));
     });
     let result = receive.recv_timeout(deadline);

@@ -312,7 +312,7 @@ impl Pass<'_> {
     }
 
     fn say(&mut self, found: Diagnostic) {
-        /// Beyond this many, more of the same help nobody.
+        /// Beyond this many, more of the same do not help.
         const MAX_DIAGNOSTICS: usize = 10_000;
         if self.diagnostics.len() < MAX_DIAGNOSTICS {
             self.diagnostics.push(found);

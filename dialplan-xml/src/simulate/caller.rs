@@ -32,7 +32,7 @@ pub struct Caller {
     pub unanswered: Vec<String>,
     /// What the caller keys in when asked for digits, one text for each time.
     pub typed: VecDeque<String>,
-    /// Menus, access lists, whoever answers API commands.
+    /// Menus, access lists, the source of answers to API commands.
     pub world: World,
     /// Whether digits were asked for and nothing was left to key in.
     pub speechless: bool,

@@ -14,10 +14,10 @@ use crate::directory::Directory;
 /// Answers an API command for a call on paper, or says nothing.
 pub type Answers = dyn Fn(&str, &str, &mut Caller) -> Option<String> + Send + Sync;
 
-/// Says why an application cannot run, if it cannot: nobody has it, or its module is not loaded.
+/// Says why an application cannot run, if it cannot: it is not available, or its module is not loaded.
 pub type Refusal = dyn Fn(&str) -> Option<String> + Send + Sync;
 
-/// Menus, access lists, and whoever answers API commands. Cheap to clone; the default is an empty
+/// Menus, access lists, and the source of answers to API commands. Cheap to clone; the default is an empty
 /// world, in which commands have no answer and no address is refused.
 #[derive(Clone, Default)]
 pub struct World {
@@ -35,14 +35,14 @@ impl World {
         Self { menus: Menus::read(tree), acl: Some(Arc::new(acl)), answers: None, refusal: None }
     }
 
-    /// The same with somebody who answers API commands.
+    /// The same with a source of answers to API commands.
     #[must_use]
     pub fn answering(mut self, answers: Arc<Answers>) -> Self {
         self.answers = Some(answers);
         self
     }
 
-    /// The same with somebody who knows which applications cannot run.
+    /// The same with a judge of which applications cannot run.
     #[must_use]
     pub fn refusing(mut self, refusal: Arc<Refusal>) -> Self {
         self.refusal = Some(refusal);

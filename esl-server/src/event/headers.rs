@@ -7,7 +7,7 @@ use super::value::{Value, split_index};
 /// One header.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Header {
-    /// The name in the spelling of whoever set it.
+    /// The name as it was spelt when it was set.
     pub name: Cow<'static, str>,
     /// The value, not encoded.
     pub value: Value,

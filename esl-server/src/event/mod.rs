@@ -28,7 +28,7 @@ const SUBCLASS: &str = "Event-Subclass";
 /// One event.
 ///
 /// Build it with [`Event::new`] and [`Event::push`], hand it to the bus, and it becomes immutable
-/// behind an `Arc`. Each text form is rendered at most once, and only when somebody wants it.
+/// behind an `Arc`. Each text form is rendered at most once, and only for a subscriber.
 ///
 /// The core block (`Event-Name` to `Event-Sequence`) is written by the bus when the event is
 /// stamped; it stands in front of everything else unless [`EventBus::stamp_last`] is used.
@@ -86,7 +86,7 @@ impl Event {
         event
     }
 
-    /// An event made of headers somebody else collected, such as a client's packet.
+    /// An event made of headers that were collected elsewhere, such as a client's packet.
     pub fn from_headers(name: EventName, headers: Headers) -> Self {
         let mut event = Self::new(name);
         event.parts.reserve(headers.len());

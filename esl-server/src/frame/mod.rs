@@ -1,7 +1,7 @@
 //! Framing in both directions, without IO: bytes in, packets or messages out.
 //!
 //! A client sends [`Packet`]s, a server sends [`Message`]s. Both decoders take bytes split at any
-//! point, never panic on any input and never reserve memory by a length somebody claims.
+//! point, never panic on any input and never reserve memory by a claimed length.
 
 mod lines;
 mod message;

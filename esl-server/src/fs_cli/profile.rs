@@ -33,7 +33,7 @@ pub(super) fn file(home: Option<&Path>) -> Option<PathBuf> {
     own.or_else(|| Some(PathBuf::from(SYSTEM_FILE)).filter(|path| path.is_file()))
 }
 
-/// Reads sections in order. Keys before the first section are nobody's.
+/// Reads sections in order. Keys before the first section are ignored.
 pub(super) fn parse(text: &str) -> Vec<Profile> {
     let mut profiles: Vec<Profile> = Vec::new();
     for line in text.lines() {

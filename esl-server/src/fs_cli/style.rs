@@ -44,7 +44,7 @@ pub(super) fn of_level(level: u8) -> Option<Color> {
 }
 
 /// A server's text as it may be shown on a terminal: callers and phones have their words in it, and control characters
-/// would be obeyed.
+/// would be carried out.
 pub(super) fn shown(text: &str) -> Cow<'_, str> {
     let obeyed = |c: char| c.is_control() && !matches!(c, '\n' | '\t');
     if !text.contains(obeyed) {

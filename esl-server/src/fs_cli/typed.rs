@@ -26,7 +26,7 @@ pub enum Typed {
     LogFilter(Option<String>),
     /// `/debug <0-7>`; `None` for any other number.
     Debug(Option<u8>),
-    /// A slash command nobody knows.
+    /// An unknown slash command.
     Unknown(String),
 }
 

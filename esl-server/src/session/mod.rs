@@ -289,7 +289,7 @@ impl Session {
         reply::UNKNOWN.into()
     }
 
-    /// Admits whoever knows the listener's password.
+    /// Admits a client that knows the listener's password.
     pub(crate) fn log_in_with(&mut self, given: &str) -> Outcome {
         if !self.password.as_deref().is_some_and(|password| same_secret(given, password)) {
             return self.refuse_login("auth");
@@ -298,14 +298,14 @@ impl Session {
         "+OK accepted".into()
     }
 
-    /// Says so in the log, for whoever bars addresses that guess passwords.
+    /// Logs it, for tools that ban addresses that guess passwords.
     fn refuse_login(&self, command: &str) -> Outcome {
         let peer = self.peer.map_or_else(String::new, |peer| format!(" from {peer}"));
         warn!("event socket: {command}{peer} refused: wrong user or password");
         Outcome::Bye(reply::command(reply::INVALID))
     }
 
-    /// Admits a user as far as the directory says, or nobody.
+    /// Admits a user as far as the directory says, or refuses.
     pub(crate) fn log_in_user(&mut self, login: &UserLogin, entry: Option<EslUser>) -> Outcome {
         let valid = login.is_valid(entry.as_ref());
         let Some(entry) = entry.filter(|_| valid) else {
@@ -511,7 +511,7 @@ fn log_in(line: &str) -> Outcome {
     reply::UNKNOWN.into()
 }
 
-/// The first packet of an outbound connection is obeyed, but answered only if it is `connect`, or
+/// The first packet of an outbound connection is executed, but answered only if it is `connect`, or
 /// an API command.
 fn unanswered(outcome: Outcome) -> Outcome {
     match outcome {

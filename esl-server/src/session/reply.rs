@@ -77,7 +77,7 @@ impl Farewell {
     }
 }
 
-/// The notice that the call has hung up but the connection stays; `seconds` is -1 for ever.
+/// The notice that the call has hung up but the connection stays; `seconds` is -1: without limit.
 pub(crate) fn linger(uuid: &str, channel: &str, seconds: i64) -> Vec<u8> {
     format!(
         "Content-Type: text/disconnect-notice\nControlled-Session-UUID: {uuid}\nContent-Disposition: linger\n\

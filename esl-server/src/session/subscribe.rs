@@ -138,7 +138,7 @@ impl Session {
 
     /// `myevents <uuid> [format]` on an inbound connection: binds it to that call.
     ///
-    /// As in the reference the format is ignored, and a UUID that nobody has is an error only when
+    /// As in the reference the format is ignored, and an unknown UUID is an error only when
     /// a format follows it; without one the connection hears every event that is about a call.
     pub(super) fn my_events_of(&mut self, line: &str) -> &'static str {
         let mut words = arguments(line).filter(|word| !word.is_empty());
