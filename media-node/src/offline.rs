@@ -24,7 +24,7 @@ use boot::{complain, dirs, print, secret};
 use mod_commands::paper::{Paper, loaded_modules};
 use switch_core::api::Registry;
 
-/// Colours when standard output is a terminal and nobody said no.
+/// Colours when standard output is a terminal, unless turned off.
 fn paint() -> Paint {
     let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
     let dumb = set("TERM").is_none_or(|term| term == "dumb");
@@ -207,7 +207,7 @@ fn loaded(conf: Option<&PathBuf>, options: &DirOptions) -> Result<Loaded, ExitCo
     let dirs = dirs::resolve(&options)
         .map_err(|error| complain(&format!("The working directory is gone: {error}"), 1))?;
     let mut globals: Globals = machine::globals().into_iter().chain(dirs.globals()).collect();
-    // Made when the switch first starts; here any value will do that nobody would guess.
+    // Made when the switch first starts; here any value will do that is not guessable.
     globals.set(secret::PASSWORD_VARIABLE, "made-at-first-start");
     // Nothing is asked over the network: the machine's own address stands in for its public one.
     let own = globals.get("local_ip_v4").unwrap_or_default().to_owned();

@@ -72,7 +72,7 @@ pub async fn run(context: Context) -> Result<(), Fatal> {
     }
     let event_socket = EventSocket::bind(&switch).await.map_err(Fatal::new)?;
     let Context { ready, mut signals, log, identity, options, dirs, .. } = context;
-    // Every port is bound and every key read: root is needed no more, and nobody has been answered yet.
+    // Every port is bound and every key read: root is not needed any more, and no request has been answered yet.
     log.flush();
     let state = [&dirs.log_dir, &dirs.run_dir, &dirs.db_dir, &dirs.cache_dir];
     let places: Vec<&Path> = state.into_iter().chain(&log_files).map(PathBuf::as_path).collect();
@@ -83,7 +83,7 @@ pub async fn run(context: Context) -> Result<(), Fatal> {
     switch.serving.begin();
     let event_socket = event_socket.serve(&switch);
     if !matches!(event_socket, EventSocket::Open(_)) && Sofia::of(&switch).profiles().is_empty() {
-        // Nobody could reach it, not even to end it.
+        // It could not be reached, not even to end it.
         switch_core::modules::end_all(&switch).await;
         event_socket.shutdown().await;
         return Err(Fatal::new(
@@ -98,7 +98,7 @@ pub async fn run(context: Context) -> Result<(), Fatal> {
     invite(&switch, &event_socket);
     let console = Foreground::open(&switch, &log);
     wait_for_end(&switch, &mut signals, &log, options.drain()).await;
-    // Whoever calls meanwhile is told at once.
+    // New calls are refused at once.
     switch.counters.draining.store(true, std::sync::atomic::Ordering::Relaxed);
     if let Some(console) = console {
         console.close().await;
@@ -192,7 +192,7 @@ async fn wait_for_end(
                 (Request::Hangup, _) => hang_up_logs(switch, log),
                 (Request::Terminate, Some(patience)) if deadline.is_none() => {
                     tracing::info!("Waiting for {} channels to end", switch.channel_count());
-                    // A century is for ever, and no instant overflows.
+                    // Effectively no deadline: 100 years cannot overflow `Instant`.
                     let patience = patience.min(Duration::from_secs(100 * 365 * 86_400));
                     deadline = Some(tokio::time::Instant::now() + patience);
                     switch.stop(Stop::Elegant);
@@ -216,7 +216,7 @@ async fn wait_for_end(
     }
 }
 
-/// SIGHUP: log files rotate, and whoever keeps files of their own hears of it. The configuration is not read again
+/// SIGHUP: log files rotate, and modules that keep files of their own are told. The configuration is not read again
 /// (reference behaviour).
 fn hang_up_logs(switch: &Arc<Switch>, log: &LogControl) {
     log.hangup();

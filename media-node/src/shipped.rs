@@ -1,4 +1,4 @@
-//! The shipped configuration, held to what it promises: it loads without a complaint, nobody gets in
+//! The shipped configuration, held to what it promises: it loads without a diagnostic, strangers do not get in
 //! without this installation's password, and strangers cannot reach a trunk.
 
 use std::path::{Path, PathBuf};

@@ -1,5 +1,5 @@
-//! `-u` and `-g`: the ports are bound and the keys read as root, and nobody is answered by root.
-//! Needs root, and a user nobody and group nogroup; says so where it cannot run.
+//! `-u` and `-g`: the ports are bound and the keys read as root, and requests are answered without.
+//! Needs root, the user `nobody` and the group `nogroup`; says so where it cannot run.
 
 use std::fs;
 use std::io::{Read as _, Write as _};
@@ -112,7 +112,7 @@ fn first_answer_udp(pid: u32, sip: u16) -> Vec<u32> {
     let to = SocketAddr::from(([127, 0, 0, 1], sip));
     let began = Instant::now();
     loop {
-        // Refused as long as nobody has the port.
+        // Refused until the port is bound.
         let _ = socket.send_to(options(sip, "UDP", local).as_bytes(), to);
         if socket.recv_from(&mut [0; 2000]).is_ok() {
             return users(pid);

@@ -218,7 +218,7 @@ pub fn in_shell(text: &str) -> Cow<'_, str> {
 
 /// For the name of a file, or the argument that holds one: what a far end said leaves no directory, names no other kind
 /// of source (`tone_stream://…`), and sets no options (`{…}`, `@@…`). Spaces, quotes and commas of a far end stay marked,
-/// for whoever splits the argument.
+/// for code that splits the argument.
 #[must_use]
 pub fn in_path(text: &str) -> Cow<'_, str> {
     if !is_marked(text) {
@@ -256,7 +256,7 @@ pub fn in_path(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// [`in_path`] for whoever opens what is named.
+/// [`in_path`] for code that opens what is named.
 #[must_use]
 pub fn path(text: &str) -> Cow<'_, str> {
     match in_path(text) {

@@ -5,12 +5,12 @@
 //!
 //! - Each **address** (an IPv6 one by its /64) that failed. After [`Limits::tries`] failures every further one doubles
 //!   the time in which nothing from there is judged.
-//! - Each **account** that somebody failed at, so that many addresses do not guess faster than one.
+//! - Each **account** with failures, so that many addresses do not guess faster than one.
 //! - Each **pair** of both that has passed. A phone that has proved itself is held back by its own failures only: neither
 //!   a neighbour behind the same address nor a stranger at the same account keeps it out.
 //!
 //! Failures are forgotten one by one outside such times: a program with an old password that tries again twice a minute
-//! holds nobody back.
+//! bans nothing.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -31,7 +31,7 @@ pub struct Limits {
     pub longest: Duration,
     /// The longest for a loopback address: this machine's own programs share it.
     pub longest_loopback: Duration,
-    /// The longest for an account: whoever guesses at it must not lock its owner out for long.
+    /// The longest for an account: guessing at it must not lock its owner out for long.
     pub longest_account: Duration,
     /// After this much quiet one failure is forgotten.
     pub forget: Duration,
@@ -53,7 +53,7 @@ impl Default for Limits {
     }
 }
 
-/// Somebody who shows a password.
+/// A client that presents a password.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Attempt<'a> {
     /// Where from.
@@ -256,7 +256,7 @@ impl GuessGuard {
     }
 }
 
-/// What counts as one address: whoever has one IPv6 address has its /64.
+/// What counts as one address: for IPv6 the /64.
 #[must_use]
 pub fn place(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
@@ -392,7 +392,7 @@ impl<K: Clone + Eq + Hash> Table<K> {
         })
     }
 
-    /// Forgets failures, not that somebody proved himself.
+    /// Forgets failures, not successes.
     fn forgive(&mut self, meant: impl Fn(&K) -> bool) -> usize {
         let mut forgiven = 0;
         for (key, failures) in &mut self.slots {
@@ -488,7 +488,7 @@ mod tests {
         let guard = GuessGuard::default();
         let mut now = Instant::now();
         let who = at(STRANGER, Some("a@b"));
-        // An old password, tried twice a minute for a day, holds nobody back.
+        // An old password, tried twice a minute for a day, bans nothing.
         for _ in 0..2880 {
             assert_eq!(guard.ask(&who, now), Verdict::Judge);
             assert_eq!(guard.failed(&who, now), None);

@@ -72,11 +72,11 @@ impl Tidy {
     }
 }
 
-/// Gives back what nobody holds. May take some milliseconds.
+/// Returns free memory to the system. May take some milliseconds.
 #[cfg(target_env = "gnu")]
 #[allow(unsafe_code)]
 pub fn give_back() {
-    // SAFETY: malloc_trim may be called at any time from any thread; it frees only what nobody holds.
+    // SAFETY: malloc_trim may be called at any time from any thread; it frees only what nothing holds.
     unsafe { nix::libc::malloc_trim(0) };
 }
 

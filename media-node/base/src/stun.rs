@@ -56,7 +56,7 @@ async fn answer(socket: &UdpSocket, id: &[u8; 12]) -> Result<SocketAddr, String>
     let mut buffer = [0u8; 1024];
     loop {
         let length = socket.recv(&mut buffer).await.map_err(|error| error.to_string())?;
-        // What is no answer to our question is somebody else's.
+        // Not a response to our request: ignored.
         if let Some(address) = buffer.get(..length).and_then(|bytes| parse(bytes, id)) {
             return Ok(address);
         }

@@ -34,13 +34,13 @@ pub fn asker() -> Arc<dyn Fn(&str) -> Option<String> + Send + Sync> {
     })
 }
 
-/// The resolver keeps no deadline, so somebody else waits for it.
+/// The resolver has no deadline, so a thread of its own waits for it.
 fn ask_in_time(server: &str) -> Option<Ipv4Addr> {
     let until = Instant::now() + DEADLINE;
     let (send, receive) = mpsc::sync_channel(1);
     let server = server.to_owned();
     std::thread::spawn(move || {
-        // Nobody listens any more when the deadline has passed.
+        // Nothing listens any more when the deadline has passed.
         let _late = send.send(ask(&server, until));
     });
     receive.recv_timeout(DEADLINE).ok().flatten()

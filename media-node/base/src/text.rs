@@ -124,7 +124,7 @@ pub fn harmless(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// [`harmless`] for a name somebody gives himself. Dialplans put names into dial strings,
+/// [`harmless`] for a display name set by its owner. Dialplans put names into dial strings,
 /// `{origination_caller_id_name='${caller_id_name}'}user/1000`: where they lose their mark as a far end's ([`far`]), they
 /// still neither end the braces nor set other variables.
 #[must_use]
@@ -137,7 +137,7 @@ pub fn harmless_name(name: &str) -> Cow<'_, str> {
     })
 }
 
-/// [`harmless`] for a number somebody calls or calls from: nothing that separates in dial strings, no blanks, and no
+/// [`harmless`] for a number that is called or called from: nothing that separates in dial strings, no blanks, and no
 /// `../` that would lead a file named after a caller out of its directory.
 #[must_use]
 pub fn harmless_number(number: &str) -> Cow<'_, str> {

@@ -56,7 +56,7 @@ pub(super) fn leave_session() {
     let _ = setsid();
 }
 
-/// The promise to tell whoever waits that the switch is ready.
+/// Tells the waiting parent process that the switch is ready.
 #[derive(Debug)]
 #[must_use = "a parent, or a service manager, waits for the announcement"]
 pub struct Ready {

@@ -328,7 +328,7 @@ mod tests {
         let blocker = scratch.path().join("file");
         fs::write(&blocker, "").expect("scratch file");
         let state = scratch.path().join("state");
-        // A directory cannot be made under a plain file, whoever runs the test.
+        // A directory cannot be made under a plain file, not even by root.
         let mut dirs = under_one(&blocker, &blocker, "certs", ROOT_FILE.to_owned());
         let notes = prepare(&mut dirs, &DirOptions::default(), &state);
         assert_eq!(dirs.log_dir, state.join("log"));

@@ -57,7 +57,7 @@ pub struct Identity {
 /// Why the identity could not be found or taken.
 #[derive(Debug, thiserror::Error)]
 pub enum IdentityError {
-    /// `-u` names nobody.
+    /// `-u` names an unknown user.
     #[error("-u {0}: no such user")]
     NoUser(String),
     /// `-g` names nothing.

@@ -109,7 +109,7 @@ impl PidFile {
 
 impl Drop for PidFile {
     fn drop(&mut self) {
-        // Removed while still locked: nobody can have taken it in between.
+        // Removed while still locked: no other process can have taken it in between.
         let _ = fs::remove_file(&self.path);
         let _ = self.lock.flush();
     }
@@ -149,7 +149,7 @@ pub fn stop(
     Ok(())
 }
 
-/// Whether somebody has the file locked; a file that is gone is not held.
+/// Whether another process has the file locked; a file that is gone is not held.
 fn held(path: &Path) -> io::Result<bool> {
     let file = match File::open(path) {
         Ok(file) => file,

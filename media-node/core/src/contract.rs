@@ -1,7 +1,7 @@
 //! What a module is: what it provides, and what it is told.
 //!
 //! One FreeSWITCH module is one [`Module`]. The kinds of things it may provide are a closed list ([`Provides`]), as in
-//! the reference's loadable-module interface; whoever needs another's help asks the core for it. State of a module's
+//! the reference's loadable-module interface; a module that needs another's help asks the core for it. State of a module's
 //! own lives in slots: per switch ([`Switch::module`]), and per channel (`Data::slot`), where it ends with the channel.
 
 use std::any::{Any, TypeId};
@@ -226,7 +226,7 @@ pub struct DialplanKind {
 pub struct ChatKind {
     /// The first argument of `chat`.
     pub name: &'static str,
-    /// Sends it; false when nobody can be reached that way.
+    /// Sends it; false when the addressee cannot be reached that way.
     pub send: fn(&Switch, &ChatMessage<'_>) -> bool,
 }
 
@@ -297,7 +297,7 @@ pub trait CallObserver: Sync {
     /// The parking is over.
     fn unparked(&self, _channel: &Channel) {}
 
-    /// A digit of the far end came. False if it is used up, and not for whoever takes digits.
+    /// A digit of the far end came. False if it is consumed and not passed on.
     fn digit(&self, _channel: &Arc<Channel>, _digit: Digit) -> bool {
         true
     }
@@ -317,7 +317,7 @@ pub trait CallObserver: Sync {
     /// The channel is known no more. [`CallObserver::hung_up`] came before, unless the call's task ended by a bug.
     fn gone(&self, _channel: &Channel) {}
 
-    /// The call is reported (CS_REPORTING): whoever keeps records takes its own before its end is shown.
+    /// The call is reported (CS_REPORTING): call records are taken before its end is shown.
     fn reported<'a>(&'a self, _channel: &'a Arc<Channel>) -> BoxFuture<'a, ()> {
         Box::pin(std::future::ready(()))
     }

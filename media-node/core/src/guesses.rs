@@ -10,7 +10,7 @@ use esl_server::event::{Event, EventName};
 
 use crate::switch::Switch;
 
-/// Subclass of the event that tells of somebody held back.
+/// Subclass of the event of a ban.
 pub const EVENT: &str = "ferroswitch::guessing";
 
 /// Where passwords are asked for.
@@ -66,7 +66,7 @@ impl Guesses {
 }
 
 impl Switch {
-    /// A password was wrong, or its account does not exist. Whoever is held back for it is told of in the log and in an
+    /// A password was wrong, or its account does not exist. A ban for it is told of in the log and in an
     /// event.
     pub fn guess_failed(&self, door: Door, attempt: &Attempt<'_>) {
         if let Some(entry) = self.guesses.at(door).failed(attempt, Instant::now()) {

@@ -90,7 +90,7 @@ pub enum Stop {
     Restart,
 }
 
-/// Ports are bound while the process may still be root; nobody is answered at them before it has given that up.
+/// Ports are bound while the process may still be root; requests are not answered before it has given that up.
 #[derive(Debug)]
 pub struct Serving(tokio::sync::watch::Sender<bool>);
 
@@ -101,7 +101,7 @@ impl Default for Serving {
 }
 
 impl Serving {
-    /// From now on whoever asks is answered.
+    /// From now on requests are answered.
     pub fn begin(&self) {
         self.0.send_replace(true);
     }
@@ -348,7 +348,7 @@ impl Switch {
         self.channels.read().len()
     }
 
-    /// A new channel with its queue. Nobody can find it before [`Switch::add_channel`].
+    /// A new channel with its queue. It cannot be found before [`Switch::add_channel`].
     ///
     /// `uuid` is taken if it is free, else a new one is made (and the clash logged).
     ///
@@ -604,7 +604,7 @@ impl Switch {
 
     // ---- commands ----
 
-    /// Runs an API command for a call or for nobody and fires its API event. `None` if there is no such command; as
+    /// Runs an API command, on behalf of a call or not, and fires its API event. `None` if there is no such command; as
     /// in the reference that is announced too.
     ///
     /// Arguments may be marked ([`base::far`]); what a far end said is one value of them.

@@ -265,7 +265,7 @@ where
     // Header names in the case clients of the reference send them in; some servers' scripts look for it.
     let (sender, connection) = http1::Builder::new().title_case_headers(true).handshake(io).await?;
     tokio::spawn(async move {
-        // Whoever waits for the answer hears of the failure.
+        // The caller that waits for the response gets the failure.
         let _told = connection.await;
     });
     Ok(sender)

@@ -75,7 +75,7 @@ impl Console {
     /// Writes what is buffered.
     ///
     /// # Errors
-    /// Nobody reads standard output any more; the console is of no further use.
+    /// Nothing reads standard output any more; the console is of no further use.
     pub(super) fn flush(&mut self) -> io::Result<()> {
         if self.pending.is_empty() {
             return Ok(());

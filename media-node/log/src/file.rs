@@ -19,7 +19,7 @@ use super::line::write_prefixed;
 
 /// Rollover when the profile does not say: the reference's 10 MiB.
 pub const DEFAULT_ROLLOVER: u64 = 10 * 1024 * 1024;
-/// Who calls whom is nobody else's business.
+/// Call records are private: owner and group only.
 const FILE_MODE: u32 = 0o640;
 /// How long a failed file is left alone.
 const RETRY: Duration = Duration::from_secs(5);

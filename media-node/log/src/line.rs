@@ -65,8 +65,8 @@ pub(super) fn write_date(out: &mut String, at: Timestamp, zone: &TimeZone) {
     let _ = write!(out, ".{:06}", at.subsec_microsecond());
 }
 
-/// Appends a message. Far ends have their words in it: control characters are shown, not obeyed, so that nobody's name
-/// clears the screen of whoever reads the log, or paints over a line.
+/// Appends a message. Far ends have their words in it: control characters are shown, not interpreted, so that no name
+/// clears the reader's screen or overwrites a line.
 pub(super) fn push_shown(out: &mut String, message: &str) {
     let obeyed = |c: char| c.is_control() && !matches!(c, '\n' | '\t');
     if !message.contains(obeyed) {

@@ -227,7 +227,7 @@ impl Writer {
 
     fn flush(&mut self) {
         if self.console.as_mut().is_some_and(|console| console.flush().is_err()) {
-            // Nobody reads the terminal any more; the files go on.
+            // Nothing reads the terminal any more; the files go on.
             self.console = None;
             self.publish_ceiling();
         }

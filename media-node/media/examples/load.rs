@@ -85,7 +85,7 @@ fn engine() -> io::Result<Engine> {
 
 fn leg(engine: &Engine, codec: Codec, phone: &mut Phone) -> Leg {
     let (leg, events) = engine.open_rtp(RtpSpec::new(LOOPBACK)).expect("ports for all calls");
-    // Nobody listens: the engine must not mind.
+    // Nothing listens: the engine must not mind.
     drop(events);
     let mut params = RtpParams::new(codec, codec.static_pt().unwrap_or(96));
     params.remote = Some(phone.addr);

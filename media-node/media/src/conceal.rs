@@ -2,7 +2,7 @@
 //! the next packet comes, which is then faded in. The idea of ITU-T G.711 Appendix I, without the
 //! delay it adds.
 //!
-//! Only where audio is decoded anyway. A relayed stream keeps its gaps: whoever hears it conceals
+//! Only where audio is decoded anyway. A relayed stream keeps its gaps: its receiver conceals
 //! them, with more knowledge of the codec than we have.
 
 /// Milliseconds of the past that are kept: the longest cycle twice over, with room.

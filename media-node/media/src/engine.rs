@@ -148,7 +148,7 @@ impl Engine {
     }
 
     /// Opens a leg on an even port of the range (RTCP on the next one). A port that is taken by
-    /// somebody else is passed over.
+    /// another owner is passed over.
     ///
     /// # Errors
     /// No free port, an address that is not ours, or an overloaded worker.

@@ -120,7 +120,7 @@ pub struct RecordReport {
     pub lost: u64,
     /// Why it ended.
     pub reason: RecordEnd,
-    /// Whether something was heard; assumed when nobody asked to watch for silence.
+    /// Whether something was heard; assumed when silence is not watched for.
     pub spoke: bool,
 }
 

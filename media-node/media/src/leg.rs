@@ -114,7 +114,7 @@ pub struct AutoGain {
 
 /// One leg. Dropping the handle closes the leg, frees its ports and ends its bridge.
 ///
-/// Every method posts a command and returns at once; commands of one handle are obeyed in order.
+/// Every method posts a command and returns at once; commands of one handle are executed in order.
 ///
 /// # Errors
 /// Methods that post fail with [`LegError::QueueFull`] when the worker is hopelessly behind; the
@@ -333,7 +333,7 @@ impl Leg {
         }
     }
 
-    /// The leg's audio as it passes, for whoever looks at it outside the engine. Undone with [`Leg::end_tap`].
+    /// The leg's audio as it passes, for observers outside the engine. Undone with [`Leg::end_tap`].
     pub fn tap(&self, mix: RecordMix) -> Result<LiveAudio, LegError> {
         let id = RecordId(self.new_id());
         let rate = self.codec().rate();

@@ -75,7 +75,7 @@ impl Direction {
 /// What is done with the packets of a leg.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Handling {
-    /// They are audio: timed, decoded where somebody listens, made up where they are lost.
+    /// They are audio: timed, decoded where a listener needs samples, concealed where they are lost.
     #[default]
     Audio,
     /// They are passed to a bridged leg of the same handling as they come, RTP with its RTCP: video, real-time text.

@@ -10,8 +10,8 @@ use crate::error::OpenError;
 use crate::io::{Network, Socket};
 
 /// The ports of a range, per local address. Each address walks through the range in an order of its own, so that a
-/// port just freed rests as long as possible (late packets of the old call find nobody) and nobody outside can tell
-/// which one comes next (packets sent there before the peer's own find nobody either).
+/// port just freed rests as long as possible (late packets of the old call find it closed) and no outsider can tell
+/// which one comes next (packets sent there before the peer's own find it closed too).
 #[derive(Debug)]
 pub(crate) struct PortPool {
     min: u16,

@@ -183,7 +183,7 @@ mod tests {
                 .take(out.len() - 1000)
                 .map(|(a, b)| (i32::from(*a) - i32::from(*b)).abs())
                 .max();
-            // Up to one sample out of place is nobody's business.
+            // Error of at most one sample: inaudible, not corrected.
             let allowed = (10_000.0 * 440.0 * std::f64::consts::TAU / f64::from(to)) as i32 + 100;
             assert!(worst < Some(allowed), "{from} -> {to}: off by {worst:?}");
         }

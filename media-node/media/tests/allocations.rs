@@ -66,7 +66,7 @@ impl Phone {
         let socket = UdpSocket::bind((HERE, 0)).unwrap();
         socket.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
         let (leg, events) = engine.open_rtp(RtpSpec::new(HERE)).unwrap();
-        // Nobody reads the events of these legs: they are not kept either.
+        // Nothing reads the events of these legs: they are not kept either.
         drop(events);
         let mut params = RtpParams::new(codec, codec.static_pt().unwrap());
         params.remote = Some(socket.local_addr().unwrap());
@@ -142,7 +142,7 @@ fn a_worker_allocates_nothing_per_packet() {
     });
     assert_eq!(BY_WORKER.load(Ordering::SeqCst) - before, 0, "played");
 
-    // The counter sees the worker at all: a conference grows when somebody joins.
+    // The counter sees the worker at all: a conference grows when a member joins.
     let (mixer, _events) = engine.open_mixer(8000, 20).unwrap();
     a.leg.join(&mixer, media::MemberOptions::default()).unwrap();
     while BY_WORKER.load(Ordering::SeqCst) == 0 {

@@ -1,4 +1,4 @@
-//! Lost packets where audio is decoded: made up for those who need samples, and for nobody else.
+//! Lost packets where audio is decoded: concealed where samples are needed, and nowhere else.
 
 mod kit;
 

@@ -1,4 +1,4 @@
-//! Conferences: everybody hears everybody else and nobody hears himself.
+//! Conferences: each member hears all others and not itself.
 
 mod kit;
 

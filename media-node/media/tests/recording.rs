@@ -161,7 +161,7 @@ fn what_is_appended_takes_the_rate_of_the_file_and_never_its_wrong_channels() {
     let folder = Folder::new("append-rate");
     std::fs::create_dir_all(&folder.0).unwrap();
     let header = |channels| wav::Header { rate: 16_000, channels }.bytes(3200, 0);
-    // A file of somebody else's, with a chunk before its audio.
+    // A file of other software, with a chunk before its audio.
     let mut file = header(1).to_vec();
     file.splice(36..36, *b"junk\x04\0\0\0none");
     file.extend([1, 0].repeat(1600));

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 const REFRESH_AHEAD: u32 = 15;
 /// How often one registration is asked for again because the registrar wants a longer lifetime.
 const MOST_EXTENSIONS: u8 = 3;
-/// Reply status that stands for "nobody answered".
+/// Reply status that stands for "no response".
 pub const LOCAL_TIMEOUT: u16 = 908;
 
 /// State, with the reference's names.

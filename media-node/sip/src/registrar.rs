@@ -7,7 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 /// Most contacts of one address of record; a further one is refused.
 pub const MAX_BINDINGS: usize = 64;
 
-/// Most registrations of one profile; a further one is refused. Where nobody has to prove anything
+/// Most registrations of one profile; a further one is refused. Where nothing has to be proved
 /// (`accept-blind-reg`) strangers could make as many as they like.
 pub const MAX_ALL: usize = 100_000;
 
@@ -176,12 +176,12 @@ impl Bindings {
         uncount(&mut self.hosts, &ip);
     }
 
-    /// Did somebody register from there?
+    /// Is there a registration from there?
     pub fn came_from(&self, peer: SocketAddr) -> bool {
         self.sources.contains_key(&peer)
     }
 
-    /// Did somebody register from this address, whatever the port?
+    /// Is there a registration from this address, whatever the port?
     pub fn came_from_host(&self, peer: IpAddr) -> bool {
         self.hosts.contains_key(&peer)
     }
@@ -224,7 +224,7 @@ impl Bindings {
         self.count
     }
 
-    /// True when nobody is registered.
+    /// True without registrations.
     pub fn is_empty(&self) -> bool {
         self.table.is_empty()
     }

@@ -93,7 +93,7 @@ fn splitmix(state: &mut u64) -> u8 {
     (z ^ (z >> 31)) as u8
 }
 
-/// Thirty-two bytes nobody can guess.
+/// Thirty-two unpredictable bytes.
 pub(crate) fn secret() -> [u8; 32] {
     let mut bytes = [0; 32];
     let mut tokens = Tokens::random();

@@ -67,7 +67,7 @@ fn messages_of_bad_syntax_are_refused() {
         .filter(|(_, bytes)| parse(bytes, &MessageLimits::default()).is_ok())
         .map(|(name, _)| name.as_str())
         .collect();
-    // A wrong time zone in Date harms nobody, and phones do it.
+    // A wrong time zone in Date does no harm, and phones do it.
     assert_eq!(accepted, ["baddate"]);
 }
 

@@ -1,5 +1,5 @@
 //! Music on hold: a short, quiet tune of our own, computed rather than recorded, so that a default
-//! installation has something to play and nobody's rights are touched. It runs round without a seam.
+//! installation has something to play without anyone's copyright. It loops without a gap.
 
 use std::f64::consts::TAU;
 

@@ -18,7 +18,7 @@ pub struct ApiCall {
     pub switch: Arc<Switch>,
     /// Everything after the command's name, trimmed, as it is meant.
     pub args: String,
-    /// The same with what a far end said marked ([`base::far`]), for whoever takes it apart.
+    /// The same with what a far end said marked ([`base::far`]), for code that takes it apart.
     pub marked: String,
     /// The call on whose behalf it runs, if any.
     pub channel: Option<Arc<Channel>>,

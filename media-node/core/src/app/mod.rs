@@ -208,7 +208,7 @@ impl Named for App {
 /// All applications by name.
 pub type Registry = crate::contract::Registry<App>;
 
-/// The media leg has news: ended plays are noted for whoever waits, and observers are told.
+/// The media leg has news: ended plays are noted for the application that waits, and observers are told.
 pub fn media_changed(session: &mut Session, event: &media::LegEvent) {
     let channel = session.channel();
     if let media::LegEvent::PlayDone { .. } = event {

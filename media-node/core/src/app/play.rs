@@ -15,7 +15,7 @@ use crate::contract::PromptKind;
 use crate::switch::Switch;
 use crate::text;
 
-/// Plays whose end is remembered until whoever began them looks.
+/// Plays whose end is remembered until the application that began them looks.
 const ENDED: usize = 16;
 
 /// What a channel remembers of its plays.
@@ -62,7 +62,7 @@ pub struct Play<'a> {
     pub text: &'a str,
     /// What keys do.
     pub keys: Keys<'a>,
-    /// How often; `None` = for ever.
+    /// How often; `None` = without limit.
     pub times: Option<u32>,
     /// Fires PLAYBACK_START and PLAYBACK_STOP.
     pub announced: bool,

@@ -1,4 +1,4 @@
-//! What a caller hears while somebody is called for it: ringing by signalling, or a tone or file of ours.
+//! What a caller hears while legs are called for it: ringing by signalling, or a tone or file of ours.
 //!
 //! `ringback` serves callers that are not answered yet (early media), `transfer_ringback` those that are. Values: a
 //! file, a tone (`%(on,off,freq,…)`), `silence`, or any playback string.

@@ -122,7 +122,7 @@ fn exec_after_bridge(channel: &Arc<Channel>) -> bool {
     true
 }
 
-/// The caller is still there and nobody answered: go on, go elsewhere, or end with the same cause.
+/// The caller is still there and no leg answered: go on, go elsewhere, or end with the same cause.
 ///
 /// # Errors
 /// [`Interrupt`] when the caller does not go on.

@@ -108,7 +108,7 @@ impl Session {
                 if !self.channel.flags.awaited.load(Ordering::Relaxed) {
                     return Ok(None);
                 }
-                // Whoever is to take this leg over moves it, or lets it go on.
+                // The task that takes this leg over moves it, or lets it go on.
                 let until = tokio::time::Instant::now() + STATE_TIMEOUT;
                 if matches!(self.wait(Some(until)).await?, super::session::Wake::Timeout) {
                     self.channel.flags.awaited.store(false, Ordering::Relaxed);
@@ -305,7 +305,7 @@ fn separate(own: &Arc<Channel>, peer: &Arc<Channel>) {
     if let Some(media) = own.media() {
         let _gone = media.unbridge();
     }
-    // Somebody else may have bridged the peer before this leg's task came to its end.
+    // Another task may have bridged the peer before this leg's task came to its end.
     let elsewhere = peer.with(|data| data.bridged_to.as_ref().is_some_and(|to| to != own.uuid()));
     if !elsewhere {
         // Leg B is out of the bridge before it is told to end; only the originator ends as "bridged".
@@ -321,7 +321,7 @@ fn separate(own: &Arc<Channel>, peer: &Arc<Channel>) {
         && (peer.flags.awaited.swap(false, Ordering::Relaxed)
             || peer.flags.kept.load(Ordering::Relaxed))
     {
-        // An attended transfer: the leg waits where whoever asked for it finds it.
+        // An attended transfer: the leg waits where the transferor finds it.
         peer.set_state(State::Park);
     } else if peer.state() == State::ExchangeMedia
         && !peer.flags.transferred.load(Ordering::Relaxed)

@@ -1,6 +1,6 @@
 //! Playing something, or running an application, on a call from outside (`uuid_broadcast`), and what ends it.
 //!
-//! A message may run its application for ever (music on hold). A stop ends all of it, not the turn that runs: each run
+//! A message may run its application without limit (music on hold). A stop ends all of it, not the turn that runs: each run
 //! remembers how often the leg's broadcasts had been stopped when it began, and ends when that number has changed.
 //! Music that was queued and has not begun is void by the same rule.
 
@@ -45,7 +45,7 @@ pub(super) struct Running {
 
 impl Running {
     pub(super) fn begin(leg: &Arc<Channel>) -> Self {
-        // Counted first: whoever stops from here on sees it.
+        // Counted first: a stop from here on sees it.
         leg.broadcasts.running.fetch_add(1, Ordering::SeqCst);
         Self { leg: Arc::clone(leg), ticket: leg.broadcasts.stops.load(Ordering::SeqCst) }
     }

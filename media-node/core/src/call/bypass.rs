@@ -1,6 +1,6 @@
 //! Media that does not pass through the switch (`bypass_media`), and the way back.
 //!
-//! Both legs of such a call rest in CS_HIBERNATE ("signal bridge"). Whoever leaves first, by hangup or transfer, calls
+//! Both legs of such a call rest in CS_HIBERNATE ("signal bridge"). The leg that leaves first, by hangup or transfer, calls
 //! [`leave`]: it takes the bond from both, so it happens once.
 
 use std::sync::Arc;

@@ -87,7 +87,7 @@ impl InlineCall for Inline<'_> {
 }
 
 /// Keeps queued messages waiting. The connection drops its wait as soon as its client speaks, so
-/// the lock is taken off by whoever ends the wait, not at its end.
+/// the lock is released by whatever ends the wait, not at its end.
 struct Locked<'s> {
     session: &'s mut Session,
     was: bool,

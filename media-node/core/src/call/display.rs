@@ -18,7 +18,7 @@ pub struct Party {
 }
 
 impl Channel {
-    /// Books that the far end is shown a party, and tells programs. False when its display stays as it is: nobody is
+    /// Books that the far end is shown a party, and tells programs. False when its display stays as it is: nothing is
     /// there to look at it, it shows the party already, or the call ignores such news (`ignore_display_updates`).
     pub fn note_shown(&self, party: &Party) -> bool {
         let Party { name, number } = party;

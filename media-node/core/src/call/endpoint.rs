@@ -12,7 +12,7 @@ use super::session::Session;
 use super::state::State;
 use crate::BoxFuture;
 
-/// A way to reach somebody: everything before the first slash of a dial string names one.
+/// A way to reach a far end: everything before the first slash of a dial string names one.
 pub trait Endpoint: Send + Sync + 'static {
     /// Does it take apart destinations in which a far end's words are marked ([`base::far`])? Others get them as meant.
     fn reads_marks(&self) -> bool {

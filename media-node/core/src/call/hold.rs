@@ -103,7 +103,7 @@ fn music(holder: &Arc<Channel>) -> Option<String> {
     Some(music).filter(|music| !music.is_empty())
 }
 
-/// What a leg hears that has to wait for somebody else.
+/// What a waiting leg hears.
 pub fn waiting_music(leg: &Arc<Channel>) -> Option<String> {
     music(leg).filter(|music| is_music(music))
 }
@@ -126,7 +126,7 @@ fn release_partner(holder: &Channel) {
     }
 }
 
-/// A leg that holds leaves the conversation: its partner hears no more music, and nobody is held.
+/// A leg that holds leaves the conversation: its partner hears no more music and is not held.
 pub(super) fn leave_bridge(holder: &Channel) {
     let up = holder.is_up();
     let kept = holder.partner().is_some_and(|partner| partner.flags.kept.load(Ordering::Relaxed));

@@ -135,9 +135,9 @@ pub async fn originate(
     result
 }
 
-/// Where whoever answers is for somebody else, tells them the outcome and ends the leg that dialled. True if so.
+/// Where the answering leg is meant for another task, tells it the outcome and ends the leg that dialled. True if so.
 pub(super) fn hand_over(own: &Channel, outcome: Result<&Arc<Channel>, Cause>) -> bool {
-    // Under the lock: whoever asks for it looks whether the leg dials and leaves word in one step.
+    // Under the lock: a request checks whether the leg dials and is noted in one step.
     let tell = own.with(|data| {
         own.flags.dials.store(false, Ordering::Relaxed);
         data.hand_over.take()
@@ -451,7 +451,7 @@ async fn connect_caller(session: &mut Session, winner: &Arc<Channel>) -> super::
     let bypass = super::bypass::is_on(winner) && super::bypass::wanted(session.channel());
     session.channel().flags.bypass_media.store(bypass, Ordering::Relaxed);
     if session.channel().with(|data| data.hand_over.is_some()) {
-        // The winner is for somebody else.
+        // The winner is meant for another task.
         session.check()
     } else if winner.is_answered() {
         session.answer().await

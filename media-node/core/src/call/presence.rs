@@ -1,4 +1,4 @@
-//! PRESENCE_IN: what a leg with a `presence_id` does, for whoever watches that identity.
+//! PRESENCE_IN: what a leg with a `presence_id` does, for subscribers of that identity.
 
 use std::sync::atomic::Ordering;
 

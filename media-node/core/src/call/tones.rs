@@ -128,7 +128,7 @@ pub fn watch(
     })
 }
 
-/// A leg's audio, given back when nobody looks any more.
+/// A leg's audio, released when it is not watched any more.
 struct Tap {
     leg: std::sync::Weak<media::Leg>,
     audio: media::record::live::LiveAudio,

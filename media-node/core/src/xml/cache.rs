@@ -15,7 +15,7 @@ const MAX_USERS: usize = 10_000;
 pub struct Users(Mutex<HashMap<String, KeptUser>>);
 
 struct KeptUser {
-    /// `None`: for ever.
+    /// `None`: without limit.
     until: Option<Instant>,
     directory: Directory,
 }
@@ -41,7 +41,7 @@ impl Users {
         Some(found.directory.clone())
     }
 
-    /// Keeps a user that wants it: for so many milliseconds, or for ever if the attribute is no number.
+    /// Keeps a user that wants it: for so many milliseconds, or without limit if the attribute is no number.
     pub fn put(&self, key: &str, user: &str, domain: &str, found: &User, directory: &Directory) {
         let Some(cacheable) = found.cacheable() else { return };
         let now = Instant::now();

@@ -13,12 +13,12 @@ use crate::call::Channel;
 use crate::call::profile::Prefix;
 use crate::switch::Switch;
 
-/// Asks the bindings. `None` sends the lookup to the static files: nobody answered, or not with what was looked for.
+/// Asks the bindings. `None` sends the lookup to the static files: no binding answered, or not with what was looked for.
 pub async fn locate(switch: &Arc<Switch>, lookup: Lookup<'_>) -> Option<Tree> {
     ask(switch, lookup).await.ok().flatten()
 }
 
-/// As [`locate`], but tells "nobody knows" from "somebody could not be asked".
+/// As [`locate`], but tells "not found" from "a binding could not be asked".
 async fn ask(switch: &Arc<Switch>, lookup: Lookup<'_>) -> Result<Option<Tree>, Unanswered> {
     let bound = switch.xml.bound.load_full();
     let mut nobody = Ok(None);
@@ -58,7 +58,7 @@ pub async fn dialplan(switch: &Arc<Switch>, channel: &Arc<Channel>) -> Option<Ar
 /// ask for their own file). Sofia says which `profile`, and `reconfig` on a rescan.
 ///
 /// # Errors
-/// [`Unanswered`] when nobody had it, but somebody could not be asked.
+/// [`Unanswered`] when it was not found, but a binding could not be asked.
 pub async fn configuration(
     switch: &Arc<Switch>,
     name: &str,
@@ -99,7 +99,7 @@ pub async fn directory(
 }
 
 /// A section as a channel needs it (`languages`, `phrases`): the document of a binding that has it, or the static one.
-/// `fill` adds parameters in front of the channel's data. `None` when nobody has the section.
+/// `fill` adds parameters in front of the channel's data. `None` when no source has the section.
 pub async fn section(
     switch: &Arc<Switch>,
     section: &str,
@@ -140,7 +140,7 @@ pub async fn directory_as(
     ask_for_directory(switch, name, domain, fill).await.0
 }
 
-/// As [`directory_as`]; with it, whether somebody could not be asked for it.
+/// As [`directory_as`]; with it, whether a binding could not be asked for it.
 async fn ask_for_directory(
     switch: &Arc<Switch>,
     name: EventName,
@@ -210,7 +210,7 @@ pub async fn find_user_by(
 /// As [`find_user_by`].
 ///
 /// # Errors
-/// [`Unanswered`] when nobody knew the user, but somebody could not be asked.
+/// [`Unanswered`] when the user was not found, but a binding could not be asked.
 pub async fn ask_for_user(
     switch: &Arc<Switch>,
     keys: &str,

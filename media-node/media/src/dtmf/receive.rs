@@ -5,7 +5,7 @@ use super::Digit;
 /// Milliseconds after which an event whose end never came counts as ended.
 const LOST_END_MS: u64 = 300;
 
-/// Longest a key is held, in timestamp units: some minutes. Whoever claims more counts up in vain.
+/// Longest a key is held, in timestamp units: some minutes. A higher claim is cut.
 const LONGEST: u32 = 0x00ff_ffff;
 
 /// Turns telephone-event payloads into digits, each told once however often its packets repeat.

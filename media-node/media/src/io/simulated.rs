@@ -43,7 +43,7 @@ impl SimNet {
     /// Binds an address.
     ///
     /// # Errors
-    /// `AddrInUse` when somebody has it.
+    /// `AddrInUse` when it is bound already.
     pub fn bind(&self, addr: SocketAddr) -> io::Result<SimSocket> {
         let mut state = self.state();
         if state.sockets.contains_key(&addr) {
@@ -84,7 +84,7 @@ impl SimSocket {
         Ok((len, from))
     }
 
-    /// Sends a datagram; to an address nobody has bound it is lost.
+    /// Sends a datagram; to an address that is not bound it is lost.
     ///
     /// # Errors
     /// Never; the type matches a real socket's.

@@ -1,4 +1,4 @@
-//! A leg's audio in the hands of somebody outside the engine: samples out, samples in.
+//! A leg's audio exchanged with code outside the engine: samples out, samples in.
 
 use rtrb::{Consumer, Producer};
 
@@ -35,7 +35,7 @@ impl std::fmt::Debug for Speech {
 }
 
 impl Speech {
-    /// Takes a frame of what the leg said, if a whole one has come. Whoever falls far behind misses
+    /// Takes a frame of what the leg said, if a whole one has come. A reader that falls far behind misses
     /// what is oldest.
     pub fn take(&mut self, frame: &mut [i16]) -> bool {
         let waiting = self.said.slots();
@@ -55,7 +55,7 @@ impl Speech {
 
 #[expect(clippy::missing_errors_doc, reason = "said once, at the type")]
 impl Leg {
-    /// Lets somebody outside hear what the leg says and speak to it, at the leg's rate. Undone with
+    /// Lets code outside the engine hear what the leg says and speak to it, at the leg's rate. Undone with
     /// [`Leg::end_exchange`].
     pub fn exchange(&self) -> Result<(Voice, Speech), LegError> {
         let rate = self.codec().rate();

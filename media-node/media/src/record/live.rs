@@ -1,4 +1,4 @@
-//! A leg's audio as it passes, for whoever wants to look at it outside the engine.
+//! A leg's audio as it passes, for observers outside the engine.
 
 use rtrb::Consumer;
 

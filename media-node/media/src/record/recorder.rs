@@ -62,7 +62,7 @@ impl Container {
             "ul" | "ulaw" | "pcmu" => Self::Ulaw,
             "al" | "alaw" | "pcma" => Self::Alaw,
             "wav" => Self::Wav,
-            // A WAV file under another name would mislead whoever opens it.
+            // A WAV file under another name would mislead other software.
             other => {
                 let why =
                     format!("recordings cannot be written as [{other}]; wav and raw forms can");

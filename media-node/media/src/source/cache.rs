@@ -16,7 +16,7 @@ static CACHE: LazyLock<Mutex<Cache>> = LazyLock::new(Mutex::default);
 #[derive(Default)]
 struct Cache {
     files: HashMap<(PathBuf, u32), Entry>,
-    /// Files that are not kept, for as long as somebody plays them.
+    /// Files that are not kept, for as long as they are played.
     played: HashMap<(PathBuf, u32), (Stamp, Weak<[i16]>)>,
     samples: usize,
     clock: u64,

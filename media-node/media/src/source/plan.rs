@@ -118,7 +118,7 @@ impl PlayPlan {
         at_end && self.index + 1 >= self.pieces.len()
     }
 
-    /// Plays the plan `times` times; `None` = for ever.
+    /// Plays the plan `times` times; `None` = without limit.
     #[must_use]
     pub fn repeated(mut self, times: Option<u32>) -> Self {
         self.passes_left = times.map(|t| t.saturating_sub(1));
@@ -178,7 +178,7 @@ impl PlayPlan {
         let mut written_before_pass = None;
         while written < out.len() {
             let Some(piece) = self.pieces.get_mut(self.index) else {
-                // A pass without a sample would go round for ever.
+                // A pass without a sample would go round without limit.
                 if written_before_pass == Some(written) || !self.next_pass() {
                     break;
                 }

@@ -313,7 +313,7 @@ impl Keys {
         let index = u64::from(u32::from_be_bytes(word) & !ENCRYPTED);
         let encrypted = u32::from_be_bytes(word) & ENCRYPTED != 0;
         if self.suite.is_aead() {
-            // Packets that are authenticated only are allowed by RFC 7714 §9.3 and sent by nobody.
+            // Packets that are authenticated only are allowed by RFC 7714 §9.3 and not seen in the field.
             let (head, text) = packet.get_mut(..at)?.split_at_mut_checked(start)?;
             let aad = associated(head, word).filter(|_| encrypted)?;
             let tag = self.suite.rtcp_tag();

@@ -22,7 +22,7 @@ const SOURCES: usize = 4;
 const INDEX_WORD: usize = 4;
 /// Octets a protected packet is longer than a plain one, at most: index word, longest key identifier, tag.
 pub const OVERHEAD: usize = INDEX_WORD + MAX_MKI + 16;
-/// Longest master key identifier (RFC 4568 §6.1 allows up to 128; nobody uses more than four).
+/// Longest master key identifier (RFC 4568 §6.1 allows up to 128; peers use four at most).
 pub const MAX_MKI: usize = 16;
 /// Octets of the SRTCP header that stay plain.
 const RTCP_CLEAR: usize = 8;

@@ -5,7 +5,7 @@
 //! - a key `0-9 * # A-D`: its two tones for the current duration and wait;
 //! - `v=N` level in dBm0 per frequency (-63 to 0), `d=ms` and `w=ms` duration and wait of keys,
 //!   `>=ms` / `<=ms` fade out / in by one step every so many ms, `+=N` size of that step in dB,
-//!   `l=N` times each following element is played, `L=N` times the whole is played (-1 = for ever),
+//!   `l=N` times each following element is played, `L=N` times the whole is played (-1 = without limit),
 //!   `r=` and `c=` (rate, channels) are read and ignored: the leg decides those.
 
 mod detect;

@@ -80,13 +80,13 @@ impl Nonces {
         if live { NonceState::Fresh } else { NonceState::Stale }
     }
 
-    /// The credentials are right: their nonce serves until `now + ttl`, with greater counts only. False when somebody
+    /// The credentials are right: their nonce serves until `now + ttl`, with greater counts only. False when a client
     /// used the same nonce and count meanwhile.
     pub fn accept(&mut self, now: Instant, credentials: &Credentials, ttl: Duration) -> bool {
         if self.check(now, credentials, ttl) == NonceState::Stale {
             return false;
         }
-        // Without qop there is no count by which to tell a client from somebody who repeats what it said: such a nonce
+        // Without qop there is no count by which to tell a client from one that repeats its messages: such a nonce
         // serves once.
         let count = credentials.nonce_count().unwrap_or(u32::MAX);
         self.sweep(now);

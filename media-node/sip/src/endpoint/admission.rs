@@ -258,7 +258,7 @@ impl Admission {
         }
     }
 
-    /// Is a new request outside dialogs taken? A running dialog gives nobody a share of known peers' requests: anybody
+    /// Is a new request outside dialogs taken? A running dialog gives no share of known peers' requests: anyone
     /// may have one where calls are taken from anybody.
     pub(super) fn admits(&mut self, peer: SocketAddr, transport: Transport) -> bool {
         let most = self.shared.per_second.load(Ordering::Relaxed);

@@ -36,7 +36,7 @@ pub struct Rport {
 /// See [`Rport`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RportServer {
-    /// Nobody, not even who asks.
+    /// Not at all, not even where asked for.
     Never,
     /// Who asks.
     Asked,

@@ -36,7 +36,7 @@ pub(super) enum Purpose {
     InDialog(DialogId, Token),
     /// Outside dialogs.
     Single(Token),
-    /// Nobody waits.
+    /// Nothing waits for it.
     Detached,
 }
 
@@ -269,7 +269,7 @@ impl Endpoint {
         exchange.request.headers.set(Name::CSeq, cseq);
     }
 
-    /// Sends the request to the next address of its next hop; false when there is none, or nobody wants it any more.
+    /// Sends the request to the next address of its next hop; false when there is none, or nothing wants it any more.
     fn try_alternative(&mut self, now: Instant, id: ExchangeId) -> bool {
         let Some(exchange) = self.exchange(id) else { return false };
         if let Purpose::Invite(call) = exchange.purpose {

@@ -36,7 +36,7 @@ impl Endpoint {
         self.has_time(now, standing).then_some(standing)
     }
 
-    /// Is there time for a message of such a sender, which somebody else found worth reading?
+    /// Is there time for a message of such a sender, which was found worth reading?
     pub(crate) fn has_time(&mut self, now: Instant, standing: Standing) -> bool {
         if self.admission.tick(now) {
             let calls = self.calls.values().filter(|call| call.is_running());
@@ -260,7 +260,7 @@ impl Endpoint {
         self.send_stateless(&response, path);
     }
 
-    /// 405 for what the profile does not allow, 501 for what nobody here knows.
+    /// 405 for what the profile does not allow, 501 for unknown methods.
     pub(super) fn refuse_method(&mut self, now: Instant, request: &Request, path: Path) {
         let status = if matches!(request.method, Method::Other(_)) { 501 } else { 405 };
         self.refuse_new(now, request, path, status, "", &Headers::new());

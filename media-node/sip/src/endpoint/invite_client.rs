@@ -145,7 +145,7 @@ impl Endpoint {
         let Some(call) = self.calls.get_mut(&id) else { return };
         match call.stage {
             Stage::Up if call.unacked.is_some() => {
-                // Whoever lets go of the dialog asks again, without headers.
+                // Dropping the dialog asks again, without headers.
                 call.bye_after_ack.get_or_insert(headers);
             }
             Stage::Up => self.send_bye(now, id, &headers),

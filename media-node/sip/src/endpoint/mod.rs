@@ -102,7 +102,7 @@ pub(crate) enum User {
     IncomingCall(DialogId),
     /// A request of the peer waiting for its answer, or one answered on the spot.
     Incoming,
-    /// A CANCEL, or the BYE of a lost fork: nobody waits.
+    /// A CANCEL, or the BYE of a lost fork: nothing waits for it.
     Nobody,
 }
 

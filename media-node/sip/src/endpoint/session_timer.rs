@@ -21,7 +21,7 @@ const LONGEST_INTERVAL: u32 = 7 * 24 * 3600;
 const AGAIN: Duration = Duration::from_secs(10);
 /// 422s answered with a longer interval, per request: one of each proxy on the way.
 const MAX_RAISES: u8 = 3;
-/// `Reason` of the BYE that ends a session nobody refreshed.
+/// `Reason` of the BYE that ends a session that was not refreshed.
 const TIMED_OUT: &str = "SIP;cause=408;text=\"Session timeout\"";
 
 /// What a stack wants of session timers.
@@ -86,7 +86,7 @@ struct Agreed {
 #[derive(Debug)]
 pub(super) struct Session {
     wanted: SessionTimers,
-    /// The least interval somebody on the way insists on.
+    /// The least interval a proxy on the way insists on (Min-SE).
     least: u32,
     agreed: Option<Agreed>,
     /// When the timer goes off next.

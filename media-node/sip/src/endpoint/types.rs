@@ -178,7 +178,7 @@ pub struct Reply {
 /// Why a request got no final response.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum RequestError {
-    /// Nobody answered within 64 x T1 (timers B and F).
+    /// No response within 64 x T1 (timers B and F).
     #[error("no answer within the transaction timeout")]
     Timeout,
     /// The message could not be sent.

@@ -3,7 +3,7 @@
 use super::scan::{find_outside, trim, unquote};
 use crate::uri::Params;
 
-/// Most parts read, nested ones included; nobody sends more.
+/// Most parts read, nested ones included.
 const MAX_PARTS: usize = 16;
 /// How deep parts may hold parts.
 const MAX_DEPTH: usize = 3;
@@ -61,7 +61,7 @@ fn collect(boundary: &str, body: &[u8], depth: usize, out: &mut Vec<Part>) {
     }
 }
 
-/// What stands between the delimiter lines. What comes before the first and behind the last is nobody's.
+/// What stands between the delimiter lines. What comes before the first and behind the last is ignored.
 fn sections<'a>(boundary: &str, body: &'a [u8]) -> Vec<&'a [u8]> {
     let mut out = Vec::new();
     let mut open: Option<usize> = None;
@@ -80,7 +80,7 @@ fn sections<'a>(boundary: &str, body: &'a [u8]) -> Vec<&'a [u8]> {
         }
         at = end;
     }
-    // A last delimiter that was forgotten costs nobody the offer.
+    // A missing last delimiter does not cost the offer.
     if let Some(start) = open {
         out.push(without_line_end(body.get(start..).unwrap_or(&[])));
     }

@@ -1,6 +1,6 @@
 //! Default reason phrases, as the reference spells them.
 
-/// The phrase the reference sends with a status when nobody chose another.
+/// The phrase the reference sends with a status unless another was chosen.
 pub fn reason_phrase(status: u16) -> &'static str {
     #[allow(
         clippy::match_overlapping_arm,

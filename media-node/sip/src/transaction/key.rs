@@ -7,7 +7,7 @@ use crate::token::MAGIC_COOKIE;
 use crate::uri::Uri;
 
 /// What a transaction is found by: a hash under a key of this process, so that a long branch costs no memory and
-/// nobody can make two requests meet.
+/// an outsider cannot make two requests collide.
 pub(super) type Key = u128;
 
 /// Makes keys.

@@ -141,7 +141,7 @@ impl Server {
                 self.retransmit = fx.arm(Timer::Retransmit, self.interval);
                 Fired::Continue
             }
-            // Timer H: nobody acknowledged our refusal. There is nobody left to tell.
+            // Timer H: our refusal was not acknowledged. There is no user of the transaction left to tell.
             Timer::Timeout if self.timeout == Some(at) => Fired::Finished,
             _ => Fired::Continue,
         }

@@ -89,7 +89,7 @@ fn find_open(value: &str) -> Option<usize> {
 }
 
 /// A display name is one quoted string or plain words. Phones leave parentheses and other marks
-/// unquoted, which harms nobody; an unquoted comma or quote makes the value ambiguous (RFC 4475 §3.1.2.15).
+/// unquoted, which does no harm; an unquoted comma or quote makes the value ambiguous (RFC 4475 §3.1.2.15).
 fn is_display(text: &str) -> bool {
     if text.starts_with('"') {
         return text.len() >= 2 && ends_quoted(text);

@@ -24,11 +24,11 @@ pub(super) enum Early {
 /// Whose end ends the attempt for all.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Reject {
-    /// Nobody's.
+    /// No leg's.
     Nobody,
     /// Anybody's.
     Anybody,
-    /// Of whoever ends with a cause in this list; after `!`, with one that is not.
+    /// Of legs that end with a cause in this list; after `!`, with one that is not.
     Listed(String),
 }
 

@@ -148,7 +148,7 @@ fn too_many_requests_in_a_second_are_turned_away_cheaply() {
     assert_eq!(net.bob.endpoint.load(), (0, 2));
 }
 
-/// A call to a name that leads to several addresses, the first of them somebody else's.
+/// A call to a name that leads to several addresses, the first of them another host's.
 fn call_by_name(found: &[(Transport, &str)]) -> (Net, DialogId) {
     let mut net = Net::new();
     let id = net.call_with(|spec| spec.next_hop = crate::uri::Uri::parse("sip:carrier.example"));
@@ -213,7 +213,7 @@ fn a_cancelled_call_tries_no_further_address() {
     assert!(net.alice.story().ends_with("failed-503"), "{}", net.alice.story());
 }
 
-/// An INVITE of nobody's: what a forged source looks like.
+/// An INVITE without a sender: what a forged source looks like.
 fn forged_invite(n: usize) -> String {
     format!(
         "INVITE sip:b@h SIP/2.0\r\nVia: SIP/2.0/UDP 203.0.113.7;branch=z9hG4bKf{n}\r\nFrom: <sip:a@h>;tag=1\r\n\

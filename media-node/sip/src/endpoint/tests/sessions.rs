@@ -5,7 +5,7 @@ use super::net::*;
 use crate::message::{Message, Method, Name};
 use crate::transport::Transport;
 
-/// Lets time pass; whoever is offered something accepts it.
+/// Lets time pass; offers are accepted.
 fn run_accepting(net: &mut Net, span: std::time::Duration) {
     let until = net.now + span;
     let mut seen = (0, 0);
