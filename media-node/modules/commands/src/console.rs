@@ -42,7 +42,7 @@ fn alias(call: &ApiCall) -> String {
     let console = &call.switch.stores.console;
     match (words.first().map(String::as_str), words.get(1), words.get(2)) {
         (Some(verb @ ("add" | "stickyadd")), Some(name), Some(command)) => {
-            // Somebody at this machine would run it.
+            // It would run on this machine.
             if let Some(refused) = crate::foreign::refuse("alias") {
                 return refused;
             }

@@ -1,5 +1,5 @@
 //! Answers of API commands to calls on paper (`explain`, `dialplan test`): those that only turn text
-//! into text, ask the clock, the directory or the files. Nothing is changed, nobody is asked over
+//! into text, ask the clock, the directory or the files. Nothing is changed or asked over
 //! the network.
 
 use std::collections::BTreeSet;

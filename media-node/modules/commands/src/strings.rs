@@ -74,7 +74,7 @@ fn sql_escape(args: &str) -> String {
 }
 
 fn quote_shell_arg(args: &str) -> String {
-    // What a far end said stays marked: whoever runs the line quotes it once more where needed.
+    // What a far end said stays marked: the code that runs the line quotes it once more where needed.
     format!("'{}'", args.replace('\'', "'\\''"))
 }
 

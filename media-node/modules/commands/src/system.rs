@@ -1,6 +1,6 @@
 //! Programs of the machine: `system`, `bg_system`, `spawn`, `spawn_stream`.
 //!
-//! They run with the switch's rights, for whoever may send commands from this machine; `SECURITY.md` says how to take
+//! They run with the switch's rights, for clients that may send commands from this machine; `SECURITY.md` says how to take
 //! that away, and `allow-host-commands` gives it to clients on others.
 
 use base::{foreign, system as shell};

@@ -210,7 +210,7 @@ fn set_deaf(room: &Arc<Room>, member: &Arc<Member>, on: bool) {
     if on { room.deafen(member, false) } else { room.undeafen(member, false) }
 }
 
-/// Takes the floor or gives it up: `None` when somebody else has it, else who has it now.
+/// Takes the floor or gives it up: `None` when another member has it, else who has it now.
 pub fn toggle_floor(room: &Room, member: &Arc<Member>) -> Result<Option<u32>, u32> {
     match room.with(|s| s.floor) {
         Some(holder) if holder != member.id => Err(holder),

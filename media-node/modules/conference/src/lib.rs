@@ -531,7 +531,7 @@ fn talking(
     );
 }
 
-/// The energy level after somebody has talked for a while, if it sets itself.
+/// The energy level after a member has talked for a while, if it adjusts itself.
 fn risen(state: &MemberState, report: &TalkReport, profile: &Profile) -> Option<i64> {
     let ms = u64::from(report.intervals) * u64::from(profile.interval);
     let noisy = u64::from(report.quiet) * 100 > u64::from(report.loud);

@@ -1,4 +1,4 @@
-//! Somebody in a room: what he may do, and how commands and keys change it.
+//! A member of a room: its rights, and how commands and keys change them.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ const TOP_LEVEL: i64 = 1800;
 /// What `up` and `down` change a level by.
 const LEVEL_STEP: i64 = 200;
 
-/// Somebody in a room.
+/// A member of a room.
 pub struct Member {
     /// Number, unique in the switch; a call keeps it from room to room.
     pub id: u32,
@@ -195,7 +195,7 @@ pub fn changed_level(old: i64, text: &str) -> i64 {
 }
 
 impl MemberState {
-    /// As somebody comes in: profile, flags and the call's variables.
+    /// As a member joins: profile, flags and the call's variables.
     pub(super) fn first(channel: &Channel, profile: &Profile, flags: MemberFlags) -> Self {
         let number = |name: &str, low: i64, high: i64| {
             let value = channel.variable(name).map(|v| text::int(&v));

@@ -34,7 +34,7 @@ pub struct Outcall {
     pub variables: Vec<(String, String)>,
 }
 
-/// Calls and lets whoever answers in. `room`: none yet, or one. `on_behalf`: the call that waits for it.
+/// Calls a party, who becomes a member by answering. `room`: none yet, or one. `on_behalf`: the call that waits for it.
 ///
 /// # Errors
 /// The cause of the failure.

@@ -74,7 +74,7 @@ const USUAL_CONTROLS: [(&str, &str); 12] = [
 
 impl Profile {
     /// A profile for a room: as a web server describes it to the caller of that UUID, or as the files do. One that
-    /// nobody describes is called `none` and leaves everything as usual. `None` without any configuration.
+    /// that is not configured is called `none` and leaves everything as usual. `None` without any configuration.
     pub async fn find(switch: &Arc<Switch>, room: &str, name: &str, uuid: &str) -> Option<Self> {
         let fill = |params: &mut Event| {
             params.push("conference_name", room).push("profile_name", name);

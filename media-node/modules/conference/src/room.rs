@@ -97,15 +97,15 @@ pub struct State {
 /// Flags of a room.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RoomFlags {
-    /// Nobody else may come in.
+    /// No further member may join.
     pub locked: bool,
     /// It is ending.
     pub ending: bool,
-    /// Nobody is heard until a moderator comes.
+    /// Members are muted until a moderator joins.
     pub wait_mod: bool,
     /// Quiet voices are mixed, too.
     pub audio_always: bool,
-    /// Somebody has answered.
+    /// A member has answered.
     pub answered: bool,
     /// There were as many members as it needs at least.
     pub enforce_min: bool,
@@ -424,7 +424,7 @@ impl Room {
 
     // ---- coming and going ----
 
-    /// Lets somebody in.
+    /// Adds a member.
     pub(super) fn add(self: &Arc<Self>, member: &Arc<Member>) {
         let flags = member.state().flags;
         self.with(|s| {
@@ -441,7 +441,7 @@ impl Room {
         self.retune();
     }
 
-    /// Takes somebody out; too few end the room.
+    /// Removes a member; too few end the room.
     pub(super) fn remove(self: &Arc<Self>, member: &Arc<Member>) {
         let flags = member.state().flags;
         let had_floor = self.with(|s| {
@@ -493,7 +493,7 @@ impl Room {
         });
     }
 
-    /// Ends the room when nobody is in it.
+    /// Ends the room when it has no members.
     pub fn close_if_empty(self: &Arc<Self>) {
         let all = self.switch.module::<Rooms>();
         let mut rooms = all.by_name.lock();
@@ -539,7 +539,7 @@ impl Room {
 
     // ---- floor ----
 
-    /// Gives the floor to a talker if nobody has it or its holder is silent.
+    /// Gives the floor to a talker if it is free or its holder is silent.
     pub(super) fn offer_floor(&self, member: &Arc<Member>) {
         let holder = self.with(|s| s.floor).and_then(|id| self.member(id));
         let free = holder.is_none_or(|h| !h.state().talking || !h.state().speaks);
@@ -549,7 +549,7 @@ impl Room {
         }
     }
 
-    /// Somebody has the floor, always: the last to come unless somebody talks.
+    /// The floor is never free: the last member to join has it unless another talks.
     pub(super) fn take_floor_if_free(&self) {
         if self.with(|s| s.floor.is_none())
             && let Some(member) = self.members().first()
@@ -578,7 +578,7 @@ impl Room {
         });
     }
 
-    /// A channel of somebody in it, for names of files and variables.
+    /// A member's channel, for names of files and variables.
     pub(super) fn anybody(&self) -> Option<Arc<Channel>> {
         self.with(|s| s.members.first().map(|m| Arc::clone(&m.channel)))
     }

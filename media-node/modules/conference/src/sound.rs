@@ -34,7 +34,7 @@ pub struct Deck {
 struct Track {
     /// Known once it has begun.
     id: Option<PlayId>,
-    /// Empty for the pause before a file, of which nobody is told.
+    /// Empty for the pause before a file, which fires no event.
     file: String,
     rate: u32,
     params: Vec<(String, String)>,
@@ -81,7 +81,7 @@ pub struct Recording {
     pub paused: bool,
     /// Its file is open.
     pub open: bool,
-    /// Somebody has ended it already.
+    /// It was ended already.
     pub stopping: bool,
     /// When it began, seconds since the epoch.
     pub since: i64,
@@ -310,7 +310,7 @@ impl Room {
         true
     }
 
-    /// Plays a file to everybody while whoever asks goes on. `channel`: whose variables the name may use.
+    /// Plays a file to all members and returns at once. `channel`: whose variables the name may use.
     pub fn play_later(self: &Arc<Self>, name: String, channel: Option<Arc<Channel>>) {
         let room = Arc::clone(self);
         crate::foreign::spawn(async move {
@@ -340,7 +340,7 @@ impl Room {
         true
     }
 
-    /// The same while whoever asks goes on.
+    /// The same, returning at once.
     pub(super) fn play_aside_to(self: &Arc<Self>, member: &Arc<Member>, name: String) {
         self.play_row_to(member, vec![name]);
     }
@@ -502,7 +502,7 @@ impl Room {
         self.tend_music();
     }
 
-    /// Somebody has come: the others hear it, or he hears that he is alone.
+    /// A member joined: the others hear it, or the member hears that it is alone.
     pub(super) fn greet(self: &Arc<Self>, member: &Arc<Member>) {
         let channel = &member.channel;
         let silent = channel.is_true("conference_silent_entry") || member.state().flags.silent;
@@ -529,7 +529,7 @@ impl Room {
         self.tend_music();
     }
 
-    /// Somebody has gone and others remain.
+    /// A member left and others remain.
     pub(super) fn say_farewell(self: &Arc<Self>, member: &Arc<Member>) {
         let channel = &member.channel;
         let (count, flags, sound) = self.with(|s| (s.count(), s.flags, s.exit_sound.clone()));

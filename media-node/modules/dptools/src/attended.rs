@@ -1,4 +1,4 @@
-//! `att_xfer`: talk to somebody first, then hand the partner over.
+//! `att_xfer`: attended transfer, with a consultation first.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

@@ -1,4 +1,4 @@
-//! `chat`: a text message to somebody.
+//! `chat`: a text message to a user.
 
 use esl_server::event::{Event, EventName};
 
@@ -24,7 +24,7 @@ fn run(call: &ApiCall) -> String {
     }
 }
 
-/// Sends a message; false when nobody can be reached that way.
+/// Sends a message; false when the addressee cannot be reached that way.
 #[must_use]
 pub fn send(switch: &Switch, proto: &str, message: &ChatMessage<'_>) -> bool {
     let mut linked = switch.linked().iter();
@@ -34,7 +34,7 @@ pub fn send(switch: &Switch, proto: &str, message: &ChatMessage<'_>) -> bool {
     kind.is_some_and(|kind| (kind.send)(switch, message))
 }
 
-/// A message as an event; whoever reads events gets it.
+/// A message as an event, for event clients.
 pub fn by_event(switch: &Switch, message: &ChatMessage<'_>) -> bool {
     let mut event = Event::new(EventName::Message);
     event.push("proto", "event");

@@ -122,7 +122,7 @@ pub(super) fn note(channel: &Channel) {
     channel.flags.filters_digits.store(filters, Ordering::Relaxed);
 }
 
-/// Changes a channel's filter; whoever passes digits on within a bridge is decided anew.
+/// Changes a channel's filter; who passes digits on within a bridge is decided anew.
 fn change(session: &Session, change: impl FnOnce(&mut Filter)) {
     let channel: &Arc<Channel> = session.channel();
     channel.with(|data| change(data.slot()));

@@ -35,7 +35,7 @@ struct Whisper {
 }
 
 impl Whisper {
-    /// What a key of the listener means: 0 nobody, 1 the partner, 2 the one listened to, 3 both.
+    /// What a key of the listener means: 0 none, 1 the partner, 2 the one listened to, 3 both.
     fn of(key: char) -> Option<Self> {
         match key {
             '0' => Some(Self::default()),
@@ -108,7 +108,7 @@ enum Heard {
     Broken,
 }
 
-/// Pauses of `eavesdrop all`: after a failure, and while nobody is there.
+/// Pauses of `eavesdrop all`: after a failure, and while there are no calls.
 const AFTER_FAILURE: Duration = Duration::from_secs(5);
 const WHILE_IDLE: Duration = Duration::from_secs(2);
 

@@ -1,4 +1,4 @@
-//! `intercept` and `pickup`: answering somebody else's call.
+//! `intercept` and `pickup`: answering another party's call.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

@@ -228,7 +228,7 @@ pub fn follow(from: &Channel, to: &Arc<Channel>) {
     stop(from, "all");
 }
 
-/// Goes on with a recording that was closed for that; false when there is nobody to go on.
+/// Goes on with a recording that was closed for that; false when there is none.
 fn go_on(recording: &Recording, report: &RecordReport) -> bool {
     let Some(to) = recording.follower.upgrade().filter(|to| to.is_up()) else { return false };
     let mut spec = recording.spec.clone();
@@ -293,7 +293,7 @@ pub fn is_recording(channel: &Channel, path: &str) -> bool {
     channel.with(|data| data.slot::<Vec<Recording>>().iter().any(|r| all || r.path == path))
 }
 
-/// Can that file be written? Makes its directories, and tries. Whoever asks gets an answer at once; [`start`] itself
+/// Can that file be written? Makes its directories, and tries. The caller gets an answer at once; [`start`] itself
 /// leaves the file to the media engine.
 pub async fn is_writable(channel: &Channel, path: &str) -> bool {
     if let Some((scheme, _)) = path.split_once("://") {

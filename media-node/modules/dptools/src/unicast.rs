@@ -2,7 +2,7 @@
 //!
 //! Each packet interval of what the far end says goes out as one datagram: 16-bit samples in the machine's byte order,
 //! or with the flag `native` as the codec has them. Datagrams that come back are said to the far end. It begins when
-//! the call is parked and ends with the parking, as in the reference. A message that cannot be obeyed is answered
+//! the call is parked and ends with the parking, as in the reference. A message that cannot be executed is answered
 //! `+OK` all the same; the log says why.
 
 use std::io;

@@ -83,7 +83,7 @@ fn variables(word: &str) -> Vec<(String, String)> {
         .collect()
 }
 
-/// Waits until the file is closed, so that whoever asked finds it whole.
+/// Waits until the file is closed, so that the client finds it whole.
 async fn closed(channel: &Channel, path: &str) {
     let waiting = async {
         while record::is_recording(channel, path) {

@@ -114,7 +114,7 @@ impl Module for Enum {
     }
 }
 
-/// Everything offered for a number, best first. Nothing found and nobody answering look the same.
+/// Everything offered for a number, best first. Nothing found and no response look the same.
 async fn lookup(
     switch: &Arc<Switch>,
     channel: Option<&Arc<Channel>>,
@@ -164,7 +164,7 @@ fn question(settings: &Settings, number: &str, root: Option<&str>) -> Option<(St
     Some((format!("{plus}{number}"), name + &root))
 }
 
-/// Who is asked: the call's choice, the global one, the configured ones; nobody means the machine's own.
+/// Who is asked: the call's choice, the global one, the configured ones; none means the machine's own.
 fn servers(
     switch: &Arc<Switch>,
     channel: Option<&Arc<Channel>>,

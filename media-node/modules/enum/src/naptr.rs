@@ -3,7 +3,7 @@
 use dialplan_xml::regex::Pattern;
 use thiserror::Error;
 
-/// A longer address is nobody's.
+/// A longer address is refused.
 const MAX_ADDRESS: usize = 512;
 
 /// The parts of a record that matter here, in the order records are compared by. Flags are not among them: as in the

@@ -43,7 +43,7 @@ pub enum EventSocket {
     GivenUp,
 }
 
-/// Its port, bound if it was free; nobody is answered yet.
+/// Its port, bound if it was free; requests are not answered yet.
 pub struct Bound {
     config: ServerConfig,
     listener: Option<Listener>,
@@ -88,7 +88,7 @@ impl EventSocket {
                 tracing::error!("Socket Error! {error}; the Event Socket stays closed");
                 None
             }
-            // Said once, by whoever tries again.
+            // Logged once, by the task that tries again.
             Err(_) => None,
         };
         Ok(Bound { config, listener })

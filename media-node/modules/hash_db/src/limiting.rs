@@ -78,7 +78,7 @@ impl Releases {
 
 /// Takes a resource for a call; false when there is none left.
 ///
-/// A database that cannot be reached refuses nobody: calls matter more than their count.
+/// A database that cannot be reached refuses no call: calls matter more than their count.
 pub async fn take(
     switch: &Arc<Switch>,
     channel: &Arc<Channel>,
@@ -102,7 +102,7 @@ pub async fn take(
             channel.set_var("limit_rate", usage.rate.to_string());
             channel.set_var(format!("limit_rate_{realm}_{id}"), usage.rate.to_string());
             if !channel.is_up() {
-                // It hung up meanwhile, and nobody would give the resource back.
+                // It hung up meanwhile, and nothing would release the resource.
                 release(switch, backend, channel.uuid(), Some(resource));
             }
             true

@@ -106,7 +106,7 @@ impl Limits {
                 entry.usage.total = entry.usage.total.saturating_sub(1);
                 released.push((resource.clone(), entry.usage.clone()));
             }
-            // A rate is remembered for its interval; what nobody holds and nothing limits is not.
+            // A rate is remembered for its interval; what nothing holds and nothing limits is not.
             !entry.holders.is_empty() || entry.usage.interval > 0
         });
         released
@@ -118,7 +118,7 @@ impl Limits {
         self.entries.lock().get(resource).map(|entry| entry.usage.clone()).unwrap_or_default()
     }
 
-    /// Begins a new interval. False for a resource nobody knows.
+    /// Begins a new interval. False for an unknown resource.
     pub fn reset_interval(&self, resource: &Resource) -> bool {
         match self.entries.lock().get_mut(resource) {
             Some(entry) => {
@@ -130,7 +130,7 @@ impl Limits {
         }
     }
 
-    /// Everything, and forgets rates whose interval is over and that nobody holds.
+    /// Everything, and forgets rates whose interval is over and that nothing holds.
     #[must_use]
     pub fn all(&self, now: i64) -> Vec<(Resource, Usage)> {
         let mut entries = self.entries.lock();

@@ -25,7 +25,7 @@ const NONCE_GRACE: u64 = 32;
 /// find out says whether there is such a user.
 const REFUSAL_TIME: Duration = Duration::from_millis(100);
 
-/// Somebody who has proved who he is.
+/// An authenticated party.
 #[derive(Clone, Debug)]
 pub struct Identity {
     /// The directory's user.
@@ -95,7 +95,7 @@ async fn judge_at_once(profile: &Profile, request: &Request, path: &Path) -> Ver
         Ok(found) => {
             profile.switch.guesses.passed(Door::Sip, &attempt);
             if !profile.nonces.lock().accept(Instant::now(), &credentials, ttl) {
-                // Somebody has used the same nonce and count meanwhile.
+                // The same nonce and count were used meanwhile.
                 return Verdict::Challenge(challenge(profile, request, proxy, true));
             }
             // What a registration comes to is decided later.
@@ -132,7 +132,7 @@ pub fn result_of(credentials: &Credentials) -> &'static str {
 
 /// Were the credentials made for this request? Digest `uri` and Request-URI must name the same user, and a host that
 /// means us in both; ports and parameters may differ, as phones write them in one and not in the other. A `uri` may name
-/// the host alone, as SIPp and some phones have it: nobody else can make such credentials of theirs. What a proxy we trust (`apply-proxy-acl`) made of the Request-URI does not count.
+/// the host alone, as SIPp and some phones have it: such credentials cannot be made from others. What a proxy we trust (`apply-proxy-acl`) made of the Request-URI does not count.
 fn is_for(profile: &Profile, request: &Request, path: &Path, credentials: &Credentials) -> bool {
     if credentials.uri.eq_ignore_ascii_case(request.uri.as_str()) {
         return true;
@@ -219,7 +219,7 @@ fn challenge(profile: &Profile, request: &Request, proxy: bool, stale: bool) -> 
     Challenge { realm, nonce, opaque: None, algorithm, qop_auth: true, stale, proxy }
 }
 
-/// Why credentials prove nobody.
+/// Why credentials are not accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Unproven {
     /// No such user, or the wrong password.
@@ -376,7 +376,7 @@ fn directory_variables(identity: &Identity) -> Vec<(String, String)> {
     first.into_iter().chain(second).collect()
 }
 
-/// The variables of a user who need not prove himself: his address is known, or nobody asks. `None` if there is no such
+/// The variables of a user who is not authenticated: the address is known, or authentication is off. `None` if there is no such
 /// user.
 pub async fn known_user(
     profile: &Profile,

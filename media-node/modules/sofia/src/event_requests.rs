@@ -51,7 +51,7 @@ fn notify(sofia: &Sofia, event: &Event) {
         return notify_address(sofia, event, &package, kind.as_deref().unwrap_or(DEFAULT_TYPE));
     }
     let (Some(package), Some(kind)) = (package, kind) else {
-        // An event for somebody else, perhaps.
+        // An event for another consumer, perhaps.
         tracing::debug!("NOTIFY without event-string or content-type: not for a phone");
         return;
     };
@@ -71,7 +71,7 @@ fn notify(sofia: &Sofia, event: &Event) {
     }
 }
 
-/// To an address, whoever lives there.
+/// To an address, registered or not.
 fn notify_address(sofia: &Sofia, event: &Event, package: &str, kind: &str) {
     let Some(profile) = profile_of(sofia, event, Some("default")) else { return };
     let (Some(to), Some(from)) = (text(event, "to-uri"), text(event, "from-uri")) else {

@@ -66,7 +66,7 @@ async fn look(profile: &Profile, told: &mut String) {
     }
 }
 
-/// `None` when nobody has to be asked.
+/// `None` when no server has to be asked.
 async fn ask(external: &External, own: IpAddr) -> Result<Option<IpAddr>, String> {
     match external {
         External::None | External::Fixed(_) | External::AutoNat(_) => Ok(None),

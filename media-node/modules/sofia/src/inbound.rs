@@ -229,7 +229,7 @@ async fn of_token(
     }
 }
 
-/// `accept-blind-auth`: whoever the caller says he is.
+/// `accept-blind-auth`: the identity the caller claims.
 async fn of_sender(profile: &Arc<Profile>, invite: &IncomingInvite, admission: &mut Admission) {
     admission.set("sip_authorized", "true");
     let Some(from) = invite.request.headers.from_addr() else { return };

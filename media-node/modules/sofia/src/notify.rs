@@ -51,7 +51,7 @@ pub fn to_binding(
     send(profile, request_to_binding(profile, binding, method, headers, body));
 }
 
-/// Sends a text message (`chat sip|…`); false when nobody gets it.
+/// Sends a text message (`chat sip|…`); false when it reaches no phone.
 pub fn chat(sofia: &Sofia, message: &ChatMessage<'_>) -> bool {
     // A line end would begin a header of its own.
     if message.kind.chars().any(char::is_control) {
@@ -141,7 +141,7 @@ pub(super) fn request_to(
     Some(spec)
 }
 
-/// Sends a request; nobody waits for its answer.
+/// Sends a request; its response is not waited for.
 pub(super) fn send(profile: &Arc<Profile>, spec: Option<OutOfDialog>) {
     let Some(spec) = spec else {
         tracing::warn!("A request was asked for that cannot be addressed");

@@ -25,7 +25,7 @@ const MAX_BYTES: usize = 16 * 1024 * 1024;
 /// Bytes of text of one subscription; a larger one is refused with 413.
 const MAX_TEXT: usize = 4096;
 /// NOTIFYs to subscribers who proved nothing that wait for their answers; while there are so many, further such
-/// subscribers are refused with 503. Nobody answers where a forged source leads.
+/// subscribers are refused with 503. A forged source never answers.
 const MAX_UNANSWERED: usize = 500;
 /// Subscriptions that ended are removed so often.
 const SWEEP: Duration = Duration::from_secs(1);

@@ -1,7 +1,7 @@
 //! Transfers that a far end asks for (REFER: RFC 3515, RFC 5589), and what it is told about them.
 //!
-//! Whoever asks hears `200 OK` once the others are with each other, not before. Where the call to be taken over still
-//! rings, the one transferred hears music until it is answered, and stays with whoever asked if nothing comes of it.
+//! The transferor gets `200 OK` once the others are bridged, not before. Where the call to be taken over still
+//! rings, the transferred party hears music until it is answered, and stays with the transferor if it fails.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -38,7 +38,7 @@ pub(crate) enum Replaces {
     Nothing,
     /// A leg of this switch, by UUID.
     Here(String),
-    /// A call elsewhere: dial string and value of the header for whoever has it.
+    /// A call elsewhere: dial string and value of the header for the switch that has it.
     Elsewhere {
         /// What to dial.
         dial: String,
@@ -188,7 +188,7 @@ fn go_where(leg: &Arc<Channel>, called: &Channel) -> bool {
 
 type Answer = oneshot::Receiver<Result<Arc<Channel>, Cause>>;
 
-/// If the leg dials, whoever answers is for us.
+/// If the leg dials, the answering leg is ours.
 fn answer_of(leg: &Channel) -> Option<Answer> {
     let (tell, told) = oneshot::channel();
     leg.with(|data| {
@@ -200,7 +200,7 @@ fn answer_of(leg: &Channel) -> Option<Answer> {
 
 /// Who is to be answered.
 enum Awaited {
-    /// Whoever answers what the other leg dials.
+    /// The leg that answers what the other leg dials.
     Dialled(Answer),
     /// A leg in early media.
     Early(Arc<Channel>),
@@ -260,7 +260,7 @@ fn wait_for_answer(
                 if plays || !own.is_up() {
                     partner.stop_broadcast();
                 }
-                // Nobody is left to go back to.
+                // There is no leg left to go back to.
                 if !own.is_up() && partner.running() == State::Park {
                     partner.hangup(cause);
                 }
@@ -270,7 +270,7 @@ fn wait_for_answer(
     });
 }
 
-/// Sees to it that `partner` hears its music when whoever asked has left; never ends before `partner` does.
+/// Sees to it that `partner` hears its music when the transferor has left; never ends before `partner` does.
 async fn entertain(own: &Arc<Channel>, partner: &Arc<Channel>, music: &str) {
     Arc::clone(own).hung_up().await;
     let mut watch = partner.watch();
@@ -286,7 +286,7 @@ async fn entertain(own: &Arc<Channel>, partner: &Arc<Channel>, music: &str) {
     }
 }
 
-/// Brings two legs together, tells whoever asked, and ends both of its calls.
+/// Bridges two legs, tells the transferor, and ends both of its calls.
 async fn join(
     own: Arc<Channel>,
     partner: Arc<Channel>,
@@ -334,7 +334,7 @@ async fn together(a: &Arc<Channel>, b: &Arc<Channel>) -> bool {
     tokio::time::timeout(JOINING, bridged).await.unwrap_or(false)
 }
 
-/// The call to be taken over is elsewhere: whoever has it is asked for it.
+/// The call to be taken over is elsewhere: the switch that has it is asked for it.
 fn fetch(own: &Arc<Channel>, partner: Arc<Channel>, dial: &str, header: &str, id: u32) {
     let variables = vec![
         ("sip_h_Replaces".to_owned(), header.to_owned()),

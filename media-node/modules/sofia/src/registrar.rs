@@ -263,7 +263,7 @@ fn granted(profile: &Profile, identity: Option<&Identity>, asked: u32) -> u32 {
     spread_out(asked.max(least).min(most), spread)
 }
 
-/// So that phones which started together do not register together for ever (`sip-expires-max-deviation`).
+/// So that phones which started together do not register together every time (`sip-expires-max-deviation`).
 fn spread_out(seconds: u32, by: u32) -> u32 {
     if by == 0 {
         return seconds;
@@ -367,7 +367,7 @@ impl Asked {
     }
 
     /// `sofia::register_attempt`: credentials came, and this is what they were worth. Without those of a user who
-    /// may try, the reference names nobody.
+    /// may try, the reference names none.
     fn attempt(
         &self,
         profile: &Profile,
@@ -474,7 +474,7 @@ pub fn uri_of(contact: &str) -> &str {
     contact.rsplit_once('<').and_then(|(_, rest)| rest.split('>').next()).unwrap_or(contact)
 }
 
-/// `sofia::pre_register`: somebody without credentials is about to be asked for them. The reference
+/// `sofia::pre_register`: a phone without credentials is about to be asked for them. The reference
 /// fires it for calls too.
 pub fn fire_pre_register(profile: &Profile, request: &Request, path: &Path) {
     let Some(asked) = Asked::read(profile, request, path) else { return };
@@ -526,7 +526,7 @@ pub fn sweep(profile: &Arc<Profile>) {
     }
 }
 
-/// A connection is lost: whoever registered over it cannot be reached any more (`tcp-unreg-on-socket-close`; over
+/// A connection is lost: phones that registered over it cannot be reached any more (`tcp-unreg-on-socket-close`; over
 /// WebSocket always).
 pub fn on_disconnected(profile: &Arc<Profile>, path: &Path) {
     let always = matches!(path.transport, Transport::Ws | Transport::Wss);

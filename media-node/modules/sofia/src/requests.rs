@@ -100,7 +100,7 @@ fn message_event(profile: &Profile, request: &Request, path: &Path) -> Event {
     event
 }
 
-/// REFER outside a dialog: accepted, told to whoever listens, and reported as gone nowhere.
+/// REFER outside a dialog: accepted, told to event clients, and reported as gone nowhere.
 async fn refer(profile: &Arc<Profile>, incoming: IncomingRequest) {
     if profile.settings.load().disable_transfer {
         return incoming.respond(403, "", Headers::new(), None);
@@ -132,7 +132,7 @@ async fn refer(profile: &Arc<Profile>, incoming: IncomingRequest) {
     });
 }
 
-/// Where a request goes that somebody made us send: to himself, not to whatever address his Contact names. `None` when
+/// Where a request goes that a peer made us send: to the peer's source address, not to whatever its Contact names. `None` when
 /// that is the same.
 #[must_use]
 pub fn back_to_source(contact: &Uri, path: &Path) -> Option<Uri> {

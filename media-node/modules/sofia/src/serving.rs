@@ -1,4 +1,4 @@
-//! How a profile's requests are served: those that need nobody's answer one after the other, the others side by side,
+//! How a profile's requests are served: those that wait for nothing one after the other, the others side by side,
 //! within bounds for strangers and for known peers.
 
 use std::collections::HashMap;
@@ -31,7 +31,7 @@ async fn serve_one(profile: &Arc<Profile>, places: &Arc<Places>, incoming: Incom
     let Some((request, source, known)) = sender(&incoming) else {
         return answer(profile, incoming).await;
     };
-    // A web server may have to be asked who somebody is, and a refusal takes its time.
+    // A web server may have to be asked for the user, and a refusal takes its time.
     let waits = profile.switch.xml.serve("directory")
         || [Name::Authorization, Name::ProxyAuthorization]
             .iter()

@@ -193,7 +193,7 @@ pub struct Settings {
 pub const DEFAULT_CODECS: &str = "PCMU,PCMA";
 
 impl Settings {
-    /// Is presence looked after (`manage-presence`, `manage-shared-appearance`)? Then each call belongs to somebody.
+    /// Is presence looked after (`manage-presence`, `manage-shared-appearance`)? Then each call has a `presence_id`.
     #[must_use]
     pub fn manages_presence(&self) -> bool {
         let kinds = ["passive", "pnp"];

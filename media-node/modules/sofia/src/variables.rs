@@ -364,7 +364,7 @@ pub fn user_at_host(uri: &Uri) -> String {
     text
 }
 
-/// `"name" <sip:number@domain>`: quoted and escaped, so that nobody's name adds parameters to what we assert of him.
+/// `"name" <sip:number@domain>`: quoted and escaped, so that a name adds no parameters to what is asserted.
 /// `None` when that is no address.
 #[must_use]
 pub fn identity(name: Option<&str>, number: &str, domain: &str) -> Option<String> {

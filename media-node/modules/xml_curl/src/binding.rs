@@ -24,7 +24,7 @@ use http_client::{self as http, Ask, Client, Login, Schemes};
 
 /// What servers see us as (the reference's name).
 const USER_AGENT: &str = "freeswitch-xml/1.0";
-/// How long a lookup may take where `timeout` does not say. The reference waits for ever.
+/// How long a lookup may take where `timeout` does not say. The reference waits without limit.
 const NO_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A binding in use.

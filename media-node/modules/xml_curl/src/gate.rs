@@ -288,7 +288,7 @@ struct Waiting<'g> {
     gate: &'g Gate,
     asker: Asker,
     number: u64,
-    /// It has its place, and somebody else answers for it.
+    /// It has its place, and another task answers for it.
     over: bool,
 }
 

@@ -99,7 +99,7 @@ impl Bindings {
         usable
     }
 
-    /// Asks nobody any more.
+    /// Asks no server any more.
     pub fn clear(&self) {
         self.all.store(Arc::default());
     }

@@ -234,7 +234,7 @@ fn to_member(room: &Arc<Room>, member: &Arc<Member>, command: &str, data: Option
         "get-uuid" => member.channel.uuid().to_string(),
         "position" => "-ERR not supported\n".to_owned(),
         "vmute-snap" => NO_VIDEO.to_owned(),
-        // Nobody is seen: there is nothing to show, hide or place.
+        // There is no video: nothing to show, hide or place.
         name if name.starts_with("vid-") || name.ends_with("vmute") || name.ends_with("vblind") => {
             String::new()
         }

@@ -113,7 +113,7 @@ fn stop(asked: &Asked<'_>) -> Reply {
     Ok(format!("+OK Stopped {stopped} files.\n"))
 }
 
-/// The member a word names, or nobody when there is no word.
+/// The member a word names, or none when there is no word.
 fn target(asked: &Asked<'_>, at: usize) -> Result<Option<Arc<Member>>, String> {
     if asked.args.len() > at + 1 {
         return Err(String::new());

@@ -1,4 +1,4 @@
-//! A pair of loopback legs takes itself out of a call once both its ends talk to somebody: the two real legs are bridged
+//! A pair of loopback legs takes itself out of a call once both its ends are bridged: the two real legs are bridged
 //! to each other, unless `loopback_bowout` is false on either half.
 
 use std::sync::Arc;
