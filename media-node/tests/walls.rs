@@ -16,9 +16,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("esl-server", &["ferroswitch-base"]),
     ("ferroswitch-media", &["ferroswitch-base"]),
     ("ferroswitch-webrtc", &["ferroswitch-media"]),
-    ("ferroswitch-sip", &["ferroswitch-base"]),
     ("ferroswitch-sdp", &[]),
     ("ferroswitch-negotiation", &["ferroswitch-media", "ferroswitch-sdp"]),
+    ("ferroswitch-streams", &["ferroswitch-base"]),
+    ("ferroswitch-sip", &["ferroswitch-base", "ferroswitch-streams"]),
     ("ferroswitch-model", &["ferroswitch-base", "esl-server"]),
     ("ferroswitch-records", &["ferroswitch-base", "esl-server"]),
     ("ferroswitch-http", &["ferroswitch-sip"]),
@@ -54,6 +55,7 @@ const BELOW_MODULES: &[&str] = &[
     "ferroswitch-records",
     "ferroswitch-http",
     "ferroswitch-http-server",
+    "ferroswitch-streams",
 ];
 
 /// SIP is mod_sofia's alone; the HTTP client has its digest.

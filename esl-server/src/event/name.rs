@@ -116,6 +116,7 @@ event_names! {
     DeviceState = "DEVICE_STATE",
     Text = "TEXT",
     ShutdownRequested = "SHUTDOWN_REQUESTED",
+    CertReload = "CERT_RELOAD",
     All = "ALL",
 }
 

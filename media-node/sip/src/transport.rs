@@ -44,6 +44,11 @@ impl Transport {
             .find(|t| t.as_str().eq_ignore_ascii_case(text))
     }
 
+    /// SIP over WebSocket: only the peer can open a connection.
+    pub fn is_websocket(self) -> bool {
+        matches!(self, Self::Ws | Self::Wss)
+    }
+
     /// True when the transport itself repeats what is lost, so that transactions need not.
     pub fn is_reliable(self) -> bool {
         self != Self::Udp
@@ -81,4 +86,7 @@ pub struct Path {
     pub remote: SocketAddr,
     /// The stream it came on; answers prefer it.
     pub connection: Option<ConnectionId>,
+    /// A `sips:` address demands that an authority vouches for the peer; a connection opened for it is not shared with
+    /// others.
+    pub verified: bool,
 }

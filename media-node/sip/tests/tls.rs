@@ -54,7 +54,7 @@ fn tls(
     assert!(unknown.is_empty());
     change(&mut verify);
     let authorities = authority.pem.clone().into_bytes();
-    Tls::new(&TlsOptions { pem, authorities, verify, versions: String::new() }).unwrap()
+    Tls::new(&TlsOptions { pem, authorities, verify, ..TlsOptions::default() }).unwrap()
 }
 
 async fn stack(tls: Tls) -> (Stack, SocketAddr) {

@@ -332,18 +332,15 @@ pub fn user_variables(identity: &Identity, for_call: bool) -> Vec<(String, Strin
     let mut out: Vec<(String, String)> = Vec::new();
     let mut put = |name: &str, value: &str| out.push((name.to_owned(), value.to_owned()));
     let user = &identity.user;
-    if let Some(alias) = user.number_alias() {
-        put("sip_number_alias", alias);
-    }
+    let alias = user.number_alias().unwrap_or(&identity.credentials.username);
+    put("sip_number_alias", alias);
     put("sip_auth_username", &identity.credentials.username);
     put("sip_auth_realm", &identity.credentials.realm);
     if for_call {
         put("requested_user_name", &identity.credentials.username);
         put("requested_domain_name", &identity.domain);
     }
-    if let Some(alias) = user.number_alias() {
-        put("number_alias", alias);
-    }
+    put("number_alias", alias);
     if !for_call {
         put("user_name", &user.id);
         put("domain_name", &user.domain);

@@ -42,6 +42,9 @@ async fn run(profile: Weak<Profile>) {
         if turn.is_multiple_of(SWEEP) {
             registrar::sweep(&profile);
         }
+        if turn.is_multiple_of(super::tls::LOOK) {
+            profile.look_at_certificates().await;
+        }
         if turn.is_multiple_of(super::notify::keep_alive_interval(&profile).as_secs()) {
             super::notify::keep_alive(&profile);
         }

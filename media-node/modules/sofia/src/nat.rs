@@ -17,9 +17,13 @@ pub fn of_call(profile: &Profile, request: &Request, path: &Path) -> bool {
     is_behind_nat(&request.headers, path.remote, path.transport, rules(profile), natted)
 }
 
-/// Is a registering phone behind NAT? Never when it is in the local network's list.
+/// Is a registering phone behind NAT? Never when it is in the local network's list, and always over WebSocket: nothing but
+/// its own connection leads to it.
 #[must_use]
 pub fn of_register(profile: &Profile, request: &Request, path: &Path) -> bool {
+    if path.transport.is_websocket() {
+        return true;
+    }
     let settings = profile.settings.load();
     let local = &settings.local_network_acl;
     if !local.eq_ignore_ascii_case("none") && profile.switch.acl_allows(local, path.remote.ip()) {

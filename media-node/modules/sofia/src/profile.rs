@@ -46,6 +46,8 @@ pub struct Profile {
     pub pings: parking_lot::Mutex<std::collections::HashMap<String, super::notify::Ping>>,
     /// The message trace.
     pub trace: Arc<super::trace::SipTrace>,
+    /// Certificates it listens with.
+    pub(super) certificates: super::tls::Certificates,
     /// Counters.
     pub counters: Counters,
     /// Since when, in microseconds since the epoch.
@@ -99,27 +101,31 @@ impl Profile {
             listen.pop();
         }
         let on = |name: &str| settings.params.last(name).is_some_and(crate::text::is_true);
-        let mut tls = None;
-        if on("tls") {
-            let port = settings
-                .params
-                .int("tls-sip-port")
-                .and_then(|port| u16::try_from(port).ok())
-                .unwrap_or(5061);
-            match super::tls::certificate(switch, &settings) {
-                Ok(made) => {
-                    tls = Some(made);
-                    if on("tls-only") {
-                        listen.clear();
-                    }
-                    listen.push((Transport::Tls, SocketAddr::new(settings.sip_ip, port)));
-                }
-                // Calls over UDP and TCP must not suffer from a bad certificate.
-                Err(problem) => tracing::error!("profile {}: no TLS: {problem}", conf.name),
+        let bindings = [
+            (Transport::Ws, socket_binding(&settings, "ws-binding")),
+            (Transport::Wss, socket_binding(&settings, "wss-binding")),
+        ];
+        let wants_wss = bindings.iter().any(|(t, at)| *t == Transport::Wss && at.is_some());
+        let certificates =
+            super::tls::Certificates::load(switch, &settings, (&conf.name, on("tls"), wants_wss));
+        if certificates.tls().is_some() {
+            let port = match settings.params.last("tls-sip-port").map(str::trim) {
+                Some("auto") => 0,
+                Some(port) => port.parse().unwrap_or(5061),
+                None => 5061,
+            };
+            if on("tls-only") {
+                listen.clear();
             }
+            listen.push((Transport::Tls, SocketAddr::new(settings.sip_ip, port)));
+        }
+        for (transport, address) in bindings {
+            let usable = transport == Transport::Ws || certificates.wss().is_some();
+            listen.extend(address.filter(|_| usable).map(|address| (transport, address)));
         }
         let mut config = StackConfig::new(listen);
-        config.tls = tls;
+        config.tls = certificates.tls();
+        config.wss = certificates.wss();
         config.identity = identity(&settings);
         let trace = Arc::new(super::trace::SipTrace::default());
         trace.set(settings.params.last("sip-trace").is_some_and(crate::text::is_true));
@@ -172,6 +178,7 @@ impl Profile {
             subscriptions: parking_lot::Mutex::default(),
             pings: parking_lot::Mutex::default(),
             trace,
+            certificates,
             counters: Counters::default(),
             started_us: crate::clock::now_us(),
             domain: conf.domain.clone(),
@@ -214,6 +221,16 @@ impl Profile {
         let port = self.port_for(Transport::Tls);
         self.has(Transport::Tls)
             .then(|| format!("sip:{}@{}:{port}", settings.contact_user, host_text(ip)))
+    }
+
+    /// `sip:mod_sofia@ip:5066;transport=ws`, `sips:…:7443;transport=wss`; `None` without such a listener.
+    #[must_use]
+    pub fn websocket_url(&self, transport: Transport) -> Option<String> {
+        let (_, address) = self.stack.listening().iter().find(|(t, _)| *t == transport)?;
+        let scheme = if transport == Transport::Wss { "sips" } else { "sip" };
+        let user = &self.settings.load().contact_user;
+        let (ip, port) = (host_text(address.ip()), address.port());
+        Some(format!("{scheme}:{user}@{ip}:{port};transport={}", transport.as_param()))
     }
 
     /// Our signalling address as this peer should see it.
@@ -283,6 +300,7 @@ impl Profile {
     pub async fn leave(self: &Arc<Self>) {
         self.stopped.store(true, Ordering::Relaxed);
         super::gateway_task::unregister_all(self).await;
+        streams::tls::forget_expiries(&format!("{}:", self.name));
         self.stack.stop();
         self.stack.stopped().await;
     }
@@ -410,6 +428,22 @@ fn set_timers(config: &mut StackConfig, settings: &Settings) {
     timers.t2 = ms("timer-T2").unwrap_or(timers.t2);
     timers.t4 = ms("timer-T4").unwrap_or(timers.t4);
     timers.t1x64 = ms("timer-T1X64").unwrap_or(timers.t1x64);
+}
+
+/// `ws-binding`, `wss-binding`: `ip:port`, or `:port` for the profile's own address.
+fn socket_binding(settings: &Settings, name: &str) -> Option<SocketAddr> {
+    let text = settings.params.last(name).map(str::trim).filter(|text| !text.is_empty())?;
+    let parsed = text.rsplit_once(':').and_then(|(ip, port)| {
+        let ip = match ip.trim_start_matches('[').trim_end_matches(']') {
+            "" | "auto" => settings.sip_ip,
+            ip => ip.parse().ok()?,
+        };
+        Some(SocketAddr::new(ip, port.parse().ok()?))
+    });
+    if parsed.is_none() {
+        tracing::error!("{name}: {text} is no address and port: not listened on");
+    }
+    parsed
 }
 
 fn on_in(settings: &Settings, name: &str) -> bool {

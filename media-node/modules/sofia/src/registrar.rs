@@ -460,7 +460,11 @@ impl crate::store::registrations::Registrar for super::Sofia {
                 expires: b.expires,
                 network_ip: b.network_ip.clone(),
                 network_port: b.network_port,
-                network_proto: b.network_proto.clone(),
+                // The reference knows no WebSocket here.
+                network_proto: match b.network_proto.as_str() {
+                    "ws" | "wss" => "udp".to_owned(),
+                    proto => proto.to_owned(),
+                },
                 metadata: b.metadata.clone(),
             }));
         }
@@ -529,7 +533,7 @@ pub fn sweep(profile: &Arc<Profile>) {
 /// A connection is lost: phones that registered over it cannot be reached any more (`tcp-unreg-on-socket-close`; over
 /// WebSocket always).
 pub fn on_disconnected(profile: &Arc<Profile>, path: &Path) {
-    let always = matches!(path.transport, Transport::Ws | Transport::Wss);
+    let always = path.transport.is_websocket();
     let settings = profile.settings.load();
     if !always && !settings.params.last("tcp-unreg-on-socket-close").is_some_and(text::is_true) {
         return;

@@ -36,7 +36,18 @@ fn options(profile: &Profile, request: IncomingRequest) {
     let busy = settings.params.last("sip-options-respond-503-on-busy").is_some_and(text::is_true)
         && (profile.is_paused() || profile.switch.admit(crate::call::Direction::Inbound).is_err());
     let mut headers = Headers::new();
-    headers.push(Name::Contact, own_contact(profile, &request.path));
+    // A profile with WebSockets names the last of its listeners here, as the reference does.
+    let socket = profile.stack.listening().iter().rfind(|(transport, _)| transport.is_websocket());
+    headers.push(
+        Name::Contact,
+        match socket {
+            Some((_, address)) => {
+                let ip = profile.sip_ip_for(Some(request.path.remote.ip()));
+                format!("<sip:{}:{};transport=udp>", host_text(ip), address.port())
+            }
+            None => own_contact(profile, &request.path),
+        },
+    );
     request.respond(if busy { 503 } else { 200 }, "", headers, None);
 }
 

@@ -125,6 +125,8 @@ pub struct Settings {
     pub inbound_acl: Vec<InboundAcl>,
     /// All access lists that name peers: those, and of trusted proxies and of who registers without a password.
     pub peer_lists: Vec<String>,
+    /// Access lists of proxies whose word about a WebSocket client's address is believed.
+    pub trusted_proxies: Vec<String>,
     /// Codecs of calls in.
     pub inbound_codecs: String,
     /// Codecs of calls out.
@@ -266,6 +268,12 @@ impl Settings {
                 .chain(
                     params.all("apply-inbound-acl").map(|text| InboundAcl::parse(text.trim()).list),
                 )
+                .filter(|list| !list.is_empty())
+                .collect(),
+            trusted_proxies: params
+                .all("ws-trusted-proxies")
+                .flat_map(|lists| lists.split(','))
+                .map(|list| list.trim().to_owned())
                 .filter(|list| !list.is_empty())
                 .collect(),
             inbound_codecs: codecs("inbound-codec-prefs"),

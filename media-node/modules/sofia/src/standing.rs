@@ -58,6 +58,13 @@ impl Peers for Standing {
         profile.is_some_and(|profile| profile.has_met(peer, transport))
             || self.is_on_a_list(peer.ip())
     }
+
+    fn is_proxy(&self, peer: IpAddr) -> bool {
+        let settings = self.settings.load();
+        let mut lists = settings.trusted_proxies.iter();
+        let switch = self.switch.upgrade();
+        switch.is_some_and(|switch| lists.any(|list| switch.acl_names(list, peer)))
+    }
 }
 
 impl Profile {

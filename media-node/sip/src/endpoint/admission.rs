@@ -20,6 +20,11 @@ pub trait Peers: Send + Sync {
     /// Is it on an access list, registered, or a gateway? A datagram's address may be forged, so a port known with
     /// the address is a better sign than the address.
     fn knows(&self, peer: SocketAddr, transport: Transport) -> bool;
+
+    /// Is it a proxy whose word about a client's address is believed: the PROXY protocol, `X-Forwarded-For`?
+    fn is_proxy(&self, _peer: IpAddr) -> bool {
+        false
+    }
 }
 
 impl fmt::Debug for dyn Peers {

@@ -239,7 +239,18 @@ impl Endpoint {
     /// The network says that datagrams to this address do not arrive. Requests there that have had no
     /// answer at all fail now.
     pub(crate) fn handle_unreachable(&mut self, now: Instant, to: SocketAddr, reason: &str) {
-        for user in self.transactions.unreachable(to) {
+        let users = self.transactions.unreachable(to);
+        self.fail_all(now, users, to, reason);
+    }
+
+    /// A connection ended. Requests that went over it and have had no answer at all fail now.
+    pub(crate) fn handle_disconnected(&mut self, now: Instant, path: &Path, reason: &str) {
+        let users = self.transactions.disconnected(path);
+        self.fail_all(now, users, path.remote, reason);
+    }
+
+    fn fail_all(&mut self, now: Instant, users: Vec<User>, to: SocketAddr, reason: &str) {
+        for user in users {
             if let User::Exchange(exchange) = user {
                 let error =
                     RequestError::Transport { to: to.to_string(), reason: reason.to_owned() };

@@ -31,6 +31,8 @@ struct Target<'a> {
     host: &'a str,
     port: Option<u16>,
     transport: Option<Transport>,
+    /// `sips:`: the peer's certificate must be one an authority vouches for.
+    verified: bool,
 }
 
 impl<'a> Target<'a> {
@@ -41,7 +43,8 @@ impl<'a> Target<'a> {
             .or_else(|| Transport::parse(params.get("transport")?))
             .or_else(|| (hop.uri.scheme() == Scheme::Sips).then_some(Transport::Tls));
         let host = params.get("maddr").filter(|m| !m.is_empty()).unwrap_or_else(|| hop.uri.host());
-        Self { host, port: hop.uri.port(), transport }
+        let verified = hop.uri.scheme() == Scheme::Sips;
+        Self { host, port: hop.uri.port(), transport, verified }
     }
 
     fn ip(&self) -> Option<IpAddr> {
@@ -81,9 +84,14 @@ impl Endpoint {
         found: &[(Transport, SocketAddr)],
     ) {
         let Some(unsent) = self.unsent.remove(&token) else { return };
+        let hop = match &unsent {
+            Unsent::Exchange(id) => self.exchange(*id).map(|exchange| &exchange.hop),
+            Unsent::Ack { hop, .. } => Some(hop),
+        };
+        let verified = hop.is_some_and(|hop| hop.uri.scheme() == Scheme::Sips);
         let usable = found.iter().filter_map(|(transport, remote)| {
             let local = self.listener(*transport, *remote)?;
-            Some(Path { transport: *transport, local, remote: *remote, connection: None })
+            Some(Path { transport: *transport, local, remote: *remote, connection: None, verified })
         });
         let mut usable: VecDeque<Path> = usable.take(MAX_ADDRESSES).collect();
         let path = usable.pop_front();
@@ -112,16 +120,15 @@ impl Endpoint {
         }
         let target = Target::of(hop);
         // A connection the peer opened to us is the only way to it over WebSocket.
-        if let Some(path) =
-            hop.prefer.filter(|p| matches!(p.transport, Transport::Ws | Transport::Wss))
-        {
+        if let Some(path) = hop.prefer.filter(|p| p.transport.is_websocket()) {
             return Found::Path(path);
         }
         if let Some(ip) = target.ip() {
             let transport = target.transport.unwrap_or(Transport::Udp);
             let remote = SocketAddr::new(ip, target.port.unwrap_or(transport.default_port()));
             if let Some(local) = self.listener(transport, remote) {
-                let path = Path { transport, local, remote, connection: None };
+                let verified = target.verified;
+                let path = Path { transport, local, remote, connection: None, verified };
                 return Found::Path(with_connection(path, hop.prefer));
             }
         }
@@ -132,7 +139,10 @@ impl Endpoint {
     fn listener(&self, transport: Transport, remote: SocketAddr) -> Option<SocketAddr> {
         let listening = self.config.listening.iter();
         listening
-            .filter(|(t, a)| *t == transport && a.is_ipv4() == remote.is_ipv4())
+            .filter(|(t, a)| {
+                // A WebSocket client behind a proxy may have an address of the other family.
+                *t == transport && (a.is_ipv4() == remote.is_ipv4() || t.is_websocket())
+            })
             .map(|(_, a)| *a)
             .next()
     }
@@ -185,7 +195,9 @@ impl Endpoint {
             IpAddr::V4(ip) => ip.to_string(),
             IpAddr::V6(ip) => format!("[{ip}]"),
         };
-        let rport = if self.config.rport.client { "rport;" } else { "" };
+        // A connection needs none, and the reference writes none there.
+        let asks = self.config.rport.client && path.transport == Transport::Udp;
+        let rport = if asks { "rport;" } else { "" };
         request.headers.push(
             Name::Via,
             format!("SIP/2.0/{} {host}{port};{rport}branch={branch}", path.transport),

@@ -4,9 +4,9 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use super::tls::Tls;
 use crate::endpoint::{Advertise, Identity, Limits, Peers, Rport, SessionTimers, Timers};
 use crate::transport::{Path, Transport};
+use streams::tls::Tls;
 
 /// Configuration of one [`super::Stack`]: one SIP profile.
 #[derive(Clone, Debug)]
@@ -23,6 +23,8 @@ pub struct StackConfig {
     pub limits: Limits,
     /// Certificate and key; needed to listen on TLS and to connect over it.
     pub tls: Option<Tls>,
+    /// Certificate and key of secure WebSockets; needed to listen on them.
+    pub wss: Option<Tls>,
     /// Sees every message sent and received.
     pub trace: Option<Arc<dyn Trace>>,
     /// Chooses the address shown to a peer (external address behind NAT). `None`: the bound one.
@@ -47,6 +49,7 @@ impl StackConfig {
             identity: Identity::default(),
             limits: Limits::default(),
             tls: None,
+            wss: None,
             trace: None,
             advertise: None,
             resolver: None,

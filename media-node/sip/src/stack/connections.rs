@@ -9,11 +9,12 @@ use bytes::Bytes;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 
+use super::greet::Greeting;
 use super::tcp::{self, Peer, StreamEvent, StreamLimits, WRITE_QUEUE, Writes};
-use super::tls::Tls;
 use crate::endpoint::{Limits, Peers};
 use crate::transaction::{Source, TxId};
 use crate::transport::{ConnectionId, Path, Transport};
+use streams::tls::Tls;
 
 /// One connection as the stack sees it.
 struct Connection {
@@ -28,6 +29,19 @@ struct Connection {
     accepted: bool,
     /// The peer is known, or we opened it.
     known: bool,
+    /// Opened for a `sips:` address.
+    verified: bool,
+    /// A proxy opened it and has not said for whom: it counts for no source yet.
+    unidentified: bool,
+}
+
+/// Transport and address of a peer, and whether an authority vouches for it.
+type Peering = (Transport, SocketAddr, bool);
+
+impl Connection {
+    fn peering(&self) -> Peering {
+        (self.transport, self.remote, self.verified)
+    }
 }
 
 /// Bytes waiting to be written on one connection, and on all.
@@ -88,12 +102,20 @@ impl From<Limits> for Bounds {
     }
 }
 
+/// What TLS connections are made with.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Certificates {
+    pub(super) tls: Option<Tls>,
+    /// Of WebSocket listeners.
+    pub(super) wss: Option<Tls>,
+}
+
 pub(super) struct Connections {
     table: HashMap<ConnectionId, Connection>,
-    by_remote: HashMap<(Transport, SocketAddr), ConnectionId>,
+    by_remote: HashMap<Peering, ConnectionId>,
     events: mpsc::Sender<StreamEvent>,
     limits: StreamLimits,
-    tls: Option<Tls>,
+    certificates: Certificates,
     peers: Option<Arc<dyn Peers>>,
     bounds: Bounds,
     /// How many connections each peer has opened to us.
@@ -115,7 +137,7 @@ impl Connections {
     pub(super) fn new(
         events: mpsc::Sender<StreamEvent>,
         limits: StreamLimits,
-        tls: Option<Tls>,
+        certificates: Certificates,
         peers: Option<Arc<dyn Peers>>,
         bounds: Bounds,
     ) -> Self {
@@ -124,7 +146,7 @@ impl Connections {
             by_remote: HashMap::new(),
             events,
             limits,
-            tls,
+            certificates,
             peers,
             bounds,
             accepted: HashMap::new(),
@@ -145,31 +167,25 @@ impl Connections {
         self.names.insert(remote, host.to_owned());
     }
 
-    fn add(
-        &mut self,
-        transport: Transport,
-        local: SocketAddr,
-        remote: SocketAddr,
-        opening: bool,
-    ) -> (ConnectionId, Writes) {
+    fn add(&mut self, path: &Path, opening: bool) -> (ConnectionId, Writes) {
         self.next += 1;
         let id = ConnectionId(self.next);
         let (writes, receiver) = mpsc::channel(WRITE_QUEUE);
         let queued = Arc::new(Queued { own: AtomicUsize::new(0), all: Arc::clone(&self.queued) });
-        self.table.insert(
-            id,
-            Connection {
-                transport,
-                writes,
-                queued: Arc::clone(&queued),
-                local,
-                remote,
-                opening: opening.then(Vec::new),
-                accepted: !opening,
-                known: opening,
-            },
-        );
-        self.by_remote.insert((transport, remote), id);
+        let connection = Connection {
+            transport: path.transport,
+            writes,
+            queued: Arc::clone(&queued),
+            local: path.local,
+            remote: path.remote,
+            opening: opening.then(Vec::new),
+            accepted: !opening,
+            known: opening,
+            verified: path.verified,
+            unidentified: false,
+        };
+        self.by_remote.insert(connection.peering(), id);
+        self.table.insert(id, connection);
         (id, Writes { messages: receiver, queued, received: Arc::clone(&self.received) })
     }
 
@@ -182,28 +198,84 @@ impl Connections {
         local: SocketAddr,
         remote: SocketAddr,
     ) {
-        let source = Source::of(remote.ip());
-        let count = |of: &HashMap<Source, usize>| of.get(&source).copied().unwrap_or(0);
-        let known = self.peers.as_ref().is_some_and(|peers| peers.knows(remote, transport));
-        let too_many_strange = !known && count(&self.strange_of) >= self.bounds.strange_per_address;
+        let websocket = transport.is_websocket();
+        let proxy = self.peers.clone().filter(|peers| websocket && peers.is_proxy(remote.ip()));
         if self.table.len() >= self.bounds.all
-            || count(&self.accepted) >= self.bounds.per_address
-            || too_many_strange
+            || (proxy.is_none() && !self.admits(transport, remote))
         {
             tracing::debug!(peer = %remote, "too many connections: closed");
             return;
         }
+        let path = Path { transport, local, remote, connection: None, verified: false };
+        let (id, writes) = self.add(&path, false);
+        match &proxy {
+            // All clients of the proxy share its address: they are counted once it has told theirs.
+            Some(_) => {
+                if let Some(connection) = self.table.get_mut(&id) {
+                    connection.unidentified = true;
+                }
+                self.strange.insert(id);
+                self.make_room_for_strangers();
+            }
+            None => self.count(id),
+        }
+        let tls = match transport {
+            Transport::Wss => self.certificates.wss.clone(),
+            Transport::Tls => self.certificates.tls.clone(),
+            _ => None,
+        };
+        let greeting = Greeting { tls, websocket, proxy };
+        let events = self.events.clone();
+        tokio::spawn(tcp::welcome(id, stream, greeting, self.limits, writes, events));
+    }
+
+    /// May this peer open another connection to us?
+    fn admits(&self, transport: Transport, remote: SocketAddr) -> bool {
+        let source = Source::of(remote.ip());
+        let count = |of: &HashMap<Source, usize>| of.get(&source).copied().unwrap_or(0);
+        count(&self.accepted) < self.bounds.per_address
+            && (count(&self.strange_of) < self.bounds.strange_per_address
+                || self.knows(transport, remote))
+    }
+
+    fn knows(&self, transport: Transport, remote: SocketAddr) -> bool {
+        self.peers.as_ref().is_some_and(|peers| peers.knows(remote, transport))
+    }
+
+    /// Counts an accepted connection for its source.
+    fn count(&mut self, id: ConnectionId) {
+        let Some(connection) = self.table.get(&id) else { return };
+        let (transport, remote) = (connection.transport, connection.remote);
+        let source = Source::of(remote.ip());
         *self.accepted.entry(source).or_default() += 1;
-        let (id, writes) = self.add(transport, local, remote, false);
-        if known {
+        if self.knows(transport, remote) {
             self.make_known(id);
         } else {
             self.strange.insert(id);
             *self.strange_of.entry(source).or_default() += 1;
             self.make_room_for_strangers();
         }
-        let tls = self.tls_for(transport);
-        tokio::spawn(tcp::welcome(id, stream, tls, self.limits, writes, self.events.clone()));
+    }
+
+    /// A trusted proxy says whose connection it is: it is the client's from now on, and counts for the client's address.
+    pub(super) fn identified(&mut self, id: ConnectionId, client: SocketAddr) {
+        let Some(connection) = self.table.get_mut(&id).filter(|c| c.unidentified) else { return };
+        let before = connection.peering();
+        connection.remote = client;
+        connection.unidentified = false;
+        let (transport, after) = (connection.transport, connection.peering());
+        if self.by_remote.get(&before) == Some(&id) {
+            self.by_remote.remove(&before);
+        }
+        self.by_remote.insert(after, id);
+        self.strange.remove(&id);
+        if self.admits(transport, client) {
+            self.count(id);
+            return;
+        }
+        tracing::debug!(peer = %client, "too many connections: closed");
+        self.table.remove(&id);
+        self.by_remote.remove(&after);
     }
 
     /// Closes the oldest of strangers' connections while there are too many.
@@ -219,6 +291,10 @@ impl Connections {
     pub(super) fn make_known(&mut self, id: ConnectionId) {
         let Some(connection) = self.table.get_mut(&id) else { return };
         connection.known = true;
+        if connection.unidentified {
+            self.strange.remove(&id);
+            return;
+        }
         let source = Source::of(connection.remote.ip());
         self.no_longer_strange(id, source);
     }
@@ -243,23 +319,27 @@ impl Connections {
     /// Forgets a connection; gives the transactions that waited for it and its peer.
     pub(super) fn closed(&mut self, id: ConnectionId) -> (Vec<TxId>, Option<SocketAddr>) {
         let Some(connection) = self.table.remove(&id) else { return (Vec::new(), None) };
-        let peer = (connection.transport, connection.remote);
+        let peer = connection.peering();
         if self.by_remote.get(&peer) == Some(&id) {
             self.by_remote.remove(&peer);
         }
         let source = Source::of(connection.remote.ip());
-        if connection.accepted {
-            uncount(&mut self.accepted, source);
+        if connection.unidentified {
+            self.strange.remove(&id);
+        } else {
+            if connection.accepted {
+                uncount(&mut self.accepted, source);
+            }
+            self.no_longer_strange(id, source);
         }
-        self.no_longer_strange(id, source);
         (connection.opening.unwrap_or_default(), Some(connection.remote))
     }
 
     /// The way messages of this connection come.
     pub(super) fn path(&self, id: ConnectionId) -> Option<Path> {
         let connection = self.table.get(&id)?;
-        let Connection { transport, local, remote, .. } = *connection;
-        Some(Path { transport, local, remote, connection: Some(id) })
+        let Connection { transport, local, remote, verified, .. } = *connection;
+        Some(Path { transport, local, remote, connection: Some(id), verified })
     }
 
     /// Writes to the path's connection, to another one with the same peer, or to a new one.
@@ -270,9 +350,11 @@ impl Connections {
         tx: Option<TxId>,
     ) -> Result<(), String> {
         let known = path.connection.filter(|id| self.table.contains_key(id));
-        let id = match known.or_else(|| self.by_remote.get(&(path.transport, path.remote)).copied())
-        {
+        let peer = (path.transport, path.remote, path.verified);
+        let id = match known.or_else(|| self.by_remote.get(&peer).copied()) {
             Some(id) => id,
+            // A browser cannot be connected to: it is reachable as long as it is connected.
+            None if path.transport.is_websocket() => return Err("no such WebSocket".into()),
             None => self.open(path)?,
         };
         let Some(connection) = self.table.get_mut(&id) else {
@@ -296,16 +378,12 @@ impl Connections {
         if self.table.len() >= self.bounds.all {
             return Err("too many connections".into());
         }
-        let (id, writes) = self.add(path.transport, path.local, path.remote, true);
-        let tls = self.tls_for(path.transport);
+        let (id, writes) = self.add(path, true);
+        let tls = self.certificates.tls.clone().filter(|_| path.transport == Transport::Tls);
         let name = self.names.get(&path.remote).cloned();
-        let peer = Peer { remote: path.remote, tls, name };
+        let peer = Peer { remote: path.remote, tls, name, verified: path.verified };
         tokio::spawn(tcp::open(id, peer, self.limits, writes, self.events.clone()));
         Ok(id)
-    }
-
-    fn tls_for(&self, transport: Transport) -> Option<Tls> {
-        self.tls.clone().filter(|_| transport == Transport::Tls)
     }
 }
 

@@ -186,7 +186,13 @@ impl Driver {
                 if !self.endpoint.has_time(now, standing) {
                     return;
                 }
-                let path = Path { transport: Transport::Udp, local, remote, connection: None };
+                let path = Path {
+                    transport: Transport::Udp,
+                    local,
+                    remote,
+                    connection: None,
+                    verified: false,
+                };
                 show(self.trace.as_deref(), Direction::Received, &path, &bytes);
                 timed(&mut self.endpoint, standing, |endpoint| {
                     endpoint.handle_bytes(now, path, &bytes, standing);
@@ -205,6 +211,7 @@ impl Driver {
                 self.connections.accept(stream, transport, local, remote);
             }
             StreamEvent::Opened { id } => self.connections.opened(id),
+            StreamEvent::Identified { id, client } => self.connections.identified(id, client),
             StreamEvent::Message { id, bytes } => {
                 let Some(path) = self.connections.path(id) else { return };
                 let Some(standing) = self.endpoint.reads(now, &path, bytes.len()) else { return };
@@ -220,10 +227,11 @@ impl Driver {
                 let path = self.connections.path(id);
                 let known = self.connections.is_known(id);
                 let (failed, remote) = self.connections.closed(id);
-                if let Some(path) = path
-                    && self.incoming.send(known, Incoming::Disconnected(path)).is_err()
-                {
-                    tracing::debug!(peer = %path.remote, "nobody told of a lost connection: queue full");
+                if let Some(path) = path {
+                    if self.incoming.send(known, Incoming::Disconnected(path)).is_err() {
+                        tracing::debug!(peer = %path.remote, "lost connection not told of: queue full");
+                    }
+                    self.endpoint.handle_disconnected(now, &path, &reason);
                 }
                 for tx in failed {
                     if let Some(remote) = remote {
@@ -365,8 +373,7 @@ impl Driver {
             Transport::Udp => {
                 self.udp.send(path.local, path.remote, &bytes).map_err(|e| e.to_string())
             }
-            Transport::Tcp | Transport::Tls => self.connections.send(&path, bytes, tx),
-            other => Err(format!("{other} is not configured")),
+            _ => self.connections.send(&path, bytes, tx),
         };
         if let (Err(reason), Some(tx)) = (result, tx) {
             self.endpoint.handle_send_failure(now, tx, path.remote, &reason);

@@ -6,11 +6,13 @@
 mod command;
 mod config;
 mod connections;
+mod cut;
 mod driver;
+mod greet;
 mod handles;
 mod resolve;
 mod tcp;
-mod tls;
+
 mod udp;
 mod unreachable;
 
@@ -20,7 +22,7 @@ use std::sync::Arc;
 use thiserror::Error;
 use tokio::sync::mpsc;
 
-use connections::Connections;
+use connections::{Certificates, Connections};
 use driver::Driver;
 use udp::Udp;
 
@@ -34,7 +36,7 @@ pub use crate::endpoint::{
 pub use config::{Direction, Resolve, ResolveFuture, StackConfig, Trace};
 pub use handles::{Arrivals, Dialog, Incoming, IncomingInvite, IncomingRequest, Stack};
 pub use resolve::{DnsOptions, DnsResolver};
-pub use tls::{Tls, TlsError, TlsOptions, VerifyPolicy};
+pub use streams::tls::{Tls, TlsError, TlsOptions, VerifyPolicy};
 
 pub use crate::endpoint::{
     Body, DialogEvent, DialogId, DialogInfo, Ended, Failure, InDialog, InviteSpec, OutOfDialog,
@@ -57,6 +59,10 @@ pub struct StartError {
 const NOWHERE: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED), 0);
 
+fn no_certificate(transport: Transport) -> std::io::Error {
+    std::io::Error::other(format!("{transport} needs a certificate"))
+}
+
 impl Stack {
     /// Binds the listening addresses and starts the stack's task on the current tokio runtime.
     /// Requests outside dialogs come out of the receiver; while it is full they are refused with 503.
@@ -68,11 +74,9 @@ impl Stack {
         for (transport, addr) in config.listen {
             let bound = match transport {
                 Transport::Udp => udp.bind(addr),
-                Transport::Tcp => tcp::listen(transport, addr, stream_events.clone()).await,
-                Transport::Tls if config.tls.is_some() => {
-                    tcp::listen(transport, addr, stream_events.clone()).await
-                }
-                other => Err(std::io::Error::other(format!("{other} is not available"))),
+                Transport::Tls if config.tls.is_none() => Err(no_certificate(transport)),
+                Transport::Wss if config.wss.is_none() => Err(no_certificate(transport)),
+                _ => tcp::listen(transport, addr, stream_events.clone()).await,
             };
             let bound = bound.map_err(|source| StartError { transport, addr, source })?;
             listening.push((transport, bound));
@@ -108,7 +112,7 @@ impl Stack {
             connections: Connections::new(
                 stream_events,
                 stream_limits,
-                config.tls,
+                Certificates { tls: config.tls, wss: config.wss },
                 config.peers,
                 limits.into(),
             ),

@@ -1,4 +1,4 @@
-//! Streams (TCP and TLS): listeners, connections opened and accepted, one task each.
+//! Streams (TCP, TLS and WebSocket): listeners, connections opened and accepted, one task each.
 
 use std::io;
 use std::net::SocketAddr;
@@ -6,15 +6,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
+use streams::tls::Tls;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 
 use super::connections::Queued;
-use super::tls::Tls;
-use crate::message::{Frame, MessageLimits, StreamFramer};
+use super::cut::{Cut, Cutter};
+use super::greet::{Greeted, Greeting, greet};
+use crate::message::MessageLimits;
 use crate::transport::{ConnectionId, Transport};
 
 /// Messages waiting to be written on one connection; beyond, the connection counts as broken.
@@ -26,6 +28,10 @@ const MESSAGE_TIMEOUT: Duration = Duration::from_secs(30);
 /// A peer that does not read for so long is gone.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Time for telling a peer that the connection ends.
+const FAREWELL_TIMEOUT: Duration = Duration::from_secs(1);
+/// A WebSocket over which nothing came for so long is asked for a sign of life; browsers answer by themselves.
+const PING_AFTER: Duration = Duration::from_secs(50);
 /// Requests that came before the stream ended or broke are answered within this time.
 const LAST_ANSWERS: Duration = Duration::from_secs(5);
 /// Once there are as many answers as requests, another one (after a 100, say) is waited for so long.
@@ -76,10 +82,28 @@ impl Drop for Room {
 /// What connection tasks tell the stack.
 #[derive(Debug)]
 pub(super) enum StreamEvent {
-    Accepted { stream: TcpStream, transport: Transport, local: SocketAddr, remote: SocketAddr },
-    Opened { id: ConnectionId },
-    Message { id: ConnectionId, bytes: Bytes },
-    Closed { id: ConnectionId, reason: String },
+    Accepted {
+        stream: TcpStream,
+        transport: Transport,
+        local: SocketAddr,
+        remote: SocketAddr,
+    },
+    Opened {
+        id: ConnectionId,
+    },
+    /// A trusted proxy says whose connection it is.
+    Identified {
+        id: ConnectionId,
+        client: SocketAddr,
+    },
+    Message {
+        id: ConnectionId,
+        bytes: Bytes,
+    },
+    Closed {
+        id: ConnectionId,
+        reason: String,
+    },
 }
 
 /// Bounds of one connection.
@@ -128,6 +152,8 @@ pub(super) struct Peer {
     pub(super) remote: SocketAddr,
     pub(super) tls: Option<Tls>,
     pub(super) name: Option<String>,
+    /// An authority must vouch for it, whatever the policy says.
+    pub(super) verified: bool,
 }
 
 /// Opens a connection and serves it.
@@ -142,7 +168,8 @@ pub(super) async fn open(
     match opened {
         Ok(Ok(wire)) => {
             if events.send(StreamEvent::Opened { id }).await.is_ok() {
-                serve(id, wire, limits, Patience::Idle, writes, events).await;
+                let cutter = Cutter::new(limits.message, false);
+                serve(id, wire, (limits, cutter), Patience::Idle, writes, events).await;
             }
         }
         Ok(Err(error)) => closed(id, error.to_string(), &events).await,
@@ -151,38 +178,47 @@ pub(super) async fn open(
 }
 
 async fn connect(peer: Peer) -> io::Result<Box<dyn Wire>> {
-    let Peer { remote, tls, name } = peer;
+    let Peer { remote, tls, name, verified } = peer;
     let stream = TcpStream::connect(remote).await?;
     let _ = stream.set_nodelay(true);
     Ok(match tls {
         Some(tls) => {
             let name = Tls::name_of(remote.ip(), name);
-            Box::new(tls.connector().connect(name, stream).await?)
+            Box::new(tls.connector(verified).connect(name, stream).await?)
         }
         None => Box::new(stream),
     })
 }
 
-/// Serves an accepted connection, after its TLS handshake when there is to be one.
+/// Serves an accepted connection, after what it begins with.
 pub(super) async fn welcome(
     id: ConnectionId,
     stream: TcpStream,
-    tls: Option<Tls>,
+    greeting: Greeting,
     limits: StreamLimits,
     writes: Writes,
     events: mpsc::Sender<StreamEvent>,
 ) {
     let _ = stream.set_nodelay(true);
-    let Some(tls) = tls else {
-        return serve(id, Box::new(stream), limits, Patience::of_stranger(), writes, events).await;
+    let mut cutter = Cutter::new(limits.message, greeting.websocket);
+    let plain = greeting.tls.is_none() && !greeting.websocket && greeting.proxy.is_none();
+    let greeted = match plain {
+        // Its first message may take longer than a handshake.
+        true => Ok(Ok(Greeted { wire: Box::new(stream), rest: BytesMut::new(), client: None })),
+        false => timeout(CONNECT_TIMEOUT, greet(stream, greeting)).await,
     };
-    match timeout(CONNECT_TIMEOUT, tls.acceptor().accept(stream)).await {
-        Ok(Ok(wire)) => {
-            serve(id, Box::new(wire), limits, Patience::of_stranger(), writes, events).await;
-        }
-        Ok(Err(error)) => closed(id, error.to_string(), &events).await,
-        Err(_) => closed(id, "TLS handshake timed out".into(), &events).await,
+    let Greeted { wire, rest, client } = match greeted {
+        Ok(Ok(greeted)) => greeted,
+        Ok(Err(error)) => return closed(id, error.to_string(), &events).await,
+        Err(_) => return closed(id, "handshake timed out".into(), &events).await,
+    };
+    if let Some(client) = client
+        && events.send(StreamEvent::Identified { id, client }).await.is_err()
+    {
+        return;
     }
+    cutter.buffer().extend_from_slice(&rest);
+    serve(id, wire, (limits, cutter), Patience::of_stranger(), writes, events).await;
 }
 
 /// Something bytes go over both ways.
@@ -209,31 +245,50 @@ impl Patience {
 async fn serve(
     id: ConnectionId,
     mut wire: Box<dyn Wire>,
-    limits: StreamLimits,
+    (limits, mut cutter): (StreamLimits, Cutter),
     patience: Patience,
     mut writes: Writes,
     events: mpsc::Sender<StreamEvent>,
 ) {
     let mut owed = 0;
-    let end = converse(id, &mut *wire, limits, patience, &mut writes, &mut owed, &events).await;
+    let mut conversation = Conversation {
+        id,
+        stream: &mut *wire,
+        cutter: &mut cutter,
+        limits,
+        met: matches!(patience, Patience::Idle),
+        patience,
+        writes: &mut writes,
+        owed: &mut owed,
+        events: &events,
+    };
+    let end = conversation.run().await;
     if !matches!(end, Ok(End::Over)) {
-        answer_last(&mut *wire, &mut writes, owed).await;
+        answer_last(&mut *wire, &cutter, &mut writes, owed).await;
     }
     let reason = match end {
         Ok(_) => "closed".to_owned(),
-        Err(error) => error.to_string(),
+        Err(error) => {
+            if let Some(farewell) = cutter.farewell(&error) {
+                // The connection ends either way.
+                let _ = write(&mut *wire, &farewell).await;
+            }
+            error.to_string()
+        }
     };
+    // TLS tells the peer that nothing was cut off; a peer that is gone cannot be told.
+    let _ = timeout(FAREWELL_TIMEOUT, wire.shutdown()).await;
     closed(id, reason, &events).await;
 }
 
 /// Writes the answers to requests that came before the peer stopped sending, or sent what is no message: they have been
 /// handed on, and the peer may well read.
-async fn answer_last(wire: &mut dyn Wire, writes: &mut Writes, mut owed: usize) {
+async fn answer_last(wire: &mut dyn Wire, cutter: &Cutter, writes: &mut Writes, mut owed: usize) {
     let until = Instant::now() + LAST_ANSWERS;
     let mut wait = if owed > 0 { until } else { return };
     while let Ok(Some(bytes)) = tokio::time::timeout_at(wait, writes.messages.recv()).await {
         writes.queued.written(bytes.len());
-        if write(wire, &bytes).await.is_err() {
+        if write(wire, &cutter.wrap(bytes)).await.is_err() {
             return;
         }
         owed = owed.saturating_sub(1);
@@ -261,57 +316,93 @@ async fn closed(id: ConnectionId, reason: String, events: &mpsc::Sender<StreamEv
     let _ = events.send(StreamEvent::Closed { id, reason }).await;
 }
 
-async fn converse(
+/// One connection while it lasts.
+struct Conversation<'a> {
     id: ConnectionId,
-    stream: &mut dyn Wire,
+    stream: &'a mut dyn Wire,
+    cutter: &'a mut Cutter,
     limits: StreamLimits,
-    mut patience: Patience,
-    writes: &mut Writes,
-    owed: &mut usize,
-    events: &mpsc::Sender<StreamEvent>,
-) -> io::Result<End> {
-    let mut room = Room { taken: 0, all: Arc::clone(&writes.received) };
-    let mut framer = StreamFramer::new(limits.message);
-    let mut idle_until = Instant::now() + limits.idle;
-    loop {
-        let until = match patience {
-            Patience::Idle => idle_until,
-            Patience::Message(at) => at.min(idle_until),
-        };
-        tokio::select! {
-            read = stream.read_buf(framer.buffer()) => {
-                if read? == 0 {
-                    return Ok(End::HalfClosed);
-                }
-                idle_until = Instant::now() + limits.idle;
-                while let Some(frame) = framer.next_frame().map_err(io::Error::other)? {
-                    patience = Patience::Idle;
-                    match frame {
-                        Frame::Ping => write(stream, b"\r\n").await?,
-                        Frame::Message(bytes) => {
-                            *owed += usize::from(is_question(&bytes));
-                            if events.send(StreamEvent::Message { id, bytes }).await.is_err() {
-                                return Ok(End::Over);
-                            }
-                        }
+    patience: Patience,
+    /// We opened it, or a message has come: from then on it may be idle.
+    met: bool,
+    writes: &'a mut Writes,
+    /// Requests of the peer that have not been answered.
+    owed: &'a mut usize,
+    events: &'a mpsc::Sender<StreamEvent>,
+}
+
+impl Conversation<'_> {
+    async fn run(&mut self) -> io::Result<End> {
+        let mut room = Room { taken: 0, all: Arc::clone(&self.writes.received) };
+        let mut idle_until = Instant::now() + self.limits.idle;
+        let mut ping_at = Instant::now() + PING_AFTER;
+        // What came together with the handshake.
+        if let Some(end) = self.take_cuts().await? {
+            return Ok(end);
+        }
+        loop {
+            let until = match self.patience {
+                Patience::Idle => idle_until,
+                Patience::Message(at) => at.min(idle_until),
+            };
+            let ping = self.cutter.ping();
+            tokio::select! {
+                read = self.stream.read_buf(self.cutter.buffer()) => {
+                    if read? == 0 {
+                        return Ok(End::HalfClosed);
+                    }
+                    idle_until = Instant::now() + self.limits.idle;
+                    ping_at = Instant::now() + PING_AFTER;
+                    if let Some(end) = self.take_cuts().await? {
+                        return Ok(end);
+                    }
+                    room.resize(self.cutter.held())?;
+                    if self.cutter.is_partial() && matches!(self.patience, Patience::Idle) {
+                        self.patience = Patience::Message(Instant::now() + MESSAGE_TIMEOUT);
                     }
                 }
-                room.resize(framer.held())?;
-                if framer.is_partial() && matches!(patience, Patience::Idle) {
-                    patience = Patience::Message(Instant::now() + MESSAGE_TIMEOUT);
+                bytes = self.writes.messages.recv() => match bytes {
+                    Some(bytes) => {
+                        idle_until = Instant::now() + self.limits.idle;
+                        self.writes.queued.written(bytes.len());
+                        *self.owed = self.owed.saturating_sub(1);
+                        write(self.stream, &self.cutter.wrap(bytes)).await?;
+                    }
+                    None => return Ok(End::Over),
+                },
+                () = tokio::time::sleep_until(ping_at), if ping.is_some() => {
+                    ping_at = Instant::now() + PING_AFTER;
+                    write(self.stream, &ping.unwrap_or_default()).await?;
                 }
+                () = tokio::time::sleep_until(until) => return Ok(End::Over),
             }
-            bytes = writes.messages.recv() => match bytes {
-                Some(bytes) => {
-                    idle_until = Instant::now() + limits.idle;
-                    writes.queued.written(bytes.len());
-                    *owed = owed.saturating_sub(1);
-                    write(stream, &bytes).await?;
-                }
-                None => return Ok(End::Over),
-            },
-            () = tokio::time::sleep_until(until) => return Ok(End::Over),
         }
+    }
+
+    /// Hands on the messages that are whole, and answers what the connection itself must answer.
+    async fn take_cuts(&mut self) -> io::Result<Option<End>> {
+        while let Some(cut) = self.cutter.next_cut()? {
+            match cut {
+                Cut::Message(bytes) => {
+                    self.met = true;
+                    *self.owed += usize::from(is_question(&bytes));
+                    let message = StreamEvent::Message { id: self.id, bytes };
+                    if self.events.send(message).await.is_err() {
+                        return Ok(Some(End::Over));
+                    }
+                }
+                Cut::Answer(bytes) => write(self.stream, &bytes).await?,
+                Cut::Last(bytes) => {
+                    write(self.stream, &bytes).await?;
+                    return Ok(Some(End::Over));
+                }
+                Cut::Nothing => {}
+            }
+            if self.met {
+                self.patience = Patience::Idle;
+            }
+        }
+        Ok(None)
     }
 }
 

@@ -319,16 +319,29 @@ impl<U: Clone> Transactions<U> {
 
     /// Ends the client transactions over UDP that wait for a first answer from this address.
     pub(crate) fn unreachable(&mut self, remote: SocketAddr) -> Vec<U> {
+        self.fail(remote, |client| !client.path.transport.is_reliable() && client.is_unanswered())
+    }
+
+    /// A connection ended: nothing more comes over it. Ends the client transactions that wait for a first answer over it
+    /// (RFC 3261 §18.4); one that was answered may go on over another.
+    pub(crate) fn disconnected(&mut self, path: &Path) -> Vec<U> {
+        self.fail(path.remote, |client| {
+            let own = client.path.connection;
+            client.path.transport == path.transport
+                && client.path.verified == path.verified
+                && (own.is_none() || own == path.connection)
+                && client.is_unanswered()
+        })
+    }
+
+    /// Ends client transactions towards an address.
+    fn fail(&mut self, remote: SocketAddr, which: impl Fn(&Client) -> bool) -> Vec<U> {
         // Most such errors are about answers to strangers.
         if !self.asked.contains_key(&remote) {
             return Vec::new();
         }
         let hit = |entry: &Entry<U>| match &entry.kind {
-            Kind::Client(client) => {
-                client.path.remote == remote
-                    && !client.path.transport.is_reliable()
-                    && client.is_unanswered()
-            }
+            Kind::Client(client) => client.path.remote == remote && which(client),
             Kind::Server(_) => false,
         };
         let failed: Vec<_> = self

@@ -8,12 +8,15 @@ mod xml;
 
 use std::sync::Arc;
 
+use esl_server::event::{Event, EventName};
+
 use super::Sofia;
 use switch_core::api;
 use switch_core::api::{Api, ApiCall};
 
 /// The family.
 pub const APIS: &[Api] = &[
+    api!("reloadcert", "mod_commands", "", "Reload SSL/TLS certificates", async reload_certificates),
     api!("sofia", "mod_sofia", "<cmd> <args>", "Sofia Controls", async sofia),
     api!(
         "sofia_contact",
@@ -51,6 +54,19 @@ pub const APIS: &[Api] = &[
         lookup::presence_data
     ),
 ];
+
+/// `reloadcert`: all profiles read their certificates anew; the event tells other modules to do likewise.
+async fn reload_certificates(call: ApiCall) -> String {
+    let event = Event::new(EventName::CertReload);
+    esl_server::fire!(call.switch.bus, event);
+    if let Some(sofia) = Sofia::find_in(&call.switch) {
+        for profile in sofia.profiles() {
+            let reloaded = tokio::task::spawn_blocking(move || profile.reload_certificates());
+            let _panicked = reloaded.await;
+        }
+    }
+    "+OK cert reload event sent\n".into()
+}
 
 /// The line listings are ruled with.
 const LINE: &str = "=================================================================================================";

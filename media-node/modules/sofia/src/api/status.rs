@@ -38,8 +38,8 @@ fn overview(sofia: &Sofia) -> String {
         profiles += 1;
         let in_use = profile.counters.in_use.load(Ordering::Relaxed);
         row(&mut out, &profile.name, "profile", &profile.url(), &format!("RUNNING ({in_use})"));
-        if let Some(url) = profile.tls_url() {
-            let state = format!("RUNNING ({in_use}) (TLS)");
+        for (url, kind) in secondary_urls(&profile) {
+            let state = format!("RUNNING ({in_use}) ({kind})");
             row(&mut out, &profile.name, "profile", &url, &state);
         }
         for gateway in profile.gateways.read().iter().rev() {
@@ -59,6 +59,16 @@ fn overview(sofia: &Sofia) -> String {
         plural(aliases, "", "es")
     );
     out
+}
+
+/// Where a profile listens beside UDP and TCP, as overviews show it.
+pub(super) fn secondary_urls(profile: &Profile) -> Vec<(String, &'static str)> {
+    let urls = [
+        (profile.tls_url(), "TLS"),
+        (profile.websocket_url(Transport::Ws), "WS"),
+        (profile.websocket_url(Transport::Wss), "WSS"),
+    ];
+    urls.into_iter().filter_map(|(url, kind)| Some((url?, kind))).collect()
 }
 
 fn row(out: &mut String, name: &str, kind: &str, data: &str, state: &str) {
@@ -257,7 +267,8 @@ pub(super) fn profile_facts(
     facts.extend(settings.ext_rtp_ip.map(|ip| ("Ext-RTP-IP", "ext-rtp-ip", ip.to_string())));
     facts.push(("SIP-IP", "sip-ip", settings.sip_ip.to_string()));
     facts.extend(settings.ext_sip_ip.map(|ip| ("Ext-SIP-IP", "ext-sip-ip", ip.to_string())));
-    let plain = profile.stack.listening().iter().filter(|(t, _)| *t != Transport::Tls);
+    let listening = profile.stack.listening().iter();
+    let plain = listening.filter(|(t, _)| matches!(t, Transport::Udp | Transport::Tcp));
     let transports = plain.map(|(t, _)| t.as_param()).collect::<Vec<_>>().join(",");
     let maddr = match settings.url_ip() == settings.sip_ip {
         true => String::new(),
@@ -276,7 +287,18 @@ pub(super) fn profile_facts(
     if let Some(url) = profile.tls_url() {
         let secure = url.replacen("sip:", "sips:", 1);
         facts.push(("TLS-URL", "tls-url", url));
-        facts.push(("TLS-BIND-URL", "tls-bind-url", format!("{secure}{maddr};transport=tls")));
+        facts.push((
+            "TLS-BIND-URL",
+            "tls-bind-url",
+            format!("{secure}{maddr};{}", tls_bind_params(&settings)),
+        ));
+    }
+    let sockets = [
+        ("WS-BIND-URL", "ws-bind-url", Transport::Ws),
+        ("WSS-BIND-URL", "wss-bind-url", Transport::Wss),
+    ];
+    for (key, name, transport) in sockets {
+        facts.extend(profile.websocket_url(transport).map(|url| (key, name, url)));
     }
     facts.extend([
         ("HOLD-MUSIC", "hold-music", music.unwrap_or_else(|| "N/A".into())),
@@ -303,10 +325,22 @@ pub(super) fn profile_facts(
     facts
 }
 
+/// `tls-bind-params`; the transport is always part of them.
+fn tls_bind_params(settings: &super::super::settings::Settings) -> String {
+    let params = settings.params.last("tls-bind-params").unwrap_or_default().trim_matches(';');
+    match params {
+        "" => "transport=tls".to_owned(),
+        params if params.to_ascii_lowercase().contains("transport=tls") => params.to_owned(),
+        params => format!("{params};transport=tls"),
+    }
+}
+
 fn profile_block(shown: &str, profile: &Arc<Profile>) -> String {
     let mut out = format!("{LINE}\n");
     for (key, _, value) in profile_facts(shown, profile) {
-        let _ = writeln!(out, "{key:<17}\t{value}");
+        // The reference pads this one less.
+        let width = if key == "WS-BIND-URL" { 16 } else { 17 };
+        let _ = writeln!(out, "{key:<width$}\t{value}");
     }
     let c = &profile.counters;
     let counted = [

@@ -11,7 +11,8 @@ use super::super::Sofia;
 use super::super::gateway::Gateway;
 use super::super::profile::Profile;
 use super::status::{
-    gateway_facts, is_of, ping_ms_of, profile_facts, reachability, retry_of, status_text,
+    gateway_facts, is_of, ping_ms_of, profile_facts, reachability, retry_of, secondary_urls,
+    status_text,
 };
 
 const HEAD: &str = "<?xml version=\"1.0\" encoding=\"ISO-8859-1\"?>\n";
@@ -58,8 +59,8 @@ fn overview(sofia: &Sofia) -> String {
         let in_use = profile.counters.in_use.load(Ordering::Relaxed);
         let running = format!("RUNNING ({in_use})");
         item(&mut out, "profile", &profile.name, &profile.url(), &running);
-        if let Some(url) = profile.tls_url() {
-            item(&mut out, "profile", &profile.name, &url, &format!("{running} (TLS)"));
+        for (url, kind) in secondary_urls(&profile) {
+            item(&mut out, "profile", &profile.name, &url, &format!("{running} ({kind})"));
         }
         for gateway in profile.gateways.read().iter() {
             let state = gateway.registration.lock().state().name();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use sip::message::{Headers, Name, Request};
-use sip::stack::{Body, Dialog};
+use sip::stack::{Body, Dialog, Transport};
 
 use super::super::variables;
 use super::{Offered, Progress, Side, SofiaLeg, described};
@@ -119,11 +119,13 @@ impl SofiaLeg {
             .and_then(|to| to.uri.user().map(str::to_owned))
             .unwrap_or_else(|| self.profile.settings.load().contact_user.clone());
         let ip = self.profile.sip_ip_for(Some(path.remote.ip()));
+        // Over WebSocket a call goes on over the connection it came by, whatever address stands here.
+        let shown = if path.transport.is_websocket() { Transport::Udp } else { path.transport };
         format!(
             "<sip:{user}@{}:{};transport={}>",
             crate::profile::host_text(ip),
-            self.profile.port_for(path.transport),
-            path.transport.as_param()
+            self.profile.port_for(shown),
+            shown.as_param()
         )
     }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use sip::stack::{InviteSpec, Transport};
-use sip::uri::{NameAddr, Uri, escape_param, escape_user};
+use sip::uri::{NameAddr, Scheme, Uri, escape_param, escape_user};
 
 pub use headers::finish_headers;
 
@@ -61,7 +61,13 @@ struct Route {
 
 impl Route {
     fn plain(profile: Arc<Profile>, uri: Uri, to: Option<String>, dialled: String) -> Self {
-        let transport = uri.params().get("transport").and_then(Transport::parse);
+        let named = uri.params().get("transport").and_then(Transport::parse);
+        let transport = match uri.scheme() {
+            Scheme::Sips => {
+                Some(named.filter(|named| named.is_websocket()).unwrap_or(Transport::Tls))
+            }
+            _ => named,
+        };
         let contact_params = String::new();
         Self {
             profile,
@@ -135,7 +141,8 @@ impl SofiaEndpoint {
             return Err(Cause::SYSTEM_SHUTDOWN);
         }
         let switch = &route.profile.switch;
-        let name = format!("sofia/{}/{}", route.profile.name, route.dialled);
+        let shown = route.dialled.split(';').next().unwrap_or_default();
+        let name = format!("sofia/{}/{shown}", route.profile.name);
         let (channel, inbox) =
             switch.new_channel(Direction::Outbound, name, call.uuid.as_deref())?;
         set_creation_variables(&channel, &route, &call);
@@ -341,8 +348,9 @@ fn invite(route: &Route, channel: &Channel, call: &OutgoingCall) -> Result<Invit
         route.gateway.is_none().then(|| Transport::parse(&channel.var("sip_transport")?)).flatten()
     });
     let transport = transport.unwrap_or(Transport::Udp);
-    if transport == Transport::Tls && !route.profile.has(Transport::Tls) {
-        tracing::error!("Profile {} has no TLS", route.profile.name);
+    let plain = matches!(transport, Transport::Udp | Transport::Tcp);
+    if !plain && !route.profile.has(transport) {
+        tracing::error!("Profile {} has no {transport}", route.profile.name);
         return Err(Cause::DESTINATION_OUT_OF_ORDER);
     }
     let port = route.profile.port_for(transport);
@@ -353,7 +361,7 @@ fn invite(route: &Route, channel: &Channel, call: &OutgoingCall) -> Result<Invit
             let contact = gateway.contact_for(&route.profile, route.uri.host_ip());
             contact.replacen('>', &format!("{}>", route.contact_params), 1)
         }
-        None if transport != Transport::Udp => format!(
+        None if transport != Transport::Udp && !transport.is_websocket() => format!(
             "<sip:{}@{ip}:{port};transport={}>",
             settings.contact_user,
             transport.as_param()

@@ -167,7 +167,13 @@ impl Net {
             let transport = self.transport;
             for end in [&mut self.alice, &mut self.bob] {
                 if end.at == to {
-                    let path = Path { transport, local: to, remote: from, connection: None };
+                    let path = Path {
+                        transport,
+                        local: to,
+                        remote: from,
+                        connection: None,
+                        verified: false,
+                    };
                     if let Some(standing) = end.endpoint.reads(now, &path, bytes.len()) {
                         end.endpoint.handle_bytes(now, path, &bytes, standing);
                     }
