@@ -24,6 +24,11 @@ ALERTS = ROOT / "deploy/prometheus/alerts.yml"
 @pytest.fixture
 def site(fresh):
     (fresh.conf / "autoload_configs/http_api.conf.xml").write_text(CONF.format(http=fresh.block[tree.HTTP]))
+    tree.patch(fresh.conf / "sip_profiles/open.xml", {
+        '(<param name="context")': rf"""<param name="tls" value="true"/>
+    <param name="tls-sip-port" value="auto"/>
+    <param name="tls-cert-dir" value="{fresh.where}/certs"/>
+    \1"""})
     modules = fresh.conf / "autoload_configs/modules.conf.xml"
     modules.write_text(modules.read_text().replace("</modules>", '<load module="mod_http_api"/><load module="mod_cdr_csv"/></modules>'))
     return fresh

@@ -151,7 +151,11 @@ impl Profile {
             super::saved::restore(&switch.dirs.db_dir, &conf.name).await
         };
         let mut bindings = sip::registrar::Bindings::new();
-        for binding in registered {
+        // A WebSocket ended with the process that served it: its phone registers again when it is back.
+        let reachable = |binding: &sip::registrar::Binding| {
+            !Transport::parse(&binding.network_proto).is_some_and(Transport::is_websocket)
+        };
+        for binding in registered.into_iter().filter(reachable) {
             bindings.restore(binding);
         }
         let standby = on_in(&settings.load(), "profile-standby");
@@ -300,7 +304,6 @@ impl Profile {
     pub async fn leave(self: &Arc<Self>) {
         self.stopped.store(true, Ordering::Relaxed);
         super::gateway_task::unregister_all(self).await;
-        streams::tls::forget_expiries(&format!("{}:", self.name));
         self.stack.stop();
         self.stack.stopped().await;
     }

@@ -29,6 +29,11 @@ fn of_profile(profile: &Profile, into: &mut Vec<Reading>) {
         read(&profile.counters.refused_by_acl),
     );
     into.extend([registrations, refused].map(|reading| reading.of("profile", &profile.name)));
+    for (purpose, ends) in profile.certificates.ends() {
+        let help = "When a listener's certificate expires, seconds since the epoch.";
+        let expiry = Reading::gauge("sip_certificate_expiry_seconds", help, ends as f64);
+        into.push(expiry.of("profile", &profile.name).of("transport", purpose));
+    }
     let counters = &profile.counters;
     for (direction, all, failed) in [
         ("inbound", &counters.calls_in, &counters.failed_in),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use sip::stack::{Tls, TlsOptions, VerifyPolicy};
-use streams::tls::{CertificateFiles, note_expiry};
+use streams::tls::CertificateFiles;
 
 use super::profile::Profile;
 use super::settings::Settings;
@@ -76,6 +76,11 @@ impl Certificates {
     /// That of secure WebSocket.
     pub(super) fn wss(&self) -> Option<Tls> {
         self.of("WSS")
+    }
+
+    /// What each is for, and when it ends, seconds since the epoch.
+    pub(super) fn ends(&self) -> impl Iterator<Item = (&'static str, i64)> {
+        self.entries.iter().map(|entry| (entry.purpose, entry.tls.not_after()))
     }
 
     /// Reads all files anew; open connections go on with what they have.
@@ -207,14 +212,13 @@ impl Profile {
         }
     }
 
-    /// Notes when certificates end, and warns once a day of those that end soon.
+    /// Warns once a day of certificates that end soon.
     fn look_at_expiry(&self) {
         let now = clock::now_secs();
         let mut warn_at = self.certificates.warn_at.lock();
         let due = now >= *warn_at;
         for entry in &self.certificates.entries {
             let ends = entry.tls.not_after();
-            note_expiry(&format!("{}:{}", self.name, entry.purpose), ends);
             let file = entry.files.main().display();
             if !due || ends - now > SOON {
                 continue;

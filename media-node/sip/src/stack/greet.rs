@@ -37,29 +37,21 @@ pub(super) struct Greeted {
 /// Does what comes before the first message. The caller sets the deadline.
 pub(super) async fn greet(stream: TcpStream, greeting: Greeting) -> io::Result<Greeted> {
     let remote = stream.peer_addr()?;
-    let (mut stream, mut client) = match greeting.proxy {
+    let (stream, mut client) = match greeting.proxy {
         Some(_) => proxy_header(stream).await?,
         None => (Rewound { read: BytesMut::new(), stream }, None),
     };
-    if greeting.tls.is_some() {
-        expect_handshake(&stream).await?;
-    }
-    if !greeting.websocket {
-        let rest = std::mem::take(&mut stream.read);
-        return match greeting.tls {
-            Some(tls) => {
-                stream.read = rest;
-                let wire = tls.acceptor().accept(stream).await?;
-                Ok(Greeted { wire: Box::new(wire), rest: BytesMut::new(), client })
-            }
-            None => Ok(Greeted { wire: Box::new(stream.stream), rest, client }),
-        };
-    }
     let mut wire: Box<dyn Wire> = match greeting.tls {
-        Some(tls) => Box::new(tls.acceptor().accept(stream).await?),
+        Some(tls) => {
+            expect_handshake(&stream).await?;
+            Box::new(tls.acceptor().accept(stream).await?)
+        }
         None => Box::new(stream),
     };
     let mut rest = BytesMut::new();
+    if !greeting.websocket {
+        return Ok(Greeted { wire, rest, client });
+    }
     let upgrade = handshake(&mut *wire, &mut rest).await?;
     if let (Some(proxy), Some(list)) = (&greeting.proxy, &upgrade.forwarded_for) {
         let is_proxy = |ip: IpAddr| proxy.is_proxy(ip);

@@ -5,9 +5,8 @@ mod files;
 mod key;
 mod verify;
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
@@ -223,27 +222,4 @@ impl std::fmt::Debug for Tls {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Tls(..)")
     }
-}
-
-/// When the certificates in use end, by owner and purpose: for metrics and status pages.
-static EXPIRIES: Mutex<BTreeMap<String, i64>> = Mutex::new(BTreeMap::new());
-
-/// Notes when a certificate ends, seconds since the epoch. The name says whose it is, as `internal:WSS` does.
-pub fn note_expiry(name: &str, ends: i64) {
-    if let Ok(mut noted) = EXPIRIES.lock() {
-        noted.insert(name.to_owned(), ends);
-    }
-}
-
-/// A listener is gone, and its certificates with it: all whose names begin so.
-pub fn forget_expiries(prefix: &str) {
-    if let Ok(mut noted) = EXPIRIES.lock() {
-        noted.retain(|name, _| !name.starts_with(prefix));
-    }
-}
-
-/// What [`note_expiry`] was told.
-#[must_use]
-pub fn expiries() -> BTreeMap<String, i64> {
-    EXPIRIES.lock().map(|noted| noted.clone()).unwrap_or_default()
 }
