@@ -424,6 +424,11 @@ impl Subscription {
         self.shared.queue.is_overrun()
     }
 
+    /// Sets how many events, and bytes of them, may wait from now on.
+    pub(crate) fn bound(&self, capacity: usize, most_bytes: usize) {
+        self.shared.queue.bound(capacity, most_bytes);
+    }
+
     /// A way to put events into this queue past its type check, for calls that divert theirs.
     pub fn sink(&self) -> EventSink {
         EventSink { shared: Arc::clone(&self.shared) }

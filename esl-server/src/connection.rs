@@ -17,7 +17,7 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::task::yield_now;
 use tokio::time::{Instant, sleep, sleep_until};
-use tracing::warn;
+use tracing::{debug, warn};
 
 use crate::bus::{Queued, Subscription};
 use crate::door::{Patience, Place};
@@ -76,6 +76,8 @@ pub(crate) struct Connection {
     connected: Option<watch::Sender<bool>>,
     /// The place of a client that came to us.
     place: Option<Place>,
+    /// The client has said `exit`.
+    left: bool,
 }
 
 /// Where the bound call is.
@@ -107,6 +109,11 @@ enum Woken {
     Shutdown,
 }
 
+/// The line in front of an event's envelope that gives it its number.
+fn numbered(number: u64) -> Bytes {
+    Bytes::from(format!("Event-Number: {number}\n"))
+}
+
 impl Connection {
     pub(crate) fn new(
         stream: TcpStream,
@@ -132,6 +139,7 @@ impl Connection {
             started: Instant::now(),
             connected: None,
             place: None,
+            left: false,
         }
     }
 
@@ -158,7 +166,8 @@ impl Connection {
                 break end;
             }
         };
-        if let End::Notice(farewell) = end {
+        if let End::Notice(farewell) = &end {
+            let farewell = *farewell;
             if farewell == Farewell::ShuttingDown {
                 self.collect();
             }
@@ -169,6 +178,13 @@ impl Connection {
                 _ = self.flush() => {}
                 () = sleep(LAST_WORDS) => {}
             }
+        }
+        // A client that said goodbye, or was cut off, does not come back for more.
+        if matches!(end, End::Gone | End::Notice(Farewell::Goodbye))
+            && !self.left
+            && self.session.park(std::time::Instant::now())
+        {
+            debug!("event socket: what a client asked for is kept until it comes back");
         }
         self.session.release();
         // Dropping the stream closes it; unread input would turn that into a reset.
@@ -247,6 +263,7 @@ impl Connection {
                 }
             }
             Outcome::Bye(text) => {
+                self.left = true;
                 if !text.is_empty() {
                     self.put(text.into());
                 }
@@ -321,13 +338,22 @@ impl Connection {
                 self.out.push_back(text);
             }
         }
+        let format = self.session.format();
+        for (number, event) in self.session.again() {
+            self.put(numbered(number));
+            self.put(event.message(format));
+        }
         let Some(events) = self.session.subscription() else {
             return;
         };
         events.take(BATCH, &mut self.queued);
-        let format = self.session.format();
         for Queued { event, diverted } in self.queued.drain(..) {
             if self.session.admits(&event, diverted) {
+                if let Some(number) = self.session.number(&event) {
+                    let text = numbered(number);
+                    self.out_size += text.len();
+                    self.out.push_back(text);
+                }
                 let text = event.message(format);
                 self.out_size += text.len();
                 self.out.push_back(text);

@@ -6,7 +6,7 @@
 //! gigabyte. A reader takes everything at once, and is woken only when the queue was empty before.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -25,7 +25,8 @@ pub(crate) trait Item {
 
 pub(crate) struct Queue<T> {
     inner: Mutex<Inner<T>>,
-    capacity: usize,
+    capacity: AtomicUsize,
+    most_bytes: AtomicUsize,
     wake: Notify,
     lost: AtomicU64,
     overrun: AtomicBool,
@@ -41,18 +42,27 @@ impl<T: Item> Queue<T> {
     pub(crate) fn new(capacity: usize) -> Self {
         Self {
             inner: Mutex::new(Inner { items: VecDeque::new(), bytes: 0, lost_run: 0 }),
-            capacity,
+            capacity: AtomicUsize::new(capacity),
+            most_bytes: AtomicUsize::new(MAX_BYTES),
             wake: Notify::new(),
             lost: AtomicU64::new(0),
             overrun: AtomicBool::new(false),
         }
     }
 
+    /// Sets how much may wait from now on; what waits stays.
+    pub(crate) fn bound(&self, capacity: usize, most_bytes: usize) {
+        self.capacity.store(capacity, Ordering::Relaxed);
+        self.most_bytes.store(most_bytes, Ordering::Relaxed);
+    }
+
     pub(crate) fn push(&self, item: T) {
         let mut inner = self.inner.lock();
         let first = inner.items.is_empty();
         let size = item.size();
-        if inner.items.len() < self.capacity && (first || inner.bytes + size <= MAX_BYTES) {
+        let capacity = self.capacity.load(Ordering::Relaxed);
+        let most_bytes = self.most_bytes.load(Ordering::Relaxed);
+        if inner.items.len() < capacity && (first || inner.bytes + size <= most_bytes) {
             inner.bytes += size;
             inner.items.push_back(item);
             inner.lost_run = 0;

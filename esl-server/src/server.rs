@@ -18,6 +18,7 @@ use crate::connection::Connection;
 use crate::door::{Door, Limits};
 use crate::session::Session;
 use crate::session::reply::{BANNER, Farewell, RUDE_REJECTION};
+use crate::session::resume::Parked;
 use crate::switch::Switch;
 
 /// Port of the Event Socket when none is configured.
@@ -33,6 +34,8 @@ const REFUSAL_TIMEOUT: Duration = Duration::from_secs(2);
 const BIND_RETRY: Duration = Duration::from_millis(100);
 /// How long connections may take to say goodbye at shutdown.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(2);
+/// Between two looks at conversations that wait for their clients.
+const SWEEP: Duration = Duration::from_secs(5);
 /// After an accept failed for want of file descriptors or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -208,9 +211,15 @@ async fn accept_all(
         strangers_per_address: listener.config.max_strangers_per_address,
     };
     let door = Door::new(limits, Arc::clone(&listener.config.guard));
+    let parked = Arc::new(Parked::default());
+    let mut sweep = tokio::time::interval(SWEEP);
     loop {
         let accepted = tokio::select! {
             accepted = listener.socket.accept() => accepted,
+            _ = sweep.tick() => {
+                parked.sweep(std::time::Instant::now());
+                continue;
+            }
             _ = shutdown.wait_for(|&down| down) => return,
         };
         let (stream, peer) = match accepted {
@@ -236,8 +245,9 @@ async fn accept_all(
             continue;
         };
         debug!("event socket: connection from {peer}");
-        let session =
-            Session::inbound(Arc::clone(&switch), Arc::clone(&password)).coming_from(peer);
+        let session = Session::inbound(Arc::clone(&switch), Arc::clone(&password))
+            .coming_from(peer)
+            .resumable(Arc::clone(&parked));
         let mut down = shutdown.clone();
         let down = Box::pin(async move {
             let _ = down.wait_for(|&down| down).await;

@@ -71,14 +71,14 @@ impl UserLogin {
 }
 
 /// What a connection may ask for. The default is everything.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Permissions {
     events: Option<AllowedEvents>,
     api: Option<HashSet<String>>,
     no_log: bool,
 }
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct AllowedEvents {
     types: HashSet<EventName>,
     subclasses: HashSet<String>,

@@ -7,11 +7,13 @@ mod api;
 mod auth;
 mod filter;
 pub(crate) mod reply;
+pub(crate) mod resume;
 mod subscribe;
 #[cfg(test)]
 mod tests;
 
 use std::borrow::Cow;
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -57,6 +59,14 @@ pub(crate) struct Session {
     packets: u64,
     /// Where an inbound client comes from, for the log.
     peer: Option<SocketAddr>,
+    /// The directory user who logged in; `None` for the listener's own password.
+    account: Option<String>,
+    /// What the login asked for about coming back.
+    asked: Option<resume::Asked>,
+    numbering: Option<resume::Numbering>,
+    /// Events of an earlier connection that are sent again.
+    again: VecDeque<(u64, Arc<Event>)>,
+    parked: Option<Arc<resume::Parked>>,
 }
 
 /// The flags of the `socket` application.
@@ -161,6 +171,11 @@ impl Session {
             connected: false,
             packets: 0,
             peer: None,
+            account: None,
+            asked: None,
+            numbering: None,
+            again: VecDeque::new(),
+            parked: None,
         }
     }
 
@@ -233,6 +248,7 @@ impl Session {
             return Outcome::Bye(reply::command("+OK bye"));
         }
         if !self.is_authenticated() {
+            self.asked = resume::Asked::of(&packet);
             return log_in(line);
         }
         if let Some(command) = own_module_command(line) {
@@ -295,7 +311,9 @@ impl Session {
             return self.refuse_login("auth");
         }
         self.password = None;
-        "+OK accepted".into()
+        let told = self.resume();
+        let told: Vec<_> = told.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        Outcome::Reply(reply::command_with("+OK accepted", &told))
     }
 
     /// Logs it, for tools that ban addresses that guess passwords.
@@ -313,14 +331,15 @@ impl Session {
         };
         self.permissions = Permissions::of(&entry);
         self.password = None;
-        Outcome::Reply(reply::command_with(
-            "+OK accepted",
-            &[
-                ("Allowed-Events", entry.allowed_events.as_deref().unwrap_or("all")),
-                ("Allowed-API", entry.allowed_api.as_deref().unwrap_or("all")),
-                ("Allowed-LOG", if self.permissions.log() { "true" } else { "false" }),
-            ],
-        ))
+        self.account = Some(format!("{}@{}", login.user, login.domain));
+        let told = self.resume();
+        let mut headers = vec![
+            ("Allowed-Events", entry.allowed_events.as_deref().unwrap_or("all")),
+            ("Allowed-API", entry.allowed_api.as_deref().unwrap_or("all")),
+            ("Allowed-LOG", if self.permissions.log() { "true" } else { "false" }),
+        ];
+        headers.extend(told.iter().map(|(name, value)| (*name, value.as_str())));
+        Outcome::Reply(reply::command_with("+OK accepted", &headers))
     }
 
     /// Commands that exist only on a connection bound to a call.
