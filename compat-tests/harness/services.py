@@ -1,5 +1,6 @@
 """Debian's services, each started on free ports with a folder of its own and ended by its process id."""
 import json
+import logging
 import os
 import pathlib
 import shutil
@@ -10,6 +11,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 PATIENCE = 60           # seconds a service may take to answer on a busy machine
 
 
@@ -139,14 +141,42 @@ class Postgres(Service):
 class Rabbit(Service):
     """A RabbitMQ broker with a node of its own."""
 
+    SCRIPTS = pathlib.Path("/usr/lib/rabbitmq/lib")
+
+    @classmethod
+    def is_installed(cls):
+        return any(cls.SCRIPTS.glob("*/sbin/rabbitmq-server"))
+
     def __init__(self, where, port, distribution):
         where.mkdir()
         self.port = port
-        self.node = f"test{port}@localhost"
-        env = {"RABBITMQ_NODENAME": self.node, "RABBITMQ_NODE_PORT": str(port), "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1", "RABBITMQ_DIST_PORT": str(distribution),
-               "RABBITMQ_MNESIA_BASE": str(where / "mnesia"), "RABBITMQ_LOG_BASE": str(where / "log"), "RABBITMQ_ENABLED_PLUGINS_FILE": str(where / "plugins"),
-               "RABBITMQ_PID_FILE": str(where / "pid"), "RABBITMQ_CONFIG_FILE": str(where / "rabbit"), "RABBITMQ_SERVER_START_ARGS": "-setcookie test",
-               "RABBITMQ_CTL_ERL_ARGS": "-setcookie test", "HOME": str(where), "ERL_EPMD_PORT": str(distribution + 1), "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "+S 1:1 +sbwt none"}
-        (where / "rabbit.conf").write_text("")
+        env = {"RABBITMQ_NODENAME": f"test{port}@localhost", "RABBITMQ_NODE_PORT": str(port), "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
+               "RABBITMQ_DIST_PORT": str(distribution), "ERL_EPMD_PORT": str(distribution + 1), "ERL_EPMD_ADDRESS": "127.0.0.1", "HOME": str(where),
+               "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "+S 1:1 +sbwt none", "RABBITMQ_CONF_ENV_FILE": str(where / "none")}
+        files = {"MNESIA_BASE": "mnesia", "LOG_BASE": "log", "ENABLED_PLUGINS_FILE": "plugins", "PID_FILE": "pid", "CONFIG_FILE": "rabbit",
+                 "SCHEMA_DIR": "schema", "GENERATED_CONFIG_DIR": "config"}
+        env.update({f"RABBITMQ_{name}": str(where / file) for name, file in files.items()})
+        (where / "rabbit.conf").write_text("disk_free_limit.absolute = 10MB\n")
         (where / "plugins").write_text("[].\n")
-        super().__init__([str(next(pathlib.Path("/usr/lib/rabbitmq/lib").glob("*/sbin/rabbitmq-server")))], where, env)
+        super().__init__([str(next(self.SCRIPTS.glob("*/sbin/rabbitmq-server")))], where, env)
+
+    def start(self):
+        import pika
+
+        def answers():
+            if self.process is None or self.process.poll() is not None:
+                self.spawn()
+            try:
+                pika.BlockingConnection(pika.ConnectionParameters("127.0.0.1", self.port, heartbeat=0)).close()
+                return True
+            except (OSError, pika.exceptions.AMQPError):
+                return False
+
+        logging.getLogger("pika").setLevel(logging.CRITICAL)
+        until(answers, "broker")
+        return self
+
+    def stop(self, how=signal.SIGTERM):
+        super().stop(how)
+        # The port mapper that Erlang started beside it.
+        subprocess.run(["epmd", "-kill"], env={**os.environ, **self.env}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

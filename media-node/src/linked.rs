@@ -5,6 +5,7 @@ use switch_core::contract::{Linked, Module};
 /// One line for each module, or for each folder of modules.
 const MODULES: &[&[&dyn Module]] = &[
     crate::built_in::MODULES,
+    &[&mod_amqp::Amqp],
     mod_cdr::MODULES,
     mod_commands::MODULES,
     &[&mod_conference::MODULE],

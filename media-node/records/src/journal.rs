@@ -74,11 +74,17 @@ pub struct Options {
     pub sync: Sync,
     /// A new segment begins after so many bytes.
     pub segment_bytes: u64,
+    /// What entries are, for the log.
+    pub content: &'static str,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { sync: Sync::Every(Duration::from_secs(1)), segment_bytes: 64 << 20 }
+        Self {
+            sync: Sync::Every(Duration::from_secs(1)),
+            segment_bytes: 64 << 20,
+            content: "call records",
+        }
     }
 }
 
@@ -449,7 +455,11 @@ impl Writer {
                 }
             }
             Err(error) => {
-                tracing::error!(fs_level = "ALERT", "call records cannot be written: {error}");
+                tracing::error!(
+                    fs_level = "ALERT",
+                    "{} cannot be written: {error}",
+                    self.options.content
+                );
                 let kind = error.kind();
                 for append in all {
                     if let Some(done) = append.done {
@@ -462,7 +472,11 @@ impl Writer {
                 if excess > 0 {
                     self.waiting.drain(..excess);
                     self.counters.lost.fetch_add(excess as u64, Ordering::Relaxed);
-                    tracing::error!(fs_level = "ALERT", "{excess} call records are lost");
+                    tracing::error!(
+                        fs_level = "ALERT",
+                        "{excess} {} are lost",
+                        self.options.content
+                    );
                 }
                 self.counters.waiting.store(self.waiting.len() as u64, Ordering::Relaxed);
             }
@@ -602,7 +616,7 @@ mod tests {
     #[tokio::test]
     async fn segments_begin_and_are_released() {
         let dir = tempfile::tempdir().unwrap();
-        let options = Options { sync: Sync::Always, segment_bytes: 40 };
+        let options = Options { sync: Sync::Always, segment_bytes: 40, ..Options::default() };
         let journal = Journal::open(dir.path(), options).unwrap();
         let mut last = Position::default();
         for n in 0..20 {
@@ -621,7 +635,7 @@ mod tests {
     async fn a_disk_that_refuses_loses_nothing_it_can_keep() {
         let dir = tempfile::tempdir().unwrap();
         // A segment that is a folder cannot be opened: every write fails until it is gone.
-        let options = Options { sync: Sync::Never, segment_bytes: 1 };
+        let options = Options { sync: Sync::Never, segment_bytes: 1, ..Options::default() };
         let journal = Journal::open(dir.path(), options).unwrap();
         journal.append(b"one".to_vec()).await.unwrap();
         let obstacle = segment_path(dir.path(), 2);
