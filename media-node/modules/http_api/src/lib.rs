@@ -1,10 +1,12 @@
-//! HTTP for the systems around the switch (mod_http_api): `/metrics`, `/health/live`, `/health/ready`.
+//! HTTP for the systems around the switch (mod_http_api): `/metrics`, `/health/live`, `/health/ready`, and the voice gateway.
 //!
 //! One listener, set up by `http_api.conf`; loopback only until the file says otherwise. [`metrics`] keeps what is counted
-//! per call and asks the other modules for their numbers at each look; [`health`] is for probes.
+//! per call and asks the other modules for their numbers at each look; [`health`] is for probes; [`gateway`] makes, steers
+//! and lists calls.
 
 #![deny(unsafe_code)]
 
+mod gateway;
 mod health;
 mod metrics;
 mod parameters;
@@ -20,6 +22,7 @@ use switch_core::BoxFuture;
 use switch_core::contract::{Module, NotLoaded, Provides};
 use switch_core::switch::Switch;
 
+use gateway::History;
 use metrics::{Ends, Metrics};
 use settings::Settings;
 
@@ -32,7 +35,7 @@ pub struct HttpApi;
 #[derive(Default)]
 struct Listening {
     /// Bound, and not yet answering.
-    bound: Mutex<Option<Bound>>,
+    bound: Mutex<Option<(Bound, Option<gateway::Settings>)>>,
     server: Mutex<Option<Server>>,
 }
 
@@ -65,11 +68,13 @@ impl Module for HttpApi {
             let conf = switch.config.load_full();
             let settings =
                 Settings::read(conf.document("http_api.conf")).map_err(|error| said(&error))?;
+            let gateway = gateway::Settings::read(conf.document("http_api.conf"))
+                .map_err(|error| said(&error))?;
             let server = settings.server(switch).map_err(|error| said(&error))?;
             let bound = Bound::bind(server).await.map_err(|error| said(&error))?;
             let metrics = Metrics::new().map_err(|error| said(&error))?;
             switch.module::<metrics::Slot>().put(metrics);
-            *switch.module::<Listening>().bound.lock() = Some(bound);
+            *switch.module::<Listening>().bound.lock() = Some((bound, gateway));
             Ok(())
         })
     }
@@ -77,7 +82,7 @@ impl Module for HttpApi {
     /// Answers once the switch serves: not before the process has given up being root.
     fn start<'a>(&'a self, switch: &'a Arc<Switch>) -> BoxFuture<'a, ()> {
         let state = switch.module::<Listening>();
-        let Some(bound) = state.bound.lock().take() else {
+        let Some((bound, gateway)) = state.bound.lock().take() else {
             return Box::pin(std::future::ready(()));
         };
         let switch = Arc::clone(switch);
@@ -89,7 +94,7 @@ impl Module for HttpApi {
             if let Ok(address) = bound.local_addr() {
                 switch_core::log_notice!("HTTP listens on {address}");
             }
-            let server = bound.serve(router(&switch));
+            let server = bound.serve(router(&switch, gateway));
             *state.server.lock() = Some(server);
         });
         Box::pin(std::future::ready(()))
@@ -108,12 +113,20 @@ impl Module for HttpApi {
     }
 }
 
-fn router(switch: &Arc<Switch>) -> Router {
-    Router::new()
+fn router(switch: &Arc<Switch>, gateway: Option<gateway::Settings>) -> Router {
+    let open = Router::new()
         .route("/metrics", get(metrics::page))
         .route("/health/live", get(health::live))
         .route("/health/ready", get(health::ready))
-        .with_state(Arc::clone(switch))
+        .with_state(Arc::clone(switch));
+    let metrics = switch.module::<metrics::Slot>().now();
+    match (gateway, metrics) {
+        (Some(settings), Some(metrics)) => {
+            let history = switch.module::<History>();
+            open.merge(gateway::router(switch, settings, metrics, history))
+        }
+        _ => open,
+    }
 }
 
 fn readings(switch: &Arc<Switch>) -> Vec<base::reading::Reading> {

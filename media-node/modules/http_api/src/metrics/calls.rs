@@ -31,6 +31,17 @@ pub(crate) struct Metrics {
     loss: Histogram,
 }
 
+/// Sums over all legs since the start.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Totals {
+    /// Ended.
+    pub(crate) ended: f64,
+    /// Ended, having been answered.
+    pub(crate) answered: f64,
+    /// Of conversation.
+    pub(crate) seconds: f64,
+}
+
 /// Moments of a leg in microseconds since the epoch; 0 for what did not happen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Moments {
@@ -127,6 +138,25 @@ impl Metrics {
             self.answer.with_label_values(&[direction]).observe(seconds(created, answered));
             self.duration.with_label_values(&[direction]).observe(seconds(answered, ended));
         }
+    }
+
+    /// Legs ended, legs answered, and seconds of conversation.
+    pub(crate) fn totals(&self) -> Totals {
+        let mut totals = Totals::default();
+        for family in self.registry.gather() {
+            let name = family.name().trim_start_matches(PREFIX).to_owned();
+            for metric in family.get_metric() {
+                match name.as_str() {
+                    "legs_ended_total" => totals.ended += metric.get_counter().get_value(),
+                    "legs_answered_total" => totals.answered += metric.get_counter().get_value(),
+                    "conversation_seconds" => {
+                        totals.seconds += metric.get_histogram().get_sample_sum();
+                    }
+                    _ => {}
+                }
+            }
+        }
+        totals
     }
 
     /// What the page shows of them.

@@ -17,6 +17,8 @@ use switch_core::call::Channel;
 use switch_core::contract::CallObserver;
 use switch_core::switch::Switch;
 
+use crate::gateway::History;
+
 pub(crate) use calls::Metrics;
 
 /// What every name begins with.
@@ -35,7 +37,7 @@ impl Slot {
         *self.0.write() = None;
     }
 
-    fn now(&self) -> Option<Arc<Metrics>> {
+    pub(crate) fn now(&self) -> Option<Arc<Metrics>> {
         self.0.read().clone()
     }
 }
@@ -47,6 +49,7 @@ impl CallObserver for Ends {
     fn reported<'a>(&'a self, channel: &'a Arc<Channel>) -> BoxFuture<'a, ()> {
         if let Some(metrics) = channel.switch().module::<Slot>().now() {
             metrics.ended(channel);
+            channel.switch().module::<History>().add(channel);
         }
         Box::pin(std::future::ready(()))
     }
