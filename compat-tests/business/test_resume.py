@@ -1,6 +1,5 @@
 """Event Socket clients that come back: numbered events, what was missed, and how much of it is lost."""
 from harness import esl
-from harness.services import until
 
 
 def connect(site, token="new", after=None):
@@ -38,7 +37,6 @@ def test_a_client_that_comes_back_hears_what_it_missed(fresh):
     tell(site, "a", "B", "c")
     assert numbers(client, 2) == [(1, "a"), (2, "c")]
     client.sock.close()
-    until(lambda: site.switch.api("show connections count") is not None, "server")
     tell(site, "d", "E", "f")
     # It saw the first only; what it had been sent besides comes again, then what happened meanwhile.
     client, reply = connect(site, token, after=1)
@@ -51,6 +49,21 @@ def test_a_client_that_comes_back_hears_what_it_missed(fresh):
     client.sock.close()
     client, reply = connect(site, token, after=5)
     assert reply["Resume-Session"] != token and reply["Resume-Lost"] == "unknown" and "Resume-From" not in reply
+    client.close()
+
+
+def test_a_client_comes_back_while_its_old_connection_seems_alive(fresh):
+    site = fresh.start()
+    old, reply = connect(site)
+    old.command("event plain CUSTOM test::told")
+    tell(site, "a")
+    assert numbers(old, 1) == [(1, "a")]
+    # The network was cut: nothing was closed on either side.
+    client, again = connect(site, reply["Resume-Session"], after=0)
+    assert again["Resume-Session"] == reply["Resume-Session"] and again["Resume-From"] == "1"
+    tell(site, "b")
+    assert numbers(client, 2) == [(1, "a"), (2, "b")]
+    old.close()
     client.close()
 
 

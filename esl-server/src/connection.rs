@@ -106,6 +106,8 @@ enum Woken {
     Hangup,
     Deadline,
     GiveWay,
+    /// The client has come back on another connection.
+    Elsewhere,
     Shutdown,
 }
 
@@ -223,6 +225,7 @@ impl Connection {
             }
             Woken::Deadline => self.deadline_passed(),
             Woken::GiveWay => Err(End::Notice(Farewell::Goodbye)),
+            Woken::Elsewhere => Err(End::Gone),
             Woken::Shutdown => Err(End::Notice(Farewell::ShuttingDown)),
         }
     }
@@ -230,6 +233,7 @@ impl Connection {
     /// Judges a password, later where guessing is slowed. A slow directory holds up only this connection.
     async fn log_in(&mut self, login: Login) -> Result<Outcome, End> {
         let Some(place) = self.place.take() else { return Ok(Outcome::Silent) };
+        self.session.call_in().await;
         let outcome = tokio::select! {
             biased;
             () = place.gives_way() => return Err(End::Notice(Farewell::Goodbye)),
@@ -412,6 +416,7 @@ impl Connection {
             biased;
             () = &mut self.shutdown => Woken::Shutdown,
             () = gives_way(stranger) => Woken::GiveWay,
+            () = self.session.elsewhere() => Woken::Elsewhere,
             ready = self.stream.readable() => {
                 // An error shows at the read that follows.
                 let _ = ready;
@@ -516,6 +521,7 @@ impl Connection {
                         () = overrun(self.session.subscription(), self.session.log_subscription()), if !self.closing => {
                             self.check_overrun()?;
                         }
+                        () = self.session.elsewhere() => return Err(End::Gone),
                         () = sleep(WRITE_STALL) => return Err(End::Gone),
                     }
                 }

@@ -17,6 +17,7 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use tokio::sync::Notify;
 use tracing::warn;
 
 pub(crate) use api::{ApiCall, Job};
@@ -67,6 +68,8 @@ pub(crate) struct Session {
     /// Events of an earlier connection that are sent again.
     again: VecDeque<(u64, Arc<Event>)>,
     parked: Option<Arc<resume::Parked>>,
+    /// Told when the client has come back on another connection.
+    elsewhere: Option<Arc<Notify>>,
 }
 
 /// The flags of the `socket` application.
@@ -176,6 +179,7 @@ impl Session {
             numbering: None,
             again: VecDeque::new(),
             parked: None,
+            elsewhere: None,
         }
     }
 
@@ -502,6 +506,7 @@ impl Session {
             call.divert_events(None);
         }
         self.diverting = false;
+        self.leave();
         self.events = None;
         self.logs = None;
     }

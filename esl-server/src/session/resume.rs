@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
+use tokio::sync::Notify;
 
 use super::auth::Permissions;
 use super::filter::Filters;
@@ -24,6 +25,8 @@ pub(crate) const WINDOW: Duration = Duration::from_secs(60);
 const MOST_PARKED: usize = 16;
 /// What may wait for a client that is away: events, and bytes of them.
 const AWAY: (usize, usize) = (20_000, 16 << 20);
+/// How long the old connection of a client that came back may take to end.
+const CALL_IN: Duration = Duration::from_secs(1);
 /// Events that were sent and may not have arrived: at most so many, and so many bytes.
 const SENT: (usize, usize) = (5000, 8 << 20);
 
@@ -97,13 +100,20 @@ struct Kept {
     since: Instant,
 }
 
-/// Conversations without a connection, of one listener.
+/// Conversations of one listener that may be taken up again.
 #[derive(Default)]
-pub(crate) struct Parked(Mutex<HashMap<String, Kept>>);
+pub(crate) struct Parked {
+    /// Those without a connection.
+    kept: Mutex<HashMap<String, Kept>>,
+    /// Those with one, and how it is told that its client has come back on another: the network may be cut without
+    /// either end of the old connection noticing.
+    live: Mutex<HashMap<String, Arc<Notify>>>,
+    changed: Notify,
+}
 
 impl Parked {
     fn keep(&self, kept: Kept) {
-        let mut all = self.0.lock();
+        let mut all = self.kept.lock();
         if all.len() >= MOST_PARKED {
             let oldest = all.iter().min_by_key(|(_, kept)| kept.since);
             if let Some(token) = oldest.map(|(token, _)| token.clone()) {
@@ -111,20 +121,32 @@ impl Parked {
             }
         }
         all.insert(kept.numbering.token.clone(), kept);
+        drop(all);
+        self.changed.notify_waiters();
     }
 
     /// The conversation of that token, for the same account with the same rights.
     fn take(&self, token: &str, session: &Session) -> Option<Kept> {
-        let mut all = self.0.lock();
+        let mut all = self.kept.lock();
         let kept = all.get(token)?;
         let same = kept.account == session.account && kept.permissions == session.permissions;
         same.then(|| all.remove(token)).flatten()
     }
 
+    /// Has the connection of a conversation end, if it has one, so that its client can take it up here.
+    async fn call_in(&self, token: &str) {
+        let changed = self.changed.notified();
+        let way = self.live.lock().get(token).cloned();
+        if let Some(way) = way {
+            way.notify_one();
+            let _late = tokio::time::timeout(CALL_IN, changed).await;
+        }
+    }
+
     /// Ends the conversations whose time is over.
     pub(crate) fn sweep(&self, now: Instant) {
         let over: Vec<Kept> = {
-            let mut all = self.0.lock();
+            let mut all = self.kept.lock();
             let over = all.extract_if(|_, kept| now.duration_since(kept.since) >= WINDOW);
             over.map(|(_, kept)| kept).collect()
         };
@@ -175,9 +197,36 @@ impl Session {
             }
         }
         let token = self.numbering.as_ref().map(|numbering| numbering.token.clone());
-        told.push(("Resume-Session", token.unwrap_or_default()));
+        let token = token.unwrap_or_default();
+        let way = Arc::new(Notify::new());
+        parked.live.lock().insert(token.clone(), Arc::clone(&way));
+        self.elsewhere = Some(way);
+        told.push(("Resume-Session", token));
         told.push(("Resume-Window", WINDOW.as_secs().to_string()));
         told
+    }
+
+    /// Before a login is judged: ends the old connection of a client that comes back. Its token is as good as a password.
+    pub(crate) async fn call_in(&self) {
+        if let (Some(asked), Some(parked)) = (&self.asked, &self.parked) {
+            parked.call_in(&asked.token).await;
+        }
+    }
+
+    /// Resolves when the client has come back on another connection.
+    pub(crate) async fn elsewhere(&self) {
+        match &self.elsewhere {
+            Some(way) => way.notified().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// The connection does not stand for its conversation any more.
+    pub(super) fn leave(&mut self) {
+        let Some(way) = self.elsewhere.take() else { return };
+        if let Some(parked) = &self.parked {
+            parked.live.lock().retain(|_, known| !Arc::ptr_eq(known, &way));
+        }
     }
 
     /// The number of an event that is about to be sent; `None` where nobody asked for numbers.
@@ -192,6 +241,7 @@ impl Session {
 
     /// The connection has ended without a word: keeps what its client may come back for. False if there is nothing.
     pub(crate) fn park(&mut self, now: Instant) -> bool {
+        self.leave();
         let (Some(parked), Some(events)) = (self.parked.clone(), self.events.take()) else {
             return false;
         };
