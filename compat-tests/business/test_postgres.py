@@ -21,8 +21,8 @@ pytestmark = pytest.mark.skipif(services.needs("postgres", "initdb", "psql") is 
 
 
 @pytest.fixture
-def database(fresh, tmp_path_factory):
-    database = services.Postgres(tmp_path_factory.mktemp("database") / "pg", fresh.block[PORT]).start()
+def database(fresh):
+    database = services.Postgres(fresh.block[PORT]).start()
     database.ask("CREATE DATABASE cdr")
     yield database
     database.stop()
