@@ -27,7 +27,7 @@ class Web:
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0)).decode()
                 fields = {k: v[0] for k, v in parse_qs(body or urlsplit(self.path).query, keep_blank_values=True).items()}
                 request = {"path": urlsplit(self.path).path, "method": self.command, "agent": self.headers.get("User-Agent"),
-                           "type": self.headers.get("Content-Type"), "fields": fields, "headers": self.headers, "target": self.path}
+                           "type": self.headers.get("Content-Type"), "fields": fields, "headers": self.headers, "target": self.path, "body": body}
                 with web.changed:
                     web.requests.append(request)
                     web.changed.notify_all()

@@ -13,9 +13,10 @@ const MODULES: &[&[&dyn Module]] = &[
     &[&mod_enum::Enum],
     &[&mod_event_socket::MODULE],
     mod_hash_db::MODULES,
-    &[&mod_http_api::HttpApi],
+    mod_http_api::MODULES,
     &[&mod_loopback::MODULE],
     &[&mod_sofia::SofiaModule],
+    &[&mod_watchdog::MODULE],
     &[&mod_xml_curl::XmlCurl],
 ];
 

@@ -78,6 +78,8 @@ pub struct Ask {
     pub url: Url,
     /// What servers see us as (the reference's names, `freeswitch-xml/1.0`).
     pub user_agent: &'static str,
+    /// Further headers.
+    pub headers: Vec<(&'static str, String)>,
     /// The body of a POST, with its content type.
     pub body: Option<(&'static str, Bytes)>,
 }
@@ -283,6 +285,9 @@ fn request(
         .header(header::HOST, origin.host_header())
         .header(header::USER_AGENT, ask.user_agent)
         .header(header::ACCEPT, "*/*");
+    for (name, value) in &ask.headers {
+        request = request.header(*name, value);
+    }
     if let Some(proof) = proof {
         request = request.header(header::AUTHORIZATION, proof);
     }

@@ -1,4 +1,4 @@
-//! Call records on their way out: mod_cdr_csv, mod_cdr_pg_csv, mod_cdr_sqlite, mod_json_cdr, mod_xml_cdr.
+//! Call records on their way out: mod_cdr_csv, mod_cdr_pg_csv, mod_cdr_sqlite, mod_json_cdr, mod_webhook, mod_xml_cdr.
 //!
 //! When a call has ended its record goes into the journal, with the names of the modules that want it; each module has
 //! a sink that receives it from there. A web server or a disk in trouble delays records, never calls.
@@ -12,6 +12,7 @@ mod post;
 mod record;
 mod settings;
 mod sqlite;
+mod webhook;
 
 use std::sync::Arc;
 
@@ -28,6 +29,7 @@ pub const MODULES: &[&dyn Module] = &[
     &Cdr("mod_cdr_pg_csv"),
     &Cdr("mod_cdr_sqlite"),
     &Cdr("mod_json_cdr"),
+    &Cdr("mod_webhook"),
     &Cdr("mod_xml_cdr"),
 ];
 
@@ -50,6 +52,7 @@ impl Module for Cdr {
         match self.0 {
             "mod_cdr_sqlite" => Provides { parameters: parameters::SQLITE, ..Provides::NOTHING },
             "mod_json_cdr" => Provides { parameters: parameters::JSON, ..Provides::NOTHING },
+            "mod_webhook" => Provides { parameters: parameters::WEBHOOK, ..Provides::NOTHING },
             "mod_xml_cdr" => Provides { parameters: parameters::XML, ..Provides::NOTHING },
             "mod_cdr_csv" => Provides {
                 observers: &[&Ends],
@@ -107,6 +110,7 @@ async fn start(switch: &Arc<Switch>, name: &'static str) -> Result<(), NotLoaded
         "mod_cdr_csv" => csv::make(switch, &journal),
         "mod_cdr_pg_csv" => pg::make(switch, &journal).ok_or(NotLoaded)?,
         "mod_cdr_sqlite" => sqlite::make(switch),
+        "mod_webhook" => webhook::make(switch).ok_or(NotLoaded)?,
         _ => post::make(switch, name).ok_or(NotLoaded)?,
     };
     records.add(name, recorder, &journal, sink);

@@ -46,6 +46,24 @@ pub(super) const PG: &[Parameters] = &[Parameters {
 pub(super) const JSON: &[Parameters] =
     &[Parameters { file: "json_cdr.conf", scope: "", list: JSON_LIST }];
 
+/// `webhook.conf`.
+pub(super) const WEBHOOK: &[Parameters] = &[Parameters {
+    file: "webhook.conf",
+    scope: "",
+    list: &[
+        param("url", Value::Text, "", "Where records are posted"),
+        param(
+            "secret",
+            Value::Secret,
+            "",
+            "What they are signed with: `whsec_` and base64, or text",
+        ),
+        param("legs", Value::Word(&["a", "b", "ab", "ba"]), "ab", "Legs that are posted"),
+        param("timeout", COUNT, "10", "Seconds a request may take"),
+        param("ssl-cacert-file", Value::Path, "system's", "Authorities that are believed, PEM"),
+    ],
+}];
+
 /// `xml_cdr.conf`.
 pub(super) const XML: &[Parameters] = &[Parameters { file: "xml_cdr.conf", scope: "", list: POST }];
 

@@ -193,7 +193,13 @@ impl Documents {
         let url = Url::parse(&format!("{address}{joiner}uuid={}", url_encode_whole(uuid)))
             .map_err(|error| error.to_string())?;
         let user_agent = if self.json { "freeswitch-json/1.0" } else { "freeswitch-xml/1.0" };
-        let ask = Ask { method: Method::POST, url, user_agent, body: Some(body.clone()) };
+        let ask = Ask {
+            method: Method::POST,
+            url,
+            user_agent,
+            headers: Vec::new(),
+            body: Some(body.clone()),
+        };
         match tokio::time::timeout(self.settings.timeout, self.client.send(ask)).await {
             Ok(Ok((status, _))) if status.is_success() => Ok(()),
             Ok(Ok((status, _))) => Err(format!("the server says {status}")),

@@ -11,6 +11,7 @@ mod health;
 mod metrics;
 mod parameters;
 mod settings;
+mod xml_rpc;
 
 use std::sync::Arc;
 
@@ -25,6 +26,11 @@ use switch_core::switch::Switch;
 use gateway::History;
 use metrics::{Ends, Metrics};
 use settings::Settings;
+
+pub use xml_rpc::XmlRpc;
+
+/// The modules of this folder.
+pub const MODULES: &[&dyn Module] = &[&HttpApi, &XmlRpc];
 
 const NAME: &str = "mod_http_api";
 

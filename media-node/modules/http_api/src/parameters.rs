@@ -1,10 +1,10 @@
-//! The parameters of `http_api.conf`.
+//! The parameters of `http_api.conf` and `xml_rpc.conf`.
 
 use switch_core::contract::declare::{Parameters, Value, param};
 
 const COUNT: Value = Value::Number(1, 1_000_000_000);
 
-/// All of them.
+/// `http_api.conf`.
 pub(super) const PARAMETERS: &[Parameters] = &[Parameters {
     file: "http_api.conf",
     scope: "",
@@ -38,5 +38,30 @@ pub(super) const PARAMETERS: &[Parameters] = &[Parameters {
             "15 to 30",
             "Seconds a request may take to come",
         ),
+    ],
+}];
+
+/// `xml_rpc.conf`.
+pub(super) const XML_RPC: &[Parameters] = &[Parameters {
+    file: "xml_rpc.conf",
+    scope: "",
+    list: &[
+        param(
+            "listen-ip",
+            Value::Address,
+            "127.0.0.1",
+            "Address it listens on (not in FreeSWITCH)",
+        ),
+        param("http-port", Value::Port, "8080", "Port it listens on"),
+        param("auth-realm", Value::Text, "freeswitch", "Realm clients are told"),
+        param("auth-user", Value::Text, "", "User who may run every command"),
+        param("auth-pass", Value::Secret, "", "Password of that user"),
+        param("default-domain", Value::Text, "", "Domain of directory users who name none"),
+        param("virtual-host", Value::Bool, "true", "The Host header is the domain")
+            .no_effect("users name their domain, or have default-domain"),
+        param("enable-websocket", Value::Bool, "false", "Events by WebSocket")
+            .no_effect("the voice gateway has them: /api/events/ws"),
+        param("commands-to-log", Value::Text, "", "Commands that are logged")
+            .no_effect("API events tell of every command"),
     ],
 }];

@@ -240,7 +240,13 @@ impl Binding {
             .inspect_err(|error| tracing::error!("Binding {name}: gateway-url: {error}"))
             .ok()?;
         let body = posts.then(|| (http::FORM, Bytes::from(form)));
-        Some(Ask { method: self.method.clone(), url, user_agent: USER_AGENT, body })
+        Some(Ask {
+            method: self.method.clone(),
+            url,
+            user_agent: USER_AGENT,
+            headers: Vec::new(),
+            body,
+        })
     }
 
     async fn judge(&self, switch: &Switch, status: StatusCode, body: &[u8]) -> Outcome {

@@ -69,6 +69,7 @@ fn listing(switch: &Switch, what: &str, wanted: Option<&str>, like: Option<&str>
         _ if what.starts_with("module") => modules(switch, wanted),
         "application" | "api" => described(switch, what, wanted),
         "tasks" => tasks(switch),
+        "stuck" => stuck(switch)?,
         "aliases" => aliases(switch),
         "complete" => completions(switch),
         "nat_map" => Table::new(&["port", "proto", "proto_num", "sticky"]),
@@ -85,6 +86,23 @@ const KINDS: &[&str] =
 fn kind_of(what: &str) -> Option<&str> {
     let asked = KINDS.iter().any(|kind| what.starts_with(kind));
     asked.then(|| what.strip_suffix('s').unwrap_or(what))
+}
+
+/// Legs that do not go on, as mod_watchdog sees them; nothing where it is not loaded.
+fn stuck(switch: &Switch) -> Option<Table> {
+    const COLUMNS: [&str; 6] = ["uuid", "name", "reason", "waits_for", "since", "seconds"];
+    let answer =
+        switch.provided(|provides| provides.json).find(|kind| kind.name == "watchdog.stuck")?;
+    let rows = (answer.answer)(switch).ok()?;
+    let mut table = Table::new(&COLUMNS);
+    for row in rows.as_array().into_iter().flatten() {
+        let text = |name: &&str| match &row[*name] {
+            serde_json::Value::String(text) => text.clone(),
+            other => other.to_string(),
+        };
+        table.rows.push(COLUMNS.iter().map(text).collect());
+    }
+    Some(table)
 }
 
 fn sorted(switch: &Switch, wanted: impl Fn(&Interface) -> bool) -> Vec<Interface> {

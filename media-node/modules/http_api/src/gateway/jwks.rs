@@ -66,6 +66,7 @@ impl Keys {
             method: Method::GET,
             url: self.url.clone(),
             user_agent: "ferroswitch",
+            headers: Vec::new(),
             body: None,
         };
         let answer = tokio::time::timeout(PATIENCE, client.send(ask)).await;
