@@ -12,7 +12,7 @@ pytestmark = pytest.mark.skipif(services.needs("erl") is not None or not service
 
 PORT, DISTRIBUTION = 70, 71
 CONNECTIONS = """<connections>
-  <connection name="nobody"><param name="hostname" value="127.0.0.1"/><param name="port" value="{closed}"/></connection>
+  <connection name="closed"><param name="hostname" value="127.0.0.1"/><param name="port" value="{closed}"/></connection>
   <connection name="broker"><param name="hostname" value="127.0.0.1"/><param name="virtualhost" value="/"/><param name="username" value="guest"/>
     <param name="password" value="guest"/><param name="port" value="{port}"/><param name="heartbeat" value="0"/></connection>
 </connections>"""

@@ -35,7 +35,7 @@ def call(site):
 
 
 def test_records_are_posted_signed_and_again_until_they_are_taken(site):
-    wanted = [call(site)]                 # nobody listens yet
+    wanted = [call(site)]                 # no receiver listens yet
     web = Web(site.block[tree.HTTP])
     refusals = iter([(503, "not now", {}), (500, "nor now", {})])
     try:

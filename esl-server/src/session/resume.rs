@@ -229,7 +229,7 @@ impl Session {
         }
     }
 
-    /// The number of an event that is about to be sent; `None` where nobody asked for numbers.
+    /// The number of an event that is about to be sent; `None` without a resumable session.
     pub(crate) fn number(&mut self, event: &Arc<Event>) -> Option<u64> {
         Some(self.numbering.as_mut()?.number(event))
     }

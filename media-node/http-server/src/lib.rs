@@ -96,7 +96,7 @@ pub struct BindError {
     pub source: io::Error,
 }
 
-/// A bound listener that answers nobody yet.
+/// A bound listener that does not accept yet.
 pub struct Bound {
     socket: TcpListener,
     config: Config,

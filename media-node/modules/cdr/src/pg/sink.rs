@@ -1,7 +1,7 @@
 //! From the journal into the database, in batches.
 //!
 //! A batch is one transaction: the rows, the rows of `call_logs`, and the position behind them. When a connection breaks
-//! while a transaction commits nobody knows whether it did; the next one looks at the position first and stores only what
+//! while a transaction commits it is unknown whether it did; the next one looks at the position first and stores only what
 //! lies behind it.
 
 use std::sync::Arc;

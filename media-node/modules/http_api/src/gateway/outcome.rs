@@ -1,4 +1,4 @@
-//! What became of calls the gateway was asked for, until somebody asks; and requests that were made before.
+//! Outcomes of calls the gateway was asked for, for later status requests; and requests by idempotency key.
 
 use std::collections::{HashMap, VecDeque};
 

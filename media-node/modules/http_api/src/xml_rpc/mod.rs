@@ -1,7 +1,7 @@
 //! mod_xml_rpc: commands over HTTP, for those who have it: `/webapi`, `/txtapi`, `/api`, `/xmlapi` and XML-RPC at `/RPC2`.
 //!
 //! Differences from the reference: it listens on loopback until `listen-ip` says otherwise (its sample file has a
-//! published password); without a user nobody is let in; no files are served, and no WebSocket. Clients on other machines
+//! published password); without a user only directory users are let in; no files are served, and no WebSocket. Clients on other machines
 //! are treated like those of the Event Socket there: what reaches this machine's programs is refused to them.
 
 mod call;
