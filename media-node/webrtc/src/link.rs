@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use media::srtp::{SrtpKeys, Suite};
 
-use crate::dtls::{DtlsEngine, DtlsError, Fingerprint, Identity, Role, RtcDtls};
+use crate::dtls::{self, DtlsEngine, DtlsError, Fingerprint, Identity, Role};
 use crate::ice::{Agent, IceEvent, IceSpec, RemoteCandidate};
 
 /// Datagrams of a handshake kept until their sender has proved to be the peer: its checks and its hello cross.
@@ -263,9 +263,9 @@ impl Link {
 
     fn begin(&mut self, now: Instant) {
         let Handshake::Waiting(spec) = &self.handshake else { return };
-        let engine = RtcDtls::new(&spec.identity, spec.role, &spec.fingerprints, &spec.suites, now);
+        let engine = dtls::engine(&spec.identity, spec.role, &spec.fingerprints, &spec.suites, now);
         match engine {
-            Ok(engine) => self.handshake = Handshake::Running(Box::new(engine)),
+            Ok(engine) => self.handshake = Handshake::Running(engine),
             Err(error) => {
                 self.handshake = Handshake::None;
                 self.events.push(LinkEvent::Failed(error));
@@ -293,5 +293,5 @@ impl Link {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "dtls"))]
 mod tests;

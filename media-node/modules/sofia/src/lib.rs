@@ -13,6 +13,7 @@ pub mod audio;
 pub mod auth;
 pub mod capture;
 pub mod cause;
+mod certificate;
 pub mod domains;
 mod event_requests;
 mod external;

@@ -123,6 +123,7 @@ impl Profile {
             let usable = transport == Transport::Ws || certificates.wss().is_some();
             listen.extend(address.filter(|_| usable).map(|address| (transport, address)));
         }
+        super::certificate::prepare(switch);
         let mut config = StackConfig::new(listen);
         config.tls = certificates.tls();
         config.wss = certificates.wss();
@@ -267,7 +268,9 @@ impl Profile {
     /// that need it are declined then.
     #[must_use]
     pub fn fingerprints(&self) -> Vec<sdp::Fingerprint> {
-        Vec::new()
+        let identity = super::certificate::identity(&self.switch);
+        let own = identity.map(|identity| identity.fingerprints()).unwrap_or_default();
+        own.iter().filter_map(|digest| sdp::Fingerprint::parse(&digest.to_string())).collect()
     }
 
     fn is_outside(&self, peer: Option<IpAddr>) -> bool {

@@ -112,8 +112,12 @@ pub fn self_signed() -> Result<String, rcgen::Error> {
     Ok(format!("{}{}", made.cert.pem(), made.signing_key.serialize_pem()))
 }
 
-/// Only its owner may read it. Two profiles that start together may both find it missing: the first one's stays.
-fn write_private(file: &Path, bytes: &[u8]) -> std::io::Result<()> {
+/// Writes a file that only its owner may read. One that is there already stays as it is: two profiles that start
+/// together may both find it missing.
+///
+/// # Errors
+/// When the file cannot be made or written.
+pub fn write_private(file: &Path, bytes: &[u8]) -> std::io::Result<()> {
     use std::os::unix::fs::OpenOptionsExt as _;
     let opened = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(file);
     match opened {

@@ -17,7 +17,7 @@ use rustls::{ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion
 use thiserror::Error;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
-pub use files::{CertificateFiles, FileError, self_signed};
+pub use files::{CertificateFiles, FileError, self_signed, write_private};
 pub use verify::VerifyPolicy;
 
 /// Certificate and key, ready for use. Clones share them, and what [`Tls::replace`] puts in their place serves the

@@ -45,7 +45,7 @@ const NO_CERTIFICATE: u32 = 3;
 
 /// One record of a datagram.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Framing<'a> {
+pub(super) struct Framing<'a> {
     kind: u8,
     epoch: u16,
     /// Header and content.
@@ -54,7 +54,7 @@ pub struct Framing<'a> {
 
 impl<'a> Framing<'a> {
     /// Takes the first record off a datagram; `None` when none is whole (RFC 6347 §4.1.2.7: dropped in silence).
-    pub fn next(datagram: &mut &'a [u8]) -> Option<Self> {
+    fn next(datagram: &mut &'a [u8]) -> Option<Self> {
         let header: &[u8; RECORD_HEADER] = datagram.first_chunk()?;
         let len = usize::from(u16::from_be_bytes([header[11], header[12]]));
         let (kind, epoch) = (header[0], u16::from_be_bytes([header[3], header[4]]));

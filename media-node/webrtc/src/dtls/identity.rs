@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use rtc_dtls::crypto::Certificate;
 use rtc_dtls::crypto_provider::{RTCCryptoProvider, default_provider};
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 
 use super::{DtlsError, Fingerprint, Hash};
 
@@ -68,9 +70,28 @@ impl Identity {
         Ok(Self { inner: Arc::new(Inner { certificate, provider, fingerprint }) })
     }
 
-    /// What descriptions announce.
+    /// An identity from PEM, as [`Identity::generate`] and the reference write it: a PKCS #8 key and certificates.
+    ///
+    /// # Errors
+    /// There is no key or no certificate, or they cannot be used.
+    pub fn from_pem(pem: &str) -> Result<Self, DtlsError> {
+        let said = |error: rustls_pki_types::pem::Error| DtlsError::Protocol(error.to_string());
+        let key = PrivatePkcs8KeyDer::from_pem_slice(pem.as_bytes()).map_err(said)?;
+        let chain = CertificateDer::pem_slice_iter(pem.as_bytes());
+        let chain = chain.map(|one| one.map(|der| der.to_vec())).collect::<Result<_, _>>();
+        Self::new(chain.map_err(said)?, key.secret_pkcs8_der())
+    }
+
+    /// Its fingerprint by the usual hash function.
     pub fn fingerprint(&self) -> &Fingerprint {
         &self.inner.fingerprint
+    }
+
+    /// What descriptions announce, by each hash function a peer may ask for; the usual one first.
+    pub fn fingerprints(&self) -> Vec<Fingerprint> {
+        let hashes = [Hash::Sha256, Hash::Sha384, Hash::Sha512, Hash::Sha1];
+        let Some(own) = self.inner.certificate.certificate.first() else { return Vec::new() };
+        hashes.into_iter().map(|hash| Fingerprint::of(hash, own)).collect()
     }
 
     pub(super) fn certificate(&self) -> Certificate {

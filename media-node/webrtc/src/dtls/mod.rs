@@ -4,22 +4,33 @@
 //! computing, and belongs on the control side, never on a media thread.
 
 mod fingerprint;
+#[cfg(feature = "dtls")]
 mod gate;
+#[cfg(feature = "dtls")]
 mod identity;
+#[cfg(feature = "dtls")]
 mod rtc;
+#[cfg(not(feature = "dtls"))]
+mod without;
 
 use std::time::{Duration, Instant};
 
-use media::srtp::{Keying, SrtpKeys, Suite};
+#[cfg(feature = "dtls")]
+use media::srtp::Keying;
+use media::srtp::{SrtpKeys, Suite};
 
 pub use fingerprint::{Fingerprint, Hash};
-pub use gate::Framing;
+#[cfg(feature = "dtls")]
 pub use identity::Identity;
+#[cfg(feature = "dtls")]
 pub use rtc::RtcDtls;
+#[cfg(not(feature = "dtls"))]
+pub use without::Identity;
 
 /// A handshake that has not ended by then has failed.
 pub const DEADLINE: Duration = Duration::from_secs(30);
 /// Label of the exporter (RFC 5764 §4.2).
+#[cfg(feature = "dtls")]
 const EXPORTER: &str = "EXTRACTOR-dtls_srtp";
 
 /// Who begins the handshake (`a=setup`, RFC 4145, RFC 5763).
@@ -84,7 +95,39 @@ pub trait DtlsEngine: Send {
     fn keys(&self) -> Option<&SrtpKeys>;
 }
 
+/// An association with the peer whose certificate has one of those fingerprints, by the engine this is built with.
+///
+/// # Errors
+/// The identity cannot be used, or no suite is left.
+#[cfg(feature = "dtls")]
+pub fn engine(
+    identity: &Identity,
+    role: Role,
+    announced: &[Fingerprint],
+    suites: &[Suite],
+    now: Instant,
+) -> Result<Box<dyn DtlsEngine>, DtlsError> {
+    Ok(Box::new(RtcDtls::new(identity, role, announced, suites, now)?))
+}
+
+/// There is no engine.
+///
+/// # Errors
+/// Always; there is no identity to call it with.
+#[cfg(not(feature = "dtls"))]
+pub fn engine(
+    identity: &Identity,
+    _: Role,
+    _: &[Fingerprint],
+    _: &[Suite],
+    _: Instant,
+) -> Result<Box<dyn DtlsEngine>, DtlsError> {
+    let _ = identity.fingerprints();
+    Err(DtlsError::NoCertificate)
+}
+
 /// The keys of both directions from exported material: client key, server key, client salt, server salt.
+#[cfg(feature = "dtls")]
 fn split_material(suite: Suite, role: Role, material: &[u8]) -> Option<SrtpKeys> {
     let (key, salt) = (suite.key_len(), suite.salt_len());
     let (keys, salts) = material.split_at_checked(2 * key)?;
@@ -100,5 +143,5 @@ fn split_material(suite: Suite, role: Role, material: &[u8]) -> Option<SrtpKeys>
     })
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "dtls"))]
 mod tests;

@@ -176,3 +176,17 @@ fn datagrams_of_strangers_change_nothing() {
     }
     assert_eq!(ends[1].keys().cloned(), keys);
 }
+
+#[test]
+fn an_identity_is_read_as_it_was_written() {
+    let (made, pem) = Identity::generate().unwrap();
+    let read = Identity::from_pem(&pem).unwrap();
+    assert_eq!(read.fingerprints(), made.fingerprints());
+    assert!(read.fingerprints()[2].to_string().starts_with("sha-512 "));
+    let now = Instant::now();
+    let mut ends = pair(&read, &made, [&SUITES, &SUITES], now);
+    run(&mut ends, &mut Network { state: 1, loss_percent: 0 }, now).unwrap();
+    for bad in ["", &pem[..pem.len() / 2], &pem.replace("PRIVATE", "PUBLIC")] {
+        assert!(Identity::from_pem(bad).is_err());
+    }
+}

@@ -1,6 +1,7 @@
 //! Two links in simulated time.
 
 use super::*;
+use crate::dtls::RtcDtls;
 use crate::ice::{Credentials, Kind};
 
 struct End {

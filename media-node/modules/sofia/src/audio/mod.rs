@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use media::{Codec, Direction as Flow, ProtectionSpec, RtpParams, RtpSpec};
+use media::{Codec, Direction as Flow, RtpParams, RtpSpec};
 use negotiation::{
     AudioPlan, Before, CandidateFilter, Choice, Identity, Local, LocalIce, LocalStream, Mode,
     NegotiationError, Plan, Secure, Security, as_sent, audio_codecs, common_codecs, known_codec,
@@ -14,14 +14,17 @@ use sdp::{MediaDirection, SessionDescription};
 use tokio::sync::mpsc;
 
 mod again;
+mod reach;
 mod secure;
 mod shown;
 mod streams;
 mod timeouts;
 
 pub use again::{Again, means_the_same};
+pub(crate) use reach::{Linked, News};
 pub(crate) use streams::{BridgedStreams, StreamObserver};
 
+use self::reach::Reach;
 use self::streams::Streams;
 use self::timeouts::media_timeouts;
 use super::profile::Profile;
@@ -61,6 +64,8 @@ pub struct Audio {
     identity: Option<Identity>,
     /// Credentials for connectivity checks of the audio.
     ice: Option<LocalIce>,
+    /// Checks and handshake of the audio.
+    reach: Reach,
     held_by_us: bool,
     /// Payload type of digits in our offer: what the peer is to send.
     te_offered: Option<u8>,
@@ -93,6 +98,7 @@ impl Audio {
             streams: Streams::default(),
             identity: None,
             ice: None,
+            reach: Reach::default(),
             held_by_us: false,
             te_offered: None,
             partner_described: false,
@@ -507,9 +513,11 @@ impl Audio {
     /// Tells the media leg what was agreed.
     fn apply(&mut self, channel: &Channel) {
         if let Some(plan) = &self.plan {
-            self.streams.apply(channel, plan, self.held_by_us);
+            let identity = crate::certificate::identity(&self.profile.switch);
+            self.streams.apply(channel, self.bind_ip, plan, self.held_by_us, identity.as_ref());
         }
-        let (Some(media), Some(agreed)) = (&self.media, self.agreed()) else { return };
+        let agreed = self.plan.as_ref().and_then(|plan| plan.audio.as_ref());
+        let (Some(media), Some(agreed)) = (&self.media, agreed) else { return };
         let Some(codec) = self.codec_of(&agreed.codec) else { return };
         let settings = self.profile.settings.load();
         let mut params = RtpParams::new(codec, agreed.codec.payload_type);
@@ -530,8 +538,7 @@ impl Audio {
             && self.plan.as_ref().is_none_or(|plan| !plan.feedback)
             && !channel.is_true("disable_rtp_auto_adjust");
         params.signalling = self.peer;
-        let keys = agreed.transport.secure.sdes().and_then(secure::keys);
-        params.protection = keys.map_or(ProtectionSpec::None, ProtectionSpec::Keys);
+        reach::describe(&mut params, &agreed.transport);
         params.direction = flow(agreed.remote_direction.answer(), self.held_by_us);
         if agreed.declined {
             (params.remote, params.symmetric, params.direction) = (None, false, Flow::Inactive);
@@ -548,6 +555,48 @@ impl Audio {
         let _gone = media.hold(self.held_by_us || agreed.hold);
         if let Err(error) = media.set_rtp(params) {
             tracing::error!(uuid = %channel.uuid(), "Media engine refuses the leg: {error}");
+        }
+        let identity = crate::certificate::identity(&self.profile.switch);
+        if agreed.declined {
+            self.reach = Reach::default();
+        } else if !self.reach.apply(media, self.bind_ip, &agreed.transport, identity.as_ref()) {
+            tracing::error!(uuid = %channel.uuid(), "No checks and no handshake: the media engine is overloaded");
+        }
+    }
+
+    /// Whether the audio has a handshake whose keys are not there yet.
+    #[must_use]
+    pub fn awaits_keys(&self) -> bool {
+        self.reach.awaits_keys()
+    }
+
+    /// What happens next to the media. May be given up half-way.
+    pub(crate) async fn news(&mut self) -> News {
+        let Self { events, reach, streams, .. } = self;
+        let media = async {
+            match events {
+                Some(events) => match events.recv().await {
+                    Some(event) => event,
+                    None => std::future::pending().await,
+                },
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            event = reach.event() => News::Link(Linked { kind: "audio", event }),
+            event = media => News::Media(event),
+            event = streams.link_event() => News::Link(Linked { kind: "video", event }),
+        }
+    }
+
+    /// The same without the engine's own, which wait for somebody to serve them.
+    pub(crate) async fn link_news(&mut self) -> Linked {
+        let Self { reach, streams, .. } = self;
+        tokio::select! {
+            biased;
+            event = reach.event() => Linked { kind: "audio", event },
+            event = streams.link_event() => Linked { kind: "video", event },
         }
     }
 

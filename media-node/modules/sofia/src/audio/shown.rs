@@ -21,6 +21,22 @@ pub(super) fn flows(channel: &Channel, plan: &Plan) {
     }
 }
 
+/// Where the connectivity checks found the peer.
+pub(super) fn path(channel: &Channel, kind: &str, to: std::net::SocketAddr) {
+    let names = match kind {
+        "video" => ["remote_video_ip", "remote_video_port"],
+        _ => ["remote_audio_ip", "remote_audio_port"],
+    };
+    let [ip, port] = names;
+    channel.set_vars([(ip, to.ip().to_string()), (port, to.port().to_string())]);
+    if kind == "audio" {
+        channel.set_vars([
+            ("remote_media_ip", to.ip().to_string()),
+            ("remote_media_port", to.port().to_string()),
+        ]);
+    }
+}
+
 impl Audio {
     /// Shows which codecs of a description are ours, if any.
     pub(super) fn show_common(

@@ -3,10 +3,12 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use media::{Codec, Engine, Handling, ProtectionSpec, RtpParams, RtpSpec};
+use media::{Codec, Engine, Handling, RtpParams, RtpSpec};
 use negotiation::{Choice, LocalIce, LocalStream, Plan, Security, Transport, VideoPlan};
+use webrtc::link::LinkEvent;
 
-use super::{flow, secure};
+use super::flow;
+use super::reach::{self, Reach};
 use crate::call::{Cause, Channel};
 use crate::contract::CallObserver;
 
@@ -16,6 +18,8 @@ pub(super) struct Streams {
     video: Option<Arc<media::Leg>>,
     text: Option<Arc<media::Leg>>,
     video_ice: Option<LocalIce>,
+    /// Checks and handshake of the video.
+    video_reach: Reach,
     /// Keys of the video.
     pub(super) security: Security,
 }
@@ -73,6 +77,11 @@ impl Streams {
         Ok(())
     }
 
+    /// The next thing that checks or handshake of the video lead to.
+    pub(super) async fn link_event(&mut self) -> LinkEvent {
+        self.video_reach.event().await
+    }
+
     /// Shows what was agreed of the video.
     pub(super) fn note(&mut self, channel: &Channel, plan: &Plan) {
         if let Some(video) = &plan.video {
@@ -119,13 +128,23 @@ impl Streams {
     }
 
     /// Tells the media legs what was agreed.
-    pub(super) fn apply(&self, channel: &Channel, plan: &Plan, held: bool) {
+    pub(super) fn apply(
+        &mut self,
+        channel: &Channel,
+        bind_ip: IpAddr,
+        plan: &Plan,
+        held: bool,
+        identity: Option<&webrtc::dtls::Identity>,
+    ) {
         if let (Some(leg), Some(video)) = (&self.video, &plan.video)
             && !video.declined
         {
             let direction = flow(video.remote_direction.answer(), held);
             let number = video.codec.payload_type;
             set(channel, leg, &video.transport, number, direction, !plan.feedback);
+            if !self.video_reach.apply(leg, bind_ip, &video.transport, identity) {
+                tracing::error!(uuid = %channel.uuid(), "Video: no checks and no handshake: the media engine is overloaded");
+            }
         }
         if let (Some(leg), Some(text)) = (&self.text, &plan.text)
             && let Some(codec) = text.formats.first()
@@ -155,8 +174,7 @@ fn set(
     params.remote = transport.remote.filter(|to| !to.ip().is_unspecified());
     params.remote_rtcp = transport.remote_rtcp;
     params.rtcp_mux = transport.rtcp_mux;
-    let keys = transport.secure.sdes().and_then(secure::keys);
-    params.protection = keys.map_or(ProtectionSpec::None, ProtectionSpec::Keys);
+    reach::describe(&mut params, transport);
     params.direction = direction;
     params.symmetric = symmetric;
     params.cname = channel.uuid().to_string();

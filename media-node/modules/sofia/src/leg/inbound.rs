@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use sip::message::{Headers, Name, Request};
-use sip::stack::{Body, Dialog, Transport};
+use sip::stack::{Body, Dialog, DialogEvent, Transport};
 
 use super::super::variables;
 use super::{Offered, Progress, Side, SofiaLeg, described};
@@ -207,7 +207,7 @@ impl SofiaLeg {
         Ok(Body::sdp(answer.to_string()))
     }
 
-    pub(super) fn answer_inbound(&mut self, channel: &Arc<Channel>) -> Result<(), Cause> {
+    pub(super) async fn answer_inbound(&mut self, channel: &Arc<Channel>) -> Result<(), Cause> {
         let body = self.local_description(channel, true)?;
         let headers = self.reply_headers(channel, false);
         let Some(dialog) = &self.dialog else { return Err(Cause::WRONG_CALL_STATE) };
@@ -217,9 +217,35 @@ impl SofiaLeg {
         channel.flags.awaits_ack.store(true, Ordering::Relaxed);
         dialog.answer(headers, Some(body));
         self.progress = Progress::Answered;
+        self.await_keys(channel).await;
         channel.mark_answered();
         channel.set_var("endpoint_disposition", "ANSWER");
         Ok(())
+    }
+
+    /// A call whose keys come from a handshake counts as answered, and goes on, when they are there: as in the
+    /// reference, so that nothing is played before it can be heard. A caller who leaves ends the wait.
+    async fn await_keys(&mut self, channel: &Arc<Channel>) {
+        let mut marks = channel.watch();
+        while channel.is_up() && self.audio.awaits_keys() {
+            let Self { events, audio, .. } = self;
+            let Some(events) = events else { return };
+            tokio::select! {
+                biased;
+                event = events.recv() => match event {
+                    Some(event) => {
+                        if let DialogEvent::Bye(_) = event {
+                            // Both events are told, in this order.
+                            channel.mark_answered();
+                        }
+                        let _handled = self.on_dialog(channel, event);
+                    }
+                    None => return,
+                },
+                linked = audio.link_news() => linked.note(channel),
+                changed = marks.changed() => if changed.is_err() { return },
+            }
+        }
     }
 
     pub(super) fn early_media_inbound(&mut self, channel: &Arc<Channel>) -> Result<(), Cause> {

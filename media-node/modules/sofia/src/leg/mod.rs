@@ -17,7 +17,7 @@ use sip::message::{Headers, Name, Request};
 use sip::stack::{Dialog, DialogEvent, InviteSpec, Path};
 use tokio::sync::mpsc;
 
-use super::audio::Audio;
+use super::audio::{Audio, News};
 use super::inbound::Admission;
 use super::profile::Profile;
 use crate::BoxFuture;
@@ -229,7 +229,7 @@ impl EndpointLeg for SofiaLeg {
                     Ok(())
                 }
                 Indication::EarlyMedia if inbound => self.early_media_inbound(channel),
-                Indication::Answer if inbound => self.answer_inbound(channel),
+                Indication::Answer if inbound => self.answer_inbound(channel).await,
                 Indication::Ringing { .. } | Indication::EarlyMedia | Indication::Answer => Ok(()),
                 Indication::Referral { id, outcome } => self.tell_referral(id, outcome),
                 Indication::Hold(_) => self.hold(channel, true),
@@ -268,24 +268,23 @@ impl EndpointLeg for SofiaLeg {
                     None => std::future::pending().await,
                 }
             };
-            let media = async {
-                match &mut audio.events {
-                    Some(events) => match events.recv().await {
-                        Some(event) => event,
-                        None => std::future::pending().await,
-                    },
-                    None => std::future::pending().await,
-                }
-            };
-            // Only the two receipts wait; what they lead to does not, so dropping this loses nothing.
+            // Only the receipts wait; what they lead to does not, so dropping this loses nothing.
             let event = tokio::select! {
                 biased;
                 event = signalling => event,
-                event = media => {
-                    if let media::LegEvent::RemoteLatched(from) = &event {
-                        super::variables::of_latched(channel, *from);
-                    }
-                    return LegEvent::Media(event);
+                news = audio.news() => {
+                    return match news {
+                        News::Media(event) => {
+                            if let media::LegEvent::RemoteLatched(from) = &event {
+                                super::variables::of_latched(channel, *from);
+                            }
+                            LegEvent::Media(event)
+                        }
+                        News::Link(linked) => {
+                            linked.note(channel);
+                            LegEvent::Other
+                        }
+                    };
                 }
             };
             match event {
