@@ -307,9 +307,9 @@ class Call:
         self.phone.request("REFER", self.target, self.call_id, self.cseq, self.local, self.remote, extra, to_address=self.address)
         return self.until(lambda p: p.method == "REFER" and p.status, "answer to REFER")
 
-    def reinvite(self, direction="sendrecv", nowhere=False):
-        """Offers the audio anew, `nowhere` as old phones hold: at 0.0.0.0. Returns the answer."""
-        offer = self.sdp(direction)
+    def reinvite(self, direction="sendrecv", nowhere=False, sdp=None):
+        """Offers the audio anew, `nowhere` as old phones hold: at 0.0.0.0; or `sdp` in its place. Returns the answer."""
+        offer = sdp or self.sdp(direction)
         if nowhere:
             offer = offer.replace(f"c=IN IP4 {self.rtp.ip}", "c=IN IP4 0.0.0.0")
         with self.changed:

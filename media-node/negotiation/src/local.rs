@@ -84,7 +84,8 @@ impl CandidateFilter {
         Self(Arc::new(allowed))
     }
 
-    pub(crate) fn allows(&self, ip: IpAddr) -> bool {
+    /// Whether an address may be used.
+    pub fn allows(&self, ip: IpAddr) -> bool {
         (self.0)(ip)
     }
 }

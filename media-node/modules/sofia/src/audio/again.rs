@@ -30,6 +30,7 @@ impl Audio {
         self.set_up_security(channel, Some(remote));
         let plan =
             self.agree(channel, remote, self.mode).map_err(|error| refuse(channel, error))?;
+        self.follow_restart(&plan);
         channel.set_description(OF_FAR_END, Arc::clone(remote));
         self.show_common(channel, remote, &self.codecs);
         self.use_codecs(channel, &codecs);

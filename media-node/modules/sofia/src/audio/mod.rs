@@ -570,6 +570,24 @@ impl Audio {
         self.reach.awaits_keys()
     }
 
+    /// Takes candidates that come after the description they belong to (RFC 8840).
+    pub fn trickle(&self, fragment: &str) {
+        let filter = self.candidate_filter();
+        let [audio, video] = reach::trickled(fragment, |ip| filter.allows(ip));
+        self.reach.add_candidates(&audio);
+        self.streams.add_candidates(&video);
+    }
+
+    /// Makes new credentials when the peer has: its checks begin anew (RFC 8445 §9).
+    fn follow_restart(&mut self, plan: &Plan) {
+        let theirs = |audio: &AudioPlan| Some(audio.transport.ice.as_ref()?.theirs.clone());
+        let (old, new) = (self.agreed().and_then(theirs), plan.audio.as_ref().and_then(theirs));
+        if old.is_some() && new.is_some() && old != new {
+            self.ice = LocalIce::new();
+            self.streams.prepare_checks();
+        }
+    }
+
     /// What happens next to the media. May be given up half-way.
     pub(crate) async fn news(&mut self) -> News {
         let Self { events, reach, streams, .. } = self;

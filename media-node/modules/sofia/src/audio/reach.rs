@@ -21,6 +21,9 @@ const OFFERED: [Suite; 1] = [Suite::Aes128CmSha80];
 const ACCEPTED: [Suite; 4] =
     [Suite::Aes128CmSha80, Suite::AeadAes128Gcm, Suite::AeadAes256Gcm, Suite::Aes128CmSha32];
 
+/// Lines of a fragment that are read.
+const MOST_LINES: usize = 100;
+
 /// Checks and handshake of one line; nothing for a line that has neither.
 #[derive(Debug, Default)]
 pub(super) struct Reach {
@@ -64,6 +67,14 @@ impl Reach {
                 }
                 Ok(None) | Err(_) => false,
             },
+        }
+    }
+
+    /// Takes candidates the peer tells of later.
+    pub(super) fn add_candidates(&self, candidates: &[sdp::Candidate]) {
+        if let Some(link) = &self.link {
+            // Those that find no room are found by the peer's own checks.
+            let _ = link.add_candidates(candidates.iter().filter_map(remote_candidate).collect());
         }
     }
 
@@ -131,6 +142,28 @@ impl Linked {
     }
 }
 
+/// The candidates of a fragment of a description (RFC 8840 §9), those of video apart. `allowed` says which addresses may
+/// be used.
+pub(super) fn trickled(
+    fragment: &str,
+    allowed: impl Fn(IpAddr) -> bool,
+) -> [Vec<sdp::Candidate>; 2] {
+    let mut found = [Vec::new(), Vec::new()];
+    let mut kind = 0;
+    for line in fragment.lines().take(MOST_LINES) {
+        if let Some(section) = line.strip_prefix("m=") {
+            kind = usize::from(section.starts_with("video"));
+        }
+        let Some(candidate) = line.strip_prefix("a=candidate:") else { continue };
+        let candidate = sdp::Candidate::parse(candidate.trim())
+            .filter(|c| c.udp_address().is_some_and(|to| allowed(to.ip())));
+        if let Some(of_kind) = found.get_mut(kind) {
+            of_kind.extend(candidate);
+        }
+    }
+    found
+}
+
 /// Writes into a leg's parameters how its packets travel and are protected.
 pub(super) fn describe(params: &mut RtpParams, transport: &Transport) {
     params.path = match transport.ice {
@@ -157,24 +190,50 @@ fn handshake(dtls: &negotiation::Dtls, identity: &Identity) -> DtlsSpec {
 fn checks(ice: &Ice, base: SocketAddr) -> IceSpec {
     let credentials =
         |of: &sdp::Credentials| Credentials { ufrag: of.ufrag.clone(), pwd: of.pwd.clone() };
-    let candidate = |candidate: &sdp::Candidate| {
-        Some(RemoteCandidate {
-            address: candidate.udp_address().filter(|_| candidate.component == 1)?,
-            kind: match candidate.kind {
-                CandidateKind::Host => Kind::Host,
-                CandidateKind::Relayed => Kind::Relayed,
-                _ => Kind::Reflexive,
-            },
-            priority: candidate.priority,
-            foundation: candidate.foundation.clone(),
-        })
-    };
     IceSpec {
         base,
         ours: credentials(&ice.ours),
         theirs: credentials(&ice.theirs),
-        candidates: ice.candidates.iter().filter_map(candidate).collect(),
+        candidates: ice.candidates.iter().filter_map(remote_candidate).collect(),
         controlling: ice.controlling,
         lite: false,
+    }
+}
+
+/// A candidate of the line's first component over UDP; TCP, and names that hide an address, are passed over.
+fn remote_candidate(candidate: &sdp::Candidate) -> Option<RemoteCandidate> {
+    Some(RemoteCandidate {
+        address: candidate.udp_address().filter(|_| candidate.component == 1)?,
+        kind: match candidate.kind {
+            CandidateKind::Host => Kind::Host,
+            CandidateKind::Relayed => Kind::Relayed,
+            CandidateKind::ServerReflexive | CandidateKind::PeerReflexive => Kind::Reflexive,
+        },
+        priority: candidate.priority,
+        foundation: candidate.foundation.clone(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn candidates_of_a_fragment_go_to_their_lines_and_those_that_may_not_be_used_are_left_out() {
+        let fragment = "a=ice-ufrag:x\r\nm=audio 9 RTP/SAVPF 0\r\na=mid:0\r\n\
+            a=candidate:1 1 udp 99 192.0.2.1 4000 typ host\r\n\
+            a=candidate:2 1 udp 98 8d2e.local 4000 typ host\r\n\
+            a=candidate:3 1 tcp 97 192.0.2.1 9 typ host tcptype active\r\n\
+            a=candidate:4 1 udp 96 10.0.0.1 4000 typ host\r\na=candidate:rubbish\r\n\
+            m=video 9 RTP/SAVPF 96\r\na=candidate:5 1 udp 95 192.0.2.2 4001 typ srflx\r\na=end-of-candidates\r\n";
+        let forbidden: IpAddr = [10, 0, 0, 1].into();
+        let [audio, video] = trickled(fragment, |ip| ip != forbidden);
+        let of = |found: &[sdp::Candidate]| -> Vec<String> {
+            found.iter().map(|c| c.foundation.clone()).collect()
+        };
+        assert_eq!((of(&audio), of(&video)), (vec!["1".to_owned()], vec!["5".to_owned()]));
+        assert_eq!(remote_candidate(&video[0]).map(|c| c.kind), Some(Kind::Reflexive));
+        let flood = "a=candidate:1 1 udp 99 192.0.2.1 4000 typ host\r\n".repeat(5000);
+        assert_eq!(trickled(&flood, |_| true)[0].len(), MOST_LINES);
     }
 }

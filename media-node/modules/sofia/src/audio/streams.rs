@@ -82,6 +82,11 @@ impl Streams {
         self.video_reach.event().await
     }
 
+    /// Takes candidates of the video that came later.
+    pub(super) fn add_candidates(&self, candidates: &[sdp::Candidate]) {
+        self.video_reach.add_candidates(candidates);
+    }
+
     /// Shows what was agreed of the video.
     pub(super) fn note(&mut self, channel: &Channel, plan: &Plan) {
         if let Some(video) = &plan.video {

@@ -183,6 +183,9 @@ impl SofiaLeg {
         }
         let content = request.headers.get(Name::ContentType).unwrap_or_default();
         let body = String::from_utf8_lossy(&request.body);
+        if content.eq_ignore_ascii_case("application/trickle-ice-sdpfrag") {
+            self.audio.trickle(&body);
+        }
         let digit = digit_of_info(&content.to_ascii_lowercase(), &body)
             .filter(|digit| self.takes_info_digits(channel, *digit));
         tell_info(channel, request);
