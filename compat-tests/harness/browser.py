@@ -46,14 +46,28 @@ class Tone(MediaStreamTrack):
         return frame
 
 
+class RsaCertificate(RTCCertificate):
+    """As FreeSWITCH and some phones have; aiortc's own is ECDSA, and so are the ciphers it would offer."""
+
+    def _create_ssl_context(self, srtp_profiles):
+        context = super()._create_ssl_context(srtp_profiles)
+        context.set_cipher_list(b"ECDHE+AESGCM")
+        return context
+
+
 def rsa_certificate():
-    """As FreeSWITCH and some phones have; aiortc's own is ECDSA."""
     key = rsa.generate_private_key(65537, 2048)
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "browser")])
     now = datetime.datetime.now(tz=datetime.timezone.utc)
     made = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
     made = made.serial_number(x509.random_serial_number()).not_valid_before(now - datetime.timedelta(days=1))
-    return RTCCertificate(key=key, cert=made.not_valid_after(now + datetime.timedelta(days=30)).sign(key, hashes.SHA256()))
+    return RsaCertificate(key=key, cert=made.not_valid_after(now + datetime.timedelta(days=30)).sign(key, hashes.SHA256()))
+
+
+def spelt_out(sdp):
+    """A description with what aiortc insists on and browsers take as said: the line's name, and the default direction."""
+    said = any(f"a={direction}\r\n" in sdp for direction in ("sendrecv", "sendonly", "recvonly", "inactive"))
+    return sdp.replace("a=ptime", ("" if said else "a=sendrecv\r\n") + "a=mid:0\r\na=ptime", 1)
 
 
 class Browser:
@@ -113,7 +127,7 @@ class Browser:
     def accept_answer(self, status=200):
         """Takes the far end's description: checks and handshake begin."""
         self.answer = self.call.wait(status).body
-        self._do(self.pc.setRemoteDescription(RTCSessionDescription(self.answer, "answer")))
+        self._do(self.pc.setRemoteDescription(RTCSessionDescription(spelt_out(self.answer), "answer")))
 
     def reinvite(self, direction="sendrecv"):
         """Offers anew, as a page that holds or resumes; returns the answer."""
@@ -123,7 +137,7 @@ class Browser:
             return self.pc.localDescription.sdp
         answer = self.call.reinvite(sdp=self._do(offer()))
         assert answer.status == 200, answer.start
-        self._do(self.pc.setRemoteDescription(RTCSessionDescription(answer.body, "answer")))
+        self._do(self.pc.setRemoteDescription(RTCSessionDescription(spelt_out(answer.body), "answer")))
         return answer
 
     # ---- called
@@ -131,7 +145,7 @@ class Browser:
     def answer_call(self, call):
         """Answers an offer of the server's."""
         async def answer():
-            await self.pc.setRemoteDescription(RTCSessionDescription(call.request.body, "offer"))
+            await self.pc.setRemoteDescription(RTCSessionDescription(spelt_out(call.request.body), "offer"))
             await self.pc.setLocalDescription(await self.pc.createAnswer())
             self._lose()
             return self.pc.localDescription.sdp
