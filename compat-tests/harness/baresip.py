@@ -32,6 +32,8 @@ module gsm.so
 module l16.so
 module opus.so
 module srtp.so
+module dtls_srtp.so
+module ice.so
 module aufile.so
 module aubridge.so
 module sndfile.so

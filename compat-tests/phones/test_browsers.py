@@ -1,10 +1,12 @@
 """Calls of browsers: connectivity checks, DTLS-SRTP and audio, with aiortc in the browser's place."""
 import re
+import shutil
 import wave
 
 import pytest
 
-from harness import audio
+from harness import audio, tree
+from harness.baresip import Baresip
 from harness.browser import Browser
 
 
@@ -146,3 +148,24 @@ def test_a_handshake_survives_loss(site, esl, browser):
     run(esl, uuid, "playback:tone_stream://%(60000,0,600)")
     one.wait_tone(600)
     one.call.hangup()
+
+
+@pytest.mark.skipif(not shutil.which("baresip"), reason="SKIPPED: baresip is not installed")
+@pytest.mark.parametrize("checks", [";medianat=ice", ""])
+def test_a_phone_with_dtls_is_heard_with_checks_and_without(site, esl, tmp_path, checks):
+    account = f"<sip:phone@127.0.0.1:{site.sip(tree.OPEN)[1]}>;regint=0;audio_codecs=PCMU;ptime=20;mediaenc=dtls_srtp{checks}"
+    phone = Baresip(tmp_path / "phone", site.block[100], account, 440)
+    try:
+        phone.tell("dial", f"sip:park@127.0.0.1:{site.sip(tree.OPEN)[1]}")
+        phone.wait("CALL_ESTABLISHED")
+        uuid = esl.wait_event("CHANNEL_PARK", timeout=20).event["Unique-ID"]
+        assert esl.api(f"uuid_getvar {uuid} rtp_has_crypto").startswith("srtp:dtls:")
+        carrier = site.carrier()
+        run(esl, uuid, "bridge:sofia/gateway/carrier/100")
+        far = carrier.accept()
+        far.answer()
+        far.rtp.wait_tone(440)
+        far.hangup()
+        phone.wait("CALL_CLOSED")
+    finally:
+        phone.close()

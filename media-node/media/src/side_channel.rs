@@ -19,8 +19,8 @@ use crate::srtp::{Srtp, SrtpKeys};
 
 /// Octets that wait: two flights of a handshake with certificate chains.
 const RING: usize = 8 * 1024;
-/// Octets before each datagram: address, port, length.
-const HEAD: usize = 20;
+/// Octets before each datagram: address, port, length, socket.
+const HEAD: usize = 21;
 /// Longest datagram taken.
 const LONGEST: usize = 2048;
 /// Datagrams per housekeeping interval: from the address in use, and from all others together.
@@ -31,6 +31,8 @@ const SHARES: (u32, u32) = (40, 40);
 pub struct Datagram {
     /// Where it came from.
     pub from: SocketAddr,
+    /// It came to the RTCP port.
+    pub rtcp: bool,
     /// All of it.
     pub octets: Vec<u8>,
 }
@@ -98,21 +100,25 @@ impl SideChannel {
         let mut head = [0; HEAD];
         read(&mut self.ring, &mut head).ok()?;
         let (ip, rest) = head.split_first_chunk::<16>()?;
-        let [p0, p1, l0, l1] = *rest.first_chunk()?;
+        let [p0, p1, l0, l1, socket] = *rest.first_chunk()?;
         let ip = IpAddr::V6(Ipv6Addr::from(*ip)).to_canonical();
         let from = SocketAddr::new(ip, u16::from_be_bytes([p0, p1]));
         let mut octets = vec![0; usize::from(u16::from_be_bytes([l0, l1]))];
         // Head and datagram were written at once.
         read(&mut self.ring, &mut octets).ok()?;
-        Some(Datagram { from, octets })
+        Some(Datagram { from, rtcp: socket != 0, octets })
     }
 
-    /// Sends a datagram from the leg's RTP port.
+    /// Sends a datagram from the leg's RTP port, or its RTCP port; where none is bound nothing is sent.
     ///
     /// # Errors
     /// The system's.
-    pub fn send_to(&self, datagram: &[u8], to: SocketAddr) -> io::Result<()> {
-        self.sockets.rtp.send_to(datagram, to).map(drop)
+    pub fn send_to(&self, datagram: &[u8], to: SocketAddr, rtcp: bool) -> io::Result<()> {
+        match &self.sockets.rtcp {
+            _ if !rtcp => self.sockets.rtp.send_to(datagram, to).map(drop),
+            Some(socket) => socket.send_to(datagram, to).map(drop),
+            None => Ok(()),
+        }
     }
 
     /// The leg's packets go to this address from now on; `None` = nowhere. See [`crate::params::PathSpec::Checked`].
@@ -144,7 +150,13 @@ fn read(ring: &mut Consumer<u8>, out: &mut [u8]) -> Result<(), ChunkError> {
 
 impl SideInput {
     /// Leaves a datagram for the control side; `known` = it comes from the address in use. False when it was dropped.
-    pub(crate) fn offer(&mut self, datagram: &[u8], from: SocketAddr, known: bool) -> bool {
+    pub(crate) fn offer(
+        &mut self,
+        datagram: &[u8],
+        from: SocketAddr,
+        known: bool,
+        rtcp: bool,
+    ) -> bool {
         let left = if known { &mut self.left.0 } else { &mut self.left.1 };
         let Some(rest) = left.checked_sub(1).filter(|_| datagram.len() <= LONGEST) else {
             return false;
@@ -157,7 +169,8 @@ impl SideInput {
         };
         head[..16].copy_from_slice(&ip.octets());
         head[16..18].copy_from_slice(&from.port().to_be_bytes());
-        head[18..].copy_from_slice(&(datagram.len() as u16).to_be_bytes());
+        head[18..20].copy_from_slice(&(datagram.len() as u16).to_be_bytes());
+        head[20] = u8::from(rtcp);
         let Ok(chunk) = self.ring.write_chunk_uninit(HEAD + datagram.len()) else { return false };
         chunk.fill_from_iter(head.iter().chain(datagram).copied());
         self.arrived.notify_one();

@@ -129,7 +129,7 @@ fn checks_and_handshakes_reach_the_control_side_and_a_flood_does_not_fill_it() {
     for octets in [&[0, 1, 0, 0, 5][..], &[22, 254, 253, 1]] {
         s.exchange(octets, false);
         let datagram = s.side.take().unwrap();
-        assert_eq!((datagram.from, &*datagram.octets), (peer, octets));
+        assert_eq!((datagram.from, datagram.rtcp, &*datagram.octets), (peer, false, octets));
     }
     let noise = [0; 1200];
     for _ in 0..2000 {

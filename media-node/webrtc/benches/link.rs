@@ -73,7 +73,7 @@ fn spec(ids: &[Identity; 2], n: usize) -> LinkSpec {
         fingerprints: vec![ids[1 - n].fingerprint().clone()],
         suites: vec![Suite::Aes128CmSha80],
     };
-    LinkSpec { ice: Some(ice), remote: None, dtls: Some(dtls) }
+    LinkSpec { ice: Some(ice), rtcp_ice: None, remote: None, dtls: Some(dtls) }
 }
 
 fn connect(ids: &[Identity; 2], now: &mut Instant) -> [Link; 2] {

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
-use media::SideChannel;
+use media::{Datagram, SideChannel};
 use tokio::sync::mpsc;
 use tokio::time::sleep_until;
 
@@ -78,7 +78,12 @@ async fn drive(
         };
         tokio::select! {
             datagram = side.recv() => match datagram {
-                Some(datagram) => link.handle_datagram(Instant::now(), datagram.from, &datagram.octets),
+                Some(Datagram { from, rtcp: true, octets }) => {
+                    link.handle_rtcp_datagram(Instant::now(), from, &octets);
+                }
+                Some(Datagram { from, rtcp: false, octets }) => {
+                    link.handle_datagram(Instant::now(), from, &octets);
+                }
                 None => return,
             },
             order = orders.recv() => match order {
@@ -101,7 +106,10 @@ async fn drive(
 fn deliver(link: &mut Link, side: &SideChannel, untold: &mut VecDeque<LinkEvent>) {
     while let Some((to, datagram)) = link.poll_transmit() {
         // An address that cannot be reached is what the checks are to find out.
-        let _ = side.send_to(&datagram, to);
+        let _ = side.send_to(&datagram, to, false);
+    }
+    while let Some((to, datagram)) = link.poll_rtcp_transmit() {
+        let _ = side.send_to(&datagram, to, true);
     }
     for event in link.take_events() {
         // A worker that takes no more commands is beyond help; the leg's timeouts end it.

@@ -43,6 +43,8 @@ impl PartialEq for DtlsSpec {
 pub struct LinkSpec {
     /// Connectivity checks. `None`: packets go to `remote`.
     pub ice: Option<IceSpec>,
+    /// The same of the RTCP port, where it is one of its own.
+    pub rtcp_ice: Option<IceSpec>,
     /// The negotiated address.
     pub remote: Option<SocketAddr>,
     /// The handshake. `None`: keys, if any, came with the descriptions.
@@ -65,6 +67,8 @@ pub enum LinkEvent {
 pub struct Link {
     spec: LinkSpec,
     agent: Option<Agent>,
+    /// Checks of the RTCP port: the peer waits for both to work.
+    rtcp_agent: Option<Agent>,
     handshake: Handshake,
     /// Where packets go.
     path: Option<SocketAddr>,
@@ -103,6 +107,7 @@ impl Link {
     pub fn new(spec: LinkSpec, now: Instant) -> Self {
         let mut link = Self {
             agent: spec.ice.clone().map(|ice| Agent::new(ice, now)),
+            rtcp_agent: spec.rtcp_ice.clone().map(|ice| Agent::new(ice, now)),
             handshake: spec.dtls.clone().map_or(Handshake::None, Handshake::Waiting),
             path: None,
             settled: false,
@@ -117,17 +122,10 @@ impl Link {
     /// Takes a new agreement: other credentials are a restart of the checks (RFC 8445 §9), while the old path is used
     /// on; another fingerprint or role is a new handshake (RFC 8842 §4). What is the same goes on.
     pub fn update(&mut self, spec: LinkSpec, now: Instant) {
-        match (&mut self.agent, &spec.ice) {
-            (Some(agent), Some(ice))
-                if (&agent.spec().theirs, &agent.spec().ours) == (&ice.theirs, &ice.ours) =>
-            {
-                agent.add_candidates(&ice.candidates, now);
-            }
-            (agent, ice) => {
-                *agent = ice.clone().map(|ice| Agent::new(ice, now));
-                self.settled = false;
-            }
+        if renew(&mut self.agent, spec.ice.as_ref(), now) {
+            self.settled = false;
         }
+        renew(&mut self.rtcp_agent, spec.rtcp_ice.as_ref(), now);
         if self.spec.dtls != spec.dtls {
             self.handshake = spec.dtls.clone().map_or(Handshake::None, Handshake::Waiting);
         }
@@ -164,11 +162,23 @@ impl Link {
         self.settle(now);
     }
 
+    /// Takes a datagram that came to the RTCP port and is no RTCP: a check. Keys of RTCP are those of RTP; a handshake of
+    /// its own (RFC 5764 §4.2) is not made.
+    pub fn handle_rtcp_datagram(&mut self, now: Instant, from: SocketAddr, datagram: &[u8]) {
+        if let (Some(agent), Some(0..=3)) = (&mut self.rtcp_agent, datagram.first()) {
+            agent.handle_datagram(now, from, datagram);
+        }
+    }
+
+    /// The next datagram to send from the RTCP port, and where to.
+    pub fn poll_rtcp_transmit(&mut self) -> Option<(SocketAddr, Vec<u8>)> {
+        self.rtcp_agent.as_mut()?.poll_transmit()
+    }
+
     /// To be called when [`Link::poll_timeout`] says so.
     pub fn handle_timeout(&mut self, now: Instant) {
-        if let Some(agent) = self.agent.as_mut().filter(|agent| agent.poll_timeout() <= now) {
-            agent.handle_timeout(now);
-        }
+        let agents = self.agent.iter_mut().chain(&mut self.rtcp_agent);
+        agents.filter(|agent| agent.poll_timeout() <= now).for_each(|a| a.handle_timeout(now));
         self.settle(now);
         match &mut self.handshake {
             Handshake::Running(engine) if engine.poll_timeout().is_some_and(|due| due <= now) => {
@@ -187,7 +197,8 @@ impl Link {
             Handshake::Done(_, until) => Some(*until),
             Handshake::None | Handshake::Waiting(_) | Handshake::Failed(_) => None,
         };
-        self.agent.as_ref().map(Agent::poll_timeout).into_iter().chain(engine).min()
+        let agents = self.agent.iter().chain(&self.rtcp_agent).map(Agent::poll_timeout);
+        agents.chain(engine).min()
     }
 
     /// The next datagram to send, and where to.
@@ -242,6 +253,7 @@ impl Link {
                 IceEvent::Proved(_) => {}
             }
         }
+        while self.rtcp_agent.as_mut().and_then(Agent::poll_event).is_some() {}
         if self.agent.is_none() {
             self.path = self.path.or(self.spec.remote);
             self.settled = self.path.is_some();
@@ -291,6 +303,18 @@ impl Link {
             (other, _) => other,
         };
     }
+}
+
+/// Lets checks follow a new agreement; true when they begin anew.
+fn renew(agent: &mut Option<Agent>, spec: Option<&IceSpec>, now: Instant) -> bool {
+    if let (Some(agent), Some(spec)) = (&mut *agent, spec)
+        && (&agent.spec().theirs, &agent.spec().ours) == (&spec.theirs, &spec.ours)
+    {
+        agent.add_candidates(&spec.candidates, now);
+        return false;
+    }
+    *agent = spec.cloned().map(|spec| Agent::new(spec, now));
+    true
 }
 
 #[cfg(all(test, feature = "dtls"))]

@@ -377,9 +377,10 @@ impl LegState {
 
     /// Leaves what is no media to the control side.
     #[cold]
-    pub(crate) fn pass_aside(&mut self, packet: &[u8], from: Option<SocketAddr>) {
+    pub(crate) fn pass_aside(&mut self, packet: &[u8], from: Option<SocketAddr>, rtcp: bool) {
         if let (Some(side), Some(from)) = (&mut self.side, from) {
-            side.offer(packet, from, self.path.remote() == Some(from));
+            let known = if rtcp { self.rtcp_remote } else { self.path.remote() };
+            side.offer(packet, from, known == Some(from), rtcp);
         }
     }
 

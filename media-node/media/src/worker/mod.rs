@@ -299,11 +299,24 @@ impl<I: MediaIo> Worker<I> {
             let peer = leg.path.remote();
             let known = peer.is_none_or(|peer| peer.ip() == from.ip());
             self.packets += 1;
+            if token.rtcp && self.pass_rtcp_aside(token.slot, len, from) {
+                continue;
+            }
             self.receive(token.slot, len, Some(from));
             if known {
                 return;
             }
         }
+    }
+
+    /// Leaves what came to an RTCP port and is no RTCP to the control side; false when it is RTCP.
+    fn pass_rtcp_aside(&mut self, slot: u32, len: usize, from: SocketAddr) -> bool {
+        let packet = self.ctx.packet.get(..len).unwrap_or_default();
+        let aside = matches!(rtp::classify(packet), Kind::Stun | Kind::Dtls);
+        if let (true, Some(Some(leg))) = (aside, self.legs.get_mut(slot as usize)) {
+            leg.pass_aside(packet, Some(from), true);
+        }
+        aside
     }
 
     /// Takes the packet in `ctx.packet[..len]` for a leg.
@@ -312,7 +325,7 @@ impl<I: MediaIo> Worker<I> {
         let packet = self.ctx.packet.get_mut(..len).unwrap_or_default();
         let kind = passing::kind_of(leg.params.handling, packet);
         if matches!(kind, Kind::Stun | Kind::Dtls) {
-            leg.pass_aside(packet, from);
+            leg.pass_aside(packet, from, false);
             return self.put(slot, leg);
         }
         match (kind, leg.unprotect(kind, packet)) {

@@ -56,7 +56,12 @@ impl World {
             fingerprints: vec![self.ids[1 - n].fingerprint().clone()],
             suites: vec![Suite::Aes128CmSha80],
         };
-        LinkSpec { ice: with_ice.then(|| ice(n, 0)), remote: Some(base(1 - n)), dtls: Some(dtls) }
+        LinkSpec {
+            ice: with_ice.then(|| ice(n, 0)),
+            rtcp_ice: None,
+            remote: Some(base(1 - n)),
+            dtls: Some(dtls),
+        }
     }
 
     fn ends(&self, specs: [LinkSpec; 2]) -> [End; 2] {

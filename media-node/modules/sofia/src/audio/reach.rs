@@ -48,7 +48,10 @@ impl Reach {
             (Secure::None | Secure::Sdes(_), _) => None,
         };
         let base = SocketAddr::new(bind_ip, leg.rtp_port());
-        let ice = transport.ice.as_ref().map(|ice| checks(ice, base));
+        let ice = transport.ice.as_ref().map(|ice| checks(ice, base, 1));
+        let rtcp_port = leg.rtcp_port().filter(|_| !transport.rtcp_mux);
+        let rtcp_ice = rtcp_port.zip(transport.ice.as_ref());
+        let rtcp_ice = rtcp_ice.map(|(port, ice)| checks(ice, SocketAddr::new(bind_ip, port), 2));
         if ice.is_none() && dtls.is_none() {
             *self = Self::default();
             return true;
@@ -57,7 +60,7 @@ impl Reach {
             self.dtls = dtls.clone().map(Box::new);
             self.pending.clone_from(&self.dtls);
         }
-        let spec = LinkSpec { ice, remote: transport.remote, dtls };
+        let spec = LinkSpec { ice, rtcp_ice, remote: transport.remote, dtls };
         match &self.link {
             Some(link) => link.update(spec),
             None => match leg.side_channel() {
@@ -74,7 +77,13 @@ impl Reach {
     pub(super) fn add_candidates(&self, candidates: &[sdp::Candidate]) {
         if let Some(link) = &self.link {
             // Those that find no room are found by the peer's own checks.
-            let _ = link.add_candidates(candidates.iter().filter_map(remote_candidate).collect());
+            let _ = link.add_candidates(
+                candidates
+                    .iter()
+                    .filter(|c| c.component == 1)
+                    .filter_map(remote_candidate)
+                    .collect(),
+            );
         }
     }
 
@@ -187,23 +196,24 @@ fn handshake(dtls: &negotiation::Dtls, identity: &Identity) -> DtlsSpec {
     DtlsSpec { identity: identity.clone(), role, fingerprints: known.collect(), suites }
 }
 
-fn checks(ice: &Ice, base: SocketAddr) -> IceSpec {
+fn checks(ice: &Ice, base: SocketAddr, component: u16) -> IceSpec {
     let credentials =
         |of: &sdp::Credentials| Credentials { ufrag: of.ufrag.clone(), pwd: of.pwd.clone() };
+    let candidates = ice.candidates.iter().filter(|c| c.component == component);
     IceSpec {
         base,
         ours: credentials(&ice.ours),
         theirs: credentials(&ice.theirs),
-        candidates: ice.candidates.iter().filter_map(remote_candidate).collect(),
+        candidates: candidates.filter_map(remote_candidate).collect(),
         controlling: ice.controlling,
         lite: false,
     }
 }
 
-/// A candidate of the line's first component over UDP; TCP, and names that hide an address, are passed over.
+/// A candidate over UDP; TCP, and names that hide an address, are passed over.
 fn remote_candidate(candidate: &sdp::Candidate) -> Option<RemoteCandidate> {
     Some(RemoteCandidate {
-        address: candidate.udp_address().filter(|_| candidate.component == 1)?,
+        address: candidate.udp_address()?,
         kind: match candidate.kind {
             CandidateKind::Host => Kind::Host,
             CandidateKind::Relayed => Kind::Relayed,
