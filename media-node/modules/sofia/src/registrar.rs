@@ -214,8 +214,15 @@ fn apply(
     let mut headers = Headers::new();
     let bindings = profile.bindings.lock();
     for binding in bindings.find(&asked.user, &asked.host, now) {
-        headers
-            .push(Name::Contact, format!("{};expires={}", bare(&binding.contact), binding.granted));
+        let contact = bare(&binding.contact);
+        // A browser's is given back as it came.
+        let shown = match contact.find(";fs_nat=yes;fs_path=") {
+            Some(at) if binding.network_proto.starts_with("ws") => {
+                format!("{}>", contact.get(..at).unwrap_or_default())
+            }
+            _ => contact.to_owned(),
+        };
+        headers.push(Name::Contact, format!("{shown};expires={}", binding.granted));
     }
     headers.push(Name::Date, http_date(now));
     Reply::Ok { headers, events }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use dialplan_xml::regex::Pattern;
 use sip::message::Name;
-use sip::stack::InviteSpec;
+use sip::stack::{InviteSpec, Transport};
 use sip::uri::{NameAddr, Uri};
 
 use crate::call::Channel;
@@ -166,6 +166,14 @@ fn fs_path(channel: &Channel, spec: &mut InviteSpec) {
         let first = path.split(',').next().unwrap_or_default();
         let uri = first.split(['<', '>']).find(|part| part.contains(':')).unwrap_or(first);
         spec.next_hop = Uri::parse(&with_scheme(uri.trim()));
+        // The way to a browser is written down, with its transport outside the brackets as in the reference.
+        if let Some(hop) = &spec.next_hop
+            && let Some(over) = hop.params().get("transport").and_then(Transport::parse)
+            && over.is_websocket()
+        {
+            let bare = hop.as_str().split(';').next().unwrap_or_default();
+            spec.headers.push(Name::Route, format!("<{bare}>;transport={}", over.as_param()));
+        }
     }
     if params.has("fs_nat") || params.has("received") || channel.is_true("sip_sticky_contact") {
         channel.set_var("sip_nat_detected", "true");

@@ -353,7 +353,9 @@ fn invite(route: &Route, channel: &Channel, call: &OutgoingCall) -> Result<Invit
         tracing::error!("Profile {} has no {transport}", route.profile.name);
         return Err(Cause::DESTINATION_OUT_OF_ORDER);
     }
-    let port = route.profile.port_for(transport);
+    // A browser answers over its own connection; the reference shows it the port of UDP.
+    let shown = if transport.is_websocket() { Transport::Udp } else { transport };
+    let port = route.profile.port_for(shown);
     let settings = route.profile.settings.load();
     let request_uri = over(&route.uri.without_headers(), transport);
     let contact = match &route.gateway {
