@@ -155,7 +155,9 @@ pub(crate) fn is_usable(media: &MediaLine, kind: &str) -> bool {
     media.kind == kind && media.port != 0 && is_rtp(&media.proto)
 }
 
-fn fax_line(theirs: &SessionDescription) -> Option<FaxPlan> {
+/// The fax line of a description that is in use, if there is one.
+#[must_use]
+pub fn fax_line(theirs: &SessionDescription) -> Option<FaxPlan> {
     let (media_index, media) =
         theirs.media.iter().enumerate().find(|(_, media)| T38Options::is_fax(media))?;
     Some(FaxPlan {

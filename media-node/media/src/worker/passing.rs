@@ -149,3 +149,38 @@ pub(super) fn kind_of(handling: Handling, packet: &[u8]) -> Kind {
         Handling::Audio | Handling::Packets => rtp::classify(packet),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_side_sees_the_names_its_description_had() {
+        let names = [(0x1111, 0xaaaa), (0xbbbb, 0x2222)];
+        let mut rtp = [0x80, 96, 0, 1, 0, 0, 0, 2, 0, 0, 0x11, 0x11, 9];
+        assert!(rename(&mut rtp, Kind::Rtp, names));
+        assert_eq!(rtp, [0x80, 96, 0, 1, 0, 0, 0, 2, 0, 0, 0xaa, 0xaa, 9]);
+        // A picture loss indication: by the far end's source, of ours.
+        let mut pli = [0x81, 206, 0, 2, 0, 0, 0x11, 0x11, 0, 0, 0xbb, 0xbb];
+        assert!(rename(&mut pli, Kind::Rtcp, names));
+        assert_eq!(pli, [0x81, 206, 0, 2, 0, 0, 0xaa, 0xaa, 0, 0, 0x22, 0x22]);
+        // Of a source not heard yet nothing is known.
+        let mut early = pli;
+        assert!(rename(&mut early, Kind::Rtcp, [(0, 0xaaaa), (0xbbbb, 0)]));
+        assert_eq!(early, pli);
+        let mut short = [0x80, 96];
+        assert!(!rename(&mut short, Kind::Rtp, names));
+        assert!(!rename(&mut [0, 1], Kind::Stun, names));
+    }
+
+    #[test]
+    fn fax_packets_may_begin_with_anything() {
+        for first in [0, 22, 0x80] {
+            assert_eq!(kind_of(Handling::Datagrams, &[first, 1, 2, 3]), Kind::Unknown);
+        }
+        assert_eq!(
+            kind_of(Handling::Packets, &[0x80, 96, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]),
+            Kind::Rtp
+        );
+    }
+}

@@ -37,6 +37,12 @@ const PROFILE: &[Parameter] = &[
         "localnet.auto",
         "Peers that get the own address, not the external one",
     ),
+    param(
+        "apply-candidate-acl",
+        Value::AccessList,
+        "wan.auto",
+        "ICE candidates of peers that may be used; several lists add up",
+    ),
     param("bind-params", Value::Text, "", "`transport=udp` leaves TCP out"),
     param("bind-attempts", COUNT, "2", "How often a busy port is tried"),
     param("bind-attempt-interval", COUNT, "5", "Seconds between these tries"),

@@ -1,10 +1,10 @@
 //! A leg's media: descriptions on both sides, what was agreed, the media legs, and the variables that show them.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use media::{Codec, Direction as Flow, RtpParams, RtpSpec};
+use media::{Codec, Direction as Flow, Handling, ProtectionSpec, RtpParams, RtpSpec};
 use negotiation::{
     AudioPlan, Before, CandidateFilter, Choice, Identity, Local, LocalIce, LocalStream, Mode,
     NegotiationError, Plan, Secure, Security, as_sent, audio_codecs, common_codecs, known_codec,
@@ -130,12 +130,25 @@ impl Audio {
                         if !channel.is_answered()
                             && !channel.is_true("media_mix_inbound_outbound_codecs") =>
                     {
-                        Some(codec)
+                        Some(self.with_video(channel, codec))
                     }
                     _ => Some(base),
                 }
             })
             .unwrap_or_else(|| profile_codecs.to_owned())
+    }
+
+    /// The codec of the leg on whose behalf we call, with that of its video.
+    fn with_video(&self, channel: &Channel, codec: String) -> String {
+        let near = channel.var("originating_leg_uuid");
+        let near = near.and_then(|uuid| channel.switch().channel(&uuid));
+        let video = near.and_then(|near| {
+            near.with(|data| data.find_slot::<BridgedStreams>()?.agreed_video.clone())
+        });
+        match video.filter(|video| !video_codecs(&codec).contains(video)) {
+            Some(video) => format!("{codec},{video}"),
+            None => codec,
+        }
     }
 
     /// The audio agreed on.
@@ -337,7 +350,10 @@ impl Audio {
             self.show_ports(channel);
         }
         shown::flow(channel, "sendrecv");
-        if channel.var(OF_PARTNER).is_some() {
+        if self.streams.has_video() {
+            self.streams.show_video_port(channel, self.bind_ip);
+            channel.set_var("video_media_flow", "sendrecv");
+        } else if channel.var(OF_PARTNER).is_some() {
             channel.set_var("video_media_flow", "inactive");
         }
         let direction =
@@ -351,6 +367,31 @@ impl Audio {
         let sent = as_sent(&made);
         self.keep_local(channel, made, sent.clone());
         Ok(sent)
+    }
+
+    /// A description of ours that offers or answers fax, at the audio's port.
+    pub fn fax_description(
+        &mut self,
+        channel: &Channel,
+        options: &sdp::T38Options,
+        numbers: bool,
+    ) -> SessionDescription {
+        self.version += 1;
+        let fax = self.local(channel, MediaDirection::SendRecv).fax(options, numbers);
+        self.keep_local(channel, fax.clone(), fax.clone());
+        fax
+    }
+
+    /// From now on the leg's datagrams are fax; the next description with audio changes that.
+    pub fn switch_to_fax(&self, channel: &Channel, remote: Option<SocketAddr>) {
+        let Some(media) = &self.media else { return };
+        let mut params = RtpParams::new(media.codec(), 0);
+        params.handling = Handling::Datagrams;
+        params.remote = remote;
+        params.signalling = self.peer;
+        if let Err(error) = media.set_rtp(params) {
+            tracing::error!(uuid = %channel.uuid(), "Media engine refuses the leg: {error}");
+        }
     }
 
     /// Keeps our description. Our own hold is not shown.

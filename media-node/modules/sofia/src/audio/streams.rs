@@ -29,6 +29,8 @@ pub(super) struct Streams {
 pub(crate) struct BridgedStreams {
     /// The codecs its far end offered that we have.
     pub(super) offered: Vec<Choice>,
+    /// The video codec agreed on.
+    pub(super) agreed_video: Option<String>,
     video: Option<Arc<media::Leg>>,
     text: Option<Arc<media::Leg>>,
 }
@@ -99,19 +101,32 @@ impl Streams {
             if !video.declined {
                 note_codec(channel, video);
             }
+            let agreed = (!video.declined).then(|| video.codec.name.clone());
+            channel.with(|data| data.slot::<BridgedStreams>().agreed_video = agreed);
         }
         if plan.text.is_some() {
             channel.set_var("text_possible", "true");
         }
     }
 
-    /// Shows what the streams use.
-    pub(super) fn show_used(&self, channel: &Channel, ip: IpAddr, plan: &Plan) {
-        if let (Some(leg), Some(video)) = (&self.video, &plan.video) {
+    pub(super) fn has_video(&self) -> bool {
+        self.video.is_some()
+    }
+
+    /// Shows where we expect video.
+    pub(super) fn show_video_port(&self, channel: &Channel, ip: IpAddr) {
+        if let Some(leg) = &self.video {
             channel.set_vars([
                 ("local_video_ip", ip.to_string()),
                 ("local_video_port", leg.rtp_port().to_string()),
             ]);
+        }
+    }
+
+    /// Shows what the streams use.
+    pub(super) fn show_used(&self, channel: &Channel, ip: IpAddr, plan: &Plan) {
+        if let (Some(leg), Some(video)) = (&self.video, &plan.video) {
+            self.show_video_port(channel, ip);
             if !video.declined {
                 channel.set_vars([
                     ("rtp_use_video_pt", video.codec.payload_type.to_string()),

@@ -96,6 +96,11 @@ impl SofiaLeg {
         {
             return LegEvent::Other;
         }
+        if let Some(sdp) = &sdp
+            && let Some(fax) = negotiation::fax_line(sdp)
+        {
+            return self.on_fax_offer(channel, offer, sdp, fax);
+        }
         let was_held = self.audio.is_held_by_peer();
         let answer = match &sdp {
             // The hold is told before our side changes, as the reference does.
@@ -136,16 +141,7 @@ impl SofiaLeg {
         channel.set_var("sip_reinvite_sdp", sdp.to_string());
         channel.set_description(OF_FAR_END, Arc::clone(sdp));
         self.passed_on = Some(offer.id);
-        let sdp = Arc::clone(sdp);
-        let uuid = Arc::clone(channel.uuid());
-        let asked = partner.job(Box::new(move |session| {
-            Box::pin(async move {
-                if !session.indicate(Indication::Offer(sdp)).await {
-                    tell_peer(session.channel(), &uuid, None);
-                }
-            })
-        }));
-        asked.is_ok()
+        offer_to_partner(channel, &partner, Arc::clone(sdp))
     }
 
     /// The other leg's answer to an offer that was passed on.
@@ -317,6 +313,9 @@ impl SofiaLeg {
                 self.note_reinvited(channel, &response);
                 if let Some(sdp) = described(channel, &response.headers, &response.body) {
                     channel.set_description(OF_FAR_END, Arc::clone(&sdp));
+                    if self.on_fax_answer(channel, Some(&sdp)) {
+                        return LegEvent::Other;
+                    }
                     if bypass::is_on(channel) {
                         if let Some(partner) = channel.partner() {
                             tell_peer(channel, partner.uuid(), Some(sdp));
@@ -325,6 +324,9 @@ impl SofiaLeg {
                     }
                     let _kept = self.audio.accept_again(channel, &sdp);
                 }
+                LegEvent::Other
+            }
+            DialogEvent::ReinviteDone(Err(_)) if self.on_fax_answer(channel, None) => {
                 LegEvent::Other
             }
             DialogEvent::ReinviteDone(Err(_)) => {
@@ -357,8 +359,25 @@ fn hang_up(channel: &Channel, cause: Cause) {
     }
 }
 
+/// Has the partner offer its far end what ours offers; false if it takes no more commands.
+pub(super) fn offer_to_partner(
+    channel: &Channel,
+    partner: &Channel,
+    offer: Arc<SessionDescription>,
+) -> bool {
+    let uuid = Arc::clone(channel.uuid());
+    let asked = partner.job(Box::new(move |session| {
+        Box::pin(async move {
+            if !session.indicate(Indication::Offer(offer)).await {
+                tell_peer(session.channel(), &uuid, None);
+            }
+        })
+    }));
+    asked.is_ok()
+}
+
 /// Hands the answer to a passed-on offer to the leg whose far end made it.
-fn tell_peer(channel: &Channel, peer: &str, sdp: Option<Arc<SessionDescription>>) {
+pub(super) fn tell_peer(channel: &Channel, peer: &str, sdp: Option<Arc<SessionDescription>>) {
     let Some(peer) = channel.switch().channel(peer) else { return };
     let _full = peer.job(Box::new(move |session| {
         Box::pin(async move {

@@ -3,6 +3,7 @@
 mod actions;
 mod dialog;
 mod display;
+mod fax;
 mod inbound;
 mod outbound;
 mod redirect;
@@ -21,7 +22,9 @@ use super::audio::{Audio, News};
 use super::inbound::Admission;
 use super::profile::Profile;
 use crate::BoxFuture;
-use crate::call::{CallerProfile, Cause, Channel, EndpointLeg, Indication, LegEvent, State};
+use crate::call::{
+    CallerProfile, Cause, Channel, EndpointLeg, Indication, LegEvent, State, bypass,
+};
 
 /// How far the signalling went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -50,6 +53,7 @@ pub struct SofiaLeg {
     takes_displays: bool,
     /// The far end's offer that waits for the other leg's answer.
     passed_on: Option<sip::stack::RequestId>,
+    fax: fax::Fax,
 }
 
 /// Whether a 200 of ours carried an offer, so that the ACK is to bring the answer.
@@ -119,6 +123,7 @@ impl SofiaLeg {
             refusal: None,
             offered: Offered::No,
             passed_on: None,
+            fax: fax::Fax::default(),
         }
     }
 
@@ -144,6 +149,7 @@ impl SofiaLeg {
             refusal: None,
             offered: Offered::No,
             passed_on: None,
+            fax: fax::Fax::default(),
         }
     }
 
@@ -242,12 +248,17 @@ impl EndpointLeg for SofiaLeg {
                 Indication::PhoneEvent(event) => self.phone_event(event),
                 Indication::Request(request) => self.send_request(request),
                 Indication::Digits(digits) => self.send_digits(channel, &digits),
+                Indication::Offer(offer) if !bypass::is_on(channel) => {
+                    self.offer_fax(channel, &offer)
+                }
                 Indication::Offer(offer) => {
                     channel.set_var("rtp_local_sdp_str", offer.to_string());
                     self.reinvite(&offer)
                 }
                 Indication::PeerDescription(sdp) => {
-                    self.answer_passed_on(sdp.as_deref());
+                    if !self.answer_fax(channel, sdp.as_deref()) {
+                        self.answer_passed_on(sdp.as_deref());
+                    }
                     Ok(())
                 }
                 Indication::Renegotiate(codecs) => self.renegotiate(channel, codecs.as_deref()),

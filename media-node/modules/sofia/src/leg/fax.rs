@@ -1,0 +1,150 @@
+//! Fax over T.38 in a bridge: the far end of one leg changes its call to fax by re-INVITE, the other leg's is asked to do
+//! the same, and UDPTL packets pass between them.
+//!
+//! As in the reference the leg that gets the re-INVITE must allow both fax (`fax_enable_t38`) and passing it
+//! (`t38_passthru`, `once` for one time); `refuse_t38` forbids it. Without a partner to pass it to there is no fax
+//! machine here, and the change is refused with 488; the call goes on with audio.
+
+use std::sync::Arc;
+
+use negotiation::FaxPlan;
+use sdp::SessionDescription;
+use sip::message::Headers;
+use sip::stack::{Body, InDialog, RequestId};
+
+use super::SofiaLeg;
+use super::dialog::{offer_to_partner, tell_peer};
+use crate::call::description::OF_FAR_END;
+use crate::call::{Cause, Channel, LegEvent, bypass};
+
+/// How far a change to fax went that this leg has part in.
+#[derive(Default)]
+pub(super) struct Fax {
+    /// The far end's request, and where it takes fax: the partner's far end has been asked.
+    passed_on: Option<(RequestId, FaxPlan)>,
+    /// We have offered fax to the far end on behalf of the partner.
+    offered: bool,
+    /// A change was passed on before (`t38_passthru=once`).
+    passed_once: bool,
+}
+
+impl SofiaLeg {
+    /// A re-INVITE that offers fax: passed on to the partner, or refused.
+    pub(super) fn on_fax_offer(
+        &mut self,
+        channel: &Arc<Channel>,
+        offer: &InDialog,
+        sdp: &Arc<SessionDescription>,
+        fax: FaxPlan,
+    ) -> LegEvent {
+        channel.set_description(OF_FAR_END, Arc::clone(sdp));
+        self.audio.show_offered(channel, sdp);
+        self.show_flags(channel, &fax);
+        let partner = channel.partner();
+        if let Some(partner) = &partner {
+            partner.note_partner(channel);
+        }
+        if channel.is_true("fax_enable_t38") && !channel.is_true("refuse_t38") {
+            channel.set_var("has_t38", "true");
+            let ready = |partner: &&Arc<Channel>| {
+                partner.is_answered() && partner.media().is_some() && !bypass::is_on(partner)
+            };
+            if self.passes_fax(channel)
+                && let Some(partner) = partner.as_ref().filter(ready)
+                && offer_to_partner(channel, partner, Arc::clone(sdp))
+            {
+                self.fax.passed_once = true;
+                self.fax.passed_on = Some((offer.id, fax));
+                return LegEvent::Other;
+            }
+        }
+        if let Some(dialog) = &self.dialog {
+            dialog.respond(offer.id, 488, "", Headers::new(), None);
+        }
+        LegEvent::Other
+    }
+
+    fn passes_fax(&self, channel: &Channel) -> bool {
+        let Some(word) = channel.var("t38_passthru") else { return false };
+        crate::text::is_true(&word) || word.eq_ignore_ascii_case("once") && !self.fax.passed_once
+    }
+
+    /// Flags with numbers are answered with numbers.
+    fn show_flags(&self, channel: &Channel, fax: &FaxPlan) {
+        if fax.numbers {
+            channel.set_var("t38_broken_boolean", "true");
+        }
+    }
+
+    /// Offers the far end the fax that the partner's offers.
+    pub(super) fn offer_fax(
+        &mut self,
+        channel: &Channel,
+        theirs: &SessionDescription,
+    ) -> Result<(), Cause> {
+        let fax = negotiation::fax_line(theirs).ok_or(Cause::NONE)?;
+        let numbers = channel.is_true("t38_broken_boolean");
+        let ours = self.audio.fax_description(channel, &fax.options, numbers);
+        self.reinvite(&ours)?;
+        self.fax.offered = true;
+        Ok(())
+    }
+
+    /// The answer to our re-INVITE, if that offered fax; `None` = it was refused.
+    pub(super) fn on_fax_answer(
+        &mut self,
+        channel: &Arc<Channel>,
+        answer: Option<&Arc<SessionDescription>>,
+    ) -> bool {
+        if !std::mem::take(&mut self.fax.offered) {
+            return false;
+        }
+        let fax = answer.and_then(|answer| negotiation::fax_line(answer));
+        if let (Some(answer), Some(fax)) = (answer, &fax) {
+            self.audio.show_offered(channel, answer);
+            self.show_flags(channel, fax);
+            channel.set_var("has_t38", "true");
+            self.audio.switch_to_fax(channel, fax.remote);
+        } else if answer.is_some()
+            && let Ok(audio) = self.audio.offer(channel, None)
+        {
+            // The far end has answered without taking the fax: audio is wanted back.
+            let _gone = self.reinvite(&audio);
+        }
+        if let Some(partner) = channel.partner() {
+            let answer = answer.filter(|_| fax.is_some()).map(Arc::clone);
+            if answer.is_some() {
+                partner.note_partner(channel);
+            }
+            tell_peer(channel, partner.uuid(), answer);
+        }
+        true
+    }
+
+    /// What became of the fax offer that was passed on; true if one was.
+    pub(super) fn answer_fax(
+        &mut self,
+        channel: &Channel,
+        theirs: Option<&SessionDescription>,
+    ) -> bool {
+        let Some((id, own)) = self.fax.passed_on.take() else { return false };
+        let taken = theirs.and_then(negotiation::fax_line);
+        let body = taken.map(|taken| {
+            let numbers = channel.is_true("t38_broken_boolean");
+            let ours = self.audio.fax_description(channel, &taken.options, numbers);
+            self.audio.switch_to_fax(channel, own.remote);
+            Body::sdp(ours.to_string())
+        });
+        let contact = self.contact_in_dialog();
+        let Some(dialog) = &self.dialog else { return true };
+        match body {
+            Some(body) => {
+                let mut headers = Headers::new();
+                headers.push(sip::message::Name::Contact, contact);
+                dialog.respond(id, 200, "OK", headers, Some(body));
+            }
+            None => dialog.respond(id, 488, "", Headers::new(), None),
+        }
+        true
+    }
+}
