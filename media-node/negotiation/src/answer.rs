@@ -5,7 +5,7 @@ use sdp::{Attribute, MediaDirection, MediaLine, SessionDescription};
 use crate::choice::Choice;
 use crate::lines::{self, Candidates};
 use crate::offer::{VIDEO_BANDWIDTH, appended};
-use crate::plan::{AudioPlan, Plan, TextPlan};
+use crate::plan::{AudioPlan, Plan, TextPlan, is_secure};
 use crate::video::VideoPlan;
 use crate::wire::in_library_order;
 use crate::{Local, Secure, Transport, fmtp};
@@ -46,6 +46,10 @@ pub fn answer(theirs: &SessionDescription, plan: &Plan, local: &Local) -> Answer
         match taken {
             Some(section) => {
                 let mut section = section.clone();
+                if plan.video.as_ref().is_some_and(|p| p.media_index == index && p.declined) {
+                    section.port = 0;
+                    section.other.clear();
+                }
                 in_library_order(&mut section);
                 section
             }
@@ -55,8 +59,29 @@ pub fn answer(theirs: &SessionDescription, plan: &Plan, local: &Local) -> Answer
     };
     let mut sent = session.clone();
     sent.media = theirs.media.iter().enumerate().map(|(n, line)| place(n, line)).collect();
-    session.media = [audio, fax, video, text].into_iter().flatten().collect();
+    let other =
+        passed_over(theirs, plan).then(|| MediaLine::new("audio", 0, "RTP/AVP", vec!["19".into()]));
+    session.media = [audio, other, fax, video, text].into_iter().flatten().collect();
     Answer { shown: session, sent }
+}
+
+/// Whether an audio line was passed over because another is used, one of the two being secure: shown as declined.
+fn passed_over(theirs: &SessionDescription, plan: &Plan) -> bool {
+    let Some(taken) = &plan.audio else { return false };
+    let in_use = || theirs.media.iter().filter(|line| line.kind == "audio" && line.port != 0);
+    let later = theirs.media.iter().skip(taken.media_index + 1);
+    later.filter(|line| line.kind == "audio" && line.port != 0).count() > 0
+        && in_use().any(|line| is_secure(&line.proto))
+}
+
+/// The profile of the line as we would have it; only a line of the same is answered.
+fn own_proto<'a>(plan: &'a AudioPlan, whole: &Plan) -> &'a str {
+    match (plan.declined, whole.feedback) {
+        (false, _) => &plan.proto,
+        (true, true) => "RTP/AVPF",
+        (true, false) if is_secure(&plan.proto) => "RTP/AVP",
+        (true, false) => "RTP/SAVP",
+    }
 }
 
 fn audio_section(plan: &AudioPlan, whole: &Plan, local: &Local) -> MediaLine {
@@ -67,7 +92,8 @@ fn audio_section(plan: &AudioPlan, whole: &Plan, local: &Local) -> MediaLine {
         extras.reverse();
     }
     let formats = std::iter::once(codec.payload_type).chain(extras).map(|pt| pt.to_string());
-    let mut media = MediaLine::new("audio", local.audio.port, &plan.proto, formats.collect());
+    let mut media =
+        MediaLine::new("audio", local.audio.port, own_proto(plan, whole), formats.collect());
     let lines = &mut media.attributes;
     lines::codec(lines, &codec);
     if let Some(pt) = plan.telephone_event {
@@ -83,7 +109,7 @@ fn audio_section(plan: &AudioPlan, whole: &Plan, local: &Local) -> MediaLine {
     appended(lines, &local.append);
     lines.push(Attribute::new("ptime", plan.codec.ptime.to_string()));
     lines.push(Attribute::flag(plan.remote_direction.answer().as_str()));
-    let rtcp = plan.rtcp || local.rtcp;
+    let rtcp = plan.rtcp || local.rtcp || whole.feedback;
     reach(lines, &plan.transport, rtcp, &local.audio, local);
     if let Some((identity, ice)) = checks(whole, &plan.transport, &local.audio, local) {
         let how = Candidates { mux: plan.transport.rtcp_mux, both: false, level: false, end: true };
@@ -96,7 +122,7 @@ fn audio_section(plan: &AudioPlan, whole: &Plan, local: &Local) -> MediaLine {
 
 fn video_section(plan: &VideoPlan, whole: &Plan, local: &Local) -> MediaLine {
     if plan.declined {
-        return declined_video(plan, local);
+        return video_of_ours(plan, local);
     }
     let number = plan.codec.payload_type;
     let mut media =
@@ -117,8 +143,8 @@ fn video_section(plan: &VideoPlan, whole: &Plan, local: &Local) -> MediaLine {
     media
 }
 
-/// Port 0, and what we could have taken instead.
-fn declined_video(plan: &VideoPlan, local: &Local) -> MediaLine {
+/// What we could have taken instead; sent with port 0.
+fn video_of_ours(plan: &VideoPlan, local: &Local) -> MediaLine {
     let ours: Vec<Choice> = (FIRST_OF_OURS..=127)
         .zip(&local.video_codecs)
         .map(|(payload_type, name)| Choice {
@@ -131,8 +157,10 @@ fn declined_video(plan: &VideoPlan, local: &Local) -> MediaLine {
         })
         .collect();
     let formats = ours.iter().map(|codec| codec.payload_type.to_string()).collect();
-    let mut media = MediaLine::new("video", 0, &plan.proto, formats);
+    let mut media = MediaLine::new("video", local.video.port, &plan.proto, formats);
+    media.other.push(('b', VIDEO_BANDWIDTH.into()));
     ours.iter().for_each(|codec| lines::codec(&mut media.attributes, codec));
+    media.attributes.push(Attribute::flag(plan.remote_direction.answer().as_str()));
     media
 }
 

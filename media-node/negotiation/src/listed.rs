@@ -41,8 +41,9 @@ pub fn common_codecs(description: &SessionDescription, ours: &str) -> String {
     let mut names = Vec::new();
     for media in &description.media {
         match media.kind.as_str() {
+            _ if media.port == 0 => {}
             "audio" => names.extend(common_audio(media, &audio)),
-            "video" if media.port != 0 => names.extend(common_video(media, &video)),
+            "video" => names.extend(common_video(media, &video)),
             "image" if T38Options::is_fax(media) => names.push("t38".to_owned()),
             _ => {}
         }
@@ -56,7 +57,7 @@ pub fn offered_choices(description: &SessionDescription, ours: &str) -> Vec<Choi
     let audio = audio_codecs(ours);
     let video = video_codecs(ours);
     let mut choices = Vec::new();
-    for media in &description.media {
+    for media in description.media.iter().filter(|media| media.port != 0) {
         let of_media = match media.kind.as_str() {
             "audio" => crate::choice::offered(media),
             "video" => crate::video::offered(media),

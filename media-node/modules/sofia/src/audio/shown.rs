@@ -76,14 +76,18 @@ impl Audio {
         remote: &SessionDescription,
         error: NegotiationError,
     ) {
-        let audio = remote.media.iter().find(|media| media.kind == "audio");
-        let theirs = audio.map(|media| MediaDirection::of(remote, media)).unwrap_or_default();
+        let audio = remote.media.iter().find(|media| media.kind == "audio" && media.port != 0);
         channel.set_vars([
             ("remote_video_media_flow", "inactive".to_owned()),
             ("remote_text_media_flow", "inactive".to_owned()),
-            ("remote_audio_media_flow", theirs.as_str().to_owned()),
         ]);
-        flow(channel, theirs.answer().as_str());
+        match audio.map(|media| MediaDirection::of(remote, media)) {
+            Some(theirs) => {
+                channel.set_var("remote_audio_media_flow", theirs.as_str());
+                flow(channel, theirs.answer().as_str());
+            }
+            None => flow(channel, MediaDirection::Inactive.as_str()),
+        }
         let events = self.offers_events();
         if !self.late || events && error == NegotiationError::NoCodec {
             let dtmf = if self.late { DtmfType::Rfc2833 } else { DtmfType::Info };
