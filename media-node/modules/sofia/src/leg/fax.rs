@@ -113,9 +113,6 @@ impl SofiaLeg {
         }
         if let Some(partner) = channel.partner() {
             let answer = answer.filter(|_| fax.is_some()).map(Arc::clone);
-            if answer.is_some() {
-                partner.note_partner(channel);
-            }
             tell_peer(channel, partner.uuid(), answer);
         }
         true
