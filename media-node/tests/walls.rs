@@ -17,7 +17,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("ferroswitch-media", &["ferroswitch-base"]),
     ("ferroswitch-webrtc", &["ferroswitch-media"]),
     ("ferroswitch-sdp", &[]),
-    ("ferroswitch-negotiation", &["ferroswitch-media", "ferroswitch-sdp"]),
+    ("ferroswitch-negotiation", &["ferroswitch-base", "ferroswitch-media", "ferroswitch-sdp"]),
     ("ferroswitch-streams", &["ferroswitch-base"]),
     ("ferroswitch-sip", &["ferroswitch-base", "ferroswitch-streams"]),
     ("ferroswitch-model", &["ferroswitch-base", "esl-server"]),

@@ -109,6 +109,17 @@ pub struct CodecInfo {
 }
 
 impl CodecInfo {
+    /// Linear audio of the same rate and packet time.
+    #[must_use]
+    pub fn linear(&self) -> Self {
+        Self {
+            name: "L16".to_owned(),
+            rate: self.rate,
+            bit_rate: self.rate * 16,
+            ptime: self.ptime,
+        }
+    }
+
     /// As an entry of a codec string.
     #[must_use]
     pub fn as_listed(&self) -> String {

@@ -64,13 +64,7 @@ pub fn set_level(channel: &Channel, side: Side, level: i64) {
 #[must_use]
 pub fn read_linear(channel: &Channel) -> Option<CodecInfo> {
     let before = channel.with(|data| data.read_codec.clone())?;
-    let linear = CodecInfo {
-        name: "L16".to_owned(),
-        rate: before.rate,
-        bit_rate: before.rate * 16,
-        ptime: before.ptime,
-    };
-    set_read_codec(channel, &linear);
+    set_read_codec(channel, &before.linear());
     Some(before)
 }
 
