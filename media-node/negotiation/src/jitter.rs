@@ -12,7 +12,10 @@ const LONGEST_MS: i64 = 10_000;
 #[must_use]
 pub fn jitter_buffer(value: &str) -> Option<JitterSpec> {
     let mut parts = value.trim().split(':').map(base::text::int);
-    let ms = |n: i64| if n < 0 { -n * PACKET_MS } else { n }.clamp(0, LONGEST_MS) as u32;
+    let ms = |n: i64| {
+        let ms = if n < 0 { n.saturating_neg().saturating_mul(PACKET_MS) } else { n };
+        ms.clamp(0, LONGEST_MS) as u32
+    };
     let length = parts.next().map(ms).filter(|ms| *ms > 0)?;
     Some(JitterSpec { ms: length, max_ms: parts.next().map(ms).filter(|most| *most > length) })
 }
