@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use media::{Codec, Direction as Flow, Handling, ProtectionSpec, RtpParams, RtpSpec};
+use media::{Codec, Direction as Flow, Handling, RtpParams, RtpSpec};
 use negotiation::{
     AudioPlan, Before, CandidateFilter, Choice, Identity, Local, LocalIce, LocalStream, Mode,
     NegotiationError, Plan, Secure, Security, as_sent, audio_codecs, common_codecs, known_codec,
