@@ -24,6 +24,10 @@ def actions(where):
         ("scheduled", ("set", "job=${sched_api(+0 none originate " + DIAL + " &amp;park)}"), ("answer", ""), ("park", "")),
         ("exported", ("export", "nolocal:x_foo=${sip_h_X-Foo}"), ("bridge", "{sip_h_X-Out='${sip_h_X-Foo}'}sofia/gateway/carrier/777")),
         ("sent", ("answer", ""), ("transfer", "'set:taken=${sip_h_X-Foo},park' inline")),
+        ("stored", ("db", "insert/far/dialled/${sip_h_X-Foo}"), ("hash", "insert/far/dialled/${sip_h_X-Foo}"),
+         ("bridge", "{x_foo='${hash(select/far/dialled)}',sip_h_X-Out='${db(select/far/dialled)}'}sofia/gateway/carrier/777")),
+        ("grouped", ("group", "insert:far:{x_foo='${sip_h_X-Foo}',sip_h_X-Out='${sip_h_X-Foo}'}sofia/gateway/carrier/777"),
+         ("bridge", "${group(call:far)}")),
         ("shell", ("answer", ""), ("system", f"printf %s '${{sip_h_X-Foo}}' &gt; {where}/said"), ("park", "")),
         ("recorded", ("answer", ""), ("record_session", f"{where}/rec/${{sip_h_X-Foo}}.wav"), ("park", "")),
         ("kept", ("verbose_events", ""), ("set", "said=${sip_h_X-Foo}"), ("set", "far_list=${sip_h_X-Foo}"), ("push", "far_list=${sip_h_X-Foo}"),
@@ -68,7 +72,7 @@ def untouched(site, carrier=None):
     assert carrier is None or carrier.incoming.empty()
 
 
-@pytest.mark.parametrize("how", ["bridged", "limited", "originated", "scheduled", "exported"])
+@pytest.mark.parametrize("how", ["bridged", "limited", "originated", "scheduled", "exported", "stored", "grouped"])
 def test_a_header_is_one_value_of_a_dial_string(site, esl, said, how):
     carrier = site.carrier()
     near = site.phone().invite(how, extra=[f"X-Foo: {said}"])

@@ -37,7 +37,7 @@ def patient(phone):
     return phone
 
 
-@pytest.mark.parametrize("kind", ["large", "tagged", "guesses", "invite"])
+@pytest.mark.parametrize("kind", ["large", "tagged", "guesses", "invite", "tcp"])
 def test_beside_a_flood_of_strangers_a_known_peer_is_served_and_memory_is_bounded(site, kind):
     address, most = site.sip(tree.AUTH), 0
     trunk = patient(site.phone(tree.AUTH, user="trunk", ip=TRUNK))

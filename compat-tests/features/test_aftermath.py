@@ -1,4 +1,6 @@
 """What becomes of the legs of a bridge: failures after early media, hooks, loopback pairs, held partners, late offers."""
+import re
+import socket
 import time
 
 import pytest
@@ -131,6 +133,141 @@ def test_a_leg_whose_caller_left_unanswered_may_be_kept(site, esl):
     far.rtp.wait_tone(500)
     far.answer()
     far.hangup()
+
+
+@pytest.fixture
+def impatient(esl):
+    """Callers are bridged unanswered for a second at most."""
+    esl.api("global_setvar bridge_answer_timeout=1")
+    yield
+    esl.api("global_setvar bridge_answer_timeout=")
+    esl.api("global_setvar continue_on_answer_timeout=")
+
+
+def early(site, esl):
+    """A caller that hears early media of the carrier, unanswered."""
+    phone, near = site.carrier(), site.phone().invite("carrier-100")
+    far = phone.accept()
+    far.progress()
+    return near, far, esl.wait_event("CHANNEL_BRIDGE").event["Unique-ID"]
+
+
+def test_a_bridge_that_is_not_answered_in_time_ends_the_caller(site, esl, impatient):
+    near, far, uuid = early(site, esl)
+    assert esl.wait_event("CHANNEL_HANGUP", Unique_ID=uuid).event["Hangup-Cause"] == "ALLOTTED_TIMEOUT"
+    far.wait_end()
+    near.until(lambda p: p.status >= 400, "a refusal")
+
+
+def test_a_caller_may_go_on_after_a_bridge_that_is_not_answered_in_time(site, esl, impatient):
+    esl.api("global_setvar continue_on_answer_timeout=true")
+    near, far, uuid = early(site, esl)
+    far.wait_end()
+    ended = esl.wait_event("CHANNEL_HANGUP", Unique_ID=uuid).event
+    assert ended["Hangup-Cause"] != "ALLOTTED_TIMEOUT", "the dialplan went on, and was at its end"
+    near.until(lambda p: p.status >= 400, "a refusal")
+
+
+def test_media_may_leave_the_switch_after_a_bridge(site, esl):
+    near, far, uuid = dial(site, esl, "set:bypass_media_after_bridge=true")
+    far.answer()
+    for call, port in ((near, far.rtp.port), (far, near.rtp.port)):
+        call.until(lambda p: not p.status and p.method == "INVITE" and p.media() == ("127.0.0.1", port), "an offer of the other's address")
+    near.hangup()
+    far.wait_end()
+
+
+def streams():
+    """An audio and a video socket, and a description of them with codecs that exist nowhere."""
+    sockets = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(2)]
+    for one in sockets:
+        one.bind(("127.0.0.1", 0))
+        one.settimeout(LIMIT)
+    audio, video = (one.getsockname()[1] for one in sockets)
+    lines = ["v=0", "o=- 1 1 IN IP4 127.0.0.1", "s=-", "c=IN IP4 127.0.0.1", "t=0 0", f"m=audio {audio} RTP/AVP 96 0", "a=rtpmap:96 strange/9000",
+             "a=fmtp:96 as=is", f"m=video {video} RTP/AVP 97", "a=rtpmap:97 stranger/90000", ""]
+    return sockets, "\r\n".join(lines)
+
+
+def ports(body):
+    return [int(port) for port in re.findall(r"^m=\w+ (\d+) ", body, re.M)]
+
+
+def test_media_may_pass_through_unlooked_at(site, esl):
+    (near_sockets, offer), (far_sockets, answer) = streams(), streams()
+    carrier, near = site.carrier(), site.phone().invite("proxy-100", sdp=offer)
+    far = carrier.accept()
+    offered = far.request.body
+    assert "a=rtpmap:96 strange/9000" in offered and "a=fmtp:96 as=is" in offered and "a=rtpmap:97 stranger/90000" in offered
+    assert len(ports(offered)) == 2 and not set(ports(offered)) & set(ports(offer))
+    far.phone.reply(far.request, 200, "OK", body=answer, tag=far.tag)
+    answered = near.wait(200).body
+    assert "strange/9000" in answered and not set(ports(answered)) & {*ports(answer), *ports(offered)}
+    for at, (one, other) in enumerate(zip(near_sockets, far_sockets)):
+        for sender, reader, port, data in ((one, other, ports(answered)[at], b"\x80\x60 from the caller"), (other, one, ports(offered)[at], b"no RTP at all")):
+            sender.sendto(data, ("127.0.0.1", port))
+            assert reader.recv(2000) == data
+    near.hangup()
+    far.wait_end()
+    for one in (*near_sockets, *far_sockets):
+        one.close()
+
+
+def test_strangers_get_nothing_of_what_passes_through(site, esl):
+    (near_sockets, offer), (far_sockets, answer) = streams(), streams()
+    carrier, near = site.carrier(), site.phone().invite("proxy-100", sdp=offer)
+    far = carrier.accept()
+    stranger = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    stranger.setblocking(False)
+
+    def spray(*where):
+        for n in range(40):
+            for port in where:
+                stranger.sendto(b"stranger %d" % n, ("127.0.0.1", port))
+
+    there = ports(far.request.body)
+    spray(*there)
+    far.phone.reply(far.request, 200, "OK", body=answer, tag=far.tag)
+    spray(*there, *ports(near.wait(200).body))
+    far_sockets[0].sendto(b"genuine", ("127.0.0.1", there[0]))
+    assert near_sockets[0].recv(100) == b"genuine"
+    with pytest.raises(BlockingIOError):
+        stranger.recv(100)
+    near.hangup()
+    far.wait_end()
+    for one in (*near_sockets, *far_sockets, stranger):
+        one.close()
+
+
+def test_what_is_dialled_may_go_on_without_the_caller(site, esl):
+    near, uuid = parked(site, esl)
+    phone = site.carrier()
+    run(esl, uuid, "bridge:{originate_timeout=20}sofia/gateway/carrier/100")
+    far = phone.accept()
+    far.ring()
+    assert esl.api("uuid_xfer_zombie nobody").startswith("-ERR")
+    assert esl.api(f"uuid_xfer_zombie {uuid}") == "+OK Success\n"
+    near.hangup()
+    far.answer()
+    other = esl.wait_event("CHANNEL_PARK", Caller_Direction="outbound").event["Unique-ID"]
+    run(esl, other, "playback:tone_stream://%(60000,0,500)")
+    far.rtp.wait_tone(500)
+    far.hangup()
+    esl.wait_event("CHANNEL_HANGUP_COMPLETE", Unique_ID=uuid)
+
+
+def test_a_leg_may_be_displaced_for_those_who_hear_it(site, esl):
+    near, far, uuid = dial(site, esl)
+    far.answer()
+    talk(near, far)
+    assert esl.api(f"uuid_displace {uuid} start tone_stream://%(60000,0,650) 0 r").startswith("+OK")
+    since = [len(call.rtp.packets) for call in (near, far)]
+    far.rtp.wait_tone(650, since=since[1])
+    near.rtp.wait_tone(800, since=since[0])
+    assert esl.api(f"uuid_displace {uuid} stop tone_stream://%(60000,0,650)").startswith("+OK")
+    far.rtp.wait_tone(440, since=len(far.rtp.packets))
+    near.hangup()
+    far.wait_end()
 
 
 def test_a_loopback_pair_leaves_once_both_its_ends_talk(site, esl):

@@ -97,3 +97,20 @@ def test_commands_say_what_they_did_not_do(site, esl):
     call.rtp.tone(NEAR)
     hears(call, NEAR)
     call.hangup()
+
+
+def test_what_has_no_effect_is_not_called_done(site, esl):
+    call, uuid = caller(site, esl)
+    assert esl.api(f"uuid_debug_media {uuid} both on") == "-ERR Operation failed\n"
+    assert esl.api(f"uuid_preprocess {uuid} agc=1") == "-ERR Operation failed\n"
+    assert esl.api(f"uuid_recovery_refresh {uuid} x") == "+OK:(null)\n"
+    run(esl, uuid, "playback:tone_stream://%(60000,0,500)")
+    esl.wait_event("PLAYBACK_START", Unique_ID=uuid)
+    assert esl.api(f"uuid_fileman {uuid} speed:+1") == "-ERR Operation failed\n"
+    assert esl.api(f"uuid_fileman {uuid} pause") == "+OK\n"
+    assert esl.api("originate null/x &park").startswith("+OK")
+    other = esl.wait_event("CHANNEL_PARK", Channel_Name="null/x").event["Unique-ID"]
+    assert esl.api(f"uuid_deflect {other} sip:a@b") == "+OK:failure\n"
+    assert esl.api(f"uuid_send_info {other} text plain hello") == "-ERR Operation Failed\n"
+    assert esl.api("hupall").startswith("+OK")
+    call.wait_end()

@@ -43,10 +43,45 @@ KINDS = {
     "cancel": lambda s, a, n: request(("CANCEL", "ACK", "BYE", "PRACK")[n % 4], s, a, n, tag=";tag=made-up"),
     "responses": lambda s, a, n: b"SIP/2.0 200 OK" + request("OPTIONS", s, a, n)[len("OPTIONS sip:echo@127.0.0.1 SIP/2.0"):],
     "garbage": lambda s, a, n: random.randbytes(600),
+    # By TCP: what never becomes a message, and half of one whose end does not come.
+    "tcp": lambda s, a, n: random.randbytes(16_000) if n % 2 else request("OPTIONS", s, a, n, size=60_000)[:59_000],
 }
 
 
+def _connect(server, ip):
+    s = socket.socket()
+    s.setblocking(False)
+    s.bind((ip, 0))
+    s.connect_ex(server)
+    return s
+
+
+def _send_tcp(server, kind, count, rate, stop):
+    make, ips = KINDS[kind], sources(count)
+    out = [_connect(server, ip) for ip in ips]
+    started, n = time.monotonic(), 0
+    while not stop.is_set():
+        if rate and n >= (time.monotonic() - started) * rate:
+            time.sleep(0.001)
+            continue
+        at = n % len(out)
+        try:
+            out[at].send(make(s=ips[at], a=server, n=n))
+        except BlockingIOError:
+            time.sleep(0.0001)
+        except OSError:
+            # Closed by the server: it comes again.
+            out[at].close()
+            try:
+                out[at] = _connect(server, ips[at])
+            except OSError:
+                time.sleep(0.01)
+        n += 1
+
+
 def _send(server, kind, count, rate, stop):
+    if kind == "tcp":
+        return _send_tcp(server, kind, count, rate, stop)
     make, out = KINDS[kind], []
     for ip in sources(count):
         s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)

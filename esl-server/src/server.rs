@@ -210,30 +210,58 @@ async fn accept_all(
         connections: listener.config.max_connections,
         strangers_per_address: listener.config.max_strangers_per_address,
     };
-    let door = Door::new(limits, Arc::clone(&listener.config.guard));
-    let parked = Arc::new(Parked::default());
     let mut sweep = tokio::time::interval(SWEEP);
+    let reception = Reception {
+        door: Door::new(limits, Arc::clone(&listener.config.guard)),
+        counts: Arc::clone(&listener.config.counts),
+        acls: listener.config.acls.clone(),
+        parked: Arc::default(),
+        password,
+        switch,
+        shutdown: shutdown.clone(),
+        alive,
+    };
     loop {
         let accepted = tokio::select! {
             accepted = listener.socket.accept() => accepted,
             _ = sweep.tick() => {
-                parked.sweep(std::time::Instant::now());
+                reception.parked.sweep(std::time::Instant::now());
                 continue;
             }
             _ = shutdown.wait_for(|&down| down) => return,
         };
-        let (stream, peer) = match accepted {
-            Ok(pair) => pair,
+        match accepted {
+            // A bug that one connection brings out costs that connection.
+            Ok((stream, peer)) => {
+                base::tasks::step("Event Socket", reception.receive(stream, peer)).await;
+            }
             Err(error) => {
                 warn!("cannot accept an event socket connection: {error}");
                 sleep(ACCEPT_PAUSE).await;
-                continue;
             }
-        };
+        }
+    }
+}
+
+/// What each new connection meets.
+struct Reception {
+    door: Arc<Door>,
+    counts: Arc<Counts>,
+    acls: Vec<String>,
+    parked: Arc<Parked>,
+    password: Arc<str>,
+    switch: Arc<dyn Switch>,
+    shutdown: watch::Receiver<bool>,
+    alive: mpsc::Sender<()>,
+}
+
+impl Reception {
+    /// Refuses a connection, or serves it in a task of its own.
+    async fn receive(&self, stream: TcpStream, peer: SocketAddr) {
         let _ = stream.set_nodelay(true);
-        let admitted = admits(&listener.config.acls, switch.as_ref(), peer.ip());
-        let place = admitted.then(|| door.enter(peer.ip().to_canonical())).flatten();
-        let counts = &listener.config.counts;
+        let admitted = admits(&self.acls, self.switch.as_ref(), peer.ip());
+        let place = admitted.then(|| self.door.enter(peer.ip().to_canonical())).flatten();
+        let counts = &self.counts;
         let Some(place) = place else {
             let refused = if admitted { &counts.refused_full } else { &counts.refused_by_acl };
             refused.fetch_add(1, Ordering::Relaxed);
@@ -242,19 +270,20 @@ async fn accept_all(
                 if admitted { ": too many" } else { " by access list" }
             );
             refuse(stream).await;
-            continue;
+            return;
         };
         debug!("event socket: connection from {peer}");
-        let session = Session::inbound(Arc::clone(&switch), Arc::clone(&password))
+        let (switch, password) = (Arc::clone(&self.switch), Arc::clone(&self.password));
+        let session = Session::inbound(switch, password)
             .coming_from(peer)
-            .resumable(Arc::clone(&parked));
-        let mut down = shutdown.clone();
+            .resumable(Arc::clone(&self.parked));
+        let mut down = self.shutdown.clone();
         let down = Box::pin(async move {
             let _ = down.wait_for(|&down| down).await;
         });
         let mut connection = Connection::new(stream, session, down).at(place);
         connection.greet(BANNER);
-        let alive = alive.clone();
+        let alive = self.alive.clone();
         let foreign = base::foreign::is_foreign(peer.ip());
         counts.accepted.fetch_add(1, Ordering::Relaxed);
         let present = Present::new(Arc::clone(counts));

@@ -54,6 +54,19 @@ async fn a_refused_peer_is_told_so_rudely() {
 }
 
 #[tokio::test]
+async fn a_bug_that_one_connection_brings_out_costs_that_connection() {
+    let switch = FakeSwitch::new();
+    let (_server, addr) = serve(&switch).await;
+    switch.fails.store(true, Ordering::Relaxed);
+    let mut lost = Raw::connect(addr).await;
+    lost.expect("").await;
+    let mut raw = Raw::logged_in(addr).await;
+    raw.send("api echo there\n\n").await;
+    raw.expect("Content-Type: api/response\nContent-Length: 5\n\nthere").await;
+    assert!(!switch.fails.load(Ordering::Relaxed));
+}
+
+#[tokio::test]
 async fn connections_over_the_limit_are_refused() {
     let switch = FakeSwitch::new();
     let config = ServerConfig {

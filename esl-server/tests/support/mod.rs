@@ -31,6 +31,8 @@ pub struct FakeSwitch {
     logs: Arc<LogHub>,
     pub calls: Mutex<HashMap<String, Arc<FakeCall>>>,
     pub refuses: AtomicBool,
+    /// The next look at an access list panics.
+    pub fails: AtomicBool,
     pub queued_events: Mutex<Vec<(String, Event)>>,
     pub guessers: Mutex<Vec<Entry>>,
 }
@@ -48,6 +50,7 @@ impl FakeSwitch {
             logs: LogHub::new(),
             calls: Mutex::default(),
             refuses: AtomicBool::new(false),
+            fails: AtomicBool::new(false),
             queued_events: Mutex::default(),
             guessers: Mutex::default(),
         })
@@ -139,6 +142,7 @@ impl Switch for FakeSwitch {
     }
 
     fn acl_allows(&self, list: &str, ip: IpAddr) -> bool {
+        assert!(!self.fails.swap(false, Ordering::Relaxed), "provoked by a test");
         list == "loopback.auto"
             && ip.is_loopback()
             && !self.refuses.load(Ordering::Relaxed)

@@ -19,6 +19,7 @@ pub mod scratch;
 pub mod stun;
 pub mod stun_set;
 pub mod system;
+pub mod tasks;
 pub mod text;
 pub mod version;
 pub mod xml;

@@ -12,6 +12,9 @@ const FEW: u32 = 4;
 const LOOK: u32 = 5;
 /// The process has grown when it has so much more than after the last time: this part of it.
 const GROWN: u64 = 16;
+/// Looks at which memory is given back once the process has stopped growing: for longer than SIP keeps what answers
+/// again (32 seconds), since what a flood took is freed only then.
+const LOOKS: u32 = 9;
 
 /// Decides when memory is given back. Looked at every second.
 #[derive(Debug, Default)]
@@ -28,19 +31,33 @@ struct Growth {
     /// Size when nothing could be given back.
     floor: u64,
     last: u64,
-    given_back: bool,
+    /// Looks that are left since it has grown.
+    left: u32,
 }
 
 impl Growth {
-    /// Notes the size of the process; true when it has grown and grows no more.
+    /// Notes the size of the process; true while it is larger than before and grows no more, for some looks.
     fn is_due(&mut self, size: u64) -> bool {
-        if std::mem::take(&mut self.given_back) || self.floor == 0 || size < self.floor {
+        if self.floor == 0 || size < self.floor {
             self.floor = size;
         }
         let rests = size <= self.last + self.last / GROWN;
         self.last = size;
-        self.given_back = rests && size > self.floor + self.floor / GROWN;
-        self.given_back
+        if size <= self.floor + self.floor / GROWN {
+            self.left = 0;
+            return false;
+        }
+        if !rests || self.left == 0 {
+            self.left = LOOKS;
+        }
+        if rests {
+            self.left -= 1;
+            if self.left == 0 {
+                // What has not come back by now is needed.
+                self.floor = size;
+            }
+        }
+        rests
     }
 }
 
@@ -89,14 +106,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_made_the_process_grow_is_given_back_once_it_rests() {
+    fn what_made_the_process_grow_is_given_back_once_it_rests_and_when_it_is_freed_later() {
         let mut growth = Growth::default();
-        let due: Vec<bool> = [100, 101, 200, 300, 300, 110, 110, 300, 300, 290, 290]
-            .into_iter()
-            .map(|size| growth.is_due(size))
-            .collect();
-        let expected = [false, false, false, false, true, false, false, false, true, false, false];
-        assert_eq!(due, expected, "and what stays then is what it needs");
+        let mut due = |sizes: &[u64]| -> Vec<bool> {
+            sizes.iter().map(|size| growth.is_due(*size)).collect()
+        };
+        assert_eq!(due(&[100, 101, 200, 300]), [false; 4], "it grows");
+        assert_eq!(due(&[300, 300, 290, 290]), [true; 4], "it rests, and may free more");
+        assert_eq!(due(&[104, 104]), [false; 2], "all is back");
+        assert_eq!(due(&[300]), [false]);
+        assert_eq!(due(&[300; LOOKS as usize]), [true; LOOKS as usize]);
+        assert_eq!(due(&[300; 3]), [false; 3], "what stays then is what it needs");
     }
 
     #[test]

@@ -24,5 +24,5 @@ pub mod modules;
 pub mod schedule;
 pub mod store;
 pub mod switch;
-pub mod tasks;
+pub use base::tasks;
 pub mod xml;

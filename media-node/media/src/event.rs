@@ -46,7 +46,8 @@ pub enum LegEvent {
     },
     /// The first RTP packet arrived.
     FirstPacket,
-    /// The peer sends from another address than announced, and now gets its media there.
+    /// The peer sends from another address than announced, and now gets its media there; a peer that holds with
+    /// 0.0.0.0 ([`crate::RtpParams::held_off`]) still sends, and gets nothing.
     RemoteLatched(SocketAddr),
     /// No RTP for the configured time. Told once per silence.
     MediaTimeout {

@@ -42,6 +42,8 @@ pub enum Verdict {
     Moved,
     /// From another source.
     Refuse,
+    /// Not to be heard; but the peer, that holds with 0.0.0.0, turns out to send from where it did.
+    StillThere,
 }
 
 /// What a source other than the one in use may become.
@@ -72,6 +74,8 @@ pub struct Latch {
     doubtful: bool,
     /// A source that is heard and not sent to.
     guest: Option<SocketAddr>,
+    /// An address looked out for, neither heard nor sent to, and its packets so far.
+    watched: Option<(SocketAddr, u32)>,
 }
 
 /// A source on its way to become the peer.
@@ -98,7 +102,15 @@ impl Latch {
             candidate: None,
             doubtful: false,
             guest: None,
+            watched: None,
         }
+    }
+
+    /// Tells once that packets still come from `from`, without hearing them. For a leg that is held with 0.0.0.0 and
+    /// learns no address.
+    #[must_use]
+    pub fn watching(self, from: Option<SocketAddr>) -> Self {
+        Self { watched: from.map(|from| (from, 0)), ..self }
     }
 
     /// The peer's address as known now.
@@ -144,6 +156,12 @@ impl Latch {
 
     fn judge_other(&mut self, from: SocketAddr, now_ms: u64) -> Verdict {
         if !self.symmetric {
+            if let Some((_, packets)) =
+                self.watched.as_mut().filter(|(watched, _)| *watched == from)
+            {
+                *packets = packets.saturating_add(1);
+                return if *packets == THRESHOLD { Verdict::StillThere } else { Verdict::Refuse };
+            }
             let same_host = self.remote.is_some_and(|r| r.ip() == from.ip());
             return if same_host { Verdict::Accept } else { Verdict::Refuse };
         }
@@ -375,6 +393,18 @@ mod tests {
     fn without_an_address_the_first_stream_is_the_peer() {
         let mut latch = Latch::new(None, true, None);
         assert_eq!(stream(&mut latch, addr(2, 5000), 10, 1000).0, Verdict::Moved);
+    }
+
+    #[test]
+    fn a_peer_that_holds_with_no_address_is_reported_once_and_neither_heard_nor_sent_to() {
+        let mut latch = Latch::new(None, false, None).watching(Some(addr(1, 4000)));
+        let verdicts: Vec<_> = (0..30).map(|n| latch.judge(addr(1, 4000), 1000 + n * 20)).collect();
+        let told = |verdict: &&Verdict| **verdict == Verdict::StillThere;
+        assert_eq!(verdicts.iter().filter(told).count(), 1);
+        assert_eq!(verdicts[THRESHOLD as usize - 1], Verdict::StillThere);
+        assert!(!verdicts.iter().any(|v| matches!(v, Verdict::Accept | Verdict::Moved)));
+        assert_eq!(stream(&mut latch, addr(9, 1), 100, 5000).0, Verdict::Refuse);
+        assert_eq!((latch.remote(), latch.destination(9000)), (None, None));
     }
 
     #[test]

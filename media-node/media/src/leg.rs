@@ -240,6 +240,12 @@ impl Leg {
         self.play_at(plan, PlayHow::Over)
     }
 
+    /// Plays in the place of what the leg says, or with `mixed` on top of it: to its peer, room, echo and recordings, one at
+    /// a time, with every packet that comes from the leg.
+    pub fn play_said(&self, plan: Box<PlayPlan>, mixed: bool) -> Result<PlayId, LegError> {
+        self.play_at(plan, if mixed { PlayHow::SaidOver } else { PlayHow::Said })
+    }
+
     fn play_at(&self, plan: Box<PlayPlan>, how: PlayHow) -> Result<PlayId, LegError> {
         let id = PlayId(self.new_id());
         self.post(Op::Play { id, plan, how })?;

@@ -163,6 +163,11 @@ pub struct RtpParams {
     pub cn_pt: Option<u8>,
     /// Learn the peer's real address from where its packets come from ("auto-adjust"); see [`crate::latch`].
     pub symmetric: bool,
+    /// The peer holds with the address 0.0.0.0 (RFC 2543): nothing is sent, and nothing heard, from its old address
+    /// either. That it goes on sending from there is reported once, as [`crate::LegEvent::RemoteLatched`].
+    pub held_off: bool,
+    /// Packets pass to and from the bridged leg byte for byte, whatever they hold (`proxy_media`); both legs have it.
+    pub raw: bool,
     /// The host the peer's signalling comes from: where that is not the negotiated address, an address
     /// translator stands between, and media is expected from there.
     pub signalling: Option<IpAddr>,
@@ -205,6 +210,8 @@ impl RtpParams {
             fmtp: None,
             cn_pt: None,
             symmetric: true,
+            held_off: false,
+            raw: false,
             signalling: None,
             direction: Direction::SendRecv,
             media_timeout: None,

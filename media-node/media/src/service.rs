@@ -1,6 +1,7 @@
 //! The file thread: writes recordings, builds what workers need, and drops what they are done
 //! with, so that workers never allocate, free or touch a disk.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, sync_channel};
 use std::time::Duration;
@@ -22,6 +23,8 @@ use crate::worker::leg::LegState;
 const JOBS: usize = 4096;
 /// How often recordings are written while there are any.
 const WRITE_EVERY: Duration = Duration::from_millis(60);
+/// Bugs after which the recordings under way are given up.
+const MAX_BUGS: u32 = 50;
 
 /// Work for the file thread.
 pub(crate) enum Job {
@@ -72,22 +75,33 @@ pub(crate) struct Service {
     jobs: Receiver<Job>,
     mailboxes: Mailboxes,
     recorders: Vec<Recorder>,
+    bugs: u32,
 }
 
 impl Service {
     pub(crate) fn new(mailboxes: Mailboxes) -> (Self, Jobs) {
         let (sender, jobs) = sync_channel(JOBS);
-        (Self { jobs, mailboxes, recorders: Vec::new() }, Jobs(sender))
+        (Self { jobs, mailboxes, recorders: Vec::new(), bugs: 0 }, Jobs(sender))
     }
 
     /// Runs until every [`Jobs`] is gone and every file closed.
     pub(crate) fn run(mut self) {
         let mut open = true;
         while open || !self.recorders.is_empty() {
-            open = self.wait();
-            self.write();
-            if !open {
-                self.recorders.retain_mut(|r| !r.abandon());
+            // A bug that one recording or job brings out must not stop the writing of all.
+            let turn = catch_unwind(AssertUnwindSafe(|| {
+                open = self.wait();
+                self.write();
+                if !open {
+                    self.recorders.retain_mut(|r| !r.abandon());
+                }
+            }));
+            if turn.is_err() {
+                self.bugs += 1;
+                if self.bugs.is_multiple_of(MAX_BUGS) {
+                    // Whichever recording it is brings it out each time: none can be told from the others.
+                    self.recorders.clear();
+                }
             }
         }
     }

@@ -146,6 +146,10 @@ pub(crate) enum PlayHow {
     Alone,
     /// Is added to it, or to whatever else the leg hears.
     Over,
+    /// Takes the place of what the leg says, for all who hear it.
+    Said,
+    /// Is added to what the leg says.
+    SaidOver,
 }
 
 #[derive(Debug, Clone, Copy)]

@@ -58,6 +58,11 @@ impl Sim {
         self.settle();
     }
 
+    /// From the next on, as many ticks of legs bring out a bug: for tests of what that costs.
+    pub fn fail_ticks(&mut self, ticks: u32) {
+        self.workers.iter_mut().for_each(|worker| worker.fail_ticks(ticks));
+    }
+
     /// Lets time jump, as when the machine was busy elsewhere.
     pub fn stall_ms(&mut self, ms: u64) {
         self.net.advance_us(ms * 1000);

@@ -243,3 +243,48 @@ fn members_of_other_workers_are_brought_to_the_mixer() {
     talk(&mut world, &mut calls);
     assert_eq!(calls.iter().map(last).collect::<Vec<_>>(), [23, 103, 120]);
 }
+
+#[test]
+fn a_bug_in_mixing_costs_moments_and_not_the_room() {
+    let mut world = World::new();
+    let (mixer, _events) = world.engine.open_mixer(8000, 20).unwrap();
+    let mut calls = three(&mut world);
+    for call in &calls {
+        call.leg.join(&mixer, MemberOptions::default()).unwrap();
+    }
+    talk(&mut world, &mut calls);
+    // Panics in the turns of the mixer and of its members, whichever comes first.
+    world.sim.fail_ticks(12);
+    talk(&mut world, &mut calls);
+    talk(&mut world, &mut calls);
+    let heard = |call: &Call| {
+        let heard = call.phone.heard();
+        let packet = heard.last().expect("something heard");
+        i16::from_be_bytes([packet.payload[0], packet.payload[1]])
+    };
+    assert_eq!(calls.iter().map(heard).collect::<Vec<_>>(), [23, 103, 120]);
+    // Others on the same thread never noticed.
+    let mut late: Vec<Call> = (4..=6).map(|host| world.call(host, Codec::L16_8K)).collect();
+    let (other, _events) = world.engine.open_mixer(8000, 20).unwrap();
+    for call in &late {
+        call.leg.join(&other, MemberOptions::default()).unwrap();
+    }
+    talk(&mut world, &mut late);
+    assert_eq!(late.iter().map(last).collect::<Vec<_>>(), [23, 103, 120]);
+}
+
+#[test]
+fn a_leg_that_always_brings_out_a_bug_is_given_up_and_its_owner_told() {
+    let mut world = World::new();
+    let mut calls = three(&mut world);
+    let (mixer, mut events) = world.engine.open_mixer(8000, 20).unwrap();
+    for call in &calls {
+        call.leg.join(&mixer, MemberOptions::default()).unwrap();
+    }
+    world.sim.fail_ticks(u32::MAX);
+    talk(&mut world, &mut calls);
+    talk(&mut world, &mut calls);
+    talk(&mut world, &mut calls);
+    world.sim.fail_ticks(0);
+    assert_eq!(events.try_recv().ok(), Some(LegEvent::MediaTimeout { held: false }));
+}

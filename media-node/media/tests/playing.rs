@@ -338,3 +338,33 @@ fn a_compressed_file_of_garbage_says_so() {
         assert!(message.contains(name), "{message}");
     }
 }
+
+#[test]
+fn a_play_in_the_place_of_what_a_leg_says_is_heard_by_its_peer_and_by_nobody_else() {
+    let mut world = World::new();
+    let (mut near, mut far) = (world.call(1, Codec::L16_8K), world.call(2, Codec::L16_8K));
+    near.leg.bridge(&far.leg).unwrap();
+    let said = |world: &mut World, near: &mut Call, far: &mut Call| {
+        near.phone.speak(&7i16.to_be_bytes().repeat(160));
+        far.phone.speak(&9i16.to_be_bytes().repeat(160));
+        world.sim.run_ms(20);
+        let first = |call: &Call| {
+            let heard = call.phone.heard();
+            let packet = heard.last().expect("something heard");
+            i16::from_be_bytes([packet.payload[0], packet.payload[1]])
+        };
+        (first(near), first(far))
+    };
+    assert_eq!(said(&mut world, &mut near, &mut far), (9, 7));
+    near.leg.play_said(plan(480), false).unwrap();
+    for value in [100, 200, 300] {
+        assert_eq!(said(&mut world, &mut near, &mut far), (9, value));
+    }
+    assert_eq!(said(&mut world, &mut near, &mut far), (9, 7));
+    assert_eq!(play_ends(near.events()), [(480, PlayEnd::Finished)]);
+    let mixed = near.leg.play_said(plan(8000), true).unwrap();
+    assert_eq!(said(&mut world, &mut near, &mut far), (9, 107));
+    near.leg.stop_play(mixed).unwrap();
+    assert_eq!(said(&mut world, &mut near, &mut far), (9, 7));
+    assert!(far.events().iter().all(|event| !matches!(event, LegEvent::PlayDone { .. })));
+}

@@ -69,8 +69,15 @@ impl Delivery {
         let (told, position) = watch::channel(Position::default());
         let (stop, stopped) = watch::channel(false);
         let progress = Arc::new(Progress::default());
-        let runner = Runner { journal, sink, told, progress: Arc::clone(&progress), stopped };
-        let task = tokio::spawn(runner.run());
+        let mut runner = Runner { journal, sink, told, progress: Arc::clone(&progress), stopped };
+        let task = tokio::spawn(async move {
+            // A sink that dies of a bug is tried again: what it has not taken is still in the journal.
+            while base::tasks::step("Call records", runner.run()).await.is_none() {
+                if !runner.pause(PAUSES.1).await {
+                    return;
+                }
+            }
+        });
         Self { position, progress, stop, task }
     }
 
@@ -108,7 +115,7 @@ struct Runner {
 }
 
 impl Runner {
-    async fn run(mut self) {
+    async fn run(&mut self) {
         let mut end = self.journal.end();
         let Some(mut at) = self.begin().await else { return };
         self.told.send_replace(at);

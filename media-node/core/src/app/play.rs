@@ -214,12 +214,9 @@ impl Plays {
 }
 
 /// Steers the play that runs (`uuid_fileman`): `pause`, `stop`, `restart`, `seek:[+-]ms`,
-/// `volume:[+-]n`. False when nothing plays. Speed and truncation are accepted without effect.
-pub fn steer(channel: &Channel, order: &str) -> bool {
-    let (Some(leg), Some((id, rate))) = (channel.media(), channel.with(|data| data.plays.current))
-    else {
-        return false;
-    };
+/// `volume:[+-]n`. `None` when nothing plays, false for what is not to be had.
+pub fn steer(channel: &Channel, order: &str) -> Option<bool> {
+    let (leg, (id, rate)) = (channel.media()?, channel.with(|data| data.plays.current)?);
     let (verb, value) = order.split_once(':').unwrap_or((order, ""));
     let relative = value.starts_with(['+', '-']);
     let sent = match verb.to_ascii_lowercase().as_str() {
@@ -244,9 +241,10 @@ pub fn steer(channel: &Channel, order: &str) -> bool {
             });
             leg.play_volume(id, crate::call::audio::percent(level))
         }
-        _ => Ok(()),
+        // `speed` and `truncate`: not to be had.
+        _ => return Some(false),
     };
-    sent.is_ok()
+    Some(sent.is_ok())
 }
 
 /// Where names of files are looked for on this channel.

@@ -40,6 +40,12 @@ pub async fn play(session: &mut Session, text: &str) -> AppResult {
 pub fn stop(session: &mut Session) {
     if let (Some(id), Some(media)) = (session.ringback.take(), session.channel().media()) {
         let _ended = media.stop_play(id);
+        // The reference gives the leg its own codec back, which programs see by the order of the variables.
+        for name in ["read_codec", "read_rate"] {
+            if let Some(value) = session.channel().own_var(name) {
+                session.channel().set_var(name, value);
+            }
+        }
     }
 }
 

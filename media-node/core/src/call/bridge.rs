@@ -12,6 +12,7 @@ use std::sync::atomic::Ordering;
 use esl_server::event::{Event, EventName};
 
 use super::aftermath;
+use super::cause::Cause;
 use super::channel::{Channel, OtherType};
 use super::endpoint::DigitSource;
 use super::session::{AppResult, Interrupt, Session};
@@ -89,7 +90,23 @@ impl Session {
     ) -> Result<Option<char>, Interrupt> {
         let mut peer_watch = peer.watch();
         let mut shown = false;
+        let mut answer_limit = answer_limit(&self.channel);
+        let mut leaves_media = [&self.channel, peer].iter().any(|leg| bypass_wanted(leg));
         loop {
+            if self.channel.is_answered() {
+                answer_limit = None;
+                if leaves_media && peer.is_answered() {
+                    leaves_media = false;
+                    super::bypass::nomedia(&self.channel, Some(peer.uuid()));
+                }
+            }
+            if answer_limit.is_some_and(|limit| tokio::time::Instant::now() >= limit) {
+                if !self.channel.is_true("continue_on_answer_timeout") {
+                    self.channel.hangup(Cause::ALLOTTED_TIMEOUT);
+                    return Err(Interrupt::Hangup);
+                }
+                return Ok(None);
+            }
             if !shown && super::display::can_be_told(&self.channel, peer) {
                 super::display::of_bridge(&self.channel, peer);
                 shown = true;
@@ -119,7 +136,7 @@ impl Session {
                 self.channel.note_partner(peer);
                 self.answer().await?;
             }
-            let _something = self.wait_or(None, peer_watch.changed()).await?;
+            let _something = self.wait_or(answer_limit, peer_watch.changed()).await?;
         }
     }
 
@@ -228,6 +245,19 @@ fn join(own: &Arc<Channel>, peer: &Arc<Channel>) {
         }
     }
     peer.set_var("call_uuid", own.var("call_uuid").unwrap_or_else(|| own.uuid().to_string()));
+}
+
+/// When a caller that is bridged unanswered (early media) must have been answered (`bridge_answer_timeout`, seconds).
+fn answer_limit(own: &Channel) -> Option<tokio::time::Instant> {
+    let seconds = u64::try_from(crate::text::int(&own.var("bridge_answer_timeout")?)).ok()?;
+    let limit = tokio::time::Instant::now().checked_add(std::time::Duration::from_secs(seconds));
+    limit.filter(|_| !own.is_answered())
+}
+
+/// `bypass_media_after_bridge`: once both are answered, media flows past the switch. A loopback leg has no far end that
+/// could be told.
+fn bypass_wanted(leg: &Channel) -> bool {
+    leg.is_true("bypass_media_after_bridge") && !leg.name().starts_with("loopback/")
 }
 
 /// `bridge_export_vars` of one leg become variables of the other.

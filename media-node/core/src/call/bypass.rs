@@ -18,10 +18,11 @@ use super::state::State;
 use super::uuid_bridge;
 use crate::clock;
 
-/// Media past the switch is asked for and still possible: the caller has no media yet.
+/// Descriptions are to pass between the far ends, and it is still possible: the caller has no media yet. With
+/// `proxy_media` packets pass through the switch all the same, unlooked at.
 #[must_use]
 pub fn wanted(channel: &Channel) -> bool {
-    channel.is_true("bypass_media") && !channel.has_media()
+    (channel.is_true("bypass_media") || channel.is_true("proxy_media")) && !channel.has_media()
 }
 
 /// Is media past the switch on for this leg?

@@ -32,10 +32,10 @@ impl Session {
         if !self.channel.flags.held.load(Ordering::Relaxed) {
             return false;
         }
+        let done = self.indicate(Indication::Unhold).await;
         mark_held(&self.channel, false);
         self.channel.fire_presence("unhold");
         release_partner(&self.channel);
-        let done = self.indicate(Indication::Unhold).await;
         self.channel.set_call_state(CallState::Active);
         done
     }

@@ -18,6 +18,7 @@ use tokio::time::Instant;
 
 use self::leg::{show_callee, start_leg};
 use self::options::{Options, Reject};
+pub use self::race::dials_on;
 use self::race::{Legs, Ringing, Stopped};
 use super::cause::Cause;
 use super::channel::Channel;
@@ -313,8 +314,8 @@ fn inherit_from_caller(global: &mut Variables, caller: &Channel) {
 
 /// The variables the caller exports, but those of `given`.
 fn export(given: &Variables, caller: &Channel) -> Variables {
-    let mut exported = Variables::new();
-    let Some(list) = caller.var("export_vars") else { return exported };
+    let Some(list) = caller.var("export_vars") else { return Variables::new() };
+    let mut exported = vec![("export_vars".to_owned(), list.clone())];
     for name in list.split(',').filter(|name| !name.is_empty()) {
         let plain = name
             .strip_prefix("nolocal:")
@@ -327,7 +328,6 @@ fn export(given: &Variables, caller: &Channel) -> Variables {
             exported.push((plain.to_owned(), value));
         }
     }
-    exported.push(("export_vars".into(), list));
     exported
 }
 
@@ -430,7 +430,8 @@ async fn one_group(
     }
     if let (Ok(winner), Some(session)) = (&outcome, caller) {
         let winner = Arc::clone(&legs.all[*winner].channel);
-        if connect_caller(session, &winner).await.is_err() {
+        // One that has hung up meanwhile (`uuid_xfer_zombie`) needs no answer.
+        if session.channel().is_up() && connect_caller(session, &winner).await.is_err() {
             outcome = Err(Stopped::cancelled());
         }
     }

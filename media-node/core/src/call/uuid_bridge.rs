@@ -20,18 +20,15 @@ const STATE_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(5);
 pub fn join(a: &Arc<Channel>, b: &Arc<Channel>) {
     let (from, to) = (a.profile(), b.profile());
     a.set_var("uuid_bridge", &**b.uuid());
-    renew_profile(a, b, &from, &to);
-    renew_profile(b, a, &to, &to);
     // Each leg shows the other as it was, `b` to `a` with the callee for a caller.
     let or_unknown = |text: &str| if text.is_empty() { "Unknown" } else { text }.to_owned();
+    let original = (or_unknown(&from.callee_id_name), or_unknown(&from.callee_id_number));
+    let of_caller = (from.caller_id_name.clone(), from.caller_id_number.clone());
+    renew_profile(a, b, &from, &to, of_caller);
+    renew_profile(b, a, &to, &to, original.clone());
     let mut shown = b.profile();
     shown.transfer_source.clear();
-    shown.caller_id_name = or_unknown(&from.callee_id_name);
-    shown.caller_id_number = or_unknown(&from.callee_id_number);
-    b.set_vars([
-        ("original_caller_id_name", shown.caller_id_name.clone()),
-        ("original_caller_id_number", shown.caller_id_number.clone()),
-    ]);
+    (shown.caller_id_name, shown.caller_id_number) = original;
     let mut seen = from;
     seen.times = super::profile::Times::default();
     a.with(|data| data.other = Some((OtherType::Originatee, shown)));
@@ -66,6 +63,7 @@ fn renew_profile(
     other: &Channel,
     old: &super::CallerProfile,
     callee: &super::CallerProfile,
+    (name, number): (String, String),
 ) {
     let source = format!("{}:{}:uuid_br:{}", clock::now_secs(), old.id, other.uuid());
     leg.set_vars([
@@ -73,8 +71,8 @@ fn renew_profile(
         ("bridge_uuid", other.uuid().to_string()),
         ("signal_bond", other.uuid().to_string()),
         ("original_destination_number", old.destination_number.clone()),
-        ("original_caller_id_name", old.caller_id_name.clone()),
-        ("original_caller_id_number", old.caller_id_number.clone()),
+        ("original_caller_id_name", name),
+        ("original_caller_id_number", number),
     ]);
     leg.push_var("transfer_history", &source);
     leg.set_var("transfer_source", source.clone());

@@ -46,14 +46,15 @@ impl<I: MediaIo> Worker<I> {
             return;
         }
         let Some(slot) = self.find(&shared) else { return self.ctx.jobs.retire(Retired::Op(op)) };
-        let Some(mut leg) = self.take(slot) else { return };
+        let Some(leg) = self.take(slot) else { return };
         match op {
-            Op::Bridge { peer, options } => return self.bridge(slot, leg, peer, options),
-            Op::Join { mixer, member } => return self.join(slot, leg, mixer, member),
-            op => self.apply(slot, &mut leg, op),
+            Op::Bridge { peer, options } => self.bridge(slot, leg, peer, options),
+            Op::Join { mixer, member } => self.join(slot, leg, mixer, member),
+            op => self.with_leg(slot, leg, |worker, leg| {
+                worker.apply(slot, leg, op);
+                worker.schedule(slot, leg);
+            }),
         }
-        self.schedule(slot, &mut leg);
-        self.put(slot, leg);
     }
 
     fn apply(&mut self, slot: u32, leg: &mut LegState, op: Op) {
@@ -154,7 +155,9 @@ impl<I: MediaIo> Worker<I> {
             || !leg.active;
         if announced {
             // The same address again keeps what was learnt about the peer's real one.
-            let latch = || Latch::new(params.remote, params.symmetric, params.signalling);
+            let known = leg.path.remote().filter(|_| params.held_off);
+            let latch =
+                || Latch::new(params.remote, params.symmetric, params.signalling).watching(known);
             match (&leg.path, params.path) {
                 // The checks have the say, whatever address was negotiated.
                 (Path::Checked(_), PathSpec::Checked) => {}

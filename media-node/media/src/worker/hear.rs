@@ -6,12 +6,13 @@
 //! passed on packet by packet a gap stays a gap.
 
 use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use super::leg::{Heard, LegState, Route};
-use super::{PCM, Worker};
+use super::{Ctx, PCM, Worker};
 use crate::dtmf::{Digit, DigitStep, clamp_duration};
-use crate::event::DigitSource;
-use crate::io::MediaIo;
+use crate::event::{DigitSource, PlayEnd};
+use crate::io::{MediaIo, Token};
 use crate::jitter::{Got, Put};
 use crate::rtp::{self, Header};
 use crate::stats::arrival::Order;
@@ -42,14 +43,21 @@ impl<I: MediaIo> Worker<I> {
             Heard::Nothing => {}
             Heard::Digit(digit, duration) => self.digit(leg, digit, duration, DigitSource::Rtp),
             Heard::Noise(header) if !leg.is_apart() => {
-                if let Some((place, mut peer)) = self.peer_of(leg) {
-                    peer.forward_noise(&header, &mut self.ctx);
-                    self.put(place, peer);
-                }
+                self.with_peer(leg, |peer, _, ctx| peer.forward_noise(&header, ctx));
             }
             Heard::Noise(_) => {}
             Heard::Audio(header, order) => self.audio(slot, leg, &header, order),
         }
+    }
+
+    /// Passes the packet in `ctx.packet[..len]` to the bridged leg as it is.
+    pub(super) fn relay_raw(&mut self, token: Token, len: usize, from: SocketAddr) {
+        let Some(leg) = self.take(token.slot) else { return };
+        self.with_leg(token.slot, leg, |worker, leg| {
+            if leg.takes_raw(token.rtcp, len, from, worker.ctx.now) {
+                worker.with_peer(leg, |peer, _, ctx| peer.send_raw(token.rtcp, len, ctx));
+            }
+        });
     }
 
     fn audio(&mut self, slot: u32, leg: &mut LegState, header: &Header, order: Order) {
@@ -120,7 +128,7 @@ impl<I: MediaIo> Worker<I> {
     /// A packet's turn: to those who listen, and on its way.
     fn play_out(&mut self, slot: u32, leg: &mut LegState, header: &Header, late: bool) {
         let listens = leg.listens() && !late;
-        let mut decoded = 0;
+        let (mut decoded, mut said_all) = (0, false);
         // A decoder with a state cannot go back to a packet it has made up already.
         let passed_by = late && leg.coder.decoder.is_some();
         if !passed_by && (listens || self.route_decodes(leg, header)) {
@@ -133,9 +141,13 @@ impl<I: MediaIo> Worker<I> {
             if let Some(keys) = leg.said_keys.as_mut().filter(|keys| keys.busy()) {
                 keys.fill(&mut self.ctx.pcm[..decoded], rate, gap);
             }
+            said_all = leg.displace_said(decoded, &mut self.ctx);
             self.listen(slot, leg, decoded, listens);
         }
         self.route(leg, Turn { header, decoded, late });
+        if said_all {
+            leg.end_said(PlayEnd::Finished, &self.ctx);
+        }
     }
 
     /// Makes up `lost` packets of `samples` each for whoever needs samples. `next` is the packet after them, if it
@@ -162,10 +174,7 @@ impl<I: MediaIo> Worker<I> {
                 Route::Mix(_) => self.feed_mixer(leg, samples),
                 Route::Bridge { .. } if leg.is_apart() => {}
                 Route::Bridge { .. } => {
-                    if let Some((place, mut peer)) = self.peer_of(leg) {
-                        peer.forward_made_up(leg, samples, &mut self.ctx);
-                        self.put(place, peer);
-                    }
+                    self.with_peer(leg, |peer, leg, ctx| peer.forward_made_up(leg, samples, ctx));
                 }
                 Route::Nowhere | Route::Echo(_) => {}
             }
@@ -193,10 +202,7 @@ impl<I: MediaIo> Worker<I> {
             Route::Mix(_) => self.feed_mixer(leg, turn.decoded),
             Route::Bridge { .. } if leg.is_apart() => {}
             Route::Bridge { .. } => {
-                if let Some((place, mut peer)) = self.peer_of(leg) {
-                    peer.forward(leg, turn, &mut self.ctx);
-                    self.put(place, peer);
-                }
+                self.with_peer(leg, |peer, leg, ctx| peer.forward(leg, turn, ctx))
             }
         }
     }
@@ -230,6 +236,21 @@ impl<I: MediaIo> Worker<I> {
     fn look_at_peer(&self, leg: &LegState) -> Option<&LegState> {
         let Route::Bridge { peer, .. } = &leg.route else { return None };
         self.legs.get(self.find(peer)? as usize)?.as_deref()
+    }
+
+    /// Works on the bridged peer taken from its place, and puts it back also when that brings out a bug: the guard that
+    /// counts it is the leg's own.
+    fn with_peer(
+        &mut self,
+        leg: &mut LegState,
+        work: impl FnOnce(&mut LegState, &mut LegState, &mut Ctx),
+    ) {
+        let Some((place, mut peer)) = self.peer_of(leg) else { return };
+        let done = catch_unwind(AssertUnwindSafe(|| work(&mut peer, leg, &mut self.ctx)));
+        self.put(place, peer);
+        if let Err(bug) = done {
+            resume_unwind(bug);
+        }
     }
 
     /// The bridged peer, taken from its place.

@@ -96,6 +96,8 @@ pub(crate) struct LegState {
     /// Plays interrupted by the main one; the last goes on when it ends.
     pub(super) suspended: Vec<Playing>,
     pub(crate) over: Option<Playing>,
+    /// Stands in the place of what the leg says, or (true) on top of it.
+    pub(super) said: Option<(Playing, bool)>,
     pub(crate) route: Route,
     #[allow(
         clippy::vec_box,
@@ -143,6 +145,8 @@ pub(crate) struct LegState {
     pub(crate) next_rtcp_us: u64,
     pub(crate) rtcp_sent_packets: u64,
     pub(crate) payload_octets: u64,
+    /// Bugs that work on this leg has brought out.
+    pub(super) bugs: u32,
 }
 
 impl LegState {
@@ -177,6 +181,7 @@ impl LegState {
             main: None,
             suspended: Vec::new(),
             over: None,
+            said: None,
             route: Route::Nowhere,
             taps: Vec::with_capacity(MAX_TAPS),
             read_level: Level::default(),
@@ -207,6 +212,7 @@ impl LegState {
             next_rtcp_us: 0,
             rtcp_sent_packets: 0,
             payload_octets: 0,
+            bugs: 0,
         })
     }
 
@@ -320,6 +326,10 @@ impl LegState {
                 self.end_play(true, PlayEnd::Replaced, ctx);
                 self.over = Some(play);
             }
+            PlayHow::Said | PlayHow::SaidOver => {
+                self.end_said(PlayEnd::Replaced, ctx);
+                self.said = Some((play, how == PlayHow::SaidOver));
+            }
             PlayHow::Within | PlayHow::Alone if self.suspended.len() < MAX_SUSPENDED => {
                 self.suspended.extend(self.main.replace(play));
             }
@@ -338,7 +348,8 @@ impl LegState {
 
     /// The play of that name, wherever it is.
     pub(crate) fn play(&mut self, id: PlayId) -> Option<&mut Playing> {
-        let all = self.main.iter_mut().chain(&mut self.over).chain(&mut self.suspended);
+        let said = self.said.iter_mut().map(|(play, _)| play);
+        let all = self.main.iter_mut().chain(&mut self.over).chain(&mut self.suspended).chain(said);
         all.into_iter().find(|p| p.id == id)
     }
 
@@ -348,14 +359,36 @@ impl LegState {
             self.end_play(false, PlayEnd::Stopped, ctx);
         } else if self.over.as_ref().is_some_and(|p| p.id == id) {
             self.end_play(true, PlayEnd::Stopped, ctx);
+        } else if self.said.as_ref().is_some_and(|(play, _)| play.id == id) {
+            self.end_said(PlayEnd::Stopped, ctx);
         } else if let Some(index) = self.suspended.iter().position(|p| p.id == id) {
             let play = self.suspended.remove(index);
             self.tell_play_end(play, PlayEnd::Stopped, ctx);
         }
     }
 
+    pub(super) fn end_said(&mut self, reason: PlayEnd, ctx: &Ctx) {
+        if let Some((play, _)) = self.said.take() {
+            self.tell_play_end(play, reason, ctx);
+        }
+    }
+
+    /// Puts what is played as the leg's own speech in the place of its samples, or on top of them.
+    /// True when that was its end: it is told once the packet has gone its way.
+    pub(super) fn displace_said(&mut self, samples: usize, ctx: &mut Ctx) -> bool {
+        let rate = self.codec().rate();
+        let Some((play, mixed)) = &mut self.said else { return false };
+        let Some(frame) = ctx.wide.get_mut(..samples) else { return false };
+        let goes_on = play.fill(frame, rate);
+        for (own, other) in ctx.pcm.iter_mut().zip(frame) {
+            *own = if *mixed { own.saturating_add(*other) } else { *other };
+        }
+        !goes_on
+    }
+
     /// Ends everything that plays: the leg is closed.
     pub(crate) fn end_plays(&mut self, ctx: &Ctx) {
+        self.end_said(PlayEnd::Closed, ctx);
         self.end_play(true, PlayEnd::Closed, ctx);
         while self.main.is_some() {
             self.end_play(false, PlayEnd::Closed, ctx);
@@ -384,6 +417,28 @@ impl LegState {
         }
     }
 
+    /// Is that packet the peer's, on a leg that passes packets on as they are? Statistics and address as in
+    /// [`LegState::accept`].
+    pub(super) fn takes_raw(&mut self, rtcp: bool, len: usize, from: SocketAddr, now: Now) -> bool {
+        if rtcp {
+            // Only the host that sends the media may speak for it.
+            let is_peer = self.path.remote().is_some_and(|peer| peer.ip() == from.ip());
+            self.rtcp_remote = if is_peer { Some(from) } else { self.rtcp_remote };
+            return self.active && is_peer;
+        }
+        match self.path.judge(from, now.ms(), false) {
+            _ if !self.active => return false,
+            Verdict::Accept => {}
+            Verdict::Moved => self.tell(LegEvent::RemoteLatched(from)),
+            Verdict::Refuse | Verdict::StillThere => return false,
+        }
+        self.shared.stats.in_packets.add(1);
+        self.shared.stats.in_raw_bytes.add(len as u64);
+        self.last_rtp_us = now.us;
+        self.timeout_told = false;
+        true
+    }
+
     /// Takes a packet from the network: statistics, source address, payload type.
     pub(crate) fn accept(&mut self, packet: &[u8], from: Option<SocketAddr>, now: Now) -> Heard {
         let Some(header) = Header::parse(packet) else { return Heard::Nothing };
@@ -395,6 +450,10 @@ impl LegState {
                 Verdict::Accept => {}
                 Verdict::Moved => self.tell(LegEvent::RemoteLatched(from)),
                 Verdict::Refuse => return Heard::Nothing,
+                Verdict::StillThere => {
+                    self.tell(LegEvent::RemoteLatched(from));
+                    return Heard::Nothing;
+                }
             }
         }
         let stats = &self.shared.stats;
@@ -513,9 +572,9 @@ impl LegState {
         self.digits_out.pressing() || self.tone_keys.as_ref().is_some_and(|keys| keys.busy())
     }
 
-    /// Whether tones stand in the place of what the leg says.
-    pub(super) fn says_tones(&self) -> bool {
-        self.said_keys.as_ref().is_some_and(|keys| keys.busy())
+    /// Whether tones or a play stand in the place of what the leg says.
+    pub(super) fn is_displaced(&self) -> bool {
+        self.said.is_some() || self.said_keys.as_ref().is_some_and(|keys| keys.busy())
     }
 
     /// A digit whose end never came.

@@ -3,6 +3,7 @@
 //!
 //! Members who said nothing all hear the same: that packet is encoded once per codec.
 
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 
 use super::leg::{LegState, Route};
@@ -283,21 +284,31 @@ impl<I: MediaIo> Worker<I> {
     /// One interval of a mixer.
     pub(super) fn mix(&mut self, mixer: &mut LegState) {
         let Some(mut room) = mixer.room.take() else { return };
+        // The room outlives a bug that mixing brings out; the mixer's guard counts it.
+        let mixed = catch_unwind(AssertUnwindSafe(|| self.mix_into(mixer, &mut room)));
+        mixer.room = Some(room);
+        if let Err(bug) = mixed {
+            resume_unwind(bug);
+        }
+    }
+
+    fn mix_into(&mut self, mixer: &mut LegState, room: &mut Room) {
+        self.fail_if_asked();
         let frame = mixer.frame();
-        self.gather(&mut room, frame);
-        self.add_play(mixer, &mut room, frame);
+        self.gather(room, frame);
+        self.add_play(mixer, room, frame);
         for common in &mut room.common {
             common.len = 0;
         }
         for index in 0..room.members.len() {
             let Some(slot) = room.members.get(index).and_then(|m| self.find(m)) else { continue };
-            let Some(mut leg) = self.take(slot) else { continue };
-            if leg.hears_mix() {
-                hand_out(&mut leg, &mut room, index, frame, mixer.codec(), &mut self.ctx);
-            }
-            self.put(slot, leg);
+            let Some(leg) = self.take(slot) else { continue };
+            self.with_leg(slot, leg, |worker, leg| {
+                if leg.hears_mix() {
+                    hand_out(leg, room, index, frame, mixer.codec(), &mut worker.ctx);
+                }
+            });
         }
-        mixer.room = Some(room);
     }
 
     /// Adds up what everybody said.

@@ -21,10 +21,11 @@ mod wheel;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use crate::event::DigitSource;
+use crate::event::{DigitSource, LegEvent};
 use crate::io::{MediaIo, Token, Wait};
 use crate::params::Handling;
 use crate::record::tap::Tap;
@@ -58,6 +59,8 @@ const BEHIND_US: u64 = 20_000;
 const ECONOMY: (u64, u64) = (700, 500);
 /// Frames a late leg catches up at once; the rest is skipped.
 const CATCH_UP: u32 = 3;
+/// Bugs that work on a leg may bring out before it is given up: a second of ticks.
+const MAX_BUGS: u32 = 50;
 
 /// The present, taken once per pass.
 #[derive(Debug, Clone, Copy, Default)]
@@ -157,6 +160,8 @@ pub(crate) struct Worker<I> {
     backlog: Backlog,
     /// Encoders spend less, for there is little time left.
     economy: bool,
+    /// Ticks that are to bring out a bug, for tests.
+    fails: u32,
 }
 
 impl<I: MediaIo> Worker<I> {
@@ -184,6 +189,7 @@ impl<I: MediaIo> Worker<I> {
             pass_us: 0,
             backlog: Backlog::new(),
             economy: false,
+            fails: 0,
         }
     }
 
@@ -191,7 +197,8 @@ impl<I: MediaIo> Worker<I> {
     pub(crate) fn run(mut self) {
         while !self.mailbox.stop.load(Ordering::SeqCst) {
             let wait = self.wait();
-            self.pass(wait);
+            // Work on a leg has a guard of its own; what is outside of that must not end the thread either.
+            let _lived = catch_unwind(AssertUnwindSafe(|| self.pass(wait)));
         }
         self.close_all();
     }
@@ -247,6 +254,18 @@ impl<I: MediaIo> Worker<I> {
         self.busy_us += self.pass_us;
     }
 
+    /// For tests: as many ticks of legs, from the next on, bring out a bug.
+    pub(crate) fn fail_ticks(&mut self, ticks: u32) {
+        self.fails = ticks;
+    }
+
+    fn fail_if_asked(&mut self) {
+        if self.fails > 0 {
+            self.fails -= 1;
+            panic!("provoked by a test");
+        }
+    }
+
     /// For tests: the last pass took that long.
     pub(crate) fn fall_behind(&mut self, us: u64) {
         self.pass_us = us;
@@ -262,6 +281,29 @@ impl<I: MediaIo> Worker<I> {
         if let Some(place) = self.legs.get_mut(slot as usize) {
             *place = Some(leg);
         }
+    }
+
+    /// Works on a leg taken out of its place, and puts it back. A bug that one packet, tick or command brings out costs
+    /// that packet, tick or command (the panic hook puts it on record); a leg that brings out [`MAX_BUGS`] is given up:
+    /// its owner is told as if the peer had fallen silent.
+    fn with_leg(
+        &mut self,
+        slot: u32,
+        mut leg: Box<LegState>,
+        work: impl FnOnce(&mut Self, &mut LegState),
+    ) {
+        if leg.bugs >= MAX_BUGS {
+            return self.put(slot, leg);
+        }
+        if catch_unwind(AssertUnwindSafe(|| work(self, &mut leg))).is_err() {
+            leg.bugs += 1;
+            if leg.bugs == MAX_BUGS {
+                leg.tell(LegEvent::MediaTimeout { held: false });
+            } else {
+                self.schedule(slot, &mut leg);
+            }
+        }
+        self.put(slot, leg);
     }
 
     /// The place of a leg of ours that is not being worked on.
@@ -298,11 +340,15 @@ impl<I: MediaIo> Worker<I> {
             };
             let peer = leg.path.remote();
             let known = peer.is_none_or(|peer| peer.ip() == from.ip());
+            let raw = leg.params.raw;
             self.packets += 1;
-            if token.rtcp && self.pass_rtcp_aside(token.slot, len, from) {
+            if raw {
+                self.relay_raw(token, len, from);
+            } else if token.rtcp && self.pass_rtcp_aside(token.slot, len, from) {
                 continue;
+            } else {
+                self.receive(token.slot, len, Some(from));
             }
-            self.receive(token.slot, len, Some(from));
             if known {
                 return;
             }
@@ -321,26 +367,26 @@ impl<I: MediaIo> Worker<I> {
 
     /// Takes the packet in `ctx.packet[..len]` for a leg.
     fn receive(&mut self, slot: u32, len: usize, from: Option<SocketAddr>) {
-        let Some(mut leg) = self.take(slot) else { return };
-        let packet = self.ctx.packet.get_mut(..len).unwrap_or_default();
-        let kind = passing::kind_of(leg.params.handling, packet);
-        if matches!(kind, Kind::Stun | Kind::Dtls) {
-            leg.pass_aside(packet, from, false);
-            return self.put(slot, leg);
-        }
-        match (kind, leg.unprotect(kind, packet)) {
-            (_, Some(len)) if leg.params.handling != Handling::Audio => {
-                self.pass_on(&mut leg, kind, len, from);
+        let Some(leg) = self.take(slot) else { return };
+        self.with_leg(slot, leg, |worker, leg| {
+            let packet = worker.ctx.packet.get_mut(..len).unwrap_or_default();
+            let kind = passing::kind_of(leg.params.handling, packet);
+            if matches!(kind, Kind::Stun | Kind::Dtls) {
+                return leg.pass_aside(packet, from, false);
             }
-            (Kind::Rtp, Some(len)) => self.receive_rtp(slot, &mut leg, len, from),
-            (Kind::Rtcp, Some(len)) => {
-                let (now, wall) = (self.ctx.now, self.io.wall());
-                let packet = self.ctx.packet.get(..len).unwrap_or_default();
-                report::receive(&mut leg, packet, from, now, wall);
+            match (kind, leg.unprotect(kind, packet)) {
+                (_, Some(len)) if leg.params.handling != Handling::Audio => {
+                    worker.pass_on(leg, kind, len, from);
+                }
+                (Kind::Rtp, Some(len)) => worker.receive_rtp(slot, leg, len, from),
+                (Kind::Rtcp, Some(len)) => {
+                    let (now, wall) = (worker.ctx.now, worker.io.wall());
+                    let packet = worker.ctx.packet.get(..len).unwrap_or_default();
+                    report::receive(leg, packet, from, now, wall);
+                }
+                _ => {}
             }
-            _ => {}
-        }
-        self.put(slot, leg);
+        });
     }
 
     fn deliver_mail(&mut self) {
@@ -367,11 +413,12 @@ impl<I: MediaIo> Worker<I> {
         let mut due = std::mem::take(&mut self.due);
         self.wheel.take_due(self.ctx.now.ms(), &mut due);
         for entry in &due {
-            let Some(mut leg) = self.take(entry.slot) else { continue };
-            if leg.tick_at == Some(entry.due_ms) {
-                self.tick(entry.slot, &mut leg, entry.due_ms);
-            }
-            self.put(entry.slot, leg);
+            let Some(leg) = self.take(entry.slot) else { continue };
+            self.with_leg(entry.slot, leg, |worker, leg| {
+                if leg.tick_at == Some(entry.due_ms) {
+                    worker.tick(entry.slot, leg, entry.due_ms);
+                }
+            });
         }
         self.due = due;
     }
@@ -381,6 +428,9 @@ impl<I: MediaIo> Worker<I> {
         let mut next = due_ms;
         let mut caught_up = 0;
         leg.tick_at = None;
+        if leg.room.is_none() {
+            self.fail_if_asked();
+        }
         while next <= self.ctx.now.ms() {
             if caught_up == CATCH_UP {
                 let behind = (self.ctx.now.ms() - next) / ptime + 1;
@@ -411,21 +461,22 @@ impl<I: MediaIo> Worker<I> {
         for slot in 0..self.legs.len() as u32 {
             let Some(mut leg) = self.take(slot) else { continue };
             leg.retell();
-            if let Some((digit, duration)) = leg.expire_digit(now) {
-                self.digit(&mut leg, digit, duration, DigitSource::Rtp);
-            }
-            if let Some(encoder) = &mut leg.coder.encoder {
-                encoder.economise(self.economy);
-            }
-            leg.check_timeout(now);
-            leg.check_address(now);
-            if let Some(side) = &mut leg.side {
-                side.renew();
-            }
-            leg.keep_alive(&mut self.ctx);
-            report::send_if_due(&mut leg, &mut self.ctx, || self.io.wall());
-            leg.arrival.publish(&leg.shared.stats);
-            self.put(slot, leg);
+            self.with_leg(slot, leg, |worker, leg| {
+                if let Some((digit, duration)) = leg.expire_digit(now) {
+                    worker.digit(leg, digit, duration, DigitSource::Rtp);
+                }
+                if let Some(encoder) = &mut leg.coder.encoder {
+                    encoder.economise(worker.economy);
+                }
+                leg.check_timeout(now);
+                leg.check_address(now);
+                if let Some(side) = &mut leg.side {
+                    side.renew();
+                }
+                leg.keep_alive(&mut worker.ctx);
+                report::send_if_due(leg, &mut worker.ctx, || worker.io.wall());
+                leg.arrival.publish(&leg.shared.stats);
+            });
         }
         let span = now.us.saturating_sub(self.busy_since_us);
         if span >= 1_000_000 {

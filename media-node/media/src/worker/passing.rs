@@ -72,7 +72,7 @@ impl<I: MediaIo> Worker<I> {
                 leg.tell(LegEvent::RemoteLatched(from));
                 true
             }
-            Verdict::Refuse => false,
+            Verdict::Refuse | Verdict::StillThere => false,
         }
     }
 }

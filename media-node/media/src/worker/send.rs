@@ -31,7 +31,7 @@ impl LegState {
     pub(super) fn passes_as_is(&self, source: &Self, samples: usize) -> bool {
         self.keeps_packets(source, samples)
             && source.said_codec == self.codec()
-            && !source.says_tones()
+            && !source.is_displaced()
             && source.read_level.is_unity()
             && self.write_level.is_unity()
             && self.over.is_none()
@@ -204,6 +204,7 @@ impl LegState {
     pub(super) fn echoes_plainly(&self) -> bool {
         matches!(self.route, Route::Echo(None))
             && self.said_codec == self.codec()
+            && self.said.is_none()
             && self.read_level.is_unity()
             && self.write_level.is_unity()
             && self.over.is_none()
@@ -288,6 +289,25 @@ impl LegState {
         if sent {
             stats.out_packets.add(1);
             stats.out_raw_bytes.add(packet.len() as u64);
+        } else {
+            stats.out_skip.add(1);
+        }
+    }
+
+    /// Sends the packet in `ctx.packet[..len]` as it came.
+    pub(super) fn send_raw(&self, rtcp: bool, len: usize, ctx: &Ctx) {
+        let (Transport::Rtp(sockets), Some(packet)) = (&self.transport, ctx.packet.get(..len))
+        else {
+            return;
+        };
+        let sent = match (rtcp, &sockets.rtcp) {
+            (true, Some(socket)) => self.rtcp_remote.map(|to| socket.send_to(packet, to)),
+            _ => self.path.destination(ctx.now.ms()).map(|to| sockets.rtp.send_to(packet, to)),
+        };
+        let stats = &self.shared.stats;
+        if sent.is_some_and(|sent| sent.is_ok()) {
+            stats.out_packets.add(1);
+            stats.out_raw_bytes.add(len as u64);
         } else {
             stats.out_skip.add(1);
         }

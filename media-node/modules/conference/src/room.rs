@@ -240,12 +240,12 @@ fn first_state(switch: &Switch, profile: &Profile) -> State {
 async fn follow_mixer(room: std::sync::Weak<Room>, mut events: mpsc::Receiver<LegEvent>) {
     while let Some(event) = events.recv().await {
         let Some(room) = room.upgrade() else { return };
-        match event {
+        base::tasks::guarded("Conference", || match event {
             LegEvent::PlayDone { id, samples, .. } => room.play_ended(id, samples),
             LegEvent::RecordStarted { id } => room.recording_began(id),
             LegEvent::RecordDone { id, report } => room.recording_ended(id, &report),
             _ => {}
-        }
+        });
     }
 }
 

@@ -244,7 +244,8 @@ pub struct Displacement {
     id: PlayId,
 }
 
-/// Begins to displace: `m` in the flags mixes, `l` loops, `limit` ends it. The file is read where blocking does not
+/// Begins to displace: `m` in the flags mixes, `l` loops, `r` displaces what the leg says instead of what it hears,
+/// `limit` ends it. The file is read where blocking does not
 /// matter.
 ///
 /// # Errors
@@ -277,7 +278,12 @@ fn displace_now(
     let options = source_options(channel, leg.codec().rate());
     let plan = source::open(path, &options).map_err(|e| e.to_string())?;
     let plan = Box::new(if flags.contains('l') { plan.repeated(None) } else { plan });
-    let begun = if flags.contains('m') { leg.play_over(plan) } else { leg.play_within(plan) };
+    let mixed = flags.contains('m');
+    let begun = match flags.contains('r') {
+        true => leg.play_said(plan, mixed),
+        false if mixed => leg.play_over(plan),
+        false => leg.play_within(plan),
+    };
     let id = begun.map_err(|e| e.to_string())?;
     channel.with(|data| {
         data.slot::<Vec<Displacement>>().push(Displacement { path: path.to_owned(), id })

@@ -9,7 +9,7 @@ use super::play::{Keys, Play};
 use super::{App, Flags, ringback};
 use crate::app;
 use crate::call::originate::{self, Request};
-use crate::call::{AppResult, Cause, Channel, Interrupt, Session, aftermath, transfer};
+use crate::call::{AppResult, Cause, Channel, Interrupt, Session, State, aftermath, transfer};
 use crate::text;
 
 /// The family.
@@ -141,7 +141,12 @@ async fn bridged(session: &mut Session, peer: &Arc<Channel>) -> AppResult {
     peer.queue_hooks("post_originate");
     session.run_hooks("post_originate").await;
     if let Err(interrupt) = session.check() {
-        peer.hangup(Cause::ORIGINATOR_CANCEL);
+        if originate::dials_on(session.channel()) {
+            // The caller has left a call that goes on without it: the leg waits for a program to move it.
+            peer.set_state(State::Park);
+        } else {
+            peer.hangup(Cause::ORIGINATOR_CANCEL);
+        }
         return Err(interrupt);
     }
     session.bridge_to(peer).await?;

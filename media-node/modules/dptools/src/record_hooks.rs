@@ -89,10 +89,11 @@ pub struct Conditions {
 }
 
 impl Conditions {
-    /// `RECORD_ANSWER_REQ` and `RECORD_BRIDGE_REQ`.
+    /// `RECORD_ANSWER_REQ`, which `media_bug_answer_req` stands for as well, and `RECORD_BRIDGE_REQ`.
     pub(super) fn of(var: &impl Fn(&str) -> Option<String>) -> Self {
         let truth = |name: &str| var(name).is_some_and(|v| text::is_true(&v));
-        Self { answer: truth("RECORD_ANSWER_REQ"), bridge: truth("RECORD_BRIDGE_REQ") }
+        let answer = truth("RECORD_ANSWER_REQ") || truth("media_bug_answer_req");
+        Self { answer, bridge: truth("RECORD_BRIDGE_REQ") }
     }
 
     /// Whether they are met now.
@@ -138,6 +139,8 @@ mod tests {
         assert!(of(&[]).met(false, false));
         let answer = of(&["RECORD_ANSWER_REQ"]);
         assert!(!answer.met(false, true) && answer.met(true, false));
+        let of_all = of(&["media_bug_answer_req"]);
+        assert!(!of_all.met(false, true) && of_all.met(true, false));
         let both = of(&["RECORD_ANSWER_REQ", "RECORD_BRIDGE_REQ"]);
         assert!(!both.met(true, false) && both.met(true, true));
     }

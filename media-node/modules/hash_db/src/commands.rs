@@ -123,9 +123,8 @@ pub async fn db_command(switch: &Switch, text: &str) -> String {
 
 async fn db_verb(open: &Open<'_>, text: &str) -> Result<String, sqlx::Error> {
     let mut parts = text.splitn(4, '/');
-    let mut next = || parts.next().filter(|part| !part.is_empty()).map(far::plain);
+    let mut next = || parts.next().filter(|part| !part.is_empty());
     let (verb, realm, key, value) = (next().unwrap_or_default(), next(), next(), next());
-    let (realm, key, value) = (realm.as_deref(), key.as_deref(), value.as_deref());
     Ok(match (verb.to_ascii_lowercase().as_str(), realm, key, value) {
         ("insert", Some(realm), Some(key), value) => {
             open.insert(realm, key, value.unwrap_or_default()).await?;
@@ -139,7 +138,7 @@ async fn db_verb(open: &Open<'_>, text: &str) -> Result<String, sqlx::Error> {
         ("exists", Some(realm), Some(key), _) => {
             open.select(realm, key).await?.is_some().to_string()
         }
-        ("count", realm, _, _) => open.count(realm).await?.to_string(),
+        ("count", realm, _, _) => open.count(realm.map(far::plain).as_deref()).await?.to_string(),
         ("list", realm, _, _) => open.list(realm).await?.join(","),
         _ => ERROR.into(),
     })
@@ -165,9 +164,8 @@ pub async fn group_command(switch: &Switch, text: &str) -> String {
 
 async fn group_verb(open: &Open<'_>, text: &str) -> Result<String, sqlx::Error> {
     let mut parts = text.splitn(3, ':');
-    let mut next = || parts.next().filter(|part| !part.is_empty()).map(far::plain);
+    let mut next = || parts.next().filter(|part| !part.is_empty());
     let (verb, group, rest) = (next().unwrap_or_default(), next(), next());
-    let (group, rest) = (group.as_deref(), rest.as_deref());
     Ok(match (verb.to_ascii_lowercase().as_str(), group, rest) {
         ("insert", Some(group), Some(url)) => {
             open.group_insert(group, url).await?;
@@ -178,7 +176,8 @@ async fn group_verb(open: &Open<'_>, text: &str) -> Result<String, sqlx::Error> 
             "+OK".into()
         }
         ("call", Some(group), how) => {
-            let separator = if how == Some("order") { "|" } else { "," };
+            let separator =
+                if how.is_some_and(|how| far::plain(how) == "order") { "|" } else { "," };
             open.group(group).await?.join(separator)
         }
         _ => ERROR.into(),

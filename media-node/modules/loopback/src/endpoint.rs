@@ -327,7 +327,7 @@ impl EndpointLeg for LoopLeg {
                 Indication::Respond { .. } => {
                     channel.hangup(Cause::NORMAL_CLEARING);
                 }
-                Indication::Redirect(_) | Indication::Deflect(_) => return Err(Cause::NONE),
+                _ if crate::needs_a_network(&what) => return Err(Cause::NONE),
                 Indication::Digits(digits) => {
                     // To the other leg's applications, through the pair's media.
                     let media = channel.media().ok_or(Cause::NONE)?;

@@ -12,6 +12,22 @@ use std::sync::Arc;
 
 use crate::contract::{EndpointKind, Plain, Provides};
 
+/// Is that something only a far end beyond the switch could be told? Neither endpoint has one: it is refused, not
+/// forgotten.
+fn needs_a_network(what: &call::Indication) -> bool {
+    use call::Indication::{Deflect, Info, Offer, PhoneEvent, Redirect, Renegotiate, Request};
+    matches!(
+        what,
+        Deflect(_)
+            | Info { .. }
+            | PhoneEvent(_)
+            | Redirect(_)
+            | Offer(_)
+            | Renegotiate(_)
+            | Request(_)
+    )
+}
+
 /// The module.
 pub const MODULE: Plain = Plain::new(
     "mod_loopback",

@@ -124,6 +124,9 @@ impl EndpointLeg for NullLeg {
         what: Indication,
     ) -> BoxFuture<'a, Result<(), Cause>> {
         Box::pin(async move {
+            if crate::needs_a_network(&what) {
+                return Err(Cause::NONE);
+            }
             if let Indication::Digits(digits) = what {
                 let mut queued = channel.var("null_channel_dtmf_queued").unwrap_or_default();
                 queued.extend(digits.iter().map(|digit| digit.digit));

@@ -28,6 +28,7 @@ pub mod outbound;
 mod parameters;
 pub mod presence;
 pub mod profile;
+mod proxy;
 mod readings;
 mod refer;
 mod refusal_log;

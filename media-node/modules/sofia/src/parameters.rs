@@ -398,6 +398,12 @@ const PROFILE: &[Parameter] = &[
         "Codecs are chosen after routing, not before",
     ),
     param("inbound-bypass-media", Value::Bool, "false", "Media of calls in goes past the switch"),
+    param(
+        "inbound-proxy-media",
+        Value::Bool,
+        "false",
+        "Media of calls in passes through unlooked at",
+    ),
     param("rfc2833-pt", Value::Number(0, 127), "101", "Payload type of telephone-event in offers"),
     param(
         "dtmf-type",

@@ -59,10 +59,10 @@ pub(crate) async fn on_refer(session: &mut Session, refer: &Refer) {
     let own = Arc::clone(session.channel());
     let partner = own.partner();
     if let Some(partner) = &partner {
-        partner.set_var("sip_refer_to", far::mark(&refer.refer_to));
         if let Some(by) = &refer.referred_by {
             partner.set_var("sip_h_Referred-By", far::mark(by));
         }
+        partner.set_var("sip_refer_to", far::mark(&refer.refer_to));
     }
     let outcome = match &refer.replaces {
         Replaces::Nothing => return blind(session, partner, refer).await,
@@ -105,9 +105,9 @@ async fn blind(session: &mut Session, partner: Option<Arc<Channel>>, refer: &Ref
         return;
     };
     transfer::tell_moved(&own, &partner);
+    own.set_var("transfer_disposition", "recv_replace");
     own.set_var("transfer_to", format!("blind:{}", partner.uuid()));
     own.set_var("transfer_destination", format!("blind:{}", far::mark(&refer.to)));
-    own.set_var("transfer_disposition", "recv_replace");
     own.set_var("transfer_fallback_extension", own.profile().destination_number);
     own.set_var("endpoint_disposition", "BLIND_TRANSFER");
     own.unset_var("signal_bond");

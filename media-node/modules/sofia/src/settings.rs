@@ -185,6 +185,8 @@ pub struct Settings {
     pub disable_transfer: bool,
     /// Media of inbound calls goes past the switch.
     pub inbound_bypass_media: bool,
+    /// `inbound-proxy-media`: media passes through unlooked at.
+    pub inbound_proxy_media: bool,
     /// The Call-ID becomes the UUID.
     pub callid_as_uuid: bool,
     /// The UUID becomes the Call-ID.
@@ -316,6 +318,7 @@ impl Settings {
             auto_invite_100: on("auto-invite-100", true),
             disable_transfer: on("disable-transfer", false),
             inbound_bypass_media: on("inbound-bypass-media", false),
+            inbound_proxy_media: on("inbound-proxy-media", false),
             send_display_update: on("send-display-update", true) && on("allow-update", true),
             asserted_form: AssertedForm::parse(get("p-asserted-id-parse").unwrap_or_default()),
             callid_as_uuid: on("inbound-use-callid-as-uuid", false),

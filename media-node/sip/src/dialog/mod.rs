@@ -26,6 +26,10 @@ pub(crate) struct Dialog {
     pub(crate) contact: String,
     routes: Vec<String>,
     target: Uri,
+    /// The peer's INVITE made the dialog.
+    answered_here: bool,
+    /// Number of the INVITE of ours that made the dialog, once it is acknowledged.
+    first_ack: Option<u32>,
 }
 
 /// Why a request of the peer is not acceptable.
@@ -53,6 +57,8 @@ impl Dialog {
             contact: String::new(),
             routes: headers.list(Name::RecordRoute).take(MAX_ROUTES).map(str::to_owned).collect(),
             target,
+            answered_here: true,
+            first_ack: None,
         })
     }
 
@@ -82,6 +88,8 @@ impl Dialog {
             contact: contact.to_string(),
             routes,
             target,
+            answered_here: false,
+            first_ack: None,
         }
     }
 
@@ -128,9 +136,12 @@ impl Dialog {
     }
 
     /// The ACK of our INVITE with this number.
-    pub(crate) fn ack(&self, number: u32) -> Request {
+    pub(crate) fn ack(&mut self, number: u32) -> Request {
         let mut ack = self.request_numbered(Method::Ack, number);
-        ack.headers.push(Name::Contact, &self.contact);
+        // As in the reference the ACK of an INVITE within the call carries none.
+        if !self.answered_here && *self.first_ack.get_or_insert(number) == number {
+            ack.headers.push(Name::Contact, &self.contact);
+        }
         ack
     }
 

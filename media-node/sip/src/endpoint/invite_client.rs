@@ -347,7 +347,7 @@ impl Endpoint {
     // --- writing ---
 
     fn send_ack(&mut self, id: DialogId, number: u32, headers: &Headers, body: Option<Body>) {
-        let Some(call) = self.calls.get(&id) else { return };
+        let Some(call) = self.calls.get_mut(&id) else { return };
         let mut ack = call.dialog.ack(number);
         // Credentials of the INVITE go with its ACK (RFC 3261 §22.1).
         let hop = hop_of(call);

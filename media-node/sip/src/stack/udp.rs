@@ -5,6 +5,7 @@
 
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -176,7 +177,13 @@ impl Reader {
         while !self.stop.load(Ordering::Relaxed) {
             match self.socket.recv_from(&mut buffer) {
                 Ok((length, remote)) => {
-                    self.take(remote, buffer.get(..length).unwrap_or(&[]));
+                    let datagram = buffer.get(..length).unwrap_or(&[]);
+                    // A bug that one datagram brings out costs that datagram, not the socket.
+                    if catch_unwind(AssertUnwindSafe(|| self.take(remote, datagram))).is_err() {
+                        tracing::error!(
+                            "SIP stack: a bug cost one datagram; the socket is read on"
+                        );
+                    }
                 }
                 Err(error)
                     if matches!(

@@ -241,6 +241,8 @@ pub struct Flags {
     pub filters_digits: AtomicBool,
     /// When its partner leaves, the leg waits for as long as it takes somebody else to take it over.
     pub kept: AtomicBool,
+    /// What it dials goes on when it hangs up (`uuid_xfer_zombie`, `originate_xfer_zombie`).
+    pub dials_on: AtomicBool,
     /// Calls somebody on its own behalf and is not bridged yet.
     pub dials: AtomicBool,
     /// Silence is being sent because nothing else is (`send_silence_when_idle`).

@@ -57,11 +57,6 @@ pub(super) async fn start_leg(
         tie_to_caller(&channel, caller, hops);
     }
     let marks = |name: &str, value: &str| marked(&attempt.far, caller.as_deref(), name, value);
-    // The reference makes a user's leg from within the call to the user: its variables come after the announcement.
-    let of_user = !leg.users.is_empty();
-    if !of_user {
-        set_leg_variables(&channel, global, &leg.local, marks);
-    }
     if let Some(caller) = &caller {
         note_attempt(caller, &channel);
     }
@@ -85,14 +80,11 @@ pub(super) async fn start_leg(
         }
     });
     channel.fire(EventName::ChannelOutgoing);
+    // As in the reference a leg's variables come after its announcement.
     share_call_uuid(&channel, caller.as_ref());
-    if of_user {
-        set_leg_variables(&channel, global, &leg.local, marks);
-    }
-    set_started_variables(&channel, endpoint.name(), caller.as_ref(), of_whom);
-    if options.early != Early::Wins {
-        channel.set_var("originate_early_media", "false");
-    }
+    set_leg_variables(&channel, global, &leg.local, marks);
+    let early = options.early == Early::Wins;
+    set_started_variables(&channel, endpoint.name(), caller.as_ref(), of_whom, early);
     session.run_hooks("originate").await;
     let (start, started) = oneshot::channel();
     crate::foreign::spawn(async move {
@@ -155,7 +147,8 @@ impl ThroughUser {
             note_attempt(caller, channel);
         }
         channel.fire(EventName::ChannelOutgoing);
-        set_started_variables(channel, "user", self.caller.as_ref(), self.of_whom.as_ref());
+        let (caller, of_whom) = (self.caller.as_ref(), self.of_whom.as_ref());
+        set_started_variables(channel, "user", caller, of_whom, true);
     }
 }
 
@@ -201,6 +194,7 @@ fn profile_for(
                     .unwrap_or(from.caller_id_number),
                 ani: caller.var("effective_ani").unwrap_or(from.ani),
                 aniii: caller.var("effective_aniii").unwrap_or(from.aniii),
+                id: clock::new_uuid(),
                 ..from
             }
         }
@@ -318,8 +312,9 @@ fn set_started_variables(
     endpoint: &'static str,
     caller: Option<&Arc<Channel>>,
     of_whom: Option<&Arc<Channel>>,
+    early: bool,
 ) {
-    channel.set_var("originate_early_media", "true");
+    channel.set_var("originate_early_media", if early { "true" } else { "false" });
     if let Some(whom) = of_whom {
         channel.set_var("originating_leg_uuid", &**whom.uuid());
         if caller.is_none() {

@@ -119,7 +119,6 @@ impl Drop for Legs {
 fn end_loser(channel: &Channel) {
     if channel.is_up() {
         channel.set_var("group_dial_status", "loser");
-        channel.set_var("call_completed_elsewhere", "true");
     }
     channel.hangup(Cause::LOSE_RACE);
 }
@@ -276,6 +275,10 @@ pub(super) async fn race(
                     break Err(Stopped::new(Why::Key, forced));
                 }
                 Ok(_) => {}
+                Err(_) if !session.channel().is_up() && dials_on(session.channel()) => {
+                    std::mem::take(&mut told).stop(session);
+                    (caller, early_counts) = (None, false);
+                }
                 Err(_) => break Err(Stopped::cancelled()),
             },
             None => {
@@ -288,6 +291,13 @@ pub(super) async fn race(
         told.stop(session);
     }
     result
+}
+
+/// Does what the caller dials go on when it hangs up (`uuid_xfer_zombie`)? As in the reference early media does not count
+/// from then on.
+#[must_use]
+pub fn dials_on(caller: &Channel) -> bool {
+    caller.flags.dials_on.load(Ordering::Relaxed) || caller.is_true("originate_xfer_zombie")
 }
 
 /// Early media has begun: its tones may tell what the far end does.

@@ -49,6 +49,14 @@ fn run(call: &ApiCall) -> String {
     if what.starts_with("status") {
         return status::status_text(switch);
     }
+    if what.starts_with("help") {
+        // As in the reference: rows without names and total where they are not asked for in another form.
+        let table = commands(switch);
+        return match &format {
+            Format::Delimited(delimiter) => table.rows_only(delimiter),
+            _ => table.print(&format),
+        };
+    }
     let wanted = word(1).filter(|word| *word != "as");
     listing(switch, &what, wanted, like).map_or_else(|| usage(SYNTAX), |table| table.print(&format))
 }
@@ -149,6 +157,15 @@ fn described(switch: &Switch, kind: &str, wanted: Option<&str>) -> Table {
             interface.module.into(),
         ];
         table.rows.push(row);
+    }
+    table
+}
+
+fn commands(switch: &Switch) -> Table {
+    let mut table = Table::new(&["name", "syntax", "description", "ikey"]);
+    for interface in sorted(switch, |interface| interface.kind == "api") {
+        let (syntax, description) = (interface.syntax.into(), interface.description.into());
+        table.rows.push(vec![interface.name, syntax, description, interface.module.into()]);
     }
     table
 }

@@ -55,16 +55,19 @@ impl Table {
         }
     }
 
+    /// The rows, without the names of the columns and the total.
+    #[must_use]
+    pub(super) fn rows_only(&self, delimiter: &str) -> String {
+        self.rows.iter().map(|row| row.join(delimiter) + "\n").collect()
+    }
+
     fn delimited(&self, delimiter: &str) -> String {
         let mut out = String::new();
         if !self.rows.is_empty() {
             out.push_str(&self.columns.join(delimiter));
             out.push('\n');
         }
-        for row in &self.rows {
-            out.push_str(&row.join(delimiter));
-            out.push('\n');
-        }
+        out.push_str(&self.rows_only(delimiter));
         let _ = write!(out, "\n{} total.\n", self.rows.len());
         out
     }

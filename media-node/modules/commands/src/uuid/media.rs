@@ -72,17 +72,20 @@ fn pause(call: &ApiCall) -> String {
 fn debug_media(call: &ApiCall) -> String {
     let words = call.words(3);
     let [uuid, which, _] = words.as_slice() else { return format!("{}{FAILED}", usage(DEBUG)) };
-    let known =
-        matches!(which.as_str(), "read" | "write" | "both" | "vread" | "vwrite" | "vboth" | "all");
-    if known && call.switch.channel(uuid).is_some() { SUCCESS.into() } else { FAILED.into() }
+    // Packets are not written into the log one by one; a capture (`sofia global capture`, tcpdump) shows them.
+    let _asked = (uuid, which);
+    FAILED.into()
 }
 
 fn fileman(call: &ApiCall) -> String {
     let words = call.words(2);
     let (Some(uuid), Some(order)) = (words.first(), words.get(1)) else { return usage(FILEMAN) };
     let Some(channel) = call.switch.channel(uuid) else { return NO_CHANNEL.into() };
-    let steered = crate::app::play::steer(&channel, order);
-    if steered { OK.into() } else { "-ERR No file handle!\n".into() }
+    match crate::app::play::steer(&channel, order) {
+        Some(true) => OK.into(),
+        Some(false) => "-ERR Operation failed\n".into(),
+        None => "-ERR No file handle!\n".into(),
+    }
 }
 
 /// Without a length, and with 0, the buffer is taken away.
@@ -98,7 +101,9 @@ fn jitterbuffer(call: &ApiCall) -> String {
 fn preprocess(call: &ApiCall) -> String {
     let words = call.words(2);
     let (Some(uuid), Some(_)) = (words.first(), words.get(1)) else { return usage("<>") };
-    if call.switch.channel(uuid).is_some() { OK.into() } else { NO_CHANNEL.into() }
+    // No echo canceller and no gain control is built in.
+    let known = call.switch.channel(uuid).is_some();
+    if known { "-ERR Operation failed\n".into() } else { NO_CHANNEL.into() }
 }
 
 fn set_media_stats(call: &ApiCall) -> String {

@@ -147,7 +147,8 @@ async fn redirect(call: ApiCall) -> String {
     let words = call.words(2);
     let (Some(uuid), Some(uri)) = (words.first(), words.get(1)) else { return usage(URI) };
     match tell(&call, uuid, Indication::Redirect(uri.clone())).await {
-        Some(_) => "+OK:success\n".into(),
+        Some(true) => "+OK:success\n".into(),
+        Some(false) => "+OK:failure\n".into(),
         None => no_such_channel(uuid),
     }
 }
@@ -155,7 +156,9 @@ async fn redirect(call: ApiCall) -> String {
 fn recovery_refresh(call: &ApiCall) -> String {
     let words = call.words(2);
     let (Some(uuid), Some(_)) = (words.first(), words.get(1)) else { return usage(URI) };
-    if call.switch.channel(uuid).is_some() { "+OK:success\n".into() } else { no_such_channel(uuid) }
+    // Calls are not recovered after a restart, so there is nothing to refresh. The reference's SIP ignores the request
+    // as well, and its reply says so in this way.
+    if call.switch.channel(uuid).is_some() { "+OK:(null)\n".into() } else { no_such_channel(uuid) }
 }
 
 fn media(call: &ApiCall) -> String {
@@ -212,7 +215,10 @@ fn xfer_zombie(call: &ApiCall) -> String {
         return format!("{}{FAILED_CAPITAL}", usage("<uuid>"));
     }
     match call.switch.channel(uuid) {
-        Some(_) => SUCCESS.into(),
+        Some(channel) => {
+            channel.flags.dials_on.store(true, std::sync::atomic::Ordering::Relaxed);
+            SUCCESS.into()
+        }
         None => FAILED_CAPITAL.into(),
     }
 }

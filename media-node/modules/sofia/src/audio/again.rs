@@ -27,7 +27,7 @@ impl Audio {
         remote: &Arc<SessionDescription>,
     ) -> Result<Again, Cause> {
         let codecs = self.profile.settings.load().inbound_codecs.clone();
-        self.set_up_security(channel, Some(remote));
+        self.set_up(channel, Some(remote));
         let plan =
             self.agree(channel, remote, self.mode).map_err(|error| refuse(channel, error))?;
         self.follow_restart(&plan);
@@ -157,7 +157,6 @@ impl Audio {
             channel.set_var("dtmf_type", self.dtmf_type(channel, agreed).name());
         }
         self.show_telephone_event(channel);
-        self.show_local(channel);
         self.apply(channel);
         Ok(())
     }

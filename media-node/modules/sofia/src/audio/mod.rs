@@ -71,6 +71,10 @@ pub struct Audio {
     te_offered: Option<u8>,
     /// Was the partner's description known when ours was first written?
     partner_described: bool,
+    /// No comfort noise is offered or taken (`suppress_cng`).
+    suppress_cng: bool,
+    /// Attributes to add to the audio section, without `a=` (`rtp_append_audio_sdp`).
+    append: Vec<String>,
 }
 
 impl Audio {
@@ -102,6 +106,8 @@ impl Audio {
             held_by_us: false,
             te_offered: None,
             partner_described: false,
+            suppress_cng: false,
+            append: Vec::new(),
         }
     }
 
@@ -180,6 +186,7 @@ impl Audio {
             video_codecs: video_codecs(&self.codecs),
             telephone_event: (settings.dtmf_type == DtmfType::Rfc2833).then_some(settings.te_pt),
             comfort_noise: !settings.suppress_cng
+                && !self.suppress_cng
                 && self.agreed().is_none_or(|agreed| agreed.comfort_noise.is_some()),
             direction,
             section_per_ptime: !refuses("sdp_m_per_ptime"),
@@ -194,6 +201,7 @@ impl Audio {
                 .suppress_cng
                 .then(|| "silenceSupp:off - - - -".to_owned())
                 .into_iter()
+                .chain(self.append.iter().cloned())
                 .collect(),
             reuse: self.reused(channel),
             offer_video: self.offers_video(),
@@ -349,6 +357,11 @@ impl Audio {
         if self.local.is_none() {
             self.show_ports(channel);
         }
+        let direction =
+            if self.held_by_us { MediaDirection::SendOnly } else { MediaDirection::SendRecv };
+        self.version += 1;
+        self.set_up(channel, None);
+        self.show_offered_key(channel);
         shown::flow(channel, "sendrecv");
         if self.streams.has_video() {
             self.streams.show_video_port(channel, self.bind_ip);
@@ -356,11 +369,6 @@ impl Audio {
         } else if channel.var(OF_PARTNER).is_some() {
             channel.set_var("video_media_flow", "inactive");
         }
-        let direction =
-            if self.held_by_us { MediaDirection::SendOnly } else { MediaDirection::SendRecv };
-        self.version += 1;
-        self.set_up_security(channel, None);
-        self.show_offered_key(channel);
         let local = self.local(channel, direction);
         self.te_offered = local.telephone_event;
         let made = negotiation::offer(&local);
@@ -424,7 +432,7 @@ impl Audio {
     ) -> Result<(), Cause> {
         self.show_common(channel, remote, &self.list(channel, profile_codecs));
         self.use_codecs(channel, profile_codecs);
-        self.set_up_security(channel, Some(remote));
+        self.set_up(channel, Some(remote));
         if let Some(mode) = channel.var("rtp_codec_negotiation") {
             self.mode = Mode::parse(&mode);
         }
@@ -524,10 +532,35 @@ impl Audio {
     /// # Errors
     /// The cause to hang up with.
     pub fn accept(&mut self, channel: &Channel, remote: &SessionDescription) -> Result<(), Cause> {
+        self.accept_with(channel, remote, false)
+    }
+
+    /// The peer's answer in a provisional response. As in the reference it counts as a description of its own: our
+    /// direction is shown anew.
+    ///
+    /// # Errors
+    /// As for [`Audio::accept`].
+    pub fn accept_early(
+        &mut self,
+        channel: &Channel,
+        remote: &SessionDescription,
+    ) -> Result<(), Cause> {
+        self.accept_with(channel, remote, true)
+    }
+
+    fn accept_with(
+        &mut self,
+        channel: &Channel,
+        remote: &SessionDescription,
+        early: bool,
+    ) -> Result<(), Cause> {
         self.show_common(channel, remote, &self.codecs);
         channel.set_var("rtp_use_codec_string", self.codecs.clone());
         let plan =
             self.agree(channel, remote, Mode::Generous).map_err(|error| refuse(channel, error))?;
+        if early {
+            channel.unset_var("audio_media_flow");
+        }
         self.note(channel, plan);
         self.show_ports(channel);
         self.start(channel);
@@ -539,7 +572,12 @@ impl Audio {
         self.apply(channel);
         if let (Some(media), Some(agreed)) = (&self.media, self.agreed()) {
             channel.set_vars([
-                ("rtp_use_timer_name", self.profile.settings.load().rtp_timer_name.clone()),
+                (
+                    "rtp_use_timer_name",
+                    channel
+                        .var("rtp_timer_name")
+                        .unwrap_or_else(|| self.profile.settings.load().rtp_timer_name.clone()),
+                ),
                 ("rtp_use_pt", agreed.codec.payload_type.to_string()),
                 ("rtp_use_ssrc", media.ssrc().to_string()),
             ]);
@@ -562,8 +600,9 @@ impl Audio {
         let Some(codec) = self.codec_of(&agreed.codec) else { return };
         let settings = self.profile.settings.load();
         let mut params = RtpParams::new(codec, agreed.codec.payload_type);
-        // Nobody is at 0.0.0.0, which is how old phones hold; nor may anybody else take that place.
+        // No host is at 0.0.0.0, which is how old phones hold, and no other may take that place.
         params.remote = agreed.transport.remote.filter(|to| !to.ip().is_unspecified());
+        params.held_off = agreed.transport.remote.is_some() && params.remote.is_none();
         params.remote_rtcp = agreed.transport.remote_rtcp;
         params.rtcp_mux = agreed.transport.rtcp_mux;
         params.ptime = agreed.codec.ptime;
@@ -575,7 +614,7 @@ impl Audio {
         params.fmtp.clone_from(&agreed.codec.fmtp);
         params.cn_pt = agreed.comfort_noise;
         params.symmetric = settings.rtp_auto_adjust
-            && (agreed.transport.remote.is_none() || params.remote.is_some())
+            && !params.held_off
             && self.plan.as_ref().is_none_or(|plan| !plan.feedback)
             && !channel.is_true("disable_rtp_auto_adjust");
         params.signalling = self.peer;

@@ -10,13 +10,19 @@ use super::Audio;
 use crate::call::{Channel, Direction};
 
 impl Audio {
-    /// Reads what is asked for, and makes the keys this exchange may need. `remote` is the description to be
-    /// answered; without one ours is the offer.
-    pub(super) fn set_up_security(
-        &mut self,
-        channel: &Channel,
-        remote: Option<&SessionDescription>,
-    ) {
+    /// Reads what the channel asks for before an exchange, and makes the keys it may need. `remote` is the description
+    /// to be answered; without one ours is the offer.
+    pub(super) fn set_up(&mut self, channel: &Channel, remote: Option<&SessionDescription>) {
+        // The reference takes both spellings.
+        self.suppress_cng =
+            ["suppress_cng", "supress_cng"].iter().any(|name| channel.is_true(name));
+        let append = channel.var("rtp_append_audio_sdp").unwrap_or_default();
+        let attribute = |line: &str| line.trim().strip_prefix("a=").map(str::to_owned);
+        self.append = append.split(['\r', '\n']).filter_map(attribute).take(32).collect();
+        self.set_up_security(channel, remote);
+    }
+
+    fn set_up_security(&mut self, channel: &Channel, remote: Option<&SessionDescription>) {
         let outbound = channel.direction() == Direction::Outbound;
         let (rule, suites) = policy(channel, outbound, remote.is_none());
         // A call that is plain stays so when we offer again.
@@ -54,11 +60,17 @@ impl Audio {
         }
     }
 
-    /// Shows the key of the last line offered, as the reference does.
+    /// Shows the key of the last line offered, as the reference does. It makes keys for video and text at the same
+    /// time, although neither is offered; programs see the three together.
     pub(super) fn show_offered_key(&self, channel: &Channel) {
         let offers = self.security.rule != SecurityRule::Forbidden;
-        if let Some(line) = self.security.lines.last().filter(|_| offers) {
-            channel.set_var("rtp_last_audio_local_crypto_key", line.value());
+        let Some(line) = self.security.lines.last().filter(|_| offers) else { return };
+        channel.set_var("rtp_last_audio_local_crypto_key", line.value());
+        let Some(suite) = Suite::by_name(&line.suite) else { return };
+        for name in ["rtp_last_video_local_crypto_key", "rtp_last_text_local_crypto_key"] {
+            if let Some(unused) = new_line(suite, line.mki.is_some()) {
+                channel.set_var(name, unused.value());
+            }
         }
     }
 
@@ -70,7 +82,12 @@ impl Audio {
             ("srtp_remote_audio_crypto_key", pair.theirs.value()),
             ("srtp_remote_audio_crypto_type", pair.theirs.suite.clone()),
             ("rtp_has_crypto", pair.theirs.suite.clone()),
-            ("rtp_last_audio_local_crypto_key", pair.ours.value()),
+        ]);
+        // Where the offer was ours the key of its last line stays shown, whichever line was taken.
+        if !self.security.answers_ours {
+            channel.set_var("rtp_last_audio_local_crypto_key", pair.ours.value());
+        }
+        channel.set_vars([
             ("rtp_secure_audio_confirmed", "true".to_owned()),
             ("rtp_secure_media_negotiated", pair.theirs.suite.clone()),
         ]);

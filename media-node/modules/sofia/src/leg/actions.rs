@@ -20,6 +20,9 @@ impl SofiaLeg {
         let Some(dialog) = &self.dialog else { return };
         let mut headers = Headers::new();
         if !channel.is_true("disable_q850_reason") {
+            if cause == Cause::LOSE_RACE {
+                channel.set_var("call_completed_elsewhere", "true");
+            }
             let reason = if channel.is_true("call_completed_elsewhere") {
                 "SIP;cause=200;text=\"Call completed elsewhere\"".to_owned()
             } else {
@@ -39,10 +42,12 @@ impl SofiaLeg {
             (_, Direction::Outbound) => {
                 dialog.cancel(headers);
                 channel.set_vars([
+                    ("sip_hangup_disposition", "send_cancel".to_owned()),
                     ("sip_invite_failure_status", "487".to_owned()),
                     ("sip_invite_failure_phrase", "CANCEL".to_owned()),
                 ]);
-                "send_cancel"
+                self.progress = Progress::Over;
+                return;
             }
             (_, Direction::Inbound) => {
                 if let Some(hops) = channel.var("max_forwards") {
@@ -130,6 +135,12 @@ impl SofiaLeg {
         if self.progress != Progress::Answered {
             return Err(Cause::NONE);
         }
+        // As in the reference nothing is asked before the far end has acknowledged the answer.
+        while channel.flags.awaits_ack.load(Ordering::Relaxed) && channel.is_up() {
+            let Some(events) = &mut self.events else { return Err(Cause::NONE) };
+            let Some(event) = events.recv().await else { return Err(Cause::NONE) };
+            let _handled = self.on_dialog(channel, event);
+        }
         let Some(dialog) = &self.dialog else { return Err(Cause::NONE) };
         let bare = target.trim_start_matches('<').trim_end_matches('>');
         let uri = if bare.contains(':') { bare.to_owned() } else { format!("sip:{bare}") };
@@ -144,10 +155,11 @@ impl SofiaLeg {
             let Some(events) = &mut self.events else { return Err(Cause::NONE) };
             tokio::select! {
                 biased;
+                // First: what the far end sent behind its answer comes after it.
+                response = &mut answer => break response.map_err(|_| Cause::NONE)?,
                 Some(event) = events.recv() => {
                     let _handled = self.on_dialog(channel, event);
                 }
-                response = &mut answer => break response.map_err(|_| Cause::NONE)?,
             }
         };
         channel.set_var("sip_refer_status_code", response.status.to_string());

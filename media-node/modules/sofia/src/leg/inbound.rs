@@ -27,6 +27,9 @@ impl SofiaLeg {
         if let Some(caller) = caller.take() {
             channel.with(|data| data.profile = Some(*caller));
         }
+        if settings.inbound_proxy_media {
+            channel.set_var("proxy_media", "true");
+        }
         if settings.inbound_bypass_media {
             channel.set_var("bypass_media", "true");
         }
@@ -41,7 +44,9 @@ impl SofiaLeg {
             }
             Some(sdp) => {
                 channel.set_description(OF_FAR_END, Arc::clone(&sdp));
-                if settings.late_negotiation {
+                // What only passes through is not looked at here.
+                let passes = settings.inbound_bypass_media || settings.inbound_proxy_media;
+                if settings.late_negotiation || passes {
                     self.audio.show_offer(channel, &sdp, &settings.inbound_codecs);
                     channel.set_var("endpoint_disposition", "DELAYED NEGOTIATION");
                     Ok(())
@@ -198,8 +203,9 @@ impl SofiaLeg {
         if bypass::is_on(channel)
             && let Some(theirs) = channel.description(OF_PARTNER)
         {
-            channel.set_var("rtp_local_sdp_str", theirs.to_string());
-            return Ok(Body::sdp(theirs.to_string()));
+            let text = crate::proxy::through(channel, &theirs);
+            channel.set_var("rtp_local_sdp_str", text.as_str());
+            return Ok(Body::sdp(text));
         }
         self.negotiate_late(channel)?;
         let near = channel.partner();

@@ -25,6 +25,7 @@ use crate::BoxFuture;
 use crate::call::{
     CallerProfile, Cause, Channel, EndpointLeg, Indication, LegEvent, State, bypass,
 };
+use crate::proxy::Relay;
 
 /// How far the signalling went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -252,17 +253,20 @@ impl EndpointLeg for SofiaLeg {
                     self.offer_fax(channel, &offer)
                 }
                 Indication::Offer(offer) => {
+                    let offer = crate::proxy::description_through(channel, offer);
                     channel.set_var("rtp_local_sdp_str", offer.to_string());
                     self.reinvite(&offer)
                 }
                 Indication::PeerDescription(sdp) => {
                     if !self.answer_fax(channel, sdp.as_deref()) {
+                        let sdp = sdp.map(|sdp| crate::proxy::description_through(channel, sdp));
                         self.answer_passed_on(sdp.as_deref());
                     }
                     Ok(())
                 }
                 Indication::Renegotiate(codecs) => self.renegotiate(channel, codecs.as_deref()),
                 Indication::LocalMedia => {
+                    Relay::detach(channel);
                     let sdp = self.audio.offer(channel, None).map_err(|_| Cause::NONE)?;
                     self.reinvite(&sdp)
                 }

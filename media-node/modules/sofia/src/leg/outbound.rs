@@ -13,6 +13,7 @@ use super::super::variables::{self, Local, Repeats};
 use super::{Progress, Side, SofiaLeg, described};
 use crate::call::description::OF_FAR_END;
 use crate::call::{Cause, Channel, LegEvent, bypass};
+use crate::proxy::Relay;
 
 impl SofiaLeg {
     pub(super) fn start_outbound(&mut self, channel: &Arc<Channel>) -> Result<(), Cause> {
@@ -27,15 +28,25 @@ impl SofiaLeg {
             channel.var("originating_leg_uuid").and_then(|uuid| channel.switch().channel(&uuid));
         let direct = near
             .as_deref()
-            .filter(|caller| bypass::wanted(caller) || channel.is_true("bypass_media"))
+            .filter(|caller| {
+                let own = ["bypass_media", "proxy_media"].iter().any(|name| channel.is_true(name));
+                bypass::wanted(caller) || own
+            })
             .and_then(|caller| caller.description(OF_FAR_END));
         let sdp = match direct {
             Some(sdp) => {
+                if let Some(near) = near.as_deref().filter(|near| proxied(near, channel)) {
+                    let address = |channel: &Channel| channel.profile().network_addr.parse().ok();
+                    let callee = spec.request_uri.host_ip();
+                    let relay = Relay::new(Arc::clone(&self.profile), near, address(near), callee);
+                    [near, channel].into_iter().for_each(|leg| relay.attach(leg));
+                }
+                let sdp = crate::proxy::through(channel, &sdp);
                 channel.flags.bypass_media.store(true, Ordering::Relaxed);
-                channel.set_var("rtp_local_sdp_str", sdp.to_string());
+                channel.set_var("rtp_local_sdp_str", sdp.as_str());
                 channel.set_var("audio_media_flow", "sendrecv");
                 channel.set_var("video_media_flow", "inactive");
-                sdp.to_string()
+                sdp
             }
             None => {
                 let codecs = self.profile.settings.load().outbound_codecs.clone();
@@ -124,7 +135,7 @@ impl SofiaLeg {
                     channel.set_var("endpoint_disposition", "EARLY MEDIA");
                     channel.announce_pre_answer();
                     if !bypass::is_on(channel)
-                        && let Err(cause) = self.audio.accept(channel, &sdp)
+                        && let Err(cause) = self.audio.accept_early(channel, &sdp)
                     {
                         channel.hangup(cause);
                         return LegEvent::Other;
@@ -229,6 +240,12 @@ impl SofiaLeg {
         self.profile.counters.failed_out.fetch_add(1, Ordering::Relaxed);
         channel.hangup(cause);
     }
+}
+
+/// Is the media of these legs to pass through the switch unlooked at?
+fn proxied(caller: &Channel, callee: &Channel) -> bool {
+    let says = |name: &str| caller.is_true(name) || callee.is_true(name);
+    says("proxy_media") && !says("bypass_media")
 }
 
 /// The offer, with what `sip_multipart` (each entry `type:content`) adds to it as further parts.
