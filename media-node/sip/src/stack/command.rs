@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 
 use super::handles::InfoCell;
@@ -90,6 +91,9 @@ pub(crate) enum DialogCommand {
 const NEW_WORK: usize = 4096;
 /// Commands waiting beyond which what a dialog could do without is left out: requests, provisional answers.
 const OPTIONAL: usize = 16_384;
+/// Commands that may wait at all: several for each dialog that may be. What is owed beyond them is lost, and the timers
+/// of the stack and of the far end end what it was about.
+const ALL: usize = 262_144;
 
 /// How much a command matters while the stack's task does not keep up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,25 +123,25 @@ impl Command {
 /// The handles' end of the queue of commands. It never waits: see [`CommandSender::post`].
 #[derive(Clone, Debug)]
 pub(crate) struct CommandSender {
-    sender: mpsc::UnboundedSender<Command>,
+    sender: mpsc::Sender<Command>,
     waiting: Arc<AtomicUsize>,
 }
 
 /// The same, not keeping the stack alive.
 pub(crate) struct WeakCommandSender {
-    sender: mpsc::WeakUnboundedSender<Command>,
+    sender: mpsc::WeakSender<Command>,
     waiting: Arc<AtomicUsize>,
 }
 
 /// The stack's end.
 pub(crate) struct CommandQueue {
-    receiver: mpsc::UnboundedReceiver<Command>,
+    receiver: mpsc::Receiver<Command>,
     waiting: Arc<AtomicUsize>,
 }
 
 /// A queue of commands, bounded by what is let in.
 pub(crate) fn queue() -> (CommandSender, CommandQueue) {
-    let (sender, receiver) = mpsc::unbounded_channel();
+    let (sender, receiver) = mpsc::channel(ALL);
     let waiting = Arc::new(AtomicUsize::new(0));
     (CommandSender { sender, waiting: Arc::clone(&waiting) }, CommandQueue { receiver, waiting })
 }
@@ -149,7 +153,7 @@ impl CommandSender {
         let most = match command.weight() {
             Weight::NewWork => NEW_WORK,
             Weight::Optional => OPTIONAL,
-            Weight::Owed => usize::MAX,
+            Weight::Owed => ALL,
         };
         if self.waiting.fetch_add(1, Ordering::Relaxed) >= most {
             self.waiting.fetch_sub(1, Ordering::Relaxed);
@@ -157,10 +161,17 @@ impl CommandSender {
             return Err(command);
         }
         // A stopped stack answers through the dropped receivers inside the command.
-        if self.sender.send(command).is_err() {
-            self.waiting.fetch_sub(1, Ordering::Relaxed);
+        match self.sender.try_send(command) {
+            Ok(()) => Ok(()),
+            Err(TrySendError::Closed(_)) => {
+                self.waiting.fetch_sub(1, Ordering::Relaxed);
+                Ok(())
+            }
+            Err(TrySendError::Full(command)) => {
+                self.waiting.fetch_sub(1, Ordering::Relaxed);
+                Err(command)
+            }
         }
-        Ok(())
     }
 
     /// Resolves when the stack has ended.
@@ -219,5 +230,15 @@ mod tests {
         assert!(sender.post(dialog(DialogCommand::Bye { headers: Headers::new() })).is_ok());
         while queue.try_recv().is_some() {}
         assert!(sender.post(dialog(info())).is_ok(), "there is room again");
+    }
+
+    #[test]
+    fn what_is_owed_has_an_end_as_well() {
+        let (sender, mut queue) = queue();
+        let taken =
+            (0..ALL + 10).filter(|_| sender.post(dialog(DialogCommand::Drop)).is_ok()).count();
+        assert_eq!(taken, ALL);
+        assert!(queue.try_recv().is_some());
+        assert!(sender.post(dialog(DialogCommand::Drop)).is_ok(), "there is room again");
     }
 }
