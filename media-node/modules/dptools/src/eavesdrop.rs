@@ -210,19 +210,57 @@ async fn listen(
     if !allowed(group, target.variable("eavesdrop_group").as_deref()) {
         return Ok(Heard::Refused);
     }
-    let Ok(heard) = ears.listen_to(&source, manner.mix(), false) else {
+    let whisper = manner.reach(manner.whisper);
+    let mut heard = hear(&ears, &source, target, manner, whisper);
+    if heard.is_empty() {
         return Ok(Heard::Failed);
-    };
+    }
     own.set_var("eavesdrop_target", &**target.uuid());
-    let mut voices = speak(&ears, &source, target, manner.reach(manner.whisper));
+    let mut voices = speak(&ears, &source, target, whisper);
     let result = attend(session, target, manner.keys, |whisper| {
         hush(&ears, voices.drain(..));
-        voices = speak(&ears, &source, target, manner.reach(whisper));
+        turn_away(&ears, heard.drain(..));
+        let whisper = manner.reach(whisper);
+        heard = hear(&ears, &source, target, manner, whisper);
+        voices = speak(&ears, &source, target, whisper);
     })
     .await;
     hush(&ears, voices.drain(..));
-    let _ended = ears.stop_listening(&source, heard);
+    turn_away(&ears, heard.drain(..));
     result
+}
+
+/// Lets the listener hear the wanted sides. One that speaks to the target is part of what the target hears, and would
+/// hear itself there: the partner is heard at its own leg then.
+fn hear(
+    ears: &Leg,
+    source: &Arc<Leg>,
+    target: &Channel,
+    manner: Manner,
+    whisper: Whisper,
+) -> Vec<Voice> {
+    let partner = target.partner().and_then(|partner| partner.media());
+    let both = manner.hears == (true, true);
+    let sides = match partner.filter(|_| whisper.target && both) {
+        Some(partner) => {
+            vec![
+                (Arc::clone(source), RecordMix::ReadOnly, false),
+                (partner, RecordMix::ReadOnly, true),
+            ]
+        }
+        None => vec![(Arc::clone(source), manner.mix(), false)],
+    };
+    let begin = |(leg, mix, over): (Arc<Leg>, RecordMix, bool)| {
+        let listening = ears.listen_to(&leg, mix, over).ok()?;
+        Some(Voice { leg, listening })
+    };
+    sides.into_iter().filter_map(begin).collect()
+}
+
+fn turn_away(ears: &Leg, heard: impl Iterator<Item = Voice>) {
+    for Voice { leg, listening } in heard {
+        let _ended = ears.stop_listening(&leg, listening);
+    }
 }
 
 async fn attend(
