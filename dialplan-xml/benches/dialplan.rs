@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use dialplan_xml::dialplan::{Dialplan, RouteRequest, Trace};
 use dialplan_xml::directory::Directory;
-use dialplan_xml::{Globals, Host, LoadOptions, Tree, expand::expand};
+use dialplan_xml::{Globals, Host, Later, LoadOptions, Tree, expand::expand};
 use jiff::Timestamp;
 
 /// Counts what is allocated, to know what a loaded tree holds.
@@ -57,10 +57,12 @@ impl Host for Call {
     fn global(&self, _: &str) -> Option<String> {
         None
     }
-    fn api(&mut self, _: &str, _: &str) -> Option<String> {
-        None
+    fn api<'a>(&'a mut self, _: &'a str, _: &'a str) -> Later<'a, Option<String>> {
+        Later::Now(None)
     }
-    fn run_inline(&mut self, _: &str, _: &str) {}
+    fn run_inline<'a>(&'a mut self, _: &'a str, _: &'a str) -> Later<'a, ()> {
+        Later::Now(())
+    }
     fn now(&self) -> Timestamp {
         Timestamp::UNIX_EPOCH
     }

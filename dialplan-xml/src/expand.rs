@@ -6,9 +6,11 @@
 //! What a host says came from a far end stays marked ([`base::far`]) in the result: it is never expanded again, and
 //! a parser of the result does not take it for syntax.
 
+use std::borrow::Cow;
+
 use base::far;
 
-use crate::Host;
+use crate::host::{Host, Later};
 use crate::text::{chosen_delimiter, leading_integer, split};
 
 /// How deep values may refer to values; below that the text stays as it is (reference: 100).
@@ -19,16 +21,54 @@ const MAX_REFERENCES: usize = 10_000;
 const MAX_OUTPUT: usize = 4 << 20;
 
 /// Expands every reference in `text` for a call. Text without a reference is returned as it is. Values that the host
-/// marks as a far end's stay marked.
+/// marks as a far end's stay marked. A command that has to wait ([`Later::Wait`]) yields nothing here: callers that can
+/// wait use [`expand_async`].
 pub fn expand(text: &str, host: &mut dyn Host) -> String {
-    Expander { host, kind: Kind::Call, references: 0, produced: 0 }.expand(text, 0)
+    at_once(Expansion::of_call(text), host)
 }
 
 /// Expands for an event instead of a call (`eval`, hangup hooks, dynamic URLs): lookups see
 /// [`Host::variable`] and [`Host::global`] only, `$${x}` sees globals only, and values of variables
 /// are not expanded again.
 pub fn expand_event(text: &str, host: &mut dyn Host) -> String {
-    Expander { host, kind: Kind::Event, references: 0, produced: 0 }.expand(text, 0)
+    at_once(Expansion::of_event(text), host)
+}
+
+/// [`expand`] that waits for commands.
+pub async fn expand_async(text: &str, host: &mut dyn Host) -> String {
+    waiting(Expansion::of_call(text), host).await
+}
+
+/// [`expand_event`] that waits for commands.
+pub async fn expand_event_async(text: &str, host: &mut dyn Host) -> String {
+    waiting(Expansion::of_event(text), host).await
+}
+
+fn at_once(mut expansion: Expansion<'_>, host: &mut dyn Host) -> String {
+    loop {
+        match expansion.run(host) {
+            Progress::Done(text) => return text,
+            Progress::Call { command, args } => {
+                let reply = match host.api(&command, &args) {
+                    Later::Now(reply) => reply,
+                    Later::Wait(_) => None,
+                };
+                expansion.resume(reply);
+            }
+        }
+    }
+}
+
+async fn waiting(mut expansion: Expansion<'_>, host: &mut dyn Host) -> String {
+    loop {
+        match expansion.run(host) {
+            Progress::Done(text) => return text,
+            Progress::Call { command, args } => {
+                let reply = host.api(&command, &args).await;
+                expansion.resume(reply);
+            }
+        }
+    }
 }
 
 /// Whether [`expand`] would look at the text at all.
@@ -71,64 +111,228 @@ enum Kind {
     Event,
 }
 
-struct Expander<'h> {
-    host: &'h mut dyn Host,
+/// What an [`Expansion`] has come to.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// The whole text.
+    Done(String),
+    /// `${command(args)}`: to be run, and its reply given to [`Expansion::resume`].
+    Call {
+        /// The command's name.
+        command: String,
+        /// Its arguments; what a far end said in them is marked.
+        args: String,
+    },
+}
+
+/// An expansion under way. It stops at each command, whose reply may take its time, and goes on where it stopped.
+///
+/// Values refer to values, so it keeps a stack of texts: each frame is one text being expanded, and says what becomes
+/// of the result.
+pub struct Expansion<'t> {
     kind: Kind,
+    frames: Vec<Frame<'t>>,
     references: usize,
     produced: usize,
 }
 
-impl Expander<'_> {
-    fn expand(&mut self, text: &str, depth: usize) -> String {
-        if depth > MAX_DEPTH || !has_references(text) {
-            return text.to_owned();
-        }
-        let mut out = String::with_capacity(text.len());
-        let mut rest = text;
-        while let Some(at) = memchr::memchr2(b'$', b'\\', rest.as_bytes()) {
-            out.push_str(rest.get(..at).unwrap_or_default());
-            rest = rest.get(at..).unwrap_or_default();
-            rest = self.special(&mut out, rest, depth);
-        }
-        out.push_str(rest);
-        out
+/// One text being expanded.
+struct Frame<'t> {
+    text: Cow<'t, str>,
+    /// How much of it has been read.
+    at: usize,
+    out: String,
+    then: Then,
+}
+
+/// What becomes of an expanded text.
+enum Then {
+    /// It is the result.
+    Result,
+    /// It is a command's name; its arguments, not expanded yet, follow.
+    Command { args: String },
+    /// It is the arguments of a command.
+    Arguments { command: String },
+    /// It names a variable, perhaps with a slot and a slice.
+    Name { global: bool },
+    /// It is a variable's value, of which a slice may be wanted.
+    Value { slice: Option<String> },
+}
+
+impl<'t> Expansion<'t> {
+    /// Expands for a call, as [`expand`].
+    pub fn of_call(text: &'t str) -> Self {
+        Self::new(text, Kind::Call)
     }
 
-    /// Handles the `$` or `\` that `rest` starts with; gives what follows.
-    fn special<'t>(&mut self, out: &mut String, rest: &'t str, depth: usize) -> &'t str {
-        let bytes = rest.as_bytes();
-        let skip = |n| rest.get(n..).unwrap_or_default();
-        match (bytes.first(), bytes.get(1), bytes.get(2)) {
-            (Some(b'\\'), Some(b'$'), third) => {
-                out.push('$');
-                skip(if third == Some(&b'$') { 3 } else { 2 })
+    /// Expands for an event, as [`expand_event`].
+    pub fn of_event(text: &'t str) -> Self {
+        Self::new(text, Kind::Event)
+    }
+
+    fn new(text: &'t str, kind: Kind) -> Self {
+        let mut expansion = Self { kind, frames: Vec::new(), references: 0, produced: 0 };
+        expansion.push(Cow::Borrowed(text), Then::Result);
+        expansion
+    }
+
+    /// Goes on until the text is complete or a command has to be run. Once [`Progress::Done`] was returned there is
+    /// nothing more to do: further calls return an empty text.
+    pub fn run(&mut self, host: &mut dyn Host) -> Progress {
+        loop {
+            let depth = self.frames.len();
+            let Some(frame) = self.frames.last_mut() else { return Progress::Done(String::new()) };
+            // Too deep, or nothing to expand: the text stays as it is.
+            if frame.at == 0 && (depth > MAX_DEPTH + 1 || !has_references(&frame.text)) {
+                frame.out = std::mem::take(&mut frame.text).into_owned();
+            } else if let Some(reference) = frame.next_reference() {
+                self.follow(reference);
+                continue;
             }
-            (Some(b'\\'), Some(b'\''), _) => skip(2),
-            (Some(b'\\'), Some(b'\\'), _) => {
-                out.push('\\');
-                skip(2)
-            }
-            (Some(b'\\'), ..) => {
-                out.push('\\');
-                skip(1)
-            }
-            (_, Some(b'{'), _) => self.reference(out, skip(2), false, depth),
-            (_, Some(b'$'), Some(b'{')) => self.reference(out, skip(3), true, depth),
-            (_, second, _) => {
-                out.push('$');
-                skip(if second == Some(&b'$') { 2 } else { 1 })
+            let Some(Frame { out, then, .. }) = self.frames.pop() else { continue };
+            match then {
+                Then::Result => return Progress::Done(out),
+                Then::Command { args } => {
+                    let command = far::plain(out.trim()).into_owned();
+                    self.push(Cow::Owned(args), Then::Arguments { command });
+                }
+                Then::Arguments { command } => {
+                    return Progress::Call { command, args: out.trim().to_owned() };
+                }
+                Then::Name { global } => self.look_up(&out, global, host),
+                Then::Value { slice } => self.yield_value(&match slice {
+                    Some(slice) => cut(&out, &slice),
+                    None => out,
+                }),
             }
         }
     }
 
-    /// Handles a reference whose body starts `rest`; gives what follows it.
-    fn reference<'t>(
-        &mut self,
-        out: &mut String,
-        rest: &'t str,
-        global: bool,
-        depth: usize,
-    ) -> &'t str {
+    /// The reply of the command [`Progress::Call`] asked for; `None` when there is no such command.
+    pub fn resume(&mut self, reply: Option<String>) {
+        let mut reply = reply.unwrap_or_default();
+        truncate(&mut reply, MAX_OUTPUT);
+        self.yield_value(&reply);
+    }
+
+    fn push(&mut self, text: Cow<'t, str>, then: Then) {
+        let out = String::with_capacity(text.len());
+        self.frames.push(Frame { text, at: 0, out, then });
+    }
+
+    fn follow(&mut self, Reference { body, global, follows }: Reference) {
+        self.references += 1;
+        if self.references > MAX_REFERENCES || self.produced >= MAX_OUTPUT {
+            return self.yield_char(follows);
+        }
+        // What follows the reference is copied as it is, once its value is there.
+        if let Some(frame) = self.frames.last_mut() {
+            frame.at -= follows.map_or(0, char::len_utf8);
+        }
+        match body.find([' ', '(']) {
+            Some(at) => {
+                let arg = body.get(at + 1..).unwrap_or_default();
+                let open = usize::from(body.as_bytes().get(at) == Some(&b'('));
+                let end = matching(arg, '(', ')', open).unwrap_or(arg.len());
+                let args = arg.get(..end).unwrap_or_default().to_owned();
+                let command = body.get(..at).unwrap_or_default().to_owned();
+                self.push(Cow::Owned(command), Then::Command { args });
+            }
+            None => self.push(Cow::Owned(body), Then::Name { global }),
+        }
+    }
+
+    /// Adds a reference's value to the text it stands in, and what stands right behind the reference.
+    fn yield_value(&mut self, value: &str) {
+        self.produced = self.produced.saturating_add(value.len());
+        let Some(frame) = self.frames.last_mut() else { return };
+        frame.out.push_str(value);
+        let follows = frame.rest().chars().next().filter(|c| *c != '$');
+        frame.at += follows.map_or(0, char::len_utf8);
+        self.yield_char(follows);
+    }
+
+    fn yield_char(&mut self, follows: Option<char>) {
+        if let (Some(c), Some(frame)) = (follows, self.frames.last_mut()) {
+            frame.out.push(c);
+        }
+    }
+
+    fn look_up(&mut self, body: &str, global: bool, host: &mut dyn Host) {
+        let (name, slice) = match body.split_once(':') {
+            Some((name, slice)) => (name, Some(slice.to_owned())),
+            None => (body, None),
+        };
+        let (name, index) = match name.split_once('[') {
+            Some((base, index)) if index.contains(']') => (base, Some(leading_integer(index))),
+            _ => (name, None),
+        };
+        let name = &*far::plain(name);
+        let slot = index.and_then(|i| usize::try_from(i).ok());
+        let variable = |host: &mut dyn Host| match slot {
+            Some(slot) => host.element(name, slot),
+            None => host.variable(name),
+        };
+        let mut known = None;
+        if self.kind == Kind::Call {
+            known = variable(host).or_else(|| host.field(name));
+        } else if !global && let Some(value) = variable(host) {
+            // An event's headers are not expanded again.
+            return self.yield_value(&slice.map_or_else(|| value.clone(), |s| cut(&value, &s)));
+        }
+        let value = known.or_else(|| host.global(name)).unwrap_or_default();
+        self.push(Cow::Owned(value), Then::Value { slice });
+    }
+}
+
+/// A reference that was found in a text.
+struct Reference {
+    /// What stands between the braces.
+    body: String,
+    /// `$${…}`.
+    global: bool,
+    /// The character behind the reference, copied as it is unless it begins another one.
+    follows: Option<char>,
+}
+
+impl Frame<'_> {
+    fn rest(&self) -> &str {
+        self.text.get(self.at..).unwrap_or_default()
+    }
+
+    /// Copies text up to the next reference and reads that; `None` at the end of the text.
+    fn next_reference(&mut self) -> Option<Reference> {
+        while let Some(found) = memchr::memchr2(b'$', b'\\', self.rest().as_bytes()) {
+            self.copy(found);
+            let bytes = self.rest().as_bytes();
+            // How much is read, and what is written for it.
+            let (read, written) = match (bytes.first(), bytes.get(1), bytes.get(2)) {
+                (Some(b'\\'), Some(b'$'), third) => {
+                    (if third == Some(&b'$') { 3 } else { 2 }, Some('$'))
+                }
+                (Some(b'\\'), Some(b'\''), _) => (2, None),
+                (Some(b'\\'), Some(b'\\'), _) => (2, Some('\\')),
+                (Some(b'\\'), ..) => (1, Some('\\')),
+                (_, Some(b'{'), _) => return Some(self.reference(2, false)),
+                (_, Some(b'$'), Some(b'{')) => return Some(self.reference(3, true)),
+                (_, second, _) => (if second == Some(&b'$') { 2 } else { 1 }, Some('$')),
+            };
+            self.at += read;
+            self.out.extend(written);
+        }
+        self.copy(self.rest().len());
+        None
+    }
+
+    fn copy(&mut self, length: usize) {
+        let end = self.at + length;
+        self.out.push_str(self.text.get(self.at..end).unwrap_or_default());
+        self.at = end;
+    }
+
+    /// Reads a reference whose body begins `opening` bytes on.
+    fn reference(&mut self, opening: usize, global: bool) -> Reference {
+        let rest = self.text.get(self.at + opening..).unwrap_or_default();
         // A brace right behind `${` does not count.
         let counted = rest.chars().next().map_or(0, char::len_utf8);
         let end = match rest.strip_prefix('}') {
@@ -136,80 +340,11 @@ impl Expander<'_> {
             None => matching(rest.get(counted..).unwrap_or_default(), '{', '}', 1)
                 .map(|at| at + counted),
         };
-        let body = rest.get(..end.unwrap_or(rest.len())).unwrap_or_default();
-        self.references += 1;
-        if self.references <= MAX_REFERENCES && self.produced < MAX_OUTPUT {
-            let value = self.value(body, global, depth);
-            self.produced = self.produced.saturating_add(value.len());
-            out.push_str(&value);
-        }
+        let body = rest.get(..end.unwrap_or(rest.len())).unwrap_or_default().to_owned();
         let after = end.and_then(|end| rest.get(end + 1..)).unwrap_or_default();
-        let mut chars = after.chars();
-        match chars.next() {
-            Some(c) if c != '$' => {
-                out.push(c);
-                chars.as_str()
-            }
-            _ => after,
-        }
-    }
-
-    fn value(&mut self, body: &str, global: bool, depth: usize) -> String {
-        match body.find([' ', '(']) {
-            Some(at) => self.api(body, at, depth),
-            None => self.variable(body, global, depth),
-        }
-    }
-
-    fn api(&mut self, body: &str, at: usize, depth: usize) -> String {
-        let arg = body.get(at + 1..).unwrap_or_default();
-        let open = usize::from(body.as_bytes().get(at) == Some(&b'('));
-        let end = matching(arg, '(', ')', open).unwrap_or(arg.len());
-        let command = self.expand(body.get(..at).unwrap_or_default(), depth + 1);
-        let arg = self.expand(arg.get(..end).unwrap_or_default(), depth + 1);
-        let mut reply = self.host.api(&far::plain(command.trim()), arg.trim()).unwrap_or_default();
-        truncate(&mut reply, MAX_OUTPUT);
-        reply
-    }
-
-    fn variable(&mut self, body: &str, global: bool, depth: usize) -> String {
-        let body = self.expand(body, depth + 1);
-        let (name, slice) = match body.split_once(':') {
-            Some((name, slice)) => (name, Some(slice)),
-            None => (&*body, None),
-        };
-        let (name, index) = match name.split_once('[') {
-            Some((base, index)) if index.contains(']') => (base, Some(leading_integer(index))),
-            _ => (name, None),
-        };
-        let value = self.lookup(&far::plain(name), index, global, depth);
-        match slice {
-            Some(slice) => cut(&value, slice),
-            None => value,
-        }
-    }
-
-    fn lookup(&mut self, name: &str, index: Option<i64>, global: bool, depth: usize) -> String {
-        let slot = index.and_then(|i| usize::try_from(i).ok());
-        if self.kind == Kind::Event {
-            if !global && let Some(value) = self.host_variable(name, slot) {
-                return value;
-            }
-        } else if let Some(value) = self.host_variable(name, slot).or_else(|| self.host.field(name))
-        {
-            return self.expand(&value, depth + 1);
-        }
-        match self.host.global(name) {
-            Some(value) => self.expand(&value, depth + 1),
-            None => String::new(),
-        }
-    }
-
-    fn host_variable(&mut self, name: &str, slot: Option<usize>) -> Option<String> {
-        match slot {
-            Some(slot) => self.host.element(name, slot),
-            None => self.host.variable(name),
-        }
+        let follows = after.chars().next().filter(|c| *c != '$');
+        self.at = self.text.len() - after.len() + follows.map_or(0, char::len_utf8);
+        Reference { body, global, follows }
     }
 }
 

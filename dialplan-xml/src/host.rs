@@ -1,6 +1,32 @@
 //! What a decision or an expansion asks of the call it is made for.
 
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use base::BoxFuture;
 use jiff::{Timestamp, tz::TimeZone};
+
+/// An answer that is there, or comes later: commands may ask a web server.
+pub enum Later<'a, T> {
+    /// It is there.
+    Now(T),
+    /// It takes its time.
+    Wait(BoxFuture<'a, T>),
+}
+
+impl<T: Unpin> Future for Later<'_, T>
+where
+    T: Default,
+{
+    type Output = T;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T> {
+        match &mut *self {
+            Self::Now(value) => Poll::Ready(std::mem::take(value)),
+            Self::Wait(future) => future.as_mut().poll(context),
+        }
+    }
+}
 
 /// Severity of a log line a decision produces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -19,7 +45,7 @@ pub enum LogLevel {
 ///
 /// Every method is asked only when its answer is needed and at most once per reference in the
 /// text, since an implementation may run commands with side effects.
-pub trait Host {
+pub trait Host: Send {
     /// A channel variable (or event header), scope variables first. Names are case-insensitive. What came from a far
     /// end is marked ([`base::far`]), here and wherever else a value is given.
     fn variable(&mut self, name: &str) -> Option<String>;
@@ -66,11 +92,11 @@ pub trait Host {
 
     /// Runs an API command. `None` when it is unknown or failed; the reply is used verbatim. Arguments may be marked,
     /// and what the reply repeats of them should be.
-    fn api(&mut self, command: &str, args: &str) -> Option<String>;
+    fn api<'a>(&'a mut self, command: &'a str, args: &'a str) -> Later<'a, Option<String>>;
 
     /// Runs an application while the dialplan is being searched (`inline="true"`); `data` is not
     /// expanded yet, and may be marked.
-    fn run_inline(&mut self, application: &str, data: &str);
+    fn run_inline<'a>(&'a mut self, application: &'a str, data: &'a str) -> Later<'a, ()>;
 
     /// The time the decision is made at.
     fn now(&self) -> Timestamp;
@@ -109,10 +135,12 @@ impl Host for NoHost {
     fn global(&self, _: &str) -> Option<String> {
         None
     }
-    fn api(&mut self, _: &str, _: &str) -> Option<String> {
-        None
+    fn api<'a>(&'a mut self, _: &'a str, _: &'a str) -> Later<'a, Option<String>> {
+        Later::Now(None)
     }
-    fn run_inline(&mut self, _: &str, _: &str) {}
+    fn run_inline<'a>(&'a mut self, _: &'a str, _: &'a str) -> Later<'a, ()> {
+        Later::Now(())
+    }
     fn now(&self) -> Timestamp {
         Timestamp::UNIX_EPOCH
     }

@@ -46,7 +46,7 @@ mod tree;
 pub use codes::CODES;
 pub use diagnostic::{Diagnostic, Severity};
 pub use globals::Globals;
-pub use host::{Host, LogLevel, NoHost};
+pub use host::{Host, Later, LogLevel, NoHost};
 pub use load::{LoadOptions, Loaded, PreprocessorCommand, load, parse_document, parse_raw};
 pub use paint::Paint;
 pub use place::{Place, Sources};

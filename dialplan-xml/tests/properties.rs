@@ -7,7 +7,7 @@ use dialplan_xml::dialplan::parse_inline;
 use dialplan_xml::expand::{expand, expand_event, has_references, scope_variables};
 use dialplan_xml::regex::{Captures, Pattern, substitute};
 use dialplan_xml::text::split;
-use dialplan_xml::{Element, Globals, Host, LoadOptions, parse_document};
+use dialplan_xml::{Element, Globals, Host, Later, LoadOptions, parse_document};
 use proptest::prelude::*;
 
 /// Text rich in what the scanners care about.
@@ -101,11 +101,13 @@ impl Host for Plain {
     fn global(&self, _: &str) -> Option<String> {
         None
     }
-    fn api(&mut self, _: &str, _: &str) -> Option<String> {
+    fn api<'a>(&'a mut self, _: &'a str, _: &'a str) -> Later<'a, Option<String>> {
         self.0 += 1;
-        Some("12345678".to_owned())
+        Later::Now(Some("12345678".to_owned()))
     }
-    fn run_inline(&mut self, _: &str, _: &str) {}
+    fn run_inline<'a>(&'a mut self, _: &'a str, _: &'a str) -> Later<'a, ()> {
+        Later::Now(())
+    }
     fn now(&self) -> jiff::Timestamp {
         jiff::Timestamp::UNIX_EPOCH
     }

@@ -5,7 +5,6 @@ use std::collections::{HashSet, VecDeque};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
 use jiff::Timestamp;
@@ -92,13 +91,13 @@ impl EventBus {
 
     /// Marks the creation of an event: sequence number, dates and caller, in front of its headers.
     pub fn stamp(&self, event: &mut Event, caller: Caller) {
-        event.stamp(self.core_stamp(caller, now_micros()), false);
+        event.stamp(self.core_stamp(caller, base::clock::now_us()), false);
     }
 
     /// Like [`Self::stamp`], with the core block behind the headers the event already has; so the
     /// reference shows events that clients send.
     pub fn stamp_last(&self, event: &mut Event, caller: Caller) {
-        event.stamp(self.core_stamp(caller, now_micros()), true);
+        event.stamp(self.core_stamp(caller, base::clock::now_us()), true);
     }
 
     /// [`Self::stamp`] at a given time, in microseconds since 1970.
@@ -190,11 +189,6 @@ impl fmt::Debug for EventBus {
             .field("subscribers", &self.subscribers.load().len())
             .finish_non_exhaustive()
     }
-}
-
-fn now_micros() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
 }
 
 fn core_block(info: CoreInfo) -> Vars {

@@ -6,7 +6,11 @@ use dialplan_xml::declare::{Parameters, Value, param};
 use switch_core::contract::{Module, Plain, Provides};
 
 /// What the core declares; it is no module, and always there.
-pub const CORE: Provides = Provides { parameters: SWITCH_PARAMETERS, ..Provides::NOTHING };
+pub const CORE: Provides = Provides {
+    parameters: SWITCH_PARAMETERS,
+    variables: switch_core::call::variables::ALL,
+    ..Provides::NOTHING
+};
 
 const LOCAL_STREAM: &[Parameters] = &[Parameters {
     file: "local_stream.conf",

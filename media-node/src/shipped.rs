@@ -11,7 +11,7 @@ use dialplan_xml::dialplan::{Dialplan, RouteRequest, Trace};
 use dialplan_xml::directory::Directory;
 use dialplan_xml::simulate::Setting;
 use dialplan_xml::{
-    Globals, Host, LoadOptions, Loaded, Node, Paint, Severity, Tree, fixtures, load,
+    Globals, Host, Later, LoadOptions, Loaded, Node, Paint, Severity, Tree, fixtures, load,
 };
 use jiff::Timestamp;
 
@@ -217,10 +217,12 @@ impl Host for Caller {
     fn global(&self, _: &str) -> Option<String> {
         None
     }
-    fn api(&mut self, _: &str, _: &str) -> Option<String> {
-        None
+    fn api<'a>(&'a mut self, _: &'a str, _: &'a str) -> Later<'a, Option<String>> {
+        Later::Now(None)
     }
-    fn run_inline(&mut self, _: &str, _: &str) {}
+    fn run_inline<'a>(&'a mut self, _: &'a str, _: &'a str) -> Later<'a, ()> {
+        Later::Now(())
+    }
     fn now(&self) -> Timestamp {
         Timestamp::UNIX_EPOCH
     }

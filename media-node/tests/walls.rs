@@ -20,7 +20,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("ferroswitch-negotiation", &["ferroswitch-base", "ferroswitch-media", "ferroswitch-sdp"]),
     ("ferroswitch-streams", &["ferroswitch-base"]),
     ("ferroswitch-sip", &["ferroswitch-base", "ferroswitch-streams"]),
-    ("ferroswitch-model", &["ferroswitch-base", "esl-server"]),
+    ("ferroswitch-model", &["ferroswitch-base", "dialplan-xml", "esl-server"]),
     ("ferroswitch-records", &["ferroswitch-base", "esl-server"]),
     ("ferroswitch-messages", &["esl-server"]),
     ("ferroswitch-http", &["ferroswitch-sip"]),

@@ -91,6 +91,8 @@ pub struct Action {
     pub anti: bool,
     /// Where it is written.
     pub place: Place,
+    /// Where the condition is written that let it run.
+    pub condition: Place,
 }
 
 impl Dialplan {
@@ -107,9 +109,20 @@ impl Dialplan {
         (Self { inner: Arc::new(inner) }, diagnostics)
     }
 
-    /// Decides what a call does.
+    /// Decides what a call does, for a host whose commands and applications are done at once: with one that waits
+    /// nothing is decided.
     pub fn route(&self, request: &RouteRequest, host: &mut dyn Host, trace: Trace) -> Routed {
-        route::route(&self.inner, request, host, trace)
+        base::at_once(self.route_async(request, host, trace)).unwrap_or_default()
+    }
+
+    /// Decides what a call does; waits for commands (`${api(…)}`) and inline applications.
+    pub async fn route_async(
+        &self,
+        request: &RouteRequest,
+        host: &mut dyn Host,
+        trace: Trace,
+    ) -> Routed {
+        route::route(&self.inner, request, host, trace).await
     }
 
     /// Names of the contexts, in document order.

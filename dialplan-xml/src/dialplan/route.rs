@@ -1,6 +1,5 @@
 //! One decision: the hunt through a context.
 
-use std::rc::Rc;
 use std::sync::Arc;
 
 use super::logging;
@@ -10,9 +9,9 @@ use super::model::{
 use super::time::{self, TimeSpec};
 use super::trace::{Step, StepKind};
 use super::{Action, Inner, RouteRequest, Routed, Trace};
-use base::far;
+use base::{BoxFuture, far};
 
-use crate::expand::expand;
+use crate::expand::expand_async;
 use crate::regex::{Captures, Pattern, substitute};
 use crate::{Host, LogLevel, Place};
 
@@ -21,7 +20,7 @@ const MAX_DEPTH: usize = 100;
 /// Longest list of actions one decision may produce.
 const MAX_ACTIONS: usize = 10_000;
 
-pub(super) fn route(
+pub(super) async fn route(
     dialplan: &Inner,
     request: &RouteRequest,
     host: &mut dyn Host,
@@ -38,7 +37,7 @@ pub(super) fn route(
         context: "",
         fields: vec![None; dialplan.fields.len()],
     };
-    hunt.run(request);
+    hunt.run(request).await;
     hunt.routed
 }
 
@@ -53,7 +52,7 @@ struct Hunt<'a> {
     context: &'a str,
     /// Values of caller-profile fields already asked for. Forgotten whenever something ran that
     /// could change them.
-    fields: Vec<Option<Rc<str>>>,
+    fields: Vec<Option<Arc<str>>>,
 }
 
 /// What a comparison said.
@@ -75,7 +74,7 @@ struct Verdict {
 }
 
 impl<'a> Hunt<'a> {
-    fn run(&mut self, request: &RouteRequest) {
+    async fn run(&mut self, request: &RouteRequest) {
         if self.host.logs(LogLevel::Info) {
             self.host.log(LogLevel::Info, logging::processing(request));
         }
@@ -92,13 +91,13 @@ impl<'a> Hunt<'a> {
         };
         let first = request.auto_hunt.then(|| extensions.iter().position(named)).flatten();
         for extension in extensions.iter().skip(first.unwrap_or(0)) {
-            if self.extension(extension) && !extension.continues {
+            if self.extension(extension).await && !extension.continues {
                 break;
             }
         }
     }
 
-    fn extension(&mut self, extension: &'a Extension) -> bool {
+    async fn extension(&mut self, extension: &'a Extension) -> bool {
         self.extension = extension.label();
         if self.debug {
             let line = logging::parsing(&self.channel(), self.context, extension);
@@ -109,7 +108,7 @@ impl<'a> Hunt<'a> {
             let continues = extension.continues;
             self.step(0, &extension.place, StepKind::Extension { name, continues });
         }
-        let matched = self.conditions(&extension.conditions, 0);
+        let matched = self.conditions(&extension.conditions, 0).await;
         if self.tracing {
             let last = matched && !extension.continues;
             let name = self.extension.into();
@@ -119,25 +118,33 @@ impl<'a> Hunt<'a> {
     }
 
     /// The condition loop of an extension, or of a condition with nested ones.
-    fn conditions(&mut self, conditions: &'a [Condition], depth: usize) -> bool {
+    fn conditions<'s>(
+        &'s mut self,
+        conditions: &'a [Condition],
+        depth: usize,
+    ) -> BoxFuture<'s, bool> {
+        Box::pin(self.each_condition(conditions, depth))
+    }
+
+    async fn each_condition(&mut self, conditions: &'a [Condition], depth: usize) -> bool {
         if depth > MAX_DEPTH {
             self.host.log(LogLevel::Error, "Recursion LIMIT!".to_owned());
             return false;
         }
         let mut proceed = false;
         for condition in conditions {
-            let verdict = self.test(condition, proceed, depth);
+            let verdict = self.test(condition, proceed, depth).await;
             proceed = verdict.proceed;
             if verdict.passed {
                 if let Some(captures) = &verdict.captures {
                     self.publish_match(captures);
                 }
                 for item in &condition.actions {
-                    self.act(item, verdict.captures.as_ref(), depth);
+                    self.act(item, &condition.place, verdict.captures.as_ref(), depth).await;
                 }
             } else {
                 for item in &condition.anti {
-                    self.act(item, None, depth);
+                    self.act(item, &condition.place, None, depth).await;
                     proceed = true;
                 }
             }
@@ -145,8 +152,8 @@ impl<'a> Hunt<'a> {
                 break;
             }
             if proceed && !condition.nested.is_empty() {
-                proceed =
-                    self.conditions(&condition.nested, depth + 1) || !condition.require_nested;
+                let nested = self.conditions(&condition.nested, depth + 1).await;
+                proceed = nested || !condition.require_nested;
                 if self.tracing {
                     self.step(depth, &condition.place, StepKind::Nested { matched: proceed });
                 }
@@ -174,7 +181,7 @@ impl<'a> Hunt<'a> {
 
     /// Time first, then the set of `<regex>` or the field: the later one decides whether the
     /// extension counts as matched, either is enough for the actions.
-    fn test(&mut self, condition: &'a Condition, proceed: bool, depth: usize) -> Verdict {
+    async fn test(&mut self, condition: &'a Condition, proceed: bool, depth: usize) -> Verdict {
         let mut verdict = Verdict { passed: false, proceed, captures: None };
         let timed = condition.time.as_deref();
         if let Some(spec) = timed {
@@ -183,10 +190,10 @@ impl<'a> Hunt<'a> {
         }
         match &condition.test {
             Test::Multi(mode, regexes) => {
-                self.multi(*mode, regexes, condition, &mut verdict, depth);
+                self.multi(*mode, regexes, condition, &mut verdict, depth).await;
             }
             Test::Field(test) => {
-                let compared = self.compare(test, None, condition.breaks, depth);
+                let compared = self.compare(test, None, condition.breaks, depth).await;
                 verdict.proceed = compared.matched;
                 verdict.passed |= compared.matched;
                 verdict.captures = compared.captures;
@@ -201,7 +208,7 @@ impl<'a> Hunt<'a> {
         verdict
     }
 
-    fn multi(
+    async fn multi(
         &mut self,
         mode: RegexMode,
         regexes: &'a [RegexTest],
@@ -212,7 +219,7 @@ impl<'a> Hunt<'a> {
         self.host.clear_variables("DP_REGEX_MATCH");
         let (mut passes, mut fails) = (0_usize, 0_usize);
         for (number, regex) in (1_usize..).zip(regexes) {
-            let compared = self.regex(regex, mode, condition.breaks, depth);
+            let compared = self.regex(regex, mode, condition.breaks, depth).await;
             let matched = compared.matched;
             verdict.proceed = matched;
             passes += usize::from(matched);
@@ -248,7 +255,7 @@ impl<'a> Hunt<'a> {
         }
     }
 
-    fn regex(
+    async fn regex(
         &mut self,
         regex: &'a RegexTest,
         mode: RegexMode,
@@ -258,7 +265,7 @@ impl<'a> Hunt<'a> {
         let timed = regex.time.as_deref();
         let time = timed.map(|spec| self.time(spec, &regex.place, Some(mode), breaks, depth));
         match &regex.test {
-            Some(test) => self.compare(test, Some(mode), breaks, depth),
+            Some(test) => self.compare(test, Some(mode), breaks, depth).await,
             None => {
                 if time.is_none() {
                     self.absolute(&regex.place, Some(mode), depth);
@@ -298,14 +305,14 @@ impl<'a> Hunt<'a> {
         }
     }
 
-    fn compare(
+    async fn compare(
         &mut self,
         test: &'a FieldTest,
         part_of: Option<RegexMode>,
         breaks: Break,
         depth: usize,
     ) -> Compared {
-        let value = self.field_value(test);
+        let value = self.field_value(test).await;
         let expanded: String;
         let made: Pattern;
         let (pattern, text, has_groups, dynamic) = match &test.expression {
@@ -316,7 +323,7 @@ impl<'a> Hunt<'a> {
                 (Err(error.clone()), &*error.expression, *captures, false)
             }
             Expression::Dynamic(template) => {
-                let template = expand(template, self.host);
+                let template = expand_async(template, self.host).await;
                 expanded = far::in_pattern(&template).into_owned();
                 self.forget_fields();
                 let pattern = match Pattern::cached(&expanded) {
@@ -366,9 +373,9 @@ impl<'a> Hunt<'a> {
         Compared { matched, captures, dynamic }
     }
 
-    fn field_value(&mut self, test: &FieldTest) -> Rc<str> {
+    async fn field_value(&mut self, test: &FieldTest) -> Arc<str> {
         let Field::Profile(id) = test.field else {
-            let value = expand(&test.written, self.host);
+            let value = expand_async(&test.written, self.host).await;
             self.forget_fields();
             return value.into();
         };
@@ -376,7 +383,7 @@ impl<'a> Hunt<'a> {
             return known.clone();
         }
         let name = self.dialplan.fields.get(id).map_or("", |n| n);
-        let value: Rc<str> = self.host.field(name).unwrap_or_default().into();
+        let value: Arc<str> = self.host.field(name).unwrap_or_default().into();
         if let Some(slot) = self.fields.get_mut(id) {
             *slot = Some(value.clone());
         }
@@ -396,7 +403,13 @@ impl<'a> Hunt<'a> {
         }
     }
 
-    fn act(&mut self, item: &Item, captures: Option<&Captures>, depth: usize) {
+    async fn act(
+        &mut self,
+        item: &Item,
+        condition: &Place,
+        captures: Option<&Captures>,
+        depth: usize,
+    ) {
         if self.routed.extension.is_none() {
             self.routed.extension = Some(logging::nested_name(self.extension, depth).into());
         }
@@ -426,7 +439,7 @@ impl<'a> Hunt<'a> {
         }
         for _ in 0..item.loops {
             if item.inline {
-                self.host.run_inline(&application, &data);
+                self.host.run_inline(&application, &data).await;
                 self.forget_fields();
             } else if self.routed.actions.len() < MAX_ACTIONS {
                 self.routed.actions.push(Action {
@@ -434,6 +447,7 @@ impl<'a> Hunt<'a> {
                     data: data.clone(),
                     anti: item.anti,
                     place: item.place.clone(),
+                    condition: condition.clone(),
                 });
             }
         }

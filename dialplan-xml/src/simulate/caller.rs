@@ -11,7 +11,7 @@ use crate::directory::User;
 use crate::expand::expand;
 use crate::regex::Pattern;
 use crate::text::{is_true, split};
-use crate::{Globals, Host, LogLevel};
+use crate::{Globals, Host, Later, LogLevel};
 
 /// A call on paper.
 #[derive(Clone, Debug)]
@@ -244,18 +244,19 @@ impl Host for Caller {
     fn global(&self, name: &str) -> Option<String> {
         self.globals.get(name).map(str::to_owned)
     }
-    fn api(&mut self, command: &str, args: &str) -> Option<String> {
+    fn api<'a>(&'a mut self, command: &'a str, args: &'a str) -> Later<'a, Option<String>> {
         let asked = format!("{command} {args}");
         let given = self.replies.get(asked.trim()).or_else(|| self.replies.get(command)).cloned();
         let reply = given.or_else(|| self.world.clone().answer(command, args, self));
         if reply.is_none() {
             self.unanswered.push(asked.trim().to_owned());
         }
-        reply
+        Later::Now(reply)
     }
-    fn run_inline(&mut self, application: &str, data: &str) {
+    fn run_inline<'a>(&'a mut self, application: &'a str, data: &'a str) -> Later<'a, ()> {
         let data = expand(data, self);
         self.run(application, &data);
+        Later::Now(())
     }
     fn now(&self) -> Timestamp {
         self.now

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use dialplan_xml::{Globals, Host, LoadOptions, Loaded, LogLevel};
+use dialplan_xml::{Globals, Host, Later, LoadOptions, Loaded, LogLevel};
 use jiff::{Timestamp, tz::TimeZone};
 
 #[derive(Clone, Debug, PartialEq)]
@@ -117,18 +117,18 @@ impl Host for Call {
     fn global(&self, name: &str) -> Option<String> {
         self.globals.get(name).map(str::to_owned)
     }
-    fn api(&mut self, command: &str, args: &str) -> Option<String> {
+    fn api<'a>(&'a mut self, command: &'a str, args: &'a str) -> Later<'a, Option<String>> {
         self.asked.push(format!("api {command} {args}"));
         if let Some(reply) = self.replies.get(&format!("{command} {args}")) {
-            return Some(reply.clone());
+            return Later::Now(Some(reply.clone()));
         }
-        match command.to_ascii_lowercase().as_str() {
+        Later::Now(match command.to_ascii_lowercase().as_str() {
             "echo" => Some(args.to_owned()),
             "toupper" => Some(args.to_uppercase()),
             _ => None,
-        }
+        })
     }
-    fn run_inline(&mut self, application: &str, data: &str) {
+    fn run_inline<'a>(&'a mut self, application: &'a str, data: &'a str) -> Later<'a, ()> {
         self.asked.push(format!("inline {application} {data}"));
         let data = dialplan_xml::expand::expand(data, self);
         if application == "set"
@@ -136,6 +136,7 @@ impl Host for Call {
         {
             self.set_variable(name, Some(value));
         }
+        Later::Now(())
     }
     fn now(&self) -> Timestamp {
         self.now

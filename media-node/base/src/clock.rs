@@ -1,12 +1,31 @@
 //! Wall-clock times as events and records show them, and fresh UUIDs.
 
+use std::cell::Cell;
 use std::time::{SystemTime, UNIX_EPOCH};
+
+thread_local! {
+    static SIMULATED: Cell<Option<fn() -> i64>> = const { Cell::new(None) };
+}
+
+/// From now on this thread's clock shows what `now` says, in microseconds since the epoch: for tests in simulated time.
+pub fn simulate(now: fn() -> i64) {
+    SIMULATED.set(Some(now));
+}
 
 /// Microseconds since the epoch.
 #[must_use]
 pub fn now_us() -> i64 {
+    if let Some(now) = SIMULATED.get() {
+        return now();
+    }
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
+}
+
+/// The same as a point in time.
+#[must_use]
+pub fn timestamp() -> jiff::Timestamp {
+    jiff::Timestamp::from_microsecond(now_us()).unwrap_or_default()
 }
 
 /// Seconds since the epoch.

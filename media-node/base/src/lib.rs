@@ -14,8 +14,10 @@ pub mod guess_guard;
 pub mod machine;
 pub mod memory;
 pub mod reading;
+pub mod registry;
 #[cfg(any(test, feature = "scratch"))]
 pub mod scratch;
+pub mod slots;
 pub mod stun;
 pub mod stun_set;
 pub mod system;
@@ -26,3 +28,12 @@ pub mod xml;
 
 /// A future in a box, as object-safe traits need it.
 pub type BoxFuture<'a, T> = std::pin::Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// The result of a future that has nothing to wait for; `None` if it has.
+pub fn at_once<T>(future: impl Future<Output = T>) -> Option<T> {
+    let mut future = std::pin::pin!(future);
+    match future.as_mut().poll(&mut std::task::Context::from_waker(std::task::Waker::noop())) {
+        std::task::Poll::Ready(value) => Some(value),
+        std::task::Poll::Pending => None,
+    }
+}

@@ -4,22 +4,23 @@
 //! the reference's loadable-module interface; a module that needs another's help asks the core for it. State of a module's
 //! own lives in slots: per switch ([`Switch::module`]), and per channel (`Data::slot`), where it ends with the channel.
 
-use std::any::{Any, TypeId};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 pub use dialplan_xml::declare::{self, Effect};
 use dialplan_xml::declare::{EventKind, Parameters, Variable};
 use esl_server::CallMessage;
-use parking_lot::{Mutex, RwLock};
+use parking_lot::Mutex;
+
+pub use base::registry::{Named, Registry};
+pub use base::slots::{ChannelSlots, SwitchSlots};
 
 use crate::BoxFuture;
 use crate::api::Api;
 use crate::app::App;
 use crate::app::play::{Ended, Keys};
-use crate::call::channel::Extension;
 use crate::call::dialstring::{DialLeg, Variables};
-use crate::call::{AppResult, Cause, Channel, Digit, Endpoint, Interrupt, Session};
+use crate::call::{AppResult, Cause, Channel, Digit, Endpoint, Extension, Interrupt, Session};
 use crate::switch::Switch;
 
 /// What changed, as told to loaded modules.
@@ -333,66 +334,12 @@ pub trait CallObserver: Sync {
     }
 }
 
-/// Entries of a registry: applications, commands.
-pub trait Named: 'static {
-    /// The name it is found by, in any case.
-    fn name(&self) -> &'static str;
-    /// The module it belongs to.
-    fn module(&self) -> &'static str;
-}
-
 /// Warns, the first time, of the use of something that has no effect.
 pub fn warn_idle(kind: &'static str, name: &'static str, effect: Effect) {
     static SAID: Mutex<BTreeSet<(&str, &str)>> = Mutex::new(BTreeSet::new());
     let Some(why) = effect.why_none() else { return };
     if SAID.lock().insert((kind, name)) {
         tracing::warn!("{kind} {name} is accepted and does nothing: {why}");
-    }
-}
-
-/// What loaded modules brought, by name.
-pub struct Registry<T: 'static> {
-    by_name: RwLock<HashMap<&'static str, &'static T>>,
-}
-
-impl<T> Default for Registry<T> {
-    fn default() -> Self {
-        Self { by_name: RwLock::default() }
-    }
-}
-
-impl<T: Named> Registry<T> {
-    /// Everything that is in these families, whatever its module: for tools that work without a switch.
-    #[must_use]
-    pub fn of(families: impl IntoIterator<Item = &'static [T]>) -> Self {
-        let entries = families.into_iter().flatten().map(|entry| (entry.name(), entry));
-        Self { by_name: RwLock::new(entries.collect()) }
-    }
-
-    /// Takes up the entries of these families that belong to a module.
-    pub fn add(&self, module: &str, families: impl IntoIterator<Item = &'static [T]>) {
-        let entries = families.into_iter().flatten().filter(|entry| entry.module() == module);
-        self.by_name.write().extend(entries.map(|entry| (entry.name(), entry)));
-    }
-
-    /// Gives up the entries of a module.
-    pub fn remove(&self, module: &str) {
-        self.by_name.write().retain(|_, entry| entry.module() != module);
-    }
-
-    /// The entry of that name, in any case.
-    #[must_use]
-    pub fn find(&self, name: &str) -> Option<&'static T> {
-        let by_name = self.by_name.read();
-        by_name.get(name).or_else(|| by_name.get(name.to_ascii_lowercase().as_str())).copied()
-    }
-
-    /// All, by name.
-    #[must_use]
-    pub fn all(&self) -> Vec<&'static T> {
-        let mut all: Vec<_> = self.by_name.read().values().copied().collect();
-        all.sort_by_key(|entry| entry.name());
-        all
     }
 }
 
@@ -439,106 +386,5 @@ impl Linked {
     /// All families of commands, whether or not their modules are loaded.
     pub fn commands(&self) -> impl Iterator<Item = &'static [Api]> {
         self.iter().flat_map(|module| module.provides().commands).copied()
-    }
-}
-
-/// State of modules for a whole switch, by type.
-#[derive(Default)]
-pub struct SwitchSlots(RwLock<HashMap<TypeId, Arc<dyn Any + Send + Sync>>>);
-
-impl SwitchSlots {
-    /// The state of that type, made at the first call.
-    pub fn get<T: Default + Send + Sync + 'static>(&self) -> Arc<T> {
-        self.get_or(T::default)
-    }
-
-    /// The state of that type, made by `make` at the first call.
-    pub fn get_or<T: Send + Sync + 'static>(&self, make: impl FnOnce() -> T) -> Arc<T> {
-        if let Some(found) = self.find() {
-            return found;
-        }
-        let made = Arc::new(make());
-        let mut slots = self.0.write();
-        let slot = slots.entry(TypeId::of::<T>()).or_insert_with(|| Arc::clone(&made) as _);
-        // The key is the type of the value: this always succeeds.
-        Arc::clone(slot).downcast().unwrap_or(made)
-    }
-
-    /// The state of that type, if there is one.
-    #[must_use]
-    pub fn find<T: Send + Sync + 'static>(&self) -> Option<Arc<T>> {
-        Arc::clone(self.0.read().get(&TypeId::of::<T>())?).downcast().ok()
-    }
-}
-
-/// State of modules for one channel, by type. Few channels have any, so they are looked through.
-#[derive(Default)]
-pub struct ChannelSlots(Vec<(TypeId, Box<dyn Any + Send>)>);
-
-impl ChannelSlots {
-    /// The state of that type, made at the first call.
-    pub fn get<T: Default + Send + 'static>(&mut self) -> &mut T {
-        let key = TypeId::of::<T>();
-        let at = self.0.iter().position(|(kind, _)| *kind == key).unwrap_or_else(|| {
-            self.0.push((key, Box::new(T::default())));
-            self.0.len() - 1
-        });
-        match self.0[at].1.downcast_mut() {
-            Some(state) => state,
-            None => unreachable!("the key is the type of the value"),
-        }
-    }
-
-    /// The state of that type, if there is one.
-    #[must_use]
-    pub fn find<T: Send + 'static>(&mut self) -> Option<&mut T> {
-        let key = TypeId::of::<T>();
-        self.0.iter_mut().find(|(kind, _)| *kind == key)?.1.downcast_mut()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_slot_is_made_once_and_ends_with_its_channel() {
-        #[derive(Default)]
-        struct Watched(Option<Arc<()>>);
-        let alive = Arc::new(());
-        let mut slots = ChannelSlots::default();
-        assert!(slots.find::<Watched>().is_none());
-        slots.get::<Watched>().0 = Some(Arc::clone(&alive));
-        slots.get::<Vec<u8>>().push(3);
-        assert!(slots.get::<Watched>().0.is_some(), "the same one");
-        assert_eq!(slots.find::<Vec<u8>>(), Some(&mut vec![3]));
-        assert_eq!(Arc::strong_count(&alive), 2);
-        drop(slots);
-        assert_eq!(Arc::strong_count(&alive), 1);
-    }
-
-    #[test]
-    fn a_registry_holds_what_belongs_to_loaded_modules() {
-        struct Entry(&'static str, &'static str);
-        impl Named for Entry {
-            fn name(&self) -> &'static str {
-                self.0
-            }
-            fn module(&self) -> &'static str {
-                self.1
-            }
-        }
-        static FAMILY: [Entry; 3] =
-            [Entry("b", "mod_one"), Entry("a", "mod_one"), Entry("c", "mod_two")];
-        let registry = Registry::default();
-        registry.add("mod_one", [&FAMILY[..]]);
-        let names = |registry: &Registry<Entry>| {
-            registry.all().iter().map(|entry| entry.0).collect::<Vec<_>>()
-        };
-        assert_eq!(names(&registry), ["a", "b"]);
-        assert!(registry.find("A").is_some() && registry.find("c").is_none());
-        registry.add("mod_two", [&FAMILY[..]]);
-        registry.remove("mod_one");
-        assert_eq!(names(&registry), ["c"]);
     }
 }

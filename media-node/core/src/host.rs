@@ -1,16 +1,16 @@
 //! Expansion and routing on behalf of a call: the bridge between [`dialplan_xml::Host`] and channels.
 
 use std::borrow::Cow;
-use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
 
 use dialplan_xml::dialplan::{Dialplan, RouteRequest, Routed, Trace};
-use dialplan_xml::{Host, LogLevel};
+use dialplan_xml::expand::{expand_async, expand_event_async};
+use dialplan_xml::{Host, Later, LogLevel};
 use esl_server::event::Event;
 use jiff::Timestamp;
 
-use crate::call::{Cause, Channel, Session};
+use crate::BoxFuture;
+use crate::call::{CallerProfile, Cause, Channel, Session};
 use crate::switch::Switch;
 
 /// Expansion for a channel, with or without its task at hand.
@@ -56,18 +56,19 @@ impl Host for ChannelHost<'_> {
         self.switch.global_marked(name)
     }
 
-    fn api(&mut self, command: &str, args: &str) -> Option<String> {
+    fn api<'a>(&'a mut self, command: &'a str, args: &'a str) -> Later<'a, Option<String>> {
         if !expands(self.switch) {
-            return Some("<API Execute Permission Denied>".into());
+            return Later::Now(Some("<API Execute Permission Denied>".into()));
         }
-        let call = self.switch.run_api_marked(command, args, self.channel.cloned());
-        block_on(call)
+        Later::Wait(Box::pin(self.switch.run_api_marked(command, args, self.channel.cloned())))
     }
 
-    fn run_inline(&mut self, _application: &str, _data: &str) {}
+    fn run_inline<'a>(&'a mut self, _application: &'a str, _data: &'a str) -> Later<'a, ()> {
+        Later::Now(())
+    }
 
     fn now(&self) -> Timestamp {
-        Timestamp::now()
+        crate::clock::timestamp()
     }
 
     fn channel_name(&self) -> String {
@@ -116,28 +117,36 @@ impl Host for SessionHost<'_> {
         self.session.switch().global_marked(name)
     }
 
-    fn api(&mut self, command: &str, args: &str) -> Option<String> {
-        self.base().api(command, args)
+    fn api<'a>(&'a mut self, command: &'a str, args: &'a str) -> Later<'a, Option<String>> {
+        if !expands(self.session.switch()) {
+            return Later::Now(Some("<API Execute Permission Denied>".into()));
+        }
+        let (switch, channel) = (self.session.switch(), Arc::clone(self.session.channel()));
+        Later::Wait(Box::pin(switch.run_api_marked(command, args, Some(channel))))
     }
 
-    fn run_inline(&mut self, application: &str, data: &str) {
-        let channel = Arc::clone(self.session.channel());
+    fn run_inline<'a>(&'a mut self, application: &'a str, data: &'a str) -> Later<'a, ()> {
+        let channel = self.session.channel();
         match self.session.switch().app(application) {
             None => {
                 tracing::error!(uuid = %channel.uuid(), "Invalid Application {application}");
                 channel.hangup(Cause::DESTINATION_OUT_OF_ORDER);
+                Later::Now(())
             }
             Some(app) if app.flags.has(crate::app::Flags::ROUTING) => {
-                let _ended = block_on(self.session.execute(application, data));
+                Later::Wait(Box::pin(async {
+                    let _ended = self.session.execute(application, data).await;
+                }))
             }
             Some(_) => {
                 tracing::error!(uuid = %channel.uuid(), "This application cannot be executed inline: {application}");
+                Later::Now(())
             }
         }
     }
 
     fn now(&self) -> Timestamp {
-        Timestamp::now()
+        crate::clock::timestamp()
     }
 
     fn logs(&self, level: LogLevel) -> bool {
@@ -161,60 +170,88 @@ impl Host for SessionHost<'_> {
 
 impl Session {
     /// Expands `${…}` for this call. Borrowed when there is nothing to expand. What a far end said is marked
-    /// ([`base::far`]) in the result.
-    pub fn expand<'t>(&mut self, text: &'t str) -> Cow<'t, str> {
+    /// ([`base::far`]) in the result. A command in it that waits holds up this call alone.
+    pub async fn expand<'t>(&mut self, text: &'t str) -> Cow<'t, str> {
         if !needs_expansion(text) {
             return Cow::Borrowed(text);
         }
         let mut host = SessionHost { session: self, log_debug: false };
-        Cow::Owned(dialplan_xml::expand::expand(text, &mut host))
+        Cow::Owned(expand_async(text, &mut host).await)
     }
 
     /// Asks a compiled dialplan.
-    pub(crate) fn route_in(&mut self, dialplan: &Dialplan, context: &str, number: &str) -> Routed {
-        let profile = self.channel().profile();
+    pub(crate) async fn route_in(
+        &mut self,
+        dialplan: &Dialplan,
+        context: &str,
+        number: &str,
+    ) -> Routed {
+        let (caller_id_name, caller_id_number) = self.channel().with(|data| {
+            let profile = data.profile.as_ref();
+            let of = |field: fn(&CallerProfile) -> &String| profile.map(field).cloned();
+            let name = of(|profile| &profile.caller_id_name).unwrap_or_default();
+            (name, of(|profile| &profile.caller_id_number).unwrap_or_default())
+        });
         let request = RouteRequest {
             context: context.to_owned(),
             destination_number: number.to_owned(),
-            caller_id_name: profile.caller_id_name,
-            caller_id_number: profile.caller_id_number,
+            caller_id_name,
+            caller_id_number,
             auto_hunt: self.channel().is_true("auto_hunt"),
         };
         let log_debug = tracing::enabled!(tracing::Level::DEBUG);
         let mut host = SessionHost { session: self, log_debug };
-        dialplan.route(&request, &mut host, Trace::Off)
+        dialplan.route_async(&request, &mut host, Trace::Off).await
     }
 }
 
 /// Expands text for a channel from outside its task (commands, hooks); without a channel, globals and commands only.
 /// What a far end said is marked ([`base::far`]) in the result.
-#[must_use]
-pub fn expand_for(switch: &Arc<Switch>, channel: Option<&Arc<Channel>>, text: &str) -> String {
+pub async fn expand_for(
+    switch: &Arc<Switch>,
+    channel: Option<&Arc<Channel>>,
+    text: &str,
+) -> String {
     if !needs_expansion(text) {
         return text.to_owned();
     }
-    dialplan_xml::expand::expand(text, &mut ChannelHost { switch, channel })
+    expand_async(text, &mut ChannelHost { switch, channel }).await
+}
+
+/// [`expand_for`] where nothing may wait: `then` gets the text at once, or, where a command in it takes its time, when
+/// that has answered.
+pub fn expand_then(
+    channel: &Arc<Channel>,
+    text: &str,
+    then: impl FnOnce(&Arc<Channel>, String) + Send + 'static,
+) {
+    let (channel, text) = (Arc::clone(channel), text.to_owned());
+    let mut expanding: BoxFuture<'static, ()> = Box::pin(async move {
+        let text = expand_for(channel.switch(), Some(&channel), &text).await;
+        then(&channel, text);
+    });
+    if base::at_once(&mut expanding).is_none() {
+        crate::foreign::spawn(expanding);
+    }
 }
 
 /// Expands text from an event's headers (`eval`, `expand`, hangup hooks): no caller-profile names, no recursion.
-#[must_use]
-pub fn expand_event(switch: &Arc<Switch>, event: &Event, text: &str) -> String {
+pub async fn expand_event(switch: &Arc<Switch>, event: &Event, text: &str) -> String {
     if !needs_expansion(text) {
         return text.to_owned();
     }
     let mut host = EventHost { switch, event, channel: None, variables: true };
-    base::far::into_plain(dialplan_xml::expand::expand_event(text, &mut host))
+    base::far::into_plain(expand_event_async(text, &mut host).await)
 }
 
 /// [`expand_event`] of the event that describes a channel. What a far end said is marked ([`base::far`]) in the result.
-#[must_use]
-pub fn expand_channel_event(channel: &Arc<Channel>, event: &Event, text: &str) -> String {
+pub async fn expand_channel_event(channel: &Arc<Channel>, event: &Event, text: &str) -> String {
     if !needs_expansion(text) {
         return text.to_owned();
     }
     let switch = channel.switch();
     let mut host = EventHost { switch, event, channel: Some(channel), variables: true };
-    dialplan_xml::expand::expand_event(text, &mut host)
+    expand_event_async(text, &mut host).await
 }
 
 /// Does `${api(…)}` run commands (`api-expansion`)?
@@ -227,13 +264,12 @@ fn needs_expansion(text: &str) -> bool {
 }
 
 /// Expands text from an event's headers under their full names (`eval uuid:…`).
-#[must_use]
-pub fn expand_headers(switch: &Arc<Switch>, event: &Event, text: &str) -> String {
+pub async fn expand_headers(switch: &Arc<Switch>, event: &Event, text: &str) -> String {
     if !needs_expansion(text) {
         return text.to_owned();
     }
     let mut host = EventHost { switch, event, channel: None, variables: false };
-    base::far::into_plain(dialplan_xml::expand::expand_event(text, &mut host))
+    base::far::into_plain(expand_event_async(text, &mut host).await)
 }
 
 struct EventHost<'a> {
@@ -270,18 +306,20 @@ impl Host for EventHost<'_> {
         self.switch.global_marked(name)
     }
 
-    fn api(&mut self, command: &str, args: &str) -> Option<String> {
+    fn api<'a>(&'a mut self, command: &'a str, args: &'a str) -> Later<'a, Option<String>> {
         if !expands(self.switch) {
             // The reference spells it differently here.
-            return Some("<API execute Permission Denied>".into());
+            return Later::Now(Some("<API execute Permission Denied>".into()));
         }
-        block_on(self.switch.run_api_marked(command, args, None))
+        Later::Wait(Box::pin(self.switch.run_api_marked(command, args, None)))
     }
 
-    fn run_inline(&mut self, _application: &str, _data: &str) {}
+    fn run_inline<'a>(&'a mut self, _application: &'a str, _data: &'a str) -> Later<'a, ()> {
+        Later::Now(())
+    }
 
     fn now(&self) -> Timestamp {
-        Timestamp::now()
+        crate::clock::timestamp()
     }
 }
 
@@ -291,17 +329,4 @@ fn names_a_party(header: &str) -> bool {
     ["caller-", "other-leg-", "hunt-", "channel-", "presence-"]
         .iter()
         .any(|start| lower.starts_with(start))
-}
-
-/// Finishes a future from synchronous code that runs on a runtime thread.
-///
-/// Nearly everything asked for inside `${…}` is ready at once; what is not gives this worker's other tasks to the
-/// other workers while it waits.
-pub fn block_on<T>(future: impl Future<Output = T>) -> T {
-    let mut future = pin!(future);
-    let mut context = Context::from_waker(Waker::noop());
-    if let Poll::Ready(value) = future.as_mut().poll(&mut context) {
-        return value;
-    }
-    tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(future))
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
@@ -16,10 +16,15 @@ use esl_server::{EventBus, LogHub};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::mpsc;
 
+mod globals;
+
+pub use call_model::counters::{Counters, Peaks};
+
 use crate::api::{self, ApiCall};
 use crate::app;
 use crate::call::command::{COMMAND_QUEUE, Command};
 use crate::call::dialstring::{DialLeg, Variables};
+use crate::call::index::{Index, Key};
 use crate::call::{Cause, Channel, Direction, Endpoint};
 use crate::clock;
 use crate::config::Config;
@@ -68,6 +73,8 @@ pub struct Switch {
     /// Which parts of global variables came from a far end, by name in lower case.
     far_globals: RwLock<HashMap<String, base::far::Spans>>,
     channels: RwLock<HashMap<Arc<str>, Arc<Channel>>>,
+    /// Legs by what they are looked for.
+    pub index: Index,
     endpoints: RwLock<HashMap<&'static str, Arc<dyn Endpoint>>>,
     /// Names and parameters that are honoured, for what is said of a configuration.
     pub known: Arc<Catalogue>,
@@ -111,47 +118,6 @@ impl Serving {
     pub fn when(&self) -> tokio::sync::watch::Receiver<bool> {
         self.0.subscribe()
     }
-}
-
-/// A hook's variable, or a value that is expanded or executed where it is used.
-fn runs_something(name: &str, value: &str) -> bool {
-    let name = name.to_ascii_lowercase();
-    let value = value.to_ascii_lowercase();
-    ["execute_on", "api_", "_api", "_exec", "hook"].iter().any(|part| name.contains(part))
-        || ["${", "system", "spawn"].iter().any(|part| value.contains(part))
-}
-
-/// Session counters and limits, as `status` and HEARTBEAT show them.
-#[derive(Debug, Default)]
-pub struct Counters {
-    /// `max-sessions`.
-    pub max_sessions: AtomicU32,
-    /// `sessions-per-second`.
-    pub sps_limit: AtomicU32,
-    /// Sessions since start; the last `session_id` given out.
-    pub total: AtomicU64,
-    /// Most sessions at once.
-    pub peak: AtomicU32,
-    /// Most sessions at once within the last five minutes.
-    pub peak_five_minutes: AtomicU32,
-    /// Sessions of the running second.
-    pub this_second: AtomicU32,
-    /// Sessions of the last second.
-    pub last_second: AtomicU32,
-    /// Most sessions in a second.
-    pub sps_peak: AtomicU32,
-    /// Most sessions in a second within the last five minutes.
-    pub sps_peak_five_minutes: AtomicU32,
-    /// New inbound calls are refused (`fsctl pause inbound`).
-    pub paused_inbound: AtomicBool,
-    /// New outbound calls are refused.
-    pub paused_outbound: AtomicBool,
-    /// Shutting down once calls have ended.
-    pub draining: AtomicBool,
-    /// The media threads have no time for further calls.
-    pub media_full: AtomicBool,
-    /// Calls refused for that.
-    pub media_refused: AtomicU64,
 }
 
 /// What [`Switch::new`] is made of.
@@ -208,6 +174,7 @@ impl Switch {
             globals: RwLock::new(parts.globals),
             far_globals: RwLock::default(),
             channels: RwLock::default(),
+            index: Index::default(),
             endpoints: RwLock::default(),
             observers: parts
                 .modules
@@ -247,91 +214,18 @@ impl Switch {
         self.config.store(config);
     }
 
-    // ---- globals ----
-
-    /// A global variable.
-    #[must_use]
-    pub fn global(&self, name: &str) -> Option<String> {
-        self.globals.read().get(name).map(str::to_owned)
-    }
-
-    /// [`Switch::global`] for texts with a grammar: what a far end said is marked ([`base::far`]).
-    #[must_use]
-    pub fn global_marked(&self, name: &str) -> Option<String> {
-        let value = self.global(name)?;
-        let far = self.far_globals.read();
-        Some(
-            far.get(&name.to_ascii_lowercase())
-                .map_or_else(|| value.clone(), |s| s.mark(&value, 0)),
-        )
-    }
-
-    /// Sets a global variable; an empty value deletes it. What is marked in it is marked again in `${name}`.
-    /// False for one that would run something in calls that are not of the client on another machine who sets it.
-    pub fn set_global(&self, name: &str, value: &str) -> bool {
-        if runs_something(name, value)
-            && crate::foreign::refuse("a global variable that runs something").is_some()
-        {
-            return false;
-        }
-        let (value, spans) = base::far::split(value);
-        let name = base::far::plain(name);
-        let mut far = self.far_globals.write();
-        if spans.is_empty() {
-            far.remove(&name.to_ascii_lowercase());
-        } else {
-            far.insert(name.to_ascii_lowercase(), spans);
-        }
-        drop(far);
-        self.globals.write().set(&name, &value);
-        true
-    }
-
-    /// All global variables, in order.
-    #[must_use]
-    pub fn globals(&self) -> Globals {
-        self.globals.read().clone()
-    }
-
-    /// Takes over what reading XML changed: variables set in `after` that `before` has not, or not so. What others
-    /// set meanwhile stays.
-    pub fn adopt_globals(&self, before: &Globals, after: &Globals) {
-        let changed = |from: &Globals, (name, value): &(&str, &str)| from.get(name) != Some(value);
-        let mut globals = self.globals.write();
-        for (name, value) in after.iter().filter(|entry| changed(before, entry)) {
-            globals.set(name, value);
-        }
-        for (name, _) in before.iter().filter(|(name, _)| after.get(name).is_none()) {
-            globals.remove(name);
-        }
-    }
-
-    /// The switch's name: `switchname` of switch.conf, or the machine's.
-    #[must_use]
-    pub fn name(&self) -> String {
-        let named = self.config.load().switch.switchname.clone();
-        named.or_else(|| self.global("hostname")).unwrap_or_else(|| "localhost".to_owned())
-    }
-
-    /// Values of all globals whose names start so.
-    #[must_use]
-    pub fn globals_starting(&self, prefix: &str) -> Vec<String> {
-        self.globals
-            .read()
-            .iter()
-            .filter(|(name, _)| {
-                name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
-            })
-            .map(|(_, value)| value.to_owned())
-            .collect()
-    }
-
     // ---- channels ----
 
     /// A call leg by UUID.
     #[must_use]
     pub fn channel(&self, uuid: &str) -> Option<Arc<Channel>> {
         self.channels.read().get(uuid).cloned()
+    }
+
+    /// Call legs by what they are looked for, the first entered first.
+    #[must_use]
+    pub fn channels_by(&self, key: &Key) -> Vec<Arc<Channel>> {
+        self.index.find(key).iter().filter_map(|uuid| self.channel(uuid)).collect()
     }
 
     /// All call legs, oldest first.
@@ -433,6 +327,7 @@ impl Switch {
             channels.remove(channel.uuid());
             channels.len()
         };
+        self.index.remove(channel.uuid());
         self.observers.iter().for_each(|observer| observer.gone(channel));
         self.scheduler.remove(self, channel.uuid());
         switch_log::calls::forget(channel.uuid());
@@ -744,27 +639,4 @@ pub fn tick(switch: &Switch, history: &Mutex<Peaks>) {
     history.push(sessions, rate);
     counters.peak_five_minutes.store(history.sessions(), Ordering::Relaxed);
     counters.sps_peak_five_minutes.store(history.rate(), Ordering::Relaxed);
-}
-
-/// Sessions and rates of the last five minutes, one entry a second.
-#[derive(Debug, Default)]
-pub struct Peaks(std::collections::VecDeque<(u32, u32)>);
-
-const FIVE_MINUTES: usize = 300;
-
-impl Peaks {
-    fn push(&mut self, sessions: u32, rate: u32) {
-        if self.0.len() == FIVE_MINUTES {
-            self.0.pop_front();
-        }
-        self.0.push_back((sessions, rate));
-    }
-
-    fn sessions(&self) -> u32 {
-        self.0.iter().map(|entry| entry.0).max().unwrap_or(0)
-    }
-
-    fn rate(&self) -> u32 {
-        self.0.iter().map(|entry| entry.1).max().unwrap_or(0)
-    }
 }

@@ -98,6 +98,15 @@ pub struct CallerProfile {
     pub hide_number: bool,
 }
 
+/// The name in lower case; names nearly always are.
+fn lower(name: &str) -> Cow<'_, str> {
+    if name.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        Cow::Owned(name.to_ascii_lowercase())
+    } else {
+        Cow::Borrowed(name)
+    }
+}
+
 impl CallerProfile {
     /// An empty profile of that direction, created at `now` (µs).
     #[must_use]
@@ -139,7 +148,7 @@ impl CallerProfile {
     pub fn field(&self, name: &str) -> Option<String> {
         let text = |value: &String| Some(value.clone());
         let time = |value: i64| Some(value.to_string());
-        match name.to_ascii_lowercase().as_str() {
+        match &*lower(name) {
             "dialplan" => text(&self.dialplan),
             "username" => text(&self.username),
             "caller_id_name" => text(&self.caller_id_name),
@@ -189,8 +198,7 @@ impl CallerProfile {
     #[must_use]
     pub fn field_marked(&self, name: &str) -> Option<String> {
         let value = self.field(name)?;
-        let lower = name.to_ascii_lowercase();
-        Some(match self.far.get(lower.as_str()) {
+        Some(match self.far.get(&*lower(name)) {
             Some(spans) => spans.mark(&value, 0),
             None => value,
         })

@@ -1,11 +1,11 @@
 //! What becomes of the legs of a bridge that is over, and of a caller whose bridge never came about.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::cause::Cause;
-use super::channel::{Channel, Extension};
+use super::channel::Channel;
+use super::plan::Extension;
 use super::session::{AppResult, Interrupt, Session};
 use super::state::State;
 use super::transfer;
@@ -112,11 +112,7 @@ fn exec_after_bridge(channel: &Arc<Channel>) -> bool {
     let Some(app) = channel.var("exec_after_bridge_app") else { return false };
     let argument = channel.var("exec_after_bridge_arg").unwrap_or_default();
     channel.with(|data| {
-        data.begin_extension(Extension {
-            name: app.clone(),
-            number: app.clone(),
-            applications: VecDeque::from([(app, argument)]),
-        });
+        data.begin_extension(Extension::new(app.as_str(), app.as_str(), [(&*app, argument)]));
     });
     channel.set_state(State::Execute);
     true

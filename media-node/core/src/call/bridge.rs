@@ -15,6 +15,7 @@ use super::aftermath;
 use super::cause::Cause;
 use super::channel::{Channel, OtherType};
 use super::endpoint::DigitSource;
+use super::links::Link;
 use super::session::{AppResult, Interrupt, Session};
 use super::state::State;
 use crate::{BoxFuture, clock};
@@ -238,10 +239,10 @@ fn join(own: &Arc<Channel>, peer: &Arc<Channel>) {
         // What moved a leg before this bridge says nothing about its end.
         leg.flags.transferred.store(false, Ordering::Relaxed);
     }
-    own.unset_var("originate_signal_bond");
+    own.unlink(Link::Dialled);
     for (leg, other) in [(own, peer), (peer, own)] {
         if leg.var("signal_bond").as_deref() != Some(&**other.uuid()) {
-            leg.set_var("signal_bond", &**other.uuid());
+            leg.link(Link::Bond, other);
         }
     }
     peer.set_var("call_uuid", own.var("call_uuid").unwrap_or_else(|| own.uuid().to_string()));
@@ -291,11 +292,11 @@ fn pre_execute_variables(own: &Channel, peer: &Channel) {
 /// The variables that name the other leg, set once the bridge has been announced.
 fn name_partners(own: &Channel, peer: &Channel) {
     for (leg, other) in [(own, peer), (peer, own)] {
-        leg.set_var("bridge_to", &**other.uuid());
-        leg.set_var("last_bridge_to", &**other.uuid());
+        leg.link(Link::BridgedTo, other);
+        leg.link(Link::LastBridgedTo, other);
         leg.set_var("bridge_channel", other.name());
         leg.set_var("bridge_uuid", &**other.uuid());
-        leg.set_var("signal_bond", &**other.uuid());
+        leg.link(Link::Bond, other);
     }
 }
 
@@ -340,7 +341,7 @@ fn separate(own: &Arc<Channel>, peer: &Arc<Channel>) {
     if !elsewhere {
         // Leg B is out of the bridge before it is told to end; only the originator ends as "bridged".
         peer.with(|data| data.bridged_to = None);
-        peer.unset_var("bridge_to");
+        peer.unlink(Link::BridgedTo);
     }
     if elsewhere {
         tracing::debug!(uuid = %own.uuid(), "{} is bridged to somebody else", peer.name());
@@ -372,7 +373,7 @@ fn separate(own: &Arc<Channel>, peer: &Arc<Channel>) {
     for observer in own.switch().observers() {
         [own, peer].into_iter().for_each(|leg| observer.unbridged(leg));
     }
-    own.unset_var("bridge_to");
+    own.unlink(Link::BridgedTo);
     if let Some(cause) = own.cause() {
         peer.set_var("bridge_hangup_cause", cause.name());
     }

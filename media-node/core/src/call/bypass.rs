@@ -13,6 +13,7 @@ use super::cause::Cause;
 use super::channel::{Channel, OtherType};
 use super::description::OF_FAR_END;
 use super::endpoint::Indication;
+use super::links::Link;
 use super::session::{AppResult, Interrupt, Session};
 use super::state::State;
 use super::uuid_bridge;
@@ -103,16 +104,16 @@ pub(super) fn signal_bridge(session: &Session, peer: &Arc<Channel>) -> AppResult
             }
         });
     }
-    own.unset_var("originate_signal_bond");
-    own.set_var("signal_bond", &**peer.uuid());
-    own.set_var("signal_bridge_to", &**peer.uuid());
+    own.unlink(Link::Dialled);
+    own.link(Link::Bond, peer);
+    own.link(Link::SignalBridgedTo, peer);
     own.set_var("signal_bridge", "true");
     peer.set_var("signal_bridge", "true");
     own.flags.bridge_originator.store(true, Ordering::Relaxed);
     super::display::of_bridge(&own, peer);
-    own.set_var("bridge_to", &**peer.uuid());
-    own.set_var("last_bridge_to", &**peer.uuid());
-    peer.set_var("last_bridge_to", &**own.uuid());
+    own.link(Link::BridgedTo, peer);
+    own.link(Link::LastBridgedTo, peer);
+    peer.link(Link::LastBridgedTo, &own);
     peer.set_state(State::Hibernate);
     own.set_state(State::Hibernate);
     Err(Interrupt::Moved)
@@ -164,8 +165,8 @@ pub(super) fn leave(own: &Arc<Channel>) {
     }
     for (leg, from) in [(own, &other), (&other, own)] {
         leg.with(|data| data.bridged_to = None);
-        leg.unset_var("signal_bridge_to");
-        leg.unset_var("bridge_to");
+        leg.unlink(Link::SignalBridgedTo);
+        leg.unlink(Link::BridgedTo);
         if let Some(cause) = from.cause() {
             leg.set_var("last_bridge_hangup_cause", cause.name());
             if let Some(specific) = from.var("proto_specific_hangup_cause") {

@@ -10,6 +10,7 @@ use esl_server::event::{Event, EventName};
 use super::CodecInfo;
 use super::channel::{Channel, Data, Listed, OtherType};
 use super::profile::{CallerProfile, Prefix};
+use super::progress::Progress;
 use super::state::{CallState, Direction, State};
 use crate::clock;
 
@@ -222,7 +223,7 @@ impl Channel {
             "hangup"
         } else if self.is_answered() {
             "answered"
-        } else if self.flags.early_media.load(Ordering::Relaxed) {
+        } else if self.progress.get().had_early_media() {
             "early"
         } else {
             "ringing"
@@ -250,8 +251,7 @@ impl Channel {
 
     /// Ringing was sent or received. Returns false if the channel was past that.
     pub fn mark_ring_ready(&self) -> bool {
-        if !self.is_up() || self.has_media() || self.flags.ring_ready.swap(true, Ordering::Relaxed)
-        {
+        if !self.is_up() || !self.progress.advance(Progress::ring) {
             return false;
         }
         self.stamp_time(true, |profile, now| {
@@ -285,10 +285,7 @@ impl Channel {
     /// [`Channel::mark_pre_answered`] for endpoints that start media after the announcement: those who watch the
     /// channel are not woken before [`Channel::notify`].
     pub fn announce_pre_answer(&self) -> bool {
-        if !self.is_up()
-            || self.is_answered()
-            || self.flags.early_media.swap(true, Ordering::Relaxed)
-        {
+        if !self.is_up() || !self.progress.advance(Progress::begin_media) {
             return false;
         }
         self.stamp_time(true, |profile, now| profile.times.progress_media = now);
@@ -300,7 +297,7 @@ impl Channel {
 
     /// The call was answered. Returns false if it was before. The leg's task runs the hooks and moves the call state.
     pub fn mark_answered(&self) -> bool {
-        if !self.is_up() || self.flags.answered.swap(true, Ordering::Relaxed) {
+        if !self.is_up() || !self.progress.advance(Progress::answer) {
             return false;
         }
         self.stamp_time(false, |profile, now| profile.times.answered = now);

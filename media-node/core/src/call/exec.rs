@@ -3,14 +3,16 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use base::far;
 use esl_server::event::{EventName, Vars};
 use esl_server::switch::{CallCommand, CallMessage};
+use tokio::time::Instant;
 
 use super::broadcast::Running;
 use super::cause::Cause;
+use super::plan::{Doing, Extension, Step, Written};
 use super::session::{AppResult, Interrupt, Session, Wake};
 use super::state::{Direction, State};
 use crate::app::{App, Flags};
@@ -19,6 +21,8 @@ use crate::clock;
 /// Identity of one execution in events.
 #[derive(Clone, Debug, Default)]
 pub struct ExecutionId {
+    /// The lines of the dialplan that ask for it.
+    pub written: Option<Written>,
     /// `Application-UUID`; a new one when absent.
     pub uuid: Option<String>,
     /// `Application-UUID-Name`.
@@ -38,6 +42,15 @@ impl Session {
     /// [`Interrupt`] when the call ended or moved meanwhile.
     pub async fn execute(&mut self, application: &str, data: &str) -> AppResult {
         self.execute_as(application, data, ExecutionId::default()).await
+    }
+
+    /// Runs a step of an extension.
+    ///
+    /// # Errors
+    /// [`Interrupt`] when the call ended or moved meanwhile.
+    pub async fn execute_step(&mut self, step: Step) -> AppResult {
+        let id = ExecutionId { written: step.written, ..ExecutionId::default() };
+        self.execute_as(&step.application, &step.data, id).await
     }
 
     /// [`Session::execute`] with an identity of the requester's choice.
@@ -74,7 +87,7 @@ impl Session {
             );
             return self.pre_answer().await;
         }
-        let until = tokio::time::Instant::now() + WAIT_FOR_MEDIA;
+        let until = Instant::now() + WAIT_FOR_MEDIA;
         while !self.channel.has_media() {
             if matches!(self.wait(Some(until)).await?, Wake::Timeout) {
                 tracing::error!(
@@ -91,7 +104,7 @@ impl Session {
         let expanded = if data.is_empty() || self.channel.is_true("app_disable_expand_variables") {
             Cow::Borrowed(data)
         } else {
-            self.expand(data)
+            self.expand(data).await
         };
         // Where an administrator writes nothing but `${header}`, the far end's value is the argument.
         let expanded = match is_one_reference(data) && !crate::app::is_shell(app.name) {
@@ -140,9 +153,12 @@ impl Session {
                 event.push("Application-UUID-Name", id.name.as_deref().unwrap_or_default());
             },
         );
-        if scoped {
-            self.channel.with(|data| data.scopes.pop());
-        }
+        self.channel.with(|data| {
+            data.doing.pop();
+            if scoped {
+                data.scopes.pop();
+            }
+        });
         result
     }
 
@@ -177,8 +193,10 @@ impl Session {
             if data.app_log.len() >= MAX_APP_LOG {
                 data.app_log.drain(..MAX_APP_LOG / 2);
             }
-            data.app_log.push((app.name.to_owned(), argument.to_owned(), clock::now_us()));
-            data.showing = (app.name.to_owned(), argument.to_owned());
+            let argument: Arc<str> = argument.into();
+            data.app_log.push((app.name, Arc::clone(&argument), clock::now_us()));
+            data.showing = (app.name, Arc::clone(&argument));
+            data.doing.push(Doing { application: app.name, argument, written: id.written.clone() });
         });
         if id.uuid.is_none() {
             id.uuid = Some(clock::new_uuid());
@@ -243,11 +261,11 @@ impl Session {
         let frame = Duration::from_millis(ptime.into());
         let heard = || leg.stats().inbound.media_packet_count;
         let enough = heard().saturating_add(frames.into());
-        let deadline = tokio::time::Instant::now() + frame * frames.saturating_mul(2).min(MAX_LEAD);
+        let deadline = Instant::now() + frame * frames.saturating_mul(2).min(MAX_LEAD);
         let unlocked = std::mem::replace(&mut self.locked, true);
         let mut goes_on = true;
-        while goes_on && heard() < enough && tokio::time::Instant::now() < deadline {
-            let next = tokio::time::Instant::now() + frame;
+        while goes_on && heard() < enough && Instant::now() < deadline {
+            let next = Instant::now() + frame;
             goes_on = !matches!(self.wait(Some(next)).await, Err(_) | Ok(Wake::Broken));
         }
         self.locked = unlocked;
@@ -274,8 +292,10 @@ impl Session {
         if running.is_void(message.ticket) {
             return;
         }
-        let amused =
-            message.hold_bleg().then(|| super::hold::amuse_partner(&self.channel)).flatten();
+        let amused = match message.hold_bleg() {
+            true => super::hold::amuse_partner(&self.channel).await,
+            false => None,
+        };
         let mut turn: i64 = 0;
         while loops < 0 || turn < loops {
             turn += 1;
@@ -285,6 +305,7 @@ impl Session {
             let id = ExecutionId {
                 uuid: message.event_uuid().map(Cow::into_owned),
                 name: message.event_uuid_name().map(Cow::into_owned),
+                written: None,
             };
             let result = self.execute_as(&app, &argument, id).await;
             let stop = result.is_err()
@@ -306,20 +327,12 @@ impl Session {
 
     /// `xferext`: the applications of the message become what the call runs next.
     fn run_extension_transfer(&self, message: &CallMessage) {
-        let applications = message
-            .applications()
-            .map(|line| {
-                let (app, data) = line.split_once(' ').unwrap_or((&line, ""));
-                (app.to_owned(), data.to_owned())
-            })
-            .collect();
-        self.channel.with(|data| {
-            data.begin_extension(super::channel::Extension {
-                name: "xferext".into(),
-                number: "xferext".into(),
-                applications,
-            });
+        let steps = message.applications().map(|line| {
+            let (app, data) = line.split_once(' ').unwrap_or((&line, ""));
+            (app.to_owned(), data.to_owned())
         });
+        let extension = Extension::new("xferext", "xferext", steps);
+        self.channel.with(|data| data.begin_extension(extension));
         self.channel.flags.transferred.store(true, Ordering::Relaxed);
         self.channel.set_state(State::Routing);
     }

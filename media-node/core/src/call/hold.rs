@@ -22,7 +22,8 @@ impl Session {
         mark_held(&self.channel, true);
         self.channel.fire_presence("hold");
         if entertain {
-            entertain_partner(&self.channel, music(&self.channel).filter(|text| is_music(text)));
+            let music = music(&self.channel).await.filter(|text| is_music(text));
+            entertain_partner(&self.channel, music);
         }
         true
     }
@@ -49,9 +50,9 @@ pub fn remote_hold(channel: &Arc<Channel>, on: bool) {
     mark_held(channel, on);
     channel.fire_presence(if on { "hold" } else { "unhold" });
     if on {
-        on_remote_hold(channel);
+        with_music(channel, on_remote_hold);
     } else {
-        on_remote_resume(channel);
+        with_music(channel, on_remote_resume);
     }
     if !on && channel.is_answered() {
         channel.set_call_state(CallState::Active);
@@ -96,16 +97,36 @@ pub fn mark_held(channel: &Channel, on: bool) {
 }
 
 /// What the holder's partner hears: `temp_hold_music`, else `hold_music` of the one that holds.
-fn music(holder: &Arc<Channel>) -> Option<String> {
-    let music = holder.var("temp_hold_music").or_else(|| holder.var("hold_music"))?;
-    let music = crate::host::expand_for(holder.switch(), Some(holder), &music);
-    let music = base::far::path(&music).into_owned();
-    Some(music).filter(|music| !music.is_empty())
+async fn music(holder: &Arc<Channel>) -> Option<String> {
+    let music = music_variable(holder)?;
+    found(&crate::host::expand_for(holder.switch(), Some(holder), &music).await)
+}
+
+/// [`music`] where nothing may wait: a leg's event, which may be dropped half-way.
+fn with_music(
+    holder: &Arc<Channel>,
+    then: impl FnOnce(&Arc<Channel>, Option<String>) + Send + 'static,
+) {
+    match music_variable(holder) {
+        Some(music) => crate::host::expand_then(holder, &music, move |holder, music| {
+            then(holder, found(&music));
+        }),
+        None => then(holder, None),
+    }
+}
+
+fn music_variable(holder: &Channel) -> Option<String> {
+    holder.var("temp_hold_music").or_else(|| holder.var("hold_music"))
+}
+
+/// The name of a file, with what a far end said in it kept in its directory; an empty one is none.
+fn found(music: &str) -> Option<String> {
+    Some(base::far::path(music).into_owned()).filter(|music| !music.is_empty())
 }
 
 /// What a waiting leg hears.
-pub fn waiting_music(leg: &Arc<Channel>) -> Option<String> {
-    music(leg).filter(|music| is_music(music))
+pub async fn waiting_music(leg: &Arc<Channel>) -> Option<String> {
+    music(leg).await.filter(|music| is_music(music))
 }
 
 fn is_music(text: &str) -> bool {
@@ -139,8 +160,8 @@ pub(super) fn leave_bridge(holder: &Channel) {
     }
 }
 
-fn on_remote_hold(holder: &Arc<Channel>) {
-    let music = music(holder).unwrap_or_else(|| DEFAULT_MUSIC.to_owned());
+fn on_remote_hold(holder: &Arc<Channel>, music: Option<String>) {
+    let music = music.unwrap_or_else(|| DEFAULT_MUSIC.to_owned());
     if !music.eq_ignore_ascii_case("indicate_hold") {
         return entertain_partner(holder, Some(music).filter(|music| is_music(music)));
     }
@@ -152,9 +173,9 @@ fn on_remote_hold(holder: &Arc<Channel>) {
     });
 }
 
-fn on_remote_resume(holder: &Arc<Channel>) {
+fn on_remote_resume(holder: &Arc<Channel>, music: Option<String>) {
     release_partner(holder);
-    if music(holder).is_some_and(|music| music.eq_ignore_ascii_case("indicate_hold")) {
+    if music.is_some_and(|music| music.eq_ignore_ascii_case("indicate_hold")) {
         tell_partner(holder, |session| {
             Box::pin(async move {
                 let _resumed = session.unhold().await;
@@ -179,9 +200,13 @@ pub(super) struct Amused {
 }
 
 /// Plays the partner its own hold music, else the leg's. Nothing new begins where it plays already.
-pub(super) fn amuse_partner(leg: &Arc<Channel>) -> Option<Amused> {
+pub(super) async fn amuse_partner(leg: &Arc<Channel>) -> Option<Amused> {
     let partner = leg.partner()?;
-    let music = music(&partner).or_else(|| music(leg)).filter(|music| is_music(music))?;
+    let chosen = match music(&partner).await {
+        Some(music) => Some(music),
+        None => music(leg).await,
+    };
+    let music = chosen.filter(|music| is_music(music))?;
     if leg.flags.amuses_partner.swap(true, Ordering::Relaxed) {
         return None;
     }

@@ -55,7 +55,7 @@ impl Session {
             .or_else(|| value.split_once(' '))
             .unwrap_or((&value, ""));
         let event = self.channel.channel_data(false);
-        let argument = crate::host::expand_channel_event(&self.channel, &event, argument);
+        let argument = crate::host::expand_channel_event(&self.channel, &event, argument).await;
         let session =
             self.channel.is_true("session_in_hangup_hook").then(|| Arc::clone(&self.channel));
         let reply = self.switch().run_api(api, &argument, session).await;
@@ -104,7 +104,7 @@ impl Channel {
 async fn run_commands(channel: &Arc<Channel>, values: Vec<String>) {
     for value in values {
         let (api, argument) = value.split_once(' ').unwrap_or((&value, ""));
-        let argument = crate::host::expand_for(channel.switch(), Some(channel), argument);
+        let argument = crate::host::expand_for(channel.switch(), Some(channel), argument).await;
         let reply = channel.switch().run_api(api, &argument, None).await;
         let argument = far::plain(&argument);
         tracing::debug!(uuid = %channel.uuid(), "{api}({argument}): {}", reply.unwrap_or_default());

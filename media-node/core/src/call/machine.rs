@@ -15,7 +15,8 @@ use dialplan_xml::dialplan::Routed;
 use esl_server::event::EventName;
 
 use super::cause::Cause;
-use super::channel::{Extension, Initial};
+use super::channel::Initial;
+use super::plan::{Extension, Step, Written};
 use super::session::{AppResult, Interrupt, Session};
 use super::state::{CallState, Direction, State};
 use crate::contract::DialplanKind;
@@ -184,10 +185,13 @@ impl Session {
 
     /// Asks the dialplans of the profile, in order.
     pub async fn route(&mut self) -> Option<Extension> {
-        let profile = self.channel.profile();
-        let dialplans = base::far::into_plain(self.expand(&profile.dialplan).into_owned());
-        let number = profile.field_marked("destination_number").unwrap_or_default();
-        self.route_with(&dialplans, &profile.context, &number).await
+        let (dialplans, context, number) = self.channel.with(|data| {
+            let profile = data.profile.as_ref()?;
+            let number = profile.field_marked("destination_number").unwrap_or_default();
+            Some((profile.dialplan.clone(), profile.context.clone(), number))
+        })?;
+        let dialplans = base::far::into_plain(self.expand(&dialplans).await.into_owned());
+        self.route_with(&dialplans, &context, &number).await
     }
 
     /// Asks the named dialplans (comma separated) in order; the first extension wins. What a far end said in the number
@@ -230,12 +234,8 @@ impl Session {
     }
 
     fn route_inline(&mut self, text: &str) -> Option<Extension> {
-        let applications: std::collections::VecDeque<_> =
-            dialplan_xml::dialplan::parse_inline(text)
-                .into_iter()
-                .map(|action| (action.application, action.data))
-                .collect();
-        if applications.is_empty() {
+        let actions = dialplan_xml::dialplan::parse_inline(text);
+        if actions.is_empty() {
             return None;
         }
         self.channel.with(|data| {
@@ -245,7 +245,8 @@ impl Session {
                 profile.set_field("rdnis", "");
             }
         });
-        Some(Extension { name: "inline".into(), number: "inline".into(), applications })
+        let steps = actions.into_iter().map(|action| (action.application, action.data));
+        Some(Extension::new("inline", "inline", steps))
     }
 
     async fn route_xml(&mut self, file: &str, context: &str, number: &str) -> Option<Extension> {
@@ -258,28 +259,24 @@ impl Session {
         } else {
             lookup.await?
         };
-        let routed = self.route_in(&dialplan, context, number);
+        let routed = self.route_in(&dialplan, context, number).await;
         let Routed { extension, actions, .. } = routed;
         let name = extension?;
-        Some(Extension {
-            name: name.to_string(),
-            number: number.to_owned(),
-            applications: actions
-                .into_iter()
-                .map(|action| (action.application.to_string(), action.data.to_string()))
-                .collect(),
-        })
+        let steps = actions.into_iter().map(|action| Step {
+            application: action.application,
+            data: action.data,
+            written: Some(Written { action: action.place, condition: action.condition }),
+        });
+        Some(Extension::new(name, number, steps))
     }
 
     async fn state_execute(&mut self) -> AppResult {
         self.channel.set_var("call_uuid", &**self.channel.uuid());
         loop {
             self.check()?;
-            let next = self.channel.with(|data| {
-                data.extension.as_mut().and_then(|list| list.applications.pop_front())
-            });
-            let Some((application, data)) = next else { break };
-            self.execute(&application, &data).await?;
+            let next = self.channel.with(|data| data.extension.as_mut().and_then(Extension::next));
+            let Some(step) = next else { break };
+            self.execute_step(step).await?;
             self.channel.flags.broken.store(false, Ordering::Relaxed);
         }
         self.check()?;

@@ -22,6 +22,7 @@ pub mod heartbeat;
 pub mod hold;
 pub mod hooks;
 pub mod jitter;
+pub mod links;
 pub mod machine;
 pub mod originate;
 pub mod presence;
@@ -32,13 +33,14 @@ pub mod transfer;
 pub mod uuid_bridge;
 
 pub use base::cause::{self, Cause};
-pub use call_model::{profile, state};
-pub use channel::{Channel, Extension};
+pub use call_model::{index, plan, profile, progress, state, variables};
+pub use channel::Channel;
 pub use dialplan_xml::dialstring;
 pub use endpoint::{
     Digit, DigitSource, Endpoint, EndpointLeg, Indication, LegEvent, OutgoingCall, Referral,
 };
 pub use negotiation::CodecInfo;
+pub use plan::Extension;
 pub use profile::CallerProfile;
 pub use session::{AppResult, Interrupt, Session, Wake};
 pub use state::{CallState, Direction, State};

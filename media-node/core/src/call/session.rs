@@ -434,7 +434,7 @@ impl Session {
     pub async fn ring_ready(&mut self, queued: bool) -> AppResult {
         if self.channel.has_media()
             || self.channel.direction() == super::state::Direction::Outbound
-            || self.channel.flags.ring_ready.load(Ordering::Relaxed)
+            || self.channel.progress.get().rang()
         {
             return Ok(());
         }
@@ -478,7 +478,7 @@ impl Session {
 
     /// The hooks of an answer, in order, and what the answer starts.
     pub async fn run_answer_hooks(&mut self) {
-        let had_early_media = self.channel.flags.early_media.load(Ordering::Relaxed);
+        let had_early_media = self.channel.progress.get().had_early_media();
         self.run_hooks("answer").await;
         if !had_early_media {
             self.run_hooks("media").await;

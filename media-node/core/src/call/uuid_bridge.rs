@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use esl_server::event::EventName;
+use tokio::sync::oneshot;
 
 use super::aftermath;
 use super::channel::{Channel, OtherType};
@@ -37,10 +38,15 @@ pub fn join(a: &Arc<Channel>, b: &Arc<Channel>) {
         leg.leave_broadcasts();
         leg.flags.transferred.store(true, Ordering::Relaxed);
     }
+    let (promise, released) = oneshot::channel();
     let target = Arc::clone(b);
-    a.arrange_soft_step(Box::new(move |session| Box::pin(originator_step(session, target))));
+    a.arrange_soft_step(Box::new(move |session| {
+        Box::pin(originator_step(session, target, promise))
+    }));
     let partner = Arc::clone(a);
-    b.arrange_soft_step(Box::new(move |session| Box::pin(originatee_step(session, partner))));
+    b.arrange_soft_step(Box::new(move |session| {
+        Box::pin(originatee_step(session, partner, released))
+    }));
     for leg in [a, b] {
         leg.set_state(State::Hibernate);
     }
@@ -103,11 +109,20 @@ async fn reached(leg: &Arc<Channel>, state: State) {
     let _late = tokio::time::timeout(STATE_TIMEOUT, arrived).await;
 }
 
-async fn originator_step(session: &mut Session, peer: Arc<Channel>) -> AppResult {
+/// Held by the originator's step until it has bridged, or will not: dropped with a step that is never run, when
+/// somebody else takes the originator meanwhile.
+type Promise = oneshot::Sender<std::convert::Infallible>;
+/// How the other leg learns that nothing comes any more.
+type Released = oneshot::Receiver<std::convert::Infallible>;
+
+async fn originator_step(session: &mut Session, peer: Arc<Channel>, promise: Promise) -> AppResult {
     let own = Arc::clone(&session.channel);
+    let _promise = promise;
     announce_uuid_bridge(&own, &peer);
     reached(&peer, State::SoftExecute).await;
-    if !peer.is_up() {
+    if peer.running() != State::SoftExecute {
+        // Gone, or taken elsewhere meanwhile.
+        own.flags.transferred.store(false, Ordering::Relaxed);
         return after_bridge(session, &peer);
     }
     own.flags.transferred.store(false, Ordering::Relaxed);
@@ -124,13 +139,23 @@ fn after_bridge(session: &Session, peer: &Arc<Channel>) -> AppResult {
     Ok(())
 }
 
-async fn originatee_step(session: &mut Session, peer: Arc<Channel>) -> AppResult {
+async fn originatee_step(
+    session: &mut Session,
+    peer: Arc<Channel>,
+    released: Released,
+) -> AppResult {
     let own = Arc::clone(&session.channel);
     announce_uuid_bridge(&own, &peer);
     own.flags.transferred.store(false, Ordering::Relaxed);
-    loop {
-        session.wait(None).await?;
+    session.wait_for(released).await.ok();
+    session.check()?;
+    if own.partner().is_some() {
+        // Somebody else's bridge has this leg: its driver moves it on.
+        loop {
+            session.wait(None).await?;
+        }
     }
+    after_bridge(session, &peer)
 }
 
 fn announce_uuid_bridge(own: &Channel, peer: &Channel) {

@@ -8,7 +8,7 @@ use dialplan_xml::acl::{AclSet, LocalNet};
 use dialplan_xml::catalogue::Catalogue;
 use dialplan_xml::check::unknown_names;
 use dialplan_xml::config::{
-    AclConf, AclTarget, EventSocketConf, ModulesConf, SofiaConf, SwitchConf, TimezonesConf,
+    AclConf, AclTarget, EventSocketConf, ModulesConf, SofiaConf, SwitchConf,
 };
 use dialplan_xml::dialplan::Dialplan;
 use dialplan_xml::diff;
@@ -52,6 +52,30 @@ impl Config {
         elsewhere.or_else(|| self.tree.configuration(name))
     }
 
+    /// A tree that serves, and what is to be said about it.
+    #[must_use]
+    pub fn compile(tree: Tree, globals: &Globals) -> (Self, Vec<Diagnostic>) {
+        let directory = Arc::new(Directory::compile(&tree));
+        let (dialplan, mut diagnostics) = Dialplan::compile(&tree);
+        let local = local_net(globals);
+        let (acl, more) =
+            AclSet::build(&AclConf::read(tree.configuration("acl.conf")), &directory, &local);
+        diagnostics.extend(more);
+        let config = Self {
+            switch: SwitchConf::read(tree.configuration("switch.conf"))
+                .over(tree.configuration("post_load_switch.conf")),
+            event_socket: EventSocketConf::read(tree.configuration("event_socket.conf")),
+            modules: ModulesConf::read(tree.configuration("modules.conf")),
+            sofia: SofiaConf::read(tree.configuration("sofia.conf")),
+            acl: Arc::new(acl),
+            directory,
+            dialplan: Arc::new(dialplan),
+            documents: Arc::default(),
+            tree,
+        };
+        (config, diagnostics)
+    }
+
     fn use_documents(&mut self, documents: HashMap<String, Tree>) {
         self.documents = Arc::new(documents);
         self.switch = SwitchConf::read(self.tree.configuration("switch.conf"))
@@ -90,33 +114,11 @@ pub fn load(
     let mut diagnostics = loaded.diagnostics;
     let config = loaded.tree.map(|tree| {
         diagnostics.extend(unknown_names(&tree, known));
-        let (config, more) = compile(tree, &loaded.globals);
+        let (config, more) = Config::compile(tree, &loaded.globals);
         diagnostics.extend(more);
         config
     });
     LoadedConfig { config, globals: loaded.globals, diagnostics, status: loaded.status }
-}
-
-fn compile(tree: Tree, globals: &Globals) -> (Config, Vec<Diagnostic>) {
-    let directory = Arc::new(Directory::compile(&tree));
-    let (dialplan, mut diagnostics) = Dialplan::compile(&tree);
-    let local = local_net(globals);
-    let (acl, more) =
-        AclSet::build(&AclConf::read(tree.configuration("acl.conf")), &directory, &local);
-    diagnostics.extend(more);
-    let config = Config {
-        switch: SwitchConf::read(tree.configuration("switch.conf"))
-            .over(tree.configuration("post_load_switch.conf")),
-        event_socket: EventSocketConf::read(tree.configuration("event_socket.conf")),
-        modules: ModulesConf::read(tree.configuration("modules.conf")),
-        sofia: SofiaConf::read(tree.configuration("sofia.conf")),
-        acl: Arc::new(acl),
-        directory,
-        dialplan: Arc::new(dialplan),
-        documents: Arc::default(),
-        tree,
-    };
-    (config, diagnostics)
 }
 
 /// The networks `localnet.auto` stands for.
@@ -372,23 +374,10 @@ pub async fn dialplan_for(
     file: &str,
 ) -> Option<Arc<Dialplan>> {
     if !file.is_empty() {
-        let config = switch.config.load();
-        return from_file(file, config.dialplan.zones());
+        return switch.module::<xml::DialplanFiles>().get(switch, file).await;
     }
     if let Some(found) = xml::dialplan(switch, channel).await {
         return Some(found);
     }
     Some(Arc::clone(&switch.config.load().dialplan))
-}
-
-/// A dialplan file is read as it stands, without preprocessing.
-fn from_file(file: &str, zones: &TimezonesConf) -> Option<Arc<Dialplan>> {
-    let text = std::fs::read(file)
-        .inspect_err(|error| tracing::error!("Open of dialplan failed: {file}: {error}"))
-        .ok()?;
-    let loaded = dialplan_xml::parse_raw(&String::from_utf8_lossy(&text), file);
-    log_diagnostics(&loaded.diagnostics);
-    let (dialplan, diagnostics) = Dialplan::compile_with_zones(&loaded.tree?, zones.clone());
-    log_diagnostics(&diagnostics);
-    Some(Arc::new(dialplan))
 }

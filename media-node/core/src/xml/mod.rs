@@ -6,6 +6,7 @@
 //! not.
 
 pub mod cache;
+mod files;
 mod lookup;
 mod request;
 
@@ -16,6 +17,7 @@ use dialplan_xml::Tree;
 
 use crate::BoxFuture;
 use crate::switch::Switch;
+pub use files::DialplanFiles;
 pub use lookup::{
     FoundUser, ask_for_user, configuration, configuration_as, dialplan, directory, directory_as,
     find_user, find_user_by, locate, section, whole_directory,

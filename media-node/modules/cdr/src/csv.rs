@@ -32,30 +32,35 @@ pub(super) fn make(
 }
 
 impl Recorder for Csv {
-    fn wants(&self, channel: &Arc<Channel>, entry: &mut Entry) {
-        let a_leg = channel.with(|data| data.originator_profile.is_none());
-        if !self.settings.legs.want(a_leg) {
-            return;
-        }
-        let base = channel.var("cdr_csv_base").filter(|base| !base.is_empty());
-        let base = base.map_or_else(|| self.settings.base.clone(), PathBuf::from);
-        let account = channel.lookup("accountcode").unwrap_or_default();
-        let line = |template: &str| {
-            let template = with_other_leg(channel, template);
-            base::far::into_plain(host::expand_for(channel.switch(), Some(channel), &template))
-        };
-        let mut add = |file: String, text: String| {
-            entry.lines.push(Line {
-                sink: NAME.into(),
-                target: base.join(file).display().to_string(),
-                values: vec![text.replace(['\n', '\r'], " ")],
-            });
-        };
-        if !account.is_empty() && !self.settings.master_only {
-            add(csv::file_name(&account), line(self.settings.of_account(&account)));
-        }
-        add("Master.csv".into(), line(self.settings.default_template()));
-        entry.sinks.push(NAME.into());
+    fn wants<'a>(
+        &'a self,
+        channel: &'a Arc<Channel>,
+        entry: &'a mut Entry,
+    ) -> switch_core::BoxFuture<'a, ()> {
+        Box::pin(async move {
+            let a_leg = channel.with(|data| data.originator_profile.is_none());
+            if !self.settings.legs.want(a_leg) {
+                return;
+            }
+            let base = channel.var("cdr_csv_base").filter(|base| !base.is_empty());
+            let base = base.map_or_else(|| self.settings.base.clone(), PathBuf::from);
+            let account = channel.lookup("accountcode").unwrap_or_default();
+            let mut files = Vec::new();
+            if !account.is_empty() && !self.settings.master_only {
+                files.push((csv::file_name(&account), self.settings.of_account(&account)));
+            }
+            files.push(("Master.csv".into(), self.settings.default_template()));
+            for (file, template) in files {
+                let template = with_other_leg(channel, template);
+                let line = host::expand_for(channel.switch(), Some(channel), &template).await;
+                entry.lines.push(Line {
+                    sink: NAME.into(),
+                    target: base.join(file).display().to_string(),
+                    values: vec![base::far::into_plain(line).replace(['\n', '\r'], " ")],
+                });
+            }
+            entry.sinks.push(NAME.into());
+        })
     }
 
     /// Moves each file to `NAME.csv.<time>`; the next record begins a new one.

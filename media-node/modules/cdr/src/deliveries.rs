@@ -83,7 +83,7 @@ impl Records {
         }
         let mut entry = Entry::default();
         for recorder in recorders {
-            recorder.wants(channel, &mut entry);
+            recorder.wants(channel, &mut entry).await;
         }
         if entry.sinks.is_empty() {
             return;

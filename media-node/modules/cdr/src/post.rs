@@ -65,11 +65,16 @@ struct Wanted {
 }
 
 impl Recorder for Wanted {
-    fn wants(&self, channel: &Arc<Channel>, entry: &mut Entry) {
+    fn wants<'a>(
+        &'a self,
+        channel: &'a Arc<Channel>,
+        entry: &'a mut Entry,
+    ) -> switch_core::BoxFuture<'a, ()> {
         let a_leg = channel.with(|data| data.originator_profile.is_none());
         if a_leg || self.b_leg || channel.is_true("force_process_cdr") {
             entry.sinks.push(self.name.into());
         }
+        Box::pin(std::future::ready(()))
     }
 }
 

@@ -29,7 +29,11 @@ pub(crate) fn of(channel: &Channel) -> CallRecord {
             .iter()
             .map(|(name, value)| (name.to_owned(), value.to_string()))
             .collect(),
-        applications: data.app_log.clone(),
+        applications: data
+            .app_log
+            .iter()
+            .map(|(name, argument, at)| ((*name).to_owned(), argument.to_string(), *at))
+            .collect(),
         holds: data
             .holds
             .iter()
@@ -60,16 +64,16 @@ pub(crate) fn is_wanted(channel: &Channel) -> bool {
 
 /// Flags by the reference's numbers, those that have a counterpart here.
 fn flag_numbers(channel: &Channel) -> String {
-    let flags = &channel.flags;
+    let (flags, progress) = (&channel.flags, channel.progress.get());
     let media = channel.media().is_some() || channel.has_media();
     let all = [
-        (1, flags.answered.load(Ordering::Relaxed)),
+        (1, progress.is_answered()),
         (2, channel.direction() == Direction::Outbound),
-        (3, flags.early_media.load(Ordering::Relaxed)),
+        (3, progress.had_early_media()),
         (4, flags.bridge_originator.load(Ordering::Relaxed)),
         (10, flags.held.load(Ordering::Relaxed)),
         (16, flags.controlled.load(Ordering::Relaxed)),
-        (22, flags.ring_ready.load(Ordering::Relaxed)),
+        (22, progress.rang()),
         (35, flags.verbose.load(Ordering::Relaxed)),
         (39, media),
         (40, true),
@@ -119,17 +123,16 @@ fn flow(data: &Data, profile: &CallerProfile, clone_of: Option<String>) -> Flow 
         clone_of,
         index: profile.profile_index.clone(),
         extension: routed.map(|routed| {
-            let all = routed.extension.applications.len();
-            let left = data
-                .extension
-                .as_ref()
-                .filter(|_| running)
-                .map_or(0, |rest| rest.applications.len());
+            let steps = routed.extension.steps();
+            let left = data.extension.as_ref().filter(|_| running).map_or(0, |rest| rest.left());
             FlowExtension {
-                name: routed.extension.name.clone(),
-                number: routed.extension.number.clone(),
-                applications: routed.extension.applications.iter().cloned().collect(),
-                next: (left > 0).then(|| all.saturating_sub(left)),
+                name: routed.extension.name.to_string(),
+                number: routed.extension.number.to_string(),
+                applications: steps
+                    .iter()
+                    .map(|step| (step.application.to_string(), step.data.to_string()))
+                    .collect(),
+                next: (left > 0).then(|| steps.len().saturating_sub(left)),
             }
         }),
         profile: party(profile),
@@ -175,7 +178,11 @@ fn party(profile: &CallerProfile) -> Party {
 /// Something that records ended calls. A module registers one; all of a leg's records go into one journal entry.
 pub(crate) trait Recorder: Send + Sync {
     /// Adds its name, and lines it wants written, to the entry if it wants the leg's record.
-    fn wants(&self, channel: &Arc<Channel>, entry: &mut Entry);
+    fn wants<'a>(
+        &'a self,
+        channel: &'a Arc<Channel>,
+        entry: &'a mut Entry,
+    ) -> switch_core::BoxFuture<'a, ()>;
 
     /// SIGHUP, `fsctl send_sighup`: files are moved aside, if the module is set to do so.
     fn rotate(&self) {}

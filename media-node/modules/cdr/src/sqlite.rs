@@ -63,21 +63,31 @@ struct Rows {
 }
 
 impl Recorder for Rows {
-    fn wants(&self, channel: &Arc<Channel>, entry: &mut Entry) {
-        let a_leg = channel.with(|data| data.originator_profile.is_none());
-        if !self.settings.legs.want(a_leg) {
-            return;
-        }
-        let account = channel.lookup("accountcode").unwrap_or_default();
-        let value = |column: &String| match column.as_str() {
-            "${bleg_uuid}" => channel.field("bleg_uuid").unwrap_or_default(),
-            column => {
-                base::far::into_plain(host::expand_for(channel.switch(), Some(channel), column))
+    fn wants<'a>(
+        &'a self,
+        channel: &'a Arc<Channel>,
+        entry: &'a mut Entry,
+    ) -> switch_core::BoxFuture<'a, ()> {
+        Box::pin(async move {
+            let a_leg = channel.with(|data| data.originator_profile.is_none());
+            if !self.settings.legs.want(a_leg) {
+                return;
             }
-        };
-        let values = csv::columns(self.settings.of_account(&account)).iter().map(value).collect();
-        entry.lines.push(Line { sink: NAME.into(), target: String::new(), values });
-        entry.sinks.push(NAME.into());
+            let account = channel.lookup("accountcode").unwrap_or_default();
+            let mut values = Vec::new();
+            for column in csv::columns(self.settings.of_account(&account)) {
+                values.push(match column.as_str() {
+                    "${bleg_uuid}" => channel.field("bleg_uuid").unwrap_or_default(),
+                    column => {
+                        let switch = channel.switch();
+                        let value = host::expand_for(switch, Some(channel), column).await;
+                        base::far::into_plain(value)
+                    }
+                });
+            }
+            entry.lines.push(Line { sink: NAME.into(), target: String::new(), values });
+            entry.sinks.push(NAME.into());
+        })
     }
 }
 

@@ -12,7 +12,7 @@ use crate::{api, clock, config};
 /// The family.
 pub const APIS: &[Api] = &[
     api!("bgapi", "mod_commands", "<command>[ <arg>]", "Execute an api command in a thread", bgapi),
-    api!("file_exists", "mod_commands", "<file>", "Check if a file exists on server", file_exists),
+    api!("file_exists", "mod_commands", "<file>", "Check if a file exists on server", async file_exists),
     api!("hupall", "mod_commands", "<cause> [<var> <value>] [<var2> <value2>]", "hupall", hupall),
     api!("log", "mod_commands", LOG, "Log", log),
     api!("nat_map", "mod_commands", NAT_MAP, "Manage NAT", nat_map),
@@ -106,8 +106,8 @@ fn bgapi(call: &ApiCall) -> String {
     reply
 }
 
-fn file_exists(call: &ApiCall) -> String {
-    std::path::Path::new(call.args.trim()).exists().to_string()
+async fn file_exists(call: ApiCall) -> String {
+    tokio::fs::try_exists(call.args.trim()).await.unwrap_or(false).to_string()
 }
 
 /// Where the reference logs such lines: tools that pick them out look for it.

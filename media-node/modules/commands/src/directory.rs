@@ -256,7 +256,7 @@ async fn group_call(call: ApiCall) -> String {
     for group in found.groups.iter().filter(|group| &*group.name == wanted.group) {
         for member in &group.members {
             if let Some(user) = directory.find_user(&member.id, &domain) {
-                legs.push(leg_of(&call, &user, &member.id, &domain));
+                legs.push(leg_of(&call, &user, &member.id, &domain).await);
             }
         }
     }
@@ -264,7 +264,7 @@ async fn group_call(call: ApiCall) -> String {
 }
 
 /// The dial string of one member: variables for all its legs become the leg's own.
-fn leg_of(call: &ApiCall, user: &User, id: &str, domain: &str) -> String {
+async fn leg_of(call: &ApiCall, user: &User, id: &str, domain: &str) -> String {
     let Some(dial) = user.params.get("group-dial-string").or_else(|| user.dial_string()) else {
         return format!("user/{id}@{domain}");
     };
@@ -272,7 +272,7 @@ fn leg_of(call: &ApiCall, user: &User, id: &str, domain: &str) -> String {
     event.push("dialed_user", id);
     event.push("dialed_group", user.group.as_deref().unwrap_or_default());
     event.push("dialed_domain", domain);
-    let dial = crate::host::expand_headers(&call.switch, &event, dial);
+    let dial = crate::host::expand_headers(&call.switch, &event, dial).await;
     match dial.strip_prefix('{').and_then(|rest| rest.split_once('}')) {
         Some((variables, rest)) => format!("[{variables}]{rest}"),
         None => dial,

@@ -28,6 +28,7 @@ pub mod system;
 pub mod time;
 pub mod uuid;
 pub mod vars;
+pub mod why;
 
 pub use module::MODULES;
 

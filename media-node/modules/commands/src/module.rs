@@ -5,7 +5,7 @@ use crate::guesses;
 use crate::modules;
 use crate::{
     audit, console, control, directory, explain, expr, fsctl, json, net, originate, regex, sched,
-    show, status, strings, system, time, uuid, vars,
+    show, status, strings, system, time, uuid, vars, why,
 };
 
 /// The modules.
@@ -39,6 +39,7 @@ pub const MODULES: &[&dyn Module] = &[
                 uuid::signal::APIS,
                 uuid::vars::APIS,
                 vars::APIS,
+                why::APIS,
             ],
             completions: include_str!("completions.txt"),
             name_lists: console::NAME_LISTS,

@@ -1,6 +1,5 @@
 //! `originate`.
 
-use std::collections::VecDeque;
 use std::time::Duration;
 
 use base::far;
@@ -45,11 +44,8 @@ async fn run(call: ApiCall) -> String {
         let (name, rest) = application.split_once('(').unwrap_or((application, ""));
         let argument = rest.split_once(')').map_or(rest, |(inside, _)| inside);
         channel.with(|data| {
-            data.begin_extension(Extension {
-                name: far::plain(name).into_owned(),
-                number: far::plain(argument).into_owned(),
-                applications: VecDeque::from([(name.to_owned(), argument.to_owned())]),
-            });
+            let (shown, number) = (far::plain(name), far::plain(argument));
+            data.begin_extension(Extension::new(&*shown, &*number, [(name, argument)]));
         });
         channel.set_state(State::Execute);
     } else {

@@ -47,7 +47,7 @@ impl Paper {
             "expand" => {
                 let args = expand(args, caller);
                 let (command, args) = args.split_once(' ').unwrap_or((&args, ""));
-                caller.api(command, args)?
+                base::at_once(caller.api(command, args))??
             }
             "domain_exists" => self.directory.find_domain(args.trim()).is_some().to_string(),
             "user_exists" => self.found(args).is_some().to_string(),

@@ -69,25 +69,25 @@ fn addressed(text: &str) -> (Option<&str>, &str) {
 }
 
 /// Expands for the calling channel, or from the headers of the addressed one, or from globals only.
-fn expanded(
+async fn expanded(
     switch: &Arc<Switch>,
     channel: Option<&Arc<Channel>>,
     uuid: Option<&str>,
     text: &str,
 ) -> String {
     if let Some(channel) = channel.filter(|_| uuid.is_none()) {
-        return host::expand_for(switch, Some(channel), text);
+        return host::expand_for(switch, Some(channel), text).await;
     }
     let event = match uuid.and_then(|uuid| switch.channel(uuid)) {
         Some(channel) => channel.channel_data(false),
         None => Event::new(EventName::ChannelData),
     };
-    host::expand_headers(switch, &event, text)
+    host::expand_headers(switch, &event, text).await
 }
 
 async fn eval(call: ApiCall) -> String {
     let (uuid, text) = addressed(&call.marked);
-    expanded(&call.switch, call.channel.as_ref(), uuid, text)
+    expanded(&call.switch, call.channel.as_ref(), uuid, text).await
 }
 
 async fn expand(call: ApiCall) -> String {
@@ -96,7 +96,7 @@ async fn expand(call: ApiCall) -> String {
         return "-ERR No input\n".into();
     }
     let (command, args) = text.split_once(' ').unwrap_or((text, ""));
-    let args = expanded(&call.switch, call.channel.as_ref(), uuid, args);
+    let args = expanded(&call.switch, call.channel.as_ref(), uuid, args).await;
     let run = call.switch.run_api_marked(command, &args, call.channel.clone());
     Box::pin(run).await.unwrap_or_else(|| "-ERR Cannot execute command\n".into())
 }

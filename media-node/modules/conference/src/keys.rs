@@ -107,7 +107,7 @@ pub(super) async fn perform(
     codec: &mut Option<CodecInfo>,
 ) -> Result<(), Interrupt> {
     member.channel.set_var("conference_last_matching_digits", control.digits.clone());
-    let data = base::far::into_plain(session.expand(&control.data).into_owned());
+    let data = base::far::into_plain(session.expand(&control.data).await.into_owned());
     let state = member.state();
     match control.action.to_ascii_lowercase().as_str() {
         "mute" if !state.held => set_mute(room, member, state.speaks),

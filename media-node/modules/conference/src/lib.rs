@@ -96,7 +96,7 @@ async fn conference(session: &mut Session, argument: &str) -> AppResult {
         }
         Leave::Kicked(sound) => {
             if let Some(usual) = room.profile.sound("kicked-sound") {
-                let sound = session.expand(&sound.unwrap_or(usual)).into_owned();
+                let sound = session.expand(&sound.unwrap_or(usual)).await.into_owned();
                 let sound = base::far::path(&sound);
                 play_file(session, &room, &sound).await?;
             }

@@ -1,6 +1,5 @@
 //! Calls a conference makes: `dial`, `bgdial`, call lists, and the other side of a room of two.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -88,11 +87,7 @@ pub async fn call(
         argument += &format!("+flags{{{flags}}}");
     }
     channel.with(|data| {
-        data.extension = Some(Extension {
-            name: name.to_owned(),
-            number: name.to_owned(),
-            applications: VecDeque::from([("conference".to_owned(), argument)]),
-        });
+        data.extension = Some(Extension::new(name, name, [("conference", argument)]));
     });
     channel.set_state(State::Execute);
     Ok(channel)

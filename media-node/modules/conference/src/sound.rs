@@ -202,8 +202,8 @@ impl Deck {
 }
 
 /// The name of a file with a call's variables in it. What a far end said leaves no directory.
-fn file_for(switch: &Arc<Switch>, channel: &Arc<Channel>, name: &str) -> String {
-    base::far::path(&expand_for(switch, Some(channel), name)).into_owned()
+async fn file_for(switch: &Arc<Switch>, channel: &Arc<Channel>, name: &str) -> String {
+    base::far::path(&expand_for(switch, Some(channel), name).await).into_owned()
 }
 
 impl Room {
@@ -315,7 +315,7 @@ impl Room {
         let room = Arc::clone(self);
         crate::foreign::spawn(async move {
             let name = match &channel {
-                Some(channel) => file_for(&room.switch, channel, &name),
+                Some(channel) => file_for(&room.switch, channel, &name).await,
                 None => name,
             };
             room.play_after(&name, channel.as_ref(), false, true).await;
@@ -324,7 +324,7 @@ impl Room {
 
     /// Plays a file to one member, on top of what it hears.
     pub async fn play_to(self: &Arc<Self>, member: &Arc<Member>, name: &str) -> bool {
-        let name = file_for(&self.switch, &member.channel, name);
+        let name = file_for(&self.switch, &member.channel, name).await;
         if name.is_empty() {
             return false;
         }
@@ -547,7 +547,7 @@ impl Room {
         let (room, channel) = (Arc::clone(self), Arc::clone(channel));
         crate::foreign::spawn(async move {
             for name in sounds {
-                let name = file_for(&room.switch, &channel, &name);
+                let name = file_for(&room.switch, &channel, &name).await;
                 room.play(&name, Some(&channel), false).await;
             }
             room.tend_music();
@@ -671,7 +671,7 @@ impl Room {
     }
 
     /// Begins the recording the profile or a variable asks for, once enough are in.
-    pub(super) fn record_automatically(&self, channel: &Arc<Channel>) {
+    pub(super) fn record_automatically(self: &Arc<Self>, channel: &Arc<Channel>) {
         let least = usize::try_from(self.profile.number("min-required-recording-participants", 1));
         let wanted = self.with(|s| {
             let due =
@@ -680,10 +680,13 @@ impl Room {
             due.then(|| s.auto_record.clone())
         });
         let Some(path) = wanted else { return };
-        let path = file_for(&self.switch, channel, &path);
-        self.record(&path, true);
-        for member in self.members() {
-            member.channel.set_var("conference_recording", path.clone());
-        }
+        let room = Arc::clone(self);
+        crate::host::expand_then(channel, &path, move |_, path| {
+            let path = base::far::path(&path).into_owned();
+            room.record(&path, true);
+            for member in room.members() {
+                member.channel.set_var("conference_recording", path.clone());
+            }
+        });
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::{App, Flags};
 use crate::app;
+use crate::call::links::Link;
 use crate::call::originate::{self, Request};
 use crate::call::{AppResult, Cause, Channel, Interrupt, Session, State, bridge, uuid_bridge};
 
@@ -26,7 +27,7 @@ async fn att_xfer(session: &mut Session, argument: &str) -> AppResult {
     let partner = own.partner();
     let was_originator = own.flags.bridge_originator.load(Ordering::Relaxed);
     if let Some(partner) = &partner {
-        own.set_var("soft_holding_uuid", &**partner.uuid());
+        own.link(Link::SoftHolding, partner);
         partner.flags.awaited.store(true, Ordering::Relaxed);
         if let Some(media) = own.media() {
             let _gone = media.unbridge();
@@ -34,7 +35,7 @@ async fn att_xfer(session: &mut Session, argument: &str) -> AppResult {
     }
     let other = own.with(|data| data.other.clone());
     let outcome = consult(session, argument, partner.as_ref()).await;
-    own.unset_var("soft_holding_uuid");
+    own.unlink(Link::SoftHolding);
     if let Some(partner) = &partner
         && partner.is_up()
         && own.is_up()
@@ -46,8 +47,8 @@ async fn att_xfer(session: &mut Session, argument: &str) -> AppResult {
             data.bridged_to = Some(Arc::clone(partner.uuid()));
             data.other = other;
         });
-        own.set_var("signal_bond", &**partner.uuid());
-        own.set_var("bridge_to", &**partner.uuid());
+        own.link(Link::Bond, partner);
+        own.link(Link::BridgedTo, partner);
         bridge::digits_changed(&own);
         partner.notify();
     }
@@ -87,7 +88,7 @@ async fn consult(
         own.set_var("att_xfer_result", "success");
         return session.bridge_to(&peer).await.map(|()| None);
     };
-    peer.set_var("att_xfer_peer_uuid", &**partner.uuid());
+    peer.link(Link::TransferPeer, partner);
     peer.flags.awaited.store(true, Ordering::Relaxed);
     let [done, cancel, conference] = [
         key(&own, "attxfer_hangup_key", '*'),
@@ -154,11 +155,8 @@ fn hand_over(peer: &Arc<Channel>, partner: &Arc<Channel>) {
 /// The one consulted joins the first conversation.
 fn join_three_way(peer: &Arc<Channel>, own: &Channel) {
     peer.with(|data| {
-        data.begin_extension(crate::call::Extension {
-            name: "three_way".into(),
-            number: "three_way".into(),
-            applications: [("three_way".to_owned(), own.uuid().to_string())].into(),
-        });
+        let steps = [("three_way", &**own.uuid())];
+        data.begin_extension(crate::call::Extension::new("three_way", "three_way", steps));
     });
     peer.set_state(State::Execute);
 }

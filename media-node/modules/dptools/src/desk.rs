@@ -7,6 +7,7 @@ use esl_server::event::{Event, EventName};
 use super::play::{Ended, Keys, Play};
 use super::{App, Flags};
 use crate::app;
+use crate::call::links::Link;
 use crate::call::{AppResult, Session, bridge, broadcast};
 use crate::text;
 
@@ -48,14 +49,14 @@ async fn soft_hold(session: &mut Session, argument: &str) -> AppResult {
             .or_else(|| leg.var("hold_music"))
             .filter(|music| !music.is_empty() && !music.eq_ignore_ascii_case("silence"))
     };
-    own.set_var("soft_holding_uuid", &**partner.uuid());
+    own.link(Link::SoftHolding, &partner);
     let partner_music = music(2, &partner).filter(|_| !partner.is_broadcasting());
     if let Some(music) = &partner_music {
         broadcast::play_endlessly(&partner, music);
     }
     let own_music = music(1, &own).unwrap_or_else(|| "silence_stream://-1".to_owned());
     let result = wait_for_key(session, key, &own_music).await;
-    own.unset_var("soft_holding_uuid");
+    own.unlink(Link::SoftHolding);
     if partner_music.is_some() {
         partner.stop_broadcast();
     }

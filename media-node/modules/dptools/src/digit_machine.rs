@@ -254,8 +254,14 @@ fn act(owner: &Arc<Channel>, speaker: &Arc<Channel>, own: bool, next: Next) {
 
 fn run(target: &Arc<Channel>, bound: &Bound, digits: &str) {
     target.set_var("last_matching_digits", digits.to_owned());
-    let (kind, rest) = bound.what.split_once(':').unwrap_or((&bound.what, ""));
-    let value = crate::host::expand_for(target.switch(), Some(target), &bound.value);
+    let (what, digits) = (bound.what.clone(), digits.to_owned());
+    crate::host::expand_then(target, &bound.value, move |target, value| {
+        run_with(target, &what, value, digits);
+    });
+}
+
+fn run_with(target: &Arc<Channel>, what: &str, value: String, digits: String) {
+    let (kind, rest) = what.split_once(':').unwrap_or((what, ""));
     if kind.eq_ignore_ascii_case("exec") {
         broadcast::run(target, rest, &value, false);
     } else if kind.get(..5).is_some_and(|start| start.eq_ignore_ascii_case("exec[")) {
@@ -274,8 +280,8 @@ fn run(target: &Arc<Channel>, bound: &Bound, digits: &str) {
         });
     } else {
         let mut event = Event::new(EventName::ChannelData);
-        event.push(bound.what.clone(), value);
-        event.push("digits", digits.to_owned());
+        event.push(what.to_owned(), value);
+        event.push("digits", digits);
         target.queue_event(event);
     }
 }

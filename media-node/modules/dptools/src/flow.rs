@@ -90,8 +90,8 @@ async fn execute_extension(session: &mut Session, argument: &str) -> AppResult {
     let found = session.route_with(&dialplan, &context, exten).await;
     session.stack_extension(true);
     let mut result = Ok(());
-    for (application, data) in found.map(|extension| extension.applications).unwrap_or_default() {
-        result = Box::pin(session.execute(&application, &data)).await;
+    for step in found.into_iter().flatten() {
+        result = Box::pin(session.execute_step(step)).await;
         if result.is_err() {
             break;
         }

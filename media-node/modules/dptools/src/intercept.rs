@@ -7,6 +7,7 @@ use esl_server::event::EventName;
 
 use super::{App, Flags};
 use crate::app;
+use crate::call::links::Link;
 use crate::call::{AppResult, Cause, Channel, Session, State, uuid_bridge};
 use crate::endpoint::pickup;
 use crate::text;
@@ -35,7 +36,7 @@ async fn intercept(session: &mut Session, argument: &str) -> AppResult {
 
 /// The leg it is bridged to, or that it rings for.
 fn partner_of(leg: &Channel) -> Option<Arc<Channel>> {
-    leg.partner().or_else(|| leg.switch().channel(&leg.var("signal_bond")?))
+    leg.partner().or_else(|| leg.linked(Link::Bond))
 }
 
 /// Takes `target` out of its call and talks to it; whom it talked to is picked off.
@@ -93,7 +94,7 @@ async fn run_pickup(session: &mut Session, argument: &str) -> AppResult {
     // How it came here is over: from now on it is a leg like any other that was called.
     own.flags.transferred.store(false, Ordering::Relaxed);
     own.set_state(State::Hibernate);
-    waiting.set_var("channel_swap_uuid", &**own.uuid());
+    waiting.link(Link::SwappedFor, &own);
     waiting.notify();
     session.check()
 }

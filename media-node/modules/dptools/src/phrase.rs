@@ -186,7 +186,7 @@ pub async fn run(
     keys: Keys<'_>,
 ) -> Result<Ended, Interrupt> {
     let channel = Arc::clone(session.channel());
-    let data = far::into_plain(session.expand(data).into_owned());
+    let data = far::into_plain(session.expand(data).await.into_owned());
     let (name, given) =
         name.split_once('@').map_or((name, None), |(name, lang)| (name, Some(lang)));
     let language = language_of(&channel, given);
@@ -214,12 +214,12 @@ async fn perform(
     for step in &script.steps {
         let ended = match step {
             Step::Play(file) => {
-                let file = session.expand(file).into_owned();
+                let file = session.expand(file).await.into_owned();
                 let file = far::path(&file).into_owned();
                 session.play(Play::once(&file, keys)).await?
             }
             Step::Say { kind, method, text } => {
-                let text = far::into_plain(session.expand(text).into_owned());
+                let text = far::into_plain(session.expand(text).await.into_owned());
                 let saying = Saying { language: &script.say_module, kind, method, text: &text };
                 say::speak(session, &saying, keys).await?
             }

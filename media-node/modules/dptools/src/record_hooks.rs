@@ -62,7 +62,7 @@ pub fn run(channel: &Arc<Channel>, moment: Moment, own: &[(String, String)]) {
         crate::foreign::spawn(async move {
             let switch = Arc::clone(channel.switch());
             for (api, argument) in apis {
-                let argument = crate::host::expand_for(&switch, Some(&channel), &argument);
+                let argument = crate::host::expand_for(&switch, Some(&channel), &argument).await;
                 let reply = switch.run_api(&api, &argument, Some(Arc::clone(&channel))).await;
                 let argument = base::far::plain(&argument);
                 tracing::debug!(uuid = %channel.uuid(), "{api}({argument}): {}", reply.unwrap_or_default());

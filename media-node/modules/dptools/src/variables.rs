@@ -105,13 +105,13 @@ fn pair(argument: &str) -> (&str, &str) {
 }
 
 /// The value of an assignment is expanded a second time, as in the reference.
-fn assigned<'a>(session: &mut Session, argument: &'a str) -> (&'a str, String) {
+async fn assigned<'a>(session: &mut Session, argument: &'a str) -> (&'a str, String) {
     let (name, value) = pair(argument);
-    (name, session.expand(value).into_owned())
+    (name, session.expand(value).await.into_owned())
 }
 
 async fn set(session: &mut Session, argument: &str) -> AppResult {
-    let (name, value) = assigned(session, argument);
+    let (name, value) = assigned(session, argument).await;
     if !name.is_empty() {
         let plain = far::plain(&value);
         let shown = if value.is_empty() { "UNDEF" } else { &plain };
@@ -153,17 +153,17 @@ fn list(argument: &str) -> Vec<String> {
 }
 
 async fn export(session: &mut Session, argument: &str) -> AppResult {
-    export_into(session, argument, "export_vars");
+    export_into(session, argument, "export_vars").await;
     Ok(())
 }
 
 async fn bridge_export(session: &mut Session, argument: &str) -> AppResult {
-    export_into(session, argument, "bridge_export_vars");
+    export_into(session, argument, "bridge_export_vars").await;
     Ok(())
 }
 
-fn export_into(session: &mut Session, argument: &str, list: &'static str) {
-    let (name, value) = assigned(session, argument);
+async fn export_into(session: &mut Session, argument: &str, list: &'static str) {
+    let (name, value) = assigned(session, argument).await;
     if name.is_empty() {
         return;
     }
@@ -185,13 +185,13 @@ fn export_into(session: &mut Session, argument: &str, list: &'static str) {
 }
 
 async fn push(session: &mut Session, argument: &str) -> AppResult {
-    let (name, value) = assigned(session, argument);
+    let (name, value) = assigned(session, argument).await;
     session.channel().push_var(name, &value);
     Ok(())
 }
 
 async fn unshift(session: &mut Session, argument: &str) -> AppResult {
-    let (name, value) = assigned(session, argument);
+    let (name, value) = assigned(session, argument).await;
     session.channel().unshift_var(name, &value);
     Ok(())
 }

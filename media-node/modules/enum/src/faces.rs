@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{Offer, lookup, reload};
 use crate::api::{Api, ApiCall};
 use crate::app::{App, Flags};
-use crate::call::channel::Extension;
+use crate::call::Extension;
 use crate::call::{AppResult, Session};
 use crate::{api, app};
 
@@ -108,11 +108,7 @@ pub(super) async fn route(session: &mut Session, root: &str, number: &str) -> Op
     let offers = session.wait_for(lookup).await.ok()?;
     channel.set_var("hangup_after_bridge", "true");
     let routes = offers.into_iter().filter(|offer| offer.supported);
-    Some(Extension {
-        name: number.to_owned(),
-        number: number.to_owned(),
-        applications: routes.map(|offer| ("bridge".to_owned(), offer.route)).collect(),
-    })
+    Some(Extension::new(number, number, routes.map(|offer| ("bridge", offer.route))))
 }
 
 #[cfg(test)]

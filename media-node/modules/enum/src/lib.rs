@@ -136,11 +136,13 @@ async fn lookup(
     let servers = servers(switch, channel, &settings);
     let mut records = dns::ask(&name, &servers, &settings).await;
     records.sort();
-    let expand = |text: &str| {
-        let nothing = Event::new(EventName::RequestParams);
-        host::expand_event(switch, &nothing, text)
-    };
-    records.iter().flat_map(|record| offers(&settings, record, &number, &name, &expand)).collect()
+    let mut offered: Vec<Offer> =
+        records.iter().flat_map(|record| offers(&settings, record, &number, &name)).collect();
+    let nothing = Event::new(EventName::RequestParams);
+    for offer in offered.iter_mut().filter(|offer| offer.supported) {
+        offer.route = host::expand_event(switch, &nothing, &offer.route).await;
+    }
+    offered
 }
 
 /// The number as records match it and the name they are found at. `n*domain` is an ISN.
@@ -185,14 +187,9 @@ fn servers(
     named.take(settings::MAX_SERVERS).collect()
 }
 
-/// What one record offers: a dial string for each route that knows its service, or its address alone.
-fn offers(
-    settings: &Settings,
-    record: &Naptr,
-    number: &str,
-    owner: &str,
-    expand: &dyn Fn(&str) -> String,
-) -> Vec<Offer> {
+/// What one record offers: a dial string for each route that knows its service, still to be expanded, or its address
+/// alone.
+fn offers(settings: &Settings, record: &Naptr, number: &str, owner: &str) -> Vec<Offer> {
     let address = match record.address(number) {
         Ok(Some(address)) => address,
         Ok(None) => return Vec::new(),
@@ -212,7 +209,7 @@ fn offers(
     let routed: Vec<_> = routes
         .filter(|route| route.service.eq_ignore_ascii_case(&record.service))
         .filter_map(|route| route.apply(&address))
-        .map(|route| offer(expand(&route), true))
+        .map(|route| offer(route, true))
         .collect();
     if routed.is_empty() { vec![offer(address, false)] } else { routed }
 }
@@ -241,10 +238,9 @@ mod tests {
             service: service.to_owned(),
             regexp: regexp.to_owned(),
         };
-        let expand = |text: &str| text.replace("${use_profile}", "outside");
-        offers(&settings(), &record, "+4930123", "owner", &expand)
+        offers(&settings(), &record, "+4930123", "owner")
             .into_iter()
-            .map(|offer| (offer.route, offer.supported))
+            .map(|offer| (offer.route.replace("${use_profile}", "outside"), offer.supported))
             .collect()
     }
 

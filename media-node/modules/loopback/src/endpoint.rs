@@ -4,7 +4,6 @@
 
 mod bowout;
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -14,6 +13,7 @@ use tokio::sync::mpsc;
 use self::bowout::Bowout;
 use crate::BoxFuture;
 use crate::call::dialstring::Variables;
+use crate::call::links::Link;
 use crate::call::{
     CallerProfile, Cause, Channel, CodecInfo, Direction, Endpoint, EndpointLeg, Extension,
     Indication, LegEvent, OutgoingCall, Session, State,
@@ -208,7 +208,7 @@ impl LoopLeg {
             ("is_loopback", "1".to_owned()),
             ("other_loopback_leg_uuid", a.uuid().to_string()),
         ]);
-        a.set_var("other_loopback_leg_uuid", &**b.uuid());
+        a.link(Link::LoopbackOther, &b);
         if let Some(from) = a.var("loopback_from_uuid") {
             b.set_var("other_loopback_from_uuid", from);
         }
@@ -237,14 +237,8 @@ impl LoopLeg {
             data.media = Some(Arc::new(media));
             data.state = State::Init;
             if let Some((app, argument)) = target.app {
-                data.begin_extension(Extension {
-                    name: app.clone(),
-                    number: app.clone(),
-                    applications: VecDeque::from([
-                        ("pre_answer".to_owned(), String::new()),
-                        (app, argument),
-                    ]),
-                });
+                let steps = [("pre_answer", ""), (&app, &argument)];
+                data.begin_extension(Extension::new(app.as_str(), app.as_str(), steps));
             }
         });
         for (name, _) in a.vars().iter() {

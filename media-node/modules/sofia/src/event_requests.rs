@@ -15,6 +15,7 @@ use super::Sofia;
 use super::notify::{request_to, send, to_binding};
 use super::profile::Profile;
 use crate::call::endpoint::{DialogMethod, DialogRequest};
+use crate::call::index::Key;
 use crate::call::{Channel, Indication};
 use crate::switch::Switch;
 
@@ -225,8 +226,7 @@ fn in_dialog(switch: &Arc<Switch>, uuid: &str, request: DialogRequest) {
 }
 
 fn by_call_id(switch: &Arc<Switch>, call_id: &str) -> Option<Arc<Channel>> {
-    let is_it = |channel: &Arc<Channel>| channel.var("sip_call_id").as_deref() == Some(call_id);
-    switch.channels().into_iter().find(is_it)
+    switch.channels_by(&Key::CallId(call_id.into())).into_iter().next()
 }
 
 /// Leaves the request with the call's own task.

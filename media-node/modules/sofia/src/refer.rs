@@ -68,7 +68,7 @@ pub(crate) async fn on_refer(session: &mut Session, refer: &Refer) {
         Replaces::Nothing => return blind(session, partner, refer).await,
         Replaces::Refused => Some(Referral::Forbidden),
         Replaces::Here(uuid) => match own.switch().channel(uuid).filter(|leg| leg.is_up()) {
-            Some(other) => attended(&own, partner, other, refer),
+            Some(other) => attended(&own, partner, other, refer).await,
             None => Some(Referral::Gone),
         },
         Replaces::Elsewhere { dial, header } => match partner {
@@ -121,7 +121,7 @@ async fn blind(session: &mut Session, partner: Option<Arc<Channel>>, refer: &Ref
 }
 
 /// Two calls of the one who asks become one of the others. The outcome, if it is known at once.
-fn attended(
+async fn attended(
     own: &Arc<Channel>,
     partner: Option<Arc<Channel>>,
     other: Arc<Channel>,
@@ -139,7 +139,7 @@ fn attended(
     match (partner, far) {
         (Some(partner), Some(far)) if !far.is_answered() => {
             far.flags.kept.store(true, Ordering::Relaxed);
-            wait_for_answer(own, partner, other, Awaited::Early(far), refer.id);
+            wait_for_answer(own, partner, other, Awaited::Early(far), refer.id).await;
         }
         (Some(partner), Some(far)) => {
             transfer::tell_moved(own, &partner);
@@ -151,7 +151,7 @@ fn attended(
         }
         (Some(partner), None) => {
             if let Some(told) = answer {
-                wait_for_answer(own, partner, other, Awaited::Dialled(told), refer.id);
+                wait_for_answer(own, partner, other, Awaited::Dialled(told), refer.id).await;
                 return None;
             }
             // The other call has no far end but the switch: who is transferred goes where it went.
@@ -223,7 +223,7 @@ impl Awaited {
 }
 
 /// The call to be taken over still rings: `partner` hears music until it is answered.
-fn wait_for_answer(
+async fn wait_for_answer(
     own: &Arc<Channel>,
     partner: Arc<Channel>,
     other: Arc<Channel>,
@@ -233,7 +233,7 @@ fn wait_for_answer(
     other.set_var("transfer_to", format!("satt:{}", partner.uuid()));
     other.set_var("endpoint_disposition", "ATTENDED_TRANSFER");
     partner.flags.kept.store(true, Ordering::Relaxed);
-    let music = hold::waiting_music(&partner).unwrap_or_else(|| RINGING.to_owned());
+    let music = hold::waiting_music(&partner).await.unwrap_or_else(|| RINGING.to_owned());
     let plays = !partner.is_broadcasting();
     if plays {
         broadcast::play_endlessly(&partner, &music);

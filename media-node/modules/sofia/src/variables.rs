@@ -11,6 +11,7 @@ use sip::uri::{NameAddr, Params, Uri, escape_user};
 use super::identity::{self, CallerIdentity, Named};
 use super::profile::Profile;
 use super::settings::AssertedForm;
+use crate::call::index::Key;
 use crate::call::{Channel, Direction};
 use crate::{clock, text};
 
@@ -69,6 +70,7 @@ pub fn of_invite(
         ("channel_name", leg.name()),
         ("sip_call_id", request.headers.call_id().to_owned()),
     ]);
+    find_by_call_id(leg, request.headers.call_id());
     transport(channel, path);
     channel.set_var("sip_via_protocol", path.transport.as_param());
     if super::nat::of_call(profile, request, path) {
@@ -625,6 +627,12 @@ fn dialog(channel: &Heard<'_>, response: &Response) {
         channel.set_var("sip_cseq", cseq.number.to_string());
     }
     channel.set_var("sip_call_id", response.headers.call_id());
+    find_by_call_id(channel.0, response.headers.call_id());
+}
+
+/// The leg can be found by its dialog's Call-ID from now on (`Replaces`, requests of programs).
+fn find_by_call_id(leg: &Channel, call_id: &str) {
+    leg.switch().index.enter(Key::CallId(call_id.into()), leg.uuid());
 }
 
 /// Variables of the ACK that completes an inbound call.

@@ -164,7 +164,7 @@ impl Binding {
 
     async fn ask_server(&self, switch: &Arc<Switch>, lookup: &Lookup<'_>) -> Outcome {
         let name = &self.conf.name;
-        let Some(ask) = self.request(switch, lookup) else {
+        let Some(ask) = self.request(switch, lookup).await else {
             Stats::count(&self.stats.failed);
             return Outcome::Useless;
         };
@@ -223,11 +223,11 @@ impl Binding {
         }
     }
 
-    fn request(&self, switch: &Arc<Switch>, lookup: &Lookup<'_>) -> Option<Ask> {
+    async fn request(&self, switch: &Arc<Switch>, lookup: &Lookup<'_>) -> Option<Ask> {
         let name = &self.conf.name;
         let form = form(lookup, &switch.name(), &self.conf.post_vars);
         let mut address = if self.conf.dynamic_url {
-            dynamic(switch, lookup, &self.conf.url)
+            dynamic(switch, lookup, &self.conf.url).await
         } else {
             self.conf.url.clone()
         };
@@ -340,7 +340,7 @@ fn is_not_found(tree: &Tree) -> bool {
 }
 
 /// `use-dynamic-url`: `${…}` from the parameters and the five fixed fields.
-fn dynamic(switch: &Arc<Switch>, lookup: &Lookup<'_>, url: &str) -> String {
+async fn dynamic(switch: &Arc<Switch>, lookup: &Lookup<'_>, url: &str) -> String {
     use esl_server::event::{Event, EventName};
     let mut event = lookup.params.cloned().unwrap_or_else(|| Event::new(EventName::RequestParams));
     event.push("hostname", switch.name());
@@ -348,7 +348,7 @@ fn dynamic(switch: &Arc<Switch>, lookup: &Lookup<'_>, url: &str) -> String {
     event.push("tag_name", lookup.tag_name);
     event.push("key_name", lookup.key_name);
     event.push("key_value", lookup.key_value);
-    crate::host::expand_event(switch, &event, url)
+    crate::host::expand_event(switch, &event, url).await
 }
 
 /// `gateway-credentials`, or those in the address.

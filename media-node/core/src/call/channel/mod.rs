@@ -21,40 +21,22 @@ use super::bridge::SoftStep;
 use super::cause::Cause;
 use super::command::{COMMAND_QUEUE, Command, Job};
 use super::endpoint::Digit;
+use super::plan::{Doing, Extension, Routed};
 use super::profile::CallerProfile;
+use super::progress::ProgressCell;
 use super::state::{CallState, Direction, State};
 use crate::clock;
 use crate::contract::ChannelSlots;
 use crate::switch::Switch;
 
-/// A list of applications waiting to run: what routing decided.
-#[derive(Clone, Debug, Default)]
-pub struct Extension {
-    /// Name of the dialplan extension.
-    pub name: String,
-    /// The number that led here.
-    pub number: String,
-    /// Applications in order.
-    pub applications: VecDeque<(String, String)>,
-}
-
 /// What whoever asked for another's call, by then perhaps gone, would have got: the leg that was answered, or why none was.
 pub type HandOver = tokio::sync::oneshot::Sender<Result<Arc<Channel>, Cause>>;
-
-/// What a dialplan answered under one caller profile, kept for the record.
-#[derive(Clone, Debug)]
-pub struct Routed {
-    /// Index of the profile.
-    pub profile: String,
-    /// Name, number and applications, none taken away.
-    pub extension: Extension,
-}
 
 /// Longest history of answers kept; a call that is transferred more often loses the oldest.
 const MAX_ROUTED: usize = 32;
 
 impl Data {
-    /// Takes an extension to be run and keeps a copy for the record.
+    /// Takes an extension to be run and keeps it for the record.
     pub fn begin_extension(&mut self, extension: Extension) {
         let profile =
             self.profile.as_ref().map(|own| own.profile_index.clone()).unwrap_or_default();
@@ -115,7 +97,9 @@ pub struct Data {
     /// Digits that applications took.
     pub digits_dialed: String,
     /// Applications run so far: name, argument, time in µs.
-    pub app_log: Vec<(String, String, i64)>,
+    pub app_log: Vec<(&'static str, Arc<str>, i64)>,
+    /// Applications that run now, the innermost last.
+    pub doing: Vec<Doing>,
     /// UUID of the leg this one is bridged to.
     pub bridged_to: Option<Arc<str>>,
     /// The media leg, once there is one.
@@ -123,7 +107,7 @@ pub struct Data {
     /// Where events of this call are sent instead of everywhere (`divert_events`).
     pub divert: Option<EventSink>,
     /// What `show channels` shows as running: application and argument.
-    pub showing: (String, String),
+    pub showing: (&'static str, Arc<str>),
     /// Presence and account as `show channels` prints them: as of the last event that told them.
     pub listed: Listed,
     /// Secure media, as `show channels` prints it.
@@ -197,12 +181,6 @@ pub struct Initial {
 /// Things that are so or not so.
 #[derive(Debug, Default)]
 pub struct Flags {
-    /// The call was answered.
-    pub answered: AtomicBool,
-    /// Early media was sent or received.
-    pub early_media: AtomicBool,
-    /// Ringing was signalled.
-    pub ring_ready: AtomicBool,
     /// An outbound leg has run a dialplan.
     pub hit_dialplan: AtomicBool,
     /// The bridge's originator (its task drives the bridge).
@@ -281,6 +259,8 @@ pub struct Channel {
     pub(super) broadcasts: super::broadcast::Broadcasts,
     /// The Event Socket client on another machine that made or changed the call.
     foreign: std::sync::OnceLock<std::net::IpAddr>,
+    /// How far the leg has come.
+    pub progress: ProgressCell,
     /// Yes-or-no facts.
     pub flags: Flags,
     pub(super) data: Mutex<Data>,
@@ -319,6 +299,7 @@ impl Channel {
             session_heartbeat: AtomicU32::new(0),
             presence_events: AtomicU32::new(0),
             broadcasts: Default::default(),
+            progress: ProgressCell::default(),
             flags: Flags::default(),
             data: Mutex::new(Data {
                 name,
@@ -340,6 +321,7 @@ impl Channel {
                 digits: VecDeque::new(),
                 digits_dialed: String::new(),
                 app_log: Vec::new(),
+                doing: Vec::new(),
                 bridged_to: None,
                 media: None,
                 divert: None,
@@ -430,13 +412,13 @@ impl Channel {
     /// Was it answered?
     #[must_use]
     pub fn is_answered(&self) -> bool {
-        self.flags.answered.load(Ordering::Relaxed)
+        self.progress.get().is_answered()
     }
 
     /// Answered or in early media: audio can flow.
     #[must_use]
     pub fn has_media(&self) -> bool {
-        self.is_answered() || self.flags.early_media.load(Ordering::Relaxed)
+        self.progress.get().has_media()
     }
 
     /// The media leg.

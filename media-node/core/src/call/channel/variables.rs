@@ -6,7 +6,7 @@ use std::sync::Arc;
 use base::far::{self, Spans};
 use esl_server::event::{Value, Vars};
 
-use super::{Channel, Data};
+use super::{CallerProfile, Channel, Data};
 
 impl Channel {
     /// The variable as everything in the reference sees it: scope variables, channel variables, profile fields, and the
@@ -194,11 +194,8 @@ impl Channel {
     #[must_use]
     pub fn field_marked(&self, name: &str) -> Option<String> {
         let data = self.data.lock();
-        match name.get(..5).map(str::to_ascii_lowercase).as_deref() {
-            Some("aleg_") => data.originator_profile.as_ref()?.field_marked(&name[5..]),
-            Some("bleg_") => data.other.as_ref()?.1.field_marked(&name[5..]),
-            _ => data.profile.as_ref()?.field_marked(name),
-        }
+        let (profile, name) = data.profile_of(name);
+        profile?.field_marked(name)
     }
 
     /// Values of variables whose names start so, arrays by element, marked.
@@ -231,11 +228,8 @@ impl Channel {
     #[must_use]
     pub fn field(&self, name: &str) -> Option<String> {
         let data = self.data.lock();
-        match name.get(..5).map(str::to_ascii_lowercase).as_deref() {
-            Some("aleg_") => data.originator_profile.as_ref()?.field(&name[5..]),
-            Some("bleg_") => data.other.as_ref()?.1.field(&name[5..]),
-            _ => data.profile.as_ref()?.field(name),
-        }
+        let (profile, name) = data.profile_of(name);
+        profile?.field(name)
     }
 
     /// Variables named by `presence_data_cols` (separated by colons), with their values.
@@ -281,6 +275,19 @@ impl Data {
             None => {
                 self.far.insert(key(name), spans);
             }
+        }
+    }
+
+    /// Whose field a name means: `aleg_` and `bleg_` choose the originator's or the other leg's profile.
+    fn profile_of<'n>(&self, name: &'n str) -> (Option<&CallerProfile>, &'n str) {
+        match name.split_at_checked(5) {
+            Some((side, field)) if side.eq_ignore_ascii_case("aleg_") => {
+                (self.originator_profile.as_ref(), field)
+            }
+            Some((side, field)) if side.eq_ignore_ascii_case("bleg_") => {
+                (self.other.as_ref().map(|(_, profile)| profile), field)
+            }
+            _ => (self.profile.as_ref(), name),
         }
     }
 

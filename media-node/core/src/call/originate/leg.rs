@@ -12,6 +12,7 @@ use super::super::channel::{Channel, OtherType};
 use super::super::description::OF_PARTNER;
 use super::super::dialstring::{DialLeg, DialledUser, Variables};
 use super::super::endpoint::OutgoingCall;
+use super::super::links::Link;
 use super::super::profile::CallerProfile;
 use super::super::state::Direction;
 use super::options::{Early, Options};
@@ -245,8 +246,8 @@ fn tie_to_caller(channel: &Channel, caller: &Channel, hops: i64) {
     } else if let Some(offered) = caller.var("ep_codec_string") {
         channel.set_var("originator_codec", offered);
     }
-    channel.set_var("originator", &**caller.uuid());
-    channel.set_var("signal_bond", &**caller.uuid());
+    channel.link(Link::Originator, caller);
+    channel.link(Link::Bond, caller);
     if channel.own_var(OF_PARTNER).is_none() {
         channel.note_partner(caller);
     }
@@ -316,7 +317,7 @@ fn set_started_variables(
 ) {
     channel.set_var("originate_early_media", if early { "true" } else { "false" });
     if let Some(whom) = of_whom {
-        channel.set_var("originating_leg_uuid", &**whom.uuid());
+        channel.link(Link::OriginatingLeg, whom);
         if caller.is_none() {
             whom.push_var("originated_legs", &attempt_entry(channel));
         }
@@ -326,7 +327,7 @@ fn set_started_variables(
 
 /// The caller notes whom it calls.
 fn note_attempt(caller: &Channel, leg: &Channel) {
-    caller.set_var("originate_signal_bond", &**leg.uuid());
+    caller.link(Link::Dialled, leg);
     caller.push_var("originated_legs", &attempt_entry(leg));
 }
 

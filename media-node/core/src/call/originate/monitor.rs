@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use super::super::cause::Cause;
 use super::super::channel::Channel;
 use super::super::tones::{self, Wanted};
+use crate::call::progress::Progress;
 use crate::text;
 
 /// Hits it takes unless the variable says otherwise.
@@ -55,7 +56,7 @@ pub(super) fn begin(leg: &Arc<Channel>, early_media_may_win: bool) {
                 "originate_disposition",
                 word.unwrap_or_else(|| "monitor_early_media_ring".into()),
             );
-            leg.flags.ring_ready.store(true, Ordering::Relaxed);
+            leg.progress.advance(Progress::hear_ringing);
             leg.flags.early_ok.store(early_media_may_win, Ordering::Relaxed);
             leg.notify();
             false

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use super::super::cause::Cause;
 use super::super::channel::Channel;
+use super::super::links::Link;
 use super::super::session::{Session, Wake};
 use super::leg::{ThroughUser, show_callee};
 use super::options::{Early, Limit, Options, Reject};
@@ -70,7 +71,7 @@ impl Ringing {
     }
 
     fn rings(&self) -> bool {
-        self.channel.flags.ring_ready.load(Ordering::Relaxed)
+        self.channel.progress.get().rang()
     }
 
     /// Up, or still to be started.
@@ -359,15 +360,12 @@ fn swap_picked_up(legs: &mut [Ringing], watches: &mut [tokio::sync::watch::Recei
         if !leg.pickup {
             continue;
         }
-        let taker = leg.channel.var("channel_swap_uuid");
-        let Some(taker) = taker.and_then(|uuid| leg.channel.switch().channel(&uuid)) else {
-            continue;
-        };
+        let Some(taker) = leg.channel.linked(Link::SwappedFor) else { continue };
         let picked_up = std::mem::replace(&mut leg.channel, taker);
         picked_up.hangup(Cause::PICKED_OFF);
         *watch = leg.channel.watch();
         leg.pickup = false;
-        leg.channel.set_var("picked_up_uuid", &**picked_up.uuid());
+        leg.channel.link(Link::PickedUp, &picked_up);
         let _full = leg.channel.job(Box::new(|session| {
             Box::pin(async move {
                 let _ended = session.answer().await;

@@ -60,8 +60,9 @@ struct Rows {
     settings: Arc<Settings>,
 }
 
-impl Recorder for Rows {
-    fn wants(&self, channel: &Arc<Channel>, entry: &mut Entry) {
+impl Rows {
+    /// Adds the call's row to the entry, if this leg is wanted.
+    fn add(&self, channel: &Arc<Channel>, entry: &mut Entry) {
         let a_leg = channel.with(|data| data.originator_profile.is_none());
         if !self.settings.legs.want(a_leg) {
             return;
@@ -78,6 +79,17 @@ impl Recorder for Rows {
         let values = self.settings.fields.iter().map(|field| value(&field.variable)).collect();
         entry.lines.push(Line { sink: NAME.into(), target: String::new(), values });
         entry.sinks.push(NAME.into());
+    }
+}
+
+impl Recorder for Rows {
+    fn wants<'a>(
+        &'a self,
+        channel: &'a Arc<Channel>,
+        entry: &'a mut Entry,
+    ) -> switch_core::BoxFuture<'a, ()> {
+        self.add(channel, entry);
+        Box::pin(std::future::ready(()))
     }
 
     fn rotate(&self) {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Asked, Reply, find};
-use crate::host::expand_for;
+use crate::host::expand_then;
 use crate::member::Member;
 use crate::room::Room;
 use crate::sound::Which;
@@ -259,9 +259,11 @@ fn say_to_member(asked: &Asked<'_>, text: &str) -> Reply {
     if asked.room.profile.sound("tts-engine").is_some() {
         return Err("-ERR (saymember) Error!\n".to_owned());
     }
-    let text = base::far::into_plain(expand_for(&asked.call.switch, Some(&member.channel), text));
-    asked.room.fire_member(&member, "speak-text-member", |event| {
-        event.push("Text", text);
+    let (room, channel) = (Arc::clone(asked.room), Arc::clone(&member.channel));
+    expand_then(&channel, text, move |_, text| {
+        room.fire_member(&member, "speak-text-member", |event| {
+            event.push("Text", base::far::into_plain(text));
+        });
     });
     Ok("+OK (saymember) OK\n".to_owned())
 }

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use crate::BoxFuture;
+use crate::call::index::Key;
+use crate::call::links::Link;
 use crate::call::{
     Cause, Channel, Direction, Endpoint, EndpointLeg, Indication, LegEvent, OutgoingCall, Session,
 };
@@ -24,11 +26,10 @@ impl PickupEndpoint {
 /// The longest waiting leg of that key.
 #[must_use]
 pub fn waiting(switch: &Switch, key: &str) -> Option<Arc<Channel>> {
-    let name = format!("pickup/{key}");
     switch
-        .channels()
+        .channels_by(&Key::Pickup(key.into()))
         .into_iter()
-        .filter(|leg| leg.is_up() && leg.name() == name && leg.var("channel_swap_uuid").is_none())
+        .filter(|leg| leg.is_up() && leg.linked(Link::SwappedFor).is_none())
         .min_by_key(|leg| leg.session_id())
 }
 
@@ -46,24 +47,28 @@ impl Endpoint for PickupEndpoint {
             let name = format!("pickup/{}", call.destination);
             let (channel, inbox) =
                 self.switch.new_channel(Direction::Outbound, name.clone(), call.uuid.as_deref())?;
+            let key = Key::Pickup(call.destination.as_str().into());
             let mut profile = call.profile;
             profile.destination_number = call.destination;
             profile.uuid = channel.uuid().to_string();
             profile.chan_name = name;
             channel.with(|data| data.profile = Some(profile));
-            Ok(Session::new(channel, Box::new(PickupLeg), inbox))
+            Ok(Session::new(channel, Box::new(PickupLeg { key }), inbox))
         })
     }
 }
 
-struct PickupLeg;
+struct PickupLeg {
+    key: Key,
+}
 
 impl EndpointLeg for PickupLeg {
     fn kind(&self) -> &'static str {
         "pickup"
     }
 
-    fn on_init<'a>(&'a mut self, _channel: &'a Arc<Channel>) -> BoxFuture<'a, Result<(), Cause>> {
+    fn on_init<'a>(&'a mut self, channel: &'a Arc<Channel>) -> BoxFuture<'a, Result<(), Cause>> {
+        channel.switch().index.enter(self.key.clone(), channel.uuid());
         Box::pin(async { Ok(()) })
     }
 

@@ -115,7 +115,7 @@ async fn user(
         user: id.clone(),
         domain: domain.clone(),
     };
-    let dial = dialplan_xml::expand::expand(dial, &mut host);
+    let dial = dialplan_xml::expand::expand_async(dial, &mut host).await;
     let parsed = DialString::parse(&dial).map_err(|error| {
         tracing::error!("{error}: {}", far::plain(&dial));
         Cause::MANDATORY_IE_MISSING
@@ -219,11 +219,21 @@ impl dialplan_xml::Host for UserHost<'_> {
         self.base.global(name)
     }
 
-    fn api(&mut self, command: &str, args: &str) -> Option<String> {
+    fn api<'a>(
+        &'a mut self,
+        command: &'a str,
+        args: &'a str,
+    ) -> dialplan_xml::Later<'a, Option<String>> {
         self.base.api(command, args)
     }
 
-    fn run_inline(&mut self, _application: &str, _data: &str) {}
+    fn run_inline<'a>(
+        &'a mut self,
+        _application: &'a str,
+        _data: &'a str,
+    ) -> dialplan_xml::Later<'a, ()> {
+        dialplan_xml::Later::Now(())
+    }
 
     fn now(&self) -> jiff::Timestamp {
         jiff::Timestamp::now()

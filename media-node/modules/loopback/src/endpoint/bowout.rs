@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::call::links::Link;
 use crate::call::{Cause, Channel, uuid_bridge};
 
 /// Packets of audio from the near end that must have passed first: two seconds.
@@ -37,7 +38,7 @@ pub(super) async fn due(bowout: Option<&mut Bowout>, a: &Arc<Channel>) {
 impl Bowout {
     /// True when the pair has gone, or stays for good.
     fn look(&mut self, a: &Arc<Channel>) -> bool {
-        let other = a.var("other_loopback_leg_uuid").and_then(|uuid| a.switch().channel(&uuid));
+        let other = a.linked(Link::LoopbackOther);
         let Some(b) = other else { return true };
         if vetoed(a) || vetoed(&b) {
             return true;
@@ -78,8 +79,7 @@ fn real_end(leg: &Channel) -> Option<Arc<Channel>> {
         if vetoed(&end) {
             return None;
         }
-        let behind =
-            end.var("other_loopback_leg_uuid").and_then(|uuid| leg.switch().channel(&uuid))?;
+        let behind = end.linked(Link::LoopbackOther)?;
         end = behind.partner()?;
     }
     None

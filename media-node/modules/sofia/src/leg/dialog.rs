@@ -10,6 +10,7 @@ use super::super::cause::reasons;
 use super::super::variables::{self, Repeats};
 use super::{Offered, Progress, Side, SofiaLeg, described, description_of};
 use crate::call::description::OF_FAR_END;
+use crate::call::index::Key;
 use crate::call::{Cause, Channel, Digit, DigitSource, Indication, LegEvent, bypass};
 use crate::refer::{self, Refer, Replaces};
 use crate::switch::Switch;
@@ -479,7 +480,8 @@ pub fn replaced_call(switch: &Switch, replaces: &str) -> Option<Arc<Channel>> {
             && (is("sip_to_tag", to) && is("sip_from_tag", from)
                 || is("sip_to_tag", from) && is("sip_from_tag", to))
     };
-    switch.channels().into_iter().find(|leg| leg.is_up() && named(leg))
+    let known = switch.channels_by(&Key::CallId(call_id.into()));
+    known.into_iter().find(|leg| leg.is_up() && named(leg))
 }
 
 #[cfg(test)]
