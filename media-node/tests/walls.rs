@@ -40,6 +40,17 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "ferroswitch-sdp",
         ],
     ),
+    (
+        "ferroswitch-testkit",
+        &[
+            "ferroswitch-base",
+            "dialplan-xml",
+            "esl-server",
+            "ferroswitch-core",
+            "ferroswitch-media",
+            "ferroswitch-model",
+        ],
+    ),
 ];
 
 /// What modules may depend on: everything but the binary and each other.
