@@ -9,6 +9,7 @@ use switch_core::contract::{Module, Plain, Provides};
 pub const CORE: Provides = Provides {
     parameters: SWITCH_PARAMETERS,
     variables: switch_core::call::variables::ALL,
+    events: &[call_model::declared::EVENTS],
     ..Provides::NOTHING
 };
 

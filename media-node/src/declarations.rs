@@ -7,7 +7,7 @@ use switch_core::contract::{Linked, Provides};
 use crate::built_in;
 
 /// What is declared, whether or not its module is loaded: each module's name with what it provides, the core's first.
-fn declared(modules: &Linked) -> impl Iterator<Item = (&'static str, Provides)> {
+pub(crate) fn declared(modules: &Linked) -> impl Iterator<Item = (&'static str, Provides)> {
     let own = modules.iter().map(|module| (module.name(), module.provides()));
     std::iter::once(("core", built_in::CORE)).chain(own)
 }

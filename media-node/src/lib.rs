@@ -10,6 +10,7 @@ pub mod declarations;
 pub mod foreground;
 pub mod linked;
 pub mod offline;
+pub mod reference;
 #[cfg(test)]
 mod shipped;
 

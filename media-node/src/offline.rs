@@ -42,6 +42,13 @@ pub fn run(what: &Offline, dirs: &DirOptions) -> ExitCode {
         Offline::Check(args) => check_command(args, dirs),
         Offline::Explain(args) => explain_command(args, dirs),
         Offline::Dialplan(command) => dialplan_command(command, dirs),
+        Offline::Reference(page) => match crate::reference::page(page, &crate::linked::linked()) {
+            Some(text) => {
+                print(&text);
+                ExitCode::SUCCESS
+            }
+            None => complain(&format!("There is no page {page}"), 1),
+        },
     }
 }
 

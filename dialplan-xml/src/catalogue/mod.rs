@@ -279,6 +279,21 @@ pub fn is_gone_module(name: &str) -> bool {
     REFERENCE.gone.contains(name)
 }
 
+/// The parameters the reference reads from a file (`scope` as in [`Catalogue::param`]), in lower case.
+pub fn reference_params(file: &str, scope: &str) -> impl Iterator<Item = &'static str> {
+    REFERENCE.params.get(&*key(file, scope)).into_iter().flatten().copied()
+}
+
+/// The applications or commands of the reference, with their modules, in lower case.
+pub fn reference_names(kind: Kind) -> impl Iterator<Item = (&'static str, &'static str)> {
+    let owners = match kind {
+        Kind::Application => Some(&REFERENCE.owners),
+        Kind::Api => Some(&REFERENCE.api_owners),
+        _ => None,
+    };
+    owners.into_iter().flatten().map(|(name, module)| (*name, *module))
+}
+
 /// The module an application belongs to in the reference.
 pub fn module_of_application(name: &str) -> Option<&'static str> {
     REFERENCE.owners.get(&*name.to_ascii_lowercase()).copied()

@@ -16,6 +16,8 @@ pub enum Offline {
     Explain(Box<ExplainArgs>),
     /// `ferroswitch dialplan …`.
     Dialplan(DialplanCommand),
+    /// `ferroswitch reference PAGE`.
+    Reference(String),
 }
 
 /// Arguments of `ferroswitch check`.

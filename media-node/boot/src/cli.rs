@@ -41,6 +41,8 @@ pub enum Invocation {
     Explain(ExplainArgs, Box<Options>),
     /// `dialplan ...`: fixture files.
     Dialplan(DialplanCommand, Box<Options>),
+    /// `reference PAGE`: a generated page of `docs/`.
+    Reference(String),
     /// `cli ...`: the arguments of `fs_cli`, untouched.
     Cli(Vec<OsString>),
 }
@@ -194,6 +196,7 @@ impl Options {
             Some(Verb::Check(args)) => Invocation::Check(args, options),
             Some(Verb::Explain(args)) => Invocation::Explain(args, options),
             Some(Verb::Dialplan { command }) => Invocation::Dialplan(command, options),
+            Some(Verb::Reference { page }) => Invocation::Reference(page),
             Some(Verb::Cli { args }) => Invocation::Cli(args),
             None if parsed.version => Invocation::Version,
             None if parsed.stop => Invocation::Stop(options),
@@ -262,6 +265,12 @@ enum Verb {
     },
     /// Generate the standard English prompts with a speech synthesiser
     Sounds(SoundsArgs),
+    /// Print a generated page of the documentation
+    #[command(hide = true)]
+    Reference {
+        /// parameters, applications, commands, variables, events or no-effect
+        page: String,
+    },
     /// The command line client (the same as fs_cli)
     #[command(disable_help_flag = true)]
     Cli {

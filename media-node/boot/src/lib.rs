@@ -112,6 +112,9 @@ where
         Invocation::Dialplan(command, options) => {
             offline(&Offline::Dialplan(command), &options.dirs)
         }
+        Invocation::Reference(page) => {
+            offline(&Offline::Reference(page), &cli::DirOptions::default())
+        }
         Invocation::Cli(args) => become_fs_cli(&args),
         Invocation::Version => {
             print(&version::text());

@@ -156,6 +156,8 @@ pub struct Provides {
     pub variables: &'static [&'static [Variable]],
     /// Events it fires.
     pub events: &'static [&'static [EventKind]],
+    /// What of its commands and endpoints is accepted and does nothing: the part (`fsctl sql`), and why.
+    pub idle: &'static [(&'static str, &'static str)],
 }
 
 impl Provides {
@@ -178,6 +180,7 @@ impl Provides {
         parameters: &[],
         variables: &[],
         events: &[],
+        idle: &[],
     };
 }
 

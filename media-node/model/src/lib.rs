@@ -5,6 +5,7 @@
 //! Nothing here acts: the core's tasks do.
 
 pub mod counters;
+pub mod declared;
 pub mod index;
 pub mod link;
 pub mod plan;

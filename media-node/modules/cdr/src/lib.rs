@@ -4,6 +4,7 @@
 //! a sink that receives it from there. A web server or a disk in trouble delays records, never calls.
 
 mod csv;
+mod declared;
 mod deliveries;
 mod logged;
 mod parameters;
@@ -57,6 +58,7 @@ impl Module for Cdr {
             "mod_cdr_csv" => Provides {
                 observers: &[&Ends],
                 parameters: parameters::CSV,
+                variables: &[declared::VARIABLES],
                 readings: &[|switch| switch.module::<Records>().readings()],
                 ..Provides::NOTHING
             },

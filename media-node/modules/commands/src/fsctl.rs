@@ -7,6 +7,7 @@ use esl_server::Level;
 use super::{Api, ApiCall, usage};
 use crate::api;
 use crate::call::{Cause, Direction};
+use crate::contract::{self, Effect};
 use crate::switch::{Stop, Switch};
 use crate::text;
 use switch_core::store::tuning::Tuning;
@@ -16,6 +17,21 @@ const SYNTAX: &str = "[api_expansion [on|off]|recover|send_sighup|hupall|pause [
 shutdown [cancel|elegant|asap|now|restart]|sps|sps_peak_reset|sync_clock|sync_clock_when_idle|reclaim_mem|max_sessions|\
 min_dtmf_duration [num]|max_dtmf_duration [num]|default_dtmf_duration [num]|min_idle_cpu|loglevel [level]|\
 debug_level [level]|mdns_resolve [enable|disable]]";
+
+/// Verbs that are accepted and do nothing.
+pub(crate) const IDLE: &[(&str, &str)] = &[
+    ("fsctl calibrate_clock", "the system's clock needs none"),
+    ("fsctl debug_level", "the number is kept; nothing depends on it"),
+    ("fsctl debug_sql", "calls and channels are kept without SQL"),
+    ("fsctl flush_db_handles", "calls and channels are kept without SQL"),
+    ("fsctl mdns_resolve", "names ending in .local are asked for as any other"),
+    ("fsctl recover", "no call outlives the process"),
+    ("fsctl save_history", "fs_cli keeps its own history"),
+    ("fsctl sql", "calls and channels are kept without SQL"),
+    ("fsctl sync_clock", "the system's clock is used as it is"),
+    ("fsctl sync_clock_when_idle", "the system's clock is used as it is"),
+    ("fsctl threaded_system_exec", "programs always run beside the switch"),
+];
 
 /// The family.
 pub const APIS: &[Api] = &[
@@ -32,6 +48,12 @@ fn run(call: &ApiCall) -> String {
     let words = call.words(6);
     let Some(command) = words.first() else { return usage(SYNTAX) };
     let rest: Vec<&str> = words.iter().skip(1).map(String::as_str).collect();
+    let idle = |(name, _): &&(&str, &str)| {
+        name.strip_prefix("fsctl ").is_some_and(|verb| verb.eq_ignore_ascii_case(command))
+    };
+    if let Some((name, why)) = IDLE.iter().find(idle) {
+        contract::warn_idle("command", name, Effect::NoEffect(why));
+    }
     act(&call.switch, &command.to_ascii_lowercase(), &rest)
         .unwrap_or_else(|| format!("-ERR Invalid command\nUSAGE: fsctl {SYNTAX}\n"))
 }

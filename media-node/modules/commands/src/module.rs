@@ -43,6 +43,7 @@ pub const MODULES: &[&dyn Module] = &[
             ],
             completions: include_str!("completions.txt"),
             name_lists: console::NAME_LISTS,
+            idle: fsctl::IDLE,
             readings: &[net::readings],
             ..Provides::NOTHING
         },

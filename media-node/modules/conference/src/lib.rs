@@ -6,6 +6,7 @@
 use switch_core::*;
 
 pub mod commands;
+mod declared;
 mod keys;
 pub mod member;
 pub mod outcall;
@@ -51,6 +52,8 @@ pub const MODULE: Plain = Plain::new(
             },
         }],
         parameters: parameters::PARAMETERS,
+        variables: &[declared::VARIABLES],
+        events: &[declared::EVENTS],
         ..Provides::NOTHING
     },
 );

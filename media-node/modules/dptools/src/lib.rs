@@ -10,6 +10,7 @@ pub mod attended;
 pub mod audio;
 pub mod bridge;
 pub mod chat;
+mod declared;
 pub mod desk;
 pub mod digit_action;
 pub mod digit_filter;

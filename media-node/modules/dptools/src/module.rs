@@ -4,9 +4,9 @@ use crate::contract::{ChatKind, Module, Plain, PromptKind, Provides};
 use crate::endpoint;
 use crate::schedule;
 use crate::{
-    answer, attended, audio, bridge, chat, desk, digit_action, digit_filter, digits, eavesdrop,
-    flow, hold, info, intercept, ivr, jitter, machine, meta, mutex, observer, phrase, playback,
-    record, respond, say, tone, uuid_record, valet, variables,
+    answer, attended, audio, bridge, chat, declared, desk, digit_action, digit_filter, digits,
+    eavesdrop, flow, hold, info, intercept, ivr, jitter, machine, meta, mutex, observer, phrase,
+    playback, record, respond, say, tone, uuid_record, valet, variables,
 };
 
 /// The modules.
@@ -58,6 +58,8 @@ pub const MODULES: &[&dyn Module] = &[
             names: &[("dialplan", "inline"), ("file", "file_string")],
             observers: &[&observer::Observer],
             resolver: Some(&endpoint::Resolver),
+            variables: &[declared::VARIABLES],
+            events: &[declared::EVENTS],
             ..Provides::NOTHING
         },
     ),

@@ -9,6 +9,7 @@
 // The core's rooms are known here by their own names.
 use switch_core::*;
 
+mod declared;
 mod dns;
 pub mod faces;
 mod naptr;
@@ -92,6 +93,7 @@ impl Module for Enum {
                 find: |session, root, number| Box::pin(faces::route(session, root, number)),
             }],
             parameters: parameters::PARAMETERS,
+            variables: &[declared::VARIABLES],
             ..Provides::NOTHING
         }
     }

@@ -5,6 +5,7 @@
 // The core's rooms are known here by their own names.
 use switch_core::*;
 
+mod declared;
 pub mod face;
 mod parameters;
 mod readings;
@@ -27,6 +28,7 @@ pub const MODULE: Plain = Plain::new(
     Provides {
         applications: &[socket::APPS],
         parameters: parameters::PARAMETERS,
+        variables: &[declared::VARIABLES],
         readings: &[readings::take],
         ..Provides::NOTHING
     },

@@ -8,6 +8,7 @@ use switch_core::*;
 pub mod apps;
 pub mod commands;
 pub mod db;
+mod declared;
 pub mod hash;
 pub mod limit_apps;
 pub mod limit_commands;
@@ -49,6 +50,8 @@ pub const MODULES: &[&dyn Module] = &[
             observers: &[&limiting::Observer],
             names: &[("limit", "hash")],
             completions: HASH_LINES,
+            variables: &[declared::VARIABLES],
+            events: &[declared::EVENTS],
             ..Provides::NOTHING
         },
     ),

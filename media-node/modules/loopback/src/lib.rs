@@ -5,6 +5,7 @@
 // The core's rooms are known here by their own names.
 use switch_core::*;
 
+mod declared;
 pub mod endpoint;
 pub mod null;
 
@@ -42,6 +43,11 @@ pub const MODULE: Plain = Plain::new(
                 make: |switch| Arc::new(null::NullEndpoint::new(Arc::clone(switch))),
             },
         ],
+        variables: &[declared::VARIABLES],
+        idle: &[(
+            "null/ legs: hold, display, renegotiation",
+            "they have no far end that could show it",
+        )],
         ..Provides::NOTHING
     },
 );

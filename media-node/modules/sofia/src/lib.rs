@@ -14,6 +14,7 @@ pub mod auth;
 pub mod capture;
 pub mod cause;
 mod certificate;
+mod declared;
 pub mod domains;
 mod event_requests;
 mod external;
@@ -92,6 +93,8 @@ impl Module for SofiaModule {
             ],
             completions: include_str!("completions.txt"),
             parameters: parameters::PARAMETERS,
+            variables: &[declared::VARIABLES],
+            events: &[declared::EVENTS],
             readings: &[readings::take],
             observers: &[&audio::StreamObserver],
             name_lists: &[

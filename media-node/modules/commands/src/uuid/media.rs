@@ -9,11 +9,13 @@ use media::leg::Side;
 pub const APIS: &[Api] = &[
     api!("pause", "mod_commands", PAUSE, "Pause media on a channel", pause),
     api!("uuid_audio", "mod_commands", AUDIO, "uuid_audio", audio),
-    api!("uuid_debug_media", "mod_commands", DEBUG, "Debug media", debug_media),
+    api!("uuid_debug_media", "mod_commands", DEBUG, "Debug media", debug_media)
+        .no_effect("packets are seen by tools that capture them"),
     api!("uuid_fileman", "mod_commands", FILEMAN, "Manage session audio", fileman),
     api!("uuid_jitterbuffer", "mod_commands", JITTER, "uuid_jitterbuffer", jitterbuffer),
     api!("uuid_pause", "mod_commands", PAUSE, "Pause media on a channel", pause),
-    api!("uuid_preprocess", "mod_commands", "<>", "Pre-process Channel", preprocess),
+    api!("uuid_preprocess", "mod_commands", "<>", "Pre-process Channel", preprocess)
+        .no_effect("there is no echo canceller, gain control or noise suppression"),
     api!("uuid_set_media_stats", "mod_commands", "<uuid>", "Set media stats", set_media_stats),
 ];
 

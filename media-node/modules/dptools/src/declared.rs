@@ -1,0 +1,111 @@
+//! What is declared: channel variables that the dialplan tools read and set.
+
+use dialplan_xml::declare::{EventKind, Value, Variable, event, keeps, reads, sets};
+
+/// All of them.
+#[rustfmt::skip]
+pub(super) const VARIABLES: &[Variable] = &[
+    // Recording.
+    reads("RECORD_STEREO", Value::Bool, "The two directions are channels of the file"),
+    reads("RECORD_STEREO_SWAP", Value::Bool, "The channels change places"),
+    reads("RECORD_READ_ONLY", Value::Bool, "What the far end says is recorded alone"),
+    reads("RECORD_WRITE_ONLY", Value::Bool, "What the far end hears is recorded alone"),
+    reads("RECORD_APPEND", Value::Bool, "An existing file is continued"),
+    reads("RECORD_ANSWER_REQ", Value::Bool, "Recording begins at the answer"),
+    reads("RECORD_BRIDGE_REQ", Value::Bool, "Recording begins at a bridge"),
+    reads("RECORD_MIN_SEC", Value::Seconds, "A shorter recording is thrown away"),
+    sets("RECORD_DISCARDED", "A recording was too short"),
+    reads("RECORD_TOGGLE_ON_REPEAT", Value::Bool, "A second `record_session` of a file ends the first"),
+    reads("RECORD_HANGUP_ON_ERROR", Value::Bool, "The call ends when the file cannot be written"),
+    reads("RECORD_INITIAL_TIMEOUT_MS", Value::Millis, "Silence at the beginning that ends a recording"),
+    reads("RECORD_FINAL_TIMEOUT_MS", Value::Millis, "Silence after speech that ends a recording"),
+    reads("RECORD_SILENCE_THRESHOLD", Value::Number(0, u32::MAX as i64), "Level below which it is silent"),
+    reads("record_sample_rate", Value::Number(0, u32::MAX as i64), "Rate of the file"),
+    sets("record_rate", "Rate of the file that was written"),
+    reads("record_post_process_exec_api", Value::Text, "Command that runs when a recording has ended"),
+    reads("recording_follow_transfer", Value::Bool, "A recording goes with the call that is transferred"),
+    sets("record_completion_cause", "Why a recording ended"),
+    sets("record_file_size", "Bytes of the recording"),
+    sets("record_record_file_size", "Bytes of the recording"),
+    reads("recording_follow_attxfer", Value::Bool, "A recording goes with an attended transfer").no_effect("it ends with its leg"),
+    reads("RECORD_PRE_BUFFER_FRAMES", Value::Number(0, u32::MAX as i64), "Frames before the start that are recorded").no_effect("recording begins with the command"),
+    reads("record_fill_cng", Value::Bool, "Comfort noise is recorded").no_effect("silence is"),
+    // Playing.
+    reads("playback_delimiter", Value::Text, "Separates several files"),
+    reads("playback_sleep_val", Value::Number(0, u32::MAX as i64), "Milliseconds between them"),
+    reads("playback_timeout_sec", Value::Number(0, u32::MAX as i64), "Seconds after which playing ends"),
+    keeps("playback_timeout_sec_cumulative", Value::Number(0, u32::MAX as i64), "The same over several files"),
+    reads("playback_timeout_as_success", Value::Bool, "Such an end counts as success"),
+    sets("playback_terminator_used", "Key that ended playing"),
+    reads("sleep_eat_digits", Value::Bool, "`sleep` throws digits away"),
+    // Digits.
+    sets("read_result", "How `read` ended: success, timeout, failure"),
+    sets("read_terminator_used", "Key that ended it"),
+    sets("last_matching_digits", "Digits of a binding that matched"),
+    reads("bda_terminators", Value::Text, "Keys that end a sequence of `bind_digit_action`"),
+    reads("bind_digit_digit_timeout", Value::Number(0, u32::MAX as i64), "Milliseconds between its keys"),
+    sets("bind_digit_action_api_result", "What the command of a binding answered"),
+    reads("bind_meta_key", Value::Text, "Key before those of `bind_meta_app`"),
+    // Listening.
+    sets("detect_audio_hits", "Frames of sound that `detect_audio` heard"),
+    sets("detect_audio_timeout", "It gave up"),
+    sets("detect_silence_hits", "Frames of silence that `detect_silence` heard"),
+    sets("detect_silence_timeout", "It gave up"),
+    sets("wait_for_silence_silence_hits", "Frames of silence that `wait_for_silence` heard"),
+    sets("wait_for_silence_listenhits", "Frames of sound"),
+    sets("wait_for_silence_timeout", "It gave up"),
+    sets("silence_hits_exhausted", "A recording ended by silence"),
+    reads("fax_detect", Value::Text, "Listens for a fax").no_effect("there is no fax"),
+    // Speaking.
+    reads("language", Value::Text, "Language of phrases"),
+    reads("default_language", Value::Text, "Language of phrases where `language` is not set"),
+    reads("sound_prefix", Value::Path, "Folder of a language's sounds"),
+    reads("timezone", Value::Text, "Time zone times are said in"),
+    reads("tts_engine", Value::Text, "Speech engine of menus").no_effect("there is none"),
+    // Answering and dialling.
+    reads("answer_delay", Value::Number(0, u32::MAX as i64), "Milliseconds before `answer` answers"),
+    reads("campon", Value::Bool, "A busy destination is tried again"),
+    reads("campon_retries", Value::Number(0, u32::MAX as i64), "How often"),
+    reads("campon_timeout", Value::Seconds, "How long in all"),
+    reads("campon_sleep", Value::Seconds, "Between two tries"),
+    reads("campon_hold_music", Value::Text, "What the caller hears meanwhile"),
+    reads("campon_announce_sound", Value::Path, "What the caller hears first"),
+    reads("campon_stop_key", Value::Text, "Key that ends the waiting"),
+    reads("campon_fallback_exten", Value::Text, "Where the caller goes then"),
+    reads("campon_fallback_dialplan", Value::Text, "Its dialplan"),
+    reads("campon_fallback_context", Value::Text, "Its context"),
+    sets("dialed_user", "User whom `user/` reached"),
+    sets("dialed_domain", "Its domain"),
+    // Transfers.
+    reads("attxfer_originate_timeout", Value::Seconds, "How long a consultation may ring"),
+    sets("att_xfer_peer_uuid", "UUID of the leg that is consulted"),
+    sets("att_xfer_result", "How an attended transfer ended"),
+    sets("soft_holding_uuid", "UUID of the leg that holds this one"),
+    sets("inline_destination", "Rest of an inline dialplan that is still to be done"),
+    sets("last_sched_id", "Number of the latest scheduled task"),
+    // Menus, mutexes, eavesdropping, parking.
+    sets("ivr_menu_status", "How a menu ended"),
+    reads("mutex_timeout", Value::Seconds, "How long `mutex` waits"),
+    reads("mutex_orbit_exten", Value::Text, "Where the call goes that waited in vain"),
+    reads("mutex_orbit_dialplan", Value::Text, "Its dialplan"),
+    reads("mutex_orbit_context", Value::Text, "Its context"),
+    reads("eavesdrop_group", Value::Text, "Groups whose calls may be listened to"),
+    reads("eavesdrop_require_group", Value::Text, "Group a listener must name"),
+    reads("eavesdrop_enable_dtmf", Value::Bool, "Keys of the listener choose whom it talks to"),
+    sets("eavesdrop_target", "UUID of the call that is listened to"),
+    reads("valet_hold_music", Value::Text, "What a parked call hears"),
+    reads("valet_parking_timeout", Value::Seconds, "How long a call is parked"),
+    reads("valet_parking_orbit_exten", Value::Text, "Where it goes then"),
+    reads("valet_parking_orbit_dialplan", Value::Text, "Its dialplan"),
+    reads("valet_parking_orbit_context", Value::Text, "Its context"),
+    reads("valet_parking_orbit_exit_key", Value::Text, "Key that brings it there earlier"),
+    reads("valet_announce_slot", Value::Bool, "The slot is said"),
+    reads("valet_ext_prompt", Value::Path, "Asks for a slot"),
+    sets("valet_lot_extension", "Slot of the call"),
+];
+
+/// Subclasses of CUSTOM events.
+#[rustfmt::skip]
+pub(super) const EVENTS: &[EventKind] = &[
+    event("valet_parking::info", "A call was parked or fetched, or a slot was asked for"),
+];
