@@ -310,11 +310,6 @@ impl Domain {
     pub fn group(&self, name: &str) -> Option<&Group> {
         self.groups.iter().find(|g| g.name.eq_ignore_ascii_case(name))
     }
-
-    /// How many `<user>` elements there are, pointers included.
-    pub fn user_count(&self) -> usize {
-        self.users.len()
-    }
 }
 
 impl Directory {

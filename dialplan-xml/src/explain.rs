@@ -112,13 +112,6 @@ pub fn story(journey: &Journey) -> String {
     out
 }
 
-/// The steps of one decision as text, for a call that is already routed.
-pub fn steps_to_text(steps: &[Step], verbose: bool) -> String {
-    let mut out = String::new();
-    write_steps(&mut out, steps, verbose);
-    out
-}
-
 /// The steps of one decision as JSON.
 pub fn steps_to_json(steps: &[Step]) -> Value {
     steps.iter().map(step_json).collect()

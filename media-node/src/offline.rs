@@ -21,7 +21,7 @@ use boot::arguments::{CheckArgs, DialplanCommand, ExplainArgs, Offline};
 use boot::cli::DirOptions;
 use boot::{complain, dirs, print, secret};
 
-use mod_commands::paper::{Paper, loaded_modules};
+use mod_commands::offline_api::{OfflineApi, loaded_modules};
 use switch_core::api::Registry;
 
 /// Colours when standard output is a terminal, unless turned off.
@@ -172,7 +172,7 @@ fn dialplan_command(command: &DialplanCommand, dirs: &DirOptions) -> ExitCode {
     ExitCode::from(worst)
 }
 
-/// The configuration as calls on paper find it, or the status to end with.
+/// The configuration as simulated calls find it, or the status to end with.
 fn setting(conf: Option<&PathBuf>, dirs: &DirOptions) -> Result<Setting, ExitCode> {
     let loaded = loaded(conf, dirs)?;
     let Some(tree) = &loaded.tree else {
@@ -183,14 +183,14 @@ fn setting(conf: Option<&PathBuf>, dirs: &DirOptions) -> Result<Setting, ExitCod
     let local = switch_core::config::local_net(&loaded.globals);
     let mut setting = Setting::read(tree, loaded.globals, &local);
     let linked = crate::linked::linked();
-    let paper = Paper {
+    let offline = OfflineApi {
         registry: Registry::of(linked.commands()),
         directory: setting.directory.clone(),
         zones: TimezonesConf::read(tree.configuration("timezones.conf")),
         modules: loaded_modules(tree, &linked),
     };
     let answers =
-        move |command: &str, args: &str, caller: &mut Caller| paper.answer(command, args, caller);
+        move |command: &str, args: &str, caller: &mut Caller| offline.answer(command, args, caller);
     let known = crate::declarations::catalogue(&linked);
     let modules = dialplan_xml::check::loaded_modules(tree);
     let refusal = move |application: &str| known.refusal(application, modules.as_ref());

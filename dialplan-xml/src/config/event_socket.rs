@@ -19,10 +19,6 @@ pub struct EventSocketConf {
     pub stop_on_bind_error: bool,
     /// Whether clients on other machines may run programs of this one. Not in the reference, which lets them.
     pub allow_host_commands: bool,
-    /// Map the port at the NAT router.
-    pub nat_map: bool,
-    /// Debug level.
-    pub debug: i64,
     /// Everything as written.
     pub params: Params,
 }
@@ -36,8 +32,6 @@ impl Default for EventSocketConf {
             apply_inbound_acl: vec!["loopback.auto".to_owned()],
             stop_on_bind_error: false,
             allow_host_commands: false,
-            nat_map: false,
-            debug: 0,
             params: Params::default(),
         }
     }
@@ -55,8 +49,6 @@ impl EventSocketConf {
                 "listen-ip" => value.clone_into(&mut read.listen_ip),
                 "listen-port" => read.listen_port = port(value).unwrap_or(read.listen_port),
                 "password" => value.clone_into(&mut read.password),
-                "nat-map" => read.nat_map = is_true(value),
-                "debug" => read.debug = leading_integer(value),
                 name if name.eq_ignore_ascii_case("apply-inbound-acl") => {
                     lists.push(value.to_owned());
                 }

@@ -70,12 +70,6 @@ pub struct SwitchConf {
     pub api_expansion: bool,
     /// `verbose-channel-events`.
     pub verbose_channel_events: bool,
-    /// `multiple-registrations`.
-    pub multiple_registrations: bool,
-    /// `caller-profile-soft-lookup-values`.
-    pub soft_lookup_values: bool,
-    /// `caller-profile-soft-variables-uses-prefix`.
-    pub soft_variables_use_prefix: bool,
 }
 
 /// Shortest digit, 8 kHz samples.
@@ -102,9 +96,6 @@ impl Default for SwitchConf {
             max_dtmf_duration: DTMF_MAX,
             api_expansion: true,
             verbose_channel_events: false,
-            multiple_registrations: false,
-            soft_lookup_values: false,
-            soft_variables_use_prefix: false,
         }
     }
 }
@@ -153,11 +144,6 @@ impl SwitchConf {
             "max-dtmf-duration" => self.max_dtmf_duration = duration(),
             "api-expansion" => self.api_expansion = is_true(value),
             "verbose-channel-events" => self.verbose_channel_events = is_true(value),
-            "multiple-registrations" => self.multiple_registrations = is_true(value),
-            "caller-profile-soft-lookup-values" => self.soft_lookup_values = is_true(value),
-            "caller-profile-soft-variables-uses-prefix" => {
-                self.soft_variables_use_prefix = is_true(value);
-            }
             _ => {}
         }
     }

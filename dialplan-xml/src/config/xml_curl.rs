@@ -1,7 +1,7 @@
 //! Lookups over HTTP.
 
 use super::Params;
-use crate::text::{is_false, is_true, leading_integer};
+use crate::text::{is_true, leading_integer};
 use crate::{Node, Place};
 
 /// `xml_curl.conf`.
@@ -32,8 +32,6 @@ pub struct XmlCurlBinding {
     pub post_vars: Vec<String>,
     /// `use-dynamic-url`: `${…}` in the URL is expanded.
     pub dynamic_url: bool,
-    /// `disable-100-continue`.
-    pub disable_100_continue: bool,
     /// `enable-cacert-check`.
     pub verify_certificate: bool,
     /// `enable-ssl-verifyhost`.
@@ -84,7 +82,6 @@ impl XmlCurlBinding {
             timeout: number("timeout").and_then(|t| u32::try_from(t).ok()).unwrap_or(0),
             post_vars: params.all("enable-post-var").map(str::to_owned).collect(),
             dynamic_url: flag("use-dynamic-url"),
-            disable_100_continue: !params.last("disable-100-continue").is_some_and(is_false),
             verify_certificate: flag("enable-cacert-check"),
             verify_host: flag("enable-ssl-verifyhost"),
             response_max_bytes: number("response-max-bytes")

@@ -3,12 +3,6 @@
 use std::borrow::Cow;
 
 use bytes::BytesMut;
-use nom::branch::alt;
-use nom::bytes::complete::{tag, take_till, take_till1};
-use nom::character::complete::char;
-use nom::combinator::rest;
-use nom::sequence::{preceded, separated_pair, terminated};
-use nom::{IResult, Parser};
 
 /// Scans a growing buffer for the empty line that ends a block: two LFs with only CRs between.
 ///
@@ -60,7 +54,7 @@ pub(super) fn skip_line_ends(buffer: &mut BytesMut) {
 pub(super) fn lines(mut block: &[u8]) -> impl Iterator<Item = &[u8]> {
     std::iter::from_fn(move || {
         while !block.is_empty() {
-            let (after, line) = line(block).unwrap_or((&[], block));
+            let (line, after) = line(block);
             block = after;
             if !line.is_empty() {
                 return Some(line);
@@ -70,19 +64,20 @@ pub(super) fn lines(mut block: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
-/// One line up to a CR or LF, which is eaten.
-fn line(input: &[u8]) -> IResult<&[u8], &[u8]> {
-    let end = alt((tag(&b"\r\n"[..]), tag(&b"\n"[..]), tag(&b"\r"[..]), tag(&b""[..])));
-    terminated(take_till(|b| b == b'\r' || b == b'\n'), end).parse(input)
+/// One line up to CR LF, LF or CR, and what comes after that.
+fn line(input: &[u8]) -> (&[u8], &[u8]) {
+    let length = memchr::memchr2(b'\r', b'\n', input).unwrap_or(input.len());
+    let (line, rest) = input.split_at(length);
+    let after = rest.strip_prefix(b"\r\n").or_else(|| rest.get(1..)).unwrap_or_default();
+    (line, after)
 }
 
 /// `Name: value`: split at the first colon, spaces after it skipped. A line without one is nothing.
 pub(super) fn header(input: &[u8]) -> Option<(&[u8], &[u8])> {
-    fn parse(input: &[u8]) -> IResult<&[u8], (&[u8], &[u8])> {
-        let value = preceded(take_till(|b| b != b' '), rest);
-        separated_pair(take_till1(|b| b == b':'), char(':'), value).parse(input)
-    }
-    parse(input).ok().map(|(_, pair)| pair)
+    let colon = memchr::memchr(b':', input).filter(|&at| at > 0)?;
+    let (name, value) = (input.get(..colon)?, input.get(colon + 1..)?);
+    let spaces = value.iter().take_while(|&&b| b == b' ').count();
+    Some((name, value.get(spaces..)?))
 }
 
 /// Outside text as a string; bytes that are not UTF-8 become U+FFFD, since clients die of them.

@@ -136,7 +136,7 @@ impl Console {
         self.asked &= matches!(input, Input::Complete(..));
         match input {
             Input::Line(line) => {
-                let stop = self.obey(&line).await?;
+                let stop = self.run_line(&line).await?;
                 if stop.is_none() {
                     self.ask();
                 }
@@ -161,7 +161,7 @@ impl Console {
         }
     }
 
-    async fn obey(&mut self, line: &str) -> Result<Option<Stop>, ClientError> {
+    async fn run_line(&mut self, line: &str) -> Result<Option<Stop>, ClientError> {
         match Typed::parse(line) {
             Typed::Empty => {}
             Typed::Exit => return Ok(Some(Stop::Leave)),

@@ -46,8 +46,8 @@ pub(super) fn of_level(level: u8) -> Option<Color> {
 /// A server's text as it may be shown on a terminal: callers and phones have their words in it, and control characters
 /// would be carried out.
 pub(super) fn shown(text: &str) -> Cow<'_, str> {
-    let obeyed = |c: char| c.is_control() && !matches!(c, '\n' | '\t');
-    if !text.contains(obeyed) {
+    let interpreted = |c: char| c.is_control() && !matches!(c, '\n' | '\t');
+    if !text.contains(interpreted) {
         return Cow::Borrowed(text);
     }
     let mut out = String::with_capacity(text.len());
@@ -55,7 +55,7 @@ pub(super) fn shown(text: &str) -> Cow<'_, str> {
     while let Some(c) = chars.next() {
         match c {
             '\r' if chars.peek() == Some(&'\n') => {}
-            c if obeyed(c) => out.extend(c.escape_default()),
+            c if interpreted(c) => out.extend(c.escape_default()),
             c => out.push(c),
         }
     }
@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn control_characters_are_shown_not_obeyed() {
+    fn control_characters_are_shown_not_interpreted() {
         assert_eq!(shown("plain\n\ttext"), "plain\n\ttext");
         assert_eq!(shown("a\u{1b}]0;x\u{7}b\r\nc\rd"), "a\\u{1b}]0;x\\u{7}b\nc\\rd");
     }

@@ -68,8 +68,8 @@ pub(super) fn write_date(out: &mut String, at: Timestamp, zone: &TimeZone) {
 /// Appends a message. Far ends have their words in it: control characters are shown, not interpreted, so that no name
 /// clears the reader's screen or overwrites a line.
 pub(super) fn push_shown(out: &mut String, message: &str) {
-    let obeyed = |c: char| c.is_control() && !matches!(c, '\n' | '\t');
-    if !message.contains(obeyed) {
+    let interpreted = |c: char| c.is_control() && !matches!(c, '\n' | '\t');
+    if !message.contains(interpreted) {
         out.push_str(message);
         return;
     }
@@ -77,7 +77,7 @@ pub(super) fn push_shown(out: &mut String, message: &str) {
     while let Some(c) = chars.next() {
         match c {
             '\r' if chars.peek() == Some(&'\n') => out.push(c),
-            c if obeyed(c) => out.extend(c.escape_default()),
+            c if interpreted(c) => out.extend(c.escape_default()),
             c => out.push(c),
         }
     }
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn control_characters_are_shown_not_obeyed() {
+    fn control_characters_are_shown_not_interpreted() {
         let mut out = String::new();
         push_shown(&mut out, "a\u{1b}[2Jb\rc\u{9b}d\u{7f}\te\r\nü");
         assert_eq!(out, "a\\u{1b}[2Jb\\rc\\u{9b}d\\u{7f}\te\r\nü");

@@ -198,7 +198,7 @@ impl Writer {
         self.report_dropped();
         self.flush();
         for order in orders {
-            self.obey(order);
+            self.handle(order);
         }
         any
     }
@@ -240,7 +240,7 @@ impl Writer {
         self.say_all(notices);
     }
 
-    fn obey(&mut self, order: Order) {
+    fn handle(&mut self, order: Order) {
         match order {
             Order::Apply(settings) => self.apply(settings),
             Order::ConsoleLevel(level) => {

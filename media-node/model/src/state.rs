@@ -150,13 +150,4 @@ impl Direction {
             Self::Outbound => "outbound",
         }
     }
-
-    /// The other direction.
-    #[must_use]
-    pub const fn flipped(self) -> Self {
-        match self {
-            Self::Inbound => Self::Outbound,
-            Self::Outbound => Self::Inbound,
-        }
-    }
 }

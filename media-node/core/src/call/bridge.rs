@@ -1,6 +1,6 @@
 //! Two legs become one conversation.
 //!
-//! What becomes of each leg afterwards is in [`super::aftermath`]; joining legs that live already in
+//! What becomes of each leg afterwards is in [`super::post_bridge`]; joining legs that live already in
 //! [`super::uuid_bridge`].
 //!
 //! The originator's task drives the bridge inside whatever it runs (the `bridge` application, or CS_SOFT_EXECUTE after
@@ -11,11 +11,11 @@ use std::sync::atomic::Ordering;
 
 use esl_server::event::{Event, EventName};
 
-use super::aftermath;
 use super::cause::Cause;
 use super::channel::{Channel, OtherType};
 use super::endpoint::DigitSource;
 use super::links::Link;
+use super::post_bridge;
 use super::session::{AppResult, Interrupt, Session};
 use super::state::State;
 use crate::{BoxFuture, clock};
@@ -347,7 +347,7 @@ fn separate(own: &Arc<Channel>, peer: &Arc<Channel>) {
         tracing::debug!(uuid = %own.uuid(), "{} is bridged to somebody else", peer.name());
     } else if let Some(cause) = peer.cause() {
         own.set_var("bridge_hangup_cause", cause.name());
-        aftermath::held_partner(peer, own);
+        post_bridge::held_partner(peer, own);
     } else if peer.is_up()
         && (peer.flags.awaited.swap(false, Ordering::Relaxed)
             || peer.flags.kept.load(Ordering::Relaxed))
@@ -363,8 +363,8 @@ fn separate(own: &Arc<Channel>, peer: &Arc<Channel>) {
                 peer.set_var("last_bridge_proto_specific_hangup_cause", specific);
             }
         }
-        aftermath::held_partner(own, peer);
-        aftermath::of_partner(peer);
+        post_bridge::held_partner(own, peer);
+        post_bridge::of_partner(peer);
         if let Some(cause) = peer.cause() {
             own.set_var("bridge_hangup_cause", cause.name());
         }

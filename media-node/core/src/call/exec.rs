@@ -215,7 +215,7 @@ impl Session {
         self.locked |= message.event_lock();
         self.depth += 1;
         if self.hear_frames(message.lead_frames()).await {
-            self.obey_message(&message).await;
+            self.handle_message(&message).await;
         }
         self.depth -= 1;
         self.locked = was_locked;
@@ -224,7 +224,7 @@ impl Session {
         }
     }
 
-    async fn obey_message(&mut self, message: &CallMessage) {
+    async fn handle_message(&mut self, message: &CallMessage) {
         match message.command() {
             CallCommand::Execute => self.run_execute(message).await,
             CallCommand::Hangup => {

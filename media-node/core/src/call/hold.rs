@@ -13,7 +13,7 @@ use crate::clock;
 
 impl Session {
     /// Puts the far end on hold. False if it is already, or cannot be.
-    pub async fn hold(&mut self, message: Option<String>, entertain: bool) -> bool {
+    pub async fn hold(&mut self, message: Option<String>, with_music: bool) -> bool {
         if self.channel.flags.held.load(Ordering::Relaxed)
             || !self.indicate(Indication::Hold(message)).await
         {
@@ -21,9 +21,9 @@ impl Session {
         }
         mark_held(&self.channel, true);
         self.channel.fire_presence("hold");
-        if entertain {
+        if with_music {
             let music = music(&self.channel).await.filter(|text| is_music(text));
-            entertain_partner(&self.channel, music);
+            play_hold_music(&self.channel, music);
         }
         true
     }
@@ -134,7 +134,7 @@ fn is_music(text: &str) -> bool {
 }
 
 /// Plays music to the partner until [`release_partner`].
-fn entertain_partner(holder: &Arc<Channel>, music: Option<String>) {
+fn play_hold_music(holder: &Arc<Channel>, music: Option<String>) {
     if let (Some(partner), Some(music)) = (holder.partner(), music) {
         super::broadcast::play_endlessly(&partner, &music);
     }
@@ -163,7 +163,7 @@ pub(super) fn leave_bridge(holder: &Channel) {
 fn on_remote_hold(holder: &Arc<Channel>, music: Option<String>) {
     let music = music.unwrap_or_else(|| DEFAULT_MUSIC.to_owned());
     if !music.eq_ignore_ascii_case("indicate_hold") {
-        return entertain_partner(holder, Some(music).filter(|music| is_music(music)));
+        return play_hold_music(holder, Some(music).filter(|music| is_music(music)));
     }
     // The other far end is put on hold as well, and plays its own music.
     tell_partner(holder, |session| {

@@ -3,7 +3,6 @@
 //! [`Channel`] is what everybody sees of a leg; [`Session`] is its task; [`machine`] is the loop over its states.
 //! [`originate`] makes legs, [`bridge`] joins two, [`transfer`] sends them elsewhere, [`hangup`] ends them.
 
-pub mod aftermath;
 pub mod audio;
 pub mod bridge;
 pub mod broadcast;
@@ -25,6 +24,7 @@ pub mod jitter;
 pub mod links;
 pub mod machine;
 pub mod originate;
+pub mod post_bridge;
 pub mod presence;
 pub mod session;
 pub mod statistics;

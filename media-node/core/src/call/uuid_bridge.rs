@@ -8,8 +8,8 @@ use std::sync::atomic::Ordering;
 use esl_server::event::EventName;
 use tokio::sync::oneshot;
 
-use super::aftermath;
 use super::channel::{Channel, OtherType};
+use super::post_bridge;
 use super::session::{AppResult, Session};
 use super::state::State;
 use crate::clock;
@@ -134,7 +134,7 @@ async fn originator_step(session: &mut Session, peer: Arc<Channel>, promise: Pro
 
 /// The originator goes on with what is left of its dialplan, parks or ends.
 fn after_bridge(session: &Session, peer: &Arc<Channel>) -> AppResult {
-    aftermath::of_originator(session, peer)?;
+    post_bridge::of_originator(session, peer)?;
     session.channel().set_state(State::Execute);
     Ok(())
 }

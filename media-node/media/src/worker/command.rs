@@ -20,10 +20,10 @@ use crate::service::Retired;
 use crate::shared::{Command, LegShared, NewRtp, Op, PlayControl, RecordControl};
 
 impl<I: MediaIo> Worker<I> {
-    pub(super) fn obey(&mut self) {
+    pub(super) fn handle_commands(&mut self) {
         for _ in 0..COMMANDS_PER_PASS {
             let Some(command) = self.mailbox.next_command() else { break };
-            self.obey_one(command);
+            self.handle_command(command);
         }
         for _ in 0..self.mailbox.closes_waiting() {
             let Some(leg) = self.mailbox.next_close() else { break };
@@ -31,7 +31,7 @@ impl<I: MediaIo> Worker<I> {
         }
     }
 
-    fn obey_one(&mut self, command: Command) {
+    fn handle_command(&mut self, command: Command) {
         let Command { leg: shared, op } = command;
         if let Op::Attach(leg) = op {
             return self.attach(leg);

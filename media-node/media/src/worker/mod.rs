@@ -1,19 +1,19 @@
 //! A media worker: one thread that owns its legs, their sockets and their time.
 //!
-//! A pass polls the sockets, obeys waiting commands, reads one packet per ready socket, delivers
+//! A pass polls the sockets, handles waiting commands, reads one packet per ready socket, delivers
 //! packets between in-memory legs, and gives every leg whose interval has come its turn. With few
 //! packets a worker sleeps until the next one arrives; with many it sleeps to the next millisecond
 //! and handles what has gathered. Without legs it blocks.
 
 mod backlog;
 mod command;
-mod hear;
 mod layers;
 pub(crate) mod leg;
 pub(crate) mod mix;
 mod out;
 mod passing;
 pub(crate) mod playing;
+mod receive;
 mod report;
 mod send;
 mod watching;
@@ -45,7 +45,7 @@ const PACKET: usize = 4096;
 const PCM: usize = 5760;
 /// Packets between in-memory legs that wait for the next millisecond; more are lost.
 const MAIL: usize = 4096;
-/// Commands obeyed per pass.
+/// Commands handled per pass.
 const COMMANDS_PER_PASS: usize = 256;
 /// Interval of timeouts, reports and statistics.
 const HOUSEKEEPING_MS: u64 = 100;
@@ -234,7 +234,7 @@ impl<I: MediaIo> Worker<I> {
         let started = self.io.now_us();
         self.ctx.now = Now { us: started };
         self.wheel.resume(self.ctx.now.ms());
-        self.obey();
+        self.handle_commands();
         if self.pass_us > BEHIND_US {
             for token in &ready {
                 self.read_newest(*token);

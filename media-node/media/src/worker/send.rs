@@ -1,9 +1,9 @@
 //! The sending side of a leg: a peer's packets passed on or transcoded, its own clock's frames,
 //! digits, and the wire.
 
-use super::hear::Turn;
 use super::leg::{LegState, Route, Transport};
 use super::out::Stamp;
+use super::receive::Turn;
 use super::{Ctx, Now};
 use crate::event::{LegEvent, PlayEnd};
 use crate::record::tap::Fifo;

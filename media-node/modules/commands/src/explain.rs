@@ -13,7 +13,7 @@ use jiff::tz::TimeZone;
 
 use super::{Api, ApiCall, Registry, usage};
 use crate::call::Channel;
-use crate::paper::Paper;
+use crate::offline_api::OfflineApi;
 use crate::switch::Switch;
 use crate::{api, config};
 
@@ -85,7 +85,7 @@ fn on_paper(channel: &Channel) -> Caller {
 /// The running configuration, and the commands that look at the running switch.
 fn world(switch: &Arc<Switch>) -> World {
     let serving = switch.config.load_full();
-    let paper = Paper {
+    let offline = OfflineApi {
         registry: Registry::of(switch.linked().commands()),
         directory: (*serving.directory).clone(),
         zones: TimezonesConf::read(serving.document("timezones.conf")),
@@ -98,7 +98,7 @@ fn world(switch: &Arc<Switch>) -> World {
     };
     let switch = Arc::clone(switch);
     let answers = move |command: &str, args: &str, caller: &mut Caller| {
-        look(&switch, command, args).or_else(|| paper.answer(command, args, caller))
+        look(&switch, command, args).or_else(|| offline.answer(command, args, caller))
     };
     World::read(&serving.tree, &serving.directory, &local)
         .answering(Arc::new(answers))

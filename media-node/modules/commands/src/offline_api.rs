@@ -16,7 +16,7 @@ use crate::text;
 use crate::time::{strftime_at, strftime_tz_at};
 
 /// What answers: a configuration.
-pub struct Paper {
+pub struct OfflineApi {
     /// All commands.
     pub registry: Registry,
     /// Who there is.
@@ -27,7 +27,7 @@ pub struct Paper {
     pub modules: BTreeSet<String>,
 }
 
-impl Paper {
+impl OfflineApi {
     /// The reply of a command, if it can be known on paper.
     #[must_use]
     pub fn answer(&self, command: &str, args: &str, caller: &mut Caller) -> Option<String> {

@@ -9,7 +9,7 @@ use super::play::{Keys, Play};
 use super::{App, Flags, ringback};
 use crate::app;
 use crate::call::originate::{self, Request};
-use crate::call::{AppResult, Cause, Channel, Interrupt, Session, State, aftermath, transfer};
+use crate::call::{AppResult, Cause, Channel, Interrupt, Session, State, post_bridge, transfer};
 use crate::text;
 
 /// The family.
@@ -32,7 +32,7 @@ async fn run(session: &mut Session, argument: &str) -> AppResult {
         Ok(peer) => bridged(session, &peer).await,
         Err(failure) => {
             session.check()?;
-            aftermath::failed(session.channel(), failure.cause)
+            post_bridge::failed(session.channel(), failure.cause)
         }
     }
 }
@@ -110,7 +110,7 @@ async fn camp_on(session: &mut Session, dial: &str) -> AppResult {
         return session.check();
     }
     own.set_var("originate_failed_cause", cause.name());
-    aftermath::failed(session.channel(), cause)
+    post_bridge::failed(session.channel(), cause)
 }
 
 /// Waits for something unless the caller presses `campon_stop_key`; the music ends with the call's stay.
@@ -150,5 +150,5 @@ async fn bridged(session: &mut Session, peer: &Arc<Channel>) -> AppResult {
         return Err(interrupt);
     }
     session.bridge_to(peer).await?;
-    aftermath::of_originator(session, peer)
+    post_bridge::of_originator(session, peer)
 }

@@ -4,9 +4,9 @@ use crate::contract::{ChatKind, Module, Plain, PromptKind, Provides};
 use crate::endpoint;
 use crate::schedule;
 use crate::{
-    answer, attended, audio, bridge, chat, declared, desk, digit_action, digit_filter, digits,
-    eavesdrop, flow, hold, info, intercept, ivr, jitter, machine, meta, mutex, observer, phrase,
-    playback, record, respond, say, tone, uuid_record, valet, variables,
+    answer, attended, audio, bridge, chat, declared, digit_action, digit_filter, digits, eavesdrop,
+    flow, hold, info, intercept, ivr, jitter, machine, meta, mutex, observer, phone_features,
+    phrase, playback, record, respond, say, tone, uuid_record, valet, variables,
 };
 
 /// The modules.
@@ -19,7 +19,7 @@ pub const MODULES: &[&dyn Module] = &[
                 attended::APPS,
                 audio::APPS,
                 bridge::APPS,
-                desk::APPS,
+                phone_features::APPS,
                 digit_action::APPS,
                 digit_filter::APPS,
                 digits::APPS,

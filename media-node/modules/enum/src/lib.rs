@@ -1,6 +1,6 @@
 //! mod_enum: telephone numbers to addresses by the domain name system (RFC 6116, and ISN numbers `n*domain`).
 //!
-//! [`settings`] reads `enum.conf`, [`naptr`] judges records, [`dns`] asks for them, [`faces`] are the application, the
+//! [`settings`] reads `enum.conf`, [`naptr`] judges records, [`dns`] asks for them, [`interfaces`] are the application, the
 //! commands and the dialplan. What name servers say is checked before it may become part of a dial string: a record
 //! must not be able to call anybody but the address it stands for.
 
@@ -11,7 +11,7 @@ use switch_core::*;
 
 mod declared;
 mod dns;
-pub mod faces;
+pub mod interfaces;
 mod naptr;
 mod parameters;
 mod settings;
@@ -86,11 +86,11 @@ impl Module for Enum {
 
     fn provides(&self) -> Provides {
         Provides {
-            applications: &[faces::APPS],
-            commands: &[faces::APIS],
+            applications: &[interfaces::APPS],
+            commands: &[interfaces::APIS],
             dialplans: &[DialplanKind {
                 name: "enum",
-                find: |session, root, number| Box::pin(faces::route(session, root, number)),
+                find: |session, root, number| Box::pin(interfaces::route(session, root, number)),
             }],
             parameters: parameters::PARAMETERS,
             variables: &[declared::VARIABLES],

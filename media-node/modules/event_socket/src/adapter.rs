@@ -12,9 +12,9 @@ use crate::guesses::Door;
 use crate::switch::Switch;
 
 /// The switch as the Event Socket sees it.
-pub struct EslFace(pub Arc<Switch>);
+pub struct EslAdapter(pub Arc<Switch>);
 
-impl esl_server::Switch for EslFace {
+impl esl_server::Switch for EslAdapter {
     fn bus(&self) -> &Arc<EventBus> {
         &self.0.bus
     }

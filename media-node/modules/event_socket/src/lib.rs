@@ -5,8 +5,8 @@
 // The core's rooms are known here by their own names.
 use switch_core::*;
 
+pub mod adapter;
 mod declared;
-pub mod face;
 mod parameters;
 mod readings;
 pub mod socket;
@@ -19,7 +19,7 @@ use esl_server::server::{Listener, ServerConfig, ServerHandle};
 use crate::contract::{Plain, Provides};
 use crate::guesses::Door;
 use crate::switch::Switch;
-pub use face::EslFace;
+pub use adapter::EslAdapter;
 
 /// The module. Its listener is opened and closed by the process, not by loading it: its clients would be cut off by
 /// their own command.
@@ -55,14 +55,14 @@ impl Bound {
     /// Begins to answer.
     pub fn serve(self, switch: &Arc<Switch>) -> EventSocket {
         let Self { config, listener } = self;
-        let face = Arc::new(EslFace(Arc::clone(switch)));
+        let adapter = Arc::new(EslAdapter(Arc::clone(switch)));
         match listener {
-            Some(listener) => EventSocket::Open(listener.serve(face)),
+            Some(listener) => EventSocket::Open(listener.serve(adapter)),
             None if config.stop_on_bind_error => EventSocket::GivenUp,
             None => EventSocket::Opening(tokio::spawn(async move {
                 let listener = Listener::bind_patiently(config).await.ok()?;
                 tracing::info!("The Event Socket is open");
-                Some(listener.serve(face))
+                Some(listener.serve(adapter))
             })),
         }
     }

@@ -1,6 +1,6 @@
 //! The `socket` application: an Event Socket connection out to a program that takes the call over.
 
-use super::face::EslFace;
+use super::adapter::EslAdapter;
 use crate::app;
 use crate::app::{App, Flags};
 use crate::call::control::Inline;
@@ -24,8 +24,8 @@ async fn run(session: &mut Session, argument: &str) -> AppResult {
         false => vec![argument.to_owned()],
     };
     let argument = &words.join(" ");
-    let face = std::sync::Arc::new(EslFace(std::sync::Arc::clone(session.switch())));
-    esl_server::outbound::run(face, &mut Inline(session), argument).await;
+    let adapter = std::sync::Arc::new(EslAdapter(std::sync::Arc::clone(session.switch())));
+    esl_server::outbound::run(adapter, &mut Inline(session), argument).await;
     // `socket_resume`: what the connection left running was broken off; the dialplan goes on behind this application.
     let channel = session.channel();
     if channel.state() == State::Reset && channel.is_true("socket_resume") {

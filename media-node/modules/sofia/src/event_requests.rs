@@ -26,7 +26,7 @@ const DEFAULT_TYPE: &str = "application/simple-message-summary";
 const NO_SUBSCRIPTION: &str = "terminated;reason=noresource";
 
 /// Sends what an event asks for.
-pub(super) fn obey(sofia: &Sofia, event: &Event) {
+pub(super) fn handle(sofia: &Sofia, event: &Event) {
     match event.name() {
         EventName::Notify => notify(sofia, event),
         EventName::SendMessage => message(sofia, event),

@@ -32,7 +32,7 @@ pub fn start(sofia: &Arc<Sofia>) {
             crate::tasks::step("Requests by event", async {
                 match event.name() {
                     EventName::MessageWaiting => super::presence::message_waiting(&sofia, &event),
-                    _ => super::event_requests::obey(&sofia, &event),
+                    _ => super::event_requests::handle(&sofia, &event),
                 }
             })
             .await;

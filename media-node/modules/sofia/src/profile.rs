@@ -57,7 +57,7 @@ pub struct Profile {
     next_rtp_ip: AtomicUsize,
     stopped: std::sync::atomic::AtomicBool,
     paused: std::sync::atomic::AtomicBool,
-    doomed: RwLock<Vec<String>>,
+    marked_for_removal: RwLock<Vec<String>>,
 }
 
 /// What `sofia status profile` counts.
@@ -190,7 +190,7 @@ impl Profile {
             next_rtp_ip: AtomicUsize::new(0),
             stopped: std::sync::atomic::AtomicBool::new(false),
             paused: std::sync::atomic::AtomicBool::new(standby),
-            doomed: RwLock::default(),
+            marked_for_removal: RwLock::default(),
         });
         standing.set_profile(&profile);
         super::saved::keep(&profile, saved);
@@ -335,23 +335,23 @@ impl Profile {
     }
 
     /// Marks a gateway for deletion: it unregisters first, and goes at a later tick. False if there is none.
-    pub fn doom_gateway(&self, name: &str) -> bool {
+    pub fn mark_gateway_for_removal(&self, name: &str) -> bool {
         let Some(gateway) = self.gateway(name) else { return false };
         gateway.registration.lock().unregister();
-        self.doomed.write().push(name.to_owned());
+        self.marked_for_removal.write().push(name.to_owned());
         true
     }
 
     /// Removes gateways marked for deletion that have nothing left to say.
     pub fn bury_gateways(&self) {
         use sip::gateway::State;
-        let doomed = std::mem::take(&mut *self.doomed.write());
-        for name in doomed {
+        let marked_for_removal = std::mem::take(&mut *self.marked_for_removal.write());
+        for name in marked_for_removal {
             let idle = self.gateway(&name).is_none_or(|g| {
                 matches!(g.registration.lock().state(), State::Down | State::Noreg)
             });
             if !idle {
-                self.doomed.write().push(name);
+                self.marked_for_removal.write().push(name);
                 continue;
             }
             self.gateways.write().retain(|gateway| gateway.name != name);

@@ -247,7 +247,7 @@ async fn wait_for_answer(
         let outcome = tokio::select! {
             outcome = awaited.answered() => outcome,
             () = Arc::clone(&partner).hung_up() => Err(Cause::ORIGINATOR_CANCEL),
-            () = entertain(&own, &partner, &music) => Err(Cause::ORIGINATOR_CANCEL),
+            () = play_hold_music(&own, &partner, &music) => Err(Cause::ORIGINATOR_CANCEL),
         };
         early.iter().for_each(|leg| leg.flags.kept.store(false, Ordering::Relaxed));
         match outcome {
@@ -271,7 +271,7 @@ async fn wait_for_answer(
 }
 
 /// Sees to it that `partner` hears its music when the transferor has left; never ends before `partner` does.
-async fn entertain(own: &Arc<Channel>, partner: &Arc<Channel>, music: &str) {
+async fn play_hold_music(own: &Arc<Channel>, partner: &Arc<Channel>, music: &str) {
     Arc::clone(own).hung_up().await;
     let mut watch = partner.watch();
     let mut begun = false;

@@ -155,11 +155,6 @@ impl Uri {
         self.scheme
     }
 
-    /// The scheme as spelt, e.g. `sip`.
-    pub fn scheme_str(&self) -> &str {
-        self.part(0, self.start.saturating_sub(1))
-    }
-
     /// The user part with its password, still escaped; the number of a `tel:` URI. `None` when there
     /// is none.
     pub fn userinfo(&self) -> Option<&str> {

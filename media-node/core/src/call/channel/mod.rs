@@ -199,8 +199,6 @@ pub struct Flags {
     pub transferred: AtomicBool,
     /// Was transferred, and the hooks about it have not run yet.
     pub transfer_hooks: AtomicBool,
-    /// A redirect is under way.
-    pub redirected: AtomicBool,
     /// Remaining applications that can are run after hangup (`set_zombie_exec`).
     pub zombie: AtomicBool,
     /// All events of the channel carry its variables (`verbose_events`).

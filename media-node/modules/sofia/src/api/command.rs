@@ -169,11 +169,13 @@ fn kill_gateway(profile: &Profile, rest: &[&str]) -> String {
             let names: Vec<_> =
                 profile.gateways.read().iter().map(|gateway| gateway.name.clone()).collect();
             for name in names {
-                profile.doom_gateway(&name);
+                profile.mark_gateway_for_removal(&name);
             }
             "+OK every gateway marked for deletion.\n".into()
         }
-        Some(name) if profile.doom_gateway(name) => "+OK gateway marked for deletion.\n".into(),
+        Some(name) if profile.mark_gateway_for_removal(name) => {
+            "+OK gateway marked for deletion.\n".into()
+        }
         Some(_) => "-ERR no such gateway.\n".into(),
     }
 }
