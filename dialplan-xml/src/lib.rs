@@ -14,6 +14,7 @@
 //!    when an application runs.
 
 #![forbid(unsafe_code)]
+#![warn(missing_docs)]
 
 pub mod acl;
 pub mod catalogue;

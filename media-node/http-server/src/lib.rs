@@ -90,7 +90,6 @@ pub struct Config {
 #[derive(Debug, thiserror::Error)]
 #[error("cannot listen on {address}: {source}")]
 pub struct BindError {
-    /// The address.
     pub address: SocketAddr,
     /// What the system said.
     pub source: io::Error,

@@ -41,9 +41,7 @@ pub struct Schemes {
 /// User and password.
 #[derive(Clone)]
 pub struct Login {
-    /// User.
     pub user: String,
-    /// Password.
     pub password: String,
     /// How they may be shown.
     pub schemes: Schemes,
@@ -96,9 +94,7 @@ pub enum HttpError {
     /// No connection.
     #[error("cannot connect to {host}:{port}: {source}")]
     Connect {
-        /// Host.
         host: String,
-        /// Port.
         port: u16,
         /// Why.
         source: std::io::Error,

@@ -29,7 +29,6 @@ const MOST_PER_SECOND: u32 = 1000;
 /// One `<profile>` of `logfile.conf`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileProfile {
-    /// Its name.
     pub name: String,
     /// The file.
     pub path: PathBuf,

@@ -15,7 +15,6 @@ pub(super) struct Origin<'a> {
     pub(super) at: Timestamp,
     /// Idle CPU in hundredths of a percent.
     pub(super) idle: u32,
-    /// Level.
     pub(super) level: Level,
     /// Source file, without its directory.
     pub(super) file: &'a str,

@@ -17,7 +17,6 @@ pub struct Times {
     pub profile_created: i64,
     /// The channel came to be.
     pub created: i64,
-    /// Answered.
     pub answered: i64,
     /// First ringing.
     pub progress: i64,
@@ -48,9 +47,7 @@ pub struct CallerProfile {
     pub username: String,
     /// Dialplan name(s), comma separated.
     pub dialplan: String,
-    /// Caller's name.
     pub caller_id_name: String,
-    /// Caller's number.
     pub caller_id_number: String,
     /// Caller's name before anything changed it.
     pub orig_caller_id_name: String,

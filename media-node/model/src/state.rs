@@ -92,7 +92,6 @@ pub enum CallState {
     Down,
     /// Never set by the reference.
     Dialing,
-    /// Ringing.
     Ringing,
     /// Early media.
     Early,

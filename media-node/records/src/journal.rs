@@ -219,7 +219,6 @@ impl Journal {
         (end.offset + segments * self.segment_bytes).saturating_sub(position.offset)
     }
 
-    /// Counters.
     #[must_use]
     pub fn counters(&self) -> &Counters {
         &self.counters

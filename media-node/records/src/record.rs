@@ -7,7 +7,6 @@ use serde::{Deserialize, Serialize};
 pub struct CallRecord {
     /// UUID of the running switch.
     pub core_uuid: String,
-    /// `switchname`.
     pub switchname: String,
     /// UUID of the leg.
     pub uuid: String,
@@ -29,7 +28,6 @@ pub struct CallRecord {
     pub callflow: Vec<Flow>,
 }
 
-/// One hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hold {
     /// Began.
@@ -138,7 +136,6 @@ impl CallRecord {
 pub struct Entry {
     /// Names of the sinks that were loaded and wanted the record.
     pub sinks: Vec<String>,
-    /// The record.
     pub record: CallRecord,
     /// Lines expanded while the channel was still there: sink, file or table, text.
     pub lines: Vec<Line>,
@@ -147,7 +144,6 @@ pub struct Entry {
 /// A line for a sink that writes what a template says.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Line {
-    /// The sink.
     pub sink: String,
     /// File path, or table.
     pub target: String,

@@ -8,7 +8,6 @@ use crate::{
     show, status, strings, system, time, uuid, vars, why,
 };
 
-/// The modules.
 pub const MODULES: &[&dyn Module] = &[
     &Plain::new(
         "mod_commands",

@@ -37,7 +37,6 @@ use member::{Leave, Member, MemberFlags, MemberState};
 use profile::{Profile, Wanted, split_flags};
 use room::{Room, Rooms};
 
-/// The module.
 pub const MODULE: Plain = Plain::new(
     "mod_conference",
     Provides {

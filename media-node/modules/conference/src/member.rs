@@ -38,7 +38,6 @@ pub struct MemberState {
     pub flags: MemberFlags,
     /// Is heard.
     pub speaks: bool,
-    /// Hears.
     pub hears: bool,
     /// Is on hold: not heard.
     pub held: bool,
@@ -72,7 +71,6 @@ pub struct MemberState {
 #[derive(Clone, Copy, Debug, Default)]
 #[expect(clippy::struct_excessive_bools, reason = "flags of the reference, each its own")]
 pub struct MemberFlags {
-    /// `moderator`.
     pub moderator: bool,
     /// `endconf`: the room ends when it leaves.
     pub ends_room: bool,
@@ -94,9 +92,7 @@ pub struct MemberFlags {
     pub join_only: bool,
     /// `second-screen`: only looks; nothing is heard of its coming.
     pub silent: bool,
-    /// `mute`.
     pub mute: bool,
-    /// `deaf`.
     pub deaf: bool,
 }
 

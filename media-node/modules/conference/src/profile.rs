@@ -13,29 +13,19 @@ use crate::xml;
 /// A profile's settings.
 #[derive(Clone, Debug)]
 pub struct Profile {
-    /// Its name.
     pub name: String,
-    /// `domain`.
     pub domain: String,
-    /// `rate`.
     pub rate: u32,
-    /// `interval`.
     pub interval: u32,
-    /// `energy-level`.
     pub energy_level: i64,
     /// `max-members`; 0 = no limit.
     pub max_members: u32,
-    /// `pin`.
     pub pin: String,
-    /// `moderator-pin`.
     pub moderator_pin: String,
-    /// `pin-retries`.
     pub pin_retries: u32,
-    /// `member-flags`.
     pub member_flags: String,
     /// `conference-flags`.
     pub flags: String,
-    /// `auto-record`.
     pub auto_record: String,
     /// `caller-id-name` and `caller-id-number` of calls it makes.
     pub caller_id: (String, String),
@@ -48,7 +38,6 @@ pub struct Profile {
 /// A key, or several in a row, and what pressing them does.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Control {
-    /// The digits.
     pub digits: String,
     /// The action's name.
     pub action: String,

@@ -20,7 +20,6 @@ use crate::switch::Switch;
 /// Subclass of all events about conferences.
 pub const SUBCLASS: &str = "conference::maintenance";
 
-/// All rooms.
 #[derive(Default)]
 pub struct Rooms {
     by_name: Mutex<HashMap<String, Arc<Room>>>,
@@ -29,13 +28,10 @@ pub struct Rooms {
 
 /// One conference.
 pub struct Room {
-    /// Its name.
     pub name: String,
-    /// Its UUID.
     pub uuid: String,
     /// How it is set up.
     pub profile: Profile,
-    /// The mixer.
     pub mixer: media::Leg,
     /// When it began, seconds since the epoch.
     pub created: i64,
@@ -50,7 +46,6 @@ pub struct State {
     pub members: Vec<Arc<Member>>,
     /// Who has the floor.
     pub floor: Option<u32>,
-    /// Flags.
     pub flags: RoomFlags,
     /// What one has to type to come in.
     pub pin: String,
@@ -78,7 +73,6 @@ pub struct State {
     pub deck: Deck,
     /// Music on hold.
     pub music: Music,
-    /// Recordings.
     pub recordings: Vec<Recording>,
     /// The file recorded to last.
     pub recorded_to: Option<String>,

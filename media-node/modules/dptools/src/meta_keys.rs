@@ -31,9 +31,7 @@ pub enum RunOn {
 /// What a key does.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Binding {
-    /// The application.
     pub application: String,
-    /// Its argument.
     pub argument: String,
     /// Who runs it.
     pub run_on: RunOn,

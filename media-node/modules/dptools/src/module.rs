@@ -9,7 +9,6 @@ use crate::{
     phrase, playback, record, respond, say, tone, uuid_record, valet, variables,
 };
 
-/// The modules.
 pub const MODULES: &[&dyn Module] = &[
     &Plain::new(
         "mod_dptools",

@@ -313,7 +313,6 @@ pub struct Saying<'a> {
     pub kind: &'a str,
     /// `PRONOUNCED`, …
     pub method: &'a str,
-    /// The text.
     pub text: &'a str,
 }
 

@@ -22,7 +22,6 @@ use crate::contract::{Module, Plain, Provides};
 pub struct Stores {
     /// `db`, `group` and the `db` backend of `limit`.
     pub db: db::Db,
-    /// `hash`.
     pub hash: hash::Hash,
     /// The `hash` backend of `limit`.
     pub limits: limits::Limits,
@@ -36,7 +35,6 @@ group insert\ngroup delete\ngroup call";
 const HASH_LINES: &str = "hash insert\nhash delete\nhash select\n\
 hash_remote list\nhash_remote kill\nhash_remote rescan";
 
-/// The modules.
 pub const MODULES: &[&dyn Module] = &[
     &Plain::new(
         "mod_db",

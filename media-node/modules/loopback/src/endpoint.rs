@@ -21,7 +21,6 @@ use crate::call::{
 use crate::clock;
 use crate::switch::Switch;
 
-/// The endpoint.
 pub struct LoopbackEndpoint {
     switch: Arc<Switch>,
 }

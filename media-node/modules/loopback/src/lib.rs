@@ -29,7 +29,6 @@ fn needs_a_network(what: &call::Indication) -> bool {
     )
 }
 
-/// The module.
 pub const MODULE: Plain = Plain::new(
     "mod_loopback",
     Provides {

@@ -13,7 +13,6 @@ use crate::call::{
 use crate::switch::Switch;
 use crate::{BoxFuture, text};
 
-/// The endpoint.
 pub struct NullEndpoint {
     switch: Arc<Switch>,
 }

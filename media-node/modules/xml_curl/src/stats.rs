@@ -33,7 +33,6 @@ pub struct Stats {
 }
 
 impl Stats {
-    /// Counts one.
     pub fn count(counter: &AtomicU64) {
         counter.fetch_add(1, Ordering::Relaxed);
     }

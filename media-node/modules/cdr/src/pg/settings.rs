@@ -24,7 +24,6 @@ pub(super) enum SpoolFormat {
 pub(super) struct Field {
     /// Channel variable.
     pub(super) variable: String,
-    /// Column.
     pub(super) column: String,
     /// An empty value stays empty text instead of becoming null.
     pub(super) not_null: bool,

@@ -9,7 +9,6 @@ pub(super) enum Format {
     Delimited(String),
     /// One JSON object.
     Json,
-    /// XML.
     Xml,
 }
 

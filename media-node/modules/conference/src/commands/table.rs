@@ -3,7 +3,6 @@
 /// How a sub-command takes its words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// One by one.
     Words,
     /// The first names members; the next is what to do with each.
     Members,

@@ -3,7 +3,6 @@
 use crate::BoxFuture;
 use crate::call::{Cause, Endpoint, OutgoingCall, Session};
 
-/// The endpoint.
 pub struct ErrorEndpoint;
 
 impl Endpoint for ErrorEndpoint {

@@ -10,7 +10,6 @@ use crate::call::{
 };
 use crate::switch::Switch;
 
-/// The endpoint.
 pub struct PickupEndpoint {
     switch: Arc<Switch>,
 }
