@@ -38,7 +38,7 @@ pub struct Domain {
     pub place: Place,
     node: NodeId,
     /// Every `<user>` in the order they are searched.
-    users: Vec<Entry>,
+    users: Vec<UserEntry>,
     /// Lower-case ids and number aliases to the first user they belong to.
     by_id: HashMap<Box<str>, usize>,
     /// The first user that answers to every name.
@@ -73,7 +73,7 @@ pub struct Member {
 }
 
 #[derive(Clone, Debug)]
-struct Entry {
+struct UserEntry {
     node: NodeId,
     group: Option<usize>,
 }
@@ -157,7 +157,7 @@ impl Directory {
             return Vec::new();
         };
         let members = domain.users.iter().filter(|e| e.group == Some(position));
-        let member = |entry: &Entry| {
+        let member = |entry: &UserEntry| {
             let node = self.node(entry.node)?;
             let target = if is_pointer(node) {
                 self.find_entry(domain, "id", node.attr("id")?, None)?
@@ -208,7 +208,7 @@ impl Directory {
         keys: &str,
         value: &str,
         ip: Option<&str>,
-    ) -> Option<&'d Entry> {
+    ) -> Option<&'d UserEntry> {
         keys.split(':').find_map(|key| {
             if (ip.is_none() || !domain.by_ip) && key.eq_ignore_ascii_case("id") {
                 let named = domain.by_id.get(value.to_ascii_lowercase().as_str()).copied();
@@ -222,7 +222,7 @@ impl Directory {
         })
     }
 
-    fn user(&self, domain: &Domain, entry: &Entry) -> Option<User> {
+    fn user(&self, domain: &Domain, entry: &UserEntry) -> Option<User> {
         let node = self.node(entry.node)?;
         let group = entry.group.and_then(|g| domain.groups.get(g));
         let outer = [group.and_then(|g| self.node(g.node)), self.node(domain.node)];
@@ -303,7 +303,7 @@ impl Domain {
             self.wildcard.get_or_insert(position);
         }
         self.by_ip |= node.attr("ip").is_some();
-        self.users.push(Entry { node: node.id(), group });
+        self.users.push(UserEntry { node: node.id(), group });
     }
 
     /// A group by name, case-insensitive.
@@ -316,7 +316,7 @@ impl Directory {
     /// Id, `cidr`, whether it is in a group, and place of every user of a domain that has both:
     /// what an access list's `domain` node is made of.
     pub(crate) fn user_networks(&self, domain: &Domain) -> Vec<(String, String, bool, Place)> {
-        let user = |entry: &Entry| {
+        let user = |entry: &UserEntry| {
             let node = self.node(entry.node)?;
             let (id, cidr) = (node.attr("id")?, node.attr("cidr")?);
             let place = node.attr_place("cidr");

@@ -6,11 +6,11 @@
 /// becomes `%{`, as in the reference.
 #[derive(Clone, Debug, Default)]
 pub struct Globals {
-    entries: Vec<Entry>,
+    entries: Vec<GlobalEntry>,
 }
 
 #[derive(Clone, Debug)]
-struct Entry {
+struct GlobalEntry {
     name: String,
     value: String,
 }
@@ -35,7 +35,8 @@ impl Globals {
     pub fn set(&mut self, name: &str, value: &str) {
         self.remove(name);
         if !value.is_empty() {
-            self.entries.push(Entry { name: name.to_owned(), value: value.replace("${", "%{") });
+            self.entries
+                .push(GlobalEntry { name: name.to_owned(), value: value.replace("${", "%{") });
         }
     }
 
@@ -59,7 +60,7 @@ impl Globals {
         self.entries.is_empty()
     }
 
-    fn entry(&self, name: &str) -> Option<&Entry> {
+    fn entry(&self, name: &str) -> Option<&GlobalEntry> {
         self.entries.iter().find(|e| e.name.eq_ignore_ascii_case(name))
     }
 }

@@ -25,7 +25,7 @@ const SAID_EVERY: Duration = Duration::from_secs(10);
 pub(crate) struct Door {
     limits: Limits,
     guard: Arc<GuessGuard>,
-    state: Mutex<State>,
+    state: Mutex<DoorState>,
 }
 
 /// How many may be in.
@@ -36,7 +36,7 @@ pub(crate) struct Limits {
 }
 
 #[derive(Default)]
-struct State {
+struct DoorState {
     inside: usize,
     next: u64,
     /// Oldest first.
@@ -78,7 +78,7 @@ impl Door {
     }
 }
 
-impl State {
+impl DoorState {
     fn say_who_left(&mut self, address: IpAddr) {
         self.gave_way += 1;
         let now = Instant::now();

@@ -65,7 +65,7 @@ struct Compared {
 }
 
 /// What the tests of one condition said.
-struct Verdict {
+struct ConditionVerdict {
     /// Whether the actions (and not the anti-actions) apply.
     passed: bool,
     /// Whether the extension counts as matched so far.
@@ -181,8 +181,8 @@ impl<'a> Hunt<'a> {
 
     /// Time first, then the set of `<regex>` or the field: the later one decides whether the
     /// extension counts as matched, either is enough for the actions.
-    async fn test(&mut self, condition: &'a Condition, proceed: bool, depth: usize) -> Verdict {
-        let mut verdict = Verdict { passed: false, proceed, captures: None };
+    async fn test(&mut self, condition: &'a Condition, proceed: bool, depth: usize) -> ConditionVerdict {
+        let mut verdict = ConditionVerdict { passed: false, proceed, captures: None };
         let timed = condition.time.as_deref();
         if let Some(spec) = timed {
             verdict.passed = self.time(spec, &condition.place, None, condition.breaks, depth);
@@ -213,7 +213,7 @@ impl<'a> Hunt<'a> {
         mode: RegexMode,
         regexes: &'a [RegexTest],
         condition: &Condition,
-        verdict: &mut Verdict,
+        verdict: &mut ConditionVerdict,
         depth: usize,
     ) {
         self.host.clear_variables("DP_REGEX_MATCH");

@@ -14,10 +14,10 @@ pub(super) struct Menus {
 
 /// One menu: what each choice does.
 pub(super) struct Menu {
-    entries: Vec<Entry>,
+    entries: Vec<MenuEntry>,
 }
 
-struct Entry {
+struct MenuEntry {
     digits: String,
     action: String,
     param: String,
@@ -60,7 +60,7 @@ impl Menus {
 
 impl Menu {
     fn read(node: Node<'_>) -> Self {
-        let entry = |e: Node<'_>| Entry {
+        let entry = |e: Node<'_>| MenuEntry {
             digits: e.attr_or_empty("digits").to_owned(),
             action: e.attr_or_empty("action").to_ascii_lowercase(),
             param: e.attr_or_empty("param").to_owned(),
@@ -81,7 +81,7 @@ impl Menu {
     }
 }
 
-impl Entry {
+impl MenuEntry {
     fn choice(&self, param: String) -> Option<Choice> {
         Some(match self.action.as_str() {
             "menu-exec-app" => {

@@ -20,10 +20,10 @@ pub struct Vars(Vec<Slot>);
 struct Slot {
     /// Hash of the lower-cased name: a lookup scans these and touches an entry only on a match.
     hash: u32,
-    entry: Arc<Entry>,
+    entry: Arc<VarEntry>,
 }
 
-struct Entry {
+struct VarEntry {
     name: Cow<'static, str>,
     value: Value,
     plain: OnceLock<Box<[u8]>>,
@@ -129,7 +129,7 @@ impl Vars {
     }
 
     fn append(&mut self, name: Cow<'static, str>, value: Value) {
-        self.0.push(Slot { hash: hash(&name), entry: Entry::new(name, value) });
+        self.0.push(Slot { hash: hash(&name), entry: VarEntry::new(name, value) });
     }
 
     /// Changes a value where it stands; element operations do not move a variable.
@@ -141,7 +141,7 @@ impl Vars {
                 let mut value = old.value.clone();
                 change(&mut value);
                 let name = old.name.clone();
-                self.0[at].entry = Entry::new(name, value);
+                self.0[at].entry = VarEntry::new(name, value);
             }
             None => {
                 let mut value = Value::Array(Vec::new());
@@ -154,7 +154,7 @@ impl Vars {
     }
 }
 
-impl Entry {
+impl VarEntry {
     fn new(name: Cow<'static, str>, value: Value) -> Arc<Self> {
         Arc::new(Self { name, value, plain: OnceLock::new(), json: OnceLock::new() })
     }

@@ -98,13 +98,13 @@ pub(super) struct Notice {
 #[derive(Debug)]
 pub(super) struct LogFile {
     profile: FileProfile,
-    state: State,
+    state: FileState,
     pending: Vec<u8>,
     pending_lines: u64,
 }
 
 #[derive(Debug)]
-enum State {
+enum FileState {
     Open { file: File, size: u64 },
     Broken { retry: Instant, lost: u64 },
 }
@@ -114,7 +114,7 @@ impl LogFile {
     pub(super) fn open(profile: FileProfile, now: Instant) -> (Self, Option<Notice>) {
         let mut file = Self {
             profile,
-            state: State::Broken { retry: now, lost: 0 },
+            state: FileState::Broken { retry: now, lost: 0 },
             pending: Vec::new(),
             pending_lines: 0,
         };
@@ -153,7 +153,7 @@ impl LogFile {
             return None;
         }
         let mut cured = None;
-        if let State::Broken { retry, lost } = &mut self.state {
+        if let FileState::Broken { retry, lost } = &mut self.state {
             if now < *retry {
                 *lost = lost.saturating_add(self.pending_lines);
                 self.forget_pending();
@@ -161,7 +161,7 @@ impl LogFile {
             }
             let lost = *lost;
             if let Err(_still) = self.reopen() {
-                self.state = State::Broken {
+                self.state = FileState::Broken {
                     retry: now + RETRY,
                     lost: lost.saturating_add(self.pending_lines),
                 };
@@ -201,17 +201,17 @@ impl LogFile {
     fn write(&mut self, date: Timestamp, zone: &TimeZone) -> io::Result<()> {
         let length = u64::try_from(self.pending.len()).unwrap_or(u64::MAX);
         let full = match &self.state {
-            State::Open { size, .. } => {
+            FileState::Open { size, .. } => {
                 self.profile.rollover > 0
                     && *size > 0
                     && size.saturating_add(length) > self.profile.rollover
             }
-            State::Broken { .. } => false,
+            FileState::Broken { .. } => false,
         };
         if full {
             self.rotate(date, zone)?;
         }
-        if let State::Open { file, size } = &mut self.state {
+        if let FileState::Open { file, size } = &mut self.state {
             file.write_all(&self.pending)?;
             *size = size.saturating_add(length);
         }
@@ -222,7 +222,7 @@ impl LogFile {
     fn broken(&mut self, error: &io::Error, now: Instant) -> Notice {
         let lost = self.pending_lines;
         self.forget_pending();
-        self.state = State::Broken { retry: now + RETRY, lost };
+        self.state = FileState::Broken { retry: now + RETRY, lost };
         Notice {
             level: Level::Crit,
             text: format!(
@@ -249,7 +249,7 @@ impl LogFile {
             .mode(FILE_MODE)
             .open(&self.profile.path)?;
         let size = file.metadata()?.len();
-        self.state = State::Open { file, size };
+        self.state = FileState::Open { file, size };
         Ok(())
     }
 

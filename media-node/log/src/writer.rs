@@ -63,7 +63,7 @@ pub(super) enum Order {
 
 /// The queue, shared with everybody who logs.
 pub(super) struct Queue {
-    state: Mutex<State>,
+    state: Mutex<QueueState>,
     wake: Condvar,
     dropped: AtomicU64,
     /// The least urgent level an output wants, plus one.
@@ -71,7 +71,7 @@ pub(super) struct Queue {
 }
 
 #[derive(Default)]
-struct State {
+struct QueueState {
     entries: Vec<Entry>,
     orders: Vec<Order>,
 }

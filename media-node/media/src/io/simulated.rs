@@ -13,10 +13,10 @@ const INBOX: usize = 1024;
 
 /// The network and its clock. Cheap to clone.
 #[derive(Debug, Clone, Default)]
-pub struct SimNet(Arc<Mutex<State>>);
+pub struct SimNet(Arc<Mutex<NetworkState>>);
 
 #[derive(Debug, Default)]
-struct State {
+struct NetworkState {
     now_us: u64,
     sockets: HashMap<SocketAddr, VecDeque<(Vec<u8>, SocketAddr)>>,
 }
@@ -36,7 +36,7 @@ impl SimNet {
         net
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, NetworkState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

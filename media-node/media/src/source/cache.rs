@@ -15,14 +15,14 @@ static CACHE: LazyLock<Mutex<Cache>> = LazyLock::new(Mutex::default);
 
 #[derive(Default)]
 struct Cache {
-    files: HashMap<(PathBuf, u32), Entry>,
+    files: HashMap<(PathBuf, u32), CachedFile>,
     /// Files that are not kept, for as long as they are played.
     played: HashMap<(PathBuf, u32), (Stamp, Weak<[i16]>)>,
     samples: usize,
     clock: u64,
 }
 
-struct Entry {
+struct CachedFile {
     stamp: Stamp,
     pcm: Arc<[i16]>,
     used: u64,
@@ -68,7 +68,7 @@ impl Cache {
             return;
         }
         self.clock += 1;
-        let entry = Entry { stamp, pcm: Arc::clone(pcm), used: self.clock };
+        let entry = CachedFile { stamp, pcm: Arc::clone(pcm), used: self.clock };
         if let Some(old) = self.files.insert((path.to_owned(), rate), entry) {
             self.samples -= old.pcm.len();
         }

@@ -36,7 +36,7 @@ enum Action {
 
 /// A choice: the digits, or a pattern for them.
 #[derive(Clone, Debug)]
-struct Entry {
+struct MenuEntry {
     digits: String,
     action: Action,
 }
@@ -63,7 +63,7 @@ struct Menu {
     pin: String,
     pin_file: String,
     bad_pin_file: String,
-    entries: Vec<Entry>,
+    entries: Vec<MenuEntry>,
 }
 
 impl Menu {
@@ -114,7 +114,7 @@ impl Menu {
     }
 }
 
-fn entry(node: Node<'_>) -> Option<Entry> {
+fn entry(node: Node<'_>) -> Option<MenuEntry> {
     let param = node.attr_or_empty("param").to_owned();
     let action = match node.attr_or_empty("action") {
         "menu-exec-app" => Action::Execute(param),
@@ -125,7 +125,7 @@ fn entry(node: Node<'_>) -> Option<Entry> {
         "menu-top" => Action::Top,
         _ => return None,
     };
-    Some(Entry { digits: node.attr("digits")?.to_owned(), action })
+    Some(MenuEntry { digits: node.attr("digits")?.to_owned(), action })
 }
 
 /// How a menu was left.
@@ -370,7 +370,7 @@ mod tests {
     use super::*;
 
     fn menu() -> Menu {
-        let entry = |digits: &str, action: Action| Entry { digits: digits.to_owned(), action };
+        let entry = |digits: &str, action: Action| MenuEntry { digits: digits.to_owned(), action };
         Menu {
             entries: vec![
                 entry("1", Action::Execute("transfer 9196".into())),

@@ -43,7 +43,7 @@ pub struct Binding {
 
 /// What is to become of a digit.
 #[derive(Debug, PartialEq, Eq)]
-enum Verdict {
+enum KeyVerdict {
     Pass,
     Used,
     Run(Binding),
@@ -57,28 +57,28 @@ struct Keys {
 }
 
 impl Keys {
-    fn take(&mut self, meta: char, digit: char, now: Instant) -> Verdict {
+    fn take(&mut self, meta: char, digit: char, now: Instant) -> KeyVerdict {
         if self.bound.is_empty() {
-            return Verdict::Pass;
+            return KeyVerdict::Pass;
         }
         let armed =
             self.armed.take().is_some_and(|since| now.saturating_duration_since(since) <= PATIENCE);
         if digit == meta {
             // Twice the meta key is the key itself.
             if armed {
-                return Verdict::Pass;
+                return KeyVerdict::Pass;
             }
             self.armed = Some(now);
-            return Verdict::Used;
+            return KeyVerdict::Used;
         }
         if !armed {
-            return Verdict::Pass;
+            return KeyVerdict::Pass;
         }
-        let Some(binding) = self.bound.get(&digit).cloned() else { return Verdict::Used };
+        let Some(binding) = self.bound.get(&digit).cloned() else { return KeyVerdict::Used };
         if binding.once {
             self.bound.remove(&digit);
         }
-        Verdict::Run(binding)
+        KeyVerdict::Run(binding)
     }
 }
 
@@ -139,9 +139,9 @@ pub(super) fn uses(channel: &Arc<Channel>, digit: Digit) -> bool {
         // A key bound for once may have been the last one.
         digit_filter::note(owner);
         match verdict {
-            Verdict::Pass => {}
-            Verdict::Used => return true,
-            Verdict::Run(binding) => {
+            KeyVerdict::Pass => {}
+            KeyVerdict::Used => return true,
+            KeyVerdict::Run(binding) => {
                 run(owner, own, &binding);
                 return true;
             }
@@ -196,33 +196,33 @@ mod tests {
     #[test]
     fn the_meta_key_and_a_bound_key_run_the_application() {
         let (mut keys, now) = (bound(false), Instant::now());
-        assert_eq!(keys.take('*', '5', now), Verdict::Pass);
-        assert_eq!(keys.take('*', '*', now), Verdict::Used);
-        assert_eq!(keys.take('*', '1', now), Verdict::Run(binding(false)));
-        assert_eq!(keys.take('*', '1', now), Verdict::Pass);
+        assert_eq!(keys.take('*', '5', now), KeyVerdict::Pass);
+        assert_eq!(keys.take('*', '*', now), KeyVerdict::Used);
+        assert_eq!(keys.take('*', '1', now), KeyVerdict::Run(binding(false)));
+        assert_eq!(keys.take('*', '1', now), KeyVerdict::Pass);
     }
 
     #[test]
     fn an_unbound_key_after_the_meta_key_is_swallowed_and_a_second_meta_key_passes() {
         let (mut keys, now) = (bound(false), Instant::now());
-        assert_eq!(keys.take('*', '*', now), Verdict::Used);
-        assert_eq!(keys.take('*', '9', now), Verdict::Used);
-        assert_eq!(keys.take('*', '*', now), Verdict::Used);
-        assert_eq!(keys.take('*', '*', now), Verdict::Pass);
+        assert_eq!(keys.take('*', '*', now), KeyVerdict::Used);
+        assert_eq!(keys.take('*', '9', now), KeyVerdict::Used);
+        assert_eq!(keys.take('*', '*', now), KeyVerdict::Used);
+        assert_eq!(keys.take('*', '*', now), KeyVerdict::Pass);
     }
 
     #[test]
     fn a_late_key_is_an_ordinary_digit() {
         let (mut keys, now) = (bound(false), Instant::now());
-        assert_eq!(keys.take('*', '*', now), Verdict::Used);
-        assert_eq!(keys.take('*', '1', now + Duration::from_secs(6)), Verdict::Pass);
+        assert_eq!(keys.take('*', '*', now), KeyVerdict::Used);
+        assert_eq!(keys.take('*', '1', now + Duration::from_secs(6)), KeyVerdict::Pass);
     }
 
     #[test]
     fn a_once_binding_works_once() {
         let (mut keys, now) = (bound(true), Instant::now());
         keys.take('*', '*', now);
-        assert_eq!(keys.take('*', '1', now), Verdict::Run(binding(true)));
+        assert_eq!(keys.take('*', '1', now), KeyVerdict::Run(binding(true)));
         assert!(keys.bound.is_empty());
     }
 }

@@ -11,11 +11,11 @@ const SECOND: Duration = Duration::from_secs(1);
 /// Counts one profile's lines.
 #[derive(Debug, Default)]
 pub struct RefusalLog {
-    state: Mutex<State>,
+    state: Mutex<RefusalWindow>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct RefusalWindow {
     second: Option<Instant>,
     lines: u32,
     left_out: u64,
@@ -32,7 +32,7 @@ impl RefusalLog {
     }
 }
 
-impl State {
+impl RefusalWindow {
     fn admit(&mut self, now: Instant) -> (bool, u64) {
         let mut left_out = 0;
         if self.second.is_none_or(|start| now.saturating_duration_since(start) >= SECOND) {
@@ -55,7 +55,7 @@ mod tests {
 
     #[test]
     fn a_flood_of_refusals_is_counted_rather_than_written() {
-        let mut state = State::default();
+        let mut state = RefusalWindow::default();
         let start = Instant::now();
         let written = (0..5_000).filter(|_| state.admit(start).0).count();
         assert_eq!(written, 100);

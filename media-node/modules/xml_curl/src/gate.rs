@@ -75,11 +75,11 @@ const PROBES: usize = 4;
 /// One binding's gate.
 pub struct Gate {
     limits: Limits,
-    state: Mutex<State>,
+    state: Mutex<GateState>,
 }
 
 #[derive(Default)]
-struct State {
+struct GateState {
     active: Share,
     waiting: Share,
     queue: VecDeque<Waiter>,
@@ -217,7 +217,7 @@ impl Gate {
     }
 }
 
-impl State {
+impl GateState {
     fn breaker(&mut self, asker: Asker) -> &mut Breaker {
         if asker.known { &mut self.for_known } else { &mut self.for_strangers }
     }

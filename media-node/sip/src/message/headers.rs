@@ -12,7 +12,7 @@ use super::scan::{commas, trim};
 const INLINE: usize = 24;
 
 #[derive(Clone, Copy, Debug)]
-struct Entry {
+struct HeaderLine {
     name: Name,
     name_at: (u32, u32),
     value_at: (u32, u32),
@@ -23,7 +23,7 @@ struct Entry {
 #[derive(Clone, Debug, Default)]
 pub struct Headers {
     text: String,
-    entries: SmallVec<[Entry; INLINE]>,
+    entries: SmallVec<[HeaderLine; INLINE]>,
 }
 
 impl Headers {
@@ -44,13 +44,13 @@ impl Headers {
 
     /// Adds a header that already stands in the text. The caller checked the offsets.
     pub(crate) fn adopt(&mut self, name: Name, name_at: (u32, u32), value_at: (u32, u32)) {
-        self.entries.push(Entry { name, name_at, value_at });
+        self.entries.push(HeaderLine { name, name_at, value_at });
     }
 
     /// As [`Headers::adopt`], for a value that had to be rewritten (unfolded).
     pub(crate) fn adopt_appended(&mut self, name: Name, name_at: (u32, u32), value: &str) {
         let value_at = self.append(value);
-        self.entries.push(Entry { name, name_at, value_at });
+        self.entries.push(HeaderLine { name, name_at, value_at });
     }
 
     /// Number of header lines.
@@ -128,7 +128,7 @@ impl Headers {
         let value_at = self.append_value(value.as_ref());
         let Some(first) = self.entries.iter().position(|e| e.name == name) else {
             let name_at = self.append(name.as_str());
-            self.entries.push(Entry { name, name_at, value_at });
+            self.entries.push(HeaderLine { name, name_at, value_at });
             return;
         };
         if let Some(entry) = self.entries.get_mut(first) {
@@ -148,7 +148,7 @@ impl Headers {
             Some(entry) => entry.value_at = value_at,
             None => {
                 let name_at = self.append(name.as_str());
-                self.entries.push(Entry { name, name_at, value_at });
+                self.entries.push(HeaderLine { name, name_at, value_at });
             }
         }
     }
@@ -180,7 +180,7 @@ impl Headers {
     fn push_named(&mut self, name: Name, text: &str, value: &str) {
         let name_at = self.append(text);
         let value_at = self.append_value(value);
-        self.entries.push(Entry { name, name_at, value_at });
+        self.entries.push(HeaderLine { name, name_at, value_at });
     }
 
     fn append_value(&mut self, value: &str) -> (u32, u32) {

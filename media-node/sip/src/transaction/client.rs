@@ -9,7 +9,7 @@ use crate::message::{Method, Name, Request, Response};
 use crate::transport::Path;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
+enum ClientState {
     /// "Calling" for INVITE.
     Trying,
     Proceeding,
@@ -24,7 +24,7 @@ pub(super) struct Client {
     pub(super) path: Path,
     bytes: Bytes,
     ack: Option<Bytes>,
-    state: State,
+    state: ClientState,
     interval: Duration,
     retransmit: Option<Instant>,
     timeout: Option<Instant>,
@@ -49,7 +49,7 @@ impl Client {
             path,
             bytes,
             ack: None,
-            state: State::Trying,
+            state: ClientState::Trying,
             interval: fx.timers.t1,
             retransmit: None,
             timeout: None,
@@ -68,25 +68,25 @@ impl Client {
 
     /// True while a final response may still come.
     pub(super) fn is_pending(&self) -> bool {
-        matches!(self.state, State::Trying | State::Proceeding)
+        matches!(self.state, ClientState::Trying | ClientState::Proceeding)
     }
 
     /// True while the peer has said nothing at all.
     pub(super) fn is_unanswered(&self) -> bool {
-        self.state == State::Trying
+        self.state == ClientState::Trying
     }
 
     /// True once a provisional response came, so that CANCEL is allowed (RFC 3261 §9.1).
     pub(super) fn is_proceeding(&self) -> bool {
-        self.state == State::Proceeding
+        self.state == ClientState::Proceeding
     }
 
     pub(super) fn on_response(&mut self, response: &Response, fx: &mut Effects<'_>) -> Verdict {
         match (self.state, response.status) {
-            (State::Trying | State::Proceeding, 100..200) => self.on_provisional(fx),
-            (State::Trying | State::Proceeding, _) => self.on_final(response, fx),
-            (State::Accepted, 200..300) => Verdict::Pass,
-            (State::Completed, 300..) => {
+            (ClientState::Trying | ClientState::Proceeding, 100..200) => self.on_provisional(fx),
+            (ClientState::Trying | ClientState::Proceeding, _) => self.on_final(response, fx),
+            (ClientState::Accepted, 200..300) => Verdict::Pass,
+            (ClientState::Completed, 300..) => {
                 if let Some(ack) = &self.ack {
                     fx.send(&self.path, ack);
                 }
@@ -97,8 +97,8 @@ impl Client {
     }
 
     fn on_provisional(&mut self, fx: &mut Effects<'_>) -> Verdict {
-        if self.state == State::Trying {
-            self.state = State::Proceeding;
+        if self.state == ClientState::Trying {
+            self.state = ClientState::Proceeding;
             if self.is_invite() {
                 (self.retransmit, self.timeout) = (None, None);
             } else if self.retransmit.is_some() {
@@ -112,13 +112,13 @@ impl Client {
         let reliable = self.path.transport.is_reliable();
         self.retransmit = None;
         let linger = if !self.is_invite() {
-            self.state = State::Completed;
+            self.state = ClientState::Completed;
             if reliable { Duration::ZERO } else { fx.timers.t4 }
         } else if response.is_success() {
-            self.state = State::Accepted;
+            self.state = ClientState::Accepted;
             fx.timers.t1x64
         } else {
-            self.state = State::Completed;
+            self.state = ClientState::Completed;
             let ack = ack_of_failure(&self.request, response).to_bytes();
             fx.send(&self.path, &ack);
             self.ack = Some(ack);
@@ -133,8 +133,8 @@ impl Client {
             Timer::Retransmit if self.retransmit == Some(at) && self.is_pending() => {
                 fx.send(&self.path, &self.bytes);
                 self.interval = match self.state {
-                    State::Trying if self.is_invite() => self.interval * 2,
-                    State::Trying => (self.interval * 2).min(fx.timers.t2),
+                    ClientState::Trying if self.is_invite() => self.interval * 2,
+                    ClientState::Trying => (self.interval * 2).min(fx.timers.t2),
                     _ => fx.timers.t2,
                 };
                 self.retransmit = fx.arm(Timer::Retransmit, self.interval);

@@ -11,7 +11,7 @@ use crate::transport::Path;
 const AUTO_TRYING: Duration = Duration::from_millis(200);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
+enum ServerState {
     Trying,
     Proceeding,
     Completed,
@@ -34,7 +34,7 @@ pub(super) enum AckFor {
 pub(super) struct Server {
     pub(super) path: Path,
     invite: bool,
-    state: State,
+    state: ServerState,
     last: Option<Answer>,
     interval: Duration,
     retransmit: Option<Instant>,
@@ -47,7 +47,7 @@ impl Server {
         Self {
             path,
             invite,
-            state: State::Trying,
+            state: ServerState::Trying,
             last: None,
             interval: fx.timers.t1,
             retransmit: None,
@@ -58,7 +58,7 @@ impl Server {
 
     /// True while a final response may still be sent.
     pub(super) fn is_pending(&self) -> bool {
-        matches!(self.state, State::Trying | State::Proceeding)
+        matches!(self.state, ServerState::Trying | ServerState::Proceeding)
     }
 
     /// Bytes kept to answer again.
@@ -67,22 +67,24 @@ impl Server {
     }
 
     pub(super) fn on_repeated_request(&mut self, request: &Request, fx: &mut Effects<'_>) {
-        if let (State::Proceeding | State::Completed, Some(last)) = (self.state, &self.last) {
+        if let (ServerState::Proceeding | ServerState::Completed, Some(last)) =
+            (self.state, &self.last)
+        {
             fx.send(&self.path, &last.again(request));
         }
     }
 
     pub(super) fn on_ack(&mut self, fx: &mut Effects<'_>) -> AckFor {
         match self.state {
-            State::Completed if self.invite => {
-                self.state = State::Confirmed;
+            ServerState::Completed if self.invite => {
+                self.state = ServerState::Confirmed;
                 self.retransmit = None;
                 let linger =
                     if self.path.transport.is_reliable() { Duration::ZERO } else { fx.timers.t4 };
                 self.timeout = fx.arm(Timer::Timeout, linger);
                 AckFor::Failure
             }
-            State::Accepted => AckFor::Success,
+            ServerState::Accepted => AckFor::Success,
             _ => AckFor::Failure,
         }
     }
@@ -96,7 +98,7 @@ impl Server {
         fx.send(&self.path, &bytes);
         // Who has heard nothing yet repeats its INVITE, and is answered again. Repeating a refusal unasked would send
         // a forged source eleven answers to one question (RFC 3261 §26.3.2.4).
-        let unheard = self.state == State::Trying;
+        let unheard = self.state == ServerState::Trying;
         self.trying = None;
         let repeats_unasked = self.invite && status >= 300 && !unheard;
         self.last = Some(match status {
@@ -105,21 +107,21 @@ impl Server {
         });
         let reliable = self.path.transport.is_reliable();
         match status {
-            ..200 => self.state = State::Proceeding,
+            ..200 => self.state = ServerState::Proceeding,
             200..300 if self.invite => {
-                self.state = State::Accepted;
+                self.state = ServerState::Accepted;
                 self.last = None;
                 self.timeout = fx.arm(Timer::Timeout, fx.timers.t1x64);
             }
             _ if self.invite => {
-                self.state = State::Completed;
+                self.state = ServerState::Completed;
                 if !reliable && !unheard {
                     self.retransmit = fx.arm(Timer::Retransmit, self.interval);
                 }
                 self.timeout = fx.arm(Timer::Timeout, fx.timers.t1x64);
             }
             _ => {
-                self.state = State::Completed;
+                self.state = ServerState::Completed;
                 let linger = if reliable { Duration::ZERO } else { fx.timers.t1x64 };
                 self.timeout = fx.arm(Timer::Timeout, linger);
             }
@@ -133,7 +135,9 @@ impl Server {
                 self.trying = None;
                 Fired::NeedsTrying
             }
-            Timer::Retransmit if self.retransmit == Some(at) && self.state == State::Completed => {
+            Timer::Retransmit
+                if self.retransmit == Some(at) && self.state == ServerState::Completed =>
+            {
                 if let Some(Answer::Whole(last)) = &self.last {
                     fx.send(&self.path, last);
                 }
