@@ -181,7 +181,12 @@ impl<'a> Hunt<'a> {
 
     /// Time first, then the set of `<regex>` or the field: the later one decides whether the
     /// extension counts as matched, either is enough for the actions.
-    async fn test(&mut self, condition: &'a Condition, proceed: bool, depth: usize) -> ConditionVerdict {
+    async fn test(
+        &mut self,
+        condition: &'a Condition,
+        proceed: bool,
+        depth: usize,
+    ) -> ConditionVerdict {
         let mut verdict = ConditionVerdict { passed: false, proceed, captures: None };
         let timed = condition.time.as_deref();
         if let Some(spec) = timed {

@@ -4,8 +4,18 @@
 use dialplan_xml::declare::{Value, Variable, keeps, reads, sets};
 
 /// All of them, by what they are about.
-pub const ALL: &[&[Variable]] =
-    &[IDENTITY, PROGRESS, DIALLING, LEGS, BRIDGE, AFTERWARDS, MOVING, HOOKS, RECORD, crate::declared::VARIABLES];
+pub const ALL: &[&[Variable]] = &[
+    IDENTITY,
+    PROGRESS,
+    DIALLING,
+    LEGS,
+    BRIDGE,
+    AFTERWARDS,
+    MOVING,
+    HOOKS,
+    RECORD,
+    crate::declared::VARIABLES,
+];
 
 /// What a leg is.
 const IDENTITY: &[Variable] = &[
