@@ -110,10 +110,15 @@ struct Wanted {
 }
 
 impl Recorder for Wanted {
-    fn wants(&self, channel: &Arc<Channel>, entry: &mut Entry) {
+    fn wants<'a>(
+        &'a self,
+        channel: &'a Arc<Channel>,
+        entry: &'a mut Entry,
+    ) -> switch_core::BoxFuture<'a, ()> {
         if self.legs.want(channel.with(|data| data.originator_profile.is_none())) {
             entry.sinks.push(NAME.into());
         }
+        Box::pin(std::future::ready(()))
     }
 }
 
