@@ -22,7 +22,7 @@ pub(super) fn flows(channel: &Channel, plan: &Plan) {
 }
 
 /// Where the connectivity checks found the peer.
-pub(super) fn path(channel: &Channel, kind: &str, to: std::net::SocketAddr) {
+pub(super) fn path(channel: &Channel, kind: &str, to: SocketAddr) {
     let names = match kind {
         "video" => ["remote_video_ip", "remote_video_port"],
         _ => ["remote_audio_ip", "remote_audio_port"],
