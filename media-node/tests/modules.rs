@@ -22,6 +22,13 @@ const DOCUMENT: &str = r#"<document type="freeswitch/xml">
         <binding name="one"><param name="gateway-url" value="http://127.0.0.1:9/" bindings="directory"/></binding>
       </bindings>
     </configuration>
+    <configuration name="amqp.conf"/>
+    <configuration name="webhook.conf">
+      <settings>
+        <param name="url" value="http://127.0.0.1:9/"/>
+        <param name="secret" value="whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"/>
+      </settings>
+    </configuration>
   </section>
 </document>"#;
 

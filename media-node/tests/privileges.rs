@@ -68,6 +68,15 @@ fn options(sip: u16, transport: &str, local: u16) -> String {
     )
 }
 
+/// A TLS 1.2 ClientHello that offers the null cipher alone.
+fn useless_hello() -> Vec<u8> {
+    let mut hello = vec![3, 3];
+    hello.extend([0; 32]);
+    hello.extend([0, 0, 2, 0, 0, 1, 0]);
+    let length = hello.len() as u8;
+    [&[0x16, 3, 1, 0, length + 4, 1, 0, 0, length][..], &hello].concat()
+}
+
 /// The effective users of all threads right now.
 fn users(pid: u32) -> Vec<u32> {
     let threads = fs::read_dir(format!("/proc/{pid}/task")).expect("the process lives");
@@ -99,7 +108,7 @@ fn first_answer_tcp(pid: u32, port: u16, first: impl Fn(u16) -> Vec<u8>) -> Vec<
     let mut stream = connect(port);
     let local = stream.local_addr().expect("an address").port();
     stream.write_all(&first(local)).expect("sent");
-    let read = stream.read(&mut [0; 1]).expect("an answer");
+    let read = stream.read(&mut [0; 1]).unwrap_or_else(|error| panic!("port {port}: {error}"));
     let users = users(pid);
     assert_eq!(read, 1, "port {port} closed without an answer");
     users
@@ -159,14 +168,14 @@ fn nothing_answers_as_root_and_files_belong_to_the_new_user() {
             thread::spawn(move || {
                 first_answer_tcp(pid, sip, |local| options(sip, "TCP", local).into_bytes())
             }),
-            // No TLS client: a record that is none is answered with an alert.
+            // A hello with no cipher the switch has is answered with an alert.
             thread::spawn(move || {
-                first_answer_tcp(pid, tls, |_| b"GET / HTTP/1.0\r\n\r\n".to_vec())
+                first_answer_tcp(pid, tls, |_| useless_hello())
             }),
             thread::spawn(move || first_answer_udp(pid, sip)),
         ];
         for (what, answer) in ["Event Socket", "TCP", "TLS", "UDP"].iter().zip(answers) {
-            let users = answer.join().expect("an answer");
+            let users = answer.join().unwrap_or_else(|_| panic!("start {start}: {what}: no answer"));
             assert!(!users.contains(&0), "start {start}: {what} answered as {users:?}");
         }
         let key = fs::metadata(home.0.join("certs/tls.pem")).expect("a certificate was made");

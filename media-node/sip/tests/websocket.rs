@@ -168,13 +168,14 @@ async fn a_browser_is_reached_over_its_own_connection_or_not_at_all() {
 async fn a_trusted_proxy_says_whose_connection_it_is() {
     let (_stack, at, mut told) = stack(|config| config.peers = Some(Arc::new(Proxies))).await;
     let line = b"PROXY TCP4 192.0.2.7 127.0.0.1 40000 443\r\n";
-    for (before, headers, client) in [
-        (&line[..], "", "192.0.2.7:40000"),
-        (&b""[..], "X-Forwarded-For: 6.6.6.6, 2001:db8::7, 127.0.0.1\r\n", "[2001:db8::7]"),
-        (&b""[..], "", "127.0.0.1"),
+    for (name, before, headers, client) in [
+        ("line", &line[..], "", "192.0.2.7:40000"),
+        ("header", b"", "X-Forwarded-For: 6.6.6.6, 2001:db8::7, 127.0.0.1\r\n", "[2001:db8::7]"),
+        ("neither", b"", "", "127.0.0.1"),
     ] {
         let mut browser = Browser::connect(at, before, headers).await;
-        browser.send(1, &options("proxied")).await;
+        // A branch of its own: the same one would be the same request again, answered where it came from first.
+        browser.send(1, &options(name)).await;
         assert!(browser.next().await.1.starts_with(b"SIP/2.0 200"));
         let from = told.recv().await.unwrap();
         assert!(from.starts_with(client), "{from}");

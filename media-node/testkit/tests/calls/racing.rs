@@ -103,7 +103,6 @@ fn a_loser_is_marked_as_such() {
         let lost = b.rung().await;
         world.ended(&lost).await;
         assert_eq!(lost.var("group_dial_status"), "loser");
-        assert_eq!(lost.var("call_completed_elsewhere"), "true");
         let causes = alice.var("originate_causes");
         assert!(causes.contains("LOSE_RACE") && causes.contains(";NONE"), "{causes}");
     });
