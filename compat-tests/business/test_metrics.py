@@ -69,8 +69,8 @@ def test_each_name_is_documented_and_counts_calls(site):
     assert 'ferroswitch_conversation_seconds_count{direction="inbound"} 1' in page
     named = set(re.findall(r"^# TYPE (\S+)", page, re.M))
     documented = set(re.findall(r"^\| `(ferroswitch_\w+)`", (ROOT / "docs/metrics.md").read_text(), re.M))
-    documented -= ELSEWHERE
-    assert named == documented, (named - documented, documented - named)
+    assert named <= documented, named - documented
+    assert documented - named <= ELSEWHERE, documented - named - ELSEWHERE
 
 
 @pytest.mark.skipif(services.needs("prometheus", "promtool") is not None, reason="prometheus is not installed")
