@@ -169,13 +169,12 @@ fn nothing_answers_as_root_and_files_belong_to_the_new_user() {
                 first_answer_tcp(pid, sip, |local| options(sip, "TCP", local).into_bytes())
             }),
             // A hello with no cipher the switch has is answered with an alert.
-            thread::spawn(move || {
-                first_answer_tcp(pid, tls, |_| useless_hello())
-            }),
+            thread::spawn(move || first_answer_tcp(pid, tls, |_| useless_hello())),
             thread::spawn(move || first_answer_udp(pid, sip)),
         ];
         for (what, answer) in ["Event Socket", "TCP", "TLS", "UDP"].iter().zip(answers) {
-            let users = answer.join().unwrap_or_else(|_| panic!("start {start}: {what}: no answer"));
+            let users =
+                answer.join().unwrap_or_else(|_| panic!("start {start}: {what}: no answer"));
             assert!(!users.contains(&0), "start {start}: {what} answered as {users:?}");
         }
         let key = fs::metadata(home.0.join("certs/tls.pem")).expect("a certificate was made");

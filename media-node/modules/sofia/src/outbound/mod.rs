@@ -312,6 +312,16 @@ fn set_creation_variables(channel: &Channel, route: &Route, call: &OutgoingCall)
         ("channel_name", channel.name()),
         ("sip_destination_url", route.uri.as_str().to_owned()),
     ]);
+    // What is registered over a WebSocket is a browser. The dial string, which comes later, may say otherwise.
+    if route
+        .uri
+        .params()
+        .get("transport")
+        .and_then(Transport::parse)
+        .is_some_and(Transport::is_websocket)
+    {
+        channel.set_var("media_webrtc", "true");
+    }
     if let Some(gateway) = &route.gateway {
         for variable in gateway.conf.variables.iter().filter(|variable| variable.outbound) {
             match variable.name.strip_prefix("p:") {
