@@ -297,7 +297,13 @@ impl Channel {
 
     /// The call was answered. Returns false if it was before. The leg's task runs the hooks and moves the call state.
     pub fn mark_answered(&self) -> bool {
-        if !self.is_up() || !self.progress.advance(Progress::answer) {
+        self.is_up() && self.tell_answer()
+    }
+
+    /// [`Channel::mark_answered`] also for a call that has ended meanwhile: a far end was answered, and left before its
+    /// media could flow. The reference tells of both, the end first.
+    pub fn tell_answer(&self) -> bool {
+        if !self.progress.advance(Progress::answer) {
             return false;
         }
         self.stamp_time(false, |profile, now| profile.times.answered = now);

@@ -223,6 +223,9 @@ impl SofiaLeg {
         channel.flags.awaits_ack.store(true, Ordering::Relaxed);
         dialog.answer(headers, Some(body));
         self.progress = Progress::Answered;
+        if self.audio.awaits_keys() {
+            channel.mark_pre_answered();
+        }
         self.await_keys(channel).await;
         channel.mark_answered();
         channel.set_var("endpoint_disposition", "ANSWER");
@@ -240,11 +243,11 @@ impl SofiaLeg {
                 biased;
                 event = events.recv() => match event {
                     Some(event) => {
-                        if let DialogEvent::Bye(_) = event {
-                            // Both events are told, in this order.
-                            channel.mark_answered();
-                        }
+                        let leaves = matches!(event, DialogEvent::Bye(_));
                         let _handled = self.on_dialog(channel, event);
+                        if leaves {
+                            channel.tell_answer();
+                        }
                     }
                     None => return,
                 },
