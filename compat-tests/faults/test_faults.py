@@ -200,7 +200,8 @@ def test_a_thousand_reloads_under_fifty_calls_drop_nothing_and_leak_nothing(site
             assert client.api("reloadxml") == "+OK [Success]\n"
     assert site.switch.channels() == 50 and not any(call.ended for call in calls)
     assert site.switch.rss_kb() - memory < 16_000, "kilobytes"
-    assert site.switch.sockets() <= sockets
+    # One that comes and goes (a connection, a timer's) may have been open at the moment of counting.
+    until(lambda: site.switch.sockets() <= sockets, "no more sockets than before")
     for call in calls:
         call.hangup()
 

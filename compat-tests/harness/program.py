@@ -15,13 +15,16 @@ class Program:
         self.process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
                                         cwd=cwd, start_new_session=True, env={**os.environ, "NODE_PATH": ""})
         self.lines, self.seen, self.errors = queue.Queue(), [], []
-        for stream, put in ((self.process.stdout, self._line), (self.process.stderr, self.errors.append)):
-            threading.Thread(target=self._pump, args=(stream, put), daemon=True).start()
+        streams = ((self.process.stdout, self._line), (self.process.stderr, self.errors.append))
+        self.readers = [threading.Thread(target=self._pump, args=of, daemon=True) for of in streams]
+        for reader in self.readers:
+            reader.start()
 
     @staticmethod
     def _pump(stream, put):
-        for line in stream:
-            put(line.rstrip("\n"))
+        with stream:
+            for line in stream:
+                put(line.rstrip("\n"))
 
     def _line(self, line):
         try:
@@ -64,8 +67,10 @@ class Program:
             except subprocess.TimeoutExpired:
                 os.killpg(self.process.pid, signal.SIGKILL)
                 self.process.wait()
-        for stream in (self.process.stdin, self.process.stdout, self.process.stderr):
-            try:
-                stream.close()
-            except OSError:
-                pass
+        # Each reader closes what it reads: a stream must not end under its reader's hands.
+        for reader in self.readers:
+            reader.join(5)
+        try:
+            self.process.stdin.close()
+        except OSError:
+            pass
