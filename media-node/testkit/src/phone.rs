@@ -122,7 +122,7 @@ impl Phone {
         self.does(&[Act::Ring, Act::Wait(Duration::from_secs(seconds)), Act::Answer])
     }
 
-    /// It rings, and nobody takes the call.
+    /// It rings, and the call is not answered.
     pub fn only_rings(self: &Arc<Self>) -> Arc<Self> {
         self.does(&[Act::Ring])
     }

@@ -110,7 +110,7 @@ async fn reached(leg: &Arc<Channel>, state: State) {
 }
 
 /// Held by the originator's step until it has bridged, or will not: dropped with a step that is never run, when
-/// somebody else takes the originator meanwhile.
+/// another bridge takes the originator meanwhile.
 type Promise = oneshot::Sender<std::convert::Infallible>;
 /// How the other leg learns that nothing comes any more.
 type Released = oneshot::Receiver<std::convert::Infallible>;
@@ -150,7 +150,7 @@ async fn originatee_step(
     session.wait_for(released).await.ok();
     session.check()?;
     if own.partner().is_some() {
-        // Somebody else's bridge has this leg: its driver moves it on.
+        // Another bridge has this leg: its driver moves it on.
         loop {
             session.wait(None).await?;
         }

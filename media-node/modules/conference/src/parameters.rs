@@ -37,8 +37,8 @@ const PROFILE: &[Parameter] = &[
     param("caller-id-name", Value::Text, "conference", "Name calls out of the room show"),
     param("caller-id-number", Value::Text, "0000000000", "Number calls out of the room show"),
     param("sound-prefix", Value::Path, "`sound_prefix`", "Folder of sounds without a path"),
-    param("enter-sound", Value::Path, "", "Played to the room when somebody joins"),
-    param("exit-sound", Value::Path, "", "Played to the room when somebody leaves"),
+    param("enter-sound", Value::Path, "", "Played to the room when a member joins"),
+    param("exit-sound", Value::Path, "", "Played to the room when a member leaves"),
     param("member-enter-sound", Value::Path, "", "Played to a member before it joins"),
     param(
         "join-only-sound",

@@ -24,7 +24,7 @@ fn race(dial: &str, phones: &[(&str, Option<u64>)], winner: &str, seconds: u64) 
             assert!(alice.channel.with(|data| data.bridged_to.is_none()));
             return;
         }
-        world.until("somebody wins", || alice.is_bridged()).await;
+        world.until("one leg wins", || alice.is_bridged()).await;
         let name = alice.channel.partner().map(|leg| leg.name()).unwrap_or_default();
         assert_eq!(name, format!("phone/{winner}"));
         let passed = alice.var("start_stamp");

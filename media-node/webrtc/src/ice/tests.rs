@@ -29,7 +29,7 @@ fn spec(of: usize, candidates: &[&str]) -> IceSpec {
     }
 }
 
-/// Runs both for a time; what is sent reaches whoever has that address, unless it is lost. Returns each one's events.
+/// Runs both for a time; what is sent reaches the owner of that address, unless it is lost. Returns each one's events.
 fn run(
     agents: &mut [Agent; 2],
     now: &mut Instant,
@@ -81,7 +81,7 @@ fn both_find_each_other_and_lose_each_other() {
 
 #[test]
 fn a_peer_behind_a_translator_is_found_by_its_own_checks() {
-    // Its candidates lead nowhere: a host name made an address nobody has, and a dead one.
+    // Its candidates lead nowhere: a host name made an address without an owner, and a dead one.
     let mut now = Instant::now();
     let mut agents =
         [Agent::new(spec(0, &["192.168.9.9:1"]), now), Agent::new(spec(1, &[BASES[0]]), now)];

@@ -688,7 +688,7 @@ impl Audio {
         }
     }
 
-    /// The same without the engine's own, which wait for somebody to serve them.
+    /// The same without the engine's own, which wait until they are served.
     pub(crate) async fn link_news(&mut self) -> Linked {
         let Self { reach, streams, .. } = self;
         tokio::select! {
