@@ -1,0 +1,3 @@
+//! Audio of calls to and from programs (mod_audio_fork, mod_audio_stream).
+
+#![deny(unsafe_code)]

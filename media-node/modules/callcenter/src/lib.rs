@@ -1,0 +1,3 @@
+//! Queues, agents and tiers (mod_callcenter).
+
+#![deny(unsafe_code)]

@@ -1,0 +1,3 @@
+//! Dialling by name (mod_directory).
+
+#![deny(unsafe_code)]

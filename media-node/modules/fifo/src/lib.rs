@@ -1,0 +1,3 @@
+//! Queues in order of arrival (mod_fifo).
+
+#![deny(unsafe_code)]

@@ -1,0 +1,3 @@
+//! Scripts in Lua (mod_lua).
+
+#![deny(unsafe_code)]

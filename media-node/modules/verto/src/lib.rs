@@ -1,0 +1,3 @@
+//! JSON-RPC calls of browsers (mod_verto).
+
+#![deny(unsafe_code)]

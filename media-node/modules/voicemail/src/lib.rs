@@ -1,0 +1,3 @@
+//! Messages left and heard (mod_voicemail).
+
+#![deny(unsafe_code)]
