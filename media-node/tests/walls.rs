@@ -41,6 +41,17 @@ const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "ferroswitch-leg-media",
+        &[
+            "ferroswitch-core",
+            "ferroswitch-media",
+            "ferroswitch-negotiation",
+            "ferroswitch-sdp",
+            "ferroswitch-streams",
+            "ferroswitch-webrtc",
+        ],
+    ),
+    (
         "ferroswitch-testkit",
         &[
             "ferroswitch-base",
@@ -68,6 +79,7 @@ const BELOW_MODULES: &[&str] = &[
     "ferroswitch-messages",
     "ferroswitch-http",
     "ferroswitch-http-server",
+    "ferroswitch-leg-media",
     "ferroswitch-streams",
 ];
 

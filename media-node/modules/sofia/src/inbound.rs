@@ -7,13 +7,13 @@ use std::sync::atomic::Ordering;
 use sip::message::{Headers, Name, Request};
 use sip::stack::{IncomingInvite, Path};
 
-use super::audio::Audio;
 use super::identity::CallerIdentity;
 use super::leg::SofiaLeg;
 use super::profile::Profile;
 use crate::call::{CallerProfile, Channel, Direction, Session};
 use crate::switch::Switch;
 use crate::{clock, text};
+use leg_media::LegMedia;
 
 /// What the checks found about a caller that may call.
 #[derive(Clone, Debug, Default)]
@@ -277,10 +277,10 @@ fn start(
         caller.dialplan = "inline".into();
         caller.set_field("destination_number", &format!("answer,intercept:{}", far.uuid()));
     }
-    let audio = Audio::new(
+    let audio = LegMedia::new(
         Arc::clone(profile),
         Some(path.remote.ip()),
-        settings.inbound_codecs.clone(),
+        settings.media.inbound_codecs.clone(),
         settings.negotiation,
     );
     let (dialog, events) = invite.into_dialog();

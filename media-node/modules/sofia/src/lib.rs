@@ -1,7 +1,7 @@
 //! SIP for calls (mod_sofia): profiles, the way in and the way out, and the leg in between.
 //!
 //! [`profile`] owns a stack; [`inbound`] turns an INVITE into a channel; [`outbound`] makes one for a dial string;
-//! [`leg`] is a channel's SIP side; [`audio`] its session description and media; [`variables`] what the dialplan sees.
+//! [`leg`] is a channel's SIP side; its session description and media are a [`leg_media::LegMedia`]; [`variables`] what the dialplan sees.
 
 #![deny(unsafe_code)]
 
@@ -9,11 +9,9 @@
 use switch_core::*;
 
 pub mod api;
-pub mod audio;
 pub mod auth;
 pub mod capture;
 pub mod cause;
-mod certificate;
 mod declared;
 pub mod domains;
 mod event_requests;
@@ -96,7 +94,7 @@ impl Module for SofiaModule {
             variables: &[declared::VARIABLES],
             events: &[declared::EVENTS],
             readings: &[readings::take],
-            observers: &[&audio::StreamObserver],
+            observers: &[&leg_media::StreamObserver],
             name_lists: &[
                 NameList {
                     name: "::sofia::list_profiles",

@@ -123,7 +123,7 @@ impl Profile {
             let usable = transport == Transport::Ws || certificates.wss().is_some();
             listen.extend(address.filter(|_| usable).map(|address| (transport, address)));
         }
-        super::certificate::prepare(switch);
+        leg_media::certificate::prepare(switch);
         let mut config = StackConfig::new(listen);
         config.tls = certificates.tls();
         config.wss = certificates.wss();
@@ -246,31 +246,6 @@ impl Profile {
             Some(external) if self.is_outside(peer) => external,
             _ => settings.sip_ip,
         }
-    }
-
-    /// Our media address as this peer should see it, and the one to bind.
-    #[must_use]
-    pub fn rtp_ip_for(&self, peer: Option<IpAddr>) -> (IpAddr, IpAddr) {
-        let settings = self.settings.load();
-        let turn = self.next_rtp_ip.fetch_add(1, Ordering::Relaxed);
-        let bind = settings
-            .rtp_ips
-            .get(turn % settings.rtp_ips.len().max(1))
-            .copied()
-            .unwrap_or(settings.sip_ip);
-        match settings.ext_rtp_ip {
-            Some(external) if self.is_outside(peer) => (external, bind),
-            _ => (bind, bind),
-        }
-    }
-
-    /// Digests of the certificate shown to browsers, the preferred hash function first; empty where there is none: lines
-    /// that need it are declined then.
-    #[must_use]
-    pub fn fingerprints(&self) -> Vec<sdp::Fingerprint> {
-        let identity = super::certificate::identity(&self.switch);
-        let own = identity.map(|identity| identity.fingerprints()).unwrap_or_default();
-        own.iter().filter_map(|digest| sdp::Fingerprint::parse(&digest.to_string())).collect()
     }
 
     fn is_outside(&self, peer: Option<IpAddr>) -> bool {
@@ -553,5 +528,28 @@ pub fn host_text(ip: IpAddr) -> String {
     match ip {
         IpAddr::V4(ip) => ip.to_string(),
         IpAddr::V6(ip) => format!("[{ip}]"),
+    }
+}
+impl leg_media::MediaProfile for Profile {
+    fn switch(&self) -> &Arc<Switch> {
+        &self.switch
+    }
+
+    fn media_settings(&self) -> Arc<leg_media::MediaSettings> {
+        Arc::clone(&self.settings.load().media)
+    }
+
+    fn rtp_ip_for(&self, peer: Option<IpAddr>) -> (IpAddr, IpAddr) {
+        let settings = self.settings.load();
+        let turn = self.next_rtp_ip.fetch_add(1, Ordering::Relaxed);
+        let bind = settings
+            .rtp_ips
+            .get(turn % settings.rtp_ips.len().max(1))
+            .copied()
+            .unwrap_or(settings.sip_ip);
+        match settings.ext_rtp_ip {
+            Some(external) if self.is_outside(peer) => (external, bind),
+            _ => (bind, bind),
+        }
     }
 }

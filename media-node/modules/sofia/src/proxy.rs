@@ -1,6 +1,7 @@
 //! `proxy_media`: descriptions pass between the far ends as they are but for addresses and ports, which become ours, and
 //! packets pass through the media engine byte for byte. What they hold need not be known: video, fax, data, any codec.
 
+use leg_media::MediaProfile as _;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
@@ -132,7 +133,7 @@ impl Relay {
         params.raw = true;
         params.remote = remote.filter(|to| !to.ip().is_unspecified());
         params.held_off = remote.is_some() && params.remote.is_none();
-        params.symmetric = self.profile.settings.load().rtp_auto_adjust && !params.held_off;
+        params.symmetric = self.profile.settings.load().media.rtp_auto_adjust && !params.held_off;
         params.signalling = side.signalling;
         near.set_rtp(params).ok()?;
         Some(far.rtp_port())

@@ -1,9 +1,11 @@
 //! A profile's parameters, read once into what the call path asks for.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use dialplan_xml::config::{Params, ProfileConf};
+use leg_media::{DtmfType, MediaSettings};
 use negotiation::Mode;
 use sip::stack::{Rport, RportServer};
 
@@ -27,39 +29,6 @@ impl InboundAcl {
         let list = parts.next().unwrap_or_default();
         let mut context = || parts.next().filter(|text| !text.is_empty());
         Self { list, pass_context: context(), fail_context: context() }
-    }
-}
-
-/// How digits are sent when nothing else is negotiated (`dtmf-type`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DtmfType {
-    /// RFC 4733 in RTP.
-    Rfc2833,
-    /// SIP INFO.
-    Info,
-    /// Not at all.
-    None,
-}
-
-impl DtmfType {
-    /// Reads the parameter; anything unknown is `rfc2833`.
-    #[must_use]
-    pub fn parse(text: &str) -> Self {
-        match text.to_ascii_lowercase().as_str() {
-            "info" => Self::Info,
-            "none" => Self::None,
-            _ => Self::Rfc2833,
-        }
-    }
-
-    /// The word on the wire.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Rfc2833 => "rfc2833",
-            Self::Info => "info",
-            Self::None => "none",
-        }
     }
 }
 
@@ -91,6 +60,8 @@ impl AssertedForm {
 pub struct Settings {
     /// All parameters, for what is asked for rarely.
     pub params: Params,
+    /// Those of media.
+    pub media: Arc<MediaSettings>,
     /// Address to bind.
     pub sip_ip: IpAddr,
     /// Port to bind; 0 lets the system choose.
@@ -127,28 +98,18 @@ pub struct Settings {
     pub peer_lists: Vec<String>,
     /// Access lists of proxies whose word about a WebSocket client's address is believed.
     pub trusted_proxies: Vec<String>,
-    /// Codecs of calls in.
-    pub inbound_codecs: String,
     /// Codecs of calls out.
     pub outbound_codecs: String,
     /// How codecs are chosen.
     pub negotiation: Mode,
     /// Codecs are chosen at the answer.
     pub late_negotiation: bool,
-    /// telephone-event payload type of our offers.
-    pub te_pt: u8,
-    /// How digits travel.
-    pub dtmf_type: DtmfType,
     /// Digits are taken from wherever they come.
     pub liberal_dtmf: bool,
-    /// Offer no comfort noise.
-    pub suppress_cng: bool,
     /// Accept calls without an offer.
     pub enable_3pcc: bool,
     /// `User-Agent` and `Server`; empty leaves the headers out.
     pub user_agent: String,
-    /// SDP's `o=` and `s=` name.
-    pub username: String,
     /// User part of our Contacts.
     pub contact_user: String,
     /// Header that carries caller id out: `rpid`, `pid` or `none`.
@@ -157,20 +118,8 @@ pub struct Settings {
     pub pass_callee_id: bool,
     /// Identity headers in provisional responses too.
     pub cid_in_1xx: bool,
-    /// Timer name, shown in variables only.
-    pub rtp_timer_name: String,
     /// Music for held parties.
     pub hold_music: Option<String>,
-    /// Hang up after this long without RTP.
-    pub rtp_timeout: Option<Duration>,
-    /// The same on hold.
-    pub rtp_hold_timeout: Option<Duration>,
-    /// RTCP reports.
-    pub rtcp_interval: Option<Duration>,
-    /// Learn the peer's address from its packets.
-    pub rtp_auto_adjust: bool,
-    /// Pause between digits sent, ms.
-    pub digit_delay_ms: u32,
     /// What of `P-Asserted-Identity` its variable shows.
     pub asserted_form: AssertedForm,
     /// All headers of an INVITE become variables.
@@ -238,6 +187,32 @@ impl Settings {
         let ext_sip = External::read("ext-sip-ip", get("ext-sip-ip"), local_ip);
         let hold = seconds("rtp-hold-timeout-sec");
         let timeout = seconds("rtp-timeout-sec");
+        let media = MediaSettings {
+            inbound_codecs: codecs("inbound-codec-prefs"),
+            te_pt: get("rfc2833-pt")
+                .and_then(|value| value.parse().ok())
+                .filter(|pt| (96..=127).contains(pt))
+                .unwrap_or(101),
+            dtmf_type: DtmfType::parse(get("dtmf-type").unwrap_or_default()),
+            suppress_cng: on("suppress-cng", false),
+            username: get("username").unwrap_or("FreeSWITCH").to_owned(),
+            rtp_timer_name: get("rtp-timer-name").unwrap_or("soft").to_owned(),
+            rtp_timeout: timeout,
+            rtp_hold_timeout: hold.or_else(|| timeout.map(|timeout| timeout * 10)),
+            rtcp_interval: get("rtcp-audio-interval-msec")
+                .and_then(|value| u64::try_from(text::int(value)).ok())
+                .filter(|ms| (100..=500_000).contains(ms))
+                .map(Duration::from_millis),
+            rtp_auto_adjust: !on("disable-rtp-auto-adjust", false),
+            digit_delay_ms: get("rtp-digit-delay")
+                .and_then(|value| u32::try_from(text::int(value)).ok())
+                .unwrap_or(40),
+            candidate_acls: params
+                .all("apply-candidate-acl")
+                .map(|list| list.trim().to_owned())
+                .filter(|list| !list.is_empty())
+                .collect(),
+        };
         Ok(Self {
             sip_ip,
             sip_port: match get("sip-port") {
@@ -278,17 +253,10 @@ impl Settings {
                 .map(|list| list.trim().to_owned())
                 .filter(|list| !list.is_empty())
                 .collect(),
-            inbound_codecs: codecs("inbound-codec-prefs"),
             outbound_codecs: codecs("outbound-codec-prefs"),
             negotiation: Mode::parse(get("inbound-codec-negotiation").unwrap_or_default()),
             late_negotiation: on("inbound-late-negotiation", false),
-            te_pt: get("rfc2833-pt")
-                .and_then(|value| value.parse().ok())
-                .filter(|pt| (96..=127).contains(pt))
-                .unwrap_or(101),
-            dtmf_type: DtmfType::parse(get("dtmf-type").unwrap_or_default()),
             liberal_dtmf: on("liberal-dtmf", false),
-            suppress_cng: on("suppress-cng", false),
             enable_3pcc: get("enable-3pcc")
                 .is_some_and(|value| text::is_true(value) || value.eq_ignore_ascii_case("proxy")),
             user_agent: match get("user-agent-string") {
@@ -296,23 +264,11 @@ impl Settings {
                 Some("_undef_") => String::new(),
                 Some(name) => name.to_owned(),
             },
-            username: get("username").unwrap_or("FreeSWITCH").to_owned(),
             contact_user: get("contact-user").unwrap_or("mod_sofia").to_owned(),
             cid_type: get("caller-id-type").unwrap_or("rpid").to_ascii_lowercase(),
             pass_callee_id: on("pass-callee-id", true),
             cid_in_1xx: on("cid-in-1xx", true),
-            rtp_timer_name: get("rtp-timer-name").unwrap_or("soft").to_owned(),
             hold_music: get("hold-music").map(str::to_owned),
-            rtp_timeout: timeout,
-            rtp_hold_timeout: hold.or_else(|| timeout.map(|timeout| timeout * 10)),
-            rtcp_interval: get("rtcp-audio-interval-msec")
-                .and_then(|value| u64::try_from(text::int(value)).ok())
-                .filter(|ms| (100..=500_000).contains(ms))
-                .map(Duration::from_millis),
-            rtp_auto_adjust: !on("disable-rtp-auto-adjust", false),
-            digit_delay_ms: get("rtp-digit-delay")
-                .and_then(|value| u32::try_from(text::int(value)).ok())
-                .unwrap_or(40),
             parse_all_headers: on("parse-all-invite-headers", false),
             ignore_183_nosdp: on("ignore-183nosdp", false),
             auto_invite_100: on("auto-invite-100", true),
@@ -323,6 +279,7 @@ impl Settings {
             asserted_form: AssertedForm::parse(get("p-asserted-id-parse").unwrap_or_default()),
             callid_as_uuid: on("inbound-use-callid-as-uuid", false),
             uuid_as_callid: on("outbound-use-uuid-as-callid", false),
+            media: Arc::new(media),
             params,
         })
     }

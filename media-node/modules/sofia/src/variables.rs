@@ -301,7 +301,7 @@ pub fn of_refused(leg: &Channel, profile: &Profile, request: &Request) {
     ]);
     let body = String::from_utf8_lossy(&request.body);
     if let Ok(description) = sdp::SessionDescription::parse(&body) {
-        let ours = &profile.settings.load().inbound_codecs;
+        let ours = &profile.settings.load().media.inbound_codecs;
         let codecs = negotiation::common_codecs(&description, ours);
         if !codecs.is_empty() {
             channel.set_var("ep_codec_string", codecs);

@@ -1,5 +1,6 @@
 //! `sofia status`: profiles, gateways, registrations, as text that scripts split at tabs.
 
+use leg_media::DtmfType;
 use std::fmt::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -11,7 +12,7 @@ use sip::stack::Transport;
 use super::super::Sofia;
 use super::super::gateway::Gateway;
 use super::super::profile::Profile;
-use super::super::settings::{DtmfType, External};
+use super::super::settings::External;
 use super::LINE;
 use crate::clock;
 
@@ -274,7 +275,7 @@ pub(super) fn profile_facts(
         true => String::new(),
         false => format!(";maddr={}", settings.sip_ip),
     };
-    let dtmf = match settings.dtmf_type {
+    let dtmf = match settings.media.dtmf_type {
         DtmfType::Rfc2833 => "rfc2833",
         DtmfType::Info => "info",
         DtmfType::None => "none",
@@ -303,11 +304,11 @@ pub(super) fn profile_facts(
     facts.extend([
         ("HOLD-MUSIC", "hold-music", music.unwrap_or_else(|| "N/A".into())),
         ("OUTBOUND-PROXY", "outbound-proxy", text("outbound-proxy", "N/A")),
-        ("CODECS IN", "inbound-codecs", settings.inbound_codecs.clone()),
+        ("CODECS IN", "inbound-codecs", settings.media.inbound_codecs.clone()),
         ("CODECS OUT", "outbound-codecs", settings.outbound_codecs.clone()),
-        ("TEL-EVENT", "tel-event", settings.te_pt.to_string()),
+        ("TEL-EVENT", "tel-event", settings.media.te_pt.to_string()),
         ("DTMF-MODE", "dtmf-mode", dtmf.to_owned()),
-        ("CNG", "cng", if settings.suppress_cng { "0" } else { "13" }.to_owned()),
+        ("CNG", "cng", if settings.media.suppress_cng { "0" } else { "13" }.to_owned()),
         ("SESSION-TO", "session-to", number("session-timeout", 0)),
         ("MAX-DIALOG", "max-dialog", number("max-proceeding", 0)),
         ("MAX-RECV-RPS", "max-recv-rps", number("max-recv-requests-per-second", 1000)),

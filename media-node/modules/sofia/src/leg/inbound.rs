@@ -22,7 +22,7 @@ impl SofiaLeg {
         };
         let sdp = described(channel, &request.headers, &request.body);
         let settings = self.profile.settings.load_full();
-        let ours = sdp.is_none().then_some(settings.inbound_codecs.as_str());
+        let ours = sdp.is_none().then_some(settings.media.inbound_codecs.as_str());
         variables::of_invite(channel, &self.profile, request, path, &admission.variables, ours);
         if let Some(caller) = caller.take() {
             channel.with(|data| data.profile = Some(*caller));
@@ -36,7 +36,7 @@ impl SofiaLeg {
         match sdp {
             None if settings.enable_3pcc => {
                 channel.set_var("endpoint_disposition", "RECEIVED_NOSDP");
-                self.offer_in_answer(channel, &settings.inbound_codecs)
+                self.offer_in_answer(channel, &settings.media.inbound_codecs)
             }
             None => {
                 channel.set_var("endpoint_disposition", "3PCC DISABLED");
@@ -47,12 +47,12 @@ impl SofiaLeg {
                 // What only passes through is not looked at here.
                 let passes = settings.inbound_bypass_media || settings.inbound_proxy_media;
                 if settings.late_negotiation || passes {
-                    self.audio.show_offer(channel, &sdp, &settings.inbound_codecs);
+                    self.audio.show_offer(channel, &sdp, &settings.media.inbound_codecs);
                     channel.set_var("endpoint_disposition", "DELAYED NEGOTIATION");
                     Ok(())
                 } else {
                     self.audio
-                        .consider(channel, &sdp, &settings.inbound_codecs)
+                        .consider(channel, &sdp, &settings.media.inbound_codecs)
                         .inspect(|()| channel.set_var("endpoint_disposition", "RECEIVED"))
                 }
             }
@@ -190,7 +190,7 @@ impl SofiaLeg {
             return Ok(());
         }
         let Some(sdp) = channel.description(OF_FAR_END) else { return Ok(()) };
-        let codecs = self.profile.settings.load().inbound_codecs.clone();
+        let codecs = self.profile.settings.load().media.inbound_codecs.clone();
         self.audio.consider_late(channel, &sdp, &codecs)
     }
 

@@ -18,7 +18,6 @@ use sip::message::{Headers, Name, Request};
 use sip::stack::{Dialog, DialogEvent, InviteSpec, Path};
 use tokio::sync::mpsc;
 
-use super::audio::{Audio, News};
 use super::inbound::Admission;
 use super::profile::Profile;
 use crate::BoxFuture;
@@ -26,6 +25,7 @@ use crate::call::{
     CallerProfile, Cause, Channel, EndpointLeg, Indication, LegEvent, State, bypass,
 };
 use crate::proxy::Relay;
+use leg_media::{LegMedia, News};
 
 /// How far the signalling went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -42,7 +42,7 @@ pub struct SofiaLeg {
     profile: Arc<Profile>,
     dialog: Option<Dialog>,
     events: Option<mpsc::Receiver<DialogEvent>>,
-    audio: Audio,
+    audio: LegMedia,
     progress: Progress,
     side: Side,
     counted: bool,
@@ -102,7 +102,7 @@ impl SofiaLeg {
         profile: Arc<Profile>,
         dialog: Dialog,
         events: mpsc::Receiver<DialogEvent>,
-        audio: Audio,
+        audio: LegMedia,
         request: Arc<Request>,
         path: Path,
         caller: CallerProfile,
@@ -132,7 +132,7 @@ impl SofiaLeg {
     pub fn outbound(
         profile: Arc<Profile>,
         invite: InviteSpec,
-        audio: Audio,
+        audio: LegMedia,
         gateway: Option<Arc<super::Gateway>>,
     ) -> Self {
         let invite = Some(Box::new(invite));

@@ -7,7 +7,6 @@ use std::sync::atomic::Ordering;
 use sip::message::Response;
 use sip::stack::{Body, Dialog, Failure};
 
-use super::super::audio;
 use super::super::cause::{cause_of, reasons};
 use super::super::variables::{self, Local, Repeats};
 use super::{Progress, Side, SofiaLeg, described};
@@ -165,7 +164,7 @@ impl SofiaLeg {
         self.note_response(channel, response);
         if let Some(sdp) = described(channel, &response.headers, &response.body) {
             let old = channel.description(OF_FAR_END);
-            let same = old.is_some_and(|old| audio::means_the_same(&old, &sdp));
+            let same = old.is_some_and(|old| leg_media::means_the_same(&old, &sdp));
             channel.set_description(OF_FAR_END, Arc::clone(&sdp));
             if bypass::is_on(channel) || (same && self.progress >= Progress::EarlyMedia) {
                 self.audio.show_offered(channel, &sdp);

@@ -13,12 +13,12 @@ pub use headers::finish_headers;
 use base::far;
 
 use super::Sofia;
-use super::audio::Audio;
 use super::gateway::Gateway;
 use super::leg::SofiaLeg;
 use super::profile::{Profile, host_text};
 use crate::BoxFuture;
 use crate::call::{CallerProfile, Cause, Channel, Direction, Endpoint, OutgoingCall, Session};
+use leg_media::LegMedia;
 
 /// The endpoint.
 pub struct SofiaEndpoint(pub Arc<Sofia>);
@@ -168,7 +168,7 @@ impl SofiaEndpoint {
         channel.with(|data| data.profile = Some(profile));
         let peer = route.uri.host_ip();
         let settings = route.profile.settings.load_full();
-        let audio = Audio::new(
+        let audio = LegMedia::new(
             Arc::clone(&route.profile),
             peer,
             settings.outbound_codecs.clone(),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use negotiation::{AudioPlan, Local, Mode, Plan};
 use sdp::{MediaDirection, SessionDescription};
 
-use super::{Audio, refuse, shown};
+use super::{LegMedia, refuse, shown};
 use crate::call::description::OF_FAR_END;
 use crate::call::{Cause, Channel};
 
@@ -16,7 +16,7 @@ pub struct Again {
     same_peer: bool,
 }
 
-impl Audio {
+impl LegMedia {
     /// Looks at a new offer of the peer within the call; what we send does not change yet.
     ///
     /// # Errors
@@ -26,7 +26,7 @@ impl Audio {
         channel: &Channel,
         remote: &Arc<SessionDescription>,
     ) -> Result<Again, Cause> {
-        let codecs = self.profile.settings.load().inbound_codecs.clone();
+        let codecs = self.profile.media_settings().inbound_codecs.clone();
         self.set_up(channel, Some(remote));
         let plan =
             self.agree(channel, remote, self.mode).map_err(|error| refuse(channel, error))?;
@@ -106,7 +106,7 @@ impl Audio {
     /// The description to send for a hold or its end.
     ///
     /// # Errors
-    /// As for [`Audio::offer`].
+    /// As for [`LegMedia::offer`].
     pub fn hold_offer(&mut self, channel: &Channel, on: bool) -> Result<SessionDescription, Cause> {
         self.held_by_us = on;
         if let Some(media) = &self.media {

@@ -18,7 +18,7 @@ pub(crate) struct Certificate {
 }
 
 /// Reads or makes the certificate, if that was not done. Called when a profile starts.
-pub(crate) fn prepare(switch: &Switch) {
+pub fn prepare(switch: &Switch) {
     let slot = switch.module::<Certificate>();
     slot.identity.get_or_init(|| match read_or_make(&switch.dirs.certs_dir) {
         Ok(identity) => Some(identity),
@@ -30,8 +30,17 @@ pub(crate) fn prepare(switch: &Switch) {
 }
 
 /// The certificate; `None` where there is none, or DTLS is not built in.
-pub(crate) fn identity(switch: &Switch) -> Option<Identity> {
+#[must_use]
+pub fn identity(switch: &Switch) -> Option<Identity> {
     switch.module::<Certificate>().identity.get().cloned().flatten()
+}
+
+/// Digests of the certificate, the preferred hash function first; empty where there is none: lines that need it are
+/// declined then.
+#[must_use]
+pub fn fingerprints(switch: &Switch) -> Vec<sdp::Fingerprint> {
+    let own = identity(switch).map(|identity| identity.fingerprints()).unwrap_or_default();
+    own.iter().filter_map(|digest| sdp::Fingerprint::parse(&digest.to_string())).collect()
 }
 
 fn read_or_make(dir: &Path) -> Result<Identity, String> {

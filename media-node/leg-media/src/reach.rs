@@ -111,7 +111,7 @@ impl Reach {
 }
 
 /// What happens to a leg's media.
-pub(crate) enum News {
+pub enum News {
     /// The engine tells.
     Media(media::LegEvent),
     /// Checks or a handshake have led to something.
@@ -119,7 +119,7 @@ pub(crate) enum News {
 }
 
 /// What the checks or the handshake of a line have led to.
-pub(crate) struct Linked {
+pub struct Linked {
     /// `audio` or `video`.
     pub(super) kind: &'static str,
     pub(super) event: LinkEvent,
@@ -127,7 +127,7 @@ pub(crate) struct Linked {
 
 impl Linked {
     /// Shows it. A handshake that fails ends the call, as in the reference.
-    pub(crate) fn note(self, channel: &Channel) {
+    pub fn note(self, channel: &Channel) {
         let (kind, uuid) = (self.kind, channel.uuid());
         match self.event {
             LinkEvent::Path(Some(to)) => {

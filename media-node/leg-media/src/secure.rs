@@ -6,10 +6,10 @@ use media::srtp::{Keying, SrtpKeys, Suite};
 use negotiation::{AudioPlan, CryptoPair, SecurityRule};
 use sdp::{CryptoLine, SessionDescription};
 
-use super::Audio;
+use super::LegMedia;
 use crate::call::{Channel, Direction};
 
-impl Audio {
+impl LegMedia {
     /// Reads what the channel asks for before an exchange, and makes the keys it may need. `remote` is the description
     /// to be answered; without one ours is the offer.
     pub(super) fn set_up(&mut self, channel: &Channel, remote: Option<&SessionDescription>) {

@@ -1,5 +1,10 @@
 //! The variables that show what was offered and agreed, in the order the reference assigns them.
 
+use std::net::SocketAddr;
+
+use negotiation::common_codecs;
+use sdp::MediaDirection;
+
 use super::*;
 use crate::call::CodecInfo;
 
@@ -37,7 +42,7 @@ pub(super) fn path(channel: &Channel, kind: &str, to: SocketAddr) {
     }
 }
 
-impl Audio {
+impl LegMedia {
     /// Shows which codecs of a description are ours, if any.
     pub(super) fn show_common(
         &self,

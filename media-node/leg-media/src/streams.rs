@@ -7,7 +7,7 @@ use media::{Codec, Engine, Handling, RtpParams, RtpSpec};
 use negotiation::{Choice, LocalIce, LocalStream, Plan, Security, Transport, VideoPlan};
 use webrtc::link::LinkEvent;
 
-use super::flow;
+use super::apply::flow;
 use super::reach::{self, Reach};
 use crate::call::{Cause, Channel};
 use crate::contract::CallObserver;
@@ -264,7 +264,7 @@ pub(super) fn show_chosen(channel: &Channel, kind: &'static str, transport: &Tra
 }
 
 /// Joins the streams of bridged legs and parts them again.
-pub(crate) struct StreamObserver;
+pub struct StreamObserver;
 
 impl CallObserver for StreamObserver {
     fn bridged(&self, channel: &Channel) {
