@@ -139,6 +139,7 @@ impl LegMedia {
     ) -> Result<(), Cause> {
         let plan =
             self.agree(channel, remote, Mode::Generous).map_err(|error| refuse(channel, error))?;
+        self.anew = false;
         let codec = |plan: &Plan| plan.audio.as_ref().map(|audio| audio.codec.clone());
         if self.plan.as_ref().and_then(codec) != codec(&plan) {
             return self.accept(channel, remote);

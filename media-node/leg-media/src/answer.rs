@@ -131,6 +131,7 @@ impl LegMedia {
         channel.set_var("rtp_use_codec_string", self.codecs.clone());
         let plan =
             self.agree(channel, remote, Mode::Generous).map_err(|error| refuse(channel, error))?;
+        self.anew = false;
         if early {
             channel.unset_var("audio_media_flow");
         }

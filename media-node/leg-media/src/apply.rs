@@ -38,7 +38,8 @@ impl LegMedia {
     pub(super) fn apply(&mut self, channel: &Channel) {
         if let Some(plan) = &self.plan {
             let identity = certificate::identity(self.profile.switch());
-            self.streams.apply(channel, self.bind_ip, plan, self.held_by_us, identity.as_ref());
+            let how = (self.held_by_us, self.beginnings);
+            self.streams.apply(channel, self.bind_ip, plan, how, identity.as_ref());
         }
         let agreed = self.plan.as_ref().and_then(|plan| plan.audio.as_ref());
         let (Some(media), Some(agreed)) = (&self.media, agreed) else { return };
@@ -84,7 +85,13 @@ impl LegMedia {
         let identity = certificate::identity(self.profile.switch());
         if agreed.declined {
             self.reach = Reach::default();
-        } else if !self.reach.apply(media, self.bind_ip, &agreed.transport, identity.as_ref()) {
+        } else if !self.reach.apply(
+            media,
+            self.bind_ip,
+            &agreed.transport,
+            identity.as_ref(),
+            self.beginnings,
+        ) {
             tracing::error!(uuid = %channel.uuid(), "No checks and no handshake: the media engine is overloaded");
         }
     }

@@ -76,6 +76,10 @@ pub struct LegMedia {
     /// Checks and handshake of the audio.
     reach: Reach,
     held_by_us: bool,
+    /// Our offer that waits for its answer is to a far end that begins anew: nothing of the old association counts.
+    anew: bool,
+    /// How often the far end has begun anew.
+    beginnings: u32,
     /// Payload type of digits in our offer: what the peer is to send.
     te_offered: Option<u8>,
     /// Was the partner's description known when ours was first written?
@@ -118,6 +122,8 @@ impl LegMedia {
             ice: None,
             reach: Reach::default(),
             held_by_us: false,
+            anew: false,
+            beginnings: 0,
             te_offered: None,
             partner_described: false,
             suppress_cng: false,

@@ -91,6 +91,10 @@ impl LegMedia {
     pub(super) fn before(&self) -> Before {
         let role = |secure: &Secure| secure.dtls().map(|dtls| dtls.role);
         let Some(plan) = &self.plan else { return Before::default() };
+        if self.anew {
+            let proto = plan.audio.as_ref().map(|audio| audio.proto.clone());
+            return Before { proto, within: true, ..Before::default() };
+        }
         Before {
             proto: plan.audio.as_ref().map(|audio| audio.proto.clone()),
             audio_role: plan.audio.as_ref().and_then(|audio| role(&audio.transport.secure)),

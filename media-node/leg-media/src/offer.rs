@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use media::{Handling, RtpParams, RtpSpec};
-use negotiation::{as_sent, video_codecs};
+use negotiation::{LocalIce, as_sent, video_codecs};
 use sdp::{MediaDirection, SessionDescription};
 
 use super::{LegMedia, shown};
@@ -77,12 +77,28 @@ impl LegMedia {
         } else if channel.var(OF_PARTNER).is_some() {
             channel.set_var("video_media_flow", "inactive");
         }
-        let local = self.local(channel, direction);
+        let mut local = self.local(channel, direction);
+        if !self.profile.media_settings().offers_events {
+            local.telephone_event = None;
+        }
         self.te_offered = local.telephone_event;
         let made = negotiation::offer(&local);
         let sent = as_sent(&made);
         self.keep_local(channel, made, sent.clone());
         Ok(sent)
+    }
+
+    /// An offer to a far end that begins anew within a call, such as a browser whose page was loaded again: other
+    /// credentials for the checks, and a handshake that owes nothing to the last.
+    ///
+    /// # Errors
+    /// As for [`LegMedia::open`].
+    pub fn offer_anew(&mut self, channel: &Channel) -> Result<SessionDescription, Cause> {
+        self.ice = self.identity.as_ref().and_then(|_| LocalIce::new());
+        self.streams.prepare_checks();
+        self.anew = true;
+        self.beginnings = self.beginnings.wrapping_add(1);
+        self.offer(channel, None)
     }
 
     /// A description of ours that offers or answers fax, at the audio's port.

@@ -41,10 +41,11 @@ impl Reach {
         bind_ip: IpAddr,
         transport: &Transport,
         identity: Option<&Identity>,
+        association: u32,
     ) -> bool {
         let dtls = match (&transport.secure, identity) {
             (Secure::Dtls(_), None) => return false,
-            (Secure::Dtls(dtls), Some(identity)) => Some(handshake(dtls, identity)),
+            (Secure::Dtls(dtls), Some(identity)) => Some(handshake(dtls, identity, association)),
             (Secure::None | Secure::Sdes(_), _) => None,
         };
         let base = SocketAddr::new(bind_ip, leg.rtp_port());
@@ -186,14 +187,20 @@ pub(super) fn describe(params: &mut RtpParams, transport: &Transport) {
     };
 }
 
-fn handshake(dtls: &negotiation::Dtls, identity: &Identity) -> DtlsSpec {
+fn handshake(dtls: &negotiation::Dtls, identity: &Identity, association: u32) -> DtlsSpec {
     let (role, suites) = match dtls.role {
         DtlsRole::Client => (Role::Client, OFFERED.to_vec()),
         DtlsRole::Server => (Role::Server, ACCEPTED.to_vec()),
     };
     // Digests of functions that are not known are passed over (RFC 8122 §5.1); with none left no certificate matches.
     let known = dtls.fingerprints.iter().filter_map(|digest| digest.to_string().parse().ok());
-    DtlsSpec { identity: identity.clone(), role, fingerprints: known.collect(), suites }
+    DtlsSpec {
+        identity: identity.clone(),
+        role,
+        fingerprints: known.collect(),
+        suites,
+        association,
+    }
 }
 
 fn checks(ice: &Ice, base: SocketAddr, component: u16) -> IceSpec {

@@ -27,6 +27,8 @@ pub struct MediaSettings {
     pub te_pt: u8,
     /// How digits travel.
     pub dtmf_type: DtmfType,
+    /// Digits in RTP are offered, and not only taken where the far end offers them.
+    pub offers_events: bool,
     /// Offer no comfort noise.
     pub suppress_cng: bool,
     /// SDP's `o=` and `s=` name.

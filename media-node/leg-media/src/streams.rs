@@ -147,13 +147,13 @@ impl Streams {
         }
     }
 
-    /// Tells the media legs what was agreed.
+    /// Tells the media legs what was agreed: whether we hold, and which association of the far end's it is.
     pub(super) fn apply(
         &mut self,
         channel: &Channel,
         bind_ip: IpAddr,
         plan: &Plan,
-        held: bool,
+        (held, association): (bool, u32),
         identity: Option<&webrtc::dtls::Identity>,
     ) {
         if let (Some(leg), Some(video)) = (&self.video, &plan.video)
@@ -162,7 +162,7 @@ impl Streams {
             let direction = flow(video.remote_direction.answer(), held);
             let number = video.codec.payload_type;
             set(channel, leg, &video.transport, number, direction, !plan.feedback);
-            if !self.video_reach.apply(leg, bind_ip, &video.transport, identity) {
+            if !self.video_reach.apply(leg, bind_ip, &video.transport, identity, association) {
                 tracing::error!(uuid = %channel.uuid(), "Video: no checks and no handshake: the media engine is overloaded");
             }
         }

@@ -72,6 +72,7 @@ fn spec(ids: &[Identity; 2], n: usize) -> LinkSpec {
         role: if n == 0 { Role::Client } else { Role::Server },
         fingerprints: vec![ids[1 - n].fingerprint().clone()],
         suites: vec![Suite::Aes128CmSha80],
+        association: 0,
     };
     LinkSpec { ice: Some(ice), rtcp_ice: None, remote: None, dtls: Some(dtls) }
 }

@@ -29,12 +29,15 @@ pub struct DtlsSpec {
     pub fingerprints: Vec<Fingerprint>,
     /// Protection profiles, best first.
     pub suites: Vec<Suite>,
+    /// Another number is another association, even with the same certificate: the peer began anew.
+    pub association: u32,
 }
 
 impl PartialEq for DtlsSpec {
     /// Whether both lead to the same association; the identity is the process's.
     fn eq(&self, other: &Self) -> bool {
-        (self.role, &self.fingerprints) == (other.role, &other.fingerprints)
+        (self.role, &self.fingerprints, self.association)
+            == (other.role, &other.fingerprints, other.association)
     }
 }
 

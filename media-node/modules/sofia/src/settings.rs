@@ -194,6 +194,7 @@ impl Settings {
                 .filter(|pt| (96..=127).contains(pt))
                 .unwrap_or(101),
             dtmf_type: DtmfType::parse(get("dtmf-type").unwrap_or_default()),
+            offers_events: true,
             suppress_cng: on("suppress-cng", false),
             username: get("username").unwrap_or("FreeSWITCH").to_owned(),
             rtp_timer_name: get("rtp-timer-name").unwrap_or("soft").to_owned(),

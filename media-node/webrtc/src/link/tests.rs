@@ -55,6 +55,7 @@ impl World {
             role,
             fingerprints: vec![self.ids[1 - n].fingerprint().clone()],
             suites: vec![Suite::Aes128CmSha80],
+            association: 0,
         };
         LinkSpec {
             ice: with_ice.then(|| ice(n, 0)),
