@@ -23,6 +23,8 @@ FROM debian:bookworm-slim
 RUN groupadd -r -g 499 ferroswitch && useradd -r -u 499 -g 499 -d /var/lib/ferroswitch ferroswitch \
  && install -d -o 499 -g 499 /var/lib/ferroswitch /var/log/ferroswitch /var/run/ferroswitch /var/cache/ferroswitch
 COPY --from=build /out/ /usr/bin/
+# Manifests and scripts that start `freeswitch` need no change.
+RUN ln -s ferroswitch /usr/bin/freeswitch
 COPY --from=prompts /out/ /usr/share/ferroswitch/sounds/
 COPY conf/ /etc/ferroswitch/
 USER ferroswitch

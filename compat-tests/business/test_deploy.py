@@ -36,3 +36,14 @@ def test_it_starts_while_database_and_broker_are_away(site):
     site.start(env={"GATEWAY_SECRET": "x" * 32, "CDR_PASSWORD": "a", "BROKER_PASSWORD": "b"})
     for module in ("mod_http_api", "mod_cdr_pg_csv", "mod_amqp"):
         assert site.switch.api(f"module_exists {module}") == "true"
+
+
+@pytest.mark.parametrize("manifest", sorted(path.name for path in (ROOT / "deploy/kubernetes").glob("*.yaml")))
+def test_manifests_fit_the_cluster_s_schema(manifest):
+    import kubernetes_validate
+    import yaml
+
+    resources = list(yaml.safe_load_all((ROOT / "deploy/kubernetes" / manifest).read_text()))
+    assert len(resources) >= 3
+    for resource in resources:
+        kubernetes_validate.validate(resource, "1.31", strict=True)

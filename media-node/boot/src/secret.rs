@@ -5,7 +5,7 @@
 //! once, keeps it in the database directory, readable by the owner only, and offers it to the
 //! configuration as `$${generated_password}`.
 
-use std::fs::{File, OpenOptions};
+use std::fs::OpenOptions;
 use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -68,7 +68,7 @@ fn read_private(path: &Path) -> io::Result<String> {
 
 fn random_password() -> io::Result<String> {
     let mut bytes = [0_u8; LENGTH];
-    File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    getrandom::fill(&mut bytes).map_err(|error| io::Error::other(error.to_string()))?;
     // 32 divides 256: every character is equally likely.
     let letters = bytes.iter().map(|b| char::from(ALPHABET[usize::from(b % 32)]));
     Ok(letters.collect())
