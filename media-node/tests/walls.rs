@@ -25,6 +25,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("ferroswitch-messages", &["esl-server"]),
     ("ferroswitch-http", &["ferroswitch-sip"]),
     ("ferroswitch-http-server", &[]),
+    ("ferroswitch-database", &[]),
     ("ferroswitch-log", &["ferroswitch-base", "dialplan-xml", "esl-server"]),
     ("ferroswitch-boot", &["ferroswitch-base", "ferroswitch-log", "dialplan-xml", "esl-server"]),
     (
@@ -80,6 +81,7 @@ const BELOW_MODULES: &[&str] = &[
     "ferroswitch-http",
     "ferroswitch-http-server",
     "ferroswitch-leg-media",
+    "ferroswitch-database",
     "ferroswitch-streams",
 ];
 

@@ -81,6 +81,8 @@ pub struct RecordSpec {
     pub append: bool,
     /// Tags for the file.
     pub tags: Tags,
+    /// Goes to the file twice a second instead of in large pieces, so that a process that is killed loses no more.
+    pub prompt: bool,
 }
 
 impl RecordSpec {
@@ -94,6 +96,7 @@ impl RecordSpec {
             silence: None,
             append: false,
             tags: Tags::default(),
+            prompt: false,
         }
     }
 }

@@ -20,8 +20,6 @@ use crate::wav;
 
 /// Octets collected before they go to the file.
 const CHUNK: usize = 64 * 1024;
-/// Octets after which the header's sizes are brought up to date.
-const SYNC_EVERY: u64 = CHUNK as u64;
 
 /// One recording being written.
 pub(crate) struct Recorder {
@@ -87,6 +85,8 @@ struct Target {
     buffer: Vec<u8>,
     data_len: u64,
     synced: u64,
+    /// Octets collected before they go to the file, and after which the header's sizes are brought up to date.
+    chunk: usize,
 }
 
 impl Recorder {
@@ -353,6 +353,11 @@ impl Target {
             buffer: Vec::with_capacity(CHUNK + 8192),
             data_len: 0,
             synced: 0,
+            chunk: match spec.prompt {
+                // Half a second of 16-bit samples.
+                true => (header.rate as usize * usize::from(header.channels)).min(CHUNK),
+                false => CHUNK,
+            },
             file: file.try_clone()?,
         };
         if let Some(before) = before {
@@ -384,14 +389,14 @@ impl Target {
                 self.buffer.extend(samples.iter().map(|s| g711::linear_to_alaw(*s)));
             }
         }
-        if self.buffer.len() >= CHUNK { self.flush() } else { Ok(()) }
+        if self.buffer.len() >= self.chunk { self.flush() } else { Ok(()) }
     }
 
     fn flush(&mut self) -> io::Result<()> {
         self.file.write_all(&self.buffer)?;
         self.data_len += self.buffer.len() as u64;
         self.buffer.clear();
-        if self.data_len - self.synced >= SYNC_EVERY {
+        if self.data_len - self.synced >= self.chunk as u64 {
             self.synced = self.data_len;
             self.update_header(0)?;
         }

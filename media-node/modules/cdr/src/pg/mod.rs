@@ -4,7 +4,6 @@
 //! position they were read from are stored in one transaction, so that each record is there once, whatever happens to
 //! either side ([`sink`]). A row the database refuses for its content is filed in `spool-dir`, as there ([`spool`]).
 
-mod conninfo;
 mod settings;
 mod sink;
 mod spool;

@@ -7,8 +7,8 @@ use dialplan_xml::config::settings as params;
 use sqlx::postgres::PgConnectOptions;
 use switch_core::text::is_true;
 
-use super::conninfo;
 use crate::settings::Legs;
+use database::conninfo;
 
 /// How rows are filed that the database does not take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

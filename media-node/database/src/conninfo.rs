@@ -7,24 +7,27 @@ use sqlx::ConnectOptions as _;
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 
 /// For connecting, unless the string says otherwise. libpq would wait without end.
-pub(super) const TIMEOUT: Duration = Duration::from_secs(10);
+pub const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What is wrong with a connection string. Values are not repeated: one may be a password.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Invalid {
+pub enum Invalid {
     /// No `=` after a name, or a quote that is not closed.
-    #[error("db-info: cannot be read from byte {0} on")]
+    #[error("connection string: cannot be read from byte {0} on")]
     Syntax(usize),
     /// A name libpq does not have.
-    #[error("db-info: there is no option {0}")]
+    #[error("connection string: there is no option {0}")]
     Unknown(String),
     /// A value that cannot be used.
-    #[error("db-info: the value of {0} cannot be used")]
+    #[error("connection string: the value of {0} cannot be used")]
     Value(String),
 }
 
 /// Reads a connection string; gives the time to connect, too.
-pub(super) fn read(text: &str) -> Result<(PgConnectOptions, Duration), Invalid> {
+///
+/// # Errors
+/// What is wrong with it.
+pub fn read(text: &str) -> Result<(PgConnectOptions, Duration), Invalid> {
     let text = text.trim();
     if text.starts_with("postgresql://") || text.starts_with("postgres://") {
         let options =
@@ -66,7 +69,7 @@ pub(super) fn read(text: &str) -> Result<(PgConnectOptions, Duration), Invalid> 
             | "sslcompression"
             | "target_session_attrs"
             | "tcp_user_timeout" => {
-                tracing::warn!("cdr_pg_csv.conf: db-info: {name} has no effect here");
+                tracing::warn!("connection string: {name} has no effect here");
                 options
             }
             _ => return Err(Invalid::Unknown(name)),
