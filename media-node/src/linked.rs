@@ -9,6 +9,7 @@ const MODULES: &[&[&dyn Module]] = &[
     mod_cdr::MODULES,
     mod_commands::MODULES,
     &[&mod_conference::MODULE],
+    &[&mod_dialplan_asterisk::MODULE],
     mod_dptools::MODULES,
     &[&mod_enum::Enum],
     &[&mod_event_socket::MODULE],
