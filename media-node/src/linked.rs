@@ -16,6 +16,8 @@ const MODULES: &[&[&dyn Module]] = &[
     mod_hash_db::MODULES,
     mod_http_api::MODULES,
     &[&mod_loopback::MODULE],
+    #[cfg(feature = "lua")]
+    &[&mod_lua::MODULE],
     &[&mod_sofia::SofiaModule],
     &[&mod_watchdog::MODULE],
     &[&mod_xml_curl::XmlCurl],

@@ -1,0 +1,88 @@
+//! What all objects of one script share: the switch, the call, and the way to wait.
+
+use std::cell::RefCell;
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use tokio::runtime::Handle;
+use tokio::sync::mpsc;
+
+use crate::api::ApiCall;
+use crate::call::Channel;
+use crate::call::command::Job;
+use crate::foreign;
+use crate::line::Line;
+use crate::scripts::{Begin, Script};
+use crate::switch::Switch;
+use crate::taint::Taint;
+
+/// One script's surroundings.
+pub(crate) struct Context {
+    pub(crate) switch: Arc<Switch>,
+    pub(crate) script: Arc<Script>,
+    handle: Handle,
+    who: Option<IpAddr>,
+    /// The call whose task runs the script.
+    own: Option<(Arc<Channel>, mpsc::Sender<Job>)>,
+    pub(crate) taint: RefCell<Taint>,
+}
+
+impl Context {
+    pub(crate) fn new(begin: Begin, own: Option<(Arc<Channel>, mpsc::Sender<Job>)>) -> Rc<Self> {
+        let Begin { switch, script, handle, who } = begin;
+        Rc::new(Self { switch, script, handle, who, own, taint: RefCell::default() })
+    }
+
+    /// Waits on the script's thread. `what` is shown in the list of scripts.
+    ///
+    /// # Errors
+    /// The error that ends a script which has to end; what it waited for is dropped.
+    pub(crate) fn wait<T>(&self, what: &'static str, future: impl Future<Output = T>) -> mlua::Result<T> {
+        self.script.waits(Some(what));
+        let who = self.who;
+        let value = self.handle.block_on(foreign::scope(
+            move || who,
+            async {
+                tokio::select! {
+                    biased;
+                    () = self.script.to_end() => None,
+                    value = future => Some(value),
+                }
+            },
+        ));
+        self.script.waits(None);
+        value.ok_or_else(|| self.script.end())
+    }
+
+    /// Runs something at once with the runtime and the client it is for at hand.
+    pub(crate) fn at_once<T>(&self, what: impl FnOnce() -> T) -> T {
+        let _entered = self.handle.enter();
+        what()
+    }
+
+    /// The way to a call's task.
+    pub(crate) fn line(&self, channel: &Arc<Channel>) -> Line {
+        let own = self.own.as_ref().filter(|(own, _)| Arc::ptr_eq(own, channel));
+        Line::new(Arc::clone(channel), own.map(|(_, jobs)| jobs.clone()))
+    }
+
+    /// Runs a command of the switch; what far ends said is one value of its arguments.
+    pub(crate) fn run_api(
+        &self,
+        command: &str,
+        arguments: &str,
+        channel: Option<Arc<Channel>>,
+    ) -> mlua::Result<String> {
+        let marked = self.taint.borrow().mark(arguments);
+        let run = self.switch.run_api(command, &marked, channel);
+        Ok(self.wait("a command", run)?.unwrap_or_else(|| "INVALID COMMAND!\n".to_owned()))
+    }
+
+    /// Runs a command without telling of it.
+    pub(crate) fn run_quietly(&self, command: &str, arguments: &str) -> mlua::Result<Option<String>> {
+        let Some(api) = self.switch.api(command) else { return Ok(None) };
+        let call = ApiCall::new(Arc::clone(&self.switch), command, arguments, None);
+        self.wait("a command", api.run(call)).map(Some)
+    }
+}

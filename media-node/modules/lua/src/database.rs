@@ -1,0 +1,200 @@
+//! Databases behind `freeswitch.Dbh`: connections that are kept for the next script, and queries as text.
+
+use std::collections::HashMap;
+use std::str::FromStr as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use sqlx::Either;
+use parking_lot::Mutex;
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgRow, PgSslMode};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteRow};
+use sqlx::{AssertSqlSafe, Column as _, ConnectOptions as _, Row as _, ValueRef as _, raw_sql};
+
+use crate::odbc::{Target, libpq_words};
+
+/// For connecting.
+const CONNECT: Duration = Duration::from_secs(10);
+/// SQLite waits so long for another writer.
+const BUSY: Duration = Duration::from_secs(10);
+/// Connections of one database that are kept.
+const KEPT: usize = 32;
+/// Most bytes one query may bring.
+const MAX_ANSWER: usize = 64 << 20;
+
+/// A connection.
+pub(crate) enum Connection {
+    Sqlite(SqliteConnection),
+    Postgres(PgConnection),
+}
+
+/// Why there is no connection, or no answer.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Trouble {
+    #[error(transparent)]
+    Database(#[from] sqlx::Error),
+    #[error("the words for the connection cannot be read")]
+    Words,
+    #[error("no connection within {0:?}")]
+    Late(Duration),
+    #[error("the answer is longer than {MAX_ANSWER} bytes")]
+    TooLong,
+}
+
+impl Trouble {
+    /// As the database tells it.
+    pub(crate) fn told(&self) -> String {
+        match self {
+            Self::Database(sqlx::Error::Database(error)) => error.message().to_owned(),
+            other => other.to_string(),
+        }
+    }
+
+    /// May the connection be used again? After a statement that the database refused it may.
+    pub(crate) fn keeps_connection(&self) -> bool {
+        matches!(self, Self::Database(sqlx::Error::Database(_)))
+    }
+}
+
+/// Connections that no script uses now.
+#[derive(Default)]
+pub(crate) struct Handles(Mutex<HashMap<String, Vec<Connection>>>);
+
+impl Handles {
+    pub(crate) fn take(&self, name: &str) -> Option<Connection> {
+        self.0.lock().get_mut(name)?.pop()
+    }
+
+    pub(crate) fn give(&self, name: &str, connection: Connection) {
+        let mut all = self.0.lock();
+        let kept = all.entry(name.to_owned()).or_default();
+        if kept.len() < KEPT {
+            kept.push(connection);
+        }
+    }
+}
+
+/// One row: names of columns and values, NULL being none.
+pub(crate) type Row = Vec<(Arc<str>, Option<Vec<u8>>)>;
+
+/// What a query brought.
+#[derive(Default)]
+pub(crate) struct Answer {
+    pub(crate) rows: Vec<Row>,
+    pub(crate) affected: u64,
+}
+
+/// Connects.
+pub(crate) async fn connect(target: &Target) -> Result<Connection, Trouble> {
+    let connecting = async {
+        Ok(match target {
+            Target::Sqlite(path) => {
+                let options = SqliteConnectOptions::new()
+                    .filename(path)
+                    .create_if_missing(true)
+                    .busy_timeout(BUSY)
+                    .disable_statement_logging();
+                Connection::Sqlite(options.connect().await?)
+            }
+            Target::Postgres(words) => Connection::Postgres(postgres(words)?.connect().await?),
+        })
+    };
+    tokio::time::timeout(CONNECT, connecting).await.unwrap_or(Err(Trouble::Late(CONNECT)))
+}
+
+fn postgres(words: &str) -> Result<PgConnectOptions, Trouble> {
+    if words.starts_with("postgres") && words.contains("://") {
+        let options = PgConnectOptions::from_str(words).map_err(|_| Trouble::Words)?;
+        return Ok(options.disable_statement_logging());
+    }
+    let mut options = PgConnectOptions::new().disable_statement_logging();
+    for (name, value) in libpq_words(words).ok_or(Trouble::Words)? {
+        options = match name.as_str() {
+            _ if value.is_empty() => options,
+            "host" if value.starts_with('/') => options.socket(&value),
+            "host" | "hostaddr" => options.host(&value),
+            "port" => options.port(value.parse().map_err(|_| Trouble::Words)?),
+            "dbname" => options.database(&value),
+            "user" => options.username(&value),
+            "password" => options.password(&value),
+            "application_name" => options.application_name(&value),
+            "sslmode" => {
+                options.ssl_mode(PgSslMode::from_str(&value).map_err(|_| Trouble::Words)?)
+            }
+            "sslrootcert" => options.ssl_root_cert(&value),
+            "sslcert" => options.ssl_client_cert(&value),
+            "sslkey" => options.ssl_client_key(&value),
+            _ => options,
+        };
+    }
+    Ok(options)
+}
+
+/// Runs statements; their rows are read if they are wanted.
+pub(crate) async fn query(
+    connection: &mut Connection,
+    sql: &str,
+    wants_rows: bool,
+) -> Result<Answer, Trouble> {
+    let mut answer = Answer::default();
+    let mut size = 0;
+    let statements = raw_sql(AssertSqlSafe(sql));
+    match connection {
+        Connection::Sqlite(connection) => {
+            let mut results = statements.fetch_many(connection);
+            while let Some(result) = results.next().await {
+                match result? {
+                    Either::Left(done) => answer.affected = done.rows_affected(),
+                    Either::Right(row) if wants_rows => answer.add(sqlite_row(&row)?, &mut size)?,
+                    Either::Right(_) => {}
+                }
+            }
+        }
+        Connection::Postgres(connection) => {
+            let mut results = statements.fetch_many(connection);
+            while let Some(result) = results.next().await {
+                match result? {
+                    Either::Left(done) => answer.affected = done.rows_affected(),
+                    Either::Right(row) if wants_rows => answer.add(postgres_row(&row)?, &mut size)?,
+                    Either::Right(_) => {}
+                }
+            }
+        }
+    }
+    Ok(answer)
+}
+
+impl Answer {
+    fn add(&mut self, row: Row, size: &mut usize) -> Result<(), Trouble> {
+        *size += row.iter().map(|(_, value)| 32 + value.as_ref().map_or(0, Vec::len)).sum::<usize>();
+        if *size > MAX_ANSWER {
+            return Err(Trouble::TooLong);
+        }
+        self.rows.push(row);
+        Ok(())
+    }
+}
+
+/// SQLite turns values of any type into text.
+fn sqlite_row(row: &SqliteRow) -> Result<Row, sqlx::Error> {
+    let value = |at: usize| match row.try_get_unchecked::<Option<String>, _>(at) {
+        Ok(text) => Ok(text.map(String::into_bytes)),
+        // Text that is not UTF-8.
+        Err(_) => row.try_get_unchecked::<Option<Vec<u8>>, _>(at),
+    };
+    row.columns().iter().enumerate().map(|(at, column)| Ok((column.name().into(), value(at)?))).collect()
+}
+
+/// The simple protocol brings text.
+fn postgres_row(row: &PgRow) -> Result<Row, sqlx::Error> {
+    let value = |at: usize| {
+        let raw = row.try_get_raw(at)?;
+        if raw.is_null() {
+            return Ok(None);
+        }
+        let bytes = raw.as_bytes().map_err(sqlx::Error::Decode)?;
+        Ok::<_, sqlx::Error>(Some(bytes.to_vec()))
+    };
+    row.columns().iter().enumerate().map(|(at, column)| Ok((column.name().into(), value(at)?))).collect()
+}

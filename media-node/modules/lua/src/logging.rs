@@ -1,0 +1,52 @@
+//! Lines of scripts in the log.
+
+/// The level of that name or number; DEBUG if there is none such.
+fn level(name: &str) -> &'static str {
+    const LEVELS: [&str; 8] =
+        ["CONSOLE", "ALERT", "CRIT", "ERR", "WARNING", "NOTICE", "INFO", "DEBUG"];
+    if let Some(level) = name.parse::<usize>().ok().and_then(|number| LEVELS.get(number)) {
+        return level;
+    }
+    let begins = |level: &&&str| {
+        name.get(..level.len()).is_some_and(|start| start.eq_ignore_ascii_case(level))
+    };
+    LEVELS.iter().find(begins).copied().unwrap_or("DEBUG")
+}
+
+/// Logs a script's line; with a call's UUID it is about that call.
+pub(crate) fn say(name: &str, text: &str, uuid: Option<&str>) {
+    let level = level(name);
+    match uuid {
+        Some(uuid) => tracing::info!(uuid = %uuid, fs_level = level, "{text}"),
+        None => tracing::info!(fs_level = level, "{text}"),
+    }
+}
+
+/// The same with a place the script names.
+pub(crate) fn say_at(name: &str, place: (&str, &str, i64), text: &str, uuid: Option<&str>) {
+    let (file, function, line) = place;
+    let (level, place) = (level(name), format!("{file}:{function}:{line}"));
+    let uuid = uuid.unwrap_or_default();
+    tracing::info!(uuid = %uuid, fs_level = level, fs_place = &*place, "{text}");
+}
+
+/// Logs the bare text.
+pub(crate) fn say_clean(text: &str) {
+    tracing::debug!(clean = true, "{text}");
+}
+
+/// A script's error: file, line and traceback, as the interpreter tells it.
+pub(crate) fn failed(text: &str, uuid: Option<&str>) {
+    let uuid = uuid.unwrap_or_default();
+    tracing::error!(uuid = %uuid, "{text}");
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn levels_have_names_and_numbers() {
+        for (name, level) in [("notice", "NOTICE"), ("3", "ERR"), ("error", "ERR"), ("x", "DEBUG"), ("9", "DEBUG")] {
+            assert_eq!(super::level(name), level, "{name}");
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! The module: what it provides, its settings, what starts with it.
+
+use std::sync::Arc;
+
+use crate::contract::{DialplanKind, Module, NotLoaded, Provides};
+use crate::program::Program;
+use crate::scripts::{Scripts, Task};
+use crate::settings::{PARAMETERS, Settings};
+use crate::switch::Switch;
+use crate::xml_handler::Handler;
+use crate::{BoxFuture, application, command, declared, dialplan, hooks, input};
+
+/// mod_lua.
+pub struct Lua;
+
+/// The module.
+pub const MODULE: Lua = Lua;
+
+impl Module for Lua {
+    fn name(&self) -> &'static str {
+        "mod_lua"
+    }
+
+    fn provides(&self) -> Provides {
+        Provides {
+            applications: &[application::APPS],
+            commands: &[command::APIS],
+            completions: command::COMPLETIONS,
+            dialplans: &[DialplanKind {
+                name: "LUA",
+                find: |session, _, number| Box::pin(dialplan::find(session, number)),
+            }],
+            observers: &[&input::Observer],
+            parameters: PARAMETERS,
+            variables: &[declared::VARIABLES],
+            xml_sources: &[|switch| switch.module::<Handler>()],
+            ..Provides::NOTHING
+        }
+    }
+
+    fn load<'a>(&'a self, switch: &'a Arc<Switch>) -> BoxFuture<'a, Result<(), NotLoaded>> {
+        let config = switch.config.load_full();
+        let conf = config.tree.configuration("lua.conf");
+        let settings = Settings::read(conf, switch.dirs.script_dir.clone());
+        if let (Some(script), false) = (&settings.handler, settings.bindings.is_empty()) {
+            tracing::info!("binding '{script}' to '{}'", settings.bindings.trim_end_matches('|'));
+        }
+        let scripts = switch.module::<Scripts>();
+        scripts.settings.store(Arc::new(settings));
+        switch.module::<Handler>().follow(scripts);
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn start<'a>(&'a self, switch: &'a Arc<Switch>) -> BoxFuture<'a, ()> {
+        Box::pin(async move {
+            let settings = switch.module::<Scripts>().settings.load_full();
+            hooks::begin(switch, &settings.hooks);
+            for script in &settings.startup {
+                let started = Program::read(script)
+                    .and_then(|program| Scripts::start(switch, Task::new(program)));
+                if let Err(refused) = started {
+                    tracing::error!("startup-script {script}: {refused}");
+                }
+            }
+        })
+    }
+
+    // As in the reference: scripts may run at any time.
+    fn stays(&self) -> bool {
+        true
+    }
+}

@@ -1,0 +1,113 @@
+//! What is to be run: a file with arguments, or code.
+
+use base::far;
+
+use crate::{foreign, text};
+
+/// Arguments a script may have.
+const MAX_ARGUMENTS: usize = 128;
+
+/// A program.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Program {
+    /// A file, and `argv`.
+    File { name: String, arguments: Vec<String> },
+    /// `~` or `#!/lua` and code.
+    Code(String),
+}
+
+/// Why something is not run.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Refused {
+    /// There is nothing.
+    #[error("No code to execute!")]
+    Empty,
+    /// A far end had part in code, or in the name of a file.
+    #[error("a script is not run: a far end had part in its text")]
+    Far,
+    /// A client on another machine may only run what lies in the scripts' folder.
+    #[error("code and files outside the scripts' folder are not run for clients on other machines")]
+    Foreign,
+    /// Too many run.
+    #[error("{0} scripts run: no more are started (max-scripts in lua.conf)")]
+    TooMany(usize),
+    /// The system gives no thread.
+    #[error("a script is not run: no thread")]
+    NoThread,
+}
+
+impl Program {
+    /// Reads the argument of `lua`, in which what far ends said is marked.
+    pub(crate) fn read(marked: &str) -> Result<Self, Refused> {
+        let line = marked.trim_start_matches([' ', '\n', '\r']);
+        if line.is_empty() {
+            return Err(Refused::Empty);
+        }
+        let shebang = line.get(..6).is_some_and(|start| start.eq_ignore_ascii_case("#!/lua"));
+        let code = line.strip_prefix('~').or_else(|| shebang.then(|| &line[6..]));
+        if let Some(code) = code {
+            return match far::is_marked(code) {
+                true => Err(Refused::Far),
+                false => Ok(Self::Code(code.to_owned())),
+            };
+        }
+        let (name, rest) = line.split_once(' ').unwrap_or((line, ""));
+        if far::is_marked(name) {
+            return Err(Refused::Far);
+        }
+        let arguments = text::words_marked(rest, MAX_ARGUMENTS);
+        let arguments = arguments.iter().map(|word| far::plain(word).into_owned()).collect();
+        Ok(Self::File { name: name.to_owned(), arguments })
+    }
+
+    /// Refuses what a client on another machine may not run.
+    pub(crate) fn admit(self) -> Result<Self, Refused> {
+        let inside = match &self {
+            Self::Code(_) => false,
+            Self::File { name, .. } => !name.starts_with('/') && !name.split('/').any(|part| part == ".."),
+        };
+        if inside || foreign::barred().is_none() { Ok(self) } else { Err(Refused::Foreign) }
+    }
+
+    /// As lists of scripts show it.
+    pub(crate) fn title(&self) -> String {
+        match self {
+            Self::File { name, .. } => name.clone(),
+            Self::Code(code) => {
+                let line: String = code.trim().chars().take(60).map(|c| if c.is_control() { ' ' } else { c }).collect();
+                format!("~{line}")
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(name: &str, arguments: &[&str]) -> Result<Program, Refused> {
+        let arguments = arguments.iter().map(|word| (*word).to_owned()).collect();
+        Ok(Program::File { name: name.to_owned(), arguments })
+    }
+
+    #[test]
+    fn files_have_arguments_and_quotes_keep_blanks() {
+        assert_eq!(Program::read("a.lua one 'two words' 3"), file("a.lua", &["one", "two words", "3"]));
+        assert_eq!(Program::read(" \n a.lua"), file("a.lua", &[]));
+        assert_eq!(Program::read(""), Err(Refused::Empty));
+    }
+
+    #[test]
+    fn code_is_told_by_its_beginning() {
+        assert_eq!(Program::read("~x = 1"), Ok(Program::Code("x = 1".to_owned())));
+        assert_eq!(Program::read("#!/lua\nx = 1"), Ok(Program::Code("\nx = 1".to_owned())));
+    }
+
+    #[test]
+    fn words_of_a_far_end_are_arguments_and_never_code() {
+        let said = far::mark("') os.execute('x");
+        assert_eq!(Program::read(&format!("~f('{said}')")), Err(Refused::Far));
+        assert_eq!(Program::read(&format!("{said}.lua")), Err(Refused::Far));
+        assert_eq!(Program::read(&format!("a.lua {said}")), file("a.lua", &["') os.execute('x"]));
+    }
+}

@@ -1,0 +1,271 @@
+//! The scripts that run: starting them, each on a thread of its own, listing and ending them.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use esl_server::event::Event;
+use parking_lot::Mutex;
+use tokio::runtime::Handle;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::call::Channel;
+use crate::call::command::Job;
+use crate::database::Handles;
+use crate::foreign;
+use crate::program::{Program, Refused};
+use crate::settings::Settings;
+use crate::stream::Output;
+use crate::switch::Switch;
+
+/// Stack of a script's thread: the interpreter nests at most 200 C calls.
+const STACK: usize = 2 << 20;
+/// A script that computes so long is named in the log.
+const BUSY_NOTICE: Duration = Duration::from_secs(10);
+
+/// What a switch keeps of its scripts.
+#[derive(Default)]
+pub(crate) struct Scripts {
+    pub(crate) settings: ArcSwap<Settings>,
+    /// Database connections that no script uses now.
+    pub(crate) handles: Arc<Handles>,
+    last: AtomicU64,
+    running: Mutex<BTreeMap<u64, Arc<Script>>>,
+}
+
+/// A script that runs.
+pub(crate) struct Script {
+    pub(crate) id: u64,
+    title: String,
+    started: Instant,
+    /// The call it belongs to.
+    uuid: Option<Arc<str>>,
+    settings: Arc<Settings>,
+    /// Why it has to end.
+    killed: watch::Sender<Option<String>>,
+    state: Mutex<State>,
+    told_busy: AtomicBool,
+    instructions: AtomicU64,
+}
+
+/// What it does, and since when.
+struct State {
+    waits_for: Option<&'static str>,
+    since: Instant,
+}
+
+/// What a script is given.
+pub(crate) struct Task {
+    pub(crate) program: Program,
+    /// The call, and where its task takes requests if the script runs inside it.
+    pub(crate) call: Option<(Arc<Channel>, Option<mpsc::Sender<Job>>)>,
+    /// Where `stream:write` goes.
+    pub(crate) output: Option<Output>,
+    /// Events as globals: `env`, `params`, `event`, `message`.
+    pub(crate) events: Vec<(&'static str, Event)>,
+    /// `XML_REQUEST`: section, tag_name, key_name, key_value.
+    pub(crate) request: Option<[String; 4]>,
+}
+
+impl Task {
+    /// A program alone.
+    pub(crate) fn new(program: Program) -> Self {
+        Self { program, call: None, output: None, events: Vec::new(), request: None }
+    }
+}
+
+/// What a script has left behind.
+#[derive(Debug, Default)]
+pub(crate) struct Outcome {
+    /// It ended by an error.
+    pub(crate) failed: bool,
+    /// The global `XML_STRING`.
+    pub(crate) xml: Option<String>,
+    /// The global `ACTIONS`: applications and arguments.
+    pub(crate) actions: Option<Vec<(String, String)>>,
+}
+
+/// A script that was started, and its end.
+pub(crate) struct Started {
+    pub(crate) script: Arc<Script>,
+    pub(crate) ended: oneshot::Receiver<Outcome>,
+}
+
+impl Started {
+    /// Waits for the end. A thread that died by a bug failed.
+    pub(crate) async fn outcome(self) -> Outcome {
+        self.ended.await.unwrap_or(Outcome { failed: true, ..Outcome::default() })
+    }
+}
+
+impl Scripts {
+    /// Starts a script on a thread of its own.
+    pub(crate) fn start(switch: &Arc<Switch>, task: Task) -> Result<Started, Refused> {
+        let scripts = switch.module::<Self>();
+        let script = scripts.enter(&task)?;
+        let (tell, ended) = oneshot::channel();
+        let entry = Entry { scripts: Arc::clone(&scripts), id: script.id };
+        let begin = Begin {
+            switch: Arc::clone(switch),
+            script: Arc::clone(&script),
+            handle: Handle::current(),
+            who: foreign::who(),
+        };
+        let thread = std::thread::Builder::new().name(format!("lua-{}", script.id)).stack_size(STACK);
+        let run = move || {
+            let _entry = entry;
+            let outcome = crate::engine::run(begin, task);
+            // Nobody may be waiting: a script in the background.
+            let _unheard = tell.send(outcome);
+        };
+        match thread.spawn(run) {
+            Ok(_detached) => Ok(Started { script, ended }),
+            Err(error) => {
+                tracing::error!("A script's thread: {error}");
+                Err(Refused::NoThread)
+            }
+        }
+    }
+
+    fn enter(&self, task: &Task) -> Result<Arc<Script>, Refused> {
+        let settings = self.settings.load_full();
+        let mut running = self.running.lock();
+        if running.len() >= settings.max_scripts {
+            return Err(Refused::TooMany(running.len()));
+        }
+        let now = Instant::now();
+        let script = Arc::new(Script {
+            id: self.last.fetch_add(1, Ordering::Relaxed) + 1,
+            title: task.program.title(),
+            started: now,
+            uuid: task.call.as_ref().map(|(channel, _)| Arc::clone(channel.uuid())),
+            settings,
+            killed: watch::Sender::new(None),
+            state: Mutex::new(State { waits_for: None, since: now }),
+            told_busy: AtomicBool::new(false),
+            instructions: AtomicU64::new(0),
+        });
+        running.insert(script.id, Arc::clone(&script));
+        Ok(script)
+    }
+
+    /// Ends a script. False if none has that number.
+    pub(crate) fn kill(&self, id: u64, why: &str) -> bool {
+        let script = self.running.lock().get(&id).cloned();
+        script.inspect(|script| script.kill(why)).is_some()
+    }
+
+    /// How many run.
+    pub(crate) fn count(&self) -> usize {
+        self.running.lock().len()
+    }
+
+    /// A line for each script that runs.
+    pub(crate) fn list(&self) -> String {
+        let running: Vec<_> = self.running.lock().values().cloned().collect();
+        let mut text = String::from("id,seconds,state,state_seconds,uuid,script\n");
+        for script in &running {
+            let state = script.state.lock();
+            let _ = writeln!(
+                text,
+                "{},{},{},{},{},{}",
+                script.id,
+                script.started.elapsed().as_secs(),
+                state.waits_for.unwrap_or("computes"),
+                state.since.elapsed().as_secs(),
+                script.uuid.as_deref().unwrap_or_default(),
+                script.title
+            );
+        }
+        let _ = writeln!(text, "\n{} total.", running.len());
+        text
+    }
+}
+
+/// What a script's thread begins with.
+pub(crate) struct Begin {
+    pub(crate) switch: Arc<Switch>,
+    pub(crate) script: Arc<Script>,
+    pub(crate) handle: Handle,
+    pub(crate) who: Option<IpAddr>,
+}
+
+/// A script's place in the list; left when its thread ends, however it ends.
+struct Entry {
+    scripts: Arc<Scripts>,
+    id: u64,
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        self.scripts.running.lock().remove(&self.id);
+    }
+}
+
+impl Script {
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    pub(crate) fn uuid(&self) -> Option<&str> {
+        self.uuid.as_deref()
+    }
+
+    /// Tells it to end; only the first reason counts.
+    pub(crate) fn kill(&self, why: &str) {
+        self.killed.send_if_modified(|reason| {
+            let first = reason.is_none();
+            if first {
+                *reason = Some(why.to_owned());
+            }
+            first
+        });
+    }
+
+    pub(crate) fn is_killed(&self) -> bool {
+        self.killed.borrow().is_some()
+    }
+
+    /// Resolves when it has to end.
+    pub(crate) async fn to_end(&self) {
+        let mut watch = self.killed.subscribe();
+        // The sender is part of the script itself.
+        let _closed = watch.wait_for(Option::is_some).await;
+    }
+
+    /// The error that ends it.
+    pub(crate) fn end(&self) -> mlua::Error {
+        let why = self.killed.borrow().clone().unwrap_or_default();
+        mlua::Error::RuntimeError(format!("script {} ({}) is ended: {why}", self.id, self.title))
+    }
+
+    /// It waits for something now, or computes again.
+    pub(crate) fn waits(&self, what: Option<&'static str>) {
+        *self.state.lock() = State { waits_for: what, since: Instant::now() };
+        if what.is_none() {
+            self.told_busy.store(false, Ordering::Relaxed);
+        }
+    }
+
+    /// Looks at its limits after so many instructions; `place` says where it is.
+    pub(crate) fn step(&self, instructions: u64, place: impl FnOnce() -> String) {
+        let ran = self.instructions.fetch_add(instructions, Ordering::Relaxed) + instructions;
+        if self.settings.max_instructions > 0 && ran > self.settings.max_instructions {
+            self.kill("it has run max-instructions of lua.conf");
+        }
+        let busy = self.state.lock().since.elapsed();
+        if busy >= BUSY_NOTICE && !self.told_busy.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                "Script {} ({}) has computed for {} s without waiting for anything, at {}: lua_scripts kill {} ends it",
+                self.id, self.title, busy.as_secs(), place(), self.id
+            );
+        }
+        if self.settings.max_busy.is_some_and(|most| busy >= most) {
+            self.kill("it has computed max-busy-seconds of lua.conf without waiting for anything");
+        }
+    }
+}

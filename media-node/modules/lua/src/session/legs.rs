@@ -1,0 +1,153 @@
+//! Legs a script makes, and bridges.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use mlua::{AnyUserData, Lua, UserDataMethods, Value};
+
+use super::{Call, is_ready};
+use crate::argument::{Int, Text, number};
+use crate::call::originate::{Request, originate};
+use crate::call::{Cause, Channel, Direction, State, bridge as bridging};
+use crate::context::Context;
+
+/// Seconds `freeswitch.Session` waits for an answer.
+const TIMEOUT: u64 = 60;
+
+/// `freeswitch.Session([uuid or dial string [, a_leg]])`.
+pub(crate) fn create(
+    lua: &Lua,
+    context: &std::rc::Rc<Context>,
+    (target, other): (Text, Value),
+) -> mlua::Result<AnyUserData> {
+    let call = Call::new(context);
+    if let Some(target) = target.filled() {
+        let existing = (!target.contains('/')).then(|| context.switch.channel(target)).flatten();
+        match existing {
+            Some(channel) => call.take(&channel, false),
+            None => {
+                call.dial(lua, leg_of(&other)?.as_deref(), target, Duration::from_secs(TIMEOUT))?;
+            }
+        }
+    }
+    call.publish(lua)
+}
+
+/// The call an argument stands for, if it does.
+fn leg_of(value: &Value) -> mlua::Result<Option<mlua::UserDataRef<Call>>> {
+    match value {
+        Value::UserData(object) => object.borrow::<Call>().map(Some),
+        _ => Ok(None),
+    }
+}
+
+pub(super) fn add<M: UserDataMethods<Call>>(methods: &mut M) {
+    methods.add_method("originate", |lua, this, (other, dial, timeout): (Value, Text, Int)| {
+        let Some(dial) = dial.filled() else {
+            tracing::error!("Missing destination.");
+            return Ok(0.0);
+        };
+        let seconds = u64::try_from(timeout.or(60)).unwrap_or(TIMEOUT);
+        let other = leg_of(&other)?;
+        let made = this.dial(lua, other.as_deref(), dial, Duration::from_secs(seconds))?;
+        // As in the reference, where success is the number 0.
+        Ok(number(i64::from(!made)))
+    });
+    methods.add_method("waitForAnswer", |_, this, _caller: Value| {
+        let Some(channel) = this.sane() else { return Ok(()) };
+        this.context.wait("an answer", async {
+            let mut watch = channel.watch();
+            while channel.is_up() && !channel.is_answered() {
+                if watch.changed().await.is_err() {
+                    return;
+                }
+            }
+        })
+    });
+    methods.add_method("insertFile", |_, this, _all: mlua::Variadic<Value>| {
+        let Some(channel) = this.sane() else { return Ok(-1.0) };
+        tracing::error!(uuid = %channel.uuid(), "insertFile is not available");
+        Ok(0.0)
+    });
+    methods.add_method("print", |_, this, _text: Text| {
+        let Some(channel) = this.sane() else { return Ok(-1.0) };
+        tracing::error!(uuid = %channel.uuid(), "print: the call has no text");
+        Ok(0.0)
+    });
+}
+
+impl Call {
+    /// Calls; the leg that answers becomes this object's, and waits for what the script does with it.
+    fn dial(&self, lua: &Lua, other: Option<&Self>, dial: &str, timeout: Duration) -> mlua::Result<bool> {
+        self.cause.set(Cause::DESTINATION_OUT_OF_ORDER);
+        let request = Request {
+            dial: self.context.taint.borrow().mark(dial),
+            timeout: (!timeout.is_zero()).then_some(timeout),
+            ..Request::default()
+        };
+        let made = match other.filter(|other| other.channel().is_some()) {
+            Some(other) => other.run(lua, "a call", move |session| {
+                Box::pin(async move {
+                    let switch = Arc::clone(session.switch());
+                    originate(&switch, &request, Some(session)).await
+                })
+            })?,
+            None => Some(self.context.wait("a call", originate(&self.context.switch, &request, None))?),
+        };
+        let channel = match made {
+            Some(Ok(channel)) => channel,
+            Some(Err(failure)) => {
+                self.cause.set(failure.cause);
+                tracing::warn!("Error Creating Outgoing Channel! [{dial}]");
+                return Ok(false);
+            }
+            None => return Ok(false),
+        };
+        self.cause.set(Cause::SUCCESS);
+        self.take(&channel, true);
+        self.context.at_once(|| channel.set_state(State::SoftExecute));
+        self.wait_for_state(&channel, State::SoftExecute)?;
+        Ok(true)
+    }
+
+    fn wait_for_state(&self, channel: &Arc<Channel>, state: State) -> mlua::Result<()> {
+        self.context.wait("a leg", async {
+            let mut watch = channel.watch();
+            while channel.state() == state && channel.running() != state {
+                if watch.changed().await.is_err() {
+                    return;
+                }
+            }
+        })
+    }
+}
+
+/// `freeswitch.bridge(a, b)`: until one of the two ends, or `a`'s script says so at a key.
+pub(crate) fn bridge(lua: &Lua, a: &Call, b: &Call) -> mlua::Result<()> {
+    let (Some(own), Some(peer)) = (a.channel(), b.channel()) else {
+        tracing::error!("Channels not ready");
+        return Ok(());
+    };
+    if !is_ready(&own) || !is_ready(&peer) {
+        tracing::error!(uuid = %own.uuid(), "Channels not ready");
+        return Ok(());
+    }
+    let listens = a.callback.borrow().is_some();
+    a.run_heard(lua, "a bridge", move |session| {
+        Box::pin(async move {
+            let own = Arc::clone(session.channel());
+            if own.direction() == Direction::Inbound && session.pre_answer().await.is_err() {
+                return;
+            }
+            let before = own.flags.filters_digits.load(Ordering::Relaxed);
+            if listens {
+                own.flags.filters_digits.store(true, Ordering::Relaxed);
+            }
+            let _ended = session.bridge_to(&peer).await;
+            own.flags.filters_digits.store(before, Ordering::Relaxed);
+            bridging::digits_changed(&own);
+        })
+    })?;
+    Ok(())
+}

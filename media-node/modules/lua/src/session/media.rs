@@ -1,0 +1,169 @@
+//! What a call hears and what is recorded of it.
+
+use std::sync::Arc;
+
+use mlua::{Lua, UserDataMethods, Value};
+
+use super::Call;
+use crate::app::play::{self, Ended, Keys, Play};
+use crate::argument::{Int, Text, number};
+use crate::call::{AppResult, Channel, Session};
+
+pub(super) fn add<M: UserDataMethods<Call>>(methods: &mut M) {
+    methods.add_method("streamFile", |lua, this, (file, begin): (Text, Int)| {
+        if this.sane().is_none() {
+            return Ok(-1.0);
+        }
+        let file = at_sample(file.or_empty(), begin.or(0));
+        let played = this.run_heard(lua, "a file", move |session| {
+            Box::pin(async move {
+                let ended = session.play(Play::once(&file, Keys::Stop(""))).await;
+                matches!(ended, Ok(Ended::Done))
+            })
+        })?;
+        Ok(number(i64::from(played == Some(true))))
+    });
+    methods.add_method("recordFile", |lua, this, (file, limit, threshold, hits): (Text, Int, Int, Int)| {
+        if this.sane().is_none() {
+            return Ok(-1.0);
+        }
+        let Some(file) = file.filled() else { return Ok(0.0) };
+        let argument =
+            format!("{} {} {} {}", quoted(file), limit.or(0), threshold.or(0), hits.or(0));
+        let recorded = this.application(lua, "a recording", "record", argument)?;
+        Ok(number(i64::from(recorded)))
+    });
+    methods.add_method("speak", |lua, this, text: Text| {
+        let Some(channel) = this.sane() else { return Ok(-1.0) };
+        let (engine, voice) = this.tts.borrow().clone();
+        if engine.is_empty() {
+            tracing::error!(uuid = %channel.uuid(), "No TTS engine specified");
+            return Ok(1.0);
+        }
+        let argument = format!("{engine}|{voice}|{}", text.or_empty());
+        let spoken = this.application(lua, "speech", "speak", argument)?;
+        Ok(number(i64::from(spoken)))
+    });
+    for name in ["set_tts_params", "set_tts_parms"] {
+        methods.add_method(name, |_, this, (engine, voice): (Text, Text)| {
+            if this.sane().is_some() {
+                *this.tts.borrow_mut() = (engine.or_empty().to_owned(), voice.or_empty().to_owned());
+            }
+            Ok(())
+        });
+    }
+    add_phrases(methods);
+    add_speech(methods);
+}
+
+fn add_phrases<M: UserDataMethods<Call>>(methods: &mut M) {
+    methods.add_method(
+        "say",
+        |lua, this, (text, language, kind, method, gender): (Text, Text, Text, Text, Text)| {
+            let Some(channel) = this.sane() else { return Ok(()) };
+            let (Some(text), Some(language), Some(kind), Some(method)) =
+                (&text.0, language.filled(), kind.filled(), method.filled())
+            else {
+                tracing::error!(uuid = %channel.uuid(), "Error! invalid args.");
+                return Ok(());
+            };
+            let gender = gender.filled().map(|gender| format!("{gender} ")).unwrap_or_default();
+            let argument = format!("{language} {kind} {method} {gender}{text}");
+            this.application(lua, "a phrase", "say", argument).map(drop)
+        },
+    );
+    methods.add_method("sayPhrase", |lua, this, (name, data, language): (Text, Text, Text)| {
+        let Some(channel) = this.sane() else { return Ok(()) };
+        let Some(name) = name.filled() else {
+            tracing::error!(uuid = %channel.uuid(), "Error! invalid args.");
+            return Ok(());
+        };
+        let language = language.filled().map(|language| format!("@{language}")).unwrap_or_default();
+        let phrase = format!("phrase:{name}{language}:{}", data.or_empty());
+        this.run_heard(lua, "a phrase", move |session| {
+            Box::pin(async move {
+                let _ended = session.play(Play::once(&phrase, Keys::Stop(""))).await;
+            })
+        })?;
+        Ok(())
+    });
+}
+
+/// Recognition of speech: what the applications of the same names do, where a module provides them.
+fn add_speech<M: UserDataMethods<Call>>(methods: &mut M) {
+    methods.add_method("detectSpeech", |lua, this, words: mlua::Variadic<Text>| {
+        if this.sane().is_some() {
+            let words: Vec<_> = words.iter().filter_map(|word| word.0.clone()).collect();
+            this.application(lua, "speech", "detect_speech", words.join(" "))?;
+        }
+        Ok(())
+    });
+    methods.add_method(
+        "playAndDetectSpeech",
+        |lua, this, (file, engine, grammar): (Text, Text, Text)| {
+            let Some(channel) = this.sane() else { return Ok(Value::Nil) };
+            channel.unset_var("detect_speech_result");
+            let argument =
+                format!("{} detect:{} {}", file.or_empty(), engine.or_empty(), grammar.or_empty());
+            this.application(lua, "speech", "play_and_detect_speech", argument)?;
+            match channel.var("detect_speech_result") {
+                Some(result) => Ok(Value::String(lua.create_string(result)?)),
+                None => Ok(Value::Nil),
+            }
+        },
+    );
+}
+
+impl Call {
+    /// Runs an application without telling of it, as methods do in the reference. False when there is none of that name.
+    fn application(
+        &self,
+        lua: &Lua,
+        what: &'static str,
+        name: &'static str,
+        argument: String,
+    ) -> mlua::Result<bool> {
+        let Some(app) = self.context.switch.app(name) else {
+            tracing::error!("{name}: no module provides it");
+            return Ok(false);
+        };
+        let ran = self.run_heard(lua, what, move |session| {
+            Box::pin(async move {
+                match ready_to_play(session).await {
+                    Ok(()) => (app.run)(session, &argument).await.is_ok(),
+                    Err(_) => false,
+                }
+            })
+        })?;
+        Ok(ran == Some(true))
+    }
+}
+
+/// Early media for a caller that has none yet.
+async fn ready_to_play(session: &mut Session) -> AppResult {
+    session.check()?;
+    session.pre_answer().await
+}
+
+/// A file from that sample on.
+fn at_sample(file: &str, sample: i64) -> String {
+    if sample > 0 { format!("{file}@@{sample}") } else { file.to_owned() }
+}
+
+fn quoted(text: &str) -> String {
+    if text.contains(' ') { format!("'{text}'") } else { text.to_owned() }
+}
+
+/// Does to what plays as the script's function says: nothing for nothing or `true`; an order; else it ends.
+pub(super) fn steer(channel: &Arc<Channel>, said: &str) {
+    let goes_on = said.is_empty() || said == "true" || said == "undefined";
+    if goes_on {
+        return;
+    }
+    let verb = said.split(':').next().unwrap_or_default().to_ascii_lowercase();
+    let order = ["pause", "restart", "seek", "volume"].contains(&verb.as_str());
+    if order && play::steer(channel, said).is_some() {
+        return;
+    }
+    channel.break_media();
+}

@@ -1,0 +1,77 @@
+//! What far ends said, and scripts hand on.
+//!
+//! A script gets a header or a name as it is. Where it hands the same words on as part of an argument with a grammar (an
+//! application's, a command's, a dial string), they are marked again ([`base::far`]) and stay one value there, as they
+//! do in a dialplan.
+
+use std::collections::VecDeque;
+
+use base::far;
+
+/// So many values are remembered; the oldest are forgotten.
+const MAX_VALUES: usize = 64;
+/// Longer values are not searched for.
+const MAX_LENGTH: usize = 4096;
+/// Shorter ones would be found in what an administrator wrote.
+const MIN_LENGTH: usize = 3;
+
+/// Values of far ends that a script has read.
+#[derive(Default)]
+pub(crate) struct Taint(VecDeque<(String, String)>);
+
+impl Taint {
+    /// The text as scripts see it; remembered if a far end said it.
+    pub(crate) fn read(&mut self, text: String) -> String {
+        if !far::is_marked(&text) {
+            return text;
+        }
+        let plain = far::plain(&text).into_owned();
+        let useful = (MIN_LENGTH..=MAX_LENGTH).contains(&plain.len());
+        if useful && !self.0.iter().any(|(known, _)| *known == plain) {
+            if self.0.len() == MAX_VALUES {
+                self.0.pop_front();
+            }
+            self.0.push_back((plain.clone(), text));
+        }
+        plain
+    }
+
+    /// A text of a script with the far ends' words in it marked. One that is nothing but such words is the argument as
+    /// it is meant, as in a dialplan.
+    pub(crate) fn mark(&self, text: &str) -> String {
+        if self.0.iter().any(|(plain, _)| plain == text) && !text.contains("${") {
+            return text.to_owned();
+        }
+        let mut marked = text.to_owned();
+        for (plain, said) in &self.0 {
+            if marked.contains(plain.as_str()) {
+                marked = marked.replace(plain.as_str(), said);
+            }
+        }
+        marked
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_of_a_far_end_stay_one_value_where_they_are_handed_on() {
+        let mut taint = Taint::default();
+        assert_eq!(taint.read(far::mark("a,b=${system(x)}")), "a,b=${system(x)}");
+        let marked = taint.mark("set=a,b=${system(x)}");
+        assert!(marked.starts_with("set=") && !marked[4..].contains(['$', ',', '=']));
+        assert_eq!(far::plain(&marked), "set=a,b=${system(x)}");
+        assert!(!taint.mark("a,b=${system(x)}").contains("${"));
+    }
+
+    #[test]
+    fn a_whole_argument_is_as_meant_and_own_words_are_left_alone() {
+        let mut taint = Taint::default();
+        taint.read(far::mark("user/1000@a.test"));
+        assert_eq!(taint.mark("user/1000@a.test"), "user/1000@a.test");
+        assert_eq!(taint.mark("user/1001@a.test"), "user/1001@a.test");
+        assert_eq!(taint.read("plain text".to_owned()), "plain text");
+    }
+}
