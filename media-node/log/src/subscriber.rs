@@ -1,7 +1,7 @@
 //! From `tracing` events to log lines.
 //!
 //! Fields with a meaning: `uuid` (the call the line is about), `clean` (the bare message, without date
-//! and place) and `fs_level` (a level `tracing` has no name for). Any other field is appended to the
+//! and place), `fs_place` (another place than the line's own; the line is about a call then, unless `no_call`) and `fs_level` (a level `tracing` has no name for). Any other field is appended to the
 //! message as ` name=value`. Spans carry nothing here and are ignored.
 
 use std::cell::RefCell;
@@ -93,7 +93,7 @@ impl Lines {
         if !text.ends_with('\n') {
             text.push('\n');
         }
-        let about_no_call = fields.uuid.is_empty() && place.is_none();
+        let about_no_call = fields.uuid.is_empty() && (place.is_none() || fields.no_call);
         let text_channel = match (fields.clean, about_no_call) {
             (true, _) => TextChannel::LogClean,
             (false, false) => TextChannel::Session,
@@ -175,6 +175,7 @@ struct Fields {
     rest: String,
     uuid: String,
     clean: bool,
+    no_call: bool,
     level: Option<Level>,
     /// `file:function:line` that the line is to show instead of its own.
     place: String,
@@ -186,6 +187,7 @@ impl Fields {
         self.rest.clear();
         self.uuid.clear();
         self.clean = false;
+        self.no_call = false;
         self.level = None;
         self.place.clear();
     }
@@ -216,6 +218,7 @@ impl Visit for Fields {
     fn record_bool(&mut self, field: &Field, value: bool) {
         match field.name() {
             "clean" => self.clean = value,
+            "no_call" => self.no_call = value,
             _ => self.record_debug(field, &value),
         }
     }

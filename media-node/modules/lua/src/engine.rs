@@ -211,15 +211,23 @@ pub(crate) fn text_of(error: &mlua::Error) -> String {
                 mlua::Error::BadArgument { cause, .. } => text_of(cause),
                 other => other.to_string(),
             };
-            tidy(&format!("{text}\n{traceback}"))
+            // The first frame is the function that failed: it stays.
+            tidy(&format!("{text}\n{}", traceback.replacen("traceback:", "traceback:\n\t[C]: in ?", 1)))
         }
         other => other.to_string(),
     }
 }
 
-/// Without the frames of the host program.
+/// The headline of a traceback.
+const TRACE: &str = "\nstack traceback:";
+
+/// Without the frames of the host program: the error's own handler, which is the first, and what has no name.
 fn tidy(text: &str) -> String {
-    text.trim_end().replace("\n\t[C]: in ?", "")
+    let text = text.trim_end();
+    let Some((message, frames)) = text.split_once(TRACE) else { return text.to_owned() };
+    let own = |(at, line): &(usize, &str)| !(*line == "\t[C]: in ?" || *at == 0 && line.starts_with("\t[C]: in "));
+    let frames = frames.trim_start_matches('\n').lines().enumerate().filter(own);
+    frames.fold(format!("{message}{TRACE}"), |text, (_, line)| text + "\n" + line)
 }
 
 #[cfg(test)]
@@ -237,7 +245,7 @@ mod tests {
             fails("stream = {}\nlocal x = nil\nprint(x.field)"),
             "/x/y.lua:3: attempt to index a nil value (local 'x')\nstack traceback:\n\t/x/y.lua:3: in main chunk"
         );
-        assert_eq!(fails("f(\n"), "/x/y.lua:2: ')' expected (to close '(' at line 1) near <eof>");
+        assert_eq!(fails("f(1\n"), "/x/y.lua:2: ')' expected (to close '(' at line 1) near <eof>");
     }
 
     #[test]

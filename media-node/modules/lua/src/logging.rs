@@ -13,12 +13,17 @@ fn level(name: &str) -> &'static str {
     LEVELS.iter().find(begins).copied().unwrap_or("DEBUG")
 }
 
+/// Where the reference says that lines of scripts come from.
+const CONSOLE: &str = "switch_cpp.cpp:console_log:1466";
+const SESSION: &str = "switch_cpp.cpp:consoleLog:1355";
+const ERRORS: &str = "mod_lua.cpp:lua_parse_and_execute:202";
+
 /// Logs a script's line; with a call's UUID it is about that call.
 pub(crate) fn say(name: &str, text: &str, uuid: Option<&str>) {
     let level = level(name);
     match uuid {
-        Some(uuid) => tracing::info!(uuid = %uuid, fs_level = level, "{text}"),
-        None => tracing::info!(fs_level = level, "{text}"),
+        Some(uuid) => tracing::info!(uuid = %uuid, fs_level = level, fs_place = SESSION, "{text}"),
+        None => tracing::info!(no_call = true, fs_level = level, fs_place = CONSOLE, "{text}"),
     }
 }
 
@@ -26,8 +31,8 @@ pub(crate) fn say(name: &str, text: &str, uuid: Option<&str>) {
 pub(crate) fn say_at(name: &str, place: (&str, &str, i64), text: &str, uuid: Option<&str>) {
     let (file, function, line) = place;
     let (level, place) = (level(name), format!("{file}:{function}:{line}"));
-    let uuid = uuid.unwrap_or_default();
-    tracing::info!(uuid = %uuid, fs_level = level, fs_place = &*place, "{text}");
+    let (no_call, uuid) = (uuid.is_none(), uuid.unwrap_or_default());
+    tracing::info!(uuid = %uuid, no_call, fs_level = level, fs_place = &*place, "{text}");
 }
 
 /// Logs the bare text.
@@ -38,7 +43,7 @@ pub(crate) fn say_clean(text: &str) {
 /// A script's error: file, line and traceback, as the interpreter tells it.
 pub(crate) fn failed(text: &str, uuid: Option<&str>) {
     let uuid = uuid.unwrap_or_default();
-    tracing::error!(uuid = %uuid, "{text}");
+    tracing::error!(uuid = %uuid, fs_place = ERRORS, "{text}");
 }
 
 #[cfg(test)]

@@ -155,7 +155,6 @@ impl Question {
         }
         for _ in 0..self.tries {
             channel.unset_var("read_result");
-            channel.unset_var("read_terminator_used");
             let entered = session.collect_digits(&self.prompt, &self.entry).await?;
             if let Some(key) = entered.terminator {
                 channel.set_var("read_terminator_used", key.to_string());
