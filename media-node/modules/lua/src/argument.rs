@@ -46,7 +46,10 @@ impl FromLua for Int {
             return Ok(Self(None));
         }
         match lua.coerce_number(value.clone())? {
-            #[allow(clippy::cast_possible_truncation, reason = "numbers out of range become the nearest one")]
+            #[allow(
+                clippy::cast_possible_truncation,
+                reason = "numbers out of range become the nearest one"
+            )]
             Some(number) => Ok(Self(Some(number as i64))),
             None => Err(wrong(lua, "int", &value)),
         }

@@ -26,7 +26,12 @@ pub(crate) struct Consumer {
 
 impl Consumer {
     /// `freeswitch.EventConsumer([event [, subclass [, length]]])`.
-    pub(crate) fn create(context: &Rc<Context>, event: &Text, subclass: &Text, length: Int) -> Self {
+    pub(crate) fn create(
+        context: &Rc<Context>,
+        event: &Text,
+        subclass: &Text,
+        length: Int,
+    ) -> Self {
         let length = usize::try_from(length.or(WAITING).clamp(1, MOST_WAITING)).unwrap_or(1);
         let events = context.at_once(|| context.switch.bus.subscribe(length));
         let consumer = Self {

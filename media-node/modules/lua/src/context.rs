@@ -38,19 +38,20 @@ impl Context {
     ///
     /// # Errors
     /// The error that ends a script which has to end; what it waited for is dropped.
-    pub(crate) fn wait<T>(&self, what: &'static str, future: impl Future<Output = T>) -> mlua::Result<T> {
+    pub(crate) fn wait<T>(
+        &self,
+        what: &'static str,
+        future: impl Future<Output = T>,
+    ) -> mlua::Result<T> {
         self.script.waits(Some(what));
         let who = self.who;
-        let value = self.handle.block_on(foreign::scope(
-            move || who,
-            async {
-                tokio::select! {
-                    biased;
-                    () = self.script.to_end() => None,
-                    value = future => Some(value),
-                }
-            },
-        ));
+        let value = self.handle.block_on(foreign::scope(move || who, async {
+            tokio::select! {
+                biased;
+                () = self.script.to_end() => None,
+                value = future => Some(value),
+            }
+        }));
         self.script.waits(None);
         value.ok_or_else(|| self.script.end())
     }
@@ -80,7 +81,11 @@ impl Context {
     }
 
     /// Runs a command without telling of it.
-    pub(crate) fn run_quietly(&self, command: &str, arguments: &str) -> mlua::Result<Option<String>> {
+    pub(crate) fn run_quietly(
+        &self,
+        command: &str,
+        arguments: &str,
+    ) -> mlua::Result<Option<String>> {
         let Some(api) = self.switch.api(command) else { return Ok(None) };
         let call = ApiCall::new(Arc::clone(&self.switch), command, arguments, None);
         self.wait("a command", api.run(call)).map(Some)

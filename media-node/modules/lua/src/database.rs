@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
-use sqlx::Either;
 use parking_lot::Mutex;
+use sqlx::Either;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgRow, PgSslMode};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteRow};
 use sqlx::{AssertSqlSafe, Column as _, ConnectOptions as _, Row as _, ValueRef as _, raw_sql};
@@ -119,9 +119,7 @@ fn postgres(words: &str) -> Result<PgConnectOptions, Trouble> {
             "user" => options.username(&value),
             "password" => options.password(&value),
             "application_name" => options.application_name(&value),
-            "sslmode" => {
-                options.ssl_mode(PgSslMode::from_str(&value).map_err(|_| Trouble::Words)?)
-            }
+            "sslmode" => options.ssl_mode(PgSslMode::from_str(&value).map_err(|_| Trouble::Words)?),
             "sslrootcert" => options.ssl_root_cert(&value),
             "sslcert" => options.ssl_client_cert(&value),
             "sslkey" => options.ssl_client_key(&value),
@@ -156,7 +154,9 @@ pub(crate) async fn query(
             while let Some(result) = results.next().await {
                 match result? {
                     Either::Left(done) => answer.affected = done.rows_affected(),
-                    Either::Right(row) if wants_rows => answer.add(postgres_row(&row)?, &mut size)?,
+                    Either::Right(row) if wants_rows => {
+                        answer.add(postgres_row(&row)?, &mut size)?
+                    }
                     Either::Right(_) => {}
                 }
             }
@@ -167,7 +167,8 @@ pub(crate) async fn query(
 
 impl Answer {
     fn add(&mut self, row: Row, size: &mut usize) -> Result<(), Trouble> {
-        *size += row.iter().map(|(_, value)| 32 + value.as_ref().map_or(0, Vec::len)).sum::<usize>();
+        *size +=
+            row.iter().map(|(_, value)| 32 + value.as_ref().map_or(0, Vec::len)).sum::<usize>();
         if *size > MAX_ANSWER {
             return Err(Trouble::TooLong);
         }
@@ -183,7 +184,11 @@ fn sqlite_row(row: &SqliteRow) -> Result<Row, sqlx::Error> {
         // Text that is not UTF-8.
         Err(_) => row.try_get_unchecked::<Option<Vec<u8>>, _>(at),
     };
-    row.columns().iter().enumerate().map(|(at, column)| Ok((column.name().into(), value(at)?))).collect()
+    row.columns()
+        .iter()
+        .enumerate()
+        .map(|(at, column)| Ok((column.name().into(), value(at)?)))
+        .collect()
 }
 
 /// The simple protocol brings text.
@@ -196,5 +201,9 @@ fn postgres_row(row: &PgRow) -> Result<Row, sqlx::Error> {
         let bytes = raw.as_bytes().map_err(sqlx::Error::Decode)?;
         Ok::<_, sqlx::Error>(Some(bytes.to_vec()))
     };
-    row.columns().iter().enumerate().map(|(at, column)| Ok((column.name().into(), value(at)?))).collect()
+    row.columns()
+        .iter()
+        .enumerate()
+        .map(|(at, column)| Ok((column.name().into(), value(at)?)))
+        .collect()
 }

@@ -77,7 +77,8 @@ impl Dbh {
             return Ok(None);
         };
         // A script that is ended meanwhile leaves the connection in an unknown state: it is not used again.
-        let answer = self.context.wait("a database", database::query(&mut connection, sql, wants_rows))?;
+        let answer =
+            self.context.wait("a database", database::query(&mut connection, sql, wants_rows))?;
         match answer {
             Ok(answer) => {
                 *self.connection.borrow_mut() = Some(connection);
@@ -204,7 +205,10 @@ impl UserData for Dbh {
             this.test_reactive(&test, &drop, &make)
         });
         methods.add_method("load_extension", |_, _, name: Text| {
-            tracing::error!("load_extension {}: extensions of SQLite are not available", name.or_empty());
+            tracing::error!(
+                "load_extension {}: extensions of SQLite are not available",
+                name.or_empty()
+            );
             Ok(number(0))
         });
     }

@@ -2,7 +2,5 @@
 
 use dialplan_xml::declare::{Variable, sets};
 
-pub(crate) const VARIABLES: &[Variable] = &[sets(
-    "lua_hangup_hook_return_val",
-    "What the function set by `setHangupHook` returned",
-)];
+pub(crate) const VARIABLES: &[Variable] =
+    &[sets("lua_hangup_hook_return_val", "What the function set by `setHangupHook` returned")];

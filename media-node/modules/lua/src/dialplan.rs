@@ -80,7 +80,8 @@ fn action(entry: &Value) -> Result<Option<(String, String)>, &'static str> {
             Ok(Some((application, data)))
         }
         other => {
-            let application = text(other.clone(), "ACTIONS table may only contain strings or tables")?;
+            let application =
+                text(other.clone(), "ACTIONS table may only contain strings or tables")?;
             Ok(Some((application, String::new())))
         }
     }
@@ -97,7 +98,8 @@ mod tests {
     #[test]
     fn actions_have_three_forms() {
         let wanted = [("answer", ""), ("playback", "x.wav"), ("hangup", "")];
-        let wanted: Vec<_> = wanted.iter().map(|(a, d)| ((*a).to_owned(), (*d).to_owned())).collect();
+        let wanted: Vec<_> =
+            wanted.iter().map(|(a, d)| ((*a).to_owned(), (*d).to_owned())).collect();
         assert_eq!(of("{'answer', {'playback', 'x.wav'}, {'hangup'}}"), wanted);
     }
 

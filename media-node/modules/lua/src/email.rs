@@ -92,7 +92,8 @@ fn converted(file: &str, command: Option<&str>, extension: Option<&str>) -> Resu
     let target = format!("{stem}.{extension}");
     let words = crate::text::words(command, 16);
     let program = words.first().map_or("", String::as_str);
-    let status = Command::new(program).args(&words[1.min(words.len())..]).args([file, &target]).status()?;
+    let status =
+        Command::new(program).args(&words[1.min(words.len())..]).args([file, &target]).status()?;
     if status.success() { Ok(target) } else { Err(Unsent::Failed(program.to_owned(), status)) }
 }
 
@@ -135,7 +136,15 @@ mod tests {
 
     fn given(to: &str, file: &str) -> Given {
         let text = |text: &str| Text(Some(text.to_owned()).filter(|text| !text.is_empty()));
-        (text(to), text("a@b.test"), text("Subject: x\n"), text("hello"), text(file), text(""), text(""))
+        (
+            text(to),
+            text("a@b.test"),
+            text("Subject: x\n"),
+            text("hello"),
+            text(file),
+            text(""),
+            text(""),
+        )
     }
 
     #[test]
@@ -148,7 +157,10 @@ mod tests {
     #[test]
     fn a_program_that_is_not_there_sends_nothing() {
         assert!(matches!(hand_over("/nowhere/sendmail", "-t", b"x"), Err(Unsent::Io(_))));
-        assert!(matches!(hand_over("false", "", b"x"), Err(Unsent::Failed(..)) | Err(Unsent::Io(_))));
+        assert!(matches!(
+            hand_over("false", "", b"x"),
+            Err(Unsent::Failed(..)) | Err(Unsent::Io(_))
+        ));
         assert!(hand_over("cat", "", b"x").is_ok());
     }
 }

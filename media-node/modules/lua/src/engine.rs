@@ -41,7 +41,8 @@ fn prepare(begin: Begin, task: &Task) -> mlua::Result<Lua> {
     let lua = interpreter();
     let settings = begin.script.settings().clone();
     limit(&lua, &begin.script)?;
-    let own = task.call.as_ref().and_then(|(channel, jobs)| Some((Arc::clone(channel), jobs.clone()?)));
+    let own =
+        task.call.as_ref().and_then(|(channel, jobs)| Some((Arc::clone(channel), jobs.clone()?)));
     let context = Context::new(begin, own);
     search_paths(&lua, &settings)?;
     functions::install(&lua, &context)?;
@@ -105,10 +106,9 @@ fn search_paths(lua: &Lua, settings: &Settings) -> mlua::Result<()> {
     let package = lua.globals().get::<Table>("package")?;
     let own = settings.script_dir.to_string_lossy();
     let in_scripts = [format!("{own}/?.lua"), format!("{own}/?/init.lua")];
-    for (name, configured, more) in [
-        ("path", &settings.script_path, &in_scripts[..]),
-        ("cpath", &settings.module_path, &[]),
-    ] {
+    for (name, configured, more) in
+        [("path", &settings.script_path, &in_scripts[..]), ("cpath", &settings.module_path, &[])]
+    {
         let before = package.get::<String>(name)?;
         let all: Vec<&str> =
             configured.iter().chain(more).map(String::as_str).chain([before.as_str()]).collect();
@@ -212,7 +212,10 @@ pub(crate) fn text_of(error: &mlua::Error) -> String {
                 other => other.to_string(),
             };
             // The first frame is the function that failed: it stays.
-            tidy(&format!("{text}\n{}", traceback.replacen("traceback:", "traceback:\n\t[C]: in ?", 1)))
+            tidy(&format!(
+                "{text}\n{}",
+                traceback.replacen("traceback:", "traceback:\n\t[C]: in ?", 1)
+            ))
         }
         other => other.to_string(),
     }
@@ -225,7 +228,9 @@ const TRACE: &str = "\nstack traceback:";
 fn tidy(text: &str) -> String {
     let text = text.trim_end();
     let Some((message, frames)) = text.split_once(TRACE) else { return text.to_owned() };
-    let own = |(at, line): &(usize, &str)| !(*line == "\t[C]: in ?" || *at == 0 && line.starts_with("\t[C]: in "));
+    let own = |(at, line): &(usize, &str)| {
+        !(*line == "\t[C]: in ?" || *at == 0 && line.starts_with("\t[C]: in "))
+    };
     let frames = frames.trim_start_matches('\n').lines().enumerate().filter(own);
     frames.fold(format!("{message}{TRACE}"), |text, (_, line)| text + "\n" + line)
 }

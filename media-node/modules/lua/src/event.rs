@@ -36,7 +36,9 @@ impl EventObject {
             Some(text) if kind.eq_ignore_ascii_case("json") => from_json(text),
             Some(subclass) => {
                 if EventName::parse(kind) != Some(EventName::Custom) {
-                    tracing::warn!("Changing event type to custom because you specified a subclass name!");
+                    tracing::warn!(
+                        "Changing event type to custom because you specified a subclass name!"
+                    );
                 }
                 Event::custom(subclass)
             }
@@ -85,7 +87,8 @@ impl EventObject {
 
     fn send(&self, given: Option<&str>) -> bool {
         let event = self.event.borrow();
-        let header = |name: &str| event.get(name).map(std::borrow::Cow::into_owned).unwrap_or_default();
+        let header =
+            |name: &str| event.get(name).map(std::borrow::Cow::into_owned).unwrap_or_default();
         let way = given.map_or_else(|| header("dest_proto"), str::to_owned);
         let body = event.body().map(|body| String::from_utf8_lossy(body).into_owned());
         let (from, to, kind) = (header("from"), header("to"), header("type"));
@@ -165,7 +168,8 @@ impl UserData for EventObject {
             event.body().map(|body| lua.create_string(body)).transpose()
         });
         methods.add_method("getType", |_, this, ()| Ok(this.event.borrow().name().as_str()));
-        methods.add_method("serialize", |_, this, format: Text| Ok(this.serialize(format.or_empty())));
+        methods
+            .add_method("serialize", |_, this, format: Text| Ok(this.serialize(format.or_empty())));
         methods.add_method("setPriority", |lua, this, priority: Value| {
             let level = match priority {
                 Value::Integer(level) => level,

@@ -86,9 +86,10 @@ fn add_objects(lua: &Lua, table: &Table, own: &Rc<Context>) -> mlua::Result<()> 
     })?;
     table.set("Event", event)?;
     let context = Rc::clone(own);
-    let consumer = lua.create_function(move |_, (event, subclass, length): (Text, Text, Int)| {
-        Ok(Consumer::create(&context, &event, &subclass, length))
-    })?;
+    let consumer =
+        lua.create_function(move |_, (event, subclass, length): (Text, Text, Int)| {
+            Ok(Consumer::create(&context, &event, &subclass, length))
+        })?;
     table.set("EventConsumer", consumer)?;
     let context = Rc::clone(own);
     let dbh = lua.create_function(move |_, (name, user, password): (Text, Text, Text)| {

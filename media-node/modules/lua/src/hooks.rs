@@ -22,7 +22,10 @@ pub(crate) fn begin(switch: &Arc<Switch>, hooks: &[Hook]) {
             continue;
         };
         if hook.script.is_empty() {
-            tracing::error!("cannot set event handler: no script name for event type '{}'", hook.event);
+            tracing::error!(
+                "cannot set event handler: no script name for event type '{}'",
+                hook.event
+            );
             continue;
         }
         let events = listen(switch, name, &hook.subclass);
@@ -44,7 +47,9 @@ fn listen(switch: &Switch, name: EventName, subclass: &str) -> Subscription {
 async fn serve(switch: Arc<Switch>, name: EventName, hook: Hook, mut events: Subscription) {
     loop {
         match events.recv().await {
-            Some(event) if name == EventName::All || event.name() == name => run(&switch, &hook, &event).await,
+            Some(event) if name == EventName::All || event.name() == name => {
+                run(&switch, &hook, &event).await
+            }
             Some(_) => {}
             None => {
                 tracing::error!("hook {}: its script is too slow, events are lost", hook.script);

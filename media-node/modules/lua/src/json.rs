@@ -190,7 +190,9 @@ fn write(value: &Json_, indent: Option<usize>, out: &mut String) {
         }
         Json_::Number(number) => match number.as_f64() {
             // Whole numbers are written without a fraction.
-            Some(float) if float.fract() == 0.0 && float.abs() < 1e15 => out.push_str(&format!("{float:.0}")),
+            Some(float) if float.fract() == 0.0 && float.abs() < 1e15 => {
+                out.push_str(&format!("{float:.0}"))
+            }
             _ => out.push_str(&number.to_string()),
         },
         other => out.push_str(&other.to_string()),

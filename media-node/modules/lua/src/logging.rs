@@ -50,7 +50,9 @@ pub(crate) fn failed(text: &str, uuid: Option<&str>) {
 mod tests {
     #[test]
     fn levels_have_names_and_numbers() {
-        for (name, level) in [("notice", "NOTICE"), ("3", "ERR"), ("error", "ERR"), ("x", "DEBUG"), ("9", "DEBUG")] {
+        for (name, level) in
+            [("notice", "NOTICE"), ("3", "ERR"), ("error", "ERR"), ("x", "DEBUG"), ("9", "DEBUG")]
+        {
             assert_eq!(super::level(name), level, "{name}");
         }
     }

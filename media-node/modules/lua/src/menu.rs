@@ -103,22 +103,31 @@ impl Menu {
 
 impl UserData for Menu {
     fn add_methods<M: UserDataMethods<Self>>(methods: &mut M) {
-        methods.add_method("bindAction", |_, this, (action, argument, keys): (Text, Text, Text)| {
-            match Action::parse(action.or_empty()) {
-                Some(kind) => {
-                    let argument = match action.or_empty().eq_ignore_ascii_case("menu-call-transfer") {
-                        true => format!("transfer {}", argument.or_empty()),
-                        false => argument.or_empty().to_owned(),
-                    };
-                    this.own.borrow_mut().entries.push((keys.or_empty().to_owned(), kind, argument));
+        methods.add_method(
+            "bindAction",
+            |_, this, (action, argument, keys): (Text, Text, Text)| {
+                match Action::parse(action.or_empty()) {
+                    Some(kind) => {
+                        let argument =
+                            match action.or_empty().eq_ignore_ascii_case("menu-call-transfer") {
+                                true => format!("transfer {}", argument.or_empty()),
+                                false => argument.or_empty().to_owned(),
+                            };
+                        this.own.borrow_mut().entries.push((
+                            keys.or_empty().to_owned(),
+                            kind,
+                            argument,
+                        ));
+                    }
+                    None => tracing::error!("invalid action {}", action.or_empty()),
                 }
-                None => tracing::error!("invalid action {}", action.or_empty()),
-            }
-            Ok(())
-        });
+                Ok(())
+            },
+        );
         methods.add_method("execute", |lua, this, (session, name): (AnyUserData, Text)| {
             let call: UserDataRef<Call> = session.borrow()?;
-            let menus: Vec<Settings> = this.family.borrow().iter().map(|menu| menu.borrow().clone()).collect();
+            let menus: Vec<Settings> =
+                this.family.borrow().iter().map(|menu| menu.borrow().clone()).collect();
             let name = name.filled().map_or_else(|| this.own.borrow().name.clone(), str::to_owned);
             call.in_task(lua, "a menu", move |session| {
                 Box::pin(async move {
@@ -240,6 +249,7 @@ fn pattern(keys: &str) -> Option<&str> {
 }
 
 fn substituted(keys: &str, digits: &str, argument: &str) -> String {
-    let captures = pattern(keys).and_then(|pattern| Pattern::cached(pattern).ok()?.captures(digits));
+    let captures =
+        pattern(keys).and_then(|pattern| Pattern::cached(pattern).ok()?.captures(digits));
     captures.map_or_else(|| argument.to_owned(), |c| dialplan_xml::regex::substitute(argument, &c))
 }

@@ -28,7 +28,11 @@ pub(crate) enum Unknown {
 }
 
 /// Finds the database of that name. `ini` gives the text of ODBC's file when it is needed.
-pub(crate) fn find(name: &str, db_dir: &Path, ini: impl FnOnce() -> String) -> Result<Target, Unknown> {
+pub(crate) fn find(
+    name: &str,
+    db_dir: &Path,
+    ini: impl FnOnce() -> String,
+) -> Result<Target, Unknown> {
     if name.is_empty() {
         return Err(Unknown::Empty);
     }
@@ -95,11 +99,15 @@ fn of_section(name: &str, ini: &str, db_dir: &Path) -> Result<Target, Unknown> {
 
 /// The lines of a section of an ini file.
 fn lines_of<'i>(ini: &'i str, section: &str) -> Option<Vec<(&'i str, &'i str)>> {
-    let header = |line: &str| line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).map(str::to_owned);
+    let header = |line: &str| {
+        line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).map(str::to_owned)
+    };
     let mut lines = ini.lines().map(str::trim).filter(|line| !line.starts_with(['#', ';']));
     lines.find(|line| header(line).is_some_and(|name| name.eq_ignore_ascii_case(section)))?;
     let inside = lines.take_while(|line| header(line).is_none());
-    Some(inside.filter_map(|line| line.split_once('=')).map(|(n, v)| (n.trim(), v.trim())).collect())
+    Some(
+        inside.filter_map(|line| line.split_once('=')).map(|(n, v)| (n.trim(), v.trim())).collect(),
+    )
 }
 
 /// The file ODBC reads: `$ODBCINI`, the user's, the system's.
@@ -176,7 +184,10 @@ mod tests {
     fn words_of_libpq_are_quoted_and_escaped() {
         let words = libpq_words(r"host = a  password='it\'s b' user=x\ y options=''").unwrap();
         let words: Vec<_> = words.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
-        assert_eq!(words, [("host", "a"), ("password", "it's b"), ("user", "x y"), ("options", "")]);
+        assert_eq!(
+            words,
+            [("host", "a"), ("password", "it's b"), ("user", "x y"), ("options", "")]
+        );
         assert_eq!(libpq_words("host"), None);
         assert_eq!(libpq_words("host='a"), None);
     }

@@ -63,7 +63,9 @@ impl Program {
     pub(crate) fn admit(self) -> Result<Self, Refused> {
         let inside = match &self {
             Self::Code(_) => false,
-            Self::File { name, .. } => !name.starts_with('/') && !name.split('/').any(|part| part == ".."),
+            Self::File { name, .. } => {
+                !name.starts_with('/') && !name.split('/').any(|part| part == "..")
+            }
         };
         if inside || foreign::barred().is_none() { Ok(self) } else { Err(Refused::Foreign) }
     }
@@ -73,7 +75,12 @@ impl Program {
         match self {
             Self::File { name, .. } => name.clone(),
             Self::Code(code) => {
-                let line: String = code.trim().chars().take(60).map(|c| if c.is_control() { ' ' } else { c }).collect();
+                let line: String = code
+                    .trim()
+                    .chars()
+                    .take(60)
+                    .map(|c| if c.is_control() { ' ' } else { c })
+                    .collect();
                 format!("~{line}")
             }
         }
@@ -91,7 +98,10 @@ mod tests {
 
     #[test]
     fn files_have_arguments_and_quotes_keep_blanks() {
-        assert_eq!(Program::read("a.lua one 'two words' 3"), file("a.lua", &["one", "two words", "3"]));
+        assert_eq!(
+            Program::read("a.lua one 'two words' 3"),
+            file("a.lua", &["one", "two words", "3"])
+        );
         assert_eq!(Program::read(" \n a.lua"), file("a.lua", &[]));
         assert_eq!(Program::read(""), Err(Refused::Empty));
     }
@@ -107,7 +117,9 @@ mod tests {
         let said = far::mark("') os.execute('x");
         assert_eq!(Program::read(&format!("~f('{said}')")), Err(Refused::Far));
         let number = far::mark("../../etc/x_1");
-        let Ok(Program::File { name, .. }) = Program::read(&format!("menu_{number}.lua")) else { panic!() };
+        let Ok(Program::File { name, .. }) = Program::read(&format!("menu_{number}.lua")) else {
+            panic!()
+        };
         assert!(!name.split('/').any(|part| part == "..") && name.ends_with("x_1.lua"), "{name}");
         assert_eq!(Program::read(&format!("a.lua {said}")), file("a.lua", &["') os.execute('x"]));
     }

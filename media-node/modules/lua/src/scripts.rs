@@ -115,7 +115,8 @@ impl Scripts {
             handle: Handle::current(),
             who: foreign::who(),
         };
-        let thread = std::thread::Builder::new().name(format!("lua-{}", script.id)).stack_size(STACK);
+        let thread =
+            std::thread::Builder::new().name(format!("lua-{}", script.id)).stack_size(STACK);
         let run = move || {
             let _entry = entry;
             let outcome = crate::engine::run(begin, task);
@@ -261,7 +262,11 @@ impl Script {
         if busy >= BUSY_NOTICE && !self.told_busy.swap(true, Ordering::Relaxed) {
             tracing::warn!(
                 "Script {} ({}) has computed for {} s without waiting for anything, at {}: lua_scripts kill {} ends it",
-                self.id, self.title, busy.as_secs(), place(), self.id
+                self.id,
+                self.title,
+                busy.as_secs(),
+                place(),
+                self.id
             );
         }
         if self.settings.max_busy.is_some_and(|most| busy >= most) {

@@ -14,8 +14,18 @@ pub(crate) const PARAMETERS: &[Parameters] =
 const COUNT: Value = Value::Number(0, u32::MAX as i64);
 
 const LIST: &[Parameter] = &[
-    param("module-directory", Value::Path, "", "A pattern in front of `package.cpath`; may be repeated"),
-    param("script-directory", Value::Path, "", "A pattern in front of `package.path`; may be repeated"),
+    param(
+        "module-directory",
+        Value::Path,
+        "",
+        "A pattern in front of `package.cpath`; may be repeated",
+    ),
+    param(
+        "script-directory",
+        Value::Path,
+        "",
+        "A pattern in front of `package.path`; may be repeated",
+    ),
     param("xml-handler-script", Value::Path, "", "The script that answers lookups of XML"),
     param(
         "xml-handler-bindings",
@@ -23,8 +33,18 @@ const LIST: &[Parameter] = &[
         "",
         "Sections it answers for: configuration, directory, dialplan, languages, phrases, chatplan",
     ),
-    param("startup-script", Value::Text, "", "A script that is started with the switch; may be repeated"),
-    param("max-scripts", COUNT, "1000", "Scripts that run at once; more are refused (not in FreeSWITCH)"),
+    param(
+        "startup-script",
+        Value::Text,
+        "",
+        "A script that is started with the switch; may be repeated",
+    ),
+    param(
+        "max-scripts",
+        COUNT,
+        "1000",
+        "Scripts that run at once; more are refused (not in FreeSWITCH)",
+    ),
     param(
         "max-memory-mb",
         COUNT,

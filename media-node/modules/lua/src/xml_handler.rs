@@ -43,9 +43,8 @@ async fn ask(switch: &Arc<Switch>, lookup: &Lookup<'_>) -> Result<Option<Tree>, 
     let Lookup { section, tag_name, key_name, key_value, params } = *lookup;
     let events = params.map(|params| ("params", params.clone())).into_iter().collect();
     let request = Some([section, tag_name, key_name, key_value].map(str::to_owned));
-    let started = Program::read(script).and_then(|program| {
-        Scripts::start(switch, Task { events, request, ..Task::new(program) })
-    });
+    let started = Program::read(script)
+        .and_then(|program| Scripts::start(switch, Task { events, request, ..Task::new(program) }));
     let outcome = match started {
         Ok(started) => within(started, settings.handler_timeout).await,
         Err(refused) => {
@@ -106,7 +105,8 @@ mod tests {
 
     #[test]
     fn answers_are_documents_or_not_found() {
-        let document = |inside: &str| format!(r#"<document type="freeswitch/xml">{inside}</document>"#);
+        let document =
+            |inside: &str| format!(r#"<document type="freeswitch/xml">{inside}</document>"#);
         assert!(read(&document(r#"<section name="dialplan"/>"#)).unwrap().is_some());
         let nothing = document(r#"<section name="result"><result status="not found"/></section>"#);
         assert!(read(&nothing).unwrap().is_none());

@@ -74,16 +74,19 @@ fn add_steps<M: UserDataMethods<Call>>(methods: &mut M) {
         })?;
         Ok(())
     });
-    methods.add_method("transfer", |lua, this, (number_, dialplan, context): (Text, Text, Text)| {
-        let Some(channel) = this.sane() else { return Ok(-1.0) };
-        this.run_hook(lua)?;
-        let number_ = this.context.taint.borrow().mark(number_.or_empty());
-        let moved = this.context.at_once(|| {
-            transfer::transfer(&channel, &number_, dialplan.filled(), context.filled())
-        });
-        this.run_hook(lua)?;
-        Ok(done(Some(moved)))
-    });
+    methods.add_method(
+        "transfer",
+        |lua, this, (number_, dialplan, context): (Text, Text, Text)| {
+            let Some(channel) = this.sane() else { return Ok(-1.0) };
+            this.run_hook(lua)?;
+            let number_ = this.context.taint.borrow().mark(number_.or_empty());
+            let moved = this.context.at_once(|| {
+                transfer::transfer(&channel, &number_, dialplan.filled(), context.filled())
+            });
+            this.run_hook(lua)?;
+            Ok(done(Some(moved)))
+        },
+    );
     methods.add_method("setAutoHangup", |_, this, on: Value| {
         if this.sane().is_none() {
             return Ok(-1.0);
@@ -104,7 +107,9 @@ fn add_steps<M: UserDataMethods<Call>>(methods: &mut M) {
         Ok(())
     });
     // Events go to the function that listens at once; none are kept.
-    methods.add_method("flushEvents", |_, this, ()| Ok(if this.sane().is_some() { 0.0 } else { -1.0 }));
+    methods.add_method("flushEvents", |_, this, ()| {
+        Ok(if this.sane().is_some() { 0.0 } else { -1.0 })
+    });
 }
 
 fn add_questions<M: UserDataMethods<Call>>(methods: &mut M) {

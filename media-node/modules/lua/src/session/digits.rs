@@ -103,7 +103,9 @@ fn read(
             let channel = std::sync::Arc::clone(session.channel());
             channel.unset_var("read_result");
             channel.unset_var("read_terminator_used");
-            let Ok(entered) = session.collect_digits(&prompt, &entry).await else { return String::new() };
+            let Ok(entered) = session.collect_digits(&prompt, &entry).await else {
+                return String::new();
+            };
             if let Some(key) = entered.terminator {
                 channel.set_var("read_terminator_used", key.to_string());
             }
@@ -121,7 +123,8 @@ fn play_and_get(lua: &mlua::Lua, this: &Call, given: GetArguments) -> mlua::Resu
     if this.sane().is_none() {
         return Ok(String::new());
     }
-    let (min, max, tries, timeout, terminators, prompt, wrong, pattern, variable, between, failing) = given;
+    let (min, max, tries, timeout, terminators, prompt, wrong, pattern, variable, between, failing) =
+        given;
     let (min, timeout_ms) = (count(min), timeout.or(0).max(1));
     let between_ms = Some(between.or(0)).filter(|ms| *ms > 0).unwrap_or(timeout_ms);
     let filled = |text: Text| text.0.filter(|text| !text.is_empty());

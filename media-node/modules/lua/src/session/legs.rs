@@ -79,7 +79,13 @@ pub(super) fn add<M: UserDataMethods<Call>>(methods: &mut M) {
 
 impl Call {
     /// Calls; the leg that answers becomes this object's, and waits for what the script does with it.
-    fn dial(&self, lua: &Lua, other: Option<&Self>, dial: &str, timeout: Duration) -> mlua::Result<bool> {
+    fn dial(
+        &self,
+        lua: &Lua,
+        other: Option<&Self>,
+        dial: &str,
+        timeout: Duration,
+    ) -> mlua::Result<bool> {
         self.cause.set(Cause::DESTINATION_OUT_OF_ORDER);
         let request = Request {
             dial: self.context.taint.borrow().mark(dial),
@@ -93,7 +99,9 @@ impl Call {
                     originate(&switch, &request, Some(session)).await
                 })
             })?,
-            None => Some(self.context.wait("a call", originate(&self.context.switch, &request, None))?),
+            None => {
+                Some(self.context.wait("a call", originate(&self.context.switch, &request, None))?)
+            }
         };
         let channel = match made {
             Some(Ok(channel)) => channel,

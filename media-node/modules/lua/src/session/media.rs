@@ -23,16 +23,19 @@ pub(super) fn add<M: UserDataMethods<Call>>(methods: &mut M) {
         })?;
         Ok(number(i64::from(played == Some(true))))
     });
-    methods.add_method("recordFile", |lua, this, (file, limit, threshold, hits): (Text, Int, Int, Int)| {
-        if this.sane().is_none() {
-            return Ok(-1.0);
-        }
-        let Some(file) = file.filled() else { return Ok(0.0) };
-        let argument =
-            format!("{} {} {} {}", quoted(file), limit.or(0), threshold.or(0), hits.or(0));
-        let recorded = this.application(lua, "a recording", "record", argument)?;
-        Ok(number(i64::from(recorded)))
-    });
+    methods.add_method(
+        "recordFile",
+        |lua, this, (file, limit, threshold, hits): (Text, Int, Int, Int)| {
+            if this.sane().is_none() {
+                return Ok(-1.0);
+            }
+            let Some(file) = file.filled() else { return Ok(0.0) };
+            let argument =
+                format!("{} {} {} {}", quoted(file), limit.or(0), threshold.or(0), hits.or(0));
+            let recorded = this.application(lua, "a recording", "record", argument)?;
+            Ok(number(i64::from(recorded)))
+        },
+    );
     methods.add_method("speak", |lua, this, text: Text| {
         let Some(channel) = this.sane() else { return Ok(-1.0) };
         let (engine, voice) = this.tts.borrow().clone();
@@ -47,7 +50,8 @@ pub(super) fn add<M: UserDataMethods<Call>>(methods: &mut M) {
     for name in ["set_tts_params", "set_tts_parms"] {
         methods.add_method(name, |_, this, (engine, voice): (Text, Text)| {
             if this.sane().is_some() {
-                *this.tts.borrow_mut() = (engine.or_empty().to_owned(), voice.or_empty().to_owned());
+                *this.tts.borrow_mut() =
+                    (engine.or_empty().to_owned(), voice.or_empty().to_owned());
             }
             Ok(())
         });

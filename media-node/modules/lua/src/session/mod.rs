@@ -43,7 +43,11 @@ pub(crate) struct Call {
 }
 
 /// Makes the call an application or command runs for the global `session`.
-pub(crate) fn conjure(lua: &Lua, context: &Rc<Context>, channel: &Arc<Channel>) -> mlua::Result<()> {
+pub(crate) fn conjure(
+    lua: &Lua,
+    context: &Rc<Context>,
+    channel: &Arc<Channel>,
+) -> mlua::Result<()> {
     let call = Call::new(context);
     call.take(channel, false);
     let object = call.publish(lua)?;
@@ -139,8 +143,13 @@ impl Call {
         self.run_hook(lua)?;
         let listens = heard && self.callback.borrow().is_some();
         let tap = listens.then(|| self.context.at_once(|| Tap::open(&line.channel)));
-        let value =
-            line.call(&self.context, what, tap, |input| self.on_input(lua, &line.channel, input), work)?;
+        let value = line.call(
+            &self.context,
+            what,
+            tap,
+            |input| self.on_input(lua, &line.channel, input),
+            work,
+        )?;
         self.run_hook(lua)?;
         Ok(value)
     }
@@ -170,7 +179,9 @@ impl Call {
         let said = match function {
             Value::Function(function) => function.call::<Value>((own, kind, object, argument)),
             other => Err(mlua::Error::RuntimeError(format!(
-                "attempt to call a {} value (global '{}')", other.type_name(), named.function
+                "attempt to call a {} value (global '{}')",
+                other.type_name(),
+                named.function
             ))),
         };
         let said = match said {
@@ -217,7 +228,9 @@ fn is_ready(channel: &Channel) -> bool {
 
 impl UserData for Call {
     fn add_fields<F: UserDataFields<Self>>(fields: &mut F) {
-        fields.add_field_method_get("uuid", |_, this| Ok(this.channel().map(|c| c.uuid().to_string())));
+        fields.add_field_method_get("uuid", |_, this| {
+            Ok(this.channel().map(|c| c.uuid().to_string()))
+        });
         fields.add_field_method_get("cause", |_, this| Ok(f64::from(this.cause.get().number())));
         fields.add_field_method_get("tts_name", |_, this| Ok(this.tts.borrow().0.clone()));
         fields.add_field_method_get("voice_name", |_, this| Ok(this.tts.borrow().1.clone()));
