@@ -6,6 +6,7 @@ use switch_core::contract::{Linked, Module};
 const MODULES: &[&[&dyn Module]] = &[
     crate::built_in::MODULES,
     &[&mod_amqp::Amqp],
+    mod_audio_streams::MODULES,
     mod_cdr::MODULES,
     mod_commands::MODULES,
     &[&mod_conference::MODULE],

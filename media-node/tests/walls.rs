@@ -16,6 +16,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("esl-server", &["ferroswitch-base"]),
     ("ferroswitch-media", &["ferroswitch-base"]),
     ("ferroswitch-webrtc", &["ferroswitch-media"]),
+    ("ferroswitch-voice", &["ferroswitch-media"]),
     ("ferroswitch-sdp", &[]),
     ("ferroswitch-negotiation", &["ferroswitch-base", "ferroswitch-media", "ferroswitch-sdp"]),
     ("ferroswitch-streams", &["ferroswitch-base"]),
@@ -83,6 +84,7 @@ const BELOW_MODULES: &[&str] = &[
     "ferroswitch-leg-media",
     "ferroswitch-database",
     "ferroswitch-streams",
+    "ferroswitch-voice",
 ];
 
 /// SIP is mod_sofia's alone; the HTTP client has its digest.

@@ -1,6 +1,7 @@
 //! The control handle of one leg.
 
 mod exchange;
+pub(crate) mod playout;
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,6 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::mpsc::Sender;
 
 pub use exchange::{Speech, Voice};
+pub use playout::Playout;
 
 use crate::codec::Codec;
 use crate::conceal::Concealer;
@@ -337,6 +339,17 @@ impl Leg {
                 Err(error)
             }
         }
+    }
+
+    /// The leg's audio for a program that answers it: what is said comes as it arrives, without the delay that evens out
+    /// packets; nothing is left out or made up while they come. Both sides are apart with `both`, a sample of each in
+    /// turn, said first. Undone with [`Leg::end_tap`].
+    pub fn listen(&self, both: bool) -> Result<LiveAudio, LegError> {
+        let id = RecordId(self.new_id());
+        let rate = self.codec().rate();
+        let (tap, ring) = Tap::live(id, both, rate);
+        self.post(Op::Record(tap))?;
+        Ok(LiveAudio::new(id, ring, rate))
     }
 
     /// The leg's audio as it passes, for observers outside the engine. Undone with [`Leg::end_tap`].

@@ -45,7 +45,7 @@ pub use codec::Codec;
 pub use engine::{Engine, EngineConfig};
 pub use error::{LegError, OpenError};
 pub use event::{DigitSource, LegEvent, PlayEnd, RecordEnd, RecordReport};
-pub use leg::{BridgeOptions, Leg, LegId, MemberOptions, PlayId, RecordId};
+pub use leg::{BridgeOptions, Leg, LegId, MemberOptions, PlayId, Playout, RecordId};
 pub use params::{
     Direction, Handling, JitterSpec, PairSpec, PathSpec, ProtectionSpec, RtpParams, RtpSpec,
 };

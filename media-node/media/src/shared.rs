@@ -14,6 +14,7 @@ use crate::error::LegError;
 use crate::event::LevelWatch;
 use crate::io::os::Waker;
 use crate::jitter::JitterBuffer;
+use crate::leg::playout::PlayoutEnd;
 use crate::leg::{BridgeOptions, LegId, MemberOptions, PlayId, RecordId, Side};
 use crate::params::RtpParams;
 use crate::record::tap::Tap;
@@ -81,6 +82,8 @@ pub(crate) enum Op {
         id: PlayId,
         control: PlayControl,
     },
+    Playout(Box<PlayoutEnd>),
+    EndPlayout(PlayId),
     Record(Box<Tap>),
     RecordControl {
         id: RecordId,

@@ -3,6 +3,7 @@
 //!
 //! Parsing does no input or output of its own: bytes go into a buffer, items come out.
 
+pub mod client;
 pub mod http;
 pub mod proxied;
 pub mod tls;

@@ -69,7 +69,7 @@ const KEEP_MARKS: &[&str] = &[
     "db", "event", "execute_extension", "export", "group", "hash", "intercept", "limit", "limit_execute",
     "limit_hash", "limit_hash_execute", "lua", "multiset", "multiunset", "mutex", "phrase", "play_and_get_digits",
     "presence", "push", "read", "record", "record_session", "rename", "respond", "say", "sched_broadcast",
-    "sched_transfer", "send_display", "set", "set_global", "set_profile_var", "set_user", "soft_hold", "socket",
+    "sched_transfer", "send_display", "set", "set_global", "set_profile_var", "set_user", "soft_hold", "socket", "stream",
     "tone_detect", "transfer", "unset", "unshift", "valet_park",
 ];
 

@@ -14,6 +14,8 @@ use crate::leg::RecordId;
 const RING_SECONDS: usize = 4;
 /// Frames kept back to even out the arrival of packets.
 const CUSHION: usize = 2;
+/// The same for those who answer what they hear.
+const LIVE_CUSHION: usize = 1;
 /// Frames waiting beyond which the oldest are thrown away.
 const MOST: usize = 12;
 
@@ -33,7 +35,23 @@ pub(crate) struct Tap {
     pub(crate) masked: bool,
     samples: u64,
     rate: u32,
+    /// For a program that answers: what is said goes on as it arrives.
+    live: Option<Live>,
 }
+
+/// How a tap without delay goes about it.
+#[derive(Debug)]
+enum Live {
+    /// What is said goes straight on; silence after some intervals without any.
+    Said { idle: u8 },
+    /// Both sides, brought together by the clock.
+    Both,
+}
+
+/// Intervals without a packet after which a live tap gives silence.
+const LIVE_IDLE: u8 = 3;
+/// Milliseconds a live tap holds for a program that does not take them; more is lost, and counted.
+const LIVE_RING_MS: usize = 500;
 
 /// How the worker tells the file thread that nothing more will come.
 #[derive(Debug, Default)]
@@ -96,18 +114,68 @@ impl Tap {
             masked: false,
             samples: 0,
             rate,
+            live: None,
         };
         (Box::new(tap), consumer, end)
     }
 
+    /// Both ends of a live tap: what is said, or both sides in turn.
+    pub(crate) fn live(id: RecordId, both: bool, rate: u32) -> (Box<Self>, rtrb::Consumer<i16>) {
+        let channels = if both { 2 } else { 1 };
+        let (ring, consumer) =
+            rtrb::RingBuffer::new(rate as usize / 1000 * LIVE_RING_MS * channels);
+        let fifo = || Fifo::new(if both { rate as usize / 1000 * 20 * (MOST + 4) } else { 1 });
+        let tap = Self {
+            id,
+            mix: if both { RecordMix::Stereo } else { RecordMix::ReadOnly },
+            said: fifo(),
+            heard: fifo(),
+            ring,
+            end: Arc::default(),
+            limit: None,
+            silence: None,
+            quiet_ms: 0,
+            paused: false,
+            masked: false,
+            samples: 0,
+            rate,
+            live: Some(if both { Live::Both } else { Live::Said { idle: 0 } }),
+        };
+        (Box::new(tap), consumer)
+    }
+
     /// Audio the leg said.
     pub(crate) fn said(&mut self, pcm: &[i16]) {
+        if let Some(Live::Said { idle }) = &mut self.live {
+            *idle = 0;
+            return self.send_on(pcm);
+        }
         self.said.push(pcm);
     }
 
     /// Audio the leg heard.
     pub(crate) fn heard(&mut self, pcm: &[i16]) {
+        if matches!(self.live, Some(Live::Said { .. })) {
+            return;
+        }
         self.heard.push(pcm);
+    }
+
+    fn send_on(&mut self, pcm: &[i16]) {
+        if self.ring.push_entire_slice(pcm).is_err() {
+            self.end.lost.fetch_add(pcm.len() as u64, Ordering::Relaxed);
+        }
+    }
+
+    /// An interval of a tap that passes on what is said: silence where nothing comes.
+    fn idle_tick(&mut self, frame: &mut [i16]) {
+        if let Some(Live::Said { idle }) = &mut self.live {
+            *idle = idle.saturating_add(1);
+            if *idle > LIVE_IDLE {
+                frame.fill(0);
+                self.send_on(frame);
+            }
+        }
     }
 
     /// One frame of `frame` samples has passed. `two` is scratch space of at least twice that.
@@ -118,8 +186,13 @@ impl Tap {
         }
         let (said, rest) = two.split_at_mut_checked(frame)?;
         let heard = rest.get_mut(..frame)?;
-        self.said.pull(said);
-        self.heard.pull(heard);
+        if matches!(self.live, Some(Live::Said { .. })) {
+            self.idle_tick(said);
+            return None;
+        }
+        let cushion = if self.live.is_some() { LIVE_CUSHION } else { CUSHION };
+        self.said.pull_with(said, cushion);
+        self.heard.pull_with(heard, cushion);
         if self.paused {
             return None;
         }
@@ -255,11 +328,16 @@ impl Fifo {
     /// Takes a frame at frame time: keeps a cushion against uneven arrival, gives silence when
     /// there is nothing, and throws the oldest away when far too much waits.
     pub(crate) fn pull(&mut self, out: &mut [i16]) {
+        self.pull_with(out, CUSHION);
+    }
+
+    /// [`Fifo::pull`] with a cushion of so many frames.
+    fn pull_with(&mut self, out: &mut [i16], cushion: usize) {
         if self.len > out.len() * MOST {
-            let surplus = self.len - out.len() * CUSHION;
+            let surplus = self.len - out.len() * cushion;
             self.drop_front(surplus);
         }
-        if self.filling && self.len < out.len() * CUSHION {
+        if self.filling && self.len < out.len() * cushion {
             out.fill(0);
             return;
         }

@@ -72,16 +72,25 @@ fn uncompressed(extension: &str, bytes: &[u8]) -> Result<(u32, Vec<i16>), String
         bytes.chunks_exact(2).map(|b| join([b[0], b[1]])).collect()
     };
     let octets = |f: fn(u8) -> i16| -> Vec<i16> { bytes.iter().map(|b| f(*b)).collect() };
-    // Files without a header are at 8 kHz.
+    // Files without a header are at 8 kHz where their name does not say another rate, as mod_sndfile has it.
+    let rate = match extension {
+        "r16" | "sln16" => 16_000,
+        "r24" | "sln24" => 24_000,
+        "r32" | "sln32" => 32_000,
+        "r48" | "sln48" => 48_000,
+        "r64" => 64_000,
+        _ => 8000,
+    };
     let samples = match extension {
         "pcmu" | "ul" | "ulaw" => octets(g711::ulaw_to_linear),
         "pcma" | "al" | "alaw" => octets(g711::alaw_to_linear),
         "l16" => linear(i16::from_be_bytes),
-        "raw" | "r8" | "r16" | "sln" => linear(i16::from_le_bytes),
+        "raw" | "r8" | "r16" | "r24" | "r32" | "r48" | "r64" | "sln" | "sln16" | "sln24"
+        | "sln32" | "sln48" => linear(i16::from_le_bytes),
         _ => {
             let (info, samples) = wav::decode(bytes).map_err(|e| e.to_string())?;
             return Ok((info.rate, samples));
         }
     };
-    Ok((8000, samples))
+    Ok((rate, samples))
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::layers::{Path, Protection};
-use super::leg::{LegState, MAX_TAPS, Route, Transport};
+use super::leg::{LegState, MAX_PLAYOUTS, MAX_TAPS, Route, Transport};
 use super::mix::Member;
 use super::playing::Playing;
 use super::watching::Watching;
@@ -63,6 +63,14 @@ impl<I: MediaIo> Worker<I> {
             Op::SetRtp(new) => self.set_rtp(leg, *new),
             Op::Play { id, plan, how } => leg.begin_play(Playing::new(id, plan), how, &self.ctx),
             Op::PlayControl { id, control } => self.control_play(leg, id, control),
+            Op::Playout(playout) if leg.playouts.len() < MAX_PLAYOUTS => leg.playouts.push(playout),
+            Op::Playout(playout) => self.ctx.jobs.retire(Retired::Op(Op::Playout(playout))),
+            Op::EndPlayout(id) => {
+                if let Some(at) = leg.playouts.iter().position(|playout| playout.id == id) {
+                    let ended = leg.playouts.remove(at);
+                    self.ctx.jobs.retire(Retired::Op(Op::Playout(ended)));
+                }
+            }
             Op::Record(tap) if leg.taps.len() < MAX_TAPS => leg.taps.push(tap),
             Op::Record(tap) => {
                 tap.finish(&RecordEnd::Stopped);

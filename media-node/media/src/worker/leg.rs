@@ -18,6 +18,7 @@ use crate::dtmf::{Digit, DigitStep, inband, receive::Receiver, send, tones::Tone
 use crate::event::{DigitSource, LegEvent, PlayEnd};
 use crate::jitter::JitterBuffer;
 use crate::latch::{Latch, Verdict};
+use crate::leg::playout::PlayoutEnd;
 use crate::leg::{BridgeOptions, PlayId};
 use crate::params::RtpParams;
 use crate::ports::Sockets;
@@ -34,6 +35,10 @@ const PENDING: usize = 256;
 const MAX_SUSPENDED: usize = 8;
 /// Recordings a leg can have at once.
 pub(crate) const MAX_TAPS: usize = 8;
+/// Programs that may speak to a leg at once.
+pub(crate) const MAX_PLAYOUTS: usize = 8;
+/// After a program's audio, silence is sent on for this long: its next words find the stream open.
+const AFTER_PLAYOUT_US: u64 = 1_000_000;
 
 /// What carries a leg's packets.
 #[derive(Debug)]
@@ -98,6 +103,15 @@ pub(crate) struct LegState {
     pub(crate) over: Option<Playing>,
     /// Stands in the place of what the leg says, or (true) on top of it.
     pub(super) said: Option<(Playing, bool)>,
+    #[allow(
+        clippy::vec_box,
+        reason = "they come boxed from the control side and go back boxed: the worker neither makes nor frees them"
+    )]
+    pub(crate) playouts: Vec<Box<PlayoutEnd>>,
+    /// One of them is heard. Looked at once per interval, so that a packet is judged alike all the way it takes.
+    pub(super) playout_sounds: bool,
+    /// When one was heard last.
+    pub(super) playout_us: Option<u64>,
     pub(crate) route: Route,
     #[allow(
         clippy::vec_box,
@@ -182,6 +196,9 @@ impl LegState {
             suspended: Vec::new(),
             over: None,
             said: None,
+            playouts: Vec::with_capacity(MAX_PLAYOUTS),
+            playout_sounds: false,
+            playout_us: None,
             route: Route::Nowhere,
             taps: Vec::with_capacity(MAX_TAPS),
             read_level: Level::default(),
@@ -546,12 +563,35 @@ impl LegState {
         self.active
             && (self.main.is_some()
                 || self.over.is_some()
+                || !self.playouts.is_empty()
                 || self.silence.is_some()
                 || self.pressing_anything()
                 || self.watch.is_some()
                 || self.jitter.is_some()
                 || self.room.as_ref().is_some_and(|r| !r.is_empty())
                 || !self.taps.is_empty())
+    }
+
+    /// Looks whether a program's audio is to be heard in this interval.
+    pub(super) fn look_at_playouts(&mut self, now: Now) {
+        self.playout_sounds = self.playouts.iter().any(|playout| playout.sounds());
+        if self.playout_sounds {
+            self.playout_us = Some(now.us);
+        } else if self.playout_us.is_some_and(|at| now.us.saturating_sub(at) > AFTER_PLAYOUT_US) {
+            self.playout_us = None;
+        }
+    }
+
+    /// Adds what programs say to `pcm`, and turns down everything else meanwhile.
+    pub(super) fn mix_playouts(&mut self, pcm: &mut [i16]) {
+        let rate = self.codec().rate();
+        let percent = self.playouts.iter().map(|p| if p.sounds() { p.duck() } else { 100 }).min();
+        if let Some(percent @ 0..100) = percent {
+            Level { percent, muted: false }.apply(pcm);
+        }
+        for playout in &mut self.playouts {
+            playout.mix(pcm, rate);
+        }
     }
 
     /// Presses a key towards the peer, as an event or as a tone.

@@ -35,6 +35,7 @@ impl LegState {
             && source.read_level.is_unity()
             && self.write_level.is_unity()
             && self.over.is_none()
+            && !self.playout_sounds
     }
 
     /// Sends on a peer's packet.
@@ -169,7 +170,10 @@ impl LegState {
 
     /// Whether nothing is done to what this leg hears.
     pub(super) fn hears_plainly(&self) -> bool {
-        self.write_level.is_unity() && self.over.is_none() && self.taps.is_empty()
+        self.write_level.is_unity()
+            && self.over.is_none()
+            && !self.playout_sounds
+            && self.taps.is_empty()
     }
 
     pub(super) fn apply_read_level(&self, pcm: &mut [i16]) {
@@ -208,6 +212,7 @@ impl LegState {
             && self.read_level.is_unity()
             && self.write_level.is_unity()
             && self.over.is_none()
+            && !self.playout_sounds
     }
 
     /// The leg's own audio back to it.
@@ -244,6 +249,9 @@ impl LegState {
             if !more {
                 self.end_play(true, PlayEnd::Finished, ctx);
             }
+        }
+        if self.playout_sounds {
+            self.mix_playouts(&mut ctx.pcm[..n]);
         }
         self.write_level.apply(&mut ctx.pcm[..n]);
         self.taps.iter_mut().for_each(|t| t.heard(&ctx.pcm[..n]));
@@ -317,6 +325,7 @@ impl LegState {
     pub(crate) fn write_tick(&mut self, ctx: &mut Ctx) {
         let frame = self.frame();
         let sends = self.params.direction.sends();
+        self.look_at_playouts(ctx.now);
         if self.digits_out.busy() && self.digit_tick(frame, ctx) {
             return self.play_unheard(frame, ctx);
         }
@@ -332,7 +341,9 @@ impl LegState {
             if !more {
                 self.end_play(false, PlayEnd::Finished, ctx);
             }
-        } else if peer_idle && (self.over.is_some() || self.silence.is_some()) {
+        } else if peer_idle
+            && (self.over.is_some() || self.silence.is_some() || self.playout_us.is_some())
+        {
             self.hush(&mut ctx.pcm[..frame]);
             self.say_or_skip(sends, frame, ctx);
         }

@@ -1,3 +1,209 @@
-//! Audio of calls to and from programs (mod_audio_fork, mod_audio_stream).
+//! Audio of calls to and from programs: `uuid_audio_fork` (mod_audio_fork), `uuid_audio_stream` (mod_audio_stream),
+//! `uuid_openai_audio_stream` (mod_openai_audio_stream) and the application `stream`.
+//!
+//! A command attaches a tap to the call and spawns one task ([`session`]) that connects to the program. What is said on the
+//! wire is the crate `voice`'s; here are connections, the call's media, files and events.
 
 #![deny(unsafe_code)]
+
+mod activity;
+mod application;
+mod audio_stream;
+mod declared;
+mod ears;
+mod fork;
+mod link;
+mod model;
+mod outbox;
+mod registry;
+mod session;
+mod settings;
+mod split;
+mod start;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use switch_core::BoxFuture;
+use switch_core::api::{Api, ApiCall, usage};
+use switch_core::app::{App, Flags};
+use switch_core::call::{Channel, Digit, Session as Call};
+use switch_core::contract::{CallObserver, Change, Module, NotLoaded, Plain, Provides};
+use switch_core::switch::Switch;
+use switch_core::{api, app};
+
+use registry::Control;
+
+/// Replies, as the reference's modules write them. An empty one reaches the client as `-ERR no reply`.
+const OK: &str = "+OK Success\n";
+const FAILED: &str = "-ERR Operation Failed\n";
+const EMPTY: &str = "";
+
+const FORK: &[Api] = &[api!(
+    "uuid_audio_fork",
+    "mod_audio_fork",
+    fork::SYNTAX,
+    "audio_fork API",
+    async fork::run
+)];
+
+const STREAM: &[Api] = &[
+    api!(
+        "uuid_audio_stream",
+        "mod_audio_stream",
+        audio_stream::SYNTAX,
+        "audio_stream API",
+        async audio_stream::run
+    ),
+    api!(
+        "uuid_audio_streams",
+        "mod_audio_stream",
+        "<uuid>",
+        "List a call's streams to programs and their figures",
+        list
+    ),
+];
+
+const MODEL: &[Api] = &[api!(
+    "uuid_openai_audio_stream",
+    "mod_openai_audio_stream",
+    model::SYNTAX,
+    "openai_audio_stream API",
+    async model::run
+)];
+
+const APPS: &[App] = &[app!(
+    "stream",
+    "mod_audio_stream",
+    Flags::NONE,
+    "<url>[,<url>...] [<option>=<value> ...]",
+    "Let a program hear the call and speak to it",
+    application::run
+)];
+
+/// The modules.
+pub const MODULES: &[&dyn Module] = &[
+    &Plain::new(
+        "mod_audio_fork",
+        Provides {
+            commands: &[FORK],
+            completions: declared::FORK_COMPLETIONS,
+            variables: &[declared::FORK_VARIABLES],
+            events: &[declared::FORK_EVENTS],
+            ..Provides::NOTHING
+        },
+    ),
+    &AudioStream,
+    &Plain::new(
+        "mod_openai_audio_stream",
+        Provides {
+            commands: &[MODEL],
+            completions: declared::MODEL_COMPLETIONS,
+            variables: &[declared::MODEL_VARIABLES],
+            events: &[declared::MODEL_EVENTS],
+            ..Provides::NOTHING
+        },
+    ),
+];
+
+/// mod_audio_stream, which the settings and the end of calls belong to.
+struct AudioStream;
+
+impl Module for AudioStream {
+    fn name(&self) -> &'static str {
+        "mod_audio_stream"
+    }
+
+    fn provides(&self) -> Provides {
+        Provides {
+            applications: &[APPS],
+            commands: &[STREAM],
+            completions: declared::STREAM_COMPLETIONS,
+            observers: &[&Observer],
+            parameters: settings::PARAMETERS,
+            readings: &[registry::readings],
+            variables: &[declared::STREAM_VARIABLES],
+            events: &[declared::STREAM_EVENTS],
+            ..Provides::NOTHING
+        }
+    }
+
+    fn load<'a>(&'a self, switch: &'a Arc<Switch>) -> BoxFuture<'a, Result<(), NotLoaded>> {
+        settings::Settings::configure(switch);
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn start<'a>(&'a self, switch: &'a Arc<Switch>) -> BoxFuture<'a, ()> {
+        let folder = switch.dirs.temp_dir.clone();
+        Box::pin(async move {
+            let swept = tokio::task::spawn_blocking(move || sweep(&folder)).await;
+            if let Ok(1..) = swept {
+                tracing::info!("Files of streams from before the start are removed");
+            }
+        })
+    }
+
+    fn reloaded<'a>(&'a self, switch: &'a Arc<Switch>, change: Change) -> BoxFuture<'a, ()> {
+        if change == Change::Configuration {
+            settings::Settings::configure(switch);
+        }
+        Box::pin(std::future::ready(()))
+    }
+}
+
+/// Removes files that streams of a switch that died have left.
+fn sweep(folder: &Path) -> usize {
+    let Ok(entries) = std::fs::read_dir(folder) else { return 0 };
+    let ours = |name: &str| {
+        let Some((stem, _)) = name.split_once(".tmp.") else { return false };
+        let Some((uuid, number)) = stem.rsplit_once('_') else { return false };
+        let is_uuid = uuid.len() == 36 && uuid.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-');
+        is_uuid && !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit())
+    };
+    let old = entries.flatten().filter(|entry| entry.file_name().to_str().is_some_and(ours));
+    old.filter(|entry| std::fs::remove_file(entry.path()).is_ok()).count()
+}
+
+fn list(call: &ApiCall) -> String {
+    let uuid = call.args.trim();
+    if uuid.is_empty() {
+        return usage("<uuid>");
+    }
+    match call.switch.channel(uuid) {
+        Some(channel) => format!("{}\n", serde_json::Value::from(registry::rows(&channel))),
+        None => "-ERR No such channel!\n".to_owned(),
+    }
+}
+
+/// What happens to calls, as their streams need to know it.
+struct Observer;
+
+impl CallObserver for Observer {
+    fn digit(&self, channel: &Arc<Channel>, digit: Digit) -> bool {
+        registry::tell_all(channel, || Control::Digit(digit.digit, digit.duration / 8));
+        true
+    }
+
+    fn hung_up<'a>(&'a self, call: &'a mut Call) -> BoxFuture<'a, ()> {
+        registry::tell_all(call.channel(), || Control::HangUp);
+        Box::pin(std::future::ready(()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_files_of_streams_are_swept() {
+        let folder = std::env::temp_dir().join(format!("sweep-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let ours = "00112233-4455-6677-8899-aabbccddeeff_12.tmp.r16";
+        for name in [ours, "other.tmp.r16", "00112233_1.tmp.r8", "x.wav"] {
+            std::fs::write(folder.join(name), b"x").unwrap();
+        }
+        assert_eq!(sweep(&folder), 1);
+        assert!(!folder.join(ours).exists() && folder.join("other.tmp.r16").exists());
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+}

@@ -41,6 +41,7 @@ pub(super) fn make(
         certificate: settings.certificate.as_deref(),
         key: settings.key.as_deref(),
         version: settings.version.as_deref(),
+        allow_expired: false,
     })
     .inspect_err(|error| tracing::error!("{own}.conf: {error}"))
     .ok()?;

@@ -64,6 +64,7 @@ impl Binding {
             certificate: text("ssl-cert-path"),
             key: text("ssl-key-path"),
             version: text("ssl-version"),
+            allow_expired: false,
         })
         .inspect_err(|error| {
             tracing::error!("{}: binding {} is not used: {error}", conf.place, conf.name);

@@ -1,0 +1,809 @@
+//! One stream: a task between the call's media and a program. It never makes the call wait; when the call ends, it ends.
+
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use media::source::SourceOptions;
+use streams::client::{self, Frames, Item};
+use switch_core::call::{Cause, Channel};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+use voice::capture::Capture;
+use voice::playout::{News, Queue};
+use voice::target::Target;
+use voice::{Action, Actions, Clip, Dialect, End, Input};
+
+use crate::activity::{Activity, Heard};
+use crate::ears::Ears;
+use crate::link::{self, Io, Link, Way};
+use crate::outbox::Outbox;
+use crate::registry::{self, Control, Ending, Handle, Stage, Totals};
+use crate::settings::Settings;
+
+/// How often the media is looked at.
+const TICK: Duration = Duration::from_millis(10);
+/// How long a closing connection may take.
+const CLOSING: Duration = Duration::from_secs(2);
+/// Files of a stream that are kept; the oldest go first.
+const MOST_FILES: usize = 512;
+/// Texts kept for a program that is not connected yet.
+const MOST_EARLY: usize = 256;
+/// Tries to connect again, and the pauses between them: each twice as long as the one before.
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+
+/// What a stream is made of.
+pub(crate) struct Plan {
+    pub(crate) targets: Vec<Target>,
+    pub(crate) way: Way,
+    pub(crate) capture: Capture,
+    pub(crate) capture_ms: u64,
+    pub(crate) ping: Option<Duration>,
+    pub(crate) reconnects: u32,
+    pub(crate) activity: Activity,
+}
+
+/// One stream.
+pub(crate) struct Session {
+    channel: Arc<Channel>,
+    handle: Arc<Handle>,
+    dialect: Box<dyn Dialect>,
+    plan: Plan,
+    settings: Arc<Settings>,
+    totals: Arc<Totals>,
+    ears: Ears,
+    queue: Queue,
+    outbox: Outbox,
+    requests: mpsc::Receiver<Control>,
+    begun: Instant,
+    files: VecDeque<PathBuf>,
+    early: Vec<String>,
+    /// Silence instead of audio (`Some(true)`), or nothing.
+    paused: Option<bool>,
+    no_more_audio: bool,
+    /// The close code once the dialect wants the end.
+    closing: Option<u16>,
+    raw: bool,
+    counted: (u64, u64, u64),
+}
+
+/// How talking to a program ended.
+enum Over {
+    Stopped,
+    HungUp,
+    /// The program closed: code and reason.
+    Closed(u16, String),
+    Failed(End),
+}
+
+impl Session {
+    pub(crate) fn new(
+        channel: &Arc<Channel>,
+        handle: &Arc<Handle>,
+        requests: mpsc::Receiver<Control>,
+        dialect: Box<dyn Dialect>,
+        ears: Ears,
+        plan: Plan,
+    ) -> Self {
+        let settings = Settings::of(channel.switch());
+        let wanted = dialect.wanted();
+        let most = plan.capture_ms / u64::from(wanted.frame_ms.max(1));
+        Self {
+            channel: Arc::clone(channel),
+            handle: Arc::clone(handle),
+            dialect,
+            totals: channel.switch().module::<Totals>(),
+            ears,
+            queue: Queue::new(settings.playout_ms, wanted.marks),
+            outbox: Outbox::new(usize::try_from(most).unwrap_or(1)),
+            settings,
+            requests,
+            begun: Instant::now(),
+            files: VecDeque::new(),
+            early: Vec::new(),
+            paused: None,
+            no_more_audio: false,
+            closing: None,
+            raw: plan.targets.first().is_some_and(|target| target.raw),
+            plan,
+            counted: (0, 0, 0),
+        }
+    }
+
+    /// The stream from its connection to its end.
+    pub(crate) async fn run(mut self) {
+        self.totals.begun.fetch_add(1, Ordering::Relaxed);
+        let ending = self.live().await;
+        self.ears.detach();
+        self.count();
+        if matches!(ending, Ending::NotConnected | Ending::Broken) {
+            self.totals.failed.fetch_add(1, Ordering::Relaxed);
+        }
+        let by_itself = ending != Ending::Stopped;
+        registry::remove(&self.channel, &self.handle, by_itself);
+        self.handle.stage.send_replace(Stage::Over(ending));
+        for file in self.files.drain(..) {
+            let _gone = tokio::fs::remove_file(file).await;
+        }
+    }
+
+    async fn live(&mut self) -> Ending {
+        let mut left = self.plan.reconnects;
+        let mut pause = FIRST_PAUSE;
+        let mut was_open = false;
+        loop {
+            let over = match self.connect().await {
+                Ok(link) => {
+                    (was_open, pause) = (true, FIRST_PAUSE);
+                    left = self.plan.reconnects;
+                    self.talk(link).await
+                }
+                Err(over) => over,
+            };
+            self.handle.figures.connected.store(false, Ordering::Relaxed);
+            let again = left > 0 && !matches!(over, Over::Stopped | Over::HungUp);
+            if again && !matches!(over, Over::Closed(1000, _)) {
+                left -= 1;
+                tracing::warn!(uuid = %self.channel.uuid(), "{}: connecting again", self.handle.target);
+                self.event("reconnecting", None);
+                if let Some(over) = self.rest(pause).await {
+                    return self.told(over, was_open).await;
+                }
+                pause = (pause * 2).min(LONGEST_PAUSE);
+                continue;
+            }
+            return self.told(over, was_open).await;
+        }
+    }
+
+    /// Tells how it ended, once.
+    async fn told(&mut self, over: Over, was_open: bool) -> Ending {
+        let (ending, actions) = match over {
+            Over::Stopped | Over::HungUp => return Ending::Stopped,
+            Over::Closed(code, reason) => (Ending::Closed, self.fed(Input::Closed(code, &reason))),
+            Over::Failed(end) => {
+                tracing::warn!(
+                    uuid = %self.channel.uuid(), "{} {}: {end}", self.handle.family.name(), self.handle.target
+                );
+                let ending = if was_open { Ending::Broken } else { Ending::NotConnected };
+                (ending, self.fed(Input::Failed(&end)))
+            }
+        };
+        // The name is free before the end is told: whoever hears of it may begin anew at once.
+        registry::remove(&self.channel, &self.handle, true);
+        self.act(actions).await;
+        ending
+    }
+
+    /// Waits before the next try; the end if one comes meanwhile.
+    async fn rest(&mut self, pause: Duration) -> Option<Over> {
+        let until = Instant::now() + pause;
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep_until(until) => return None,
+                request = self.requests.recv() => {
+                    if let Some(over) = self.before_open(request) {
+                        return Some(over);
+                    }
+                }
+            }
+        }
+    }
+
+    /// A request while there is no connection.
+    fn before_open(&mut self, request: Option<Control>) -> Option<Over> {
+        match request {
+            None | Some(Control::HangUp) => return Some(Over::HungUp),
+            Some(Control::Stop(_)) => return Some(Over::Stopped),
+            // Programs send their first texts in the instant of the start.
+            Some(Control::Send(text)) if self.early.len() < MOST_EARLY => self.early.push(text),
+            Some(Control::Pause { silence }) => self.paused = Some(silence),
+            Some(Control::Resume) => self.paused = None,
+            Some(Control::NoMoreAudio) => self.no_more_audio = true,
+            Some(Control::Tune(key, value)) => {
+                let _nothing_to_say_yet = self.fed(Input::Tune(key, &value));
+            }
+            Some(Control::Send(_) | Control::StopPlay | Control::Digit(..)) => {}
+        }
+        None
+    }
+
+    async fn connect(&mut self) -> Result<Link, Over> {
+        let targets = self.plan.targets.clone();
+        let (way, settings) = (self.plan.way.clone(), Arc::clone(&self.settings));
+        let mut last = End::Connect("no address".to_owned());
+        for target in targets {
+            let connecting = link::connect(&target, &way, &settings.allowed, settings.connect);
+            let mut connecting = pin!(connecting);
+            let result = loop {
+                tokio::select! {
+                    result = &mut connecting => break result,
+                    request = self.requests.recv() => {
+                        if let Some(over) = self.before_open(request) {
+                            return Err(over);
+                        }
+                    }
+                }
+            };
+            match result {
+                Ok(link) => {
+                    self.raw = link.raw;
+                    return Ok(link);
+                }
+                Err(end) => last = end,
+            }
+        }
+        Err(Over::Failed(last))
+    }
+
+    /// Everything between the handshake and the end of the connection.
+    async fn talk(&mut self, link: Link) -> Over {
+        let Link { io, early, deflate, .. } = link;
+        let (mut reader, writer) = tokio::io::split(io);
+        let mut frames = Frames::new(early, self.settings.message_bytes, deflate);
+        let mut writing = Writing::new(writer);
+        let _open = OpenCount::new(&self.totals);
+        self.opened().await;
+        let mut clock = interval(TICK);
+        clock.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        let mut pings = Pings::new(self.plan.ping.filter(|_| !self.raw));
+        // What came with the handshake's answer.
+        if let Some(over) = self.received(&mut frames, &mut pings).await {
+            return self.finish(over, reader, writing).await;
+        }
+        loop {
+            if let Some(code) = self.closing {
+                return self.finish_own(code, reader, writing).await;
+            }
+            writing.refill(&mut self.outbox);
+            let over = tokio::select! {
+                read = reader.read_buf(frames.buffer()) => match read {
+                    Ok(0) => Some(Over::Closed(1006, String::new())),
+                    Ok(n) => {
+                        self.handle.figures.received_bytes.fetch_add(n as u64, Ordering::Relaxed);
+                        self.totals.received_bytes.fetch_add(n as u64, Ordering::Relaxed);
+                        self.received(&mut frames, &mut pings).await
+                    }
+                    Err(error) => Some(Over::Failed(End::Broken(error.to_string()))),
+                },
+                written = writing.step(), if writing.has_work() => {
+                    written.err().map(|error| Over::Failed(End::Broken(error.to_string())))
+                }
+                _ = clock.tick() => {
+                    self.tick().await;
+                    self.ping(&mut pings)
+                }
+                request = self.requests.recv() => self.asked(request).await,
+            };
+            if let Some(over) = over {
+                return self.finish(over, reader, writing).await;
+            }
+        }
+    }
+
+    async fn opened(&mut self) {
+        self.ears.follow(&self.channel);
+        // Audio from before the connection is not sent.
+        let _old = self.ears.hear();
+        self.plan.capture.forget();
+        self.outbox.forget_audio();
+        self.handle.figures.connected.store(true, Ordering::Relaxed);
+        let actions = self.fed(Input::Opened);
+        self.act(actions).await;
+        self.handle.stage.send_replace(Stage::Open);
+        for text in std::mem::take(&mut self.early) {
+            let actions = self.fed(Input::Send(&text));
+            self.act(actions).await;
+        }
+        if self.no_more_audio {
+            let actions = self.fed(Input::NoMoreAudio);
+            self.act(actions).await;
+        }
+    }
+
+    /// Takes what has come apart.
+    async fn received(&mut self, frames: &mut Frames, pings: &mut Pings) -> Option<Over> {
+        if self.raw {
+            let bytes = frames.buffer().split();
+            let actions = self.fed(Input::Binary(&bytes));
+            self.act(actions).await;
+            return None;
+        }
+        loop {
+            let actions = match frames.next_item() {
+                Ok(None) => return None,
+                Ok(Some(Item::Text(text))) => self.fed(Input::Text(&text)),
+                Ok(Some(Item::Binary(bytes))) => self.fed(Input::Binary(&bytes)),
+                Ok(Some(Item::Ping(payload))) => {
+                    self.outbox.text(client::pong(&payload));
+                    continue;
+                }
+                Ok(Some(Item::Pong)) => {
+                    let took = pings.answered();
+                    let us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+                    self.handle.figures.ping_us.store(us, Ordering::Relaxed);
+                    continue;
+                }
+                Ok(Some(Item::Close(code, reason))) => return Some(Over::Closed(code, reason)),
+                Err(error) => {
+                    self.outbox.text(client::close(error.code()));
+                    return Some(Over::Failed(End::Protocol(error.to_string())));
+                }
+            };
+            self.act(actions).await;
+            if self.closing.is_some() {
+                return None;
+            }
+        }
+    }
+
+    async fn asked(&mut self, request: Option<Control>) -> Option<Over> {
+        let actions = match request {
+            None => return Some(Over::HungUp),
+            Some(Control::HangUp) => self.fed(Input::Stop(None)),
+            Some(Control::Stop(text)) => self.fed(Input::Stop(text.as_deref())),
+            Some(Control::Send(text)) => self.fed(Input::Send(&text)),
+            Some(Control::Digit(digit, duration)) => self.fed(Input::Digit(digit, duration)),
+            Some(Control::Tune(key, value)) => self.fed(Input::Tune(key, &value)),
+            Some(Control::NoMoreAudio) => {
+                self.no_more_audio = true;
+                self.outbox.forget_audio();
+                self.fed(Input::NoMoreAudio)
+            }
+            Some(Control::Pause { silence }) => {
+                self.paused = Some(silence);
+                return None;
+            }
+            Some(Control::Resume) => {
+                self.paused = None;
+                self.plan.capture.forget();
+                return None;
+            }
+            Some(Control::StopPlay) => vec![Action::DropAudio],
+        };
+        self.act(actions).await;
+        None
+    }
+
+    fn ping(&mut self, pings: &mut Pings) -> Option<Over> {
+        if !self.channel.is_up() {
+            return Some(Over::HungUp);
+        }
+        match pings.due() {
+            Due::Nothing => None,
+            Due::Ping => {
+                self.outbox.text(client::ping());
+                None
+            }
+            Due::Dead => Some(Over::Failed(End::Ping)),
+        }
+    }
+
+    fn now_ms(&self) -> u64 {
+        u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// Ten milliseconds of the call.
+    async fn tick(&mut self) {
+        if self.ears.follow(&self.channel)
+            && let Some(mouth) = self.ears.mouth()
+        {
+            self.queue.renew(mouth);
+        }
+        let mut actions = Vec::new();
+        self.listen(&mut actions);
+        self.speak(&mut actions);
+        self.act(actions).await;
+        self.count();
+    }
+
+    fn listen(&mut self, actions: &mut Actions) {
+        let both = self.ears.both();
+        let playing = !self.queue.is_idle();
+        let (heard, rate) = self.ears.hear();
+        if heard.is_empty() {
+            return;
+        }
+        let told = self.plan.activity.hear(heard, both, rate, playing);
+        match self.paused {
+            _ if self.no_more_audio => {}
+            None => self.plan.capture.push(heard, both, rate),
+            Some(true) => self.plan.capture.push(&vec![0; heard.len()], both, rate),
+            Some(false) => {}
+        }
+        let dialect = &mut self.dialect;
+        self.plan.capture.frames(|frame| dialect.feed(Input::Audio(frame), actions));
+        for heard in told {
+            self.activity(heard, actions);
+        }
+    }
+
+    fn activity(&mut self, heard: Heard, actions: &mut Actions) {
+        let at = self.now_ms();
+        match heard {
+            Heard::Voice { said, begins } => {
+                let (event, side) =
+                    (if begins { "start" } else { "end" }, if said { "read" } else { "write" });
+                let body = format!(r#"{{"event":"{event}","direction":"{side}","at":{at}}}"#);
+                actions.push(Action::Event("vad", Some(body)));
+                self.dialect.feed(Input::Voice { said, begins }, actions);
+                if said && begins && self.plan.activity.barges_in() && !self.queue.is_idle() {
+                    actions.push(Action::Event("barge_in", Some(format!(r#"{{"at":{at}}}"#))));
+                    actions.push(Action::Clear);
+                }
+            }
+            Heard::TurnEnd { silence_ms } => {
+                let body = format!(r#"{{"at":{at},"silence":{silence_ms}}}"#);
+                actions.push(Action::Event("turn_end", Some(body)));
+                self.dialect.feed(Input::TurnEnd { silence_ms }, actions);
+            }
+        }
+    }
+
+    fn speak(&mut self, actions: &mut Actions) {
+        let now = self.now_ms();
+        let Some(mouth) = self.ears.mouth() else { return };
+        let mut news = Vec::new();
+        self.queue.tick(mouth, now, &mut news);
+        self.news(news, actions);
+    }
+
+    fn news(&mut self, news: Vec<News>, actions: &mut Actions) {
+        for one in news {
+            let input = match &one {
+                News::Heard(name) => Input::Heard(name),
+                News::Cleared(name) => Input::Cleared(name),
+                News::Drained(heard_ms) => Input::Drained { heard_ms: *heard_ms },
+                News::Cut(heard_ms, lost_ms) => {
+                    let body = format!(r#"{{"heard_ms":{heard_ms},"cleared_ms":{lost_ms}}}"#);
+                    actions.push(Action::Event("cleared", Some(body)));
+                    Input::Cut { heard_ms: *heard_ms, lost_ms: *lost_ms }
+                }
+                News::Full(full) => Input::Full(*full),
+            };
+            self.dialect.feed(input, actions);
+        }
+    }
+
+    fn count(&mut self) {
+        let figures = &self.handle.figures;
+        figures.sent.store(self.outbox.sent, Ordering::Relaxed);
+        figures.dropped.store(self.outbox.dropped, Ordering::Relaxed);
+        figures.queued_ms.store(self.queue.queued_ms(), Ordering::Relaxed);
+        let (sent, dropped, _) = self.counted;
+        self.totals.sent.fetch_add(self.outbox.sent - sent, Ordering::Relaxed);
+        self.totals.dropped.fetch_add(self.outbox.dropped - dropped, Ordering::Relaxed);
+        self.counted.0 = self.outbox.sent;
+        self.counted.1 = self.outbox.dropped;
+        if let Some(mouth) = self.ears.mouth() {
+            let heard = mouth.heard() * 1000 / u64::from(mouth.rate().max(1));
+            let new = heard.saturating_sub(self.counted.2);
+            self.totals.heard_ms.fetch_add(new, Ordering::Relaxed);
+            self.counted.2 = heard;
+            let underruns = mouth.underruns();
+            let before = figures.underruns.swap(underruns, Ordering::Relaxed);
+            self.totals.underruns.fetch_add(underruns.saturating_sub(before), Ordering::Relaxed);
+            figures.heard_ms.store(heard, Ordering::Relaxed);
+        }
+    }
+
+    fn fed(&mut self, input: Input<'_>) -> Actions {
+        let mut actions = Vec::new();
+        self.dialect.feed(input, &mut actions);
+        actions
+    }
+
+    /// Does what is to be done, in order. What doing it leads to is done next.
+    async fn act(&mut self, actions: Actions) {
+        let mut waiting = VecDeque::from(actions);
+        while let Some(action) = waiting.pop_front() {
+            let mut more = Vec::new();
+            self.act_once(action, &mut more).await;
+            for action in more.into_iter().rev() {
+                waiting.push_front(action);
+            }
+        }
+    }
+
+    async fn act_once(&mut self, action: Action, more: &mut Actions) {
+        match action {
+            Action::Text(text) => self.send(client::text(&text)),
+            Action::Binary(bytes) => self.send(self.framed(&bytes)),
+            Action::AudioText(text) => self.send_audio(client::text(&text), more),
+            Action::AudioBinary(bytes) => self.send_audio(self.framed(&bytes), more),
+            Action::Event(name, body) => self.event(name, body),
+            Action::Store(clip, name, body) => self.store(clip, name, body).await,
+            Action::Play(rate, samples) => self.play(rate, samples, more),
+            Action::Mark(name) => {
+                if !self.queue.mark(name) {
+                    more.push(Action::Log("too many marks wait: one is left out".to_owned()));
+                }
+            }
+            Action::ForgetMarks => self.queue.forget_marks(),
+            Action::Clear | Action::DropAudio => {
+                let mut news = Vec::new();
+                let clear = action == Action::Clear;
+                match self.ears.mouth() {
+                    Some(mouth) if clear => self.queue.clear(mouth, &mut news),
+                    Some(mouth) => self.queue.drop_audio(mouth, &mut news),
+                    None => {}
+                }
+                self.news(news, more);
+            }
+            Action::Hold(on) => self.ears.hold(on),
+            Action::AskStatus => {
+                let waiting = self.ears.mouth().map_or(0, |mouth| {
+                    mouth.waiting() as u64 * 1000 / u64::from(mouth.rate().max(1))
+                });
+                let queued = self.queue.queued_ms() + waiting;
+                self.dialect.feed(Input::Status(queued), more);
+            }
+            Action::Break => self.channel.interrupt(false),
+            Action::Answer => {
+                let _busy = self.channel.job(Box::new(|session| {
+                    Box::pin(async move {
+                        let _interrupted = session.answer().await;
+                    })
+                }));
+            }
+            Action::HangUp => self.channel.hangup(Cause::NORMAL_CLEARING),
+            Action::Close(code) => self.closing = Some(code),
+            Action::Log(text) => {
+                tracing::info!(uuid = %self.channel.uuid(), "{}: {text}", self.handle.target);
+            }
+        }
+    }
+
+    fn play(&mut self, rate: u32, samples: Vec<i16>, more: &mut Actions) {
+        let now = self.now_ms();
+        if self.ears.mouth().is_some() && !self.queue.push(rate, samples, now) {
+            self.totals.overflows.fetch_add(1, Ordering::Relaxed);
+            self.dialect.feed(Input::Overflow, more);
+        }
+    }
+
+    fn framed(&self, bytes: &[u8]) -> Bytes {
+        if self.raw { Bytes::copy_from_slice(bytes) } else { client::binary(bytes) }
+    }
+
+    fn send(&mut self, bytes: Bytes) {
+        if !self.outbox.text(bytes) {
+            tracing::warn!(uuid = %self.channel.uuid(), "{} takes nothing: closed", self.handle.target);
+            self.closing = Some(1008);
+        }
+    }
+
+    fn send_audio(&mut self, bytes: Bytes, more: &mut Actions) {
+        if self.outbox.audio(bytes) {
+            self.dialect.feed(Input::Overrun, more);
+        }
+    }
+
+    fn event(&self, name: &str, body: Option<String>) {
+        let subclass = format!("{}::{name}", self.dialect.prefix());
+        self.channel.fire_custom(
+            &subclass,
+            |_| {},
+            |event| {
+                event.push("media-bugname", self.handle.name.as_str());
+                if let Some(body) = body {
+                    event.set_body(body);
+                }
+            },
+        );
+    }
+
+    async fn store(&mut self, clip: Clip, name: &str, body: String) {
+        let Clip { path, bytes, play } = clip;
+        if let Err(error) = write_private(&path, &bytes).await {
+            tracing::error!(uuid = %self.channel.uuid(), "{}: {error}", path.display());
+            return;
+        }
+        self.files.push_back(path.clone());
+        if self.files.len() > MOST_FILES
+            && let Some(oldest) = self.files.pop_front()
+        {
+            let _gone = tokio::fs::remove_file(oldest).await;
+        }
+        if play {
+            self.play_file(path).await;
+        }
+        self.event(name, Some(body));
+    }
+
+    async fn play_file(&mut self, path: PathBuf) {
+        let rate = self.ears.mouth().map_or(8000, |mouth| mouth.rate());
+        let most = usize::try_from(self.settings.playout_ms * u64::from(rate) / 1000).unwrap_or(0);
+        let samples = tokio::task::spawn_blocking(move || decode(&path, rate, most)).await;
+        match samples {
+            Ok(Ok(samples)) => {
+                let mut more = Vec::new();
+                self.play(rate, samples, &mut more);
+            }
+            Ok(Err(error)) => tracing::warn!(uuid = %self.channel.uuid(), "{error}"),
+            Err(_) => {}
+        }
+    }
+
+    /// The dialect wants the end: what waits is sent, but for audio, and the close frame answered.
+    async fn finish_own(
+        &mut self,
+        code: u16,
+        mut reader: ReadHalf<Box<dyn Io>>,
+        mut writing: Writing,
+    ) -> Over {
+        self.ears.detach();
+        self.outbox.forget_audio();
+        if !self.raw {
+            self.outbox.text(client::close(code));
+        }
+        let mut rest = [0; 4096];
+        let closing = async {
+            writing.flush_all(&mut self.outbox).await?;
+            writing.shut_down().await?;
+            // The program's own close frame, or the end of the connection.
+            while reader.read(&mut rest).await? > 0 {}
+            Ok::<_, std::io::Error>(())
+        };
+        let _late = timeout(CLOSING, closing).await;
+        Over::Stopped
+    }
+
+    /// The connection ends, or has.
+    async fn finish(
+        &mut self,
+        over: Over,
+        reader: ReadHalf<Box<dyn Io>>,
+        mut writing: Writing,
+    ) -> Over {
+        match over {
+            Over::HungUp => {
+                let actions = self.fed(Input::Stop(None));
+                self.act(actions).await;
+                let code = self.closing.unwrap_or(1000);
+                return self.finish_own(code, reader, writing).await;
+            }
+            Over::Closed(code, _) if code != 1006 => {
+                let answer = if code == 1005 { 1000 } else { code };
+                self.outbox.forget_audio();
+                self.outbox.text(client::close(answer));
+                let _late = timeout(CLOSING, writing.flush_all(&mut self.outbox)).await;
+            }
+            Over::Failed(End::Protocol(_)) => {
+                self.outbox.forget_audio();
+                let _late = timeout(CLOSING, writing.flush_all(&mut self.outbox)).await;
+            }
+            _ => {}
+        }
+        over
+    }
+}
+
+/// Decodes a file whole.
+fn decode(path: &std::path::Path, rate: u32, most: usize) -> Result<Vec<i16>, String> {
+    let options = SourceOptions::new(rate, "/");
+    let mut plan = media::source::open(&path.to_string_lossy(), &options)
+        .map_err(|error| error.to_string())?;
+    let (mut samples, mut piece) = (Vec::new(), [0; 4096]);
+    loop {
+        let n = plan.fill(&mut piece);
+        samples.extend_from_slice(&piece[..n]);
+        if n < piece.len() || samples.len() > most {
+            return Ok(samples);
+        }
+    }
+}
+
+/// A file that nobody else may read.
+async fn write_private(path: &std::path::Path, bytes: &[u8]) -> std::io::Result<()> {
+    let mut options = tokio::fs::OpenOptions::new();
+    let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(path).await?;
+    file.write_all(bytes).await?;
+    file.flush().await
+}
+
+/// Counts a stream as open while it lives.
+struct OpenCount(Arc<Totals>);
+
+impl OpenCount {
+    fn new(totals: &Arc<Totals>) -> Self {
+        totals.open.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(totals))
+    }
+}
+
+impl Drop for OpenCount {
+    fn drop(&mut self) {
+        self.0.open.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// The writing half, a message at a time. Its steps may be dropped half-way: nothing is lost or sent twice.
+struct Writing {
+    io: WriteHalf<Box<dyn Io>>,
+    message: BytesMut,
+    unflushed: bool,
+}
+
+impl Writing {
+    fn new(io: WriteHalf<Box<dyn Io>>) -> Self {
+        Self { io, message: BytesMut::new(), unflushed: false }
+    }
+
+    fn refill(&mut self, outbox: &mut Outbox) {
+        if self.message.is_empty()
+            && let Some(next) = outbox.next()
+        {
+            self.message.extend_from_slice(&next);
+        }
+    }
+
+    fn has_work(&self) -> bool {
+        !self.message.is_empty() || self.unflushed
+    }
+
+    async fn step(&mut self) -> std::io::Result<()> {
+        if self.message.is_empty() {
+            self.io.flush().await?;
+            self.unflushed = false;
+            return Ok(());
+        }
+        self.unflushed = true;
+        if self.io.write_buf(&mut self.message).await? == 0 {
+            return Err(std::io::ErrorKind::WriteZero.into());
+        }
+        Ok(())
+    }
+
+    async fn flush_all(&mut self, outbox: &mut Outbox) -> std::io::Result<()> {
+        self.refill(outbox);
+        while self.has_work() {
+            self.step().await?;
+            self.refill(outbox);
+        }
+        Ok(())
+    }
+
+    async fn shut_down(&mut self) -> std::io::Result<()> {
+        self.io.shutdown().await
+    }
+}
+
+/// Pings, and how long their answers take.
+struct Pings {
+    every: Option<Duration>,
+    next: Instant,
+    asked: Option<Instant>,
+}
+
+enum Due {
+    Nothing,
+    Ping,
+    Dead,
+}
+
+impl Pings {
+    fn new(every: Option<Duration>) -> Self {
+        Self { every, next: Instant::now() + every.unwrap_or_default(), asked: None }
+    }
+
+    fn due(&mut self) -> Due {
+        let Some(every) = self.every else { return Due::Nothing };
+        let now = Instant::now();
+        if now < self.next {
+            return Due::Nothing;
+        }
+        self.next = now + every;
+        if self.asked.replace(now).is_some() { Due::Dead } else { Due::Ping }
+    }
+
+    fn answered(&mut self) -> Duration {
+        self.asked.take().map(|at| at.elapsed()).unwrap_or_default()
+    }
+}
