@@ -20,6 +20,7 @@ const MODULES: &[&[&dyn Module]] = &[
     #[cfg(feature = "lua")]
     &[&mod_lua::MODULE],
     &[&mod_sofia::SofiaModule],
+    &[&mod_voicemail::Voicemail],
     &[&mod_watchdog::MODULE],
     &[&mod_xml_curl::XmlCurl],
 ];

@@ -31,6 +31,7 @@ pub struct Setup {
     dialplan: String,
     directory: String,
     configuration: String,
+    languages: String,
     globals: Vec<(String, String)>,
     silent: bool,
     listens: Option<&'static [EventName]>,
@@ -67,6 +68,13 @@ impl Setup {
         self
     }
 
+    /// Languages with their phrase macros.
+    #[must_use]
+    pub fn languages(mut self, xml: &str) -> Self {
+        self.languages = xml.to_owned();
+        self
+    }
+
     /// A global variable.
     #[must_use]
     pub fn global(mut self, name: &str, value: &str) -> Self {
@@ -89,7 +97,7 @@ impl Setup {
     }
 
     fn document(&self) -> String {
-        let Self { dialplan, directory, configuration, .. } = self;
+        let Self { dialplan, directory, configuration, languages, .. } = self;
         format!(
             r#"<document type="freeswitch/xml">
   <section name="configuration">
@@ -101,6 +109,7 @@ impl Setup {
   </section>
   <section name="dialplan">{dialplan}</section>
   <section name="directory">{directory}</section>
+  <section name="languages">{languages}</section>
 </document>"#
         )
     }

@@ -31,7 +31,7 @@ pub fn start(sofia: &Arc<Sofia>) {
             let Some(sofia) = sofia.upgrade() else { return };
             crate::tasks::step("Requests by event", async {
                 match event.name() {
-                    EventName::MessageWaiting => super::presence::message_waiting(&sofia, &event),
+                    EventName::MessageWaiting => super::mwi::message_waiting(&sofia, &event),
                     _ => super::event_requests::handle(&sofia, &event),
                 }
             })

@@ -337,6 +337,12 @@ const PROFILE: &[Parameter] = &[
         "true",
         "Phones are told when the party they talk to changes",
     ),
+    param(
+        "send-message-query-on-register",
+        Value::BoolOr(&["first-only"]),
+        "first-only",
+        "The messages of an account are counted when a phone registers with it: always, for an account with one phone, or never",
+    ),
     param("allow-update", Value::Bool, "true", "UPDATE is offered and taken"),
     param(
         "enable-100rel",

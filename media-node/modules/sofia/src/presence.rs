@@ -11,9 +11,8 @@ use sip::message::{Headers, Method, Name, Request};
 use sip::stack::{Body, IncomingRequest, OutOfDialog, Path};
 use sip::uri::{NameAddr, Uri};
 
-use super::Sofia;
 use super::auth::{self, Proof};
-use super::notify;
+use super::mwi;
 use super::profile::{Profile, host_text};
 use super::watch;
 use crate::text;
@@ -38,7 +37,7 @@ pub struct Subscription {
     pub(super) user: String,
     pub(super) host: String,
     pub(super) package: String,
-    call_id: String,
+    pub(super) call_id: String,
     local: String,
     remote: String,
     target: Uri,
@@ -153,6 +152,10 @@ pub async fn subscribe(profile: &Arc<Profile>, incoming: IncomingRequest) {
     if expires > 0 && kept.package != "message-summary" {
         watch::begin(&profile.switch);
     }
+    if kept.package == "message-summary" && expires > 0 && mwi::ask_for(profile, &kept) {
+        // Whoever counts messages answers, and that becomes the NOTIFY.
+        return;
+    }
     let body = state_of(profile, &kept);
     tell(profile, &kept, expires, body, (!proved).then(|| Counted::new(unanswered)));
 }
@@ -234,7 +237,7 @@ fn keep(profile: &Profile, new: Subscription, expires: u32) -> Option<Subscripti
 fn state_of(profile: &Profile, subscription: &Subscription) -> Body {
     let Subscription { user, host, package, .. } = subscription;
     match package.as_str() {
-        "message-summary" => summary(false, &format!("{user}@{host}"), "0/0 (0/0)"),
+        "message-summary" => mwi::nothing_known(&format!("{user}@{host}")),
         _ => watch::full_state(profile, subscription),
     }
 }
@@ -256,14 +259,6 @@ pub(super) fn due(profile: &Profile, watched: impl Fn(&Subscription) -> bool) ->
 pub(super) fn tell_due(profile: &Arc<Profile>, subscription: &Subscription, body: Body) {
     let left = subscription.expires.saturating_duration_since(Instant::now()).as_secs();
     tell(profile, subscription, u32::try_from(left).unwrap_or(u32::MAX), body, None);
-}
-
-fn summary(waiting: bool, account: &str, counts: &str) -> Body {
-    let waiting = if waiting { "yes" } else { "no" };
-    let text = format!(
-        "Messages-Waiting: {waiting}\r\nMessage-Account: sip:{account}\r\nVoice-Message: {counts}\r\n\r\n"
-    );
-    Body::new("application/simple-message-summary", text)
 }
 
 /// NOTIFY within a subscription.
@@ -335,41 +330,4 @@ pub async fn publish(profile: &Arc<Profile>, incoming: IncomingRequest) {
     event.push("event_type", "presence");
     event.set_body(request.body.clone());
     esl_server::fire!(profile.switch.bus, event);
-}
-
-/// MESSAGE_WAITING: subscribers of the account and phones registered with it learn the count.
-pub fn message_waiting(sofia: &Sofia, event: &Event) {
-    let get = |name: &str| event.get(name).map(std::borrow::Cow::into_owned).unwrap_or_default();
-    let account = get("MWI-Message-Account").trim_start_matches("sip:").to_owned();
-    let Some((user, host)) = account.split_once('@') else { return };
-    let counts = Some(get("MWI-Voice-Message"))
-        .filter(|c| !c.is_empty())
-        .unwrap_or_else(|| "0/0 (0/0)".into());
-    let body = summary(text::is_true(&get("MWI-Messages-Waiting")), &account, &counts);
-    for profile in sofia.profiles() {
-        let told = due(&profile, |s| {
-            s.package == "message-summary" && s.user == user && s.host.eq_ignore_ascii_case(host)
-        });
-        for subscription in &told {
-            tell_due(&profile, subscription, body.clone());
-        }
-        if !told.is_empty() {
-            continue;
-        }
-        let phones: Vec<_> = {
-            let table = profile.bindings.lock();
-            table
-                .all()
-                .into_iter()
-                .filter(|b| b.mwi_account.eq_ignore_ascii_case(&account))
-                .cloned()
-                .collect()
-        };
-        for phone in phones {
-            let mut headers = Headers::new();
-            headers.push(Name::Event, "message-summary");
-            headers.push(Name::SubscriptionState, "terminated;reason=noresource");
-            notify::to_binding(&profile, &phone, &Method::Notify, headers, Some(body.clone()));
-        }
-    }
 }

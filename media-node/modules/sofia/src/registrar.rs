@@ -192,10 +192,14 @@ fn apply(
         let mut bindings = profile.bindings.lock();
         if expires > 0 {
             let binding = asked.binding(profile, path, identity, expires, now);
-            match bindings.register(binding, multiple) {
+            match bindings.register(binding.clone(), multiple) {
                 Ok(renewed) => {
                     changed = !renewed;
-                    events.push(asked.registered(profile, path, identity, expires, renewed))
+                    events.push(asked.registered(profile, path, identity, expires, renewed));
+                    let phones = bindings.find(&asked.user, &asked.host, now).count();
+                    let own = identity
+                        .and_then(|i| i.user.variables.get("send-message-query-on-register"));
+                    events.extend(super::mwi::on_register(profile, own, &binding, phones));
                 }
                 Err(_) => return refused(403),
             }

@@ -318,6 +318,9 @@ pub(crate) mod tests {
     #[test]
     fn a_template_is_headers_and_a_body() {
         let read = Template::parse("From: a\r\nSubject: b\r\n\r\nText\n\nmore");
-        assert_eq!((read.headers.as_str(), read.body.as_deref()), ("From: a\nSubject: b", Some("Text\n\nmore")));
+        assert_eq!(
+            (read.headers.as_str(), read.body.as_deref()),
+            ("From: a\nSubject: b", Some("Text\n\nmore"))
+        );
     }
 }

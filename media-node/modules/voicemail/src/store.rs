@@ -174,7 +174,8 @@ impl Store {
             open.execute(table, args![]).await?;
         }
         for (index, place) in INDEXES {
-            open.execute(&format!("CREATE INDEX IF NOT EXISTS {index} ON {place}"), args![]).await?;
+            open.execute(&format!("CREATE INDEX IF NOT EXISTS {index} ON {place}"), args![])
+                .await?;
         }
         Ok(Self { open })
     }
@@ -491,13 +492,19 @@ mod tests {
         assert!(!store.insert(&message("1", "/a", NORMAL)).await?, "one file is one message");
         store.insert(&message("1", "/b", URGENT)).await?;
         store.insert(&message("2", "/c", NORMAL)).await?;
-        assert_eq!(store.counts("1", "d").await?, Counts { new: 2, new_urgent: 1, ..Counts::default() });
+        assert_eq!(
+            store.counts("1", "d").await?,
+            Counts { new: 2, new_urgent: 1, ..Counts::default() }
+        );
         let new = store.messages("1", "d", Which::Unread, false).await?;
         assert_eq!(new.iter().map(|m| m.path.as_str()).collect::<Vec<_>>(), ["/b", "/a"]);
         assert_eq!(new[0].cid_name, "O'Neil  Bcc: x\"; --");
         store.flag("u-/a", "save", None).await?;
         store.settle("1", "d").await?;
-        assert_eq!(store.counts("1", "d").await?, Counts { new: 1, saved: 1, new_urgent: 1, saved_urgent: 0 });
+        assert_eq!(
+            store.counts("1", "d").await?,
+            Counts { new: 1, saved: 1, new_urgent: 1, saved_urgent: 0 }
+        );
         assert_eq!((store.seconds("1", "d").await?, store.seconds("9", "d").await?), (14, 0));
         store.set_read("d", None, true).await?;
         assert_eq!(store.counts("2", "d").await?.saved, 1, "the whole domain is meant");

@@ -27,6 +27,7 @@ mod racing;
 mod routing;
 mod scheduling;
 mod variables;
+mod voicemail;
 
 use std::time::Duration;
 

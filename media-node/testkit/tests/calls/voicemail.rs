@@ -1,0 +1,724 @@
+//! Messages left and heard, each branch of the menus once.
+
+use std::path::Path;
+use std::time::Duration;
+
+use esl_server::event::EventName;
+use switch_core::contract::Module;
+use testkit::{Call, Setup, World, run};
+
+use crate::extension;
+
+const MODULES: &[&[&dyn Module]] =
+    &[mod_dptools::MODULES, mod_commands::MODULES, &[&mod_voicemail::Voicemail]];
+
+/// Macros that say their name and what they are about, for as long as a prompt may take.
+const MACROS: &[&str] = &[
+    "abort",
+    "ack",
+    "change_pass_fail",
+    "change_pass_success",
+    "choose_greeting",
+    "choose_greeting_fail",
+    "config_menu",
+    "disk_quota_exceeded",
+    "enter_id",
+    "enter_pass",
+    "fail_auth",
+    "forward_message_enter_extension",
+    "forward_prepend",
+    "goodbye",
+    "greeting_selected",
+    "hello",
+    "invalid_extension",
+    "listen_file_check",
+    "menu",
+    "message_count",
+    "play_greeting",
+    "record_file_check",
+    "record_greeting",
+    "record_message",
+    "record_name",
+    "record_urgent_check",
+    "say_date",
+    "say_message_number",
+    "say_phone_number",
+];
+
+fn languages() -> String {
+    let macros: String = MACROS
+        .iter()
+        .map(|name| {
+            format!(
+                r#"<macro name="voicemail_{name}"><input pattern="^(.*)$"><match>
+                <action function="play-file" data="{{said={name},about='$1'}}silence_stream://400"/></match></input></macro>"#
+            )
+        })
+        .collect();
+    format!(
+        r#"<language name="en" say-module="en" sound-prefix="/nowhere"><phrases><macros>{macros}</macros></phrases></language>"#
+    )
+}
+
+/// One office with two boxes and a third that is switched off, in a folder of its own.
+struct Office {
+    folder: tempfile::TempDir,
+    params: String,
+    owner: String,
+    settings: String,
+}
+
+impl Office {
+    fn new() -> Self {
+        Self {
+            folder: tempfile::tempdir().unwrap(),
+            params: String::new(),
+            owner: String::new(),
+            settings: String::new(),
+        }
+    }
+
+    /// A further parameter of the profile.
+    fn with(mut self, name: &str, value: &str) -> Self {
+        self.params += &format!(r#"<param name="{name}" value="{value}"/>"#);
+        self
+    }
+
+    /// A further parameter of the owner of 1.
+    fn owner(mut self, name: &str, value: &str) -> Self {
+        self.owner += &format!(r#"<param name="{name}" value="{value}"/>"#);
+        self
+    }
+
+    fn setup(&self) -> Setup {
+        let folder = self.folder.path().display();
+        let conf = format!(
+            r#"<configuration name="voicemail.conf"><settings>{}</settings><profiles><profile name="default">
+            <param name="dbname" value="{folder}/vm.db"/><param name="storage-dir" value="{folder}"/>
+            <param name="min-record-len" value="1"/><param name="max-record-len" value="20"/>
+            <param name="max-retries" value="3"/><param name="max-login-attempts" value="3"/>
+            <param name="digit-timeout" value="2000"/><param name="tone-spec" value="%(200,0,640)"/>
+            <param name="record-silence-threshold" value="0"/>
+            <param name="repeat-message-key" value="*"/><param name="previous-message-key" value="9"/>
+            <param name="listen-file-key" value="1"/><param name="operator-key" value="6"/>
+            <param name="operator-extension" value="2000"/><param name="vmain-key" value="*"/>
+            <param name="vmain-extension" value="2001 XML default"/><param name="email-key" value="4"/>
+            <param name="skip-info-key" value="D"/>
+            <param name="skip-info-key" value="#"/>
+            {}</profile></profiles></configuration>"#,
+            self.settings, self.params
+        );
+        let domain = format!(
+            r#"<domain name="d"><groups><group name="all"><users>
+            <user id="1" number-alias="101"><params><param name="vm-password" value="11"/>{}</params></user>
+            <user id="2"><params><param name="vm-password" value="22"/></params></user>
+            <user id="3"><params><param name="vm-enabled" value="false"/></params></user>
+            </users></group></groups></domain>"#,
+            self.owner
+        );
+        let mut dialplan = extension(
+            "1000",
+            &[("answer", ""), ("voicemail", "default d 1"), ("set", "after=yes"), ("hangup", "")],
+        );
+        for (number, argument) in [
+            ("1003", "default d 3"),
+            ("1009", "default d 9"),
+            ("3000", "check default d"),
+            ("3001", "check default d 1"),
+            ("3002", "check auth default d 2"),
+            ("3005", "check auth default d 1"),
+            ("3009", "auth_only default d 1"),
+        ] {
+            dialplan += &extension(
+                number,
+                &[("answer", ""), ("voicemail", argument), ("set", "after=yes"), ("park", "")],
+            );
+        }
+        for number in ["2000", "2001", "5551234"] {
+            dialplan +=
+                &extension(number, &[("set", "reached=${destination_number}"), ("park", "")]);
+        }
+        Setup::new(MODULES)
+            .dialplan(&dialplan)
+            .directory(&domain)
+            .configuration(&conf)
+            .languages(&languages())
+    }
+
+    fn run(self, story: impl AsyncFnOnce(&World, &Path)) {
+        let setup = self.setup();
+        let path = self.folder.path().to_owned();
+        run(setup, async |world| story(world, &path).await);
+    }
+}
+
+/// A call of one who listens to prompts.
+struct Caller<'w> {
+    world: &'w World,
+    call: Call,
+    heard: usize,
+}
+
+impl<'w> Caller<'w> {
+    fn dial(world: &'w World, name: &str, number: &str) -> Self {
+        let call = world.phone(name).dialling(number).from("Al 'x' \"; DROP--", "5551234").go();
+        Self { world, call, heard: 0 }
+    }
+
+    /// What was said so far: `name(about)`.
+    fn said(&self) -> Vec<String> {
+        let events = self.world.events_of(&self.call).named(EventName::PlaybackStart);
+        let (names, about) = (events.headers("said"), events.headers("about"));
+        let said = names.iter().zip(&about).filter(|(name, _)| !name.is_empty());
+        said.map(|(name, about)| format!("{name}({about})")).collect()
+    }
+
+    /// Waits for a prompt that was not waited for before.
+    async fn hears(&mut self, prompt: &str) {
+        let from = self.heard;
+        let wanted = |said: &String| said == prompt || said.split('(').next() == Some(prompt);
+        let what = format!("{prompt} is said after {:?}", self.said());
+        self.world.until(&what, || self.said().iter().skip(from).any(wanted)).await;
+        let at = self.said().iter().skip(from).position(wanted).unwrap_or(0);
+        self.heard = from + at + 1;
+        self.world.wait(Duration::from_millis(100)).await;
+    }
+
+    /// Waits for a prompt and answers it with keys.
+    async fn answers(&mut self, prompt: &str, keys: &'static str) {
+        self.hears(prompt).await;
+        self.call.press(keys);
+    }
+
+    /// Waits until the switch records.
+    async fn records(&self, times: usize) {
+        let begun =
+            || self.world.events_of(&self.call).named(EventName::RecordStart).len() >= times;
+        self.world.until("it records", begun).await;
+    }
+
+    /// Speaks for so many fifths of a second.
+    async fn speaks(&self, fifths: usize) {
+        for _ in 0..fifths {
+            self.world.listen().await;
+        }
+    }
+
+    /// Records a message of about two seconds and ends it with `#`.
+    async fn leaves(&mut self, times: usize) {
+        self.records(times).await;
+        self.speaks(11).await;
+        self.call.press("#");
+    }
+
+    async fn ends(self) -> Vec<String> {
+        self.world.until("the call is over", || self.call.cause().is_some()).await;
+        self.world.ended(&self.call).await;
+        self.said()
+    }
+}
+
+async fn counts(world: &World, user: u32) -> String {
+    world.api(&format!("vm_boxcount {user}@d|all")).await
+}
+
+/// Puts a message into a box: a tone of two seconds.
+async fn given(world: &World, folder: &Path, user: u32, name: &str) {
+    let file = folder.join(format!("{name}.wav"));
+    let header = media::wav::Header { rate: 8000, channels: 1 };
+    let mut bytes = header.bytes(32_000, 0).to_vec();
+    bytes.extend((0..16_000_i16).flat_map(|n| (n % 50 * 200).to_le_bytes()));
+    std::fs::write(&file, bytes).unwrap();
+    let order = format!("vm_inject {user}@d@default {} 5551234 {name}", file.display());
+    assert_eq!(world.api(&order).await, "+OK\n");
+}
+
+#[test]
+fn a_message_is_left_and_heard() {
+    Office::new().run(async |world, _| {
+        let mut alice = Caller::dial(world, "alice", "1000");
+        alice.hears("play_greeting(1)").await;
+        alice.leaves(1).await;
+        alice.answers("record_file_check(1:2:3)", "2").await;
+        alice.answers("record_urgent_check(*:#)", "2").await;
+        let said = alice.ends().await;
+        let rest = ["record_message()", "ack(saved)", "ack(saved)", "goodbye()"];
+        let wanted = |s: &String| rest.contains(&s.as_str());
+        assert_eq!(
+            said.into_iter().filter(wanted).collect::<Vec<_>>(),
+            rest[..1].iter().chain(&rest[1..]).map(|s| (*s).to_owned()).collect::<Vec<_>>()
+        );
+        assert_eq!(counts(world, 1).await, "1:0:0:0");
+        let told = world.events().custom("vm::maintenance");
+        assert_eq!(told.headers("VM-Action"), ["leave-message", "mwi-update"]);
+        assert_eq!(told.headers("VM-Caller-ID-Name")[0], "Al 'x' \"; DROP--");
+        assert_eq!(told.headers("VM-Message-Len")[0], "2");
+        let waiting = world.events().named(EventName::MessageWaiting);
+        assert_eq!(waiting.header("MWI-Voice-Message"), "1/0");
+
+        let mut bob = Caller::dial(world, "bob", "3001");
+        bob.answers("enter_pass(#)", "11#").await;
+        bob.hears("message_count(1:new)").await;
+        bob.hears("say_message_number(new:1)").await;
+        bob.hears("say_date").await;
+        world.wait(Duration::from_millis(600)).await;
+        assert_eq!(world.listen().await.of("bob"), ["alice"], "{:?}", bob.said());
+        bob.answers("listen_file_check", "2").await;
+        bob.hears("ack(saved)").await;
+        bob.answers("menu(1:2:5:#)", "#").await;
+        bob.hears("goodbye").await;
+        assert_eq!(counts(world, 1).await, "0:1:0:0");
+        bob.call.hang_up();
+        bob.ends().await;
+    });
+}
+
+/// What a caller does while a message is recorded and after it; what the box holds then.
+fn left(answers: &[(&str, &'static str)], box_holds: &str, said: &[&str]) {
+    Office::new().run(async |world, _| {
+        let mut alice = Caller::dial(world, "alice", "1000");
+        alice.leaves(1).await;
+        for (prompt, keys) in answers {
+            match *keys {
+                "hang up" => {
+                    alice.hears(prompt).await;
+                    alice.call.hang_up();
+                }
+                "record" => {
+                    alice.answers(prompt, "3").await;
+                    alice.leaves(2).await;
+                }
+                keys => alice.answers(prompt, keys).await,
+            }
+        }
+        let heard = alice.ends().await;
+        for wanted in said {
+            assert!(heard.iter().any(|said| said == wanted), "{wanted} in {heard:?}");
+        }
+        assert_eq!(counts(world, 1).await, box_holds);
+    });
+}
+
+cases! { left:
+    it_is_saved_by_silence => (&[], "1:0:0:0", &["ack(saved)", "goodbye()"]),
+    it_is_urgent => (&[("record_file_check", "2"), ("record_urgent_check", "*")], "1:0:1:0", &["ack(marked-urgent)"]),
+    it_is_heard_first => (&[("record_file_check", "1"), ("record_file_check", "2"), ("record_urgent_check", "2")], "1:0:0:0", &["goodbye()"]),
+    it_is_recorded_again => (&[("record_file_check", "record"), ("record_file_check", "2"), ("record_urgent_check", "2")], "1:0:0:0", &["goodbye()"]),
+    it_is_kept_when_the_caller_hangs_up_at_the_check => (&[("record_file_check", "hang up")], "1:0:0:0", &[]),
+    it_is_kept_when_the_caller_hangs_up_at_the_urgent_check => (&[("record_file_check", "2"), ("record_urgent_check", "hang up")], "1:0:0:0", &[]),
+}
+
+#[test]
+fn a_message_is_kept_when_the_caller_hangs_up_while_it_is_recorded() {
+    Office::new().run(async |world, folder| {
+        let alice = Caller::dial(world, "alice", "1000");
+        alice.records(1).await;
+        alice.speaks(11).await;
+        alice.call.hang_up();
+        alice.ends().await;
+        assert_eq!(counts(world, 1).await, "1:0:0:0");
+        let listed = world.api("vm_list 1@d").await;
+        let path = listed.split(':').nth(5).unwrap();
+        assert!(Path::new(path).starts_with(folder.join("d/1")), "{path}");
+        assert!(std::fs::metadata(path).unwrap().len() > 32_000, "{listed}");
+    });
+}
+
+#[test]
+fn a_message_that_is_too_short_is_refused_as_often_as_the_profile_says() {
+    Office::new().with("max-retries", "2").run(async |world, folder| {
+        let mut alice = Caller::dial(world, "alice", "1000");
+        for turn in 1..=3 {
+            alice.records(turn).await;
+            alice.call.press("#");
+        }
+        alice.hears("goodbye").await;
+        let said = alice.ends().await;
+        assert_eq!(said.iter().filter(|said| *said == "ack(too-small)").count(), 2, "{said:?}");
+        assert_eq!(counts(world, 1).await, "0:0:0:0");
+        let left = std::fs::read_dir(folder.join("d/1")).unwrap().count();
+        assert_eq!(left, 0, "no file is left of it");
+    });
+}
+
+/// A key in the greeting leads to what is said or run next.
+fn greeting_key(key: &'static str, next: &str) {
+    Office::new().run(async |world, _| {
+        let mut alice = Caller::dial(world, "alice", "1000");
+        alice.answers("play_greeting", key).await;
+        match next.split_once(' ') {
+            Some(("reached", number)) => {
+                world.until("it arrives", || alice.call.var("reached") == number).await;
+            }
+            Some(("records", _)) => {
+                alice.records(1).await;
+                assert!(!alice.said().contains(&"record_message()".to_owned()));
+            }
+            _ => alice.hears(next).await,
+        }
+        alice.call.hang_up();
+        alice.ends().await;
+    });
+}
+
+cases! { greeting_key:
+    the_skip_key_leads_to_the_tone => ("#", "records at once"),
+    the_operator_key_leads_to_the_operator => ("6", "reached 2000"),
+    the_main_key_leads_to_the_main_menu => ("*", "reached 2001"),
+    the_login_key_leads_to_the_messages => ("0", "hello"),
+    another_key_repeats_the_greeting => ("7", "play_greeting"),
+}
+
+#[test]
+fn the_operator_can_be_reached_before_anything_was_said() {
+    Office::new().run(async |world, _| {
+        let alice = Caller::dial(world, "alice", "1000");
+        alice.records(1).await;
+        alice.call.press("6");
+        world.until("it arrives", || alice.call.var("reached") == "2000").await;
+        assert_eq!(counts(world, 1).await, "0:0:0:0");
+        alice.call.hang_up();
+        alice.ends().await;
+    });
+}
+
+#[test]
+fn variables_leave_steps_out_and_are_used_up() {
+    Office::new().run(async |world, _| {
+        let call = world
+            .phone("alice")
+            .dialling("1000")
+            .var("skip_greeting", "true")
+            .var("skip_instructions", "true")
+            .var("skip_record_check", "true")
+            .var("skip_record_urgent_check", "true")
+            .var("voicemail_skip_goodbye", "true")
+            .go();
+        let mut alice = Caller { world, call, heard: 0 };
+        alice.leaves(1).await;
+        world.until("it is over", || alice.call.var("after") == "yes").await;
+        assert_eq!(alice.call.var("skip_greeting"), "");
+        assert_eq!(alice.call.var("skip_record_check"), "true");
+        assert_eq!(alice.call.var("voicemail_message_len"), "00:00:02");
+        assert_eq!(alice.ends().await, [] as [String; 0]);
+        assert_eq!(counts(world, 1).await, "1:0:0:0");
+    });
+}
+
+#[test]
+fn a_full_box_takes_no_more() {
+    Office::new().owner("vm-disk-quota", "2").run(async |world, folder| {
+        given(world, folder, 1, "one").await;
+        let mut alice = Caller::dial(world, "alice", "1000");
+        alice.hears("disk_quota_exceeded").await;
+        alice.hears("goodbye").await;
+        alice.ends().await;
+        assert_eq!(counts(world, 1).await, "1:0:0:0");
+    });
+}
+
+#[test]
+fn a_box_that_is_off_is_silent_and_one_that_is_not_there_says_goodbye() {
+    Office::new().run(async |world, _| {
+        for (number, said) in [("1003", &[][..]), ("1009", &["goodbye()"])] {
+            let caller = Caller::dial(world, "alice", number);
+            world.until("it goes on", || caller.call.var("after") == "yes").await;
+            assert_eq!(caller.said(), said);
+            caller.call.hang_up();
+            caller.ends().await;
+        }
+    });
+}
+
+#[test]
+fn copies_go_to_other_boxes_but_not_in_circles() {
+    Office::new().owner("vm-cc", "2@d@default,1@d@default").run(async |world, folder| {
+        given(world, folder, 1, "one").await;
+        assert_eq!(counts(world, 2).await, "9:0:0:0", "one for each box it came through");
+        let listed = world.api("vm_fsdb_msg_list json default d 2 inbox new").await;
+        assert!(
+            listed.contains("\"VM-List-Count\":\t\"9\"")
+                || listed.contains("\"VM-List-Count\":\"9\""),
+            "{listed}"
+        );
+    });
+}
+
+#[test]
+fn wrong_passwords_end_the_visit() {
+    Office::new().run(async |world, _| {
+        let mut bob = Caller::dial(world, "bob", "3000");
+        for _ in 0..2 {
+            bob.answers("enter_id(#)", "101#").await;
+            bob.answers("enter_pass(#)", "99#").await;
+            bob.hears("fail_auth").await;
+        }
+        // Nothing typed counts as an attempt too.
+        bob.answers("enter_id(#)", "#").await;
+        bob.hears("abort").await;
+        bob.hears("goodbye").await;
+        world.until("it goes on", || bob.call.var("after") == "yes").await;
+        let told = world.events().custom("vm::maintenance");
+        assert_eq!(told.headers("VM-Auth-Result"), ["fail", "fail"]);
+        assert_eq!(told.headers("VM-User"), ["1", "1"], "an alias is the user it stands for");
+        bob.call.hang_up();
+        bob.ends().await;
+    });
+}
+
+#[test]
+fn a_caller_can_be_let_in_without_any_visit() {
+    Office::new().run(async |world, _| {
+        let mut bob = Caller::dial(world, "bob", "3009");
+        bob.answers("enter_pass", "11#").await;
+        world.until("it goes on", || bob.call.var("after") == "yes").await;
+        assert_eq!(bob.call.var("user_pin_authenticated_user"), "1");
+        bob.call.hang_up();
+        let mut bad = Caller::dial(world, "bad", "3009");
+        for _ in 0..3 {
+            bad.answers("enter_pass", "12#").await;
+        }
+        bad.hears("abort").await;
+        world.until("it is over", || bad.call.cause().is_some()).await;
+        assert_eq!(bad.call.cause().map(|cause| cause.name()), Some("USER_CHALLENGE"));
+        world.ended(&bad.call).await;
+        bob.ends().await;
+    });
+}
+
+/// What the owner of two new messages does with the first; what is said next, and what the box holds at the end.
+fn heard(keys: &[(&str, &'static str)], said: &[&str], box_holds: &str) {
+    Office::new().run(async |world, folder| {
+        given(world, folder, 1, "one").await;
+        world.seconds(2).await;
+        given(world, folder, 1, "two").await;
+        let mut bob = Caller::dial(world, "bob", "3005");
+        for (prompt, keys) in keys {
+            bob.answers(prompt, keys).await;
+        }
+        for prompt in said {
+            bob.hears(prompt).await;
+        }
+        bob.call.hang_up();
+        bob.ends().await;
+        world.settle().await;
+        assert_eq!(counts(world, 1).await, box_holds);
+    });
+}
+
+cases! { heard:
+    silence_saves_all => (&[], &["ack(saved)", "say_message_number(new:2)", "ack(saved)", "message_count(0:new)", "message_count(2:saved)"], "0:2:0:0"),
+    one_is_deleted => (&[("listen_file_check", "7")], &["ack(deleted)", "say_message_number(new:2)"], "1:0:0:0"),
+    the_next_leaves_it_new => (&[("listen_file_check", "3")], &["say_message_number(new:2)"], "2:0:0:0"),
+    the_previous_of_the_first_is_the_first => (&[("listen_file_check", "9")], &["say_message_number(new:1)"], "2:0:0:0"),
+    back_from_the_second => (&[("listen_file_check", "3"), ("listen_file_check", "9")], &["say_message_number(new:1)"], "2:0:0:0"),
+    again_with_its_number => (&[("listen_file_check", "*")], &["say_message_number(new:1)"], "2:0:0:0"),
+    again_without_its_number => (&[("listen_file_check", "1")], &["say_date", "listen_file_check"], "2:0:0:0"),
+    a_key_within_the_message_counts => (&[("say_date", "7")], &["ack(deleted)"], "1:0:0:0"),
+    saved_ones_are_heard_from_the_menu => (&[("listen_file_check", "2"), ("listen_file_check", "2"), ("menu", "2")], &["say_message_number(saved:1)"], "0:2:0:0"),
+    forwarded => (&[("listen_file_check", "8"), ("forward_prepend(1:8)", "8"), ("forward_message_enter_extension(#)", "2#")], &["ack(saved)", "say_message_number(new:1)"], "2:0:0:0"),
+    forwarded_to_nobody => (&[("listen_file_check", "8"), ("forward_prepend", "8"), ("forward_message_enter_extension", "77#")], &["invalid_extension(77)", "forward_message_enter_extension"], "2:0:0:0"),
+    forwarded_to_a_box_that_is_off => (&[("listen_file_check", "8"), ("forward_prepend", "8"), ("forward_message_enter_extension", "3#")], &["invalid_extension(3)"], "2:0:0:0"),
+    mashed_keys => (&[("say_message_number", "***D9911881#*#0*7777")], &[], "2:0:0:0"),
+}
+
+#[test]
+fn a_forwarded_message_has_the_words_of_its_sender_in_front() {
+    Office::new().run(async |world, folder| {
+        given(world, folder, 1, "one").await;
+        let mut bob = Caller::dial(world, "bob", "3005");
+        bob.answers("listen_file_check", "8").await;
+        bob.answers("forward_prepend", "1").await;
+        bob.leaves(1).await;
+        bob.answers("record_file_check", "2").await;
+        bob.answers("forward_message_enter_extension", "2#").await;
+        bob.hears("ack(saved)").await;
+        assert_eq!(counts(world, 2).await, "1:0:0:0");
+        let listed = world.api("vm_list 2@d").await;
+        assert!(listed.trim().ends_with(":one:5551234:4"), "two seconds and two: {listed}");
+        let path = listed.split(':').nth(5).unwrap();
+        let (_, samples) = media::wav::decode(&std::fs::read(path).unwrap()).unwrap();
+        // bob speaks with a constant, the message is a ramp.
+        assert!(samples[8000..8100].iter().all(|s| *s == samples[8000]) && samples[8000] != 0);
+        assert!(samples[samples.len() - 8000..].iter().any(|s| *s > 5000));
+        bob.call.hang_up();
+        bob.ends().await;
+    });
+}
+
+#[test]
+fn a_caller_is_called_back_and_the_visit_goes_on() {
+    Office::new().with("callback-context", "default").with("callback-key", "5").run(
+        async |world, folder| {
+            given(world, folder, 1, "one").await;
+            let mut bob = Caller::dial(world, "bob", "3005");
+            bob.answers("listen_file_check", "5").await;
+            world.until("it is called", || bob.call.var("reached") == "5551234").await;
+            bob.call.hang_up();
+            bob.ends().await;
+        },
+    );
+}
+
+/// What the owner sets up; what is said, and how the preferences read then.
+fn set_up(keys: &[(&str, &'static str)], said: &[&str], action: &str, prefs: &str) {
+    Office::new().run(async |world, folder| {
+        std::fs::create_dir_all(folder.join("d/1")).unwrap();
+        let other = folder.join("tone.wav");
+        given(world, folder, 2, "tone").await;
+        std::fs::copy(&other, folder.join("d/1/greeting_4.wav")).unwrap();
+        let mut bob = Caller::dial(world, "bob", "3005");
+        bob.answers("menu", "5").await;
+        let mut recordings = 0;
+        for (prompt, keys) in keys {
+            if *prompt == "records" {
+                recordings += 1;
+                bob.leaves(recordings).await;
+            } else {
+                bob.answers(prompt, keys).await;
+            }
+        }
+        for prompt in said {
+            bob.hears(prompt).await;
+        }
+        let told = world.events().custom("vm::maintenance");
+        let told = told.filter(|event| event.get("VM-User").as_deref() == Some("1"));
+        assert_eq!(told.headers("VM-Action").last().map(String::as_str), Some(action));
+        let prefix = folder.join("d/1").display().to_string();
+        let kept = world.api("vm_prefs 1@d|all").await;
+        assert_eq!(kept.replace(&prefix, ""), prefs);
+        bob.call.hang_up();
+        bob.ends().await;
+    });
+}
+
+cases! { set_up:
+    a_greeting_is_chosen => (&[("config_menu(1:2:3:6:0)", "2"), ("choose_greeting", "4")], &["greeting_selected(4)", "config_menu"], "change-greeting", "/greeting_4.wav::"),
+    a_greeting_is_chosen_that_is_not_there => (&[("config_menu", "2"), ("choose_greeting", "5")], &["choose_greeting_fail", "config_menu"], "folder-summary", "::"),
+    no_greeting_is_chosen => (&[("config_menu", "2"), ("choose_greeting", "0")], &["greeting_selected(0)", "config_menu"], "remove-greeting", "::"),
+    a_star_is_no_greeting => (&[("config_menu", "2"), ("choose_greeting", "*")], &["choose_greeting_fail"], "folder-summary", "::"),
+    a_greeting_is_recorded => (&[("config_menu", "1"), ("choose_greeting", "3"), ("records", ""), ("record_file_check", "2")], &["ack(saved)", "config_menu"], "record-greeting", "/greeting_3.wav::"),
+    a_name_is_recorded => (&[("config_menu", "3"), ("records", ""), ("record_file_check", "2")], &["ack(saved)", "config_menu"], "record-name", ":/recorded_name.wav:"),
+    a_password_is_set => (&[("config_menu", "6"), ("enter_pass(#)", "4711#")], &["change_pass_success", "config_menu"], "change-password", "::4711"),
+    back_to_the_main_menu => (&[("config_menu", "0")], &["menu"], "folder-summary", "::"),
+}
+
+#[test]
+fn a_greeting_is_heard_by_the_next_caller_and_survives_half_a_recording() {
+    Office::new().run(async |world, folder| {
+        let mut bob = Caller::dial(world, "bob", "3005");
+        bob.answers("menu", "5").await;
+        bob.answers("config_menu", "1").await;
+        bob.answers("choose_greeting", "3").await;
+        bob.leaves(1).await;
+        bob.answers("record_file_check", "2").await;
+        bob.hears("config_menu").await;
+        // A second one is begun and left.
+        bob.call.press("1");
+        bob.answers("choose_greeting", "3").await;
+        bob.records(2).await;
+        bob.call.hang_up();
+        bob.ends().await;
+        assert!(folder.join("d/1/greeting_3.wav").exists());
+        assert!(!folder.join("d/1/greeting_3_OLD.wav").exists());
+        let alice = Caller::dial(world, "alice", "1000");
+        world.seconds(1).await;
+        assert_eq!(world.listen().await.of("alice"), ["bob"]);
+        alice.call.hang_up();
+        alice.ends().await;
+    });
+}
+
+#[test]
+fn a_password_set_by_phone_is_the_one_that_counts() {
+    Office::new().with("db-password-override", "true").run(async |world, _| {
+        assert_eq!(world.api("vm_fsdb_pref_password_set default d 1 4711").await, "-OK\n");
+        assert_eq!(world.api("vm_fsdb_auth_login default d 1 11").await, "-ERR");
+        assert_eq!(world.api("vm_fsdb_auth_login default d 1 4711").await, "-OK");
+        let mut bob = Caller::dial(world, "bob", "3001");
+        bob.answers("enter_pass", "11#").await;
+        bob.hears("fail_auth").await;
+        bob.answers("enter_pass", "4711#").await;
+        bob.hears("message_count").await;
+        bob.call.hang_up();
+        bob.ends().await;
+    });
+}
+
+/// Hanging up at a prompt leaves nothing behind; `World::finish` looks.
+fn hangs_up(number: &str, way: &[(&str, &'static str)], at: &str) {
+    Office::new().run(async |world, folder| {
+        given(world, folder, 1, "one").await;
+        let mut bob = Caller::dial(world, "bob", number);
+        for (prompt, keys) in way {
+            bob.answers(prompt, keys).await;
+        }
+        bob.hears(at).await;
+        bob.call.hang_up();
+        bob.ends().await;
+    });
+}
+
+cases! { hangs_up:
+    at_the_greeting => ("1000", &[], "play_greeting"),
+    at_the_instructions => ("1000", &[], "record_message"),
+    at_hello => ("3000", &[], "hello"),
+    at_the_box => ("3000", &[], "enter_id"),
+    at_the_password => ("3000", &[("enter_id", "1#")], "enter_pass"),
+    at_the_refusal => ("3001", &[("enter_pass", "0#")], "fail_auth"),
+    at_the_count => ("3005", &[], "message_count"),
+    at_the_number => ("3005", &[], "say_message_number"),
+    at_the_date => ("3005", &[], "say_date"),
+    at_the_question => ("3005", &[], "listen_file_check"),
+    at_the_menu => ("3002", &[], "menu"),
+    at_the_options => ("3002", &[("menu", "5")], "config_menu"),
+    at_the_choice => ("3002", &[("menu", "5"), ("config_menu", "1")], "choose_greeting"),
+    at_the_new_password => ("3002", &[("menu", "5"), ("config_menu", "6")], "enter_pass"),
+    at_the_forwarding => ("3005", &[("listen_file_check", "8"), ("forward_prepend", "8")], "forward_message_enter_extension"),
+    at_goodbye => ("3002", &[("menu", "#")], "goodbye"),
+}
+
+#[test]
+fn a_message_whose_file_is_gone_can_still_be_deleted() {
+    Office::new().run(async |world, folder| {
+        given(world, folder, 1, "one").await;
+        let listed = world.api("vm_list 1@d").await;
+        std::fs::remove_file(listed.split(':').nth(5).unwrap()).unwrap();
+        let mut bob = Caller::dial(world, "bob", "3005");
+        bob.answers("listen_file_check", "7").await;
+        bob.hears("message_count(0:new)").await;
+        assert_eq!(counts(world, 1).await, "0:0:0:0");
+        bob.call.hang_up();
+        bob.ends().await;
+    });
+}
+
+#[test]
+fn a_folder_that_cannot_be_written_ends_no_call() {
+    let office = Office::new().owner("vm-storage-dir", "/proc/nothing");
+    office.run(async |world, _| {
+        let mut alice = Caller::dial(world, "alice", "1000");
+        alice.hears("goodbye").await;
+        alice.ends().await;
+        assert_eq!(counts(world, 1).await, "0:0:0:0");
+    });
+}
+
+#[test]
+fn questions_are_answered_with_what_the_asker_wants_back() {
+    Office::new().run(async |world, folder| {
+        given(world, folder, 1, "one").await;
+        world.forget_events();
+        for (account, voice) in [("sip:1@d", "1/0 (0/0)"), ("sip:2@d", "")] {
+            let mut query = esl_server::event::Event::new(EventName::MessageQuery);
+            query.push("Message-Account", account);
+            query.push("VM-Call-ID", "c-1").push("Other", "x");
+            esl_server::fire!(world.switch.bus, query);
+            world.settle().await;
+            let waiting = world.events().named(EventName::MessageWaiting);
+            assert_eq!(waiting.headers("MWI-Message-Account").last().unwrap(), account);
+            assert_eq!(waiting.headers("MWI-Voice-Message").last().unwrap(), voice);
+            assert_eq!(waiting.headers("Call-ID").last().unwrap(), "c-1");
+        }
+    });
+}
