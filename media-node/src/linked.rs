@@ -12,6 +12,7 @@ const MODULES: &[&[&dyn Module]] = &[
     &[&mod_conference::MODULE],
     &[&mod_dialplan_asterisk::MODULE],
     mod_dptools::MODULES,
+    &[&mod_directory::MODULE],
     &[&mod_enum::Enum],
     &[&mod_event_socket::MODULE],
     mod_hash_db::MODULES,

@@ -1,3 +1,15 @@
-//! Small routing modules (mod_blacklist, mod_cidlookup, mod_lcr, mod_nibblebill, mod_easyroute, mod_distributor).
+//! Small routing modules, one file each: who is refused ([`blacklist`]), who calls ([`cidlookup`]), which carrier takes a
+//! call ([`distributor`], [`easyroute`], [`lcr`]), and what it costs ([`nibblebill`]).
 
 #![deny(unsafe_code)]
+
+mod blacklist;
+mod conf;
+mod distributor;
+mod easyroute;
+
+use switch_core::contract::Module;
+
+/// All of them.
+pub const MODULES: &[&dyn Module] =
+    &[&blacklist::Blacklist, &distributor::Distributor, &easyroute::Easyroute];

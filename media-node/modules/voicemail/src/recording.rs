@@ -15,7 +15,7 @@ use switch_core::app::{
 };
 use switch_core::call::audio::{read_linear, set_read_codec};
 use switch_core::call::{AppResult, Channel, Interrupt, LegEvent as CallEvent, Session, Wake};
-use switch_core::{clock, text};
+use switch_core::clock;
 use tokio::time::Instant;
 
 use crate::profile::Profile;
@@ -422,11 +422,6 @@ pub(crate) async fn join(parts: Vec<std::path::PathBuf>, into: &Path) -> std::io
 
 /// Of one joined file: two hours.
 const MOST_SAMPLES: usize = 8000 * 7200;
-
-/// A number variables and commands give.
-pub(crate) fn number(value: Option<String>) -> i64 {
-    value.map_or(0, |value| text::int(&value))
-}
 
 #[cfg(test)]
 mod tests {
