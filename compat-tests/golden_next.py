@@ -18,6 +18,7 @@ import json
 import os
 import pathlib
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -38,7 +39,9 @@ def family(name):
 # ---- inside the namespaces
 
 def enclosed(home):
-    """Serves scenario names from standard input with one result line each; runs inside `unshare -n -m`."""
+    """Serves scenario names from standard input with one result line each; runs inside `unshare -n -m -u`."""
+    # The host's name is masked wherever it stands: a machine called `vm` would lose half the words.
+    socket.sethostname("switch-under-test")
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
     subprocess.run(["mount", "-t", "tmpfs", "golden-next", str(FILES)], check=True)
     switch, number = None, 0
@@ -79,7 +82,7 @@ class Worker:
     def __init__(self, home):
         home.mkdir()
         self.process = subprocess.Popen(
-            ["unshare", "-n", "-m", sys.executable, os.path.abspath(__file__), "--enclosed", str(home)],
+            ["unshare", "-n", "-m", "-u", sys.executable, os.path.abspath(__file__), "--enclosed", str(home)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def run(self, name, out, limit):
@@ -170,8 +173,8 @@ def main():
     if options.list:
         print("\n".join(name for names in families.values() for name in names))
         return 0
-    if subprocess.run(["unshare", "-n", "-m", "true"], capture_output=True).returncode:
-        return skipped("it needs root: each server has a network and mount namespace of its own")
+    if subprocess.run(["unshare", "-n", "-m", "-u", "true"], capture_output=True).returncode:
+        return skipped("it needs root: each server has a network, mount and host name of its own")
     where = pathlib.Path(options.keep or tempfile.mkdtemp(prefix="switch-golden-next-"))
     if where.exists() and options.keep:
         shutil.rmtree(where)

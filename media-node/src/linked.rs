@@ -20,6 +20,7 @@ const MODULES: &[&[&dyn Module]] = &[
     &[&mod_loopback::MODULE],
     #[cfg(feature = "lua")]
     &[&mod_lua::MODULE],
+    mod_routing::MODULES,
     &[&mod_sofia::SofiaModule],
     &[&mod_voicemail::Voicemail],
     &[&mod_watchdog::MODULE],

@@ -81,7 +81,8 @@ mod tests {
 
     #[test]
     fn arguments_are_bound_whether_or_not_they_stand_in_quotes() {
-        let (text, count) = with_arguments("select a from t where n = '%q' or m = %s and p like '5%%'");
+        let (text, count) =
+            with_arguments("select a from t where n = '%q' or m = %s and p like '5%%'");
         assert_eq!(text, "select a from t where n = $1 or m = $2 and p like '5%'");
         assert_eq!(count, 2);
         assert_eq!(with_arguments("select 100 % 3"), ("select 100 % 3".to_owned(), 0));

@@ -252,7 +252,8 @@ mod tests {
             weight: *weight,
             taken: 0,
         };
-        let mut list = List { name: "l".into(), nodes: nodes.iter().map(spot).collect(), ..List::default() };
+        let mut list =
+            List { name: "l".into(), nodes: nodes.iter().map(spot).collect(), ..List::default() };
         list.reset();
         list
     }

@@ -23,6 +23,8 @@ use crate::prompts;
 
 /// How long a finished recording's file may take to be closed.
 const CLOSING: Duration = Duration::from_secs(2);
+/// How quiet what is sent during a recording is.
+const NOISE: u32 = 1400;
 
 /// The recording that runs, and what is told at its end.
 #[derive(Default)]
@@ -221,6 +223,7 @@ async fn record(session: &mut Session, profile: &Profile, path: &Path) -> Taken 
         spec.silence = Some(SilenceStop { threshold, after_ms, before_ms: None });
     }
     let silence = spec.silence.is_some();
+    channel.set_var("silence_hits_exhausted", "false");
     let codec = read_linear(&channel);
     let shown = path.to_string_lossy().into_owned();
     tell(&channel, EventName::RecordStart, &shown);
@@ -232,10 +235,13 @@ async fn record(session: &mut Session, profile: &Profile, path: &Path) -> Taken 
         id
     });
     if let Some(id) = begun {
+        // The far end gets something to hear meanwhile, as from the reference.
+        let _closed = leg.silence(Some(NOISE));
         match follow(session, profile.max_record_len).await {
             Ok(key) => taken.key = key,
             Err(interrupt) => taken.interrupted = Some(interrupt),
         }
+        let _closed = leg.silence(None);
         let _over = leg.stop_record(id);
         report = await_report(session).await;
     }
