@@ -18,7 +18,7 @@ CONF = """<include>
 </include>"""
 PROMETHEUS = 70
 # Shown only where there is a broker, or a listener with a certificate.
-ELSEWHERE = {"ferroswitch_sip_certificate_expiry_seconds", *(f"ferroswitch_amqp_{name}" for name in ("connected", "dropped_total", "messages_total", "spool_bytes"))}
+ELSEWHERE = {"ferroswitch_sip_certificate_expiry_seconds", "ferroswitch_verto_clients", *(f"ferroswitch_amqp_{name}" for name in ("connected", "dropped_total", "messages_total", "spool_bytes"))}
 DASHBOARD = ROOT / "deploy/grafana/voice-kpi.json"
 ALERTS = ROOT / "deploy/prometheus/alerts.yml"
 

@@ -72,6 +72,9 @@ def vanilla(block, where, overlay=None):
     patch(conf / "sip_profiles/internal.xml", {
         r'name="ws-binding"  value=":5066"': f'name="ws-binding"  value=":{block[12]}"',
         r'name="wss-binding" value=":7443"': f'name="wss-binding" value=":{block[13]}"'})
+    patch(conf / "autoload_configs/verto.conf.xml", {
+        r'\$\$\{local_ip_v4\}:8081': f'127.0.0.1:{block[18]}', r'\$\$\{local_ip_v4\}:8082': f'127.0.0.1:{block[19]}',
+        r'(?s)<profile name="default-v6">.*?</profile>': ''})
     for name in ("internal-ipv6", "external-ipv6"):          # not every machine has an address of that kind
         (conf / f"sip_profiles/{name}.xml").unlink()
     return conf

@@ -22,6 +22,7 @@ const MODULES: &[&[&dyn Module]] = &[
     &[&mod_lua::MODULE],
     mod_routing::MODULES,
     &[&mod_sofia::SofiaModule],
+    &[&mod_verto::Verto],
     &[&mod_voicemail::Voicemail],
     &[&mod_watchdog::MODULE],
     &[&mod_xml_curl::XmlCurl],

@@ -20,11 +20,13 @@ pub enum Door {
     Sip,
     /// `auth` and `userauth` on the Event Socket.
     EventSocket,
+    /// Logins of Verto clients.
+    Verto,
 }
 
 impl Door {
     /// All doors, in the order of the list.
-    pub const ALL: [Self; 2] = [Self::Sip, Self::EventSocket];
+    pub const ALL: [Self; 3] = [Self::Sip, Self::EventSocket, Self::Verto];
 
     /// As events and the list name it.
     #[must_use]
@@ -32,6 +34,7 @@ impl Door {
         match self {
             Self::Sip => "sip",
             Self::EventSocket => "event_socket",
+            Self::Verto => "verto",
         }
     }
 }
@@ -41,6 +44,7 @@ impl Door {
 pub struct Guesses {
     sip: Arc<GuessGuard>,
     event_socket: Arc<GuessGuard>,
+    verto: Arc<GuessGuard>,
 }
 
 impl Guesses {
@@ -50,6 +54,7 @@ impl Guesses {
         match door {
             Door::Sip => &self.sip,
             Door::EventSocket => &self.event_socket,
+            Door::Verto => &self.verto,
         }
     }
 

@@ -449,9 +449,9 @@ impl Switch {
         &self.modules
     }
 
-    /// Who knows what dial-string legs stand for. It is asked whether or not its module is loaded.
-    fn resolver(&self) -> Option<&'static dyn Resolver> {
-        self.linked.iter().find_map(|module| module.provides().resolver)
+    /// Those who know what dial-string legs stand for. They are asked whether or not their modules are loaded.
+    fn resolvers(&self) -> impl Iterator<Item = &'static dyn Resolver> {
+        self.linked.iter().filter_map(|module| module.provides().resolver)
     }
 
     /// Groups of legs with a `group/…` that stands alone replaced by the groups it stands for, in order.
@@ -467,7 +467,8 @@ impl Switch {
         for group in groups {
             match group.as_slice() {
                 [leg] if leg.endpoint.eq_ignore_ascii_case("group") => {
-                    let Some(resolver) = self.resolver() else { continue };
+                    let knows = self.resolvers().find(|one| one.names().contains(&"group"));
+                    let Some(resolver) = knows else { continue };
                     match resolver.groups(self, leg, caller).await {
                         Ok(inner) => expanded.extend(inner),
                         Err(cause) if groups.len() == 1 => return Err(cause),
@@ -487,12 +488,16 @@ impl Switch {
         global: &Variables,
         caller: Option<&Arc<Channel>>,
     ) -> Vec<Result<DialLeg, Cause>> {
-        let Some(resolver) = self.resolver() else {
-            return group.iter().cloned().map(Ok).collect();
-        };
-        let mut legs = Vec::new();
-        for leg in group {
-            legs.extend(resolver.legs(self, leg, global, caller).await);
+        let mut legs: Vec<_> = group.iter().cloned().map(Ok).collect();
+        for resolver in self.resolvers() {
+            let mut stand_for = Vec::new();
+            for leg in legs {
+                match leg {
+                    Ok(leg) => stand_for.extend(resolver.legs(self, &leg, global, caller).await),
+                    lost => stand_for.push(lost),
+                }
+            }
+            legs = stand_for;
         }
         legs
     }
