@@ -10,6 +10,7 @@ mod gateway;
 mod health;
 mod metrics;
 mod parameters;
+mod portal;
 mod settings;
 mod xml_rpc;
 
@@ -37,11 +38,18 @@ const NAME: &str = "mod_http_api";
 /// mod_http_api.
 pub struct HttpApi;
 
+/// Bound, with what it is going to serve.
+struct Ready {
+    bound: Bound,
+    gateway: Option<gateway::Settings>,
+    portal: Option<Arc<portal::Portal>>,
+}
+
 /// Its state for a switch.
 #[derive(Default)]
 struct Listening {
     /// Bound, and not yet answering.
-    bound: Mutex<Option<(Bound, Option<gateway::Settings>)>>,
+    bound: Mutex<Option<Ready>>,
     server: Mutex<Option<Server>>,
 }
 
@@ -77,10 +85,12 @@ impl Module for HttpApi {
             let gateway = gateway::Settings::read(conf.document("http_api.conf"))
                 .map_err(|error| said(&error))?;
             let server = settings.server(switch).map_err(|error| said(&error))?;
+            let portal =
+                portal::Portal::read(settings.portal()).await.map_err(|error| said(&error))?;
             let bound = Bound::bind(server).await.map_err(|error| said(&error))?;
             let metrics = Metrics::new().map_err(|error| said(&error))?;
             switch.module::<metrics::Slot>().put(metrics);
-            *switch.module::<Listening>().bound.lock() = Some((bound, gateway));
+            *switch.module::<Listening>().bound.lock() = Some(Ready { bound, gateway, portal });
             Ok(())
         })
     }
@@ -88,7 +98,7 @@ impl Module for HttpApi {
     /// Answers once the switch serves: not before the process has given up being root.
     fn start<'a>(&'a self, switch: &'a Arc<Switch>) -> BoxFuture<'a, ()> {
         let state = switch.module::<Listening>();
-        let Some((bound, gateway)) = state.bound.lock().take() else {
+        let Some(Ready { bound, gateway, portal }) = state.bound.lock().take() else {
             return Box::pin(std::future::ready(()));
         };
         let switch = Arc::clone(switch);
@@ -100,7 +110,7 @@ impl Module for HttpApi {
             if let Ok(address) = bound.local_addr() {
                 switch_core::log_notice!("HTTP listens on {address}");
             }
-            let server = bound.serve(router(&switch, gateway));
+            let server = bound.serve(router(&switch, gateway, portal));
             *state.server.lock() = Some(server);
         });
         Box::pin(std::future::ready(()))
@@ -119,12 +129,13 @@ impl Module for HttpApi {
     }
 }
 
-fn router(switch: &Arc<Switch>, gateway: Option<gateway::Settings>) -> Router {
-    let open = Router::new()
-        .route("/metrics", get(metrics::page))
-        .route("/health/live", get(health::live))
-        .route("/health/ready", get(health::ready))
-        .with_state(Arc::clone(switch));
+fn router(
+    switch: &Arc<Switch>,
+    gateway: Option<gateway::Settings>,
+    portal: Option<Arc<portal::Portal>>,
+) -> Router {
+    let pages = portal.map(portal::router).unwrap_or_default();
+    let open = pages.merge(open_router(switch));
     let metrics = switch.module::<metrics::Slot>().now();
     match (gateway, metrics) {
         (Some(settings), Some(metrics)) => {
@@ -133,6 +144,14 @@ fn router(switch: &Arc<Switch>, gateway: Option<gateway::Settings>) -> Router {
         }
         _ => open,
     }
+}
+
+fn open_router(switch: &Arc<Switch>) -> Router {
+    Router::new()
+        .route("/metrics", get(metrics::page))
+        .route("/health/live", get(health::live))
+        .route("/health/ready", get(health::ready))
+        .with_state(Arc::clone(switch))
 }
 
 fn readings(switch: &Arc<Switch>) -> Vec<base::reading::Reading> {

@@ -32,6 +32,9 @@ pub(super) const PARAMETERS: &[Parameters] = &[Parameters {
         param("dial-string", Value::Text, "loopback/{to}/{context}", "How numbers are called"),
         param("default-context", Value::Text, "default", "Context of calls and transfers"),
         param("call-application", Value::Text, "park", "What an answered call runs"),
+        param("portal-dir", Value::Path, "", "Folder of the pages served at `/portal`"),
+        param("portal-websocket", Value::Text, "", "WebSocket URL that phones in pages use"),
+        param("portal-domain", Value::Text, "", "Domain of the users of the pages"),
         param(
             "request-timeout",
             Value::Number(1, 86_400),

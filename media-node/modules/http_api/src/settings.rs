@@ -36,6 +36,7 @@ pub(crate) struct Settings {
     certificate: Option<PathBuf>,
     key: Option<PathBuf>,
     limits: Limits,
+    portal: crate::portal::Source,
 }
 
 impl Settings {
@@ -47,6 +48,7 @@ impl Settings {
             certificate: None,
             key: None,
             limits: Limits::default(),
+            portal: crate::portal::Source::default(),
         };
         for param in &dialplan_xml::config::settings(conf) {
             let value = &*param.value;
@@ -71,6 +73,9 @@ impl Settings {
                 "apply-inbound-acl" if !value.is_empty() => read.acls.push(value.to_owned()),
                 "tls-cert" => read.certificate = file(value),
                 "tls-key" => read.key = file(value),
+                "portal-dir" => read.portal.folder = file(value),
+                "portal-websocket" => value.clone_into(&mut read.portal.websocket),
+                "portal-domain" => value.clone_into(&mut read.portal.domain),
                 "max-connections" => limits.connections = number(1)?,
                 "max-connections-per-address" => limits.per_address = number(1)?,
                 "max-body-bytes" => limits.body = number(1)?,
@@ -88,6 +93,11 @@ impl Settings {
             return Err(SettingsError::HalfTls);
         }
         Ok(read)
+    }
+
+    /// Where the pages come from.
+    pub(crate) fn portal(&self) -> &crate::portal::Source {
+        &self.portal
     }
 
     /// What the listener is made of; reads certificates.

@@ -1,0 +1,208 @@
+// A phone in a page: SIP over WebSocket (SIP.js), several calls at a time. It knows no elements of pages; what happens is
+// told by "change" events.
+import { Inviter, Registerer, RegistererState, RequestPendingError, SessionState, UserAgent } from "sip.js";
+
+const RECONNECT_FIRST = 1000;
+const RECONNECT_LONGEST = 30000;
+
+// One call.
+class Call {
+  constructor(phone, session, peer, incoming) {
+    Object.assign(this, { phone, session, peer, incoming, id: crypto.randomUUID(), state: incoming ? "incoming" : "calling" });
+    Object.assign(this, { held: false, muted: false, begun: Date.now(), answered: null });
+    session.stateChange.addListener((state) => this.changed(state));
+  }
+
+  changed(state) {
+    if (state === SessionState.Established) {
+      this.state = "active";
+      this.answered = Date.now();
+      this.speaker ??= Object.assign(new Audio(), { autoplay: true });
+      this.speaker.srcObject = this.session.sessionDescriptionHandler.remoteMediaStream;
+      this.session.delegate = { ...this.session.delegate, onBye: (bye) => bye.accept() };
+    } else if (state === SessionState.Terminated) {
+      this.state = "ended";
+      if (this.speaker) this.speaker.srcObject = null;
+      this.phone.forget(this);
+    }
+    this.phone.tell();
+  }
+
+  answer() {
+    return this.session.accept({ sessionDescriptionHandlerOptions: this.phone.media });
+  }
+
+  hangUp() {
+    switch (this.session.state) {
+      case SessionState.Established:
+        return this.session.bye();
+      case SessionState.Initial:
+      case SessionState.Establishing:
+        return this.incoming ? this.session.reject({ statusCode: 486 }) : this.session.cancel();
+    }
+  }
+
+  // What a far end does not accept is left as it was.
+  hold(on) {
+    const before = this.held;
+    this.session.sessionDescriptionHandlerOptionsReInvite = { ...this.phone.media, hold: on };
+    return new Promise((done, failed) => {
+      const back = (error) => {
+        this.session.sessionDescriptionHandlerOptionsReInvite = { ...this.phone.media, hold: before };
+        failed(error);
+      };
+      const requestDelegate = {
+        onAccept: () => {
+          this.held = on;
+          this.setTracks();
+          this.phone.tell();
+          done();
+        },
+        onReject: (response) => back(new Error(response.message.reasonPhrase)),
+      };
+      this.session.invite({ requestDelegate }).catch((error) => back(error instanceof RequestPendingError ? new Error("wait a moment") : error));
+    });
+  }
+
+  mute(on) {
+    this.muted = on;
+    this.setTracks();
+    this.phone.tell();
+  }
+
+  setTracks() {
+    const connection = this.session.sessionDescriptionHandler?.peerConnection;
+    connection?.getSenders().forEach((sender) => sender.track && (sender.track.enabled = !this.muted && !this.held));
+    connection?.getReceivers().forEach((receiver) => receiver.track && (receiver.track.enabled = !this.held));
+  }
+
+  key(tone) {
+    if (this.session.sessionDescriptionHandler?.sendDtmf(tone, { duration: 160, interToneGap: 80 })) return;
+    const body = { contentDisposition: "render", contentType: "application/dtmf-relay", content: `Signal=${tone}\r\nDuration=160` };
+    return this.session.info({ requestOptions: { body } });
+  }
+
+  // Sends the far end elsewhere: to a number, or to the far end of another call.
+  transfer(target) {
+    const to = target instanceof Call ? target.session : this.phone.address(target);
+    return new Promise((done, failed) => {
+      const onReject = (response) => failed(new Error(response.message.reasonPhrase));
+      const onNotify = (notification) => {
+        notification.accept();
+        const status = / (\d{3})/.exec(notification.request.body)?.[1] ?? "";
+        if (status.startsWith("2")) done();
+        else if (!status.startsWith("1")) failed(new Error(`the transfer failed (${status})`));
+      };
+      this.session.refer(to, { requestDelegate: { onReject }, onNotify }).catch(failed);
+    });
+  }
+}
+
+export class Phone extends EventTarget {
+  constructor({ websocket, domain, user, password, name }) {
+    super();
+    Object.assign(this, { domain, user, calls: [], status: "connecting", dnd: false, wanted: true });
+    this.media = { constraints: { audio: { autoGainControl: true, echoCancellation: true, noiseSuppression: true }, video: false } };
+    this.agent = new UserAgent({
+      uri: this.address(user),
+      displayName: name || user,
+      authorizationUsername: user,
+      authorizationPassword: password,
+      transportOptions: { server: websocket, keepAliveInterval: 20 },
+      sessionDescriptionHandlerFactoryOptions: { iceGatheringTimeout: 500, peerConnectionConfiguration: { iceServers: [] } },
+      logLevel: "warn",
+      delegate: {
+        onInvite: (invitation) => this.ring(invitation),
+        onConnect: () => this.connected(),
+        onDisconnect: (error) => this.disconnected(error),
+      },
+    });
+    this.registerer = new Registerer(this.agent, { expires: 300 });
+    this.registerer.stateChange.addListener((state) => {
+      if (state === RegistererState.Registered) this.to("online");
+      else if (this.wanted && this.status === "online") this.to("connecting");
+    });
+  }
+
+  address(target) {
+    const uri = UserAgent.makeURI(`sip:${encodeURIComponent(target).replaceAll("%2B", "+").replaceAll("%2A", "*")}@${this.domain}`);
+    if (!uri) throw new Error("that is no number");
+    return uri;
+  }
+
+  tell() {
+    this.dispatchEvent(new Event("change"));
+  }
+
+  to(status) {
+    this.status = status;
+    this.tell();
+  }
+
+  start() {
+    return this.agent.start();
+  }
+
+  connected() {
+    this.pause = RECONNECT_FIRST;
+    if (this.wanted) this.register();
+  }
+
+  register() {
+    const onReject = (response) => this.to(response.message.statusCode === 403 || response.message.statusCode === 401 ? "refused" : "connecting");
+    return this.registerer.register({ requestDelegate: { onReject } }).catch(() => {});
+  }
+
+  disconnected(error) {
+    this.to("connecting");
+    if (!error || this.ended) return;
+    const pause = (this.pause = Math.min((this.pause ?? RECONNECT_FIRST) * 2, RECONNECT_LONGEST));
+    setTimeout(() => this.agent.reconnect().catch(() => this.disconnected(error)), pause * (0.5 + Math.random() / 2));
+  }
+
+  // Away: calls go elsewhere. Busy: they are refused.
+  async be(status) {
+    this.dnd = status === "busy";
+    this.wanted = status !== "away";
+    if (!this.wanted) {
+      await this.registerer.unregister().catch(() => {});
+      this.to("away");
+    } else if (this.registerer.state === RegistererState.Registered) {
+      this.to("online");
+    } else {
+      await this.register();
+    }
+  }
+
+  ring(invitation) {
+    if (this.dnd) return invitation.reject({ statusCode: 486 });
+    const identity = invitation.remoteIdentity;
+    const call = new Call(this, invitation, identity.displayName || identity.uri.user, true);
+    this.calls.push(call);
+    this.dispatchEvent(new CustomEvent("ring", { detail: call }));
+    this.tell();
+  }
+
+  async dial(number) {
+    for (const call of this.calls) if (call.state === "active" && !call.held) await call.hold(true);
+    const inviter = new Inviter(this.agent, this.address(number), { sessionDescriptionHandlerOptions: this.media });
+    const call = new Call(this, inviter, number, false);
+    this.calls.push(call);
+    this.tell();
+    const onReject = (response) => (call.refused = response.message.reasonPhrase);
+    await inviter.invite({ requestDelegate: { onReject } });
+    return call;
+  }
+
+  forget(call) {
+    this.calls = this.calls.filter((other) => other !== call);
+    this.dispatchEvent(new CustomEvent("ended", { detail: call }));
+  }
+
+  async stop() {
+    this.ended = true;
+    await Promise.allSettled(this.calls.map((call) => call.hangUp()));
+    await this.registerer.unregister().catch(() => {});
+    await this.agent.stop();
+  }
+}
