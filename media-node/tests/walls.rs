@@ -45,6 +45,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "ferroswitch-leg-media",
         &[
+            "esl-server",
             "ferroswitch-core",
             "ferroswitch-media",
             "ferroswitch-negotiation",

@@ -8,7 +8,7 @@ use sdp::MediaDirection;
 
 use super::reach::{self, Reach};
 use super::timeouts::media_timeouts;
-use super::{LegMedia, certificate};
+use super::{LegMedia, certificate, shown};
 use crate::call::Channel;
 
 impl LegMedia {
@@ -82,6 +82,12 @@ impl LegMedia {
         if let Err(error) = media.set_rtp(params) {
             tracing::error!(uuid = %channel.uuid(), "Media engine refuses the leg: {error}");
         }
+        let pair =
+            agreed.transport.secure.sdes().filter(|pair| self.secured.as_ref() != Some(*pair));
+        if let Some(pair) = pair {
+            shown::secured(channel, &format!("srtp:sdes:{}", pair.ours.suite));
+        }
+        let pair = pair.cloned();
         let identity = certificate::identity(self.profile.switch());
         if agreed.declined {
             self.reach = Reach::default();
@@ -93,6 +99,9 @@ impl LegMedia {
             self.beginnings,
         ) {
             tracing::error!(uuid = %channel.uuid(), "No checks and no handshake: the media engine is overloaded");
+        }
+        if pair.is_some() {
+            self.secured = pair;
         }
     }
 

@@ -65,6 +65,8 @@ pub struct LegMedia {
     security: Security,
     /// The offer was looked at when its answer was needed, not when it came (`inbound-late-negotiation`).
     late: bool,
+    /// Keys of descriptions that protect packets now, as programs were told.
+    secured: Option<negotiation::CryptoPair>,
     /// Our description as sent, and as shown.
     local: Option<(SessionDescription, SessionDescription)>,
     /// Video and text.
@@ -116,6 +118,7 @@ impl LegMedia {
             remote_offer: None,
             security: Security::default(),
             late: false,
+            secured: None,
             local: None,
             streams: Streams::default(),
             identity: None,

@@ -142,6 +142,7 @@ impl Linked {
                 let secure = format!("srtp:dtls:{}", keys.local.suite().name());
                 tracing::info!(uuid = %uuid, "{kind}: fingerprint verified, {secure}");
                 channel.set_var("rtp_has_crypto", secure.as_str());
+                shown::secured(channel, &secure);
                 channel.with(|data| data.secure = secure);
             }
             LinkEvent::Failed(error) => {

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use esl_server::event::{Event, EventName};
 use negotiation::common_codecs;
 use sdp::MediaDirection;
 
@@ -39,6 +40,21 @@ pub(super) fn path(channel: &Channel, kind: &str, to: SocketAddr) {
             ("remote_media_ip", to.ip().to_string()),
             ("remote_media_port", to.port().to_string()),
         ]);
+    }
+}
+
+/// Tells programs that packets are protected now, once for each direction as in the reference.
+pub(super) fn secured(channel: &Channel, secure: &str) {
+    let bus = &channel.switch().bus;
+    for _ in ["send", "receive"] {
+        if !bus.wants(EventName::CallSecure) {
+            bus.skip();
+            continue;
+        }
+        let mut event = Event::new(EventName::CallSecure);
+        event.push("secure_type", secure.to_owned());
+        event.push("caller-unique-id", channel.uuid().to_string());
+        esl_server::fire!(bus, event);
     }
 }
 

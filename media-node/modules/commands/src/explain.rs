@@ -21,7 +21,7 @@ use crate::{api, config};
 pub const APIS: &[Api] =
     &[api!("explain", "mod_dialplan_xml", SYNTAX, "Explain a dialplan decision", explain_call)];
 
-const SYNTAX: &str = "[-v] [-json] <uuid> [<destination> [<context>]]";
+const SYNTAX: &str = "[-v] [-json] <uuid> [<destination> [<context>]]|media <uuid>";
 
 /// Commands that only look at what the running switch knows.
 const LOOKING: &[&str] = &[
@@ -49,6 +49,14 @@ fn explain_call(call: &ApiCall) -> String {
     let (options, words): (Vec<_>, Vec<_>) =
         words.into_iter().partition(|word| matches!(word.as_str(), "-v" | "-json"));
     let given = |option: &str| options.iter().any(|word| word == option);
+    if let [what, uuid] = &words[..]
+        && what == "media"
+    {
+        return match call.switch.channel(uuid) {
+            Some(channel) => super::explain_media::told(&channel),
+            None => "-ERR No such channel!\n".into(),
+        };
+    }
     let Some(uuid) = words.first().filter(|w| !w.is_empty()) else { return usage(SYNTAX) };
     let Some(channel) = call.switch.channel(uuid) else { return "-ERR No such channel!\n".into() };
     let mut caller = on_paper(&channel);

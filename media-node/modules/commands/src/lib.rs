@@ -10,6 +10,7 @@ pub mod console;
 pub mod control;
 pub mod directory;
 pub mod explain;
+mod explain_media;
 pub mod expr;
 pub mod fsctl;
 pub mod guesses;
