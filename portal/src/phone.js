@@ -150,7 +150,9 @@ export class Phone extends EventTarget {
 
   register() {
     const onReject = (response) => this.to(response.message.statusCode === 403 || response.message.statusCode === 401 ? "refused" : "connecting");
-    return this.registerer.register({ requestDelegate: { onReject } }).catch(() => {});
+    // The registerer's state does not change when it registers anew after a broken connection.
+    const onAccept = () => this.to("online");
+    return this.registerer.register({ requestDelegate: { onAccept, onReject } }).catch(() => {});
   }
 
   disconnected(error) {

@@ -350,8 +350,16 @@ impl Connections {
         tx: Option<TxId>,
     ) -> Result<(), String> {
         let known = path.connection.filter(|id| self.table.contains_key(id));
-        let peer = (path.transport, path.remote, path.verified);
-        let id = match known.or_else(|| self.by_remote.get(&peer).copied()) {
+        let with =
+            |transport| self.by_remote.get(&(transport, path.remote, path.verified)).copied();
+        // Browsers write `transport=ws` for secure WebSocket too (RFC 7118 §5.2): address and port say which it is.
+        let twin = match path.transport {
+            Transport::Ws => Some(Transport::Wss),
+            Transport::Wss => Some(Transport::Ws),
+            Transport::Udp | Transport::Tcp | Transport::Tls => None,
+        };
+        let known = known.or_else(|| with(path.transport)).or_else(|| twin.and_then(with));
+        let id = match known {
             Some(id) => id,
             // A browser cannot be connected to: it is reachable as long as it is connected.
             None if path.transport.is_websocket() => return Err("no such WebSocket".into()),
