@@ -3,6 +3,7 @@ import pathlib
 import socket
 import subprocess
 import threading
+import time
 
 import pytest
 
@@ -12,12 +13,15 @@ from harness.switch import ROOT
 
 WS, WSS, HTTP = 70, 71, 72          # places in the block of ports
 CUSTOMER, AGENT = 440, 620          # what their microphones hear
+PLAIN = "{absolute_codec_string=PCMU}"     # phones of the harness know no Opus, and a caller's codec is offered alone
 EAR = (pathlib.Path(__file__).parent / "pages/ear.js").read_text().replace("let analyser", "var analyser")
 
 DIALPLAN = """
   <extension name="agents"><condition field="destination_number" expression="^6000$">
     <action application="set" data="hangup_after_bridge=true"/>
     <action application="bridge" data="user/1001@$${domain}"/></condition></extension>
+  <extension name="plain"><condition field="destination_number" expression="^plain-(.+)$">
+    <action application="bridge" data="{absolute_codec_string=PCMU}sofia/gateway/carrier/$1"/></condition></extension>
   <extension name="hall"><condition field="destination_number" expression="^hall$">
     <action application="answer"/><action application="conference" data="hall@default"/></condition></extension>
   <extension name="menu"><condition field="destination_number" expression="^9999$">
@@ -209,13 +213,13 @@ def test_an_agent_transfers_attended_and_blind(site, esl, browsers, pages):
     press(agent, "Answer")
     caller.wait(200)
     carrier = site.carrier()
-    agent.run("number.value = 'carrier-77'; number.form.requestSubmit()")
+    agent.run("number.value = 'plain-77'; number.form.requestSubmit()")
     far = carrier.accept()
     far.answer()
     agent.until("document.querySelectorAll('.call.active').length == 2")
     agent.shot("agent-two-calls")
-    agent.run("[...document.querySelectorAll('.call')].find((c) => c.querySelector('h2').textContent != 'carrier-77').querySelectorAll('button').forEach((b) => b.textContent == 'Transfer' && b.click())")
-    press(agent, "To carrier-77")
+    agent.run("[...document.querySelectorAll('.call')].find((c) => c.querySelector('h2').textContent != 'plain-77').querySelectorAll('button').forEach((b) => b.textContent == 'Transfer' && b.click())")
+    press(agent, "To plain-77")
     ear.talk(caller, far)
     agent.until("!document.querySelector('.call')")
     caller.hangup()
@@ -242,32 +246,10 @@ def test_pages_come_back_after_the_connection_broke(site, esl, browsers, pages):
     call.wait(486)
     agent.run("presence.value = 'away'; presence.onchange()")
     agent.until("document.querySelector('#status').textContent == 'away'")
-    assert esl.api("sofia_contact auth/1001@test.example") == "error/user_not_registered"
-
-
-def test_a_room_of_four_and_a_phone(site, esl, browsers, pages):
-    rooms = []
-    for n, browser in enumerate((browsers[0], browsers[0], browsers[0], browsers[1])):
-        page = pages(browser, "/rooms/hall", *(("1001", "one-thousand-one") if n == 3 else ()))
-        capture_sound(page)
-        press(page, "Join")
-        state(page, "in the room")
-        rooms.append(page)
-    phone = site.phone().invite("hall")
-    phone.wait(200)
-    for page in rooms[:3]:
-        press(page, "Mute")
-    for page in rooms[:3]:
-        hears(page, AGENT)
-    ear.hears(phone, AGENT, frames=5, timeout=30)
-    press(rooms[3], "Mute")
-    press(rooms[0], "Unmute")
-    hears(rooms[3], CUSTOMER)
-    ear.hears(phone, CUSTOMER, frames=5, timeout=30)
-    rooms[0].shot("room")
-    for page in rooms:
-        press(page, "Leave")
-    phone.hangup()
+    until = time.monotonic() + 10
+    while esl.api("sofia_contact auth/1001@test.example") != "error/user_not_registered":
+        assert time.monotonic() < until
+        time.sleep(0.1)
 
 
 def test_a_wrong_password_is_said(site, browsers):
@@ -306,7 +288,7 @@ def test_jssip_calls_is_called_and_sends_keys(site, esl, browsers, tmp_path):
     page.run("dial('park'); 1")
     uuid = esl.wait_event("CHANNEL_PARK").event["Unique-ID"]
     phone = site.phone()
-    ear.run(esl, uuid, f"bridge:{ear.dial(phone)}")
+    ear.run(esl, uuid, f"bridge:{PLAIN}{ear.dial(phone)}")
     far = phone.accept()
     far.answer()
     far.rtp.tone(ear.FAR)
@@ -326,3 +308,28 @@ def test_jssip_calls_is_called_and_sends_keys(site, esl, browsers, tmp_path):
     page.run("ua.stop()")
     page.ask("Page.close")
     end()
+
+
+def test_a_room_of_four_and_a_phone(site, esl, browsers, pages):
+    rooms = []
+    for n, browser in enumerate((browsers[0], browsers[0], browsers[0], browsers[1])):
+        page = pages(browser, "/rooms/hall", *(("1001", "one-thousand-one") if n == 3 else ()))
+        capture_sound(page)
+        press(page, "Join")
+        state(page, "in the room")
+        rooms.append(page)
+    phone = site.phone().invite("hall")
+    phone.wait(200)
+    for page in rooms[:3]:
+        press(page, "Mute")
+    for page in rooms[:3]:
+        hears(page, AGENT)
+    ear.hears(phone, AGENT, frames=5, timeout=30)
+    press(rooms[3], "Mute")
+    press(rooms[0], "Unmute")
+    hears(rooms[3], CUSTOMER)
+    ear.hears(phone, CUSTOMER, frames=5, timeout=30)
+    rooms[0].shot("room")
+    for page in rooms:
+        press(page, "Leave")
+    phone.hangup()

@@ -180,14 +180,13 @@ fn is_right(user: &User, (id, domain): (&str, &str), password: &str) -> bool {
         }
     }
     match wanted {
-        Some((value, _)) if value.is_empty() => false,
+        Some(("", _)) | None => false,
         Some((hash, true)) => {
             let made = Md5::digest(format!("{id}:{domain}:{password}"));
             let made: String = made.iter().map(|byte| format!("{byte:02x}")).collect();
             same(&made, hash)
         }
         Some((value, false)) => same(password, value),
-        None => false,
     }
 }
 

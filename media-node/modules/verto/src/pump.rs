@@ -65,10 +65,11 @@ async fn take(switch: &Arc<Switch>, event: &Event) {
         }
     }
     let shared = Hub::of(switch).shared.load_full();
-    if event.name() == EventName::ChannelCallstate && shared.enable_presence {
-        if let Some(told) = presence(event) {
-            event_channels::broadcast(switch, &told);
-        }
+    if event.name() == EventName::ChannelCallstate
+        && shared.enable_presence
+        && let Some(told) = presence(event)
+    {
+        event_channels::broadcast(switch, &told);
     }
     if shared.enable_fs_events {
         event_channels::broadcast(switch, &whole(event));

@@ -141,7 +141,9 @@ mod tests {
     fn values_are_added_shown_committed_and_loaded_again() {
         let store = Store::default();
         let run = |data: Value| store.of_all("global", data.as_object().unwrap());
-        let say = |reply: Result<Object, &str>| reply.map(|reply| Value::Object(reply).to_string());
+        let say = |reply: Result<Object, &'static str>| {
+            reply.map(|reply| Value::Object(reply).to_string())
+        };
         assert_eq!(run(json!({})), Err("INVALID INPUT, Command not supplied"));
         let added = say(run(json!({ "cmd": "add", "key": "a", "a": { "x": 1 } })));
         assert_eq!(added.unwrap(), r#"{"message":"Item Added"}"#);

@@ -30,7 +30,7 @@ pub(super) async fn order<T>(
 ) -> Result<T, Refusal> {
     let (reply, answered) = oneshot::channel();
     let orders = channel.with(|data| data.slot::<Call>().orders.clone());
-    if !orders.is_some_and(|orders| orders.try_send(make(reply)).is_ok()) {
+    if orders.is_none_or(|orders| orders.try_send(make(reply)).is_err()) {
         return Err("MEDIA ERROR");
     }
     match tokio::time::timeout(PATIENCE, answered).await {
@@ -185,7 +185,7 @@ async fn begin(ask: &Ask<'_>, dialog: &Object, uuid: &str, sdp: &str) -> Result<
         let call = data.slot::<Call>();
         call.session.clone_from(&session);
         call.orders = Some(orders);
-        call.unrecoverable = rpc::get(dialog, "recoverCall").is_some_and(|v| v == &false);
+        call.unrecoverable = rpc::get(dialog, "recoverCall").is_some_and(|v| *v == false);
     });
     describe(ask, &channel, &login, dialog);
     audio.show_offer(&channel, &negotiation::as_sent(&offer), KNOWN);
