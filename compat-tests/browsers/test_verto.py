@@ -20,8 +20,8 @@ LIMITS = {"login-timeout-sec": 3, "max-strangers-per-address": 8, "max-messages-
 CONF = """<configuration name="verto.conf"><settings><param name="detach-timeout-sec" value="20"/></settings><profiles><profile name="verto">
   <param name="bind-local" value="127.0.0.1:{ws}"/><param name="bind-local" value="127.0.0.1:{wss}" secure="true"/>
   <param name="secure-combined" value="{pem}"/><param name="force-register-domain" value="$${{domain}}"/><param name="userauth" value="true"/>
-  <param name="context" value="public"/><param name="rtp-ip" value="127.0.0.1"/><param name="inbound-codec-string" value="opus,PCMU"/>
-  <param name="outbound-codec-string" value="opus,PCMU"/><param name="apply-candidate-acl" value="any_v4.auto"/>
+  <param name="context" value="public"/><param name="rtp-ip" value="127.0.0.1"/><param name="inbound-codec-string" value="opus,PCMU,VP8"/>
+  <param name="outbound-codec-string" value="opus,PCMU,VP8"/><param name="apply-candidate-acl" value="any_v4.auto"/>
   {limits}
 </profile></profiles></configuration>
 """
@@ -211,6 +211,24 @@ def test_a_call_goes_on_after_the_connection_broke_and_after_the_page_was_loaded
     page.run(f"verto.hangup('{call}')")
     esl.wait_event("CHANNEL_HANGUP_COMPLETE", Unique_ID=call)
     page.ask("Page.close")
+
+
+def test_pictures_pass_between_pages(site, esl, browser, pages, page):
+    other = browser.page(f"{pages}/verto.html")
+    log_in(site, other, user="1001", password="one-thousand-one")
+    for one in (page, other):
+        one.run("verto.video = true")
+    call = page.run("verto.call('park')")
+    esl.wait_event("CHANNEL_PARK", Unique_ID=call)
+    ear.run(esl, call, "bridge:verto.rtc/1001@test.example")
+    called = esl.wait_event("CHANNEL_BRIDGE", Unique_ID=call).event["Bridge-B-Unique-ID"]
+    for one, uuid in ((page, call), (other, called)):
+        one.until(f"(await verto.frames('{uuid}')) > 10".join(("(async () => ", ")()")))
+        one.hears(MICROPHONE)
+    page.run(f"verto.hangup('{call}')")
+    other.until(f"verto.state('{called}') == 'ended'")
+    other.run("verto.socket.close()")
+    other.ask("Page.close")
 
 
 # ---- clients without a browser

@@ -122,7 +122,7 @@ class Page:
     def until(self, expression, timeout=20):
         """Until an expression is true."""
         end = time.monotonic() + timeout
-        while not self.run(f"!!({expression})"):
+        while not self.run(f"Promise.resolve({expression}).then(Boolean)"):
             assert time.monotonic() < end, f"not {expression} in {timeout} s\n" + "\n".join(self.log[-30:])
             time.sleep(0.1)
 

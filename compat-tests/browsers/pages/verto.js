@@ -1,7 +1,7 @@
 // A Verto client as small as the protocol allows: one WebSocket, calls with one RTCPeerConnection each.
 class Verto {
   constructor(url, login, passwd, sessid) {
-    Object.assign(this, { url, login, passwd, sessid, number: 0, waiting: new Map(), calls: new Map(), events: [], answers: true });
+    Object.assign(this, { url, login, passwd, sessid, number: 0, waiting: new Map(), calls: new Map(), events: [], answers: true, video: false });
   }
 
   connect() {
@@ -47,8 +47,8 @@ class Verto {
   async make(callID, dialogParams) {
     const pc = new RTCPeerConnection();
     const call = { callID, pc, dialogParams, state: "new" };
-    pc.ontrack = (event) => listen(event.streams[0] ?? new MediaStream([event.track]));
-    this.microphone = await navigator.mediaDevices.getUserMedia({ audio: { echoCancellation: false, noiseSuppression: false, autoGainControl: false } });
+    pc.ontrack = (event) => event.track.kind === "audio" && listen(new MediaStream([event.track]));
+    this.microphone = await navigator.mediaDevices.getUserMedia({ audio: { echoCancellation: false, noiseSuppression: false, autoGainControl: false }, video: this.video });
     for (const track of this.microphone.getTracks()) pc.addTrack(track, this.microphone);
     this.calls.set(callID, call);
     return call;
@@ -96,6 +96,12 @@ class Verto {
   end(call) {
     call.pc.close();
     call.state = "ended";
+  }
+
+  // Pictures of the far end that were decoded.
+  async frames(callID) {
+    const stats = [...(await this.calls.get(callID).pc.getStats()).values()];
+    return stats.find((one) => one.type === "inbound-rtp" && one.kind === "video")?.framesDecoded ?? 0;
   }
 
   state(callID) {
