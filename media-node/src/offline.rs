@@ -17,7 +17,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use base::machine;
-use boot::arguments::{CheckArgs, DialplanCommand, ExplainArgs, Offline};
+use boot::arguments::{CheckArgs, DialplanCommand, ExplainArgs, Offline, StreamTestArgs};
 use boot::cli::DirOptions;
 use boot::{complain, dirs, print, secret};
 
@@ -42,6 +42,7 @@ pub fn run(what: &Offline, dirs: &DirOptions) -> ExitCode {
         Offline::Check(args) => check_command(args, dirs),
         Offline::Explain(args) => explain_command(args, dirs),
         Offline::Dialplan(command) => dialplan_command(command, dirs),
+        Offline::StreamTest(args) => stream_test(args),
         Offline::Reference(page) => match crate::reference::page(page, &crate::linked::linked()) {
             Some(text) => {
                 print(&text);
@@ -50,6 +51,26 @@ pub fn run(what: &Offline, dirs: &DirOptions) -> ExitCode {
             None => complain(&format!("There is no page {page}"), 1),
         },
     }
+}
+
+/// Runs `ferroswitch stream-test`.
+fn stream_test(args: &StreamTestArgs) -> ExitCode {
+    let trial = mod_audio_streams::conformance::Trial {
+        url: args.url.clone(),
+        dialect: args.dialect.clone(),
+        seconds: args.seconds,
+        token: args.token.clone(),
+        metadata: args.metadata.clone(),
+        insecure: args.insecure,
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => return complain(&error, 1),
+    };
+    let report = runtime.block_on(mod_audio_streams::conformance::run(&trial));
+    print(report.text());
+    if report.passed() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// Runs `ferroswitch check`.

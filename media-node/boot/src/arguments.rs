@@ -18,6 +18,38 @@ pub enum Offline {
     Dialplan(DialplanCommand),
     /// `ferroswitch reference PAGE`.
     Reference(String),
+    /// `ferroswitch stream-test`.
+    StreamTest(StreamTestArgs),
+}
+
+/// Arguments of `ferroswitch stream-test`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+Exit status: 0 when everything required happened, 1 when not.
+
+Examples:
+  ferroswitch stream-test ws://127.0.0.1:8765/
+      a call of five seconds in Twilio's dialect
+  ferroswitch stream-test wss://bot.example/listen --dialect fork --seconds 20 --metadata '{\"a\":1}'
+  ferroswitch stream-test tcp://127.0.0.1:9092")]
+pub struct StreamTestArgs {
+    /// Address of the program's server: ws://, wss:// or tcp://
+    pub url: String,
+    /// twilio, telnyx, plivo, exotel, vonage, fork, audio_stream, openai, chan_websocket, chan_websocket_json or audiosocket
+    #[arg(long, default_value = "twilio")]
+    pub dialect: String,
+    /// Length of the call
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=3600))]
+    pub seconds: u32,
+    /// Bearer token
+    #[arg(long)]
+    pub token: Option<String>,
+    /// Text or JSON for the program
+    #[arg(long, default_value = "")]
+    pub metadata: String,
+    /// Certificates are not checked
+    #[arg(long)]
+    pub insecure: bool,
 }
 
 /// Arguments of `ferroswitch check`.

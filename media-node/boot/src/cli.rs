@@ -15,7 +15,7 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use dialplan_xml::PreprocessorCommand;
 
-use super::arguments::{CheckArgs, DialplanCommand, ExplainArgs};
+use super::arguments::{CheckArgs, DialplanCommand, ExplainArgs, StreamTestArgs};
 use super::sounds::SoundsArgs;
 
 /// Exit status of a command line that is wrong in the way the reference also refuses with 255.
@@ -43,6 +43,8 @@ pub enum Invocation {
     Dialplan(DialplanCommand, Box<Options>),
     /// `reference PAGE`: a generated page of `docs/`.
     Reference(String),
+    /// Try a program's server.
+    StreamTest(StreamTestArgs),
     /// `cli ...`: the arguments of `fs_cli`, untouched.
     Cli(Vec<OsString>),
 }
@@ -197,6 +199,7 @@ impl Options {
             Some(Verb::Explain(args)) => Invocation::Explain(args, options),
             Some(Verb::Dialplan { command }) => Invocation::Dialplan(command, options),
             Some(Verb::Reference { page }) => Invocation::Reference(page),
+            Some(Verb::StreamTest(args)) => Invocation::StreamTest(args),
             Some(Verb::Cli { args }) => Invocation::Cli(args),
             None if parsed.version => Invocation::Version,
             None if parsed.stop => Invocation::Stop(options),
@@ -265,6 +268,8 @@ enum Verb {
     },
     /// Generate the standard English prompts with a speech synthesiser
     Sounds(SoundsArgs),
+    /// Try the server of a program that is to hear calls and speak to them
+    StreamTest(StreamTestArgs),
     /// Print a generated page of the documentation
     #[command(hide = true)]
     Reference {
@@ -280,7 +285,8 @@ enum Verb {
     },
 }
 
-const SUBCOMMANDS: &[&str] = &["check", "explain", "dialplan", "sounds", "cli", "help"];
+const SUBCOMMANDS: &[&str] =
+    &["check", "explain", "dialplan", "sounds", "stream-test", "cli", "help"];
 
 const AFTER_HELP: &str = "\
 Accepted for FreeSWITCH's sake, without effect:

@@ -115,6 +115,9 @@ where
         Invocation::Reference(page) => {
             offline(&Offline::Reference(page), &cli::DirOptions::default())
         }
+        Invocation::StreamTest(args) => {
+            offline(&Offline::StreamTest(args), &cli::DirOptions::default())
+        }
         Invocation::Cli(args) => become_fs_cli(&args),
         Invocation::Version => {
             print(&version::text());

@@ -9,6 +9,7 @@
 mod activity;
 mod application;
 mod audio_stream;
+pub mod conformance;
 mod declared;
 mod ears;
 mod fork;

@@ -725,18 +725,18 @@ impl Drop for OpenCount {
 }
 
 /// The writing half, a message at a time. Its steps may be dropped half-way: nothing is lost or sent twice.
-struct Writing {
+pub(crate) struct Writing {
     io: WriteHalf<Box<dyn Io>>,
     message: BytesMut,
     unflushed: bool,
 }
 
 impl Writing {
-    fn new(io: WriteHalf<Box<dyn Io>>) -> Self {
+    pub(crate) fn new(io: WriteHalf<Box<dyn Io>>) -> Self {
         Self { io, message: BytesMut::new(), unflushed: false }
     }
 
-    fn refill(&mut self, outbox: &mut Outbox) {
+    pub(crate) fn refill(&mut self, outbox: &mut Outbox) {
         if self.message.is_empty()
             && let Some(next) = outbox.next()
         {
@@ -744,11 +744,11 @@ impl Writing {
         }
     }
 
-    fn has_work(&self) -> bool {
+    pub(crate) fn has_work(&self) -> bool {
         !self.message.is_empty() || self.unflushed
     }
 
-    async fn step(&mut self) -> std::io::Result<()> {
+    pub(crate) async fn step(&mut self) -> std::io::Result<()> {
         if self.message.is_empty() {
             self.io.flush().await?;
             self.unflushed = false;
@@ -761,7 +761,7 @@ impl Writing {
         Ok(())
     }
 
-    async fn flush_all(&mut self, outbox: &mut Outbox) -> std::io::Result<()> {
+    pub(crate) async fn flush_all(&mut self, outbox: &mut Outbox) -> std::io::Result<()> {
         self.refill(outbox);
         while self.has_work() {
             self.step().await?;
