@@ -5,6 +5,7 @@
 //! own lives in slots: per switch ([`Switch::module`]), and per channel (`Data::slot`), where it ends with the channel.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 pub use dialplan_xml::declare::{self, Effect};
@@ -137,6 +138,8 @@ pub struct Provides {
     pub json: &'static [JsonKind],
     /// What may be played beside files: `phrase:`.
     pub prompts: &'static [PromptKind],
+    /// Files that are made or fetched when they are to be played: `tts://`, `http://`.
+    pub sources: &'static [SourceKind],
     /// Names shown as interfaces for which the core needs no code of the module: kind (`file`, `codec`, `limit`, …)
     /// and name.
     pub names: &'static [(&'static str, &'static str)],
@@ -171,6 +174,7 @@ impl Provides {
         chats: &[],
         json: &[],
         prompts: &[],
+        sources: &[],
         names: &[],
         observers: &[],
         completions: "",
@@ -273,6 +277,15 @@ pub struct PromptKind {
     /// Plays what stands behind it.
     pub play:
         for<'a> fn(&'a mut Session, &'a str, Keys<'a>) -> BoxFuture<'a, Result<Ended, Interrupt>>,
+}
+
+/// A file that is there only once it is asked for.
+#[derive(Clone, Copy)]
+pub struct SourceKind {
+    /// What stands before `://`.
+    pub scheme: &'static str,
+    /// Gets the whole of it, and the leg's rate; gives the file, or why there is none.
+    pub fetch: for<'a> fn(&'a Arc<Channel>, &'a str, u32) -> BoxFuture<'a, Result<PathBuf, String>>,
 }
 
 /// Who is told what happens to calls. Everything here runs in the task of the call it is about, but for what

@@ -132,7 +132,8 @@ impl Handshake {
         let extensions = header("Sec-WebSocket-Extensions").unwrap_or_default();
         let deflate = extensions.to_ascii_lowercase().contains("permessage-deflate");
         // An extension nobody offered changes what frames mean (RFC 6455 §4.1).
-        if !(upgrades && key) || (!extensions.is_empty() && !(deflate && self.deflate)) {
+        let agreed = extensions.is_empty() || (deflate && self.deflate);
+        if !(upgrades && key && agreed) {
             return Err(HandshakeError::Answer);
         }
         let protocol = header("Sec-WebSocket-Protocol").map(str::to_owned);

@@ -11,7 +11,7 @@ use media::{LegEvent, PlayId, PlayPlan};
 use tokio::time::Instant;
 
 use crate::call::{Channel, Interrupt, Session, Wake};
-use crate::contract::PromptKind;
+use crate::contract::{PromptKind, SourceKind};
 use crate::switch::Switch;
 use crate::text;
 
@@ -85,6 +85,13 @@ fn special<'t>(switch: &Switch, text: &'t str) -> Option<(&'static PromptKind, &
     let kind = modules
         .find_map(|module| module.provides().prompts.iter().find(|kind| kind.prefix == prefix))?;
     Some((kind, rest))
+}
+
+/// Who gets files of that name, if they are not there already.
+fn source_of(switch: &Switch, name: &str) -> Option<&'static SourceKind> {
+    let (scheme, _) = name.split_once("://")?;
+    let mut sources = switch.loaded_modules().into_iter().flat_map(|m| m.provides().sources);
+    sources.find(|kind| kind.scheme == scheme)
 }
 
 impl Session {
@@ -184,7 +191,17 @@ impl Session {
         if text.starts_with("tone_stream://%") || text.starts_with("silence_stream://") {
             return Ok(source::open(text, &options));
         }
-        let owned = text.to_owned();
+        let mut owned = text.to_owned();
+        let (_, name) = source::split_params(text);
+        if let Some(kind) = source_of(self.switch(), name) {
+            let channel = Arc::clone(self.channel());
+            match self.wait_for((kind.fetch)(&channel, name, rate)).await? {
+                Ok(path) => owned.replace_range(text.len() - name.len().., &path.to_string_lossy()),
+                Err(reason) => {
+                    return Ok(Err(SourceError::Unreadable { path: kind.scheme.into(), reason }));
+                }
+            }
+        }
         let opening = tokio::task::spawn_blocking(move || source::open(&owned, &options));
         let opened = self.wait_for(opening).await?;
         Ok(opened.unwrap_or_else(|_| Err(SourceError::NotFound { path: text.into() })))

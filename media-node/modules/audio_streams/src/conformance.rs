@@ -22,7 +22,7 @@ use voice::{Action, Dialect, Input};
 
 use crate::link::{self, Link, Tls, Way};
 use crate::outbox::Outbox;
-use crate::session::Writing;
+use crate::wire::Writing;
 use crate::{settings, start};
 
 /// Samples per second of the phone.
@@ -351,7 +351,7 @@ impl Bench {
 
     /// Twenty milliseconds of a caller who speaks every other second.
     fn frame(&mut self, n: u32) {
-        let speaks = n / 50 % 2 == 0;
+        let speaks = (n / 50).is_multiple_of(2);
         let samples: Vec<i16> = (0..RATE / 50)
             .map(|i| {
                 let at = f64::from(n * RATE / 50 + i) / f64::from(RATE);

@@ -21,6 +21,7 @@ mod session;
 mod settings;
 mod split;
 mod start;
+mod wire;
 
 use std::path::Path;
 use std::sync::Arc;

@@ -7,11 +7,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
-use media::source::SourceOptions;
+use bytes::Bytes;
 use streams::client::{self, Frames, Item};
 use switch_core::call::{Cause, Channel};
-use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
+use tokio::io::{AsyncReadExt, ReadHalf};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use voice::capture::Capture;
@@ -25,6 +24,7 @@ use crate::link::{self, Io, Link, Way};
 use crate::outbox::Outbox;
 use crate::registry::{self, Control, Ending, Handle, Stage, Totals};
 use crate::settings::Settings;
+use crate::wire::{Due, OpenCount, Pings, Writing, decode, write_private};
 
 /// How often the media is looked at.
 const TICK: Duration = Duration::from_millis(10);
@@ -682,128 +682,5 @@ impl Session {
             _ => {}
         }
         over
-    }
-}
-
-/// Decodes a file whole.
-fn decode(path: &std::path::Path, rate: u32, most: usize) -> Result<Vec<i16>, String> {
-    let options = SourceOptions::new(rate, "/");
-    let mut plan = media::source::open(&path.to_string_lossy(), &options)
-        .map_err(|error| error.to_string())?;
-    let (mut samples, mut piece) = (Vec::new(), [0; 4096]);
-    loop {
-        let n = plan.fill(&mut piece);
-        samples.extend_from_slice(&piece[..n]);
-        if n < piece.len() || samples.len() > most {
-            return Ok(samples);
-        }
-    }
-}
-
-/// A file that nobody else may read.
-async fn write_private(path: &std::path::Path, bytes: &[u8]) -> std::io::Result<()> {
-    let mut options = tokio::fs::OpenOptions::new();
-    let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(path).await?;
-    file.write_all(bytes).await?;
-    file.flush().await
-}
-
-/// Counts a stream as open while it lives.
-struct OpenCount(Arc<Totals>);
-
-impl OpenCount {
-    fn new(totals: &Arc<Totals>) -> Self {
-        totals.open.fetch_add(1, Ordering::Relaxed);
-        Self(Arc::clone(totals))
-    }
-}
-
-impl Drop for OpenCount {
-    fn drop(&mut self) {
-        self.0.open.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-/// The writing half, a message at a time. Its steps may be dropped half-way: nothing is lost or sent twice.
-pub(crate) struct Writing {
-    io: WriteHalf<Box<dyn Io>>,
-    message: BytesMut,
-    unflushed: bool,
-}
-
-impl Writing {
-    pub(crate) fn new(io: WriteHalf<Box<dyn Io>>) -> Self {
-        Self { io, message: BytesMut::new(), unflushed: false }
-    }
-
-    pub(crate) fn refill(&mut self, outbox: &mut Outbox) {
-        if self.message.is_empty()
-            && let Some(next) = outbox.next()
-        {
-            self.message.extend_from_slice(&next);
-        }
-    }
-
-    pub(crate) fn has_work(&self) -> bool {
-        !self.message.is_empty() || self.unflushed
-    }
-
-    pub(crate) async fn step(&mut self) -> std::io::Result<()> {
-        if self.message.is_empty() {
-            self.io.flush().await?;
-            self.unflushed = false;
-            return Ok(());
-        }
-        self.unflushed = true;
-        if self.io.write_buf(&mut self.message).await? == 0 {
-            return Err(std::io::ErrorKind::WriteZero.into());
-        }
-        Ok(())
-    }
-
-    pub(crate) async fn flush_all(&mut self, outbox: &mut Outbox) -> std::io::Result<()> {
-        self.refill(outbox);
-        while self.has_work() {
-            self.step().await?;
-            self.refill(outbox);
-        }
-        Ok(())
-    }
-
-    async fn shut_down(&mut self) -> std::io::Result<()> {
-        self.io.shutdown().await
-    }
-}
-
-/// Pings, and how long their answers take.
-struct Pings {
-    every: Option<Duration>,
-    next: Instant,
-    asked: Option<Instant>,
-}
-
-enum Due {
-    Nothing,
-    Ping,
-    Dead,
-}
-
-impl Pings {
-    fn new(every: Option<Duration>) -> Self {
-        Self { every, next: Instant::now() + every.unwrap_or_default(), asked: None }
-    }
-
-    fn due(&mut self) -> Due {
-        let Some(every) = self.every else { return Due::Nothing };
-        let now = Instant::now();
-        if now < self.next {
-            return Due::Nothing;
-        }
-        self.next = now + every;
-        if self.asked.replace(now).is_some() { Due::Dead } else { Due::Ping }
-    }
-
-    fn answered(&mut self) -> Duration {
-        self.asked.take().map(|at| at.elapsed()).unwrap_or_default()
     }
 }

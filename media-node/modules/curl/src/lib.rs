@@ -1,3 +1,170 @@
-//! Web requests and files from the web (mod_curl, mod_http_cache).
+//! Files from the web (mod_http_cache): played, fetched ahead, put.
+//!
+//! `http://` and `https://` are sources of audio like any file; each address is fetched once and kept for its time.
 
 #![deny(unsafe_code)]
+
+mod cache;
+mod settings;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use switch_core::api::{Api, ApiCall, usage};
+use switch_core::call::Channel;
+use switch_core::contract::{Change, Module, NotLoaded, Provides, SourceKind};
+use switch_core::switch::Switch;
+use switch_core::{BoxFuture, api};
+
+use cache::Cache;
+
+const SOURCES: &[SourceKind] = &[
+    SourceKind { scheme: "http", fetch: |channel, name, _| Box::pin(fetch(channel, name)) },
+    SourceKind { scheme: "https", fetch: |channel, name, _| Box::pin(fetch(channel, name)) },
+    SourceKind { scheme: "http_cache", fetch: |channel, name, _| Box::pin(fetch(channel, name)) },
+];
+
+const GET: &str = "{param=val}<url>";
+const PREFETCH: &str = "{param=val}<url>";
+const PUT: &str = "{param=val}<url> <file>";
+
+const APIS: &[Api] = &[
+    api!("http_get", "mod_http_cache", GET, "HTTP GET", async get),
+    api!("http_tryget", "mod_http_cache", GET, "HTTP GET from cache only", async try_get),
+    api!(
+        "http_prefetch",
+        "mod_http_cache",
+        PREFETCH,
+        "Prefetch document in a background thread",
+        prefetch
+    ),
+    api!("http_put", "mod_http_cache", PUT, "HTTP PUT", async put),
+    api!("http_clear_cache", "mod_http_cache", "", "Clear the cache", async clear),
+    api!("http_remove_cache", "mod_http_cache", "<url>", "Remove URL from cache", async remove),
+];
+
+const OK: &str = "+OK\n";
+const FAILED: &str = "-ERR\n";
+
+/// mod_http_cache.
+pub struct HttpCache;
+
+impl Module for HttpCache {
+    fn name(&self) -> &'static str {
+        "mod_http_cache"
+    }
+
+    fn provides(&self) -> Provides {
+        Provides {
+            commands: &[APIS],
+            sources: SOURCES,
+            names: &[("file", "http"), ("file", "http_cache"), ("file", "https")],
+            parameters: settings::PARAMETERS,
+            ..Provides::NOTHING
+        }
+    }
+
+    fn load<'a>(&'a self, switch: &'a Arc<Switch>) -> BoxFuture<'a, Result<(), NotLoaded>> {
+        Box::pin(Cache::configure(switch))
+    }
+
+    fn start<'a>(&'a self, switch: &'a Arc<Switch>) -> BoxFuture<'a, ()> {
+        // What an earlier process kept has no ages any more.
+        Box::pin(async move { Cache::of(switch).sweep().await })
+    }
+
+    fn reloaded<'a>(&'a self, switch: &'a Arc<Switch>, change: Change) -> BoxFuture<'a, ()> {
+        Box::pin(async move {
+            if change == Change::Configuration {
+                let _old_stays = Cache::configure(switch).await;
+            }
+        })
+    }
+}
+
+async fn fetch(channel: &Arc<Channel>, name: &str) -> Result<PathBuf, String> {
+    let url = name.strip_prefix("http_cache://").unwrap_or(name);
+    Cache::of(channel.switch()).get(url).await.map_err(|error| error.to_string())
+}
+
+/// What stands behind the parameters in braces.
+fn address(argument: &str) -> &str {
+    let argument = argument.trim();
+    match argument.strip_prefix('{').and_then(|rest| rest.split_once('}')) {
+        Some((_, url)) => url.trim(),
+        None => argument,
+    }
+}
+
+async fn get(call: ApiCall) -> String {
+    let url = address(&call.args);
+    if url.is_empty() {
+        return usage(GET);
+    }
+    match Cache::of(&call.switch).get(url).await {
+        Ok(path) => path.to_string_lossy().into_owned(),
+        Err(error) => {
+            tracing::error!("http_get: {error}");
+            FAILED.to_owned()
+        }
+    }
+}
+
+async fn try_get(call: ApiCall) -> String {
+    let url = address(&call.args);
+    if url.is_empty() {
+        return usage(GET);
+    }
+    let cache = Cache::of(&call.switch);
+    match cache.kept(url).await {
+        Some(path) => path.to_string_lossy().into_owned(),
+        None => {
+            cache.prefetch(url);
+            FAILED.to_owned()
+        }
+    }
+}
+
+fn prefetch(call: &ApiCall) -> String {
+    let url = address(&call.args);
+    if url.is_empty() {
+        return usage(PREFETCH);
+    }
+    if Cache::of(&call.switch).prefetch(url) { OK } else { FAILED }.to_owned()
+}
+
+async fn put(call: ApiCall) -> String {
+    let Some((url, file)) = address(&call.args).split_once(' ') else { return usage(PUT) };
+    match Cache::of(&call.switch).put(url, file.trim()).await {
+        Ok(()) => OK.to_owned(),
+        Err(error) => {
+            tracing::error!("http_put: {error}");
+            FAILED.to_owned()
+        }
+    }
+}
+
+async fn clear(call: ApiCall) -> String {
+    Cache::of(&call.switch).clear().await;
+    OK.to_owned()
+}
+
+async fn remove(call: ApiCall) -> String {
+    let url = address(&call.args);
+    if url.is_empty() {
+        return usage("<url>");
+    }
+    Cache::of(&call.switch).remove(url).await;
+    OK.to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parameters_in_braces_stand_before_the_address() {
+        assert_eq!(address(" {nohead=true}http://a/b.wav "), "http://a/b.wav");
+        assert_eq!(address("http://a/{b}.wav"), "http://a/{b}.wav");
+    }
+}

@@ -61,7 +61,8 @@ pub(super) const VARIABLES: &[Variable] = &[
     reads("default_language", Value::Text, "Language of phrases where `language` is not set"),
     reads("sound_prefix", Value::Path, "Folder of a language's sounds"),
     reads("timezone", Value::Text, "Time zone times are said in"),
-    reads("tts_engine", Value::Text, "Speech engine of menus").no_effect("there is none"),
+    reads("tts_engine", Value::Text, "Speech engine where none is named"),
+    reads("tts_voice", Value::Text, "Its voice"),
     // Answering and dialling.
     reads("answer_delay", Value::Number(0, u32::MAX as i64), "Milliseconds before `answer` answers"),
     reads("campon", Value::Bool, "A busy destination is tried again"),

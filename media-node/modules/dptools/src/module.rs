@@ -51,7 +51,7 @@ pub const MODULES: &[&dyn Module] = &[
                 },
                 PromptKind {
                     prefix: "say",
-                    play: |session, text, _| Box::pin(phrase::play_speech(session, text)),
+                    play: |session, text, keys| Box::pin(phrase::play_speech(session, text, keys)),
                 },
             ],
             names: &[("dialplan", "inline"), ("file", "file_string")],

@@ -13,7 +13,7 @@ use super::play::{Ended, Keys, Play, terminators};
 use super::say::{self, Saying};
 use super::{App, Flags};
 use crate::app;
-use crate::call::{AppResult, Channel, Interrupt, Session};
+use crate::call::{AppResult, Cause, Channel, Interrupt, Session};
 use crate::{text, xml};
 
 /// The family.
@@ -224,8 +224,8 @@ async fn perform(
                 say::speak(session, &saying, keys).await?
             }
             Step::Speak(text) => {
-                no_engine(session.channel(), text);
-                Ended::Failed
+                let text = far::into_plain(session.expand(text).await.into_owned());
+                say_text(session, None, None, &text, keys).await?
             }
             Step::Execute { application, argument } => {
                 session.execute(application, argument).await?;
@@ -267,19 +267,42 @@ pub async fn play_phrase(
     run(session, name, data, keys).await
 }
 
-/// Would speak what stands behind `say:`.
+/// Speaks what stands behind `say:`.
 ///
 /// # Errors
-/// None: what cannot be spoken has failed.
-pub async fn play_speech(session: &mut Session, text: &str) -> Result<Ended, Interrupt> {
-    no_engine(session.channel(), text);
-    Ok(Ended::Failed)
+/// [`Interrupt`] when the call ended or moved.
+pub async fn play_speech(
+    session: &mut Session,
+    text: &str,
+    keys: Keys<'_>,
+) -> Result<Ended, Interrupt> {
+    say_text(session, None, None, text, keys).await
 }
 
-/// There is no speech engine; the words are lost, as with a reference that has none loaded.
-fn no_engine(channel: &Channel, text: &str) {
-    let engine = channel.var("tts_engine").unwrap_or_default();
-    tracing::error!(uuid = %channel.uuid(), "Invalid TTS module {engine}! Cannot speak: {text}");
+/// Speaks a text with an engine and a voice, the call's own (`tts_engine`, `tts_voice`) where none is named.
+async fn say_text(
+    session: &mut Session,
+    engine: Option<&str>,
+    voice: Option<&str>,
+    text: &str,
+    keys: Keys<'_>,
+) -> Result<Ended, Interrupt> {
+    let channel = Arc::clone(session.channel());
+    let own = |given: Option<&str>, name: &str| {
+        given.map(str::to_owned).or_else(|| channel.var(name)).unwrap_or_default()
+    };
+    let (engine, voice) = (own(engine, "tts_engine"), own(voice, "tts_voice"));
+    if engine.is_empty() {
+        tracing::error!(uuid = %channel.uuid(), "Invalid Args");
+        return Ok(Ended::Failed);
+    }
+    let source = format!("tts://{engine}|{voice}|{text}");
+    let play = Play { announced: false, ..Play::once(&source, keys) };
+    let ended = Box::pin(session.play(play)).await?;
+    if matches!(ended, Ended::Failed | Ended::NotFound) {
+        tracing::error!(uuid = %channel.uuid(), "Invalid TTS module {engine}[{voice}]!");
+    }
+    Ok(ended)
 }
 
 async fn phrase(session: &mut Session, argument: &str) -> AppResult {
@@ -302,17 +325,26 @@ async fn phrase(session: &mut Session, argument: &str) -> AppResult {
 async fn speak_text(session: &mut Session, argument: &str) -> AppResult {
     let channel = Arc::clone(session.channel());
     let mut parts = argument.splitn(3, '|');
-    let (first, second, third) = (parts.next(), parts.next(), parts.next());
-    let (engine, text) = match (first, second, third) {
-        (Some(engine), Some(_), Some(text)) => (Some(engine.to_owned()), text),
-        (Some(engine), Some(text), None) => (Some(engine.to_owned()), text),
-        _ => (channel.var("tts_engine"), argument),
+    // Of two parts the first is the voice, as in the reference.
+    let (engine, voice, text) = match (parts.next(), parts.next(), parts.next()) {
+        (Some(engine), Some(voice), Some(text)) => (Some(engine), Some(voice), text),
+        (Some(voice), Some(text), None) => (None, Some(voice), text),
+        _ => (None, None, argument),
     };
-    match engine.filter(|engine| !engine.is_empty()) {
-        Some(engine) => {
-            tracing::error!(uuid = %channel.uuid(), "Invalid TTS module {engine}! Cannot speak: {text}");
+    let known = |given: Option<&str>, name: &str| given.is_some() || channel.var(name).is_some();
+    if text.is_empty() || !known(engine, "tts_engine") || !known(voice, "tts_voice") {
+        tracing::error!(uuid = %channel.uuid(), "Invalid Params!");
+        if !argument.is_empty() {
+            channel.hangup(Cause::DESTINATION_OUT_OF_ORDER);
         }
-        None => tracing::error!(uuid = %channel.uuid(), "Invalid Params!"),
+        return session.check();
+    }
+    channel.unset_var("playback_terminator_used");
+    session.pre_answer().await?;
+    let keys = terminators(&channel);
+    let ended = say_text(session, engine, voice, text, Keys::Stop(&keys)).await?;
+    if let Ended::Key(Some(key)) = ended {
+        channel.set_var("playback_terminator_used", key.to_string());
     }
     Ok(())
 }

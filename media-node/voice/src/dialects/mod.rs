@@ -105,19 +105,19 @@ pub(crate) mod kit {
     }
 
     /// The texts among actions.
-    pub(crate) fn texts(actions: &[Action]) -> Vec<&str> {
-        let text = |action| match action {
-            &Action::Text(ref text) | &Action::AudioText(ref text) => Some(text.as_str()),
+    pub(crate) fn texts<'a>(actions: &'a [Action]) -> Vec<&'a str> {
+        let text = |action: &'a Action| match action {
+            Action::Text(text) | Action::AudioText(text) => Some(text.as_str()),
             _ => None,
         };
         actions.iter().filter_map(text).collect()
     }
 
     /// The events among them.
-    pub(crate) fn events(actions: &[Action]) -> Vec<(&str, Option<&str>)> {
-        let event = |action| match action {
-            &Action::Event(name, ref body) => Some((name, body.as_deref())),
-            &Action::Store(_, name, ref body) => Some((name, Some(body.as_str()))),
+    pub(crate) fn events<'a>(actions: &'a [Action]) -> Vec<(&'a str, Option<&'a str>)> {
+        let event = |action: &'a Action| match action {
+            Action::Event(name, body) => Some((*name, body.as_deref())),
+            Action::Store(_, name, body) => Some((*name, Some(body.as_str()))),
             _ => None,
         };
         actions.iter().filter_map(event).collect()

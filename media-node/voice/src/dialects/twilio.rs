@@ -226,7 +226,7 @@ impl MediaStream {
         }
     }
 
-    fn from_program(&mut self, whole: &str, out: &mut Actions) {
+    fn handle_message(&mut self, whole: &str, out: &mut Actions) {
         let parsed = serde_json::from_str::<Value>(whole);
         let Ok(Value::Object(object)) = parsed else {
             return out.push(Action::Log(format!("not a JSON object: {}", excerpt(whole))));
@@ -315,7 +315,7 @@ impl Dialect for MediaStream {
                 self.open(out);
             }
             Input::Audio(samples) => self.media(samples, out),
-            Input::Text(whole) => self.from_program(whole, out),
+            Input::Text(whole) => self.handle_message(whole, out),
             Input::Binary(octets) if self.setup.flavour == Flavour::Vonage => {
                 let samples = self.halves.read(octets);
                 if !samples.is_empty() {

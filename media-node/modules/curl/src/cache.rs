@@ -1,0 +1,394 @@
+//! The cache: an address is fetched once, by the first that wants it, and kept for its time.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_client::tls::{self, TlsSettings};
+use http_client::{Ask, Client, HttpError};
+use hyper::Method;
+use parking_lot::Mutex;
+use sha2::{Digest, Sha256};
+use switch_core::contract::NotLoaded;
+use switch_core::switch::Switch;
+use tokio::sync::{Mutex as Turn, Semaphore};
+use tokio::time::{Instant, timeout};
+use url::Url;
+
+use crate::settings::Settings;
+
+/// Longest file taken, bytes.
+const MOST_BYTES: usize = 128 * 1024 * 1024;
+/// What servers see us as.
+const AGENT: &str = "freeswitch-http-cache/1.0";
+/// Extensions a file may have; others are taken for WAV.
+const KINDS: [&str; 14] = [
+    "wav", "mp3", "ogg", "flac", "raw", "sln", "r8", "r16", "r24", "r32", "ul", "al", "pcmu",
+    "pcma",
+];
+
+/// Why there is no file.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CacheError {
+    #[error("{0}: no address")]
+    Address(String),
+    #[error("TLS cannot be set up: {0}")]
+    Tls(String),
+    #[error("{host}: {source}")]
+    Http { host: String, source: HttpError },
+    #[error("{host} answered {status}")]
+    Status { host: String, status: u16 },
+    #[error("{host} took more than {seconds} s")]
+    Late { host: String, seconds: u64 },
+    #[error("{path}: {source}")]
+    File { path: PathBuf, source: std::io::Error },
+}
+
+#[derive(Clone, Debug)]
+struct Kept {
+    path: PathBuf,
+    until: Instant,
+}
+
+/// One address: its file, and the turn of those who want it.
+#[derive(Default)]
+struct Place {
+    kept: Turn<Option<Kept>>,
+    used: Mutex<Option<Instant>>,
+}
+
+/// Everything kept of one switch.
+pub(crate) struct Cache {
+    settings: Settings,
+    /// The client, or why there is none.
+    client: Result<Client, String>,
+    places: Mutex<HashMap<String, Arc<Place>>>,
+    ahead: Semaphore,
+    waiting: AtomicUsize,
+}
+
+#[derive(Default)]
+struct InForce(Mutex<Option<Arc<Cache>>>);
+
+impl Cache {
+    /// Takes `http_cache.conf` into use.
+    ///
+    /// # Errors
+    /// [`NotLoaded`] when its authorities cannot be read; said in the log.
+    pub(crate) async fn configure(switch: &Arc<Switch>) -> Result<(), NotLoaded> {
+        let owner = Arc::clone(switch);
+        let made = tokio::task::spawn_blocking(move || {
+            let config = owner.config.load_full();
+            let settings = Settings::read(config.document("http_cache.conf"), &owner);
+            Self::new(settings)
+        });
+        match made.await {
+            Ok(Self { client: Err(error), .. }) => {
+                tracing::error!("http_cache.conf: {error}");
+                Err(NotLoaded)
+            }
+            Ok(cache) => {
+                *switch.module::<InForce>().0.lock() = Some(Arc::new(cache));
+                Ok(())
+            }
+            Err(_) => Err(NotLoaded),
+        }
+    }
+
+    fn new(settings: Settings) -> Self {
+        let tls = tls::client(TlsSettings {
+            check_authority: settings.verify_peer,
+            check_name: settings.verify_host,
+            authorities: settings.authorities.as_deref(),
+            ..TlsSettings::default()
+        });
+        let client = tls.map(|tls| Client::new(Arc::new(tls), None, None, MOST_BYTES));
+        Self {
+            client: client.map_err(|error| error.to_string()),
+            ahead: Semaphore::new(settings.at_once),
+            places: Mutex::default(),
+            waiting: AtomicUsize::new(0),
+            settings,
+        }
+    }
+
+    /// The cache in force. It is there while the module is loaded.
+    pub(crate) fn of(switch: &Switch) -> Arc<Self> {
+        let state = switch.module::<InForce>();
+        let mut cache = state.0.lock();
+        let make = || Arc::new(Self::new(Settings::read(None, switch)));
+        Arc::clone(cache.get_or_insert_with(make))
+    }
+
+    /// The file of an address, fetched if it is not there.
+    pub(crate) async fn get(&self, address: &str) -> Result<PathBuf, CacheError> {
+        let place = self.place(address);
+        let mut kept = place.kept.lock().await;
+        if let Some(path) = fresh(kept.as_ref()).await {
+            return Ok(path);
+        }
+        let path = self.fetch(address).await?;
+        *kept = Some(Kept { path: path.clone(), until: Instant::now() + self.settings.age });
+        Ok(path)
+    }
+
+    /// The file of an address, if it is there.
+    pub(crate) async fn kept(&self, address: &str) -> Option<PathBuf> {
+        let place = self.places.lock().get(address).cloned()?;
+        // While it is being fetched it is not there.
+        let kept = place.kept.try_lock().ok()?.clone();
+        fresh(kept.as_ref()).await
+    }
+
+    fn place(&self, address: &str) -> Arc<Place> {
+        let mut places = self.places.lock();
+        if places.len() >= self.settings.most && !places.contains_key(address) {
+            let oldest = places.iter().min_by_key(|(_, place)| *place.used.lock());
+            if let Some(address) = oldest.map(|(address, _)| address.clone()) {
+                places.remove(&address).into_iter().for_each(|place| forget(&place));
+            }
+        }
+        let place = Arc::clone(places.entry(address.to_owned()).or_default());
+        *place.used.lock() = Some(Instant::now());
+        place
+    }
+
+    async fn fetch(&self, address: &str) -> Result<PathBuf, CacheError> {
+        let url = parse(address)?;
+        let path = self.path_of(&url);
+        let body = self.exchange(Method::GET, url, None).await?;
+        let failed = |source| CacheError::File { path: path.clone(), source };
+        tokio::fs::create_dir_all(&self.settings.location).await.map_err(failed)?;
+        let draft = path.with_extension("draft");
+        tokio::fs::write(&draft, &body).await.map_err(failed)?;
+        tokio::fs::rename(&draft, &path).await.map_err(failed)?;
+        Ok(path)
+    }
+
+    fn path_of(&self, url: &Url) -> PathBuf {
+        let hash = Sha256::digest(url.as_str().as_bytes());
+        let name: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+        let last = Path::new(url.path()).extension().and_then(|e| e.to_str()).unwrap_or_default();
+        let last = last.to_ascii_lowercase();
+        let kind = KINDS.into_iter().find(|kind| *kind == last).unwrap_or("wav");
+        self.settings.location.join(format!("{name}.{kind}"))
+    }
+
+    async fn exchange(
+        &self,
+        method: Method,
+        url: Url,
+        body: Option<Bytes>,
+    ) -> Result<Bytes, CacheError> {
+        let host = url.host_str().unwrap_or_default().to_owned();
+        let body = body.map(|bytes| ("application/octet-stream", bytes));
+        let ask = Ask { method, url, user_agent: AGENT, headers: Vec::new(), body };
+        let limit = self.settings.limit;
+        let client = self.client.as_ref().map_err(|error| CacheError::Tls(error.clone()))?;
+        match timeout(limit, client.send(ask)).await {
+            Ok(Ok((status, body))) if status.is_success() => Ok(body),
+            Ok(Ok((status, _))) => Err(CacheError::Status { host, status: status.as_u16() }),
+            Ok(Err(source)) => Err(CacheError::Http { host, source }),
+            Err(_) => Err(CacheError::Late { host, seconds: limit.as_secs() }),
+        }
+    }
+
+    /// Fetches an address ahead; false when too many wait.
+    pub(crate) fn prefetch(self: &Arc<Self>, address: &str) -> bool {
+        if self.waiting.fetch_add(1, Ordering::Relaxed) >= self.settings.waiting {
+            self.waiting.fetch_sub(1, Ordering::Relaxed);
+            return false;
+        }
+        let (cache, address) = (Arc::clone(self), address.to_owned());
+        tokio::spawn(async move {
+            let turn = cache.ahead.acquire().await;
+            cache.waiting.fetch_sub(1, Ordering::Relaxed);
+            if turn.is_ok()
+                && let Err(error) = cache.get(&address).await
+            {
+                tracing::warn!("http_prefetch: {error}");
+            }
+        });
+        true
+    }
+
+    /// Sends a file to an address. What is kept of the address is the file then.
+    pub(crate) async fn put(&self, address: &str, file: &str) -> Result<(), CacheError> {
+        let url = parse(address)?;
+        let failed = |source| CacheError::File { path: file.into(), source };
+        let body = tokio::fs::read(file).await.map_err(failed)?;
+        self.exchange(Method::PUT, url, Some(body.into())).await?;
+        self.remove(address).await;
+        Ok(())
+    }
+
+    /// Forgets an address.
+    pub(crate) async fn remove(&self, address: &str) {
+        let place = self.places.lock().remove(address);
+        if let Some(place) = place
+            && let Some(kept) = place.kept.lock().await.take()
+        {
+            let _gone = tokio::fs::remove_file(kept.path).await;
+        }
+    }
+
+    /// Forgets all of them.
+    pub(crate) async fn clear(&self) {
+        let addresses: Vec<String> = self.places.lock().keys().cloned().collect();
+        for address in addresses {
+            self.remove(&address).await;
+        }
+    }
+
+    /// Removes the files of an earlier process.
+    pub(crate) async fn sweep(&self) {
+        let _none = tokio::fs::remove_dir_all(&self.settings.location).await;
+    }
+}
+
+fn parse(address: &str) -> Result<Url, CacheError> {
+    let shown = || CacheError::Address(address.chars().take(40).collect());
+    Url::parse(address).map_err(|_| shown())
+}
+
+/// The file, if its time is not over and nobody has removed it.
+async fn fresh(kept: Option<&Kept>) -> Option<PathBuf> {
+    let kept = kept.filter(|kept| kept.until > Instant::now())?;
+    let there = tokio::fs::try_exists(&kept.path).await.unwrap_or(false);
+    there.then(|| kept.path.clone())
+}
+
+/// Removes the file of an address that had to make room, if nobody fetches it right now.
+fn forget(place: &Place) {
+    if let Ok(mut kept) = place.kept.try_lock()
+        && let Some(kept) = kept.take()
+    {
+        tokio::spawn(async move {
+            // Who has just been given it may still be about to read it.
+            tokio::time::sleep(Duration::from_secs(60)).await;
+            let _gone = tokio::fs::remove_file(kept.path).await;
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    fn cache(folder: &Path, most: usize, limit: Duration) -> Arc<Cache> {
+        Arc::new(Cache::new(Settings {
+            most,
+            location: folder.join("files"),
+            age: Duration::from_secs(60),
+            at_once: 2,
+            waiting: 2,
+            authorities: None,
+            verify_peer: false,
+            verify_host: false,
+            limit,
+        }))
+    }
+
+    /// A server that answers each request with what `answer` makes of its first line, and counts.
+    async fn server(
+        answer: impl Fn(&str) -> Option<String> + Send + 'static,
+    ) -> (String, Arc<AtomicUsize>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        let count = Arc::new(AtomicUsize::new(0));
+        let seen = Arc::clone(&count);
+        tokio::spawn(async move {
+            let mut held = Vec::new();
+            while let Ok((mut socket, _)) = listener.accept().await {
+                seen.fetch_add(1, Ordering::SeqCst);
+                let mut request = vec![0; 4096];
+                let n = socket.read(&mut request).await.unwrap_or(0);
+                let text = String::from_utf8_lossy(&request[..n]).into_owned();
+                match answer(text.lines().next().unwrap_or_default()) {
+                    Some(answer) => socket.write_all(answer.as_bytes()).await.unwrap(),
+                    None => held.push(socket),
+                }
+            }
+        });
+        (address, count)
+    }
+
+    fn ok(body: &str) -> Option<String> {
+        Some(format!(
+            "HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+            body.len()
+        ))
+    }
+
+    #[tokio::test]
+    async fn an_address_is_fetched_once_however_many_want_it_and_again_once_it_is_forgotten() {
+        let folder = tempfile::tempdir().unwrap();
+        let (server, count) = server(|_| ok("sound")).await;
+        let cache = cache(folder.path(), 10, Duration::from_secs(5));
+        let url = format!("{server}/a/b.MP3?x=1");
+        assert_eq!(cache.kept(&url).await, None);
+        let (a, b) = tokio::join!(cache.get(&url), cache.get(&url));
+        let path = a.unwrap();
+        assert_eq!((&path, count.load(Ordering::SeqCst)), (&b.unwrap(), 1));
+        assert_eq!(path.extension().unwrap(), "mp3");
+        assert_eq!(std::fs::read(&path).unwrap(), b"sound");
+        assert_eq!(cache.kept(&url).await.as_ref(), Some(&path));
+        std::fs::remove_file(&path).unwrap();
+        cache.get(&url).await.unwrap();
+        cache.remove(&url).await;
+        assert!(!path.exists());
+        cache.get(&url).await.unwrap();
+        assert_eq!(count.load(Ordering::SeqCst), 3);
+    }
+
+    #[tokio::test]
+    async fn servers_that_refuse_stall_or_are_not_there_are_told_apart() {
+        let folder = tempfile::tempdir().unwrap();
+        let (server, _) = server(|line| {
+            let gone = "HTTP/1.1 404 No\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+            line.contains("gone").then(|| gone.to_owned())
+        })
+        .await;
+        let cache = cache(folder.path(), 10, Duration::from_millis(300));
+        let gone = cache.get(&format!("{server}/gone.wav")).await.unwrap_err();
+        assert!(matches!(gone, CacheError::Status { status: 404, .. }), "{gone}");
+        let late = cache.get(&format!("{server}/late.wav")).await.unwrap_err();
+        assert!(matches!(late, CacheError::Late { .. }), "{late}");
+        assert!(matches!(cache.get("http://").await, Err(CacheError::Address(_))));
+    }
+
+    #[tokio::test]
+    async fn no_more_addresses_are_kept_than_allowed() {
+        let folder = tempfile::tempdir().unwrap();
+        let (server, _) = server(|_| ok("x")).await;
+        let cache = cache(folder.path(), 2, Duration::from_secs(5));
+        for n in 0..5 {
+            cache.get(&format!("{server}/{n}.wav")).await.unwrap();
+        }
+        assert_eq!(cache.places.lock().len(), 2);
+        assert!(cache.kept(&format!("{server}/4.wav")).await.is_some());
+        cache.clear().await;
+        assert!(cache.places.lock().is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_file_is_put_where_it_is_told_to() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("x.wav");
+        std::fs::write(&file, b"recorded").unwrap();
+        let (server, count) = server(|line| {
+            assert!(line.starts_with("PUT /up.wav "), "{line}");
+            ok("")
+        })
+        .await;
+        let cache = cache(folder.path(), 2, Duration::from_secs(5));
+        cache.put(&format!("{server}/up.wav"), file.to_str().unwrap()).await.unwrap();
+        assert_eq!(count.load(Ordering::SeqCst), 1);
+        assert!(cache.put(&format!("{server}/up.wav"), "/nowhere").await.is_err());
+    }
+}

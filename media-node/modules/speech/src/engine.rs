@@ -1,0 +1,223 @@
+//! The engines: programs that write a WAV file.
+
+use std::path::Path;
+use std::process::Stdio;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use sha2::{Digest, Sha256};
+use switch_core::BoxFuture;
+use switch_core::switch::Switch;
+use tokio::process::Command;
+use tokio::time::timeout;
+
+/// How long a program may take.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Voices of flite, and the names of them that it knows itself.
+const VOICES: [(&str, &str); 5] =
+    [("awb", "awb"), ("kal", "kal16"), ("rms", "rms"), ("slt", "slt"), ("kal16", "kal16")];
+
+/// What is to be said.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Order<'a> {
+    pub(crate) voice: &'a str,
+    pub(crate) text: &'a str,
+    /// Samples per second wanted; a file of another rate is converted when it is played.
+    pub(crate) rate: u32,
+}
+
+/// What makes speech.
+pub(crate) trait Engine: Send + Sync {
+    /// Everything the speech depends on, for its file's name.
+    fn identity(&self) -> String;
+
+    /// Writes the file.
+    fn make<'a>(
+        &'a self,
+        order: &'a Order<'a>,
+        file: &'a Path,
+    ) -> BoxFuture<'a, Result<(), String>>;
+
+    /// The name of the file: the same words by the same voice have the same.
+    fn key(&self, order: &Order<'_>) -> String {
+        let mut hash = Sha256::new();
+        for part in [&*self.identity(), order.voice, &order.rate.to_string(), order.text] {
+            hash.update((part.len() as u64).to_be_bytes());
+            hash.update(part);
+        }
+        hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+}
+
+/// mod_flite: the program `flite`.
+pub(crate) struct Flite;
+
+impl Engine for Flite {
+    fn identity(&self) -> String {
+        "flite".to_owned()
+    }
+
+    fn make<'a>(
+        &'a self,
+        order: &'a Order<'a>,
+        file: &'a Path,
+    ) -> BoxFuture<'a, Result<(), String>> {
+        Box::pin(async move {
+            let voice = VOICES.iter().find(|(name, _)| name.eq_ignore_ascii_case(order.voice));
+            let Some((_, voice)) = voice else {
+                return Err("Valid voice names are awb, rms, slt or kal.".to_owned());
+            };
+            let mut command = Command::new("flite");
+            command.arg("-voice").arg(voice).arg("-t").arg(order.text).arg("-o").arg(file);
+            run(command).await
+        })
+    }
+}
+
+/// mod_tts_commandline: a line for the shell.
+#[derive(Debug)]
+pub(crate) struct CommandLine {
+    command: String,
+}
+
+#[derive(Default)]
+struct InForce(Mutex<Option<Arc<CommandLine>>>);
+
+impl CommandLine {
+    /// Takes `tts_commandline.conf` into use.
+    pub(crate) fn configure(switch: &Switch) {
+        let config = switch.config.load_full();
+        let settings = dialplan_xml::config::settings(config.document("tts_commandline.conf"));
+        let found = settings.iter().find(|param| param.name == "command");
+        let command = found.map(|param| param.value.to_string()).unwrap_or_default();
+        if command.is_empty() {
+            tracing::error!("No command set, please edit tts_commandline.conf");
+        }
+        *switch.module::<InForce>().0.lock() = Some(Arc::new(Self { command }));
+    }
+
+    /// The engine in force.
+    pub(crate) fn of(switch: &Switch) -> Arc<Self> {
+        let state = switch.module::<InForce>();
+        let mut set = state.0.lock();
+        Arc::clone(set.get_or_insert_with(|| Arc::new(Self { command: String::new() })))
+    }
+
+    /// The line for one text, each value quoted as one word.
+    fn line(&self, order: &Order<'_>, file: &Path) -> String {
+        let rate = order.rate.to_string();
+        let values = [
+            ("${text}", quoted(order.text)),
+            ("${voice}", quoted(order.voice)),
+            ("${rate}", rate),
+            ("${file}", quoted(&file.to_string_lossy())),
+        ];
+        // In one pass: what a text holds is no name of another value.
+        let (mut out, mut rest) = (String::new(), self.command.as_str());
+        while let Some(at) = rest.find("${") {
+            out.push_str(&rest[..at]);
+            rest = &rest[at..];
+            let found = values.iter().find(|(name, _)| rest.starts_with(name));
+            let (name, value) = found.map_or(("${", "${"), |(name, value)| (*name, value.as_str()));
+            out.push_str(value);
+            rest = &rest[name.len()..];
+        }
+        out + rest
+    }
+}
+
+impl Engine for CommandLine {
+    fn identity(&self) -> String {
+        format!("tts_commandline {}", self.command)
+    }
+
+    fn make<'a>(
+        &'a self,
+        order: &'a Order<'a>,
+        file: &'a Path,
+    ) -> BoxFuture<'a, Result<(), String>> {
+        Box::pin(async move {
+            if self.command.is_empty() {
+                return Err("No command set, please edit tts_commandline.conf".to_owned());
+            }
+            let mut command = Command::new("/bin/sh");
+            command.arg("-c").arg(self.line(order, file));
+            run(command).await
+        })
+    }
+}
+
+/// A word for the shell.
+fn quoted(text: &str) -> String {
+    let plain: String = text.chars().filter(|c| *c != '\0').collect();
+    format!("'{}'", plain.replace('\'', "'\\''"))
+}
+
+/// Runs a program to its end; its complaints are the reason when it fails.
+async fn run(mut command: Command) -> Result<(), String> {
+    let name = command.as_std().get_program().to_string_lossy().into_owned();
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
+    let running = command.output();
+    match timeout(PATIENCE, running).await {
+        Ok(Ok(output)) if output.status.success() => Ok(()),
+        Ok(Ok(output)) => {
+            let said = String::from_utf8_lossy(&output.stderr);
+            let said: String = said.trim().chars().take(200).collect();
+            Err(format!("{name}: {}: {said}", output.status))
+        }
+        Ok(Err(error)) => Err(format!("{name}: {error}")),
+        Err(_) => Err(format!("{name} took more than {} s", PATIENCE.as_secs())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn engine(command: &str) -> CommandLine {
+        CommandLine { command: command.to_owned() }
+    }
+
+    #[test]
+    fn values_are_words_of_the_shell_whatever_they_hold() {
+        let order = Order { voice: "en us", text: "it's ${voice} $(id)", rate: 8000 };
+        let line = engine("say ${text} -v ${voice} -r ${rate} -o ${file} ${other}")
+            .line(&order, Path::new("/tmp/a b.wav"));
+        assert_eq!(
+            line,
+            r"say 'it'\''s ${voice} $(id)' -v 'en us' -r 8000 -o '/tmp/a b.wav' ${other}"
+        );
+    }
+
+    #[test]
+    fn the_same_words_have_the_same_file_and_others_another() {
+        let order = |voice, text, rate| Order { voice, text, rate };
+        let key = |command: &str, order: Order<'_>| engine(command).key(&order);
+        let one = key("x", order("v", "hello", 8000));
+        assert_eq!(one, key("x", order("v", "hello", 8000)));
+        for other in [
+            key("y", order("v", "hello", 8000)),
+            key("x", order("w", "hello", 8000)),
+            key("x", order("v", "hello", 16_000)),
+            key("x", order("vh", "ello", 8000)),
+        ] {
+            assert_ne!(one, other);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_program_that_fails_or_is_not_there_says_why() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("x.wav");
+        let order = Order { voice: "v", text: "hello", rate: 8000 };
+        engine("printf %s ${text} > ${file}").make(&order, &file).await.unwrap();
+        assert_eq!(std::fs::read(&file).unwrap(), b"hello");
+        let failed =
+            engine("echo no such voice >&2; exit 3").make(&order, &file).await.unwrap_err();
+        assert!(failed.contains("no such voice"), "{failed}");
+        assert!(engine("").make(&order, &file).await.is_err());
+        let voice = Order { voice: "nobody", ..order };
+        assert!(Flite.make(&voice, &file).await.unwrap_err().starts_with("Valid voice names"));
+    }
+}
