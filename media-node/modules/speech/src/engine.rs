@@ -89,7 +89,7 @@ impl CommandLine {
     pub(crate) fn configure(switch: &Switch) {
         let config = switch.config.load_full();
         let settings = dialplan_xml::config::settings(config.document("tts_commandline.conf"));
-        let found = settings.iter().find(|param| param.name == "command");
+        let found = settings.iter().find(|param| &*param.name == "command");
         let command = found.map(|param| param.value.to_string()).unwrap_or_default();
         if command.is_empty() {
             tracing::error!("No command set, please edit tts_commandline.conf");
