@@ -349,9 +349,9 @@ impl Bench {
         self.notes
     }
 
-    /// Twenty milliseconds of a caller who speaks every other second.
+    /// Twenty milliseconds of a caller who listens for a second and speaks for one, in turn.
     fn frame(&mut self, n: u32) {
-        let speaks = (n / 50).is_multiple_of(2);
+        let speaks = !(n / 50).is_multiple_of(2);
         let samples: Vec<i16> = (0..RATE / 50)
             .map(|i| {
                 let at = f64::from(n * RATE / 50 + i) / f64::from(RATE);
