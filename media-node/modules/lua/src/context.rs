@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::Poll;
 
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
@@ -16,6 +17,7 @@ use crate::line::Line;
 use crate::scripts::{Begin, Script};
 use crate::switch::Switch;
 use crate::taint::Taint;
+use crate::turn::Turn;
 
 /// One script's surroundings.
 pub(crate) struct Context {
@@ -46,14 +48,34 @@ impl Context {
         self.script.waits(Some(what));
         let who = self.who;
         let value = self.handle.block_on(foreign::scope(move || who, async {
+            let mut future = std::pin::pin!(future);
+            // What it asks for is under way before its turn is over.
+            let first = std::future::poll_fn(|at| Poll::Ready(future.as_mut().poll(at))).await;
+            match first {
+                Poll::Ready(value) if !self.script.is_killed() => return Some(value),
+                _ => drop(self.script.turn.lock().take()),
+            }
             tokio::select! {
                 biased;
                 () = self.script.to_end() => None,
                 value = future => Some(value),
             }
         }));
+        self.begin_turn();
         self.script.waits(None);
         value.ok_or_else(|| self.script.end())
+    }
+
+    fn begin_turn(&self) {
+        let mut turn = self.script.turn.lock();
+        if turn.is_none() {
+            *turn = Some(self.at_once(Turn::begin));
+        }
+    }
+
+    /// Its turn has begun, where what it waited for came about.
+    pub(crate) fn take_turn(&self, turn: Turn) {
+        *self.script.turn.lock() = Some(turn);
     }
 
     /// Runs something at once with the runtime and the client it is for at hand.

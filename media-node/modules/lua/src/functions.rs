@@ -159,7 +159,7 @@ fn add_functions(lua: &Lua, table: &Table, own: &Rc<Context>) -> mlua::Result<()
     let context = Rc::clone(own);
     let sleep = lua.create_function(move |_, ms: Int| {
         let time = Duration::from_millis(u64::try_from(ms.or(0)).unwrap_or(0));
-        context.wait("msleep", tokio::time::sleep(time))
+        context.wait("msleep", async move { tokio::time::sleep(time).await })
     })?;
     table.set("msleep", sleep)?;
     let script = std::sync::Arc::clone(&own.script);

@@ -36,6 +36,7 @@ mod session;
 mod settings;
 mod stream;
 mod taint;
+mod turn;
 mod xml_handler;
 
 pub use module::MODULE;

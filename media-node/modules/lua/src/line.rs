@@ -17,6 +17,7 @@ use crate::call::command::Job;
 use crate::call::{Channel, Session};
 use crate::context::Context;
 use crate::input::{Input, Tap};
+use crate::turn::Turn;
 
 /// What has become of a request.
 const WAITS: u8 = 0;
@@ -66,7 +67,7 @@ impl Line {
                     let value = work(session).await;
                     begun.store(DONE, Ordering::Release);
                     // A script that was ended does not wait for it.
-                    let _unheard = tell.send(value);
+                    let _unheard = tell.send((value, Turn::begin()));
                 }
             })
         });
@@ -84,7 +85,10 @@ impl Line {
             let next = context.wait(what, async {
                 tokio::select! {
                     biased;
-                    value = &mut answer => Next::Done(value.ok()),
+                    value = &mut answer => Next::Done(value.ok().map(|(value, turn)| {
+                        context.take_turn(turn);
+                        value
+                    })),
                     () = request.is_void(), if by_line.is_none() => Next::Done(None),
                     input = next_input(&mut tap) => Next::Input(input),
                 }

@@ -21,6 +21,7 @@ use crate::program::{Program, Refused};
 use crate::settings::Settings;
 use crate::stream::Output;
 use crate::switch::Switch;
+use crate::turn::Turn;
 
 /// Stack of a script's thread: the interpreter nests at most 200 C calls.
 const STACK: usize = 2 << 20;
@@ -50,6 +51,8 @@ pub(crate) struct Script {
     state: Mutex<State>,
     told_busy: AtomicBool,
     instructions: AtomicU64,
+    /// Held while it computes.
+    pub(crate) turn: Mutex<Option<Turn>>,
 }
 
 /// What it does, and since when.
@@ -108,6 +111,7 @@ impl Scripts {
         let scripts = switch.module::<Self>();
         let script = scripts.enter(&task)?;
         let (tell, ended) = oneshot::channel();
+        let ended_turn = Arc::clone(&script);
         let entry = Entry { scripts: Arc::clone(&scripts), id: script.id };
         let begin = Begin {
             switch: Arc::clone(switch),
@@ -122,6 +126,7 @@ impl Scripts {
             let outcome = crate::engine::run(begin, task);
             // Nobody may be waiting: a script in the background.
             let _unheard = tell.send(outcome);
+            ended_turn.turn.lock().take();
         };
         match thread.spawn(run) {
             Ok(_detached) => Ok(Started { script, ended }),
@@ -149,6 +154,7 @@ impl Scripts {
             state: Mutex::new(State { waits_for: None, since: now }),
             told_busy: AtomicBool::new(false),
             instructions: AtomicU64::new(0),
+            turn: Mutex::new(Some(Turn::begin())),
         });
         running.insert(script.id, Arc::clone(&script));
         Ok(script)

@@ -26,6 +26,7 @@ mod playing;
 mod racing;
 mod routing;
 mod scheduling;
+mod scripts;
 mod variables;
 mod voicemail;
 
