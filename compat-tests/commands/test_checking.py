@@ -126,7 +126,7 @@ PLANTED = [
     ("dialplan/default.xml", '<action application="info"/>',
      '<action application="hangup" data="NORMAL_CLEARIN"/>', "cause-unknown", "", "NORMAL_CLEARIN"),
     ("dialplan/default.xml", '<action application="info"/>',
-     '<action application="lua" data="x.lua"/>', "application-without-effect", "", "lua"),
+     '<action application="perl" data="x.pl"/>', "application-without-effect", "", "perl"),
     ("dialplan/default.xml", '<action application="info"/>',
      '<action application="transfer" data="1000 XLM default"/>', "dialplan-unknown", "", "XLM"),
     ("dialplan/default.xml", '<action application="info"/>',

@@ -282,10 +282,8 @@ def test_the_last_number_is_dialled_again_from_the_hash(pbx):
 
 def test_a_script_that_cannot_run_is_named_and_ends_only_its_call(pbx):
     phone = desk(pbx, "101", "alpha.test")
-    phone.invite("*77").wait(502)
-    until(lambda: "Invalid Application lua" in pbx.switch.said(400), "line naming the application")
-    said = check(pbx.conf)
-    assert re.search(r"shared/500_features\.xml:\d+:\d+", said) and "lua" in said
+    phone.invite("*77").until(lambda p: p.status >= 300 and p.status not in (401, 407), "refusal")
+    until(lambda: re.search(r"cannot open \S+/app\.lua: No such file", logs(pbx)), "line naming the script")
 
 
 def test_variables_come_from_the_environment_and_from_both_switch_files(pbx):
