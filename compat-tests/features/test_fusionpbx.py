@@ -116,6 +116,7 @@ def server(source, tmp_path_factory):
         assert database.ask(schema(source), "fusionpbx") is not None
         scripts = source / SCRIPTS
         fill(database, scripts, where)
+        profile(database, site.block)
         for name in ("ProgramData/fusionpbx", "cache", "recordings", "sounds", "storage"):
             (where / name).mkdir(parents=True)
         (where / "ProgramData/fusionpbx/config.conf").write_text(CONFIG.format(port=site.block[DATABASE], where=where, scripts=scripts))
@@ -132,6 +133,18 @@ def server(source, tmp_path_factory):
 
 
 RING_GROUP = str(uuid.UUID(int=7))
+
+
+def profile(database, block):
+    """The SIP profile, and who may reach it and the Event Socket."""
+    settings = {"sip-ip": "127.0.0.1", "rtp-ip": "127.0.0.1", "sip-port": block[tree.OPEN], "context": "public", "dialplan": "XML", "auth-calls": "false",
+                "inbound-codec-prefs": "PCMU,PCMA", "outbound-codec-prefs": "PCMU,PCMA", "rfc2833-pt": "101", "manage-presence": "false",
+                "apply-inbound-acl": "not_banned"}
+    row(database, "v_access_controls", access_control_uuid=uuid.UUID(int=3), access_control_name="not_banned", access_control_default="allow")
+    row(database, "v_sip_profiles", sip_profile_uuid=uuid.UUID(int=4), sip_profile_name="open", sip_profile_enabled="true")
+    for name, value in settings.items():
+        row(database, "v_sip_profile_settings", sip_profile_setting_uuid=uuid.uuid4(), sip_profile_uuid=uuid.UUID(int=4),
+            sip_profile_setting_name=name, sip_profile_setting_value=value, sip_profile_setting_enabled="true")
 
 
 def fill(database, scripts, where):
@@ -183,18 +196,36 @@ def test_configuration_comes_from_its_tables(pbx):
     assert api("acl 198.51.100.9 offices").strip() == "false"
 
 
+def test_a_phone_registers_with_the_password_of_its_tables(pbx):
+    assert pbx.phone(user="101", password="wrong", domain=DOMAIN).register().status == 403
+    phone = pbx.phone(user="101", password="of-101", domain=DOMAIN)
+    assert phone.register().status == 200
+    phone.register(expires=0)
+
+
 def test_its_ring_group_calls_its_members(pbx):
-    phone = pbx.phone()
     row(pbx.database, "v_ring_groups", ring_group_uuid=RING_GROUP, domain_uuid=DOMAIN_UUID, ring_group_name="sales", ring_group_extension="group",
         ring_group_strategy="simultaneous", ring_group_call_timeout=30, ring_group_enabled="true", ring_group_context="public",
-        ring_group_ringback="${us-ring}")
+        ring_group_ringback="${us-ring}", ring_group_call_screen_enabled="false", ring_group_call_forward_enabled="false",
+        ring_group_follow_me_enabled="false")
     row(pbx.database, "v_ring_group_destinations", ring_group_destination_uuid=uuid.uuid4(), domain_uuid=DOMAIN_UUID, ring_group_uuid=RING_GROUP,
-        destination_number="102", destination_delay=0, destination_timeout=30, destination_enabled="true")
-    pbx.database.ask(f"UPDATE v_extensions SET dial_string = 'sofia/open/{phone.user}@{phone.ip}:{phone.port}' WHERE extension = '102'", "fusionpbx")
+        destination_number="102", destination_delay=0, destination_timeout=30, destination_enabled="true", destination_prompt=0)
+    member = pbx.phone(user="102", password="of-102", domain=DOMAIN)
+    assert member.register().status == 200
     call = pbx.phone().invite("group")
-    far = phone.accept()
+    far = member.accept()
     far.answer()
     call.wait(200)
     talk(call, far)
     far.hangup()
+    call.wait_end()
+    member.register(expires=0)
+
+
+def test_its_script_records_a_prompt(pbx):
+    call = pbx.phone().invite("record")
+    call.wait(200)
+    call.rtp.tone(FILE)
+    made = until(lambda: list((pbx.where / "recordings").rglob("recording77*")), "recording", 30)
+    until(lambda: made[0].stat().st_size > 8000, "its audio", 30)
     call.hangup()

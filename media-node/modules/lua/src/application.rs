@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::app;
 use crate::app::{App, Flags};
 use crate::call::command::Job;
-use crate::call::{AppResult, Interrupt, Session};
+use crate::call::{AppResult, Session};
 use crate::program::{Program, Refused};
 use crate::scripts::{Outcome, Script, Scripts, Started, Task};
 
@@ -62,10 +62,10 @@ async fn serve(session: &mut Session, mut inbox: mpsc::Receiver<Job>, started: S
                 }
             },
             // The call is over or goes elsewhere; it waits for its script, as in the reference, but not without end.
-            Some(interrupt) => tokio::select! {
+            Some(_) => tokio::select! {
                 biased;
                 next = next(&mut inbox, &mut ended) => next,
-                () = &mut late, if interrupt == Interrupt::Hangup || !script.is_killed() => continue,
+                () = &mut late => continue,
             },
         };
         match next {

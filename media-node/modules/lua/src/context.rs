@@ -1,6 +1,6 @@
 //! What all objects of one script share: the switch, the call, and the way to wait.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -27,13 +27,15 @@ pub(crate) struct Context {
     who: Option<IpAddr>,
     /// The call whose task runs the script.
     own: Option<(Arc<Channel>, mpsc::Sender<Job>)>,
+    /// Requests of the script to that call that are under way.
+    own_busy: Rc<Cell<usize>>,
     pub(crate) taint: RefCell<Taint>,
 }
 
 impl Context {
     pub(crate) fn new(begin: Begin, own: Option<(Arc<Channel>, mpsc::Sender<Job>)>) -> Rc<Self> {
         let Begin { switch, script, handle, who } = begin;
-        Rc::new(Self { switch, script, handle, who, own, taint: RefCell::default() })
+        Rc::new(Self { switch, script, handle, who, own, own_busy: Rc::default(), taint: RefCell::default() })
     }
 
     /// Waits on the script's thread. `what` is shown in the list of scripts.
@@ -87,7 +89,8 @@ impl Context {
     /// The way to a call's task.
     pub(crate) fn line(&self, channel: &Arc<Channel>) -> Line {
         let own = self.own.as_ref().filter(|(own, _)| Arc::ptr_eq(own, channel));
-        Line::new(Arc::clone(channel), own.map(|(_, jobs)| jobs.clone()))
+let busy = own.map_or_else(Rc::default, |_| Rc::clone(&self.own_busy));
+        Line::new(Arc::clone(channel), own.map(|(_, jobs)| jobs.clone()), busy)
     }
 
     /// Runs a command of the switch; what far ends said is one value of its arguments.

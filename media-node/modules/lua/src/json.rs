@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use mlua::{Lua, Table, UserData, UserDataMethods, Value};
-use serde_json::{Map, Number, Value as Json_};
+use serde_json::{Map, Number, Value as Document};
 
 use crate::argument::{Text, error};
 use crate::context::Context;
@@ -28,36 +28,36 @@ impl Json {
         }
     }
 
-    fn encode(&self, lua: &Lua, table: &Table) -> mlua::Result<Json_> {
+    fn encode(&self, lua: &Lua, table: &Table) -> mlua::Result<Document> {
         let value = from_table(table, self.empty_is_object.get(), 0);
         value.map_err(|text| error(lua, text))
     }
 
-    fn print(&self, value: &Json_) -> String {
+    fn print(&self, value: &Document) -> String {
         let mut text = String::new();
         write(value, (!self.unformatted.get()).then_some(0), &mut text);
         text
     }
 
     /// Runs a command of the `json` API; gives its answer.
-    fn execute(&self, lua: &Lua, given: Value) -> mlua::Result<Json_> {
+    fn execute(&self, lua: &Lua, given: Value) -> mlua::Result<Document> {
         let request = match given {
             Value::Table(table) => self.encode(lua, &table)?,
-            Value::String(text) => serde_json::from_slice(&text.as_bytes()).unwrap_or(Json_::Null),
-            _ => Json_::Null,
+            Value::String(text) => serde_json::from_slice(&text.as_bytes()).unwrap_or(Document::Null),
+            _ => Document::Null,
         };
         if request.is_null() {
-            return Ok(Json_::Null);
+            return Ok(Document::Null);
         }
         let answer = self.context.run_quietly("json", &request.to_string())?;
-        Ok(answer.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or(Json_::Null))
+        Ok(answer.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or(Document::Null))
     }
 }
 
 impl UserData for Json {
     fn add_methods<M: UserDataMethods<Self>>(methods: &mut M) {
         methods.add_method("decode", |lua, _, text: Text| {
-            to_lua(lua, &serde_json::from_str(text.or_empty()).unwrap_or(Json_::Null))
+            to_lua(lua, &serde_json::from_str(text.or_empty()).unwrap_or(Document::Null))
         });
         methods.add_method("encode", |lua, this, table: Table| {
             Ok(this.print(&this.encode(lua, &table)?))
@@ -82,15 +82,15 @@ impl UserData for Json {
 
 /// A document as a table; nothing for what is no document. Of arrays in arrays and of null nothing is left, as in the
 /// reference.
-fn to_lua(lua: &Lua, value: &Json_) -> mlua::Result<Value> {
+fn to_lua(lua: &Lua, value: &Document) -> mlua::Result<Value> {
     let table = lua.create_table()?;
     match value {
-        Json_::Object(object) => {
+        Document::Object(object) => {
             for (name, value) in object {
                 table.raw_set(name.as_str(), item(lua, value, true)?)?;
             }
         }
-        Json_::Array(items) => {
+        Document::Array(items) => {
             let mut index = 1;
             for value in items {
                 let value = item(lua, value, false)?;
@@ -105,19 +105,19 @@ fn to_lua(lua: &Lua, value: &Json_) -> mlua::Result<Value> {
     Ok(Value::Table(table))
 }
 
-fn item(lua: &Lua, value: &Json_, arrays: bool) -> mlua::Result<Value> {
+fn item(lua: &Lua, value: &Document, arrays: bool) -> mlua::Result<Value> {
     Ok(match value {
-        Json_::Null => Value::Nil,
-        Json_::Bool(on) => Value::Boolean(*on),
-        Json_::Number(number) => Value::Number(number.as_f64().unwrap_or(0.0)),
-        Json_::String(text) => Value::String(lua.create_string(text)?),
-        Json_::Array(_) if !arrays => Value::Nil,
-        Json_::Object(_) | Json_::Array(_) => to_lua(lua, value)?,
+        Document::Null => Value::Nil,
+        Document::Bool(on) => Value::Boolean(*on),
+        Document::Number(number) => Value::Number(number.as_f64().unwrap_or(0.0)),
+        Document::String(text) => Value::String(lua.create_string(text)?),
+        Document::Array(_) if !arrays => Value::Nil,
+        Document::Object(_) | Document::Array(_) => to_lua(lua, value)?,
     })
 }
 
 /// A table as a document. What the first key met is decides: the number 1 makes it an array.
-fn from_table(table: &Table, empty_is_object: bool, depth: usize) -> Result<Json_, &'static str> {
+fn from_table(table: &Table, empty_is_object: bool, depth: usize) -> Result<Document, &'static str> {
     if depth >= MAX_DEPTH {
         return Err("JSON: tables are nested too deep");
     }
@@ -128,10 +128,10 @@ fn from_table(table: &Table, empty_is_object: bool, depth: usize) -> Result<Json
         let (key, value) = pair.map_err(|_| "JSON: the table cannot be read")?;
         let array = *is_array.get_or_insert(matches!(key, Value::Integer(1)));
         let value = match value {
-            Value::Integer(number) => Json_::from(number),
-            Value::Number(number) => Number::from_f64(number).map_or(Json_::Null, Json_::Number),
-            Value::String(text) => Json_::String(text.to_string_lossy()),
-            Value::Boolean(on) => Json_::Bool(on),
+            Value::Integer(number) => Document::from(number),
+            Value::Number(number) => Number::from_f64(number).map_or(Document::Null, Document::Number),
+            Value::String(text) => Document::String(text.to_string_lossy()),
+            Value::Boolean(on) => Document::Bool(on),
             Value::Table(inner) => from_table(&inner, empty_is_object, depth + 1)?,
             _ => continue,
         };
@@ -148,17 +148,17 @@ fn from_table(table: &Table, empty_is_object: bool, depth: usize) -> Result<Json
         }
     }
     Ok(match is_array {
-        Some(true) => Json_::Array(items),
-        Some(false) => Json_::Object(object),
-        None if empty_is_object => Json_::Object(object),
-        None => Json_::Array(items),
+        Some(true) => Document::Array(items),
+        Some(false) => Document::Object(object),
+        None if empty_is_object => Document::Object(object),
+        None => Document::Array(items),
     })
 }
 
 /// Writes a value; `indent` is how deep lines are moved in, `None` writes one line.
-fn write(value: &Json_, indent: Option<usize>, out: &mut String) {
+fn write(value: &Document, indent: Option<usize>, out: &mut String) {
     match value {
-        Json_::Object(object) => {
+        Document::Object(object) => {
             out.push('{');
             let inner = indent.map(|depth| depth + 1);
             for (at, (name, value)) in object.iter().enumerate() {
@@ -166,7 +166,7 @@ fn write(value: &Json_, indent: Option<usize>, out: &mut String) {
                     out.push(',');
                 }
                 new_line(inner, out);
-                out.push_str(&Json_::from(name.as_str()).to_string());
+                out.push_str(&Document::from(name.as_str()).to_string());
                 out.push(':');
                 if indent.is_some() {
                     out.push('\t');
@@ -178,7 +178,7 @@ fn write(value: &Json_, indent: Option<usize>, out: &mut String) {
             }
             out.push('}');
         }
-        Json_::Array(items) => {
+        Document::Array(items) => {
             out.push('[');
             for (at, value) in items.iter().enumerate() {
                 if at > 0 {
@@ -188,7 +188,7 @@ fn write(value: &Json_, indent: Option<usize>, out: &mut String) {
             }
             out.push(']');
         }
-        Json_::Number(number) => match number.as_f64() {
+        Document::Number(number) => match number.as_f64() {
             // Whole numbers are written without a fraction.
             Some(float) if float.fract() == 0.0 && float.abs() < 1e15 => {
                 out.push_str(&format!("{float:.0}"))

@@ -9,8 +9,10 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 
 use crate::BoxFuture;
 use crate::call::command::Job;
@@ -18,6 +20,9 @@ use crate::call::{Channel, Session};
 use crate::context::Context;
 use crate::input::{Input, Tap};
 use crate::turn::Turn;
+
+/// A call's task comes to its queue within this, unless it waits for the script.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What has become of a request.
 const WAITS: u8 = 0;
@@ -40,8 +45,12 @@ enum Next<T> {
 }
 
 impl Line {
-    pub(crate) fn new(channel: Arc<Channel>, own: Option<mpsc::Sender<Job>>) -> Self {
-        Self { channel, own, busy: Rc::default() }
+    pub(crate) fn new(
+        channel: Arc<Channel>,
+        own: Option<mpsc::Sender<Job>>,
+        busy: Rc<Cell<usize>>,
+    ) -> Self {
+        Self { channel, own, busy }
     }
 
     /// Has `work` run by the call's task. `None` when it was not run: the call is over, or has gone elsewhere.
@@ -132,18 +141,30 @@ struct Request {
 }
 
 impl Request {
-    /// Resolves when it will not be run: the call's task leaves what it does, and has not come to it.
+    /// Resolves when it will not be run: the call's task leaves what it does, or does not come to it, because it waits
+    /// for the script itself (`${lua(…)}`).
     async fn is_void(&self) {
         let mut watch = self.channel.watch();
+        let deadline = Instant::now() + PATIENCE;
         loop {
-            let leaves = self.channel.with(|data| data.state != data.running);
+            let late = Instant::now() >= deadline;
+            let leaves = late || self.channel.with(|data| data.state != data.running);
             let given_up = leaves
                 && self
                     .state
                     .compare_exchange(WAITS, GIVEN_UP, Ordering::AcqRel, Ordering::Acquire)
                     .is_ok();
-            if given_up || watch.changed().await.is_err() {
+            if given_up && late {
+                tracing::error!(
+                    uuid = %self.channel.uuid(), "A script's request is not run: the call's task does not come to it"
+                );
+            }
+            if given_up {
                 return;
+            }
+            tokio::select! {
+                changed = watch.changed() => if changed.is_err() { return },
+                () = tokio::time::sleep_until(deadline), if !late => {}
             }
         }
     }

@@ -105,6 +105,16 @@ cases! { says:
         &[(1000, "2"), (3000, "9")], &[("chosen", "two"), ("after", "yes")]),
 }
 
+#[test]
+fn a_script_that_its_call_waits_for_can_read_and_set_but_not_wait() {
+    let script = "${lua(~session:setVariable('a', 'b') stream:write(session:getVariable('destination_number') .. tostring(session:sleep(1000))))}";
+    let dialplan = extension("1000", &[("answer", ""), ("set", &format!("said={script}"))]);
+    run(setup().dialplan(&dialplan), async |world| {
+        alone(world, &[]).await.check(&[("a", "b"), ("said", "10000.0")]);
+        none_runs(world).await;
+    });
+}
+
 /// Each call of a script that may wait, cut short by the caller.
 fn is_left(code: &str) {
     let code = format!(
