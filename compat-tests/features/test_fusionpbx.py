@@ -132,6 +132,7 @@ def server(source, tmp_path_factory):
         database.stop()
 
 
+BOX = str(uuid.UUID(int=8))
 RING_GROUP = str(uuid.UUID(int=7))
 
 
@@ -154,10 +155,17 @@ def fill(database, scripts, where):
     row(database, "v_access_controls", access_control_uuid=uuid.UUID(int=2), access_control_name="offices", access_control_default="deny")
     row(database, "v_access_control_nodes", access_control_node_uuid=uuid.uuid4(), access_control_uuid=uuid.UUID(int=2), node_type="allow",
         node_cidr="192.0.2.0/24")
+    row(database, "v_voicemails", voicemail_uuid=BOX, domain_uuid=DOMAIN_UUID, voicemail_id="101", voicemail_password="2468", voicemail_enabled="true",
+        voicemail_attach_file="false", voicemail_local_after_email="true", voicemail_recording_options="false")
+    for category, subcategory, name, value in (("switch", "voicemail", "dir", where / "storage/voicemail"), ("voicemail", "storage_type", "text", "")):
+        row(database, "v_default_settings", default_setting_uuid=uuid.uuid4(), default_setting_category=category,
+            default_setting_subcategory=subcategory, default_setting_name=name, default_setting_value=value, default_setting_enabled="true")
     actions = {
         "tone": [("answer", ""), ("playback", f"tone_stream://%(30000,0,{FILE})")],
         "record": [("answer", ""), ("set", f"domain_uuid={DOMAIN_UUID}"), ("set", f"domain_name={DOMAIN}"), ("set", "recording_id=77"),
                    ("set", "recording_prefix=recording"), ("set", "pin_number="), ("set", "time_limit_secs=2"), ("lua", f"{scripts}/recordings.lua")],
+        "leave": [("set", f"domain_uuid={DOMAIN_UUID}"), ("set", f"domain_name={DOMAIN}"), ("set", "voicemail_id=101"), ("set", "voicemail_action=save"),
+                  ("set", "skip_greeting=true"), ("set", "skip_instructions=true"), ("lua", f"{scripts}/app.lua voicemail")],
         "group": [("answer", ""), ("set", f"ring_group_uuid={RING_GROUP}"), ("set", f"domain_uuid={DOMAIN_UUID}"), ("set", f"domain_name={DOMAIN}"),
                   ("set", f"recordings_dir={where}/recordings"), ("lua", f"{scripts}/app.lua ring_groups"), ("park", "")],
     }
@@ -229,3 +237,17 @@ def test_its_script_records_a_prompt(pbx):
     made = until(lambda: list((pbx.where / "recordings").rglob("recording77*")), "recording", 30)
     until(lambda: made[0].stat().st_size > 8000, "its audio", 30)
     call.hangup()
+
+
+def test_its_voicemail_keeps_a_message(pbx):
+    call = pbx.phone().invite("leave")
+    call.wait(200)
+    call.rtp.tone(FILE)
+    folder = pbx.where / "storage/voicemail/default" / DOMAIN / "101"
+    (kept,) = until(lambda: list(folder.glob("msg_*.wav")), "message", 30)
+    until(lambda: kept.stat().st_size > 40000, "its audio", 30)
+    call.hangup()
+    # The script writes it down once the caller has gone.
+    rows = until(lambda: pbx.database.ask("SELECT caller_id_number, voicemail_uuid, message_length FROM v_voicemail_messages", "fusionpbx"), "row", 30)
+    assert rows[0][:2] == ["phone", BOX] and int(rows[0][2]) >= 2, rows
+    until(lambda: pbx.switch.api("lua_scripts count").strip() == "0", "end of its scripts", 30)

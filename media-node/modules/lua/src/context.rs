@@ -35,7 +35,15 @@ pub(crate) struct Context {
 impl Context {
     pub(crate) fn new(begin: Begin, own: Option<(Arc<Channel>, mpsc::Sender<Job>)>) -> Rc<Self> {
         let Begin { switch, script, handle, who } = begin;
-        Rc::new(Self { switch, script, handle, who, own, own_busy: Rc::default(), taint: RefCell::default() })
+        Rc::new(Self {
+            switch,
+            script,
+            handle,
+            who,
+            own,
+            own_busy: Rc::default(),
+            taint: RefCell::default(),
+        })
     }
 
     /// Waits on the script's thread. `what` is shown in the list of scripts.
@@ -89,7 +97,7 @@ impl Context {
     /// The way to a call's task.
     pub(crate) fn line(&self, channel: &Arc<Channel>) -> Line {
         let own = self.own.as_ref().filter(|(own, _)| Arc::ptr_eq(own, channel));
-let busy = own.map_or_else(Rc::default, |_| Rc::clone(&self.own_busy));
+        let busy = own.map_or_else(Rc::default, |_| Rc::clone(&self.own_busy));
         Line::new(Arc::clone(channel), own.map(|(_, jobs)| jobs.clone()), busy)
     }
 

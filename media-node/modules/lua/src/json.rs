@@ -43,7 +43,9 @@ impl Json {
     fn execute(&self, lua: &Lua, given: Value) -> mlua::Result<Document> {
         let request = match given {
             Value::Table(table) => self.encode(lua, &table)?,
-            Value::String(text) => serde_json::from_slice(&text.as_bytes()).unwrap_or(Document::Null),
+            Value::String(text) => {
+                serde_json::from_slice(&text.as_bytes()).unwrap_or(Document::Null)
+            }
             _ => Document::Null,
         };
         if request.is_null() {
@@ -117,7 +119,11 @@ fn item(lua: &Lua, value: &Document, arrays: bool) -> mlua::Result<Value> {
 }
 
 /// A table as a document. What the first key met is decides: the number 1 makes it an array.
-fn from_table(table: &Table, empty_is_object: bool, depth: usize) -> Result<Document, &'static str> {
+fn from_table(
+    table: &Table,
+    empty_is_object: bool,
+    depth: usize,
+) -> Result<Document, &'static str> {
     if depth >= MAX_DEPTH {
         return Err("JSON: tables are nested too deep");
     }
@@ -129,7 +135,9 @@ fn from_table(table: &Table, empty_is_object: bool, depth: usize) -> Result<Docu
         let array = *is_array.get_or_insert(matches!(key, Value::Integer(1)));
         let value = match value {
             Value::Integer(number) => Document::from(number),
-            Value::Number(number) => Number::from_f64(number).map_or(Document::Null, Document::Number),
+            Value::Number(number) => {
+                Number::from_f64(number).map_or(Document::Null, Document::Number)
+            }
             Value::String(text) => Document::String(text.to_string_lossy()),
             Value::Boolean(on) => Document::Bool(on),
             Value::Table(inner) => from_table(&inner, empty_is_object, depth + 1)?,
