@@ -166,6 +166,8 @@ def fill(database, scripts, where):
                    ("set", "recording_prefix=recording"), ("set", "pin_number="), ("set", "time_limit_secs=2"), ("lua", f"{scripts}/recordings.lua")],
         "leave": [("set", f"domain_uuid={DOMAIN_UUID}"), ("set", f"domain_name={DOMAIN}"), ("set", "voicemail_id=101"), ("set", "voicemail_action=save"),
                   ("set", "skip_greeting=true"), ("set", "skip_instructions=true"), ("lua", f"{scripts}/app.lua voicemail")],
+        "101": [("set", f"domain_uuid={DOMAIN_UUID}"), ("set", f"domain_name={DOMAIN}"), ("set", "hangup_after_bridge=true"),
+                ("lua", f"{scripts}/app.lua follow_me")],
         "group": [("answer", ""), ("set", f"ring_group_uuid={RING_GROUP}"), ("set", f"domain_uuid={DOMAIN_UUID}"), ("set", f"domain_name={DOMAIN}"),
                   ("set", f"recordings_dir={where}/recordings"), ("lua", f"{scripts}/app.lua ring_groups"), ("park", "")],
     }
@@ -227,6 +229,24 @@ def test_its_ring_group_calls_its_members(pbx):
     talk(call, far)
     far.hangup()
     call.wait_end()
+    member.register(expires=0)
+
+
+def test_its_follow_me_finds_a_phone_elsewhere(pbx):
+    plan_uuid = uuid.uuid4()
+    row(pbx.database, "v_follow_me", follow_me_uuid=plan_uuid, domain_uuid=DOMAIN_UUID, follow_me_enabled="true")
+    row(pbx.database, "v_follow_me_destinations", follow_me_destination_uuid=uuid.uuid4(), domain_uuid=DOMAIN_UUID, follow_me_uuid=plan_uuid,
+        follow_me_destination="102", follow_me_delay=0, follow_me_timeout=30, follow_me_order=1)
+    pbx.database.ask(f"UPDATE v_extensions SET follow_me_uuid = '{plan_uuid}' WHERE extension = '101'", "fusionpbx")
+    member = pbx.phone(user="102", password="of-102", domain=DOMAIN)
+    assert member.register().status == 200
+    call = pbx.phone().invite("101")
+    far = member.accept()
+    far.answer()
+    call.wait(200)
+    talk(call, far)
+    call.hangup()
+    far.wait_end()
     member.register(expires=0)
 
 
