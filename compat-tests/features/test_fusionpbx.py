@@ -168,6 +168,7 @@ def fill(database, scripts, where):
                   ("set", "skip_greeting=true"), ("set", "skip_instructions=true"), ("lua", f"{scripts}/app.lua voicemail")],
         "101": [("set", f"domain_uuid={DOMAIN_UUID}"), ("set", f"domain_name={DOMAIN}"), ("set", "hangup_after_bridge=true"),
                 ("lua", f"{scripts}/app.lua follow_me")],
+        "center": [("answer", ""), ("set", f"domain_uuid={DOMAIN_UUID}"), ("set", f"domain_name={DOMAIN}"), ("lua", f"{scripts}/app.lua conference_center")],
         "group": [("answer", ""), ("set", f"ring_group_uuid={RING_GROUP}"), ("set", f"domain_uuid={DOMAIN_UUID}"), ("set", f"domain_name={DOMAIN}"),
                   ("set", f"recordings_dir={where}/recordings"), ("lua", f"{scripts}/app.lua ring_groups"), ("park", "")],
     }
@@ -248,6 +249,31 @@ def test_its_follow_me_finds_a_phone_elsewhere(pbx):
     call.hangup()
     far.wait_end()
     member.register(expires=0)
+
+
+def test_its_conference_centre_lets_callers_in_by_pin(pbx):
+    center, profile_uuid = uuid.uuid4(), uuid.uuid4()
+    row(pbx.database, "v_conference_profiles", conference_profile_uuid=profile_uuid, profile_name="default", profile_enabled="true")
+    for name, value in (("rate", 8000), ("interval", 20), ("energy-level", 0)):
+        row(pbx.database, "v_conference_profile_params", conference_profile_param_uuid=uuid.uuid4(), conference_profile_uuid=profile_uuid,
+            profile_param_name=name, profile_param_value=value, profile_param_enabled="true")
+    row(pbx.database, "v_conference_centers", conference_center_uuid=center, domain_uuid=DOMAIN_UUID, conference_center_extension="center",
+        conference_center_greeting="tone_stream://%(300,0,700)", conference_center_enabled="true")
+    row(pbx.database, "v_conference_rooms", conference_room_uuid=uuid.uuid4(), domain_uuid=DOMAIN_UUID, conference_center_uuid=center,
+        conference_room_name="board", moderator_pin="2468", participant_pin="1357", profile="default", max_members=0, enabled="true",
+        record="false", wait_mod="false", moderator_endconf="false", announce_name="false", announce_count="false", announce_recording="false",
+        mute="false", sounds="false")
+    assert pbx.switch.api("load mod_conference").startswith("+OK")
+    calls = []
+    for pin in ("2468#", "1357#"):
+        call = pbx.phone().invite("center")
+        call.wait(200)
+        hears(call, FILE, frames=3)
+        call.rtp.digits(pin)
+        calls.append(call)
+    talk(*calls)
+    for call in calls:
+        call.hangup()
 
 
 def test_its_script_records_a_prompt(pbx):
