@@ -361,3 +361,11 @@ def test_guessed_passwords_are_slowed_and_told(site, esl):
     assert event["verto_success"] == "0" and event["verto_login"] == "1001" and "wrong" not in str(event)
     assert verto.login("1001", "one-thousand-one")["result"]["message"] == "logged in"
     verto.close()
+
+
+def test_a_module_that_is_loaded_anew_listens_again(site, esl):
+    verto = client(site)
+    assert "+OK" in esl.api("reload mod_verto")
+    assert verto.closed.wait(5)
+    client(site).close()
+    assert esl.api("verto status").count("RUNNING") == 2

@@ -263,6 +263,12 @@ impl LegMedia {
         self.agreed().is_some_and(|agreed| agreed.hold)
     }
 
+    /// Our description with all it says: SIP's library leaves out what holds by default, JSON-RPC does not.
+    #[must_use]
+    pub fn local_in_full(&self) -> String {
+        self.local.as_ref().map(|(_, shown)| shown.to_string()).unwrap_or_default()
+    }
+
     /// Was an offer of the peer seen?
     #[must_use]
     pub fn has_remote_offer(&self) -> bool {

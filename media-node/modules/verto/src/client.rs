@@ -45,6 +45,8 @@ pub(crate) struct State {
     pub(crate) authed: bool,
     /// Its session was begun.
     pub(crate) begun: bool,
+    /// When it was last told of all calls it watches, seconds since the epoch.
+    pub(crate) looked: i64,
     /// Its user.
     pub(crate) login: Login,
 }

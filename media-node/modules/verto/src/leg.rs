@@ -106,15 +106,10 @@ impl VertoLeg {
     }
 
     /// An offer in a `verto.invite` or `verto.attach`.
-    fn send_offer(
-        &self,
-        channel: &Channel,
-        method: &str,
-        offer: &SessionDescription,
-    ) -> Result<(), Cause> {
+    fn send_offer(&self, channel: &Channel, method: &str) -> Result<(), Cause> {
         let mut params = params_of(channel);
         params.insert("variables".into(), variables(channel));
-        params.insert("sdp".into(), offer.to_string().into());
+        params.insert("sdp".into(), self.audio.local_in_full().into());
         add_parties(&mut params, channel);
         self.tell(method, params)
     }
@@ -128,8 +123,8 @@ impl VertoLeg {
         let near = channel.var("originating_leg_uuid");
         let near = near.and_then(|uuid| channel.switch().channel(&uuid));
         self.audio.use_codecs(channel, &self.outbound_codecs);
-        let offer = self.audio.offer(channel, near.as_deref())?;
-        self.send_offer(channel, "verto.invite", &offer)?;
+        self.audio.offer(channel, near.as_deref())?;
+        self.send_offer(channel, "verto.invite")?;
         channel.mark_ring_ready();
         Ok(())
     }
@@ -148,7 +143,8 @@ impl VertoLeg {
             }
         }
         let near = channel.partner();
-        Ok(self.audio.answer(channel, near.as_deref(), last)?.to_string())
+        self.audio.answer(channel, near.as_deref(), last)?;
+        Ok(self.audio.local_in_full())
     }
 
     /// Tells of early media or of the answer; the description goes with the first of the two.
@@ -270,7 +266,7 @@ impl VertoLeg {
         let sdp = Arc::new(describe(channel, sdp)?);
         let again = self.audio.consider_again(channel, &sdp);
         let answer = again.and_then(|again| self.audio.answer_again(channel, &again));
-        answer.map(|answer| answer.to_string()).map_err(|_| {
+        answer.map(|_| self.audio.local_in_full()).map_err(|_| {
             channel.set_var("endpoint_disposition", "CODEC NEGOTIATION ERROR");
             "CODEC NEGOTIATION ERROR"
         })
@@ -278,8 +274,8 @@ impl VertoLeg {
 
     /// Makes the client an offer for a call that goes on in a page that was loaded again.
     fn reattach(&mut self, channel: &Arc<Channel>) -> Result<(), Cause> {
-        let offer = self.audio.offer_anew(channel)?;
-        self.send_offer(channel, "verto.attach", &offer)
+        self.audio.offer_anew(channel)?;
+        self.send_offer(channel, "verto.attach")
     }
 
     /// Digits to the far end, which takes them in its media only.

@@ -114,6 +114,7 @@ impl Module for Verto {
             drop(hub.pump.lock().take());
             let profiles = std::mem::take(&mut *hub.profiles.write());
             profiles.iter().for_each(|profile| profile.stop());
+            switch.module::<listener::Waiting>().ended().await;
         })
     }
 }

@@ -1,13 +1,13 @@
 //! Listeners of a profile: who is let in, and how many.
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use switch_core::switch::Switch;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
 
 use crate::connection;
 use crate::profile::Profile;
@@ -18,13 +18,28 @@ const PAUSE: Duration = Duration::from_millis(50);
 
 type Bound = (Arc<Profile>, Vec<(usize, TcpListener)>);
 
-/// Bound, and not yet accepting.
+/// How long listeners may take to end.
+const ENDING: Duration = Duration::from_secs(2);
+
+/// Listeners that do not accept yet, and those that do.
 #[derive(Default)]
-pub(crate) struct Waiting(Mutex<Vec<Bound>>);
+pub(crate) struct Waiting {
+    bound: Mutex<Vec<Bound>>,
+    accepting: Mutex<Vec<JoinHandle<()>>>,
+}
 
 impl Waiting {
     pub(crate) fn put(&self, bound: Vec<Bound>) {
-        *self.0.lock() = bound;
+        *self.bound.lock() = bound;
+    }
+
+    /// Waits until the ports are free again: a module that is loaded anew binds them at once.
+    pub(crate) async fn ended(&self) {
+        self.bound.lock().clear();
+        let accepting = std::mem::take(&mut *self.accepting.lock());
+        for task in accepting {
+            let _late = tokio::time::timeout(ENDING, task).await;
+        }
     }
 }
 
@@ -52,7 +67,8 @@ pub(crate) async fn bind(profile: &Arc<Profile>) -> Vec<(usize, TcpListener)> {
 
 /// Begins to accept once the switch serves.
 pub(crate) fn start(switch: &Arc<Switch>) {
-    let waiting = std::mem::take(&mut *switch.module::<Waiting>().0.lock());
+    let slot = switch.module::<Waiting>();
+    let waiting = std::mem::take(&mut *slot.bound.lock());
     for (profile, listeners) in waiting {
         let asking = Arc::clone(&profile);
         tokio::spawn(async move { asking.ask_for_external_address().await });
@@ -60,7 +76,8 @@ pub(crate) fn start(switch: &Arc<Switch>) {
             let Some(bind) = profile.settings.binds.get(index).cloned() else { continue };
             let (profile, serving) = (Arc::clone(&profile), switch.serving.when());
             let switch = Arc::downgrade(switch);
-            tokio::spawn(accept(switch, profile, bind, listener, serving));
+            let task = tokio::spawn(accept(switch, profile, bind, listener, serving));
+            slot.accepting.lock().push(task);
         }
     }
 }
@@ -72,22 +89,30 @@ async fn accept(
     listener: TcpListener,
     mut serving: tokio::sync::watch::Receiver<bool>,
 ) {
-    if serving.wait_for(|serving| *serving).await.is_err() {
-        return;
+    let mut stopped = profile.stopped.subscribe();
+    tokio::select! {
+        () = is_true(&mut serving) => {}
+        () = is_true(&mut stopped) => return,
     }
-    while !profile.stopped.load(Ordering::Relaxed) {
-        // A profile that stops has to notice without a client that connects.
-        let accepted = tokio::time::timeout(Duration::from_millis(500), listener.accept()).await;
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = is_true(&mut stopped) => return,
+        };
         let Some(switch) = switch.upgrade() else { return };
         match accepted {
-            Err(_) => {}
-            Ok(Ok((socket, from))) => take(&switch, &profile, &bind, socket, from),
-            Ok(Err(error)) => {
+            Ok((socket, from)) => take(&switch, &profile, &bind, socket, from),
+            Err(error) => {
                 tracing::warn!("{}: ACCEPT FAILED: {error}", profile.name());
                 tokio::time::sleep(PAUSE).await;
             }
         }
     }
+}
+
+/// Resolves when the value is true, or can no longer become so.
+async fn is_true(value: &mut tokio::sync::watch::Receiver<bool>) {
+    let _sender_gone = value.wait_for(|value| *value).await.is_err();
 }
 
 fn take(

@@ -2,13 +2,14 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use arc_swap::ArcSwapOption;
 use leg_media::{MediaProfile, MediaSettings};
 use parking_lot::RwLock;
 use streams::tls::{CertificateFiles, Tls, TlsOptions};
 use switch_core::switch::Switch;
+use tokio::sync::watch;
 
 use crate::client::Client;
 use crate::settings::{CertificatePaths, External, ProfileSettings};
@@ -22,7 +23,8 @@ pub(crate) struct Profile {
     pub(crate) tls: ArcSwapOption<Tls>,
     /// The newest first, as the reference lists them.
     pub(crate) clients: RwLock<Vec<Arc<Client>>>,
-    pub(crate) stopped: AtomicBool,
+    /// Turns true when the profile ends.
+    pub(crate) stopped: watch::Sender<bool>,
     next_rtp_ip: AtomicUsize,
     external: RwLock<Option<IpAddr>>,
 }
@@ -39,7 +41,7 @@ impl Profile {
             settings,
             tls: ArcSwapOption::empty(),
             clients: RwLock::default(),
-            stopped: AtomicBool::new(false),
+            stopped: watch::Sender::new(false),
             next_rtp_ip: AtomicUsize::new(0),
             external: RwLock::new(external),
         }
@@ -95,7 +97,7 @@ impl Profile {
 
     /// Ends its connections, and listens no more.
     pub(crate) fn stop(&self) {
-        self.stopped.store(true, Ordering::Relaxed);
+        self.stopped.send_replace(true);
         self.listening.write().iter_mut().for_each(|listens| *listens = false);
         self.clients.read().iter().for_each(|client| client.let_go());
     }

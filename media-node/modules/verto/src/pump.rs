@@ -9,6 +9,7 @@ use switch_core::call::Channel;
 use switch_core::switch::Switch;
 use tokio::sync::mpsc;
 
+use crate::client::Client;
 use crate::event_channels;
 use crate::hub::Hub;
 use crate::rpc::Object;
@@ -125,7 +126,7 @@ fn whole(event: &Event) -> Object {
 
 /// A client has subscribed to a channel: events it needs are taken up, and what calls of the watched user do now is
 /// told at once.
-pub(crate) fn subscribed(switch: &Arc<Switch>, hub: &Hub, name: &str) {
+pub(crate) fn subscribed(switch: &Arc<Switch>, hub: &Hub, client: &Client, name: &str) {
     let family = name.split('.').next().unwrap_or_default();
     let starts = |word: &str| name.get(..word.len()).is_some_and(|s| s.eq_ignore_ascii_case(word));
     let wanted = if starts("presence") && hub.shared.load().enable_presence {
@@ -138,7 +139,7 @@ pub(crate) fn subscribed(switch: &Arc<Switch>, hub: &Hub, name: &str) {
     if let Some(pump) = &*hub.pump.lock() {
         let _told_before = pump.try_send(wanted);
     }
-    if wanted == Wanted::Presence {
+    if wanted == Wanted::Presence && may_look(client) {
         let user = name.split_once('.').map(|(_, user)| user);
         for channel in switch.channels() {
             let id = channel.var("presence_id").filter(|id| !id.is_empty());
@@ -147,6 +148,12 @@ pub(crate) fn subscribed(switch: &Arc<Switch>, hub: &Hub, name: &str) {
             }
         }
     }
+}
+
+/// Looking at all calls is done once a second for a client.
+fn may_look(client: &Client) -> bool {
+    let now = switch_core::clock::now_secs();
+    client.with(|state| std::mem::replace(&mut state.looked, now) < now)
 }
 
 /// Tells of the state a call is in.

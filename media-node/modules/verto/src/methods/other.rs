@@ -58,7 +58,7 @@ pub(super) fn subscribe(ask: &Ask<'_>) -> Outcome {
         };
         match outcome {
             Subscribed::New => {
-                pump::subscribed(ask.switch, &ask.hub, name);
+                pump::subscribed(ask.switch, &ask.hub, ask.client, name);
                 new.push(Value::from(name));
             }
             Subscribed::Already => {
