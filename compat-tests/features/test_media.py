@@ -1,9 +1,11 @@
 """What happens to audio and digits on their way, with phones on both ends."""
+import socket
 import wave
 
 import pytest
 
 from harness import audio
+from harness.rtp import Rtp
 
 ROWS, COLUMNS = (697, 770, 852, 941), (1209, 1336, 1477, 1633)
 KEYS = "123A456B789C*0#D"
@@ -182,3 +184,32 @@ def test_a_recording_goes_on_with_the_partner_after_a_transfer(site, esl):
         heard = [int.from_bytes(file.readframes(1), "little", signed=True) for _ in range(file.getnframes())]
     assert audio.seconds_of(440, heard) > 0.3, "what was said before the transfer"
     assert audio.seconds_of(800, heard) > 0.3, "and after it"
+
+
+# ---- legs without signalling
+
+def test_a_leg_without_signalling_sends_and_hears_at_the_addresses_given(site):
+    """`rtp/`: what a program that signals by itself asks for."""
+    ours, theirs = Rtp(), socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    theirs.bind(("127.0.0.1", 0))
+    port = theirs.getsockname()[1]
+    theirs.close()
+    where = f"local_addr=127.0.0.1,local_port={port},remote_addr=127.0.0.1,remote_port={ours.port},codec=PCMA,pt=8,ptime=20,rfc2833_pt=101"
+    try:
+        with site.esl() as esl:
+            esl.command("event plain DTMF")
+            reply = esl.api(f"originate {{{where}}}rtp/outside &echo")
+            assert reply.startswith("+OK "), reply
+            uuid = reply.split()[1]
+            assert ",rtp/outside," in esl.api("show channels")
+            ours.start(("127.0.0.1", port))
+            ours.tone(440)
+            ours.wait_tone(440)
+            assert ours.packets[-1][0] == 8
+            ours.digits("7")
+            esl.wait_event("DTMF", Unique_ID=uuid, DTMF_Digit="7")
+            assert esl.api(f"uuid_kill {uuid}").startswith("+OK")
+            assert "rtp,mod_sofia" in esl.api("show endpoint")
+            assert esl.api("originate rtp/nowhere &echo").startswith("-ERR")
+    finally:
+        ours.close()

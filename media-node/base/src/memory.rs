@@ -1,92 +1,84 @@
 //! Memory that a busy hour leaves behind goes back to the system.
 //!
-//! The C library keeps what calls freed for later calls. After a burst that is most of the process: 600 bridged
-//! calls leave some 70 MB behind, which containers count against their limit.
+//! The C library keeps what was freed for later use. After a burst that is most of the process: 600 bridged calls leave some
+//! 70 MB behind, which containers count against their limit.
 
-/// Sessions that must have come since the last time; below, there is little to give back.
-const WORTHWHILE: u64 = 200;
-/// Calls are few again when at most one in so many of the busiest moment is left.
-const FEW: u32 = 4;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 /// Between two looks at how much there is, in seconds.
 const LOOK: u32 = 5;
-/// The process has grown when it has so much more than after the last time: this part of it.
+/// What is held and not used is worth giving back from here on.
+const WORTHWHILE: u64 = 2 << 20;
+/// And when it is more than this part of what is used.
+const PART: u64 = 8;
+/// It rests when it is not more than at the last look by this part.
 const GROWN: u64 = 16;
-/// Looks at which memory is given back once the process has stopped growing: for longer than SIP keeps what answers
-/// again (32 seconds), since what a flood took is freed only then.
-const LOOKS: u32 = 9;
 
 /// Decides when memory is given back. Looked at every second.
 #[derive(Debug, Default)]
 pub struct Tidy {
-    sessions_then: u64,
-    busiest: u32,
     turn: u32,
-    growth: Growth,
+    waste: Arc<Mutex<Waste>>,
 }
 
-/// What floods and other things that are no sessions leave behind shows in the size of the process only.
+/// What the process holds without using it: freed memory, and what lies between what is used.
 #[derive(Debug, Default)]
-struct Growth {
-    /// Size when nothing could be given back.
-    floor: u64,
+struct Waste {
     last: u64,
-    /// Looks that are left since it has grown.
-    left: u32,
+    /// What was left when memory was given back the last time: no more is to be had.
+    stays: Option<u64>,
+    given_back: bool,
 }
 
-impl Growth {
-    /// Notes the size of the process; true while it is larger than before and grows no more, for some looks.
-    fn is_due(&mut self, size: u64) -> bool {
-        if self.floor == 0 || size < self.floor {
-            self.floor = size;
-        }
-        let rests = size <= self.last + self.last / GROWN;
-        self.last = size;
-        if size <= self.floor + self.floor / GROWN {
-            self.left = 0;
-            return false;
-        }
-        if !rests || self.left == 0 {
-            self.left = LOOKS;
-        }
-        if rests {
-            self.left -= 1;
-            if self.left == 0 {
-                // What has not come back by now is needed.
-                self.floor = size;
-            }
-        }
-        rests
+impl Waste {
+    /// Notes how many bytes the process has in memory and uses; true when it is time to give back what it does not.
+    fn is_due(&mut self, resident: u64, used: u64) -> bool {
+        let waste = resident.saturating_sub(used);
+        let rests = waste <= self.last + self.last / GROWN;
+        self.last = waste;
+        let stays = match self.stays {
+            Some(stays) if !std::mem::take(&mut self.given_back) => stays.min(waste),
+            _ => waste,
+        };
+        self.stays = Some(stays);
+        self.given_back = rests && waste > stays + WORTHWHILE.max(used / PART);
+        self.given_back
     }
-}
-
-/// What the process has in memory, in pages; `None` where the system does not say.
-fn resident_pages() -> Option<u64> {
-    std::fs::read_to_string("/proc/self/statm").ok()?.split(' ').nth(1)?.parse().ok()
 }
 
 impl Tidy {
-    /// Notes how many sessions there are, and were since the start; true when it is time to give memory back.
-    fn is_due(&mut self, running: u32, since_start: u64) -> bool {
-        self.busiest = self.busiest.max(running);
-        let few = running <= self.busiest / FEW;
-        if !few || since_start.saturating_sub(self.sessions_then) < WORTHWHILE {
-            return false;
-        }
-        (self.sessions_then, self.busiest) = (since_start, running);
-        true
-    }
-
     /// Gives memory back if it is time to, on a thread that may be kept waiting.
-    pub fn look(&mut self, running: u32, since_start: u64) {
+    pub fn look(&mut self) {
         self.turn += 1;
-        let grown = self.turn.is_multiple_of(LOOK)
-            && resident_pages().is_some_and(|size| self.growth.is_due(size));
-        if self.is_due(running, since_start) || grown {
-            tokio::task::spawn_blocking(give_back);
+        if !self.turn.is_multiple_of(LOOK) {
+            return;
         }
+        let waste = Arc::clone(&self.waste);
+        tokio::task::spawn_blocking(move || {
+            let Some(resident) = resident() else { return };
+            if waste.lock().is_due(resident, used()) {
+                give_back();
+            }
+        });
     }
+}
+
+/// Bytes of its own that the process has in memory; `None` where the system does not say.
+fn resident() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"))?;
+    Some(line.trim().strip_suffix(" kB")?.parse::<u64>().ok()? << 10)
+}
+
+/// Bytes in use.
+#[cfg(target_env = "gnu")]
+#[allow(unsafe_code)]
+fn used() -> u64 {
+    // SAFETY: mallinfo2 may be called at any time from any thread; it only counts.
+    let info = unsafe { nix::libc::mallinfo2() };
+    (info.uordblks + info.hblkhd) as u64
 }
 
 /// Returns free memory to the system. May take some milliseconds.
@@ -97,6 +89,12 @@ pub fn give_back() {
     unsafe { nix::libc::malloc_trim(0) };
 }
 
+/// Other allocators give back by themselves: nothing is wasted.
+#[cfg(not(target_env = "gnu"))]
+fn used() -> u64 {
+    u64::MAX
+}
+
 /// Other allocators do so by themselves.
 #[cfg(not(target_env = "gnu"))]
 pub fn give_back() {}
@@ -105,29 +103,34 @@ pub fn give_back() {}
 mod tests {
     use super::*;
 
-    #[test]
-    fn what_made_the_process_grow_is_given_back_once_it_rests_and_when_it_is_freed_later() {
-        let mut growth = Growth::default();
-        let mut due = |sizes: &[u64]| -> Vec<bool> {
-            sizes.iter().map(|size| growth.is_due(*size)).collect()
-        };
-        assert_eq!(due(&[100, 101, 200, 300]), [false; 4], "it grows");
-        assert_eq!(due(&[300, 300, 290, 290]), [true; 4], "it rests, and may free more");
-        assert_eq!(due(&[104, 104]), [false; 2], "all is back");
-        assert_eq!(due(&[300]), [false]);
-        assert_eq!(due(&[300; LOOKS as usize]), [true; LOOKS as usize]);
-        assert_eq!(due(&[300; 3]), [false; 3], "what stays then is what it needs");
+    const MB: u64 = 1 << 20;
+
+    fn due(waste: &mut Waste, looks: &[(u64, u64)]) -> Vec<bool> {
+        looks.iter().map(|(resident, used)| waste.is_due(resident * MB, used * MB)).collect()
     }
 
     #[test]
-    fn memory_is_given_back_once_after_a_burst() {
-        let mut tidy = Tidy::default();
-        assert!(!tidy.is_due(0, 0));
-        assert!(!tidy.is_due(300, 300), "calls are running");
-        assert!(!tidy.is_due(100, 300), "still many");
-        assert!(tidy.is_due(50, 300));
-        assert!(!tidy.is_due(0, 300), "it was done");
-        assert!(!tidy.is_due(0, 400), "too few calls since");
-        assert!(tidy.is_due(0, 500));
+    fn what_is_freed_is_given_back_once_it_rests_whenever_that_is() {
+        let mut waste = Waste::default();
+        assert_eq!(due(&mut waste, &[(10, 8), (100, 80), (200, 180)]), [false; 3], "it is used");
+        // An hour of that later it is freed, bit by bit.
+        assert_eq!(due(&mut waste, &[(200, 100), (200, 60)]), [false; 2], "more and more is freed");
+        assert_eq!(due(&mut waste, &[(200, 58), (62, 58), (62, 58)]), [true, false, false]);
+        assert_eq!(due(&mut waste, &[(62, 8), (62, 8), (12, 8), (12, 8)]), [false, true, false, false]);
+    }
+
+    #[test]
+    fn what_does_not_come_back_is_not_asked_for_again() {
+        let mut waste = Waste::default();
+        assert_eq!(due(&mut waste, &[(10, 8), (100, 8), (100, 8)]), [false, false, true]);
+        assert_eq!(due(&mut waste, &[(90, 8), (91, 8), (90, 8)]), [false; 3]);
+        assert_eq!(due(&mut waste, &[(95, 8), (95, 8)]), [true, false], "more is there");
+    }
+
+    #[test]
+    fn the_process_knows_what_it_has() {
+        let held = vec![1u8; 8 << 20];
+        assert!(resident().is_some_and(|bytes| bytes > held.len() as u64));
+        assert!(used() >= held.len() as u64);
     }
 }

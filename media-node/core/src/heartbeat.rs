@@ -47,8 +47,7 @@ async fn run(switch: Arc<Switch>) {
         seconds.tick().await;
         tick(&switch, &history);
         media.look(&switch);
-        let running = u32::try_from(switch.channel_count()).unwrap_or(u32::MAX);
-        tidy.look(running, switch.counters.total.load(Ordering::Relaxed));
+        tidy.look();
     }
 }
 

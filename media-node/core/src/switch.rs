@@ -95,7 +95,13 @@ pub enum Stop {
     Elegant,
     /// As [`Stop::Now`], but start again afterwards.
     Restart,
+    /// As [`Stop::Elegant`], but start again afterwards.
+    RestartElegant,
 }
+
+/// Values of `counters.ending`.
+const ENDS_EMPTY: u8 = 1;
+const RESTARTS_EMPTY: u8 = 2;
 
 /// Ports are bound while the process may still be root; requests are not answered before it has given that up.
 #[derive(Debug)]
@@ -331,8 +337,8 @@ impl Switch {
         self.observers.iter().for_each(|observer| observer.gone(channel));
         self.scheduler.remove(self, channel.uuid());
         switch_log::calls::forget(channel.uuid());
-        if left == 0 && self.counters.draining.load(Ordering::Relaxed) {
-            self.stop.send_replace(Some(Stop::Now));
+        if left == 0 {
+            self.end_if_due();
         }
     }
 
@@ -605,17 +611,36 @@ impl Switch {
 
     /// Asks the switch to stop.
     pub fn stop(&self, how: Stop) {
-        if how == Stop::Elegant {
+        if let Stop::Elegant | Stop::RestartElegant = how {
             self.counters.draining.store(true, Ordering::Relaxed);
-            if self.channel_count() > 0 {
-                return;
-            }
+            self.stop_when_idle(how == Stop::RestartElegant);
+        } else {
+            self.stop.send_replace(Some(how));
         }
-        self.stop.send_replace(Some(if how == Stop::Elegant { Stop::Now } else { how }));
     }
 
-    /// Takes back an elegant stop.
+    /// Ends when there is no call; new ones are taken until then (`fsctl shutdown elegant`).
+    pub fn stop_when_idle(&self, restart: bool) {
+        let how = if restart { RESTARTS_EMPTY } else { ENDS_EMPTY };
+        self.counters.ending.store(how, Ordering::Relaxed);
+        if self.channel_count() == 0 {
+            self.end_if_due();
+        }
+    }
+
+    fn end_if_due(&self) {
+        let how = match self.counters.ending.load(Ordering::Relaxed) {
+            ENDS_EMPTY => Stop::Now,
+            RESTARTS_EMPTY => Stop::Restart,
+            _ => return,
+        };
+        self.counters.draining.store(true, Ordering::Relaxed);
+        self.stop.send_replace(Some(how));
+    }
+
+    /// Takes back a stop that waits for calls to end.
     pub fn cancel_stop(&self) {
+        self.counters.ending.store(0, Ordering::Relaxed);
         self.counters.draining.store(false, Ordering::Relaxed);
     }
 

@@ -56,6 +56,7 @@ impl LegMedia {
         // Of the numbers we offered, the peer sends with the one of the clock it chose.
         let offered = self.te_offered.filter(|_| agreed.event_clock == 8000);
         params.te_recv = offered.or(agreed.telephone_event);
+        params.te_other = self.te_other.filter(|_| self.te_offered.is_some());
         params.te_clock = agreed.event_clock;
         params.fmtp.clone_from(&agreed.codec.fmtp);
         params.cn_pt = agreed.comfort_noise;

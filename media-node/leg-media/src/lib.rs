@@ -84,6 +84,8 @@ pub struct LegMedia {
     beginnings: u32,
     /// Payload type of digits in our offer: what the peer is to send.
     te_offered: Option<u8>,
+    /// The number of telephone events of another clock in that offer.
+    te_other: Option<u8>,
     /// Was the partner's description known when ours was first written?
     partner_described: bool,
     /// No comfort noise is offered or taken (`suppress_cng`).
@@ -128,6 +130,7 @@ impl LegMedia {
             anew: false,
             beginnings: 0,
             te_offered: None,
+            te_other: None,
             partner_described: false,
             suppress_cng: false,
             append: Vec::new(),

@@ -22,6 +22,7 @@ impl LegMedia {
             let asked = plan.and_then(|plan| plan.audio.as_ref()).is_some_and(|audio| audio.rtcp);
             let spec = RtpSpec {
                 local_ip: self.bind_ip,
+                local_port: None,
                 near: near.and_then(Channel::media).map(|media| media.id()),
                 rtcp: asked
                     || self.identity.is_some()
@@ -46,7 +47,7 @@ impl LegMedia {
             None => (!video_codecs(&self.codecs).is_empty(), false),
         };
         let near = self.media.as_ref().map(|media| media.id());
-        let spec = RtpSpec { local_ip: self.bind_ip, near, rtcp: true };
+        let spec = RtpSpec { near, ..RtpSpec::new(self.bind_ip) };
         self.streams.open(channel, &self.profile.switch().media, &spec, video, text)
     }
 
@@ -83,6 +84,7 @@ impl LegMedia {
         }
         self.te_offered = local.telephone_event;
         let made = negotiation::offer(&local);
+        self.te_other = crate::shown::other_events(&made, local.telephone_event);
         let sent = as_sent(&made);
         self.keep_local(channel, made, sent.clone());
         Ok(sent)

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use esl_server::event::{Event, EventName};
 use negotiation::common_codecs;
-use sdp::MediaDirection;
+use sdp::{MediaDirection, SessionDescription};
 
 use super::*;
 use crate::call::CodecInfo;
@@ -219,4 +219,11 @@ impl LegMedia {
             ]);
         }
     }
+}
+
+/// The number of telephone events that an offer names for another clock than that of `usual`.
+pub(super) fn other_events(offer: &SessionDescription, usual: Option<u8>) -> Option<u8> {
+    let audio = offer.media.iter().find(|media| media.kind == "audio")?;
+    let events = audio.rtpmaps().filter(|map| map.name.eq_ignore_ascii_case("telephone-event"));
+    events.map(|map| map.payload_type).find(|number| Some(*number) != usual)
 }

@@ -147,14 +147,17 @@ impl Engine {
         Self { inner: Arc::new(inner) }
     }
 
-    /// Opens a leg on an even port of the range (RTCP on the next one). A port that is taken by
-    /// another owner is passed over.
+    /// Opens a leg on an even port of the range (RTCP on the next one), or on the port asked for. A port of the range
+    /// that is taken by another owner is passed over.
     ///
     /// # Errors
     /// No free port, an address that is not ours, or an overloaded worker.
     pub fn open_rtp(&self, spec: RtpSpec) -> Result<OpenLeg, OpenError> {
         let inner = &self.inner;
-        let sockets = inner.ports.open(&inner.network, spec.local_ip, spec.rtcp)?;
+        let sockets = match spec.local_port {
+            Some(port) => PortPool::open_at(&inner.network, spec.local_ip, port, spec.rtcp),
+            None => inner.ports.open(&inner.network, spec.local_ip, spec.rtcp),
+        }?;
         let worker = inner.place(spec.near);
         let shared = inner.new_shared(worker);
         let params = RtpParams::new(Codec::PCMU, 0);

@@ -14,8 +14,10 @@ const LONGEST_PTIME: u32 = 40;
 /// What it takes to open an RTP leg.
 #[derive(Debug, Clone)]
 pub struct RtpSpec {
-    /// Local address to bind; the port comes from the engine's range.
+    /// Local address to bind.
     pub local_ip: IpAddr,
+    /// The port to bind; `None` takes one of the engine's range.
+    pub local_port: Option<u16>,
     /// A leg of the same call: the new one is put on the same worker.
     pub near: Option<LegId>,
     /// Whether to bind the odd port for RTCP as well.
@@ -25,7 +27,7 @@ pub struct RtpSpec {
 impl RtpSpec {
     /// A leg on `local_ip` with an RTCP port.
     pub fn new(local_ip: IpAddr) -> Self {
-        Self { local_ip, near: None, rtcp: true }
+        Self { local_ip, local_port: None, near: None, rtcp: true }
     }
 }
 
@@ -151,6 +153,8 @@ pub struct RtpParams {
     pub te_send: Option<u8>,
     /// telephone-event payload type we accept.
     pub te_recv: Option<u8>,
+    /// Another one we offered, of a clock the peer did not choose: some send with it all the same.
+    pub te_other: Option<u8>,
     /// Clock of telephone events, Hz: their durations are counted in it.
     pub te_clock: u32,
     /// How packets find the peer.
@@ -204,6 +208,7 @@ impl RtpParams {
             ptime: 20,
             te_send: None,
             te_recv: None,
+            te_other: None,
             te_clock: codec.clock(),
             path: PathSpec::Address,
             protection: ProtectionSpec::None,

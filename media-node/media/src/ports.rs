@@ -52,7 +52,7 @@ pub(crate) struct PortLease {
 pub(crate) struct Sockets {
     pub(crate) rtp: Socket,
     pub(crate) rtcp: Option<Socket>,
-    pub(crate) _lease: PortLease,
+    pub(crate) _lease: Option<PortLease>,
 }
 
 impl PortPool {
@@ -72,13 +72,25 @@ impl PortPool {
         for _ in 0..self.pairs {
             let Some(lease) = self.lease(ip) else { break };
             match bind_pair(network, ip, self.port(lease.index), rtcp) {
-                Ok((rtp, rtcp)) => return Ok(Sockets { rtp, rtcp, _lease: lease }),
+                Ok((rtp, rtcp)) => return Ok(Sockets { rtp, rtcp, _lease: Some(lease) }),
                 Err(e) if e.kind() == io::ErrorKind::AddrInUse => {}
                 Err(source) => return Err(OpenError::Bind { ip, source }),
             }
         }
         let max = self.port(self.pairs.max(1) - 1).saturating_add(1);
         Err(OpenError::NoPorts { ip, min: self.min, max })
+    }
+
+    /// Binds a port that was asked for; the range has no part in it, and passes over the port while it is taken.
+    pub(crate) fn open_at(
+        network: &Network,
+        ip: IpAddr,
+        port: u16,
+        rtcp: bool,
+    ) -> Result<Sockets, OpenError> {
+        let (rtp, rtcp) = bind_pair(network, ip, port, rtcp && port < u16::MAX)
+            .map_err(|source| OpenError::Bind { ip, source })?;
+        Ok(Sockets { rtp, rtcp, _lease: None })
     }
 
     /// Pairs in use on the address that uses most, and pairs there are.

@@ -1,6 +1,6 @@
 //! Session counters and limits.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64};
 
 /// Session counters and limits, as `status` and HEARTBEAT show them.
 #[derive(Debug, Default)]
@@ -27,8 +27,10 @@ pub struct Counters {
     pub paused_inbound: AtomicBool,
     /// New outbound calls are refused.
     pub paused_outbound: AtomicBool,
-    /// Shutting down once calls have ended.
+    /// No new calls are taken: the switch is about to end.
     pub draining: AtomicBool,
+    /// What happens when the last call ends: nothing (0), the end (1), the end and a new start (2).
+    pub ending: AtomicU8,
     /// The media threads have no time for further calls.
     pub media_full: AtomicBool,
     /// Calls refused for that.

@@ -520,10 +520,12 @@ impl LegState {
         }
     }
 
-    /// Digits come under the number we described; some peers use their own.
+    /// Digits come under the number we described; some peers use their own, or one of ours for another clock.
     fn is_telephone_event(&self, pt: u8) -> bool {
         let params = &self.params;
-        Some(pt) == params.te_recv || Some(pt) == params.te_send && pt != params.recv_pt
+        let pt = Some(pt);
+        let also = pt == params.te_send || pt == params.te_other;
+        pt == params.te_recv || also && pt != Some(params.recv_pt)
     }
 
     /// What a packet of this payload type holds: what was agreed, or the other half of G.711, which

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use esl_server::Level;
+use esl_server::{Event, EventName, Level};
 
 use super::{Api, ApiCall, usage};
 use crate::api;
@@ -17,6 +17,9 @@ const SYNTAX: &str = "[api_expansion [on|off]|recover|send_sighup|hupall|pause [
 shutdown [cancel|elegant|asap|now|restart]|sps|sps_peak_reset|sync_clock|sync_clock_when_idle|reclaim_mem|max_sessions|\
 min_dtmf_duration [num]|max_dtmf_duration [num]|default_dtmf_duration [num]|min_idle_cpu|loglevel [level]|\
 debug_level [level]|mdns_resolve [enable|disable]]";
+
+/// Highest `debug_level` there is.
+const MAX_DEBUG_LEVEL: u32 = 10;
 
 /// Verbs that are accepted and do nothing.
 pub(crate) const IDLE: &[(&str, &str)] = &[
@@ -53,6 +56,9 @@ fn run(call: &ApiCall) -> String {
     };
     if let Some((name, why)) = IDLE.iter().find(idle) {
         contract::warn_idle("command", name, Effect::NoEffect(why));
+    }
+    if command.eq_ignore_ascii_case("shutdown") && ends_elegantly(&rest) {
+        announce_end(call, &rest);
     }
     act(&call.switch, &command.to_ascii_lowercase(), &rest)
         .unwrap_or_else(|| format!("-ERR Invalid command\nUSAGE: fsctl {SYNTAX}\n"))
@@ -93,7 +99,7 @@ fn act(switch: &Switch, command: &str, rest: &[&str]) -> Option<String> {
             Some(paused.to_string())
         }
         "ready_check" => Some(switch.admit(Direction::Inbound).is_ok().to_string()),
-        "shutdown_check" => Some(counters.draining.load(Ordering::Relaxed).to_string()),
+        "shutdown_check" => Some((counters.ending.load(Ordering::Relaxed) > 0).to_string()),
         "shutdown" => {
             shutdown(switch, rest);
             ok()
@@ -106,7 +112,13 @@ fn act(switch: &Switch, command: &str, rest: &[&str]) -> Option<String> {
             tokio::task::spawn_blocking(crate::memory::give_back);
             ok()
         }
-        "flush_db_handles" | "calibrate_clock" | "save_history" | "sql" | "mdns_resolve" => ok(),
+        "flush_db_handles" | "calibrate_clock" | "save_history" => ok(),
+        // Without a word the reference answers nothing at all.
+        "sql" => first.map_or_else(|| Some(String::new()), |_| ok()),
+        "mdns_resolve" => match first.map(str::to_ascii_lowercase).as_deref() {
+            Some("enable" | "disable") => ok(),
+            _ => None,
+        },
         "recover" => Some("+OK 0 session(s) recovered in total\n".into()),
         "sync_clock" => Some("+OK clock synchronized\n".into()),
         "sync_clock_when_idle" => {
@@ -132,7 +144,11 @@ fn act(switch: &Switch, command: &str, rest: &[&str]) -> Option<String> {
         "default_dtmf_duration" => Some(dtmf("default", &tuning.default_dtmf, first)),
         "loglevel" => Some(loglevel(first)),
         "debug_level" => {
-            Some(format!("+OK DEBUG level: {}\n", changed(&tuning.debug_level, first)))
+            let level = first.and_then(|word| u32::try_from(text::int(word)).ok());
+            if let Some(level) = level {
+                tuning.debug_level.store(level.min(MAX_DEBUG_LEVEL), Ordering::Relaxed);
+            }
+            Some(format!("+OK DEBUG level: {}\n", tuning.debug_level.load(Ordering::Relaxed)))
         }
         "verbose_events" => {
             if let Some(word) = first {
@@ -149,7 +165,7 @@ fn act(switch: &Switch, command: &str, rest: &[&str]) -> Option<String> {
                 on_off(tuning.api_expansion.load(Ordering::Relaxed))
             ))
         }
-        "threaded_system_exec" => Some("+OK threaded_system_exec is on \n".into()),
+        "threaded_system_exec" => Some("+OK threaded_system_exec is true \n".into()),
         "debug_sql" => Some("+OK SQL DEBUG [off]\n".into()),
         _ => None,
     }
@@ -159,9 +175,10 @@ fn on_off(on: bool) -> &'static str {
     if on { "on" } else { "off" }
 }
 
-/// Takes a new value, if one is given, and tells the one that counts.
+/// Takes a new value, if one is given, and tells the one that counts. 0 is a question, not a value.
 fn changed(value: &AtomicU32, given: Option<&str>) -> u32 {
-    if let Some(number) = given.and_then(|word| u32::try_from(text::int(word)).ok()) {
+    let number = given.and_then(|word| u32::try_from(text::int(word)).ok());
+    if let Some(number) = number.filter(|number| *number > 0) {
         value.store(number, Ordering::Relaxed);
     }
     value.load(Ordering::Relaxed)
@@ -178,7 +195,7 @@ fn min_idle_cpu(tuning: &Tuning, given: Option<&str>) -> String {
     }
     let percent = tuning.min_idle_cpu();
     if percent > 0.0 {
-        format!("+OK min idle cpu: {percent:.2}")
+        format!("+OK min idle cpu: {percent:.2}%\n")
     } else {
         "+OK min idle cpu: DISABLED\n".into()
     }
@@ -194,11 +211,33 @@ fn loglevel(given: Option<&str>) -> String {
     format!("+OK log level: {level} [{}]\n", level as u8)
 }
 
-fn shutdown(switch: &Switch, rest: &[&str]) {
-    match rest.first().copied() {
-        Some("cancel") => switch.cancel_stop(),
-        Some("elegant" | "asap") => switch.stop(Stop::Elegant),
-        Some("restart") => switch.stop(Stop::Restart),
-        _ => switch.stop(Stop::Now),
+/// Whether an end is asked for that waits for calls.
+fn ends_elegantly(words: &[&str]) -> bool {
+    !says(words, "cancel") && !says(words, "now") && (says(words, "elegant") || says(words, "asap"))
+}
+
+fn says(words: &[&str], word: &str) -> bool {
+    words.iter().any(|said| said.eq_ignore_ascii_case(word))
+}
+
+fn announce_end(call: &ApiCall, words: &[&str]) {
+    esl_server::fire!(call.switch.bus, {
+        let mut event = Event::new(EventName::ShutdownRequested);
+        event.push("Event-Info", if says(words, "asap") { "ASAP" } else { "elegant" });
+        event
+    });
+}
+
+/// The words stand in any order; `cancel` goes before all others.
+fn shutdown(switch: &Switch, words: &[&str]) {
+    let restart = says(words, "restart") || says(words, "reincarnate");
+    if says(words, "cancel") {
+        switch.cancel_stop();
+    } else if !ends_elegantly(words) {
+        switch.stop(if restart { Stop::Restart } else { Stop::Now });
+    } else if says(words, "asap") {
+        switch.stop(if restart { Stop::RestartElegant } else { Stop::Elegant });
+    } else {
+        switch.stop_when_idle(restart);
     }
 }

@@ -171,16 +171,19 @@ fn on_registered(
     perform(profile, gateway, actions);
 }
 
-/// The lifetime the registrar gave our contact.
+/// The lifetime the registrar gave our contact. One that shows it elsewhere, as an address translator makes it, means
+/// it if it shows no other.
 fn granted(gateway: &Gateway, profile: &Profile, response: &Response) -> Option<u32> {
     let own = NameAddr::parse(&gateway.contact_text(profile))?;
-    let ours = response
-        .headers
-        .list(Name::Contact)
-        .filter_map(NameAddr::parse)
-        .find(|contact| contact.uri.user() == own.uri.user())
-        .and_then(|contact| contact.params().get("expires")?.parse().ok());
-    ours.or_else(|| response.headers.number(Name::Expires)).filter(|seconds| *seconds > 0)
+    let shown: Vec<_> =
+        response.headers.list(Name::Contact).filter_map(NameAddr::parse).collect();
+    let ours = shown.iter().find(|contact| contact.uri.user() == own.uri.user());
+    let only = || shown.first().filter(|_| shown.len() == 1);
+    let of_contact = |contact: &NameAddr| contact.params().get("expires")?.parse().ok();
+    ours.and_then(of_contact)
+        .or_else(|| response.headers.number(Name::Expires))
+        .or_else(|| only().and_then(of_contact))
+        .filter(|seconds| *seconds > 0)
 }
 
 fn register_request(profile: &Profile, gateway: &Gateway, expires: u32) -> Option<OutOfDialog> {

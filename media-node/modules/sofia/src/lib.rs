@@ -35,6 +35,7 @@ mod refusal_log;
 mod refused;
 pub mod registrar;
 pub mod requests;
+mod rtp;
 mod saved;
 mod serving;
 pub mod settings;
@@ -76,10 +77,16 @@ impl Module for SofiaModule {
     fn provides(&self) -> Provides {
         Provides {
             commands: &[api::APIS],
-            endpoints: &[EndpointKind {
-                name: "sofia",
-                make: |switch| Arc::new(outbound::SofiaEndpoint(Sofia::of(switch))),
-            }],
+            endpoints: &[
+                EndpointKind {
+                    name: "sofia",
+                    make: |switch| Arc::new(outbound::SofiaEndpoint(Sofia::of(switch))),
+                },
+                EndpointKind {
+                    name: "rtp",
+                    make: |switch| Arc::new(rtp::RtpEndpoint(Arc::clone(switch))),
+                },
+            ],
             chats: &[ChatKind {
                 name: "sip",
                 send: |switch, message| {

@@ -10,7 +10,7 @@ use parking_lot::RwLock;
 use sip::stack::Transport;
 use sip::stack::{
     DnsOptions, DnsResolver, Identity, LEAST_INTERVAL, Limits, SessionTimers, Stack, StackConfig,
-    Tuning,
+    Tuning, USUAL_LEAST,
 };
 use sip::uri::Uri;
 
@@ -453,10 +453,12 @@ fn session_timers(settings: &Settings) -> SessionTimers {
     let seconds =
         |name: &str| settings.params.int(name).and_then(|s| u32::try_from(s).ok()).unwrap_or(0);
     let on = |name: &str| settings.params.last(name).map(crate::text::is_true);
+    let min = seconds("minimum-session-expires");
     SessionTimers {
         supported: on("enable-timer").unwrap_or(true),
         expires: seconds("session-timeout"),
-        min: seconds("minimum-session-expires").max(LEAST_INTERVAL),
+        min: min.max(LEAST_INTERVAL),
+        asked_min: if min > 0 { min.max(LEAST_INTERVAL) } else { USUAL_LEAST },
         by_update: on("update-refresher").unwrap_or(false),
     }
 }

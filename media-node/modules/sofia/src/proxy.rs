@@ -141,7 +141,7 @@ impl Relay {
 
     fn open(&self) -> Option<Stream> {
         let media = &self.profile.switch.media;
-        let open = |local_ip, near| media.open_rtp(RtpSpec { local_ip, near, rtcp: true }).ok();
+        let open = |local_ip, near| media.open_rtp(RtpSpec { near, ..RtpSpec::new(local_ip) }).ok();
         let (caller, _events) = open(self.caller.bind, None)?;
         let (callee, _events) = open(self.callee.bind, Some(caller.id()))?;
         caller.bridge(&callee).ok()?;

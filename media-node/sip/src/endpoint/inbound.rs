@@ -306,7 +306,7 @@ fn stamp(headers: &mut Headers, path: Path, rport: RportServer) -> Path {
 /// The `Via` value with `rport` filled in place and `received` appended to its first element.
 fn stamped_via(raw: &str, via: Via<'_>, source: SocketAddr, differs: bool) -> String {
     let params = via.params.as_str();
-    let first_end = crate::message::scan::find_outside(raw, b",").unwrap_or(raw.len());
+    let first_end = crate::message::scan::find_outside(raw, b',').unwrap_or(raw.len());
     let rest = raw.get(first_end..).unwrap_or("");
     let first = raw.get(..first_end).unwrap_or(raw);
     let sent_by =

@@ -309,6 +309,13 @@ impl Endpoint {
             Method::Invite => self.on_reinvite(now, id, request, path),
             Method::Options => self.refuse_new(now, &request, path, 200, "", &Headers::new()),
             Method::Prack => self.on_prack(now, id, request, path),
+            Method::Update if !request.body.is_empty() && self.offer_is_open(id).is_some() => {
+                // RFC 3311 §5.2: offers that meet are refused, one within another's answer waits.
+                let ours = self.offer_is_open(id) == Some(Offerer::Us);
+                let retry: Headers = [("Retry-After", "5")].into_iter().collect();
+                let (status, headers) = if ours { (491, Headers::new()) } else { (500, retry) };
+                self.refuse_new(now, &request, path, status, "", &headers);
+            }
             Method::Update | Method::Info | Method::Refer | Method::Notify | Method::Message => {
                 self.hand_over(now, id, request, path);
             }
@@ -329,6 +336,13 @@ impl Endpoint {
             }
         }
         self.end_call(now, id, DialogEvent::Bye(request));
+    }
+
+    /// Whose re-INVITE of an established call waits for its answer.
+    fn offer_is_open(&self, id: DialogId) -> Option<Offerer> {
+        let call = self.calls.get(&id).filter(|call| matches!(call.stage, Stage::Up))?;
+        let ours = call.reinvite_out.is_some().then_some(Offerer::Us);
+        ours.or_else(|| call.reinvite_in.is_some().then_some(Offerer::Peer))
     }
 
     fn on_reinvite(&mut self, now: Instant, id: DialogId, request: Arc<Request>, path: Path) {
@@ -388,6 +402,13 @@ impl Endpoint {
             Content { status, reason: String::new(), headers: Headers::new(), body: None };
         self.answer_request(now, id, content);
     }
+}
+
+/// Who made the offer that waits for an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Offerer {
+    Us,
+    Peer,
 }
 
 fn pending_path(

@@ -31,7 +31,7 @@ pub(crate) use admission::Doorman;
 pub use admission::Peers;
 pub(crate) use config::EndpointConfig;
 pub use config::{Advertise, Identity, Limits, Rport, RportServer, Timers};
-pub use session_timer::{LEAST_INTERVAL, SessionTimers};
+pub use session_timer::{LEAST_INTERVAL, SessionTimers, USUAL_LEAST};
 pub use types::{
     Body, DialogEvent, DialogId, DialogInfo, Ended, Failure, InDialog, InviteSpec, OutOfDialog,
     Reply, RequestError, RequestId,

@@ -15,6 +15,8 @@ use crate::uri::Params;
 
 /// Least interval anybody may ask for (RFC 4028 §4), seconds.
 pub const LEAST_INTERVAL: u32 = 90;
+/// `Min-SE` of requests where nothing is configured: what the reference's library sends.
+pub const USUAL_LEAST: u32 = 120;
 /// Longest interval kept; a longer one means none at all to anybody.
 const LONGEST_INTERVAL: u32 = 7 * 24 * 3600;
 /// A refresh that was refused is tried again after so long, while the session lasts.
@@ -33,13 +35,22 @@ pub struct SessionTimers {
     pub expires: u32,
     /// Shorter intervals are refused with 422, seconds.
     pub min: u32,
+    /// `Min-SE` of requests; no shorter interval is asked for. Seconds.
+    pub asked_min: u32,
     /// Refresh with UPDATE where the peer allows it, instead of re-INVITE.
     pub by_update: bool,
 }
 
 impl Default for SessionTimers {
     fn default() -> Self {
-        Self { supported: true, expires: 0, min: LEAST_INTERVAL, by_update: false }
+        Self { supported: true, expires: 0, min: LEAST_INTERVAL, asked_min: USUAL_LEAST, by_update: false }
+    }
+}
+
+impl SessionTimers {
+    /// An interval of ours is never shorter than what we let others answer; 0 stays none.
+    fn rounded(&self, seconds: u32) -> u32 {
+        if seconds == 0 { 0 } else { seconds.max(self.asked_min) }
     }
 }
 
@@ -86,7 +97,7 @@ struct Agreed {
 #[derive(Debug)]
 pub(super) struct Session {
     wanted: SessionTimers,
-    /// The least interval a proxy on the way insists on (Min-SE).
+    /// The least interval for answers: ours, or a proxy's on the way (Min-SE).
     least: u32,
     agreed: Option<Agreed>,
     /// When the timer goes off next.
@@ -101,7 +112,7 @@ pub(super) struct Session {
 impl Session {
     pub(super) fn new(wanted: SessionTimers) -> Self {
         Self {
-            wanted,
+            wanted: SessionTimers { expires: wanted.rounded(wanted.expires), ..wanted },
             least: wanted.min.max(LEAST_INTERVAL),
             agreed: None,
             due: None,
@@ -113,7 +124,7 @@ impl Session {
 
     /// Another interval than the stack's, for this call.
     pub(super) fn want(&mut self, seconds: u32) {
-        self.wanted.expires = seconds;
+        self.wanted.expires = self.wanted.rounded(seconds);
     }
 
     /// Refreshes by UPDATE, or not, for this call.
@@ -131,8 +142,13 @@ impl Session {
         if !self.wanted.supported || seconds == 0 {
             return;
         }
-        headers.push(Name::SessionExpires, value(seconds.max(self.least), by_us));
-        headers.push(Name::MinSe, self.least.to_string());
+        // What was agreed on a shorter interval, because the peer asked for it, stays.
+        let least = match self.agreed {
+            Some(agreed) if agreed.seconds < self.wanted.asked_min => self.least,
+            _ => self.least.max(self.wanted.asked_min),
+        };
+        headers.push(Name::SessionExpires, value(seconds.max(least), by_us));
+        headers.push(Name::MinSe, least.to_string());
     }
 
     /// Agrees as the server of an INVITE or UPDATE, and says so in its 2xx.
@@ -192,8 +208,9 @@ impl Session {
             (self.due, self.ends) = (None, None);
             return None;
         };
-        // RFC 4028 §10: the BYE goes out a little before the interval is over.
-        let margin = (seconds / 3).min(32);
+        // RFC 4028 §10: the BYE goes out a little before the interval is over. A third of it, as said there, is too
+        // early for peers that refresh short sessions late.
+        let margin = (seconds / 10).min(32);
         let ends = now + Duration::from_secs((seconds - margin).into());
         self.ends = Some(ends);
         self.due =

@@ -35,7 +35,7 @@ fn boundary_of(content_type: &str) -> Option<String> {
 }
 
 fn split_params(content_type: &str) -> (&str, &str) {
-    match find_outside(content_type, b";") {
+    match find_outside(content_type, b';') {
         Some(at) => {
             let (kind, params) = content_type.split_at(at);
             (trim(kind), params)

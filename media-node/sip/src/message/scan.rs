@@ -1,5 +1,7 @@
 //! Character classes and list splitting shared by the header parsers (RFC 3261 §25.1).
 
+use memchr::{memchr, memchr2, memchr3};
+
 /// True for a non-empty run of RFC 3261 token characters.
 pub(crate) fn is_token(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(is_token_byte)
@@ -16,31 +18,28 @@ pub(crate) fn trim(text: &str) -> &str {
 }
 
 /// The byte offset of the first `wanted` byte outside quoted strings and angle brackets.
-pub(crate) fn find_outside(text: &str, wanted: &[u8]) -> Option<usize> {
-    let mut quoted = false;
-    let mut escaped = false;
-    let mut angle = false;
-    for (at, byte) in text.bytes().enumerate() {
-        if escaped {
-            escaped = false;
-        } else if quoted {
-            match byte {
-                b'\\' => escaped = true,
-                b'"' => quoted = false,
-                _ => {}
-            }
-        } else if !angle && wanted.contains(&byte) {
-            return Some(at);
-        } else {
-            match byte {
-                b'"' if !angle => quoted = true,
-                b'<' => angle = true,
-                b'>' => angle = false,
-                _ => {}
-            }
+pub(crate) fn find_outside(text: &str, wanted: u8) -> Option<usize> {
+    let bytes = text.as_bytes();
+    let mut at = 0;
+    loop {
+        let found = at + memchr3(wanted, b'"', b'<', bytes.get(at..)?)?;
+        at = match *bytes.get(found)? {
+            byte if byte == wanted => return Some(found),
+            b'"' => after_quoted(bytes, found + 1)?,
+            _ => found + 1 + memchr(b'>', bytes.get(found + 1..)?)? + 1,
+        };
+    }
+}
+
+/// The offset after the quoted string whose text begins at `at`.
+fn after_quoted(bytes: &[u8], mut at: usize) -> Option<usize> {
+    loop {
+        let found = at + memchr2(b'"', b'\\', bytes.get(at..)?)?;
+        match *bytes.get(found)? {
+            b'"' => return Some(found + 1),
+            _ => at = found + 2,
         }
     }
-    None
 }
 
 /// Splits at top-level commas; each piece is trimmed, empty pieces are skipped.
@@ -49,7 +48,7 @@ pub(crate) fn commas(text: &str) -> impl Iterator<Item = &str> {
     std::iter::from_fn(move || {
         loop {
             let text = rest?;
-            let piece = match find_outside(text, b",") {
+            let piece = match find_outside(text, b',') {
                 Some(at) => {
                     rest = text.get(at + 1..);
                     text.get(..at).unwrap_or("")
@@ -130,6 +129,22 @@ mod tests {
     fn commas_inside_quotes_and_brackets_do_not_split() {
         let pieces: Vec<_> = commas(r#""a, \"b" <sip:x,y@h>, <sip:z@h>;p="1,2",,q"#).collect();
         assert_eq!(pieces, [r#""a, \"b" <sip:x,y@h>"#, r#"<sip:z@h>;p="1,2""#, "q"]);
+    }
+
+    #[test]
+    fn what_is_quoted_or_in_brackets_is_passed_over() {
+        for (text, at) in [
+            ("a;b", Some(1)),
+            (r#""a;\";";b"#, Some(7)),
+            ("<a;\"b>;c", Some(6)),
+            ("a>;b", Some(2)),
+            ("\"a;b", None),
+            ("<a;b", None),
+            ("\"a\\", None),
+            ("", None),
+        ] {
+            assert_eq!(find_outside(text, b';'), at, "{text}");
+        }
     }
 
     #[test]

@@ -115,7 +115,7 @@ fn is_host(host: &str) -> bool {
 /// The `tag` parameter of a `From` or `To` value.
 pub fn tag_of(value: &str) -> Option<&str> {
     // Header parameters start at the first `;` outside the brackets: those inside belong to the URI.
-    let params = value.get(find_outside(value, b";")?..)?;
+    let params = value.get(find_outside(value, b';')?..)?;
     Params::new(params).get("tag").filter(|t| !t.is_empty())
 }
 

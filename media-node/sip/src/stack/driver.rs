@@ -104,10 +104,16 @@ impl Driver {
     pub(super) async fn run(mut self) {
         let sleep = tokio::time::sleep(Duration::from_secs(3600));
         tokio::pin!(sleep);
+        let mut crowded = false;
         loop {
             self.guarded(|driver| driver.drain(Instant::now()));
             if self.finished() {
                 return;
+            }
+            // What was handed over last waits on this thread, and no other thread takes it from there: between two
+            // messages of a flood, a known peer's request gets its turn.
+            if std::mem::take(&mut crowded) {
+                tokio::task::yield_now().await;
             }
             let wake = self.next_wake();
             if sleep.deadline() != wake {
@@ -121,6 +127,7 @@ impl Driver {
                 Some(received) = self.inbox.strangers.recv() => {
                     self.receive_known();
                     self.guarded(|driver| driver.receive(received));
+                    crowded = true;
                 }
                 command = self.commands.recv(), if !self.state.deaf => match command {
                     Some(command) => self.guarded(|driver| driver.take_commands(command)),
@@ -132,6 +139,7 @@ impl Driver {
                 },
                 Some(event) = self.streams.recv() => {
                     self.guarded(|driver| driver.on_stream(event));
+                    crowded = true;
                 }
                 Some(resolved) = self.resolved.recv() => {
                     self.guarded(|driver| driver.on_resolved(&resolved));

@@ -30,7 +30,7 @@ use crate::endpoint::{Endpoint, EndpointConfig};
 use crate::token::Tokens;
 
 pub use crate::endpoint::{
-    Advertise, Identity, LEAST_INTERVAL, Limits, Peers, Rport, RportServer, SessionTimers, Timers,
+    Advertise, Identity, LEAST_INTERVAL, Limits, Peers, Rport, RportServer, SessionTimers, Timers, USUAL_LEAST,
     Tuning,
 };
 pub use config::{Direction, Resolve, ResolveFuture, StackConfig, Trace};

@@ -85,7 +85,7 @@ fn bare(display: &str) -> &str {
 
 /// The opening bracket, looking past a quoted display name.
 fn find_open(value: &str) -> Option<usize> {
-    find_outside(value, b"<")
+    find_outside(value, b'<')
 }
 
 /// A display name is one quoted string or plain words. Phones leave parentheses and other marks

@@ -22,7 +22,7 @@ impl<'a> Params<'a> {
         let mut rest = self.0;
         std::iter::from_fn(move || {
             while !rest.is_empty() {
-                let (piece, after) = match find_outside(rest, b";") {
+                let (piece, after) = match find_outside(rest, b';') {
                     Some(at) => (rest.get(..at).unwrap_or(""), rest.get(at + 1..).unwrap_or("")),
                     None => (rest, ""),
                 };

@@ -215,3 +215,32 @@ fn a_paused_switch_takes_no_call() {
         assert!(world.phone("bob").dialling("1000").try_go().is_ok());
     });
 }
+
+#[test]
+fn an_elegant_end_waits_for_calls_and_takes_new_ones_until_then() {
+    run(runs(&[("park", "")]).silent(), async |world| {
+        let first = world.phone("bob").dialling("1000").try_go().unwrap();
+        world.api("fsctl shutdown elegant").await;
+        assert_eq!(world.api("fsctl shutdown_check").await, "true");
+        let second = world.phone("carol").dialling("1000").try_go().unwrap();
+        world.api("fsctl shutdown cancel").await;
+        assert_eq!(world.api("fsctl shutdown_check").await, "false");
+        world.api("fsctl shutdown restart asap").await;
+        let refused = world.phone("dave").dialling("1000").try_go();
+        assert_eq!(refused.err(), Some(Cause::DESTINATION_OUT_OF_ORDER));
+        drop((first, second));
+    });
+}
+
+#[test]
+fn a_limit_of_nothing_is_a_question() {
+    run(runs(&[("park", "")]).silent(), async |world| {
+        for verb in ["sps", "max_sessions"] {
+            let before = world.api(&format!("fsctl {verb}")).await;
+            assert_eq!(world.api(&format!("fsctl {verb} 0")).await, before);
+        }
+        assert!(world.api("fsctl mdns_resolve").await.starts_with("-ERR Invalid command"));
+        assert_eq!(world.api("fsctl mdns_resolve enable").await, "+OK\n");
+        assert_eq!(world.api("fsctl debug_level 99").await, "+OK DEBUG level: 10\n");
+    });
+}

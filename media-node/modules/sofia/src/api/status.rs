@@ -213,25 +213,38 @@ fn one_profile(sofia: &Sofia, name: &str, rest: &[&str]) -> String {
     match rest {
         [] => profile_block(name, &profile),
         [what, rest @ ..] if what.eq_ignore_ascii_case("reg") => {
-            let part = rest.first().copied().unwrap_or_default();
-            registrations(&profile, |b| part.is_empty() || b.contact.contains(part))
+            registrations(&profile, |b| has_part(&b.contact, rest.first()))
         }
-        [what, rest @ ..] if what.eq_ignore_ascii_case("user") => {
-            let who = rest.first().copied().unwrap_or_default();
+        // Without a user nothing is asked for, and nothing said.
+        [what] if what.eq_ignore_ascii_case("user") => String::new(),
+        [what, who, ..] if what.eq_ignore_ascii_case("user") => {
             registrations(&profile, |b| is_of(b, who))
         }
-        [what, rest @ ..] if what.eq_ignore_ascii_case("pres") => {
-            let part = rest.first().copied().unwrap_or_default();
-            profile_block(name, &profile)
-                + &registrations(&profile, |b| part.is_empty() || b.contact.contains(part))
+        // Whatever else is said, the profile is shown; `pres` adds who registered under its presence hosts.
+        [what, hosts, ..] if what.eq_ignore_ascii_case("pres") => {
+            let fits = under_presence_hosts(&profile, hosts);
+            profile_block(name, &profile) + &registrations(&profile, |_| fits)
         }
-        _ => "Invalid Syntax!\n".into(),
+        _ => profile_block(name, &profile),
     }
 }
 
-/// `user@domain`, or `domain` alone.
+/// Whether a text has what is looked for in it, in any case of letters.
+pub(super) fn has_part(text: &str, part: Option<&&str>) -> bool {
+    part.is_none_or(|part| text.to_ascii_lowercase().contains(&part.to_ascii_lowercase()))
+}
+
+/// Whether a profile's `presence-hosts` name these.
+pub(super) fn under_presence_hosts(profile: &Profile, hosts: &str) -> bool {
+    let settings = profile.settings.load();
+    has_part(settings.params.last("presence-hosts").unwrap_or_default(), Some(&hosts))
+}
+
+/// `user@domain`, `user@` in any domain, or `domain` alone.
 pub(super) fn is_of(binding: &Binding, who: &str) -> bool {
     match who.split_once('@') {
+        Some((user, "")) => binding.user == user,
+        Some(("", host)) => binding.host.eq_ignore_ascii_case(host),
         Some((user, host)) => binding.user == user && binding.host.eq_ignore_ascii_case(host),
         None => binding.host.eq_ignore_ascii_case(who),
     }

@@ -11,8 +11,8 @@ use super::super::Sofia;
 use super::super::gateway::Gateway;
 use super::super::profile::Profile;
 use super::status::{
-    gateway_facts, is_of, ping_ms_of, profile_facts, reachability, retry_of, secondary_urls,
-    status_text,
+    gateway_facts, has_part, is_of, ping_ms_of, profile_facts, reachability, retry_of, secondary_urls,
+    status_text, under_presence_hosts,
 };
 
 const HEAD: &str = "<?xml version=\"1.0\" encoding=\"ISO-8859-1\"?>\n";
@@ -111,10 +111,9 @@ fn one_profile(sofia: &Sofia, name: &str, rest: &[&str]) -> String {
     let Some(profile) = sofia.find(name) else { return "Invalid Profile!\n".into() };
     match rest {
         [what, rest @ ..] if what.eq_ignore_ascii_case("reg") => {
-            let part = rest.first().copied().unwrap_or_default();
             format!(
                 "{HEAD}<profile>\n{}</profile>\n",
-                registrations(&profile, |b| part.is_empty() || b.contact.contains(part))
+                registrations(&profile, |b| has_part(&b.contact, rest.first()))
             )
         }
         [what, who, ..] if what.eq_ignore_ascii_case("user") => {
@@ -142,9 +141,7 @@ fn one_profile(sofia: &Sofia, name: &str, rest: &[&str]) -> String {
             if let [what, hosts, ..] = rest
                 && what.eq_ignore_ascii_case("pres")
             {
-                let settings = profile.settings.load();
-                let shown = settings.params.last("presence-hosts").unwrap_or_default();
-                let fits = shown.contains(hosts);
+                let fits = under_presence_hosts(&profile, hosts);
                 out.push_str(&registrations(&profile, |_| fits));
             }
             out + "</profile>\n"
@@ -168,7 +165,7 @@ fn registrations(profile: &Profile, fits: impl Fn(&Binding) -> bool) -> String {
             ("host", host.clone()),
             ("network-ip", binding.network_ip.clone()),
             ("network-port", binding.network_port.to_string()),
-            ("sip-auth-user", binding.auth_user.clone()),
+            ("sip-auth-user", esl_server::event::url_encode_whole(&binding.auth_user)),
             ("sip-auth-realm", binding.auth_realm.clone()),
             ("mwi-account", binding.mwi_account.clone()),
         ];

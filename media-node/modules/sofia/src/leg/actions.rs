@@ -311,7 +311,7 @@ fn referral_status(body: &[u8]) -> Option<(u16, String)> {
 }
 
 /// Digits as events or tones in the media.
-fn press(channel: &Channel, digits: &[Digit]) -> Result<(), Cause> {
+pub(crate) fn press(channel: &Channel, digits: &[Digit]) -> Result<(), Cause> {
     let media = channel.media().ok_or(Cause::NONE)?;
     let steps = digits
         .iter()

@@ -17,7 +17,7 @@ impl SofiaLeg {
             self.dialog.as_ref().and_then(Dialog::info).map(|info| info.local_tag.as_str().into());
         channel.with(|data| data.local_tag = tag);
         self.count();
-        let Side::Inbound { request, path, caller, admission } = &mut self.side else {
+        let Side::Inbound { request, path, caller, admission, .. } = &mut self.side else {
             return Ok(());
         };
         let sdp = described(channel, &request.headers, &request.body);
@@ -157,10 +157,15 @@ impl SofiaLeg {
             return;
         }
         let profile = channel.profile();
+        // A caller who was sent on before the answer is shown what it dialled, as in the reference.
+        let dialled = match &self.side {
+            Side::Inbound { dialled, .. } => dialled.clone(),
+            Side::Outbound { .. } => profile.destination_number,
+        };
         let number = first(&[
             channel.var("effective_callee_id_number").unwrap_or_default(),
             profile.callee_id_number,
-            profile.destination_number,
+            dialled,
         ]);
         let name = first(&[
             channel.var("effective_callee_id_name").unwrap_or_default(),
@@ -217,7 +222,14 @@ impl SofiaLeg {
         let body = self.local_description(channel, true)?;
         let headers = self.reply_headers(channel, false);
         let Some(dialog) = &self.dialog else { return Err(Cause::WRONG_CALL_STATE) };
-        if let Some(seconds) = session_interval(channel, self.profile.session_expires()) {
+        let secured = std::str::from_utf8(&body.bytes).is_ok_and(|text| text.contains("a=setup"));
+        // A browser's session is watched by its consent checks; it gets no timer unless it asks for one.
+        let interval = if secured {
+            Some(0)
+        } else {
+            session_interval(channel, self.profile.session_expires())
+        };
+        if let Some(seconds) = interval {
             dialog.set_session_expires(seconds, refreshes_by_update(channel));
         }
         channel.flags.awaits_ack.store(true, Ordering::Relaxed);
@@ -285,7 +297,8 @@ impl SofiaLeg {
     }
 }
 
-/// Session interval behind NAT, seconds: refreshes keep the way in open.
+/// Session interval behind NAT, seconds: refreshes keep the way in open. The stack rounds it up to the least
+/// interval the profile asks for, as the reference's library does.
 const NAT_INTERVAL: u32 = 90;
 
 /// The session interval of a call, where it is not the profile's.

@@ -8,6 +8,7 @@ mod inbound;
 mod outbound;
 mod redirect;
 
+pub(crate) use actions::press;
 pub use dialog::replaced_call;
 
 use std::sync::Arc;
@@ -81,6 +82,8 @@ enum Side {
         path: Path,
         caller: Option<Box<CallerProfile>>,
         admission: Admission,
+        /// What it called, whatever became of it.
+        dialled: String,
     },
     Outbound {
         invite: Option<Box<InviteSpec>>,
@@ -110,7 +113,9 @@ impl SofiaLeg {
     ) -> Self {
         let support = request.headers.named("X-FS-Support");
         let takes_displays = support.is_some_and(|text| text.contains("update_display"));
-        let side = Side::Inbound { request, path, caller: Some(Box::new(caller)), admission };
+        let dialled = caller.destination_number.clone();
+        let caller = Some(Box::new(caller));
+        let side = Side::Inbound { request, path, caller, admission, dialled };
         Self {
             takes_displays,
             profile,

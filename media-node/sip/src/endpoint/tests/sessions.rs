@@ -26,6 +26,9 @@ fn run_accepting(net: &mut Net, span: std::time::Duration) {
 
 fn up_with(seconds: u32) -> (Net, DialogId) {
     let mut net = Net::new();
+    for end in [&mut net.alice, &mut net.bob] {
+        end.endpoint.config.session.asked_min = 90;
+    }
     let id = net.call_with(|spec| spec.session_expires = Some(seconds));
     net.run(ms(50));
     net.bob_answers(0, 200);
@@ -63,6 +66,34 @@ fn a_session_is_agreed_and_refreshed_at_half_time() {
     run_accepting(&mut net, sec(1800));
     assert_eq!(net.alice.wire().matches("INVITE").count(), 4);
     assert_eq!((net.alice.endpoint.load().0, net.bob.endpoint.load().0), (1, 1));
+}
+
+#[test]
+fn no_interval_of_ours_is_shorter_than_what_we_let_others_answer() {
+    let mut net = Net::new();
+    net.call_with(|spec| spec.session_expires = Some(90));
+    net.run(ms(50));
+    let invite = last_sent(&net.alice, "INVITE");
+    assert_eq!(header(&invite, Name::SessionExpires), Some("120;refresher=uac"));
+    assert_eq!(header(&invite, Name::MinSe), Some("120"));
+}
+
+#[test]
+fn a_shorter_interval_that_a_peer_asks_for_is_kept_in_our_refreshes() {
+    let mut net = Net::new();
+    net.alice.endpoint.config.session.asked_min = 90;
+    net.call_with(|spec| spec.session_expires = Some(100));
+    net.run(ms(50));
+    let id = net.bob.invites[0].0;
+    net.bob.endpoint.set_session(id, 90, None);
+    net.bob_answers(0, 200);
+    net.run(ms(50));
+    assert_eq!(header(&last_sent(&net.bob, "200"), Name::SessionExpires), Some("100;refresher=uac"));
+    net.bob.endpoint.reinvite(net.now, id, &Headers::new(), None);
+    net.run(ms(50));
+    let again = last_sent(&net.bob, "INVITE");
+    assert_eq!(header(&again, Name::SessionExpires), Some("100;refresher=uas"));
+    assert_eq!(header(&again, Name::MinSe), Some("90"));
 }
 
 #[test]
@@ -107,7 +138,7 @@ fn a_peer_that_does_not_answer_a_refresh_is_hung_up() {
 fn a_peer_that_should_refresh_and_does_not_is_hung_up_before_time() {
     let (mut net, _) = up_with(90);
     net.alice.endpoint.calls.clear();
-    net.run(ms(59_700));
+    net.run(ms(80_700));
     assert_eq!(net.bob.story(), "acked");
     net.run(sec(1));
     assert_eq!(net.bob.story(), "acked sessionexpired");
@@ -122,11 +153,13 @@ fn a_refused_refresh_is_tried_again_while_the_session_lasts() {
         let Some((_, DialogEvent::Reinvite(r))) = net.bob.events.last().cloned() else { panic!() };
         net.bob.endpoint.answer_request(net.now, r.id, content(500));
     };
+    for invites in 3..=5 {
+        refuse(&mut net);
+        net.run(sec(10));
+        assert_eq!(net.alice.wire().matches("INVITE").count(), invites);
+    }
     refuse(&mut net);
-    net.run(sec(10));
-    assert_eq!(net.alice.wire().matches("INVITE").count(), 3);
-    refuse(&mut net);
-    net.run(sec(10));
+    net.run(sec(6));
     // Both sides count; the callee's time is up a moment earlier.
     assert!(net.bob.story().ends_with("sessionexpired"), "{}", net.bob.story());
     assert_eq!(net.alice.story(), "200 bye");
@@ -258,6 +291,6 @@ fn sessions_work_over_streams_too() {
     });
     net.run(ms(50));
     net.bob_answers(0, 200);
-    run_accepting(&mut net, sec(51));
+    run_accepting(&mut net, sec(61));
     assert_eq!(net.alice.wire(), "INVITE ACK INVITE ACK");
 }
