@@ -26,6 +26,12 @@ struct Slot {
 struct VarEntry {
     name: Cow<'static, str>,
     value: Value,
+    /// What events of each format show of it, once one did. Most variables are never shown: one pointer for all.
+    shown: OnceLock<Box<Shown>>,
+}
+
+#[derive(Default)]
+struct Shown {
     plain: OnceLock<Box<[u8]>>,
     json: OnceLock<Box<[u8]>>,
 }
@@ -129,6 +135,10 @@ impl Vars {
     }
 
     fn append(&mut self, name: Cow<'static, str>, value: Value) {
+        if self.0.len() == self.0.capacity() {
+            // A call has some eighty: doubling would leave half of the room empty.
+            self.0.reserve_exact((self.0.len() / 4).max(MORE));
+        }
         self.0.push(Slot { hash: hash(&name), entry: VarEntry::new(name, value) });
     }
 
@@ -156,11 +166,15 @@ impl Vars {
 
 impl VarEntry {
     fn new(name: Cow<'static, str>, value: Value) -> Arc<Self> {
-        Arc::new(Self { name, value, plain: OnceLock::new(), json: OnceLock::new() })
+        Arc::new(Self { name, value, shown: OnceLock::new() })
+    }
+
+    fn shown(&self) -> &Shown {
+        self.shown.get_or_init(Box::default)
     }
 
     fn json(&self) -> &[u8] {
-        self.json.get_or_init(|| {
+        self.shown().json.get_or_init(|| {
             let mut member = Vec::with_capacity(self.name.len() + 64);
             encode::json_inner(&mut member, self.name.as_bytes());
             member.extend_from_slice(b"\":");
@@ -170,13 +184,16 @@ impl VarEntry {
     }
 
     fn plain(&self) -> &[u8] {
-        self.plain.get_or_init(|| {
+        self.shown().plain.get_or_init(|| {
             let mut line = Vec::with_capacity(self.name.len() + 64);
             encode::plain_line(&mut line, &self.name, &self.value.text());
             line.into_boxed_slice()
         })
     }
 }
+
+/// Room made for further variables at least.
+const MORE: usize = 16;
 
 /// FNV-1a over the lower-cased bytes.
 fn hash(name: &str) -> u32 {

@@ -116,7 +116,10 @@ mod tests {
         // An hour of that later it is freed, bit by bit.
         assert_eq!(due(&mut waste, &[(200, 100), (200, 60)]), [false; 2], "more and more is freed");
         assert_eq!(due(&mut waste, &[(200, 58), (62, 58), (62, 58)]), [true, false, false]);
-        assert_eq!(due(&mut waste, &[(62, 8), (62, 8), (12, 8), (12, 8)]), [false, true, false, false]);
+        assert_eq!(
+            due(&mut waste, &[(62, 8), (62, 8), (12, 8), (12, 8)]),
+            [false, true, false, false]
+        );
     }
 
     #[test]

@@ -57,7 +57,7 @@ pub struct LegMedia {
     mode: Mode,
     media: Option<Arc<media::Leg>>,
     /// News of the media leg.
-    pub events: Option<mpsc::Receiver<media::LegEvent>>,
+    pub events: Option<media::LegEvents>,
     /// What was agreed.
     plan: Option<Plan>,
     remote_offer: Option<Arc<SessionDescription>>,

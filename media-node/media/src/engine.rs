@@ -7,11 +7,9 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread::{self, JoinHandle};
 
-use tokio::sync::mpsc;
-
 use crate::codec::Codec;
 use crate::error::OpenError;
-use crate::event::LegEvent;
+use crate::event::LegEvents;
 use crate::io::Network;
 use crate::io::os::OsPoll;
 use crate::leg::{Leg, LegId};
@@ -52,7 +50,7 @@ impl Default for EngineConfig {
 }
 
 /// A leg's handle and what it reports.
-pub type OpenLeg = (Leg, mpsc::Receiver<LegEvent>);
+pub type OpenLeg = (Leg, LegEvents);
 
 /// How one worker is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -240,7 +238,7 @@ impl Engine {
         params: RtpParams,
         room: Option<Box<Room>>,
     ) -> Result<OpenLeg, OpenError> {
-        let (sender, receiver) = mpsc::channel(EVENTS);
+        let (sender, receiver) = crate::event::queue(EVENTS);
         shared.set_codec(params.codec);
         let start = (self.inner.random() as u16 & 0x7fff, self.inner.random() as u32);
         let sockets = match &transport {

@@ -3,6 +3,9 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::{TryRecvError, TrySendError};
+
 use crate::dtmf::Digit;
 use crate::leg::{PlayId, RecordId};
 
@@ -177,4 +180,42 @@ pub struct LevelWatch {
     pub loud_hits: u32,
     /// Quiet frames in a row that end the watch; 0 = the loud ones alone end it.
     pub quiet_hits: u32,
+}
+
+/// What a leg reports. Boxed on its way: a queue keeps room for dozens of events, and a leg has few.
+#[derive(Debug)]
+pub struct LegEvents(mpsc::Receiver<Box<LegEvent>>);
+
+impl LegEvents {
+    /// The next event; `None` when the leg has ended.
+    pub async fn recv(&mut self) -> Option<LegEvent> {
+        self.0.recv().await.map(|event| *event)
+    }
+
+    /// The next event, if it is there already.
+    ///
+    /// # Errors
+    /// There is none, or there will be none.
+    pub fn try_recv(&mut self) -> Result<LegEvent, TryRecvError> {
+        self.0.try_recv().map(|event| *event)
+    }
+}
+
+/// The other end of [`LegEvents`].
+#[derive(Debug, Clone)]
+pub(crate) struct EventSender(mpsc::Sender<Box<LegEvent>>);
+
+impl EventSender {
+    pub(crate) fn try_send(&self, event: LegEvent) -> Result<(), TrySendError<LegEvent>> {
+        self.0.try_send(Box::new(event)).map_err(|error| match error {
+            TrySendError::Full(event) => TrySendError::Full(*event),
+            TrySendError::Closed(event) => TrySendError::Closed(*event),
+        })
+    }
+}
+
+/// A queue of so many events.
+pub(crate) fn queue(size: usize) -> (EventSender, LegEvents) {
+    let (sender, receiver) = mpsc::channel(size);
+    (EventSender(sender), LegEvents(receiver))
 }

@@ -7,8 +7,6 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use tokio::sync::mpsc::Sender;
-
 pub use exchange::{Speech, Voice};
 pub use playout::Playout;
 
@@ -18,7 +16,7 @@ use crate::dtmf::DigitStep;
 use crate::dtmf::inband::Detector;
 use crate::engine::Inner;
 use crate::error::LegError;
-use crate::event::{LegEvent, LevelWatch, RecordEnd};
+use crate::event::{EventSender, LegEvent, LevelWatch, RecordEnd};
 use crate::params::{JitterSpec, ProtectionSpec, RtpParams};
 use crate::ports::Sockets;
 use crate::record::live::LiveAudio;
@@ -124,7 +122,7 @@ pub struct AutoGain {
 pub struct Leg {
     shared: Arc<LegShared>,
     engine: Arc<Inner>,
-    events: Sender<LegEvent>,
+    events: EventSender,
     rtp_port: u16,
     rtcp_port: Option<u16>,
     sockets: Option<Arc<Sockets>>,
@@ -148,7 +146,7 @@ impl Leg {
     pub(crate) fn new(
         shared: Arc<LegShared>,
         engine: Arc<Inner>,
-        events: Sender<LegEvent>,
+        events: EventSender,
         sockets: Option<Arc<Sockets>>,
     ) -> Self {
         let rtp_port = sockets.as_ref().map_or(0, |s| s.rtp.port());

@@ -7,9 +7,8 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, sync
 use std::time::Duration;
 
 use rtrb::Consumer;
-use tokio::sync::mpsc::Sender;
 
-use crate::event::LegEvent;
+use crate::event::EventSender;
 use crate::leg::RecordId;
 use crate::record::RecordSpec;
 use crate::record::recorder::Recorder;
@@ -52,7 +51,7 @@ pub(crate) struct NewRecord {
     pub(crate) rate: u32,
     pub(crate) ring: Consumer<i16>,
     pub(crate) end: Arc<TapEnd>,
-    pub(crate) events: Sender<LegEvent>,
+    pub(crate) events: EventSender,
 }
 
 /// Where jobs are left. Cheap to clone.

@@ -377,7 +377,7 @@ struct PhoneLeg {
     acts: mpsc::Receiver<Act>,
     keys: VecDeque<char>,
     told: Arc<Mutex<Vec<String>>>,
-    media: Option<mpsc::Receiver<media::LegEvent>>,
+    media: Option<media::LegEvents>,
     wires: Option<Arc<Wires>>,
     voice: usize,
     refuses_answer: Option<Cause>,
@@ -477,7 +477,7 @@ impl Drop for PhoneLeg {
     }
 }
 
-async fn next_media(media: Option<&mut mpsc::Receiver<media::LegEvent>>) -> media::LegEvent {
+async fn next_media(media: Option<&mut media::LegEvents>) -> media::LegEvent {
     match media {
         Some(media) => match media.recv().await {
             Some(event) => event,

@@ -14,7 +14,8 @@ pub type Job = Box<dyn for<'a> FnOnce(&'a mut Session) -> BoxFuture<'a, ()> + Se
 /// A request to a channel's task.
 pub enum Command {
     /// `sendmsg` and everything built on it (broadcast): run in order, nested inside the running application.
-    Message(CallMessage),
+    /// Boxed: a queue keeps room for dozens of commands, and few are messages.
+    Message(Box<CallMessage>),
     /// Run this with the session.
     Job(Job),
 }

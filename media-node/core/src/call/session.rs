@@ -218,7 +218,7 @@ impl Session {
 
     pub(super) async fn accept(&mut self, command: Command) {
         match command {
-            Command::Message(message) => self.messages.push_back(message),
+            Command::Message(message) => self.messages.push_back(*message),
             Command::Job(job) => job(self).await,
         }
     }
@@ -235,7 +235,7 @@ impl Session {
         for _ in 0..self.inbox.len() {
             match self.inbox.try_recv() {
                 Ok(Command::Message(_)) if dropped < forget => dropped += 1,
-                Ok(Command::Message(message)) => self.messages.push_back(message),
+                Ok(Command::Message(message)) => self.messages.push_back(*message),
                 Ok(Command::Job(job)) => job(self).await,
                 Err(_) => break,
             }

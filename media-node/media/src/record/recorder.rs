@@ -7,12 +7,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use rtrb::Consumer;
-use tokio::sync::mpsc::{Sender, error::TrySendError};
+use tokio::sync::mpsc::error::TrySendError;
 
 use super::tap::TapEnd;
 use super::{RecordSpec, Tags};
 use crate::codec::g711;
-use crate::event::{LegEvent, RecordEnd, RecordReport};
+use crate::event::{EventSender, LegEvent, RecordEnd, RecordReport};
 use crate::leg::RecordId;
 use crate::resample::{Converter, to_i16};
 use crate::service::NewRecord;
@@ -29,7 +29,7 @@ pub(crate) struct Recorder {
     file_rate: u32,
     ring: Consumer<i16>,
     end: Arc<TapEnd>,
-    events: Sender<LegEvent>,
+    events: EventSender,
     /// One converter per channel when the file's rate is not the leg's.
     converters: Vec<Converter>,
     target: Option<Target>,

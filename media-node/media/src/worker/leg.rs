@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use tokio::sync::mpsc::{Sender, error::TrySendError};
+use tokio::sync::mpsc::error::TrySendError;
 
 use super::layers::{Path, Protection};
 use super::mix::{Member, Room};
@@ -15,7 +15,7 @@ use super::{Ctx, Now};
 use crate::codec::{Codec, Coder, Coding};
 use crate::conceal::Concealer;
 use crate::dtmf::{Digit, DigitStep, inband, receive::Receiver, send, tones::ToneKeys};
-use crate::event::{DigitSource, LegEvent, PlayEnd};
+use crate::event::{DigitSource, EventSender, LegEvent, PlayEnd};
 use crate::jitter::JitterBuffer;
 use crate::latch::{Latch, Verdict};
 use crate::leg::playout::PlayoutEnd;
@@ -78,7 +78,7 @@ pub(crate) enum Heard {
 pub(crate) struct LegState {
     pub(crate) shared: Arc<LegShared>,
     pub(crate) transport: Transport,
-    events: Sender<LegEvent>,
+    events: EventSender,
     pending: VecDeque<LegEvent>,
     pub(crate) params: Box<RtpParams>,
     /// `set_rtp` was called (memory and null legs are born active).
@@ -167,7 +167,7 @@ impl LegState {
     pub(crate) fn new(
         shared: Arc<LegShared>,
         transport: Transport,
-        events: Sender<LegEvent>,
+        events: EventSender,
         params: RtpParams,
         start: (u16, u32),
     ) -> Box<Self> {

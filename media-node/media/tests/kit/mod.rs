@@ -7,8 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use media::io::simulated::SimSocket;
 use media::rtp::{HEADER_LEN, Header, write_header};
 use media::sim::Sim;
-use media::{Codec, Engine, EngineConfig, Leg, LegEvent, RtpParams, RtpSpec};
-use tokio::sync::mpsc::Receiver;
+use media::{Codec, Engine, EngineConfig, Leg, LegEvent, LegEvents, RtpParams, RtpSpec};
 
 pub const SERVER: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1));
 pub const TE: u8 = 101;
@@ -29,7 +28,7 @@ pub struct Phone {
 
 pub struct Call {
     pub leg: Leg,
-    pub events: Receiver<LegEvent>,
+    pub events: LegEvents,
     pub phone: Phone,
 }
 

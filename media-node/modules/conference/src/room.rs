@@ -8,7 +8,6 @@ use std::time::Duration;
 use esl_server::event::{Event, EventName};
 use media::{LegEvent, RecordId};
 use parking_lot::Mutex;
-use tokio::sync::mpsc;
 
 use super::member::{Leave, Member};
 use super::profile::Profile;
@@ -231,7 +230,7 @@ fn first_state(switch: &Switch, profile: &Profile) -> State {
 }
 
 /// Notes what the mixer tells until the room is gone.
-async fn follow_mixer(room: std::sync::Weak<Room>, mut events: mpsc::Receiver<LegEvent>) {
+async fn follow_mixer(room: std::sync::Weak<Room>, mut events: media::LegEvents) {
     while let Some(event) = events.recv().await {
         let Some(room) = room.upgrade() else { return };
         base::tasks::guarded("Conference", || match event {

@@ -174,13 +174,13 @@ struct BHalf {
     target: Target,
     variables: Variables,
     media: media::Leg,
-    events: mpsc::Receiver<media::LegEvent>,
+    events: media::LegEvents,
     to_a: mpsc::Sender<News>,
     from_a: mpsc::Receiver<News>,
 }
 
 struct LoopLeg {
-    events: mpsc::Receiver<media::LegEvent>,
+    events: media::LegEvents,
     peer: mpsc::Sender<News>,
     news: mpsc::Receiver<News>,
     b: Option<BHalf>,

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use crate::call::{
@@ -89,7 +88,7 @@ impl Options {
 }
 
 struct NullLeg {
-    events: mpsc::Receiver<media::LegEvent>,
+    events: media::LegEvents,
     options: Options,
     /// When it will answer, once that is known.
     answer_at: Option<Instant>,

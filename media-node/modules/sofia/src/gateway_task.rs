@@ -175,8 +175,7 @@ fn on_registered(
 /// it if it shows no other.
 fn granted(gateway: &Gateway, profile: &Profile, response: &Response) -> Option<u32> {
     let own = NameAddr::parse(&gateway.contact_text(profile))?;
-    let shown: Vec<_> =
-        response.headers.list(Name::Contact).filter_map(NameAddr::parse).collect();
+    let shown: Vec<_> = response.headers.list(Name::Contact).filter_map(NameAddr::parse).collect();
     let ours = shown.iter().find(|contact| contact.uri.user() == own.uri.user());
     let only = || shown.first().filter(|_| shown.len() == 1);
     let of_contact = |contact: &NameAddr| contact.params().get("expires")?.parse().ok();

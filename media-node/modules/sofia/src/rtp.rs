@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use media::codec::Codec;
 use media::{Direction as Flow, RtpParams, RtpSpec};
-use tokio::sync::mpsc;
 
 use crate::BoxFuture;
 use crate::call::{
@@ -15,7 +14,6 @@ use crate::call::{
     OutgoingCall, Session,
 };
 use crate::switch::Switch;
-
 
 const DEFAULT_RATE: u32 = 8000;
 const DEFAULT_PTIME: u32 = 20;
@@ -41,11 +39,10 @@ impl Stream {
             Some(SocketAddr::new(ip, port))
         };
         let number = |name: &str| given(name).and_then(|value| value.parse::<u32>().ok());
-        let payload_type = |name: &str| {
-            number(name).and_then(|pt| u8::try_from(pt).ok()).filter(|pt| *pt < 128)
-        };
-        let local = address("local_addr", "local_port")
-            .ok_or("the local address and port must be set")?;
+        let payload_type =
+            |name: &str| number(name).and_then(|pt| u8::try_from(pt).ok()).filter(|pt| *pt < 128);
+        let local =
+            address("local_addr", "local_port").ok_or("the local address and port must be set")?;
         let rate = number("rate").unwrap_or(DEFAULT_RATE);
         let name = given("codec").ok_or("codec is missing")?;
         let codec = Codec::by_pref(name, rate).ok_or("no such codec")?;
@@ -119,7 +116,7 @@ impl Endpoint for RtpEndpoint {
 }
 
 struct RtpLeg {
-    events: mpsc::Receiver<media::LegEvent>,
+    events: media::LegEvents,
     stream: Stream,
     answered: bool,
 }
@@ -156,8 +153,13 @@ impl EndpointLeg for RtpLeg {
             match what {
                 Indication::Digits(digits) => crate::leg::press(channel, &digits),
                 // Nobody signals to the far end.
-                Deflect(_) | Info { .. } | PhoneEvent(_) | Redirect(_) | Offer(_)
-                | Renegotiate(_) | Request(_) => Err(Cause::NONE),
+                Deflect(_)
+                | Info { .. }
+                | PhoneEvent(_)
+                | Redirect(_)
+                | Offer(_)
+                | Renegotiate(_)
+                | Request(_) => Err(Cause::NONE),
                 _ => Ok(()),
             }
         })

@@ -175,7 +175,7 @@ impl Endpoint {
         if let Some(key) = &call.merge_key {
             self.merged.insert(key.clone(), id);
         }
-        self.calls.insert(id, call);
+        self.calls.insert(id, Box::new(call));
     }
 
     /// Removes a call; requests of the peer still unanswered get 487 or 481. Says nothing to the owner.

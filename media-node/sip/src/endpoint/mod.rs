@@ -111,7 +111,8 @@ pub(crate) enum User {
 pub(crate) struct Endpoint {
     config: EndpointConfig,
     transactions: Transactions<User>,
-    calls: HashMap<DialogId, Call>,
+    /// Boxed: a table has up to twice the places it needs.
+    calls: HashMap<DialogId, Box<Call>>,
     /// Call-ID, NUL, local tag.
     by_tags: HashMap<Box<str>, DialogId>,
     /// Call-ID, NUL, From tag, NUL, CSeq of unanswered INVITEs, to refuse merged copies (482).

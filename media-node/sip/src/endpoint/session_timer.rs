@@ -43,7 +43,13 @@ pub struct SessionTimers {
 
 impl Default for SessionTimers {
     fn default() -> Self {
-        Self { supported: true, expires: 0, min: LEAST_INTERVAL, asked_min: USUAL_LEAST, by_update: false }
+        Self {
+            supported: true,
+            expires: 0,
+            min: LEAST_INTERVAL,
+            asked_min: USUAL_LEAST,
+            by_update: false,
+        }
     }
 }
 

@@ -30,8 +30,8 @@ use crate::endpoint::{Endpoint, EndpointConfig};
 use crate::token::Tokens;
 
 pub use crate::endpoint::{
-    Advertise, Identity, LEAST_INTERVAL, Limits, Peers, Rport, RportServer, SessionTimers, Timers, USUAL_LEAST,
-    Tuning,
+    Advertise, Identity, LEAST_INTERVAL, Limits, Peers, Rport, RportServer, SessionTimers, Timers,
+    Tuning, USUAL_LEAST,
 };
 pub use config::{Direction, Resolve, ResolveFuture, StackConfig, Trace};
 pub use handles::{Arrivals, Dialog, Incoming, IncomingInvite, IncomingRequest, Stack};

@@ -479,7 +479,7 @@ impl Channel {
             self.messages_taken(1);
             return Err(QueueFull);
         }
-        match self.commands.try_send(Command::Message(message)) {
+        match self.commands.try_send(Command::Message(Box::new(message))) {
             Err(TrySendError::Full(_)) => {
                 self.messages_taken(1);
                 Err(QueueFull)

@@ -11,8 +11,8 @@ use super::super::Sofia;
 use super::super::gateway::Gateway;
 use super::super::profile::Profile;
 use super::status::{
-    gateway_facts, has_part, is_of, ping_ms_of, profile_facts, reachability, retry_of, secondary_urls,
-    status_text, under_presence_hosts,
+    gateway_facts, has_part, is_of, ping_ms_of, profile_facts, reachability, retry_of,
+    secondary_urls, status_text, under_presence_hosts,
 };
 
 const HEAD: &str = "<?xml version=\"1.0\" encoding=\"ISO-8859-1\"?>\n";

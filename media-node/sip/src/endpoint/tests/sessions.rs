@@ -88,7 +88,10 @@ fn a_shorter_interval_that_a_peer_asks_for_is_kept_in_our_refreshes() {
     net.bob.endpoint.set_session(id, 90, None);
     net.bob_answers(0, 200);
     net.run(ms(50));
-    assert_eq!(header(&last_sent(&net.bob, "200"), Name::SessionExpires), Some("100;refresher=uac"));
+    assert_eq!(
+        header(&last_sent(&net.bob, "200"), Name::SessionExpires),
+        Some("100;refresher=uac")
+    );
     net.bob.endpoint.reinvite(net.now, id, &Headers::new(), None);
     net.run(ms(50));
     let again = last_sent(&net.bob, "INVITE");
