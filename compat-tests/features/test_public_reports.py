@@ -38,11 +38,18 @@ def originated(site, esl, variables="", app="echo", answer=None):
 @pytest.mark.parametrize("replaces", ("", "x", "%3B", "a%3Bto-tag%3D", "nobody%3Bto-tag%3D1%3Bfrom-tag%3D2", "%00%3Bto-tag%3D%3Bfrom-tag", "%E4%3Bfrom-tag%3D1%3Bto-tag%3D2"))
 def test_freeswitch_2391_a_replaces_that_names_no_call_harms_none(site, esl, replaces):
     near, far, _, _ = bridged(site, esl)
-    answer = far.refer(f"sip:nowhere@{far.phone.domain}?Replaces={replaces}")
+    elsewhere = site.phone()
+    answer = far.refer(f"sip:nowhere@{elsewhere.ip}:{elsewhere.port}?Replaces={replaces}")
+    if "nobody" in replaces or "%E4" in replaces:
+        # A call of another switch's, for all we know: who has it may be asked, and has none.
+        asked = elsewhere.accept()
+        assert "to-tag=" in asked.request["replaces"]
+        asked.reject(481)
     if answer.status == 202:
         told(far, r"SIP/2\.0 [3-6]\d\d")
     else:
         assert answer.status >= 400
+    assert elsewhere.incoming.empty()
     talk(near, far)
     near.hangup()
     far.wait_end()

@@ -4,7 +4,7 @@
 //! before each line, so output never lands in the middle of one.
 
 use std::borrow::Cow;
-use std::io::{BufRead, Write};
+use std::io::{BufRead, IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -173,6 +173,9 @@ fn edit_lines(
                 Input::Line(line)
             }
             (Err(ReadlineError::Interrupted), _) => Input::Interrupt,
+            // A terminal that is gone stays in raw mode for the editor, whose printer then waits for us to show what it
+            // is given: it must not outlive this.
+            (Err(_), _) if !std::io::stdin().is_terminal() => return,
             (Err(_), _) => Input::End,
         };
         if tell.blocking_send(input).is_err() {

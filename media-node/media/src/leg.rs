@@ -16,7 +16,7 @@ use crate::dtmf::DigitStep;
 use crate::dtmf::inband::Detector;
 use crate::engine::Inner;
 use crate::error::LegError;
-use crate::event::{EventSender, LegEvent, LevelWatch, RecordEnd};
+use crate::event::{EventSender, LevelWatch, RecordEnd};
 use crate::params::{JitterSpec, ProtectionSpec, RtpParams};
 use crate::ports::Sockets;
 use crate::record::live::LiveAudio;

@@ -249,7 +249,8 @@ impl SofiaLeg {
                 && text.chars().all(|c| c.is_ascii_alphanumeric() || "+-._*#~:[]".contains(c))
         };
         let user = uri.user().unwrap_or_default();
-        if !known || !plain(user) || !plain(uri.host()) {
+        // What names no dialog is not sent on: nobody could do anything with it.
+        if !known || !plain(user) || !plain(uri.host()) || dialog_named(&header).is_none() {
             return Replaces::Refused;
         }
         let port = uri.port().map(|port| format!(":{port}")).unwrap_or_default();
@@ -454,11 +455,11 @@ fn replaces_of(uri: &sip::uri::Uri) -> Option<String> {
     })
 }
 
-/// The local call a `Replaces` value names. Call-ID and both tags must be those of its dialog (RFC 3891 §3): a Call-ID
-/// alone is no secret, and whoever names a call may take it over.
-pub fn replaced_call(switch: &Switch, replaces: &str) -> Option<Arc<Channel>> {
+/// Call-ID, `to-tag` and `from-tag` of a `Replaces` value; `None` when one of them is missing.
+fn dialog_named(replaces: &str) -> Option<(&str, &str, &str)> {
+    let present = |text: &&str| !text.is_empty();
     let mut parts = replaces.split(';').map(str::trim);
-    let call_id = parts.next().filter(|id| !id.is_empty())?;
+    let call_id = parts.next().filter(present)?;
     let (mut to, mut from) = (None, None);
     for (name, value) in parts.filter_map(|part| part.split_once('=')) {
         match name.trim().to_ascii_lowercase().as_str() {
@@ -467,7 +468,13 @@ pub fn replaced_call(switch: &Switch, replaces: &str) -> Option<Arc<Channel>> {
             _ => {}
         }
     }
-    let (to, from) = (to?, from?);
+    Some((call_id, to.filter(present)?, from.filter(present)?))
+}
+
+/// The local call a `Replaces` value names. Call-ID and both tags must be those of its dialog (RFC 3891 §3): a Call-ID
+/// alone is no secret, and whoever names a call may take it over.
+pub fn replaced_call(switch: &Switch, replaces: &str) -> Option<Arc<Channel>> {
+    let (call_id, to, from) = dialog_named(replaces)?;
     let named = |leg: &Arc<Channel>| {
         let ours = leg.with(|data| data.local_tag.clone());
         let is = |name: &str, text: &str| match leg.var(name) {
