@@ -15,7 +15,6 @@ use negotiation::{
     parse_codec_list, video_codecs,
 };
 use sdp::SessionDescription;
-use tokio::sync::mpsc;
 
 // The core's rooms are known here by their own names.
 use switch_core::{call, clock, contract, switch, text};

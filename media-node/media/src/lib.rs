@@ -44,13 +44,8 @@ mod worker;
 pub use codec::Codec;
 pub use engine::{Engine, EngineConfig};
 pub use error::{LegError, OpenError};
-<<<<<<< HEAD
-pub use event::{DigitSource, LegEvent, PlayEnd, RecordEnd, RecordReport};
-pub use leg::{BridgeOptions, Leg, LegId, MemberOptions, PlayId, Playout, RecordId};
-=======
 pub use event::{DigitSource, LegEvent, LegEvents, PlayEnd, RecordEnd, RecordReport};
-pub use leg::{BridgeOptions, Leg, LegId, MemberOptions, PlayId, RecordId};
->>>>>>> 01e2d4b (Give back what a flood leaves, keep a leg's queues and variables small, answer known peers between a flood's messages)
+pub use leg::{BridgeOptions, Leg, LegId, MemberOptions, PlayId, Playout, RecordId};
 pub use params::{
     Direction, Handling, JitterSpec, PairSpec, PathSpec, ProtectionSpec, RtpParams, RtpSpec,
 };
