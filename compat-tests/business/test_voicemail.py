@@ -15,17 +15,17 @@ SMTP, DATABASE = 70, 71
 MACROS = ("abort ack choose_greeting choose_greeting_fail config_menu disk_quota_exceeded enter_id enter_pass fail_auth goodbye hello"
           " invalid_extension listen_file_check menu message_count play_greeting record_file_check record_message record_urgent_check"
           " say_date say_message_number").split()
-CONF = """<include><configuration name="voicemail.conf"><settings>{settings}</settings><profiles><profile name="default">
+CONF = """<include>
+<configuration name="voicemail.conf"><settings>{settings}</settings><profiles><profile name="default">
   <param name="storage-dir" value="{where}/boxes"/><param name="min-record-len" value="1"/><param name="digit-timeout" value="3000"/>
   <param name="record-silence-threshold" value="0"/><param name="max-record-len" value="30"/>{params}
-  <email>{email}</email></profile></profiles></configuration></include>"""
-DIALPLAN = """<include><context name="public">
-  <extension name="leave"><condition field="destination_number" expression="^leave-(\\d+)$"><action application="answer"/>
+  <email>{email}</email></profile></profiles></configuration>
+</include>"""
+DIALPLAN = """<extension name="leave"><condition field="destination_number" expression="^leave-(\\d+)$"><action application="answer"/>
     <action application="set" data="skip_greeting=${{sip_h_X-Quick}}"/><action application="set" data="skip_instructions=${{sip_h_X-Quick}}"/>
     <action application="voicemail" data="default {domain} $1"/><action application="hangup"/></condition></extension>
   <extension name="check"><condition field="destination_number" expression="^check-(\\d+)$"><action application="answer"/>
-    <action application="voicemail" data="check auth default {domain} $1"/><action application="hangup"/></condition></extension>
-</context></include>"""
+    <action application="voicemail" data="check auth default {domain} $1"/><action application="hangup"/></condition></extension>"""
 
 
 def lay_out(site, params="", settings="", owner="", email=""):
@@ -40,7 +40,7 @@ def lay_out(site, params="", settings="", owner="", email=""):
     modules = site.conf / "autoload_configs/modules.conf.xml"
     modules.write_text(modules.read_text().replace("</modules>", '<load module="mod_voicemail"/></modules>'))
     domain = re.search(r'domain=([^"]+)"', (site.conf / "vars.xml").read_text())[1]
-    (site.conf / "dialplan/voicemail.xml").write_text(DIALPLAN.format(domain=domain))
+    tree.patch(site.conf / "dialplan/public.xml", {r'<context name="public">': '<context name="public">' + DIALPLAN.format(domain=domain).replace("\\", "\\\\")})
     tree.patch(site.conf / "directory/users.xml", {
         r'<param name="password" value="one-thousand"/>': rf'<param name="password" value="one-thousand"/>{owner}'})
     site.domain = domain
@@ -143,7 +143,7 @@ def test_what_was_said_before_the_process_was_killed_is_there_after_it(fresh, wh
     [message] = messages(site)
     assert message[5] == path
     # The file grows twice a second.
-    assert said - 1 <= int(message[9]) <= said + 1, message
+    assert int(said - 1) <= int(message[9]) <= said + 1, message
     samples, rate = audio.read_wav(path)
     assert audio.seconds_of(NEW, samples, rate) > said - 1
     check(site, Listening(site)).hangup()
@@ -213,7 +213,7 @@ def read_letter(site, folder, listening):
     call.hangup()
     envelope, mail = letter(folder)
     assert mail["To"] == "<owner@mail.test>" and mail["Bcc"] is None
-    assert mail["Subject"].startswith("From x") and "DROP TABLE" in mail["Subject"] and "${system" in mail["Subject"]
+    assert mail["Subject"].startswith("From x") and "DROP TABLE" in mail["Subject"] and "system touch pwned" in mail["Subject"]
     assert mail["X-Voicemail-Length"] in ("3", "4")
     text, sound = mail.get_payload()
     assert text.get_payload().strip().endswith("1 new")

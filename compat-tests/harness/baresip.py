@@ -41,6 +41,7 @@ snd_path {home}
 module_tmp uuid.so
 module_tmp account.so
 module_app menu.so
+module_app mwi.so
 module_app ctrl_tcp.so
 ctrl_tcp_listen 127.0.0.1:{control}
 """

@@ -90,3 +90,16 @@ def test_a_phone_stops_ringing_when_the_caller_gives_up(vanilla, phones):
     phones["1001"].wait("CALL_PROGRESS")            # 183: vanilla sets a ringback tone
     phones["1001"].tell("hangup")
     phones["1000"].wait("CALL_CLOSED")
+
+
+def test_a_message_lights_the_lamp_of_the_phone(vanilla, phones, tmp_path):
+    audio.write_wav(tmp_path / "m.wav", audio.sine(500, 2))
+    vanilla.switch.api("vm_delete 1000@127.0.0.1")
+    assert vanilla.switch.api(f"vm_inject 1000@127.0.0.1@default {tmp_path}/m.wav 5 Five") == "+OK\n"
+    told = phones["1000"].wait("MWI_NOTIFY", timeout=25)
+    while "Voice-Message: 1/0" not in told["param"]:
+        told = phones["1000"].wait("MWI_NOTIFY", timeout=25)
+    assert "Messages-Waiting: yes" in told["param"]
+    vanilla.switch.api("vm_delete 1000@127.0.0.1")
+    while "Messages-Waiting: no" not in told["param"]:
+        told = phones["1000"].wait("MWI_NOTIFY", timeout=25)
