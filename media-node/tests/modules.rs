@@ -23,6 +23,9 @@ const DOCUMENT: &str = r#"<document type="freeswitch/xml">
       </bindings>
     </configuration>
     <configuration name="amqp.conf"/>
+    <configuration name="easyroute.conf"/>
+    <configuration name="nibblebill.conf"/>
+    <configuration name="voicemail.conf"/>
     <configuration name="webhook.conf">
       <settings>
         <param name="url" value="http://127.0.0.1:9/"/>
