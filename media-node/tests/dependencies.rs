@@ -27,7 +27,7 @@ const EXCEPTIONS: &[(&str, &str)] = &[
 ];
 
 /// Crates that are there in several versions, those of tests included. Fewer is better: lower the number then.
-const MOST_DUPLICATES: usize = 31;
+const MOST_DUPLICATES: usize = 32;
 
 struct Package {
     name: String,
