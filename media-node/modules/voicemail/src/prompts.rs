@@ -25,9 +25,9 @@ pub(crate) async fn say(
     session.play(Play::once(&text, keys)).await
 }
 
-/// Says a macro to its end.
+/// Says a macro that asks nothing. Keys pressed meanwhile cut it short and answer the next question.
 pub(crate) async fn tell(session: &mut Session, name: &str, data: &str) -> Result<(), Interrupt> {
-    say(session, name, data, Keys::Stop("")).await.map(drop)
+    say(session, name, data, Keys::Any).await.map(drop)
 }
 
 /// Says a macro until the first key and takes up to `most` keys (0 is many).
