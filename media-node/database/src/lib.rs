@@ -257,14 +257,14 @@ impl Database {
                 ours(async move {
                     let query = sqlx::query_with(statement, to_sqlite(args)?);
                     let rows = query.fetch_all(&pool).await?;
-                    rows_of(&rows, |row, index| columns::sqlite(row, index))
+                    rows_of(&rows, columns::sqlite)
                 })
                 .await
             }
             Pool::Postgres(pool) => {
                 let query = sqlx::query_with(statement, to_postgres(args)?);
                 let rows = query.fetch_all(pool).await?;
-                rows_of(&rows, |row, index| columns::postgres(row, index))
+                rows_of(&rows, columns::postgres)
             }
         }
     }

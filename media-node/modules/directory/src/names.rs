@@ -149,7 +149,7 @@ mod tests {
         let found = |by, typed: &str| {
             fitting(&names, by, typed).into_iter().map(|name| name.extension).collect::<Vec<_>>()
         };
-        assert_eq!(found(SearchBy::LastName, "3"), ["1"]);
+        assert_eq!(found(SearchBy::LastName, "33"), ["1"]);
         assert_eq!(found(SearchBy::LastName, "37"), ["2"]);
         assert_eq!(found(SearchBy::FirstName, "36"), ["1", "2"]);
         assert_eq!(found(SearchBy::Either, "243"), ["3"]);
