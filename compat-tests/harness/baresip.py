@@ -41,7 +41,7 @@ snd_path {home}
 module_tmp uuid.so
 module_tmp account.so
 module_app menu.so
-module_app mwi.so
+{lamp}
 module_app ctrl_tcp.so
 ctrl_tcp_listen 127.0.0.1:{control}
 """
@@ -50,11 +50,12 @@ ctrl_tcp_listen 127.0.0.1:{control}
 class Baresip:
     """Uses 20 ports from `port` on: SIP and the one after it, control, then RTP."""
 
-    def __init__(self, where, port, account, hz, rate=8000):
+    def __init__(self, where, port, account, hz, rate=8000, lamp=False):
         self.home = pathlib.Path(where)
         self.home.mkdir(parents=True)
         audio.write_wav(self.home / "microphone.wav", audio.sine(hz, 30, rate=rate), rate)
-        (self.home / "config").write_text(CONFIG.format(rate=rate, sip=port, rtp=port + 4, rtp_last=port + 19, control=port + 2, home=self.home, modules=MODULES))
+        (self.home / "config").write_text(CONFIG.format(rate=rate, sip=port, rtp=port + 4, rtp_last=port + 19, control=port + 2, home=self.home, modules=MODULES,
+                                                         lamp="module_app mwi.so" if lamp else ""))
         (self.home / "accounts").write_text(account + "\n")
         (self.home / "contacts").write_text("")
         self.output = open(self.home / "output", "wb")

@@ -92,14 +92,24 @@ def test_a_phone_stops_ringing_when_the_caller_gives_up(vanilla, phones):
     phones["1000"].wait("CALL_CLOSED")
 
 
-def test_a_message_lights_the_lamp_of_the_phone(vanilla, phones, tmp_path):
-    audio.write_wav(tmp_path / "m.wav", audio.sine(500, 2))
-    vanilla.switch.api("vm_delete 1000@127.0.0.1")
-    assert vanilla.switch.api(f"vm_inject 1000@127.0.0.1@default {tmp_path}/m.wav 5 Five") == "+OK\n"
-    told = phones["1000"].wait("MWI_NOTIFY", timeout=25)
-    while "Voice-Message: 1/0" not in told["param"]:
-        told = phones["1000"].wait("MWI_NOTIFY", timeout=25)
-    assert "Messages-Waiting: yes" in told["param"]
-    vanilla.switch.api("vm_delete 1000@127.0.0.1")
-    while "Messages-Waiting: no" not in told["param"]:
-        told = phones["1000"].wait("MWI_NOTIFY", timeout=25)
+def test_a_message_lights_the_lamp_of_the_phone(vanilla, tmp_path):
+    account = f"<sip:1002@127.0.0.1:{vanilla.sip(tree.INTERNAL)[1]}>;auth_user=1002;auth_pass={tree.PASSWORD};regint=300"
+    phone = Baresip(tmp_path / "1002", vanilla.block[160], account, 440, lamp=True)
+    try:
+        phone.wait("REGISTER_OK")
+        audio.write_wav(tmp_path / "m.wav", audio.sine(500, 2))
+        vanilla.switch.api("vm_delete 1002@127.0.0.1")
+        assert vanilla.switch.api(f"vm_inject 1002@127.0.0.1@default {tmp_path}/m.wav 5 Five") == "+OK\n"
+        lamp(phone, "Messages-Waiting: yes", "Voice-Message: 1/0")
+        vanilla.switch.api("vm_delete 1002@127.0.0.1")
+        lamp(phone, "Messages-Waiting: no")
+    finally:
+        phone.close()
+
+
+def lamp(phone, *wanted):
+    """Waits until the phone is told all of that."""
+    while True:
+        told = phone.wait("MWI_NOTIFY", timeout=25)
+        if all(text in told["param"] for text in wanted):
+            return
