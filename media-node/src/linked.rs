@@ -7,6 +7,7 @@ const MODULES: &[&[&dyn Module]] = &[
     crate::built_in::MODULES,
     &[&mod_amqp::Amqp],
     mod_audio_streams::MODULES,
+    &[&mod_callcenter::MODULE],
     mod_cdr::MODULES,
     mod_commands::MODULES,
     &[&mod_conference::MODULE],

@@ -260,13 +260,17 @@ pub struct NameList {
     pub names: fn(&Switch, &[&str]) -> Vec<String>,
 }
 
+/// Answers a method of the `json` command; gets its `data`.
+pub type JsonAnswer =
+    fn(&Switch, &serde_json::Map<String, serde_json::Value>) -> Result<serde_json::Value, String>;
+
 /// A method of the `json` command.
 #[derive(Clone, Copy)]
 pub struct JsonKind {
     /// The `command` of the request.
     pub name: &'static str,
     /// Answers it.
-    pub answer: fn(&Switch) -> Result<serde_json::Value, String>,
+    pub answer: JsonAnswer,
 }
 
 /// Something that is played by its prefix instead of as a file.

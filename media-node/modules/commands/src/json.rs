@@ -56,7 +56,7 @@ async fn answer(call: &ApiCall, request: &Map<String, Value>) -> Reply {
         "channelData" => channel_data(call, data),
         "mediaStats" => media_stats(call, data),
         method => match call.switch.linked().json(method) {
-            Some(kind) => (kind.answer)(&call.switch),
+            Some(kind) => (kind.answer)(&call.switch, data),
             None => Err("Invalid Method, Missing Method or Permission Denied".into()),
         },
     }

@@ -94,8 +94,11 @@ impl Module for SofiaModule {
                 },
             }],
             json: &[
-                JsonKind { name: "sofia.status", answer: |switch| json_status(switch, false) },
-                JsonKind { name: "sofia.status.info", answer: |switch| json_status(switch, true) },
+                JsonKind { name: "sofia.status", answer: |switch, _| json_status(switch, false) },
+                JsonKind {
+                    name: "sofia.status.info",
+                    answer: |switch, _| json_status(switch, true),
+                },
             ],
             completions: include_str!("completions.txt"),
             parameters: parameters::PARAMETERS,

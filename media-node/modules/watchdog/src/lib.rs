@@ -104,7 +104,7 @@ impl Module for Watchdog {
         Provides {
             json: &[JsonKind {
                 name: "watchdog.stuck",
-                answer: |switch| Ok(look(switch).iter().map(Stuck::row).collect()),
+                answer: |switch, _| Ok(look(switch).iter().map(Stuck::row).collect()),
             }],
             parameters: PARAMETERS,
             events: &[EVENTS],

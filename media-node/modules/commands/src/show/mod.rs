@@ -101,7 +101,7 @@ fn stuck(switch: &Switch) -> Option<Table> {
     const COLUMNS: [&str; 6] = ["uuid", "name", "reason", "waits_for", "since", "seconds"];
     let answer =
         switch.provided(|provides| provides.json).find(|kind| kind.name == "watchdog.stuck")?;
-    let rows = (answer.answer)(switch).ok()?;
+    let rows = (answer.answer)(switch, &serde_json::Map::new()).ok()?;
     let mut table = Table::new(&COLUMNS);
     for row in rows.as_array().into_iter().flatten() {
         let text = |name: &&str| match &row[*name] {

@@ -142,8 +142,9 @@ pub(super) async fn gateways(
 ) -> Result<Json<Value>, Problem> {
     let page = page(asked)?;
     let method = gateway.switch.linked().json("sofia.status");
-    let status =
-        method.and_then(|method| (method.answer)(&gateway.switch).ok()).unwrap_or_default();
+    let status = method
+        .and_then(|method| (method.answer)(&gateway.switch, &serde_json::Map::new()).ok())
+        .unwrap_or_default();
     let mut all = Vec::new();
     for (profile, entry) in status["profiles"].as_object().into_iter().flatten() {
         for (name, listed) in entry["gateways"].as_object().into_iter().flatten() {
