@@ -17,6 +17,7 @@ const MODULES: &[&[&dyn Module]] = &[
     &[&mod_directory::MODULE],
     &[&mod_enum::Enum],
     &[&mod_event_socket::MODULE],
+    &[&mod_fifo::MODULE],
     mod_hash_db::MODULES,
     mod_http_api::MODULES,
     &[&mod_loopback::MODULE],

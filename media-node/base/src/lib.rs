@@ -11,6 +11,7 @@ pub mod dirs;
 pub mod far;
 pub mod foreign;
 pub mod guess_guard;
+pub mod hash_order;
 pub mod machine;
 pub mod memory;
 pub mod reading;

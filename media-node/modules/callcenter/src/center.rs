@@ -34,7 +34,7 @@ const RETRY: Duration = Duration::from_secs(2);
 const MAX_KEPT: usize = 200_000;
 
 /// A slot of the switch.
-pub struct Center {
+pub(crate) struct Center {
     pub(crate) dispatcher: Mutex<Dispatcher>,
     running: watch::Sender<bool>,
     /// Somebody waits: the clock has to run.

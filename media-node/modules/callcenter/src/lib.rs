@@ -14,7 +14,6 @@ mod events;
 mod lists;
 mod member;
 mod offer;
-mod order;
 mod parameters;
 mod settings;
 mod store;

@@ -9,8 +9,8 @@ use switch_core::switch::Switch;
 
 use crate::center::{self, Center};
 use crate::dispatch::{Agent, Dispatcher, Member, Queue};
-use crate::order;
 use crate::store::{AGENT_COLUMNS, MEMBER_COLUMNS, TIER_COLUMNS, agent_row, member_row, tier_row};
+use base::hash_order as order;
 
 const QUEUE_COLUMNS: &str = "name|strategy|moh_sound|time_base_score|tier_rules_apply|\
     tier_rule_wait_second|tier_rule_wait_multiply_level|tier_rule_no_agent_no_wait|discard_abandoned_after|\

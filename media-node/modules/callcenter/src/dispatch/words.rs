@@ -154,7 +154,7 @@ impl Strategy {
 /// Agents that are called at a contact.
 pub const CALLBACK: &str = "Callback";
 /// Agents that wait on a line of their own.
-pub const STANDBY: &str = "uuid-standby";
+pub(super) const STANDBY: &str = "uuid-standby";
 
 /// Is that a type of agent?
 #[must_use]

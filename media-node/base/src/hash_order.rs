@@ -1,4 +1,4 @@
-//! The order in which the reference lists its queues: that of its hash table.
+//! The order in which the reference lists what it keeps in a hash table.
 
 /// Sizes the table grows through.
 const PRIMES: &[u32] = &[
@@ -18,7 +18,8 @@ fn hash(key: &str) -> u32 {
 }
 
 /// Where a key comes among `count` keys.
-pub(crate) fn place(key: &str, count: usize) -> u32 {
+#[must_use]
+pub fn place(key: &str, count: usize) -> u32 {
     // The table grows once it is two thirds full, rounded up to 65 %.
     let fits = |size: u32| count <= (size as usize * 65).div_ceil(100);
     let size = PRIMES.iter().copied().find(|size| fits(*size)).unwrap_or(786_433);
