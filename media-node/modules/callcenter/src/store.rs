@@ -145,7 +145,8 @@ async fn ensure(database: &Database, probe: &str, change: &str) -> Result<(), Er
 /// Opens the database and makes its tables.
 pub(crate) async fn open(dsn: &str, folder: &Path) -> Result<Database, Error> {
     let database = Database::open(dsn, folder).await?;
-    ensure(&database, "SELECT count(session_uuid), count(instance_id) FROM members", MEMBERS).await?;
+    ensure(&database, "SELECT count(session_uuid), count(instance_id) FROM members", MEMBERS)
+        .await?;
     ensure(&database, "SELECT count(name) FROM agents", AGENTS).await?;
     // Columns that tables of earlier versions lack.
     for column in [
@@ -271,12 +272,7 @@ fn statement(change: Change) -> Vec<(String, Vec<Arg>)> {
 }
 
 /// Updates the row whose `keys` are as given, or makes it.
-fn upsert(
-    table: &str,
-    columns: &[&str],
-    keys: &[usize],
-    row: &[Arg],
-) -> Vec<(String, Vec<Arg>)> {
+fn upsert(table: &str, columns: &[&str], keys: &[usize], row: &[Arg]) -> Vec<(String, Vec<Arg>)> {
     let set: Vec<_> =
         columns.iter().enumerate().map(|(at, column)| format!("{column} = ${}", at + 1)).collect();
     let same: Vec<_> =

@@ -190,10 +190,7 @@ impl Fifos {
             }
         }
         self.write(switch).await;
-        let database = self.database.write().take();
-        if let Some(database) = database {
-            database.close().await;
-        }
+        *self.database.write() = None;
     }
 
     async fn write(&self, switch: &Switch) {
@@ -203,7 +200,7 @@ impl Fifos {
         };
         let database = self.database.read().clone();
         let (Some(database), false) = (database, statements.is_empty()) else { return };
-        if let Err(error) = database.batch(&statements).await {
+        if let Err(error) = database.execute_all(statements).await {
             tracing::error!("The tables of mod_fifo: {error}");
         }
     }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use database::{Database, Dsn, Error, Row, Statement, Value, number, text};
+use database::{Arg, Database, Error, Row};
 use switch_core::switch::Switch;
 
 use crate::state::{Member, State};
@@ -28,27 +28,35 @@ const COLUMNS: &str = "uuid, fifo_name, originate_string, simo_count, use_count,
      outbound_fail_total_count, active_time, inactive_time, manual_calls_out_count, manual_calls_in_count, \
      manual_calls_out_total_count, manual_calls_in_total_count, ring_count, start_time, stop_time";
 
+/// Makes a table unless it is as it has to be: `probe` is a query that works then.
+async fn ensure(database: &Database, probe: &str, create: &str) -> Result<(), Error> {
+    if database.rows(probe, Vec::new()).await.is_ok() {
+        return Ok(());
+    }
+    database.execute(create, Vec::new()).await.map(drop)
+}
+
 /// Opens the database and makes its tables. Bridges and callers of an earlier run are over.
 pub(crate) async fn open(dsn: &str, folder: &Path) -> Result<Database, Error> {
-    let database = Database::open(&Dsn::parse(dsn, folder)?).await?;
-    database.ensure("select count(stop_time) from fifo_outbound", OUTBOUND).await?;
-    database.ensure("select count(fifo_name) from fifo_bridge", BRIDGE).await?;
-    database.ensure("select count(fifo_name) from fifo_callers", CALLERS).await?;
+    let database = Database::open(dsn, folder).await?;
+    ensure(&database, "select count(stop_time) from fifo_outbound", OUTBOUND).await?;
+    ensure(&database, "select count(fifo_name) from fifo_bridge", BRIDGE).await?;
+    ensure(&database, "select count(fifo_name) from fifo_callers", CALLERS).await?;
     for table in ["fifo_bridge", "fifo_callers"] {
-        database.execute(&format!("delete from {table}"), &[]).await?;
+        database.execute(&format!("delete from {table}"), Vec::new()).await?;
     }
-    database.execute("delete from fifo_outbound where static = 1", &[]).await?;
+    database.execute("delete from fifo_outbound where static = 1", Vec::new()).await?;
     Ok(database)
 }
 
 /// Members an earlier run left; their calls are over.
 pub(crate) async fn members(database: &Database) -> Result<Vec<Member>, Error> {
-    let rows = database.rows(&format!("select {COLUMNS} from fifo_outbound"), &[]).await?;
+    let rows = database.rows(&format!("select {COLUMNS} from fifo_outbound"), Vec::new()).await?;
     Ok(rows.iter().map(member).collect())
 }
 
 fn member(row: &Row) -> Member {
-    let (cell, figure) = (|at: usize| text(row.get(at)), |at: usize| number(row.get(at)));
+    let (cell, figure) = (|at: usize| row.text(at).to_owned(), |at: usize| row.int(at));
     Member {
         uuid: cell(0),
         simo: figure(3),
@@ -68,11 +76,16 @@ fn member(row: &Row) -> Member {
     }
 }
 
-fn values(member: &Member) -> Vec<Value> {
+/// PostgreSQL's text holds no NUL.
+fn plain(text: &str) -> Arg {
+    Arg::Text(text.replace('\0', ""))
+}
+
+fn values(member: &Member) -> Vec<Arg> {
     vec![
-        (&member.uuid).into(),
-        (&member.fifo).into(),
-        (&member.dial).into(),
+        plain(&member.uuid),
+        plain(&member.fifo),
+        plain(&member.dial),
         member.simo.into(),
         member.use_count.into(),
         member.timeout.into(),
@@ -82,9 +95,9 @@ fn values(member: &Member) -> Vec<Value> {
         i64::from(member.is_static).into(),
         member.calls.into(),
         member.fails.into(),
-        (&member.hostname).into(),
+        plain(&member.hostname),
         member.taking_calls.into(),
-        (&member.status).into(),
+        plain(&member.status),
         member.calls_total.into(),
         member.fails_total.into(),
         member.active_time.into(),
@@ -99,55 +112,56 @@ fn values(member: &Member) -> Vec<Value> {
     ]
 }
 
-const DELETE_MEMBER: &str = "delete from fifo_outbound where uuid = ? and fifo_name = ?";
+const DELETE_MEMBER: &str = "delete from fifo_outbound where uuid = $1 and fifo_name = $2";
 const INSERT_MEMBER: &str = "insert into fifo_outbound (uuid, fifo_name, originate_string, simo_count, use_count, \
      timeout, lag, next_avail, expires, static, outbound_call_count, outbound_fail_count, hostname, taking_calls, \
      status, outbound_call_total_count, outbound_fail_total_count, active_time, inactive_time, \
      manual_calls_out_count, manual_calls_in_count, manual_calls_out_total_count, manual_calls_in_total_count, \
      ring_count, start_time, stop_time) \
-     values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, \
+     $23, $24, $25, $26)";
 
 /// What has changed, as statements.
-pub(crate) fn statements(switch: &Switch, state: &mut State) -> Vec<Statement> {
+pub(crate) fn statements(switch: &Switch, state: &mut State) -> Vec<(String, Vec<Arg>)> {
     let (members, bridges, callers) = state.changes();
     let mut statements = Vec::new();
     for (uuid, fifo, member) in members {
-        statements.push(Statement::new(DELETE_MEMBER, vec![uuid.into(), fifo.into()]));
+        statements.push((DELETE_MEMBER.to_owned(), vec![plain(&uuid), plain(&fifo)]));
         if let Some(member) = member {
-            statements.push(Statement::new(INSERT_MEMBER, values(&member)));
+            statements.push((INSERT_MEMBER.to_owned(), values(&member)));
         }
     }
     if bridges {
-        statements.push(Statement::new("delete from fifo_bridge", Vec::new()));
+        statements.push(("delete from fifo_bridge".to_owned(), Vec::new()));
         for bridge in &state.bridges {
-            statements.push(Statement::new(
+            statements.push((
                 "insert into fifo_bridge (fifo_name, caller_uuid, caller_caller_id_name, caller_caller_id_number, \
-                 consumer_uuid, consumer_outgoing_uuid, bridge_start) values (?, ?, ?, ?, ?, ?, ?)",
+                 consumer_uuid, consumer_outgoing_uuid, bridge_start) values ($1, $2, $3, $4, $5, $6, $7)".to_owned(),
                 vec![
-                    (&bridge.fifo).into(),
-                    (&bridge.caller).into(),
-                    (&bridge.caller_name).into(),
-                    (&bridge.caller_number).into(),
-                    (&bridge.consumer).into(),
-                    (&bridge.outbound).into(),
+                    plain(&bridge.fifo),
+                    plain(&bridge.caller),
+                    plain(&bridge.caller_name),
+                    plain(&bridge.caller_number),
+                    plain(&bridge.consumer),
+                    plain(&bridge.outbound),
                     bridge.start.into(),
                 ],
             ));
         }
     }
     if callers {
-        statements.push(Statement::new("delete from fifo_callers", Vec::new()));
+        statements.push(("delete from fifo_callers".to_owned(), Vec::new()));
         for (fifo, uuid) in state.callers() {
             let Some(channel) = switch.channel(&uuid) else { continue };
             let var = |name: &str| channel.var(name).unwrap_or_default();
-            statements.push(Statement::new(
+            statements.push((
                 "insert into fifo_callers (fifo_name, uuid, caller_caller_id_name, caller_caller_id_number, timestamp) \
-                 values (?, ?, ?, ?, ?)",
+                 values ($1, $2, $3, $4, $5)".to_owned(),
                 vec![
-                    fifo.into(),
-                    (*uuid).into(),
-                    var("caller_id_name").into(),
-                    var("caller_id_number").into(),
+                    plain(&fifo),
+                    plain(&uuid),
+                    plain(&var("caller_id_name")),
+                    plain(&var("caller_id_number")),
                     (channel.created() / 1_000_000).into(),
                 ],
             ));
