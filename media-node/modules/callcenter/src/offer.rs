@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use esl_server::event::Event;
+use esl_server::event::{Event, EventName};
 use switch_core::app::play::{Keys, Play};
 use switch_core::call::originate::{Request, originate};
 use switch_core::call::{Cause, Channel, Extension, uuid_bridge};
@@ -220,7 +220,8 @@ async fn called(
 
 fn variables(offer: &Offer, member: &Channel) -> Vec<(String, String)> {
     let caller = &offer.member;
-    let mut variables: Vec<(String, String)> = [
+    let mut variables = of_a_request(member.switch());
+    let own = [
         ("cc_queue", offer.queue.to_string()),
         ("cc_queue_joined_epoch", caller.joined_epoch.to_string()),
         ("cc_member_uuid", caller.uuid.to_string()),
@@ -232,15 +233,22 @@ fn variables(offer: &Offer, member: &Channel) -> Vec<(String, String)> {
         ("loopback_bowout", "false".to_owned()),
         ("loopback_bowout_on_execute", "false".to_owned()),
         ("ignore_early_media", "true".to_owned()),
-    ]
-    .into_iter()
-    .map(|(name, value)| (name.to_owned(), value))
-    .collect();
+    ];
+    variables.extend(own.map(|(name, value)| (name.to_owned(), value)));
     if let Some(list) = member.variable("cc_export_vars") {
         variables.push(("cc_export_vars".to_owned(), list.clone()));
         variables.extend(exported(member, &list));
     }
     variables
+}
+
+/// The headers of an event of parameters: the reference makes its variables in one, and legs get those as well.
+fn of_a_request(switch: &Switch) -> Vec<(String, String)> {
+    let mut event = Event::new(EventName::RequestParams);
+    esl_server::stamp!(switch.bus, &mut event);
+    let mut headers = Vec::new();
+    event.for_each_header(|name, value| headers.push((name.to_owned(), value.text().into_owned())));
+    headers
 }
 
 /// Variables of the caller that go to the agent's leg.

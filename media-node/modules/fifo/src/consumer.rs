@@ -440,7 +440,13 @@ impl Consumer {
     /// Tells that the two talk.
     fn begin(&self, fifo: &str, caller: &Arc<Channel>) {
         let (own, written) = (&self.channel, &self.args.written);
-        let (cid_name, cid_number) = seen_as(own);
+        let (cid_name, cid_number) = match own.direction() {
+            Direction::Outbound => seen_as(own),
+            Direction::Inbound => {
+                let profile = own.profile();
+                (profile.callee_id_name, profile.callee_id_number)
+            }
+        };
         if let Some(outbound) = &self.outbound {
             self.fifos.state.lock().begin_use(outbound);
             let now = clock::now_secs();
@@ -474,6 +480,13 @@ impl Consumer {
             start: clock::now_secs(),
         });
         drop(state);
+        let shown = caller.profile();
+        own.with(|data| {
+            if let Some(profile) = &mut data.profile {
+                profile.callee_id_name = shown.callee_id_name;
+                profile.callee_id_number = shown.callee_id_number;
+            }
+        });
         for (leg, other, role) in [(own, caller, "consumer"), (caller, own, "caller")] {
             leg.set_vars([
                 ("signal_bond", other.uuid().to_string()),
@@ -586,6 +599,8 @@ fn step_profile(leg: &Channel) -> switch_core::call::CallerProfile {
     profile.profile_index = (text::int(&old.profile_index) + 1).to_string();
     profile.times.profile_created = clock::now_us();
     profile.times.bridged = 0;
+    // An outbound leg that runs an application counts as one that calls.
+    profile.logical_direction = Direction::Inbound;
     leg.with(|data| data.past_profiles.push(old));
     profile
 }

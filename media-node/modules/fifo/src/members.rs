@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use esl_server::event::Event;
+use esl_server::event::{Event, EventName};
 use switch_core::call::originate::{Request, originate};
 use switch_core::call::{Cause, Channel, Extension, State as CallState};
 use switch_core::clock;
@@ -165,13 +165,22 @@ fn parts(dial: &str) -> (Vec<(String, String)>, String) {
     (variables, rest.to_owned())
 }
 
+/// The headers of an event of parameters: the reference makes its variables in one, and legs get those as well.
+fn of_a_request(switch: &Switch) -> Vec<(String, String)> {
+    let mut event = Event::new(EventName::RequestParams);
+    esl_server::stamp!(switch.bus, &mut event);
+    let mut headers = Vec::new();
+    event.for_each_header(|name, value| headers.push((name.to_owned(), value.text().into_owned())));
+    headers
+}
+
 /// All members of a list ring for one caller.
 async fn ring_all(switch: &Arc<Switch>, fifos: &Arc<Fifos>, wanted: Wanted) {
     let Some(caller) = chosen_caller(switch, fifos, &wanted.fifo) else { return };
     let members: Vec<_> = wanted.members.iter().collect();
     fifos.state.lock().caller_orig.insert(caller.uuid().to_string());
     begin_ringing(fifos, &wanted.fifo, &members);
-    let (mut variables, mut dial, mut timeout) = (Vec::new(), String::new(), 0);
+    let (mut variables, mut dial, mut timeout) = (of_a_request(switch), String::new(), 0);
     for (at, member) in members.iter().enumerate() {
         let ring = if member.timeout > 0 { member.timeout } else { wanted.ring_timeout };
         timeout = timeout.max(ring);
@@ -342,10 +351,12 @@ async fn ring_one(switch: &Arc<Switch>, fifos: &Arc<Fifos>, wanted: Wanted, memb
         event.push("originate_string", dial.as_str());
     });
     let seconds = member.timeout.max(1).unsigned_abs();
+    let mut variables = of_a_request(switch);
+    variables.push(("originate_timeout".to_owned(), member.timeout.to_string()));
     let request = Request {
         dial: dial.clone(),
         timeout: Some(Duration::from_secs(seconds)),
-        variables: vec![("originate_timeout".to_owned(), member.timeout.to_string())],
+        variables,
         ..Request::default()
     };
     match originate(switch, &request, None).await {
