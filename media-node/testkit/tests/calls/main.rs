@@ -23,7 +23,6 @@ mod moving;
 mod originating;
 mod parking;
 mod playing;
-mod queues;
 mod racing;
 mod routing;
 mod scheduling;
