@@ -86,7 +86,8 @@ fn found(switch: &Switch, module: &str) -> BTreeSet<String> {
         endpoints
             .iter()
             .filter(|(_, of)| *of == module)
-            .map(|(name, _)| format!("endpoint {name}")),
+            // Found by any spelling, shown in the module's own (`SIP`).
+            .map(|(name, _)| format!("endpoint {}", name.to_ascii_lowercase())),
     );
     found
 }
@@ -98,7 +99,13 @@ fn provided(switch: &Switch, module: &dyn Module) -> BTreeSet<String> {
     let apis = switch.linked().commands().flatten().filter(|api| api.module == name);
     let mut all: BTreeSet<String> = apps.map(|app| format!("application {}", app.name)).collect();
     all.extend(apis.map(|api| format!("api {}", api.name)));
-    all.extend(module.provides().endpoints.iter().map(|kind| format!("endpoint {}", kind.name)));
+    all.extend(
+        module
+            .provides()
+            .endpoints
+            .iter()
+            .map(|kind| format!("endpoint {}", kind.name.to_ascii_lowercase())),
+    );
     all
 }
 

@@ -214,7 +214,7 @@ pub trait Resolver: Sync {
 /// An endpoint: its name in dial strings, and how to make it.
 #[derive(Clone, Copy)]
 pub struct EndpointKind {
-    /// What stands before the first slash of a dial string.
+    /// What stands before the first slash of a dial string, in lower case: it is found by any spelling.
     pub name: &'static str,
     /// Makes it for a switch.
     pub make: fn(&Arc<Switch>) -> Arc<dyn Endpoint>,
