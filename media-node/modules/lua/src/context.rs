@@ -6,12 +6,14 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
 
+use mlua::{Lua, WeakLua};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
 use crate::api::ApiCall;
 use crate::call::Channel;
 use crate::call::command::Job;
+use crate::engine;
 use crate::foreign;
 use crate::line::Line;
 use crate::scripts::{Begin, Script};
@@ -30,6 +32,7 @@ pub(crate) struct Context {
     /// Requests of the script to that call that are under way.
     own_busy: Rc<Cell<usize>>,
     pub(crate) taint: RefCell<Taint>,
+    lua: RefCell<Option<WeakLua>>,
 }
 
 impl Context {
@@ -43,6 +46,7 @@ impl Context {
             own,
             own_busy: Rc::default(),
             taint: RefCell::default(),
+            lua: RefCell::default(),
         })
     }
 
@@ -73,7 +77,18 @@ impl Context {
         }));
         self.begin_turn();
         self.script.waits(None);
-        value.ok_or_else(|| self.script.end())
+        value.ok_or_else(|| {
+            if let Some(lua) = self.lua.borrow().as_ref().and_then(WeakLua::try_upgrade) {
+                // A script that cannot be told so is told at its next look at its limits.
+                let _late = engine::end_for_good(&lua, &self.script);
+            }
+            self.script.end()
+        })
+    }
+
+    /// Says whose surroundings they are.
+    pub(crate) fn belongs_to(&self, lua: &Lua) {
+        *self.lua.borrow_mut() = Some(lua.weak());
     }
 
     fn begin_turn(&self) {

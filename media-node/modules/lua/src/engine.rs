@@ -19,10 +19,11 @@ const STEP: u32 = 10_000;
 /// Runs a script to its end; its errors are logged. Called on the script's thread.
 pub(crate) fn run(begin: Begin, task: Task) -> Outcome {
     let script = Arc::clone(&begin.script);
-    match prepare(begin, &task).and_then(|lua| {
+    let ran = prepare(begin, &task).map(|lua| {
         let failed = execute(&lua, &script, &task.program);
-        Ok((lua, failed))
-    }) {
+        (lua, failed)
+    });
+    match ran {
         Ok((lua, failed)) => {
             let outcome = left_behind(&lua, failed);
             // What the script still holds of calls ends here, as when the reference closes its state.
@@ -44,6 +45,7 @@ fn prepare(begin: Begin, task: &Task) -> mlua::Result<Lua> {
     let own =
         task.call.as_ref().and_then(|(channel, jobs)| Some((Arc::clone(channel), jobs.clone()?)));
     let context = Context::new(begin, own);
+    context.belongs_to(&lua);
     search_paths(&lua, &settings)?;
     functions::install(&lua, &context)?;
     let globals = lua.globals();
@@ -96,7 +98,7 @@ fn limit(lua: &Lua, script: &Arc<Script>) -> mlua::Result<()> {
 }
 
 /// From now on each instruction fails: whatever catches the error (`pcall`) is left at its next step.
-fn end_for_good(lua: &Lua, script: &Arc<Script>) -> mlua::Result<()> {
+pub(crate) fn end_for_good(lua: &Lua, script: &Arc<Script>) -> mlua::Result<()> {
     let script = Arc::clone(script);
     lua.set_global_hook(HookTriggers::new().every_nth_instruction(1), move |_, _| Err(script.end()))
 }

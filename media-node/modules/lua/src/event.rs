@@ -65,9 +65,7 @@ impl EventObject {
             "json" => event.json(),
             _ => event.plain(),
         };
-        let text = String::from_utf8_lossy(&bytes).into_owned();
-        // Without a body there is no empty line behind the headers.
-        text
+        String::from_utf8_lossy(&bytes).into_owned()
     }
 
     fn fire(&self) -> bool {

@@ -73,6 +73,8 @@ impl Line {
         let job: Job = Box::new(move |session| {
             Box::pin(async move {
                 if begun.swap(RUNS, Ordering::AcqRel) == WAITS {
+                    // A break was for what ran when it was asked for.
+                    session.channel().flags.broken.store(false, Ordering::Relaxed);
                     let value = work(session).await;
                     begun.store(DONE, Ordering::Release);
                     // A script that was ended does not wait for it.
@@ -94,12 +96,13 @@ impl Line {
             let next = context.wait(what, async {
                 tokio::select! {
                     biased;
+                    // Keys that came before the end are told before it.
+                    input = next_input(&mut tap) => Next::Input(input),
                     value = &mut answer => Next::Done(value.ok().map(|(value, turn)| {
                         context.take_turn(turn);
                         value
                     })),
                     () = request.is_void(), if by_line.is_none() => Next::Done(None),
-                    input = next_input(&mut tap) => Next::Input(input),
                 }
             })?;
             match next {

@@ -200,7 +200,9 @@ async fn enter(session: &mut Session, menu: &Settings) -> Result<Leave, crate::c
                 Action::Sub => return Ok(Leave::Sub(argument)),
                 Action::Back => return Ok(Leave::Back),
                 Action::Top => return Ok(Leave::Top),
-                Action::Play => drop(session.play(Play::once(&argument, Keys::Any)).await?),
+                Action::Play => {
+                    session.play(Play::once(&argument, Keys::Any)).await?;
+                }
                 Action::Execute => execute(session, &argument).await?,
                 Action::Nothing => {}
             }
