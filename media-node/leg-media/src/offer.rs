@@ -84,7 +84,7 @@ impl LegMedia {
         }
         self.te_offered = local.telephone_event;
         let made = negotiation::offer(&local);
-        self.te_other = crate::shown::other_events(&made, local.telephone_event);
+        self.te_other = shown::other_events(&made, local.telephone_event);
         let sent = as_sent(&made);
         self.keep_local(channel, made, sent.clone());
         Ok(sent)

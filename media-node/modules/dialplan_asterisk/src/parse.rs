@@ -4,7 +4,7 @@ use base::{far, text};
 
 /// One line of a context: `exten => pattern,priority,Application(argument)`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Line {
+pub(crate) struct Line {
     /// Line of the file, from 1.
     pub number: u32,
     /// What stands before `=`: `exten`, the name of a caller profile field, or a text with `${…}`.
@@ -21,7 +21,7 @@ pub struct Line {
 
 /// What of a context cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Fault {
+pub(crate) enum Fault {
     /// `include`, which the reference does not know either.
     #[error("param '{subject}' not implemented at line {line}!")]
     Include {
@@ -36,7 +36,7 @@ pub enum Fault {
 }
 
 /// The lines of a context, in order. A line `__END__` ends the file. Sections (`[+name]`) are passed over.
-pub fn context(text: &str, name: &str) -> Vec<Result<Line, Fault>> {
+pub(crate) fn context(text: &str, name: &str) -> Vec<Result<Line, Fault>> {
     let (mut lines, mut inside) = (Vec::new(), false);
     for (number, line) in (1..).zip(text.lines()) {
         if let Some((category, _)) = line.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
@@ -89,7 +89,7 @@ fn entry(number: u32, subject: &str, value: &str) -> Result<Line, Fault> {
 }
 
 /// `Dial`: who is called, in FreeSWITCH's notation, and for how long. `None` without a time: the reference insists on it.
-pub fn dialled(argument: &str) -> Option<(String, String)> {
+pub(crate) fn dialled(argument: &str) -> Option<(String, String)> {
     let parts = text::separated_marked(argument, '|', 4);
     let [legs, timeout, ..] = parts.as_slice() else { return None };
     Some((legs.replace('&', ","), far::into_plain(timeout.clone())))

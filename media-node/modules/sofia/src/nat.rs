@@ -9,7 +9,7 @@ use crate::text;
 
 /// Is the sender of an INVITE behind NAT (`sip_nat_detected`)?
 #[must_use]
-pub fn of_call(profile: &Profile, request: &Request, path: &Path) -> bool {
+pub(crate) fn of_call(profile: &Profile, request: &Request, path: &Path) -> bool {
     let settings = profile.settings.load();
     let lists: Vec<&str> =
         settings.params.all("apply-nat-acl").filter(|list| !list.is_empty()).collect();
@@ -20,7 +20,7 @@ pub fn of_call(profile: &Profile, request: &Request, path: &Path) -> bool {
 /// Is a registering phone behind NAT? Never when it is in the local network's list, and always over WebSocket: nothing but
 /// its own connection leads to it.
 #[must_use]
-pub fn of_register(profile: &Profile, request: &Request, path: &Path) -> bool {
+pub(crate) fn of_register(profile: &Profile, request: &Request, path: &Path) -> bool {
     if path.transport.is_websocket() {
         return true;
     }

@@ -1,3 +1,0 @@
-//! Calls told by a web server (mod_httapi).
-
-#![deny(unsafe_code)]
