@@ -74,7 +74,7 @@ impl Day {
     fn new(seed: u64, agents: usize) -> Self {
         let mut day = Self {
             center: Dispatcher::new(
-                Setup { reserve_agents: seed % 2 == 0, ..Setup::default() },
+                Setup { reserve_agents: seed.is_multiple_of(2), ..Setup::default() },
                 seed,
             ),
             dice: Dice(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1),
@@ -120,9 +120,9 @@ impl Day {
             strategy: strategy.to_owned(),
             max_wait_time: if at == 3 { 40 } else { 0 },
             max_wait_time_with_no_agent: if at == 4 { 30 } else { 0 },
-            tier_rules_apply: at % 2 == 0,
+            tier_rules_apply: at.is_multiple_of(2),
             tier_rule_wait_second: 10,
-            tier_rule_wait_multiply_level: at % 4 == 0,
+            tier_rule_wait_multiply_level: at.is_multiple_of(4),
             abandoned_resume_allowed: at % 2 == 1,
             discard_abandoned_after: 120,
             ring_progressively_delay: 4,
