@@ -14,7 +14,9 @@ impl Turn {
     #[cfg(feature = "simulated")]
     pub(crate) fn begin() -> Self {
         let (held, released) = std::sync::mpsc::sync_channel::<()>(0);
-        tokio::task::spawn_blocking(move || released.recv().is_err());
+        tokio::task::spawn_blocking(move || {
+            let _released = released.recv();
+        });
         Self { _held: held }
     }
 
