@@ -23,7 +23,9 @@ const DOCUMENT: &str = r#"<document type="freeswitch/xml">
       </bindings>
     </configuration>
     <configuration name="amqp.conf"/>
+    <configuration name="callcenter.conf"/>
     <configuration name="easyroute.conf"/>
+    <configuration name="fifo.conf"/>
     <configuration name="nibblebill.conf"/>
     <configuration name="voicemail.conf"/>
     <configuration name="webhook.conf">

@@ -128,7 +128,6 @@ pub const EVENTS: &[EventKind] = &[
     event("COMMAND", "A command for others"),
     event("GENERAL", "Anything"),
     event("MESSAGE", "A text message came"),
-    event("MESSAGE_WAITING", "Counts of a mailbox: phones are told"),
     event("PUBLISH", "A service is offered"),
     event("RECV_INFO", "INFO came"),
 ];
