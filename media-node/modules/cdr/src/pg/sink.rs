@@ -18,7 +18,7 @@ use super::{NAME, spool, sql};
 use crate::logged::Logged;
 
 /// For one batch. A database that takes longer is left, and asked again.
-const BATCH: Duration = Duration::from_secs(60);
+const BATCH: Duration = Duration::from_secs(20);
 
 /// The tables of one database.
 pub(super) struct Table {
