@@ -195,6 +195,7 @@ impl World {
             assert!(switch_core::modules::load(&switch, name).await, "{name} cannot be loaded");
         }
         switch.serving.begin();
+        switch_core::modules::start_all(&switch).await;
         let (wires, driver) = if setup.silent {
             (None, None)
         } else {

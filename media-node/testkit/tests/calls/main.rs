@@ -23,6 +23,7 @@ mod moving;
 mod originating;
 mod parking;
 mod playing;
+mod queues;
 mod racing;
 mod routing;
 mod scheduling;
