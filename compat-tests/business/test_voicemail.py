@@ -214,7 +214,8 @@ def read_letter(site, folder, listening):
     envelope, mail = letter(folder)
     assert mail["To"] == "<owner@mail.test>" and mail["Bcc"] is None
     assert mail["Subject"].startswith("From x") and "DROP TABLE" in mail["Subject"] and "system touch pwned" in mail["Subject"]
-    assert mail["X-Voicemail-Length"] in ("3", "4")
+    # A busy machine begins to record late.
+    assert mail["X-Voicemail-Length"] in ("2", "3", "4")
     text, sound = mail.get_payload()
     assert text.get_payload().strip().endswith("1 new")
     data = sound.get_payload(decode=True)

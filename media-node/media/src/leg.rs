@@ -273,7 +273,7 @@ impl Leg {
     }
 
     /// Starts a recording. The file is opened by the engine's file thread:
-    /// [`LegEvent::RecordStarted`] or a failed [`LegEvent::RecordDone`] follows.
+    /// [`crate::LegEvent::RecordStarted`] or a failed [`crate::LegEvent::RecordDone`] follows.
     pub fn record(&self, spec: RecordSpec) -> Result<RecordId, LegError> {
         let id = RecordId(self.new_id());
         let rate = self.codec().rate();
@@ -458,7 +458,7 @@ impl Leg {
         self.post(Op::Jitter(spec.map(|spec| spec.buffer(self.codec(), 20))))
     }
 
-    /// Watches the level of the audio received; one [`LegEvent::Level`] answers. `None` ends a
+    /// Watches the level of the audio received; one [`crate::LegEvent::Level`] answers. `None` ends a
     /// watch without an answer.
     pub fn watch_level(&self, watch: Option<LevelWatch>) -> Result<(), LegError> {
         self.post(Op::Watch(watch))
