@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use dialplan_xml::dialplan::Dialplan;
 use dialplan_xml::directory::{Directory, Domain, User};
-use dialplan_xml::{Element, Tree};
+use dialplan_xml::{Element, Node, Tree};
 use esl_server::event::{Event, EventName};
 
 use super::request::Lookup;
@@ -65,6 +65,26 @@ pub async fn configuration(
     fill: Option<&(dyn Fn(&mut Event) + Sync)>,
 ) -> Result<Option<Tree>, Unanswered> {
     configuration_as(switch, EventName::RequestParams, name, fill).await
+}
+
+/// Reads a configuration document, from a binding or else from the files: `read` gets it, or `None` where neither has it.
+///
+/// # Errors
+/// [`Unanswered`]: a binding could not be asked, which is in the log.
+pub async fn read_configuration<T>(
+    switch: &Arc<Switch>,
+    name: &str,
+    fill: Option<&(dyn Fn(&mut Event) + Sync)>,
+    read: impl FnOnce(Option<Node<'_>>) -> T,
+) -> Result<T, Unanswered> {
+    let answer = configuration(switch, name, fill)
+        .await
+        .inspect_err(|_| tracing::error!("{name} could not be asked for"))?;
+    let config = switch.config.load_full();
+    Ok(read(match &answer {
+        Some(tree) => tree.configuration(name),
+        None => config.document(name),
+    }))
 }
 
 /// As [`configuration`], with another event's name on the parameters (conferences ask as `COMMAND`).

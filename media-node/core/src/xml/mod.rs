@@ -20,7 +20,7 @@ use crate::switch::Switch;
 pub use files::DialplanFiles;
 pub use lookup::{
     FoundUser, ask_for_user, configuration, configuration_as, dialplan, directory, directory_as,
-    find_user, find_user_by, locate, section, whole_directory,
+    find_user, find_user_by, locate, read_configuration, section, whole_directory,
 };
 pub use request::Lookup;
 

@@ -37,7 +37,7 @@ const MAX_KEPT: usize = 200_000;
 pub(crate) struct Center {
     pub(crate) dispatcher: Mutex<Dispatcher>,
     running: watch::Sender<bool>,
-    /// Somebody waits: the clock has to run.
+    /// Callers wait: the dispatcher's clock has to run.
     someone: Notify,
     /// There may be changes to write.
     changed: Notify,
@@ -80,23 +80,12 @@ pub(crate) async fn configuration(switch: &Arc<Switch>, queue: Option<&str>) -> 
             event.push("CC-Queue", queue);
         }
     };
-    let answer = match queue {
-        Some(_) => xml::configuration(switch, FILE, Some(&fill)).await,
-        None => xml::configuration(switch, FILE, None).await,
+    let fill: Option<&(dyn Fn(&mut esl_server::event::Event) + Sync)> = match queue {
+        Some(_) => Some(&fill),
+        None => None,
     };
-    let tree = match answer {
-        Ok(tree) => tree,
-        Err(xml::Unanswered) => {
-            tracing::error!("{FILE} could not be asked for");
-            return None;
-        }
-    };
-    let config = switch.config.load_full();
-    let node = match &tree {
-        Some(tree) => tree.configuration(FILE),
-        None => config.document(FILE),
-    };
-    let read = node.map(Conf::read);
+    let read =
+        xml::read_configuration(switch, FILE, fill, |node| node.map(Conf::read)).await.ok()?;
     if read.is_none() {
         tracing::error!("Open of {FILE} failed");
     }

@@ -14,6 +14,7 @@ use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
 use switch_core::contract::NotLoaded;
 use switch_core::switch::Switch;
+use switch_core::xml;
 use tokio::sync::{Mutex as Turn, Semaphore};
 use tokio::time::{Instant, timeout};
 use url::Url;
@@ -79,12 +80,10 @@ impl Cache {
     /// # Errors
     /// [`NotLoaded`] when its authorities cannot be read; said in the log.
     pub(crate) async fn configure(switch: &Arc<Switch>) -> Result<(), NotLoaded> {
-        let owner = Arc::clone(switch);
-        let made = tokio::task::spawn_blocking(move || {
-            let config = owner.config.load_full();
-            let settings = Settings::read(config.document("http_cache.conf"), &owner);
-            Self::new(settings)
-        });
+        let read = |node: Option<dialplan_xml::Node<'_>>| Settings::read(node, switch);
+        let settings = xml::read_configuration(switch, "http_cache.conf", None, read).await;
+        let settings = settings.map_err(|_| NotLoaded)?;
+        let made = tokio::task::spawn_blocking(move || Self::new(settings));
         match made.await {
             Ok(Self { client: Err(error), .. }) => {
                 tracing::error!("http_cache.conf: {error}");
@@ -254,14 +253,14 @@ fn parse(address: &str) -> Result<Url, CacheError> {
     Url::parse(address).map_err(|_| shown())
 }
 
-/// The file, if its time is not over and nobody has removed it.
+/// The file, if it has neither expired nor been removed.
 async fn fresh(kept: Option<&Kept>) -> Option<PathBuf> {
     let kept = kept.filter(|kept| kept.until > Instant::now())?;
     let there = tokio::fs::try_exists(&kept.path).await.unwrap_or(false);
     there.then(|| kept.path.clone())
 }
 
-/// Removes the file of an address that had to make room, if nobody fetches it right now.
+/// Removes the file of an address that had to make room, if no fetch of it is under way.
 fn forget(place: &Place) {
     if let Ok(mut kept) = place.kept.try_lock()
         && let Some(kept) = kept.take()

@@ -110,13 +110,11 @@ impl Profile {
 
 /// The profile of that name, from a binding or the files.
 async fn profile(switch: &Arc<Switch>, name: &str) -> Option<Profile> {
-    let answer = xml::configuration(switch, "directory.conf", None).await.ok()?;
-    let config = switch.config.load_full();
-    let node = match &answer {
-        Some(tree) => tree.configuration("directory.conf"),
-        None => config.document("directory.conf"),
-    };
-    node?.child("profiles")?.find("profile", "name", name).map(Profile::read)
+    xml::read_configuration(switch, "directory.conf", None, |node| {
+        node?.child("profiles")?.find("profile", "name", name).map(Profile::read)
+    })
+    .await
+    .ok()?
 }
 
 /// What a search is about.
@@ -134,7 +132,7 @@ struct Search<'s> {
 enum Found {
     Chosen(String),
     Again,
-    Nobody,
+    NoEntry,
 }
 
 async fn directory(session: &mut Session, argument: &str) -> AppResult {
@@ -179,7 +177,7 @@ async fn directory(session: &mut Session, argument: &str) -> AppResult {
         }
         match choose(session, &search, &typed).await? {
             Found::Again => {}
-            Found::Nobody => return Ok(()),
+            Found::NoEntry => return Ok(()),
             Found::Chosen(extension) => {
                 tracing::debug!(uuid = %channel.uuid(), "Directory transfering call to : {extension}");
                 transfer(&channel, &extension, Some(dialplan), Some(context));
@@ -266,7 +264,7 @@ async fn choose(
             say(session, "directory_result_last", &count.to_string(), Keys::Stop("")).await?;
         }
         if key.is_none() {
-            return Ok(Found::Nobody);
+            return Ok(Found::NoEntry);
         }
         index = match (back, last) {
             (true, _) => index.saturating_sub(1),
@@ -274,7 +272,7 @@ async fn choose(
             (false, false) => index + 1,
         };
     }
-    Ok(Found::Nobody)
+    Ok(Found::NoEntry)
 }
 
 /// Says one name and asks what to do; the key.

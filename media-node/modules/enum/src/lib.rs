@@ -58,22 +58,17 @@ struct Offer {
 
 /// Reads `enum.conf` anew, from bindings or files; a binding that cannot be asked leaves the settings as they are.
 pub async fn reload(switch: &Arc<Switch>) {
-    let answer = match xml::configuration(switch, "enum.conf", None).await {
-        Ok(answer) => answer,
-        Err(xml::Unanswered) => {
-            tracing::warn!("enum.conf could not be asked for");
-            return;
+    let read = |node: Option<dialplan_xml::Node<'_>>| {
+        if node.is_none() {
+            tracing::warn!(
+                "There is no enum.conf: numbers are looked up with the built-in settings"
+            );
         }
+        Settings::read(node)
     };
-    let config = switch.config.load_full();
-    let node = match &answer {
-        Some(tree) => tree.configuration("enum.conf"),
-        None => config.document("enum.conf"),
-    };
-    if node.is_none() {
-        tracing::warn!("There is no enum.conf: numbers are looked up with the built-in settings");
+    if let Ok(settings) = xml::read_configuration(switch, "enum.conf", None, read).await {
+        switch.module::<Lookups>().settings.store(Arc::new(settings));
     }
-    switch.module::<Lookups>().settings.store(Arc::new(Settings::read(node)));
 }
 
 /// mod_enum.

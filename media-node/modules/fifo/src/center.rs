@@ -59,19 +59,8 @@ pub(crate) fn stamp() -> String {
 }
 
 async fn configuration(switch: &Arc<Switch>) -> Option<Conf> {
-    let tree = match xml::configuration(switch, FILE, None).await {
-        Ok(tree) => tree,
-        Err(xml::Unanswered) => {
-            tracing::error!("{FILE} could not be asked for");
-            return None;
-        }
-    };
-    let config = switch.config.load_full();
-    let node = match &tree {
-        Some(tree) => tree.configuration(FILE),
-        None => config.document(FILE),
-    };
-    let read = node.map(Conf::read);
+    let read =
+        xml::read_configuration(switch, FILE, None, |node| node.map(Conf::read)).await.ok()?;
     if read.is_none() {
         tracing::error!("Open of {FILE} failed");
     }
@@ -205,7 +194,7 @@ impl Fifos {
         }
     }
 
-    /// Wakes consumers who hear music: somebody has come.
+    /// Wakes consumers who hear music: a caller has come.
     pub(crate) fn wake_consumers(&self, switch: &Switch, fifo: &str) {
         let consumers = match self.state.lock().node(fifo) {
             Some(node) => node.consumers.clone(),
@@ -220,7 +209,7 @@ impl Fifos {
         }
     }
 
-    /// Tells how many wait, and stops calls to members that nobody needs any more.
+    /// Tells how many wait, and stops calls to members that are not needed any more.
     pub(crate) fn settled(&self, switch: &Switch, fifo: &str) {
         let state = self.state.lock();
         events::presence(switch, &state, fifo);

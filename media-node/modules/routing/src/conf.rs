@@ -13,22 +13,11 @@ pub(crate) async fn with<T>(
     name: &str,
     read: impl FnOnce(Node<'_>) -> T,
 ) -> Option<T> {
-    let answer = match xml::configuration(switch, name, None).await {
-        Ok(answer) => answer,
-        Err(xml::Unanswered) => {
-            tracing::error!("{name} could not be asked for");
-            return None;
-        }
-    };
-    let config = switch.config.load_full();
-    let node = match &answer {
-        Some(tree) => tree.configuration(name),
-        None => config.document(name),
-    };
-    if node.is_none() {
+    let read = xml::read_configuration(switch, name, None, |node| node.map(read)).await.ok()?;
+    if read.is_none() {
         tracing::error!("open of {name} failed");
     }
-    node.map(read)
+    read
 }
 
 /// Opens the database a parameter names; says in the log why it cannot be.

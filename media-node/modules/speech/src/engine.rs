@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
 use switch_core::BoxFuture;
 use switch_core::switch::Switch;
+use switch_core::xml;
 use tokio::process::Command;
 use tokio::time::timeout;
 
@@ -86,11 +87,14 @@ struct InForce(Mutex<Option<Arc<CommandLine>>>);
 
 impl CommandLine {
     /// Takes `tts_commandline.conf` into use.
-    pub(crate) fn configure(switch: &Switch) {
-        let config = switch.config.load_full();
-        let settings = dialplan_xml::config::settings(config.document("tts_commandline.conf"));
-        let found = settings.iter().find(|param| &*param.name == "command");
-        let command = found.map(|param| param.value.to_string()).unwrap_or_default();
+    pub(crate) async fn configure(switch: &Arc<Switch>) {
+        let read = |node: Option<dialplan_xml::Node<'_>>| {
+            let settings = dialplan_xml::config::settings(node);
+            let found = settings.iter().find(|param| &*param.name == "command");
+            found.map(|param| param.value.to_string()).unwrap_or_default()
+        };
+        let read = xml::read_configuration(switch, "tts_commandline.conf", None, read).await;
+        let Ok(command) = read else { return };
         if command.is_empty() {
             tracing::error!("No command set, please edit tts_commandline.conf");
         }

@@ -73,15 +73,18 @@ impl Module for TtsCommandLine {
     }
 
     fn load<'a>(&'a self, switch: &'a Arc<Switch>) -> BoxFuture<'a, Result<(), NotLoaded>> {
-        CommandLine::configure(switch);
-        Box::pin(std::future::ready(Ok(())))
+        Box::pin(async move {
+            CommandLine::configure(switch).await;
+            Ok(())
+        })
     }
 
     fn reloaded<'a>(&'a self, switch: &'a Arc<Switch>, change: Change) -> BoxFuture<'a, ()> {
-        if change == Change::Configuration {
-            CommandLine::configure(switch);
-        }
-        Box::pin(std::future::ready(()))
+        Box::pin(async move {
+            if change == Change::Configuration {
+                CommandLine::configure(switch).await;
+            }
+        })
     }
 }
 

@@ -32,6 +32,7 @@ use switch_core::BoxFuture;
 use switch_core::call::Channel;
 use switch_core::contract::{ChatKind, EndpointKind, Module, NotLoaded, Provides};
 use switch_core::switch::Switch;
+use switch_core::xml;
 
 use crate::hub::Hub;
 use crate::profile::Profile;
@@ -70,12 +71,11 @@ impl Module for Verto {
     /// Binds the ports, as long as the process may, and reads the certificates.
     fn load<'a>(&'a self, switch: &'a Arc<Switch>) -> BoxFuture<'a, Result<(), NotLoaded>> {
         Box::pin(async move {
-            let conf = switch.config.load_full();
-            let (shared, profiles) =
-                settings::read(conf.document("verto.conf")).map_err(|error| {
-                    tracing::error!("verto.conf: {error}");
-                    NotLoaded
-                })?;
+            let read = xml::read_configuration(switch, "verto.conf", None, settings::read).await;
+            let (shared, profiles) = read.map_err(|_| NotLoaded)?.map_err(|error| {
+                tracing::error!("verto.conf: {error}");
+                NotLoaded
+            })?;
             let hub = Hub::of(switch);
             hub.debug.store(shared.debug, Ordering::Relaxed);
             hub.shared.store(Arc::new(shared));

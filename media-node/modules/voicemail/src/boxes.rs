@@ -97,19 +97,9 @@ async fn with_conf<T>(
     switch: &Arc<Switch>,
     read: impl FnOnce(dialplan_xml::Node<'_>) -> Option<T>,
 ) -> Option<T> {
-    let answer = match xml::configuration(switch, "voicemail.conf", None).await {
-        Ok(answer) => answer,
-        Err(xml::Unanswered) => {
-            tracing::error!("voicemail.conf could not be asked for");
-            return None;
-        }
-    };
-    let config = switch.config.load_full();
-    let node = match &answer {
-        Some(tree) => tree.configuration("voicemail.conf"),
-        None => config.document("voicemail.conf"),
-    };
-    node.and_then(read)
+    xml::read_configuration(switch, "voicemail.conf", None, |node| node.and_then(read))
+        .await
+        .ok()?
 }
 
 /// Reads the settings and loads all profiles. False without a configuration.
