@@ -65,7 +65,7 @@ pub enum Input<'a> {
     Tune(&'a str, &'a str),
 }
 
-/// Why a stream ended that nobody ended.
+/// Why a stream ended that was not stopped by a command.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum End {
     /// The address is one the settings do not allow.

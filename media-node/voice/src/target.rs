@@ -107,7 +107,7 @@ impl Target {
     }
 }
 
-/// Is that an address inside somebody's own network: loopback, private, link-local, or none that can be called?
+/// Is that an address inside a private network: loopback, private, link-local, or none that can be called?
 #[must_use]
 pub fn is_internal(address: IpAddr) -> bool {
     match address {

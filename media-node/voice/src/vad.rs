@@ -20,7 +20,7 @@ impl Default for Settings {
 /// What changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Voice {
-    /// Somebody began to speak.
+    /// Onset of speech.
     Begins,
     /// They have stopped.
     Ends,
@@ -67,7 +67,7 @@ impl Detector {
         self.guard = if playing { 2 } else { 1 };
     }
 
-    /// Does somebody speak?
+    /// Is there speech now?
     #[must_use]
     pub fn is_speaking(&self) -> bool {
         self.speaking

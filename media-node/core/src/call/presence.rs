@@ -2,10 +2,11 @@
 
 use std::sync::atomic::Ordering;
 
-use esl_server::event::EventName;
+use esl_server::event::{Event, EventName};
 
 use super::channel::Channel;
 use super::state::Direction;
+use crate::switch::Switch;
 
 impl Channel {
     /// Fires PRESENCE_IN with that status, if the leg has a `presence_id`.
@@ -50,4 +51,26 @@ impl Channel {
             _ => "alerting",
         }
     }
+}
+
+/// Fires PRESENCE_IN of a queue of callers: `proto` and `id` as subscribers name it, and how many wait in it.
+pub fn fire_queue_presence(switch: &Switch, proto: &str, id: &str, queue: &str, waiting: usize) {
+    let mut event = Event::new(EventName::PresenceIn);
+    event.push("proto", proto.to_owned());
+    event.push("login", id.to_owned());
+    event.push("from", id.to_owned());
+    let (status, state, answer) = match waiting {
+        0 => ("Idle".to_owned(), "CS_HANGUP", "terminated"),
+        n => (format!("Active ({n} waiting)"), "CS_ROUTING", "confirmed"),
+    };
+    event.push("force-status", status);
+    event.push("rpid", "unknown");
+    event.push("event_type", "presence");
+    event.push("alt_event_type", "dialog");
+    event.push("event_count", "0");
+    event.push("channel-state", state);
+    event.push("unique-id", queue.to_owned());
+    event.push("answer-state", answer);
+    event.push("presence-call-direction", "inbound");
+    esl_server::fire!(switch.bus, event);
 }

@@ -2,6 +2,7 @@
 
 use esl_server::event::{Event, EventName};
 use switch_core::call::Channel;
+use switch_core::call::presence::fire_queue_presence;
 use switch_core::switch::Switch;
 
 use crate::dispatch::{Member, Notice, Offer};
@@ -101,21 +102,5 @@ pub(crate) fn presence(switch: &Switch, queue: &str, waiting: usize) {
         switch.bus.skip();
         return;
     }
-    let mut event = Event::new(EventName::PresenceIn);
-    event.push("proto", "callcenter");
-    event.push("login", queue);
-    event.push("from", queue);
-    match waiting {
-        0 => event.push("force-status", "Idle"),
-        n => event.push("force-status", format!("Active ({n} waiting)")),
-    };
-    event.push("rpid", "unknown");
-    event.push("event_type", "presence");
-    event.push("alt_event_type", "dialog");
-    event.push("event_count", "0");
-    event.push("channel-state", if waiting > 0 { "CS_ROUTING" } else { "CS_HANGUP" });
-    event.push("unique-id", queue);
-    event.push("answer-state", if waiting > 0 { "confirmed" } else { "terminated" });
-    event.push("presence-call-direction", "inbound");
-    esl_server::fire!(switch.bus, event);
+    fire_queue_presence(switch, "callcenter", queue, queue, waiting);
 }

@@ -2,6 +2,7 @@
 
 use esl_server::event::{Event, EventName};
 use switch_core::call::Channel;
+use switch_core::call::presence::fire_queue_presence;
 use switch_core::clock;
 use switch_core::switch::Switch;
 
@@ -96,21 +97,5 @@ pub(crate) fn presence(switch: &Switch, state: &State, fifo: &str) {
         true => fifo.to_owned(),
         false => format!("{fifo}@{domain}"),
     };
-    let mut event = Event::new(EventName::PresenceIn);
-    event.push("proto", "queue");
-    event.push("login", id.as_str());
-    event.push("from", id);
-    match waiting {
-        0 => event.push("force-status", "Idle"),
-        n => event.push("force-status", format!("Active ({n} waiting)")),
-    };
-    event.push("rpid", "unknown");
-    event.push("event_type", "presence");
-    event.push("alt_event_type", "dialog");
-    event.push("event_count", "0");
-    event.push("channel-state", if waiting > 0 { "CS_ROUTING" } else { "CS_HANGUP" });
-    event.push("unique-id", fifo);
-    event.push("answer-state", if waiting > 0 { "confirmed" } else { "terminated" });
-    event.push("presence-call-direction", "inbound");
-    esl_server::fire!(switch.bus, event);
+    fire_queue_presence(switch, "queue", &id, fifo, waiting);
 }

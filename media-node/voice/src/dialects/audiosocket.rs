@@ -1,6 +1,6 @@
 //! Asterisk's AudioSocket: packets of a kind, a length and a payload on a plain connection.
 
-use super::excerpt;
+use super::{excerpt, say_end_or_loss};
 use crate::audio::Coding;
 use crate::{Action, Actions, Dialect, Input, Wanted};
 
@@ -118,17 +118,10 @@ impl Dialect for AudioSocket {
                 out.push(Action::Binary(packet(HANGUP, &[])));
                 out.push(Action::Close(1000));
             }
-            Input::Closed(..) => out.push(Action::Event("disconnect", None)),
-            Input::Failed(end) => {
-                let body = serde_json::json!({"reason": end.to_string()}).to_string();
-                out.push(Action::Event("error", Some(body)));
-            }
             Input::Send(text) => {
                 out.push(Action::Log(format!("AudioSocket has no texts: {}", excerpt(text))));
             }
-            Input::Overrun => out.push(Action::Log("audio lost: the program is too slow".into())),
-            Input::Overflow => out.push(Action::Log("the program's audio found no room".into())),
-            _ => {}
+            other => say_end_or_loss(other, out),
         }
     }
 }

@@ -7,9 +7,10 @@ pub mod openai;
 pub mod stream;
 pub mod twilio;
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::audio::{Coding, decode};
+use crate::{Action, Actions, Input};
 
 /// Largest clip that is put into a file, bytes.
 const MAX_CLIP: usize = 32 * 1024 * 1024;
@@ -89,6 +90,20 @@ fn close_reason(code: u16, reason: &str) -> String {
         _ => "",
     };
     known.to_owned()
+}
+
+/// What dialects without words of their own for it tell of a connection's end and of lost audio.
+fn say_end_or_loss(input: Input<'_>, out: &mut Actions) {
+    match input {
+        Input::Closed(..) => out.push(Action::Event("disconnect", None)),
+        Input::Failed(end) => {
+            let body = json!({"reason": end.to_string()}).to_string();
+            out.push(Action::Event("error", Some(body)));
+        }
+        Input::Overrun => out.push(Action::Log("audio lost: the program is too slow".into())),
+        Input::Overflow => out.push(Action::Log("the program's audio found no room".into())),
+        _ => {}
+    }
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{excerpt, number, text};
+use super::{excerpt, number, say_end_or_loss, text};
 use crate::audio::{Coding, Halves, decode, encode};
 use crate::capture::Mix;
 use crate::{Action, Actions, Dialect, Input, Wanted};
@@ -353,14 +353,7 @@ impl Dialect for MediaStream {
                 self.stop(out);
                 out.push(Action::Close(1000));
             }
-            Input::Closed(..) => out.push(Action::Event("disconnect", None)),
-            Input::Failed(end) => {
-                let body = json!({"reason": end.to_string()}).to_string();
-                out.push(Action::Event("error", Some(body)));
-            }
-            Input::Overrun => out.push(Action::Log("audio lost: the program is too slow".into())),
-            Input::Overflow => out.push(Action::Log("the program's audio found no room".into())),
-            _ => {}
+            other => say_end_or_loss(other, out),
         }
     }
 }
