@@ -1,4 +1,4 @@
-//! Call centre queues: who is called, who talks, and what happens when somebody leaves at the worst moment.
+//! Call centre queues: who is called, who talks, and races of legs that end.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ const MODULES: &[&[&dyn Module]] = &[
 ];
 
 /// Queues `help` (longest-idle-agent), `all` (ring-all) and `short` (three seconds), each with the agents ann and ben, whose
-/// phones have their names. 1000, 1001 and 1002 lead there; whoever comes out unserved hears a busy tone's cause.
+/// phones have their names. 1000, 1001 and 1002 lead there; a caller that comes out unserved is hung up with USER_BUSY.
 fn office(params: &str) -> Setup {
     let queue = |name: &str, strategy: &str, more: &str| {
         format!(
@@ -219,7 +219,7 @@ fn a_caller_who_leaves_stops_the_phones_that_ring() {
             (state(world, "ann").await, state(world, "ben").await),
             ("Waiting".into(), "Waiting".into())
         );
-        // Nobody is charged with a miss.
+        // No agent is charged with a miss.
         assert!(world.api("callcenter_config agent list ann").await.contains("|0|0|0|0|0\n"));
     });
 }
