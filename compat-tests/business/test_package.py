@@ -13,14 +13,14 @@ from harness.switch import ROOT, binary
 INSIDE = """
 set -e
 mount -t tmpfs none {image}
-mkdir {image}/upper {image}/work {image}/root
-mount -t overlay overlay -o lowerdir=/,upperdir={image}/upper,workdir={image}/work {image}/root
-mount -t proc proc {image}/root/proc
-mount -t tmpfs none {image}/root/run
-mount --bind {shared} {image}/root/mnt
-mount --bind /dev {image}/root/dev
+mkdir {image}/upper {image}/work {image}/merged
+mount -t overlay overlay -o lowerdir=/,upperdir={image}/upper,workdir={image}/work {image}/merged
+mount -t proc proc {image}/merged/proc
+mount -t tmpfs none {image}/merged/run
+mount --bind {shared} {image}/merged/mnt
+mount --bind /dev {image}/merged/dev
 ip link set lo up
-exec chroot {image}/root bash -e /mnt/script
+exec chroot {image}/merged bash -e /mnt/script
 """
 
 RUN = """

@@ -34,7 +34,7 @@ def needed():
 
 
 class Chromium:
-    """A browser whose microphone hears `hz` for ever."""
+    """A browser whose microphone hears `hz` without end."""
 
     def __init__(self, where, hz=440):
         where.mkdir(parents=True, exist_ok=True)

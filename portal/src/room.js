@@ -6,7 +6,7 @@ const room = decodeURIComponent(location.pathname.split("/").pop());
 login(`Room ${room}`, (phone) => {
   const main = document.querySelector("main");
   const clock = element("span", { className: "quiet" });
-  const level = element("meter", { min: 0, max: 1, value: 0, ariaLabel: "somebody speaks" });
+  const level = element("meter", { min: 0, max: 1, value: 0, ariaLabel: "speech" });
   phone.addEventListener("change", draw);
   setInterval(() => phone.calls[0] && (clock.textContent = time(phone.calls[0])), 500);
   draw();

@@ -153,7 +153,7 @@ impl LegMedia {
                     return Some(exclusive.to_owned());
                 }
                 let base = own.unwrap_or_else(|| profile_codecs.to_owned());
-                // Linear audio is what legs without a network speak; nobody is offered it for that.
+                // Linear audio is what legs without a network speak; it is not offered to far ends.
                 let codec = channel.var("originator_codec").filter(|own| !own.starts_with("L16@"));
                 match codec {
                     // The recordings show the originator's codec offered alone.

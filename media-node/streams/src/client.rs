@@ -131,7 +131,7 @@ impl Handshake {
         let key = header("Sec-WebSocket-Accept") == Some(&derive_accept_key(self.key.as_bytes()));
         let extensions = header("Sec-WebSocket-Extensions").unwrap_or_default();
         let deflate = extensions.to_ascii_lowercase().contains("permessage-deflate");
-        // An extension nobody offered changes what frames mean (RFC 6455 §4.1).
+        // An extension that was not offered changes what frames mean (RFC 6455 §4.1).
         let agreed = extensions.is_empty() || (deflate && self.deflate);
         if !(upgrades && key && agreed) {
             return Err(HandshakeError::Answer);

@@ -192,7 +192,7 @@ pub(crate) fn find(channel: &Channel, family: Family, name: &str) -> Option<Arc<
     })
 }
 
-/// A stream is over. One that nobody stopped may be stopped once more.
+/// A stream is over. One that ended by itself accepts one more stop.
 pub(crate) fn remove(channel: &Channel, handle: &Arc<Handle>, by_itself: bool) {
     channel.with(|data| {
         let Some(streams) = data.find_slot::<Streams>() else { return };

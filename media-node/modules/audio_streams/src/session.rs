@@ -175,7 +175,7 @@ impl Session {
                 (ending, self.fed(Input::Failed(&end)))
             }
         };
-        // The name is free before the end is told: whoever hears of it may begin anew at once.
+        // The name is free before the end is announced: a client may start a new stream on that event.
         registry::remove(&self.channel, &self.handle, true);
         self.act(actions).await;
         ending

@@ -28,7 +28,7 @@ pub(crate) fn decode(path: &std::path::Path, rate: u32, most: usize) -> Result<V
     }
 }
 
-/// A file that nobody else may read.
+/// A file with mode 0600.
 pub(crate) async fn write_private(path: &std::path::Path, bytes: &[u8]) -> std::io::Result<()> {
     let mut options = tokio::fs::OpenOptions::new();
     let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(path).await?;

@@ -7,7 +7,7 @@ use switch_core::switch::Switch;
 use switch_core::text::is_true;
 use switch_core::xml;
 
-/// Somebody who can be called by name.
+/// A user who can be dialled by name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Name {
     // First, as they are sorted by it.

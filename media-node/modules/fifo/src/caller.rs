@@ -172,7 +172,7 @@ fn enter(channel: &Arc<Channel>, fifos: &Fifos, args: &Arguments) -> bool {
     true
 }
 
-/// Music, chimes and keys until somebody takes the caller.
+/// Music, chimes and keys until a consumer takes the caller.
 async fn until_served(session: &mut Session, wait: &mut Wait) -> Result<Left, Interrupt> {
     let channel = Arc::clone(session.channel());
     let fifos = crate::center::of(session.switch());

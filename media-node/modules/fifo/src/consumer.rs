@@ -19,7 +19,7 @@ use crate::events::{push_caller_times, push_consumer_times, push_outbound, tell,
 use crate::state::{Bridge, PRIORITIES, Waiting};
 use crate::track;
 
-/// How long somebody who is called back may ring.
+/// How long a number that is called back may ring.
 const CALL_BACK_TIME: Duration = Duration::from_secs(120);
 /// Milliseconds of rest after a call unless `fifo_consumer_wrapup_time` says otherwise.
 const WRAPUP: i64 = 5000;
@@ -157,11 +157,11 @@ impl Consumer {
                     tracing::warn!(uuid = %self.channel.uuid(), "{name} Call has already been answered");
                     return Ok(None);
                 }
-                Popped::Nobody if !self.args.waits => return Ok(None),
-                Popped::Nobody => {}
+                Popped::Empty if !self.args.waits => return Ok(None),
+                Popped::Empty => {}
             }
             self.channel.with(|data| data.slot::<Part>().idles = true);
-            // Whoever came before this was seen is not waited for.
+            // A caller that came before the notification was armed is not waited for.
             let waited = match self.somebody_waits() {
                 true => Ok(()),
                 false => self.idle(session).await,
@@ -219,7 +219,7 @@ impl Consumer {
             }
             importance = importance.max(node.importance);
         }
-        let Some(fifo) = winner else { return Popped::Nobody };
+        let Some(fifo) = winner else { return Popped::Empty };
         let switch = self.channel.switch();
         let meant = self.channel.variable("fifo_bridge_uuid");
         let required = self.channel.is_true("fifo_bridge_uuid_required");
@@ -231,7 +231,7 @@ impl Consumer {
         }
         let ringing = state.caller_orig.clone();
         let skill = self.channel.variable("fifo_target_skill");
-        let Some(node) = state.node_mut(&fifo) else { return Popped::Nobody };
+        let Some(node) = state.node_mut(&fifo) else { return Popped::Empty };
         let var = |waiting: &Waiting, name: &str| match waiting {
             Waiting::Call(uuid) => switch.channel(uuid).and_then(|leg| leg.variable(name)),
             Waiting::Dial(_) => None,
@@ -258,7 +258,7 @@ impl Consumer {
         }
         let popped = popped.or_else(|| node.pop(&self.order, free));
         drop(state);
-        let Some((popped, moved)) = popped else { return Popped::Nobody };
+        let Some((popped, moved)) = popped else { return Popped::Empty };
         note_places(switch, moved);
         Popped::Caller(fifo, popped)
     }
@@ -587,7 +587,7 @@ impl Consumer {
 /// What looking for a caller came to.
 enum Popped {
     Caller(String, Waiting),
-    Nobody,
+    Empty,
     /// The one it was called for is taken.
     Answered,
 }

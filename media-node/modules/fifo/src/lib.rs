@@ -1,4 +1,4 @@
-//! First in, first out: callers who wait for whoever comes to take them (mod_fifo).
+//! First in, first out: callers who wait for consumers (mod_fifo).
 //!
 //! [`state`] is what all fifos hold; [`caller`] waits, [`consumer`] takes callers and bridges them, [`members`] are called
 //! when no consumer is free, [`track`] counts calls beside the fifos; [`center`] is the file, the clock and the tables.

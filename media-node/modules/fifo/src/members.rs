@@ -61,7 +61,7 @@ pub(crate) fn look_for_members(switch: &Arc<Switch>, fifos: &Arc<Fifos>) {
     }
 }
 
-/// The members to be called for a fifo; `None` if nobody needs any.
+/// The members to be called for a fifo; `None` if none is needed.
 fn wanted(
     switch: &Switch,
     state: &crate::state::State,
@@ -297,7 +297,7 @@ fn add_caller_variables(
     }
 }
 
-/// Calls; whoever rings stops when the caller leaves or is taken by another.
+/// Calls; ringing legs stop when the caller leaves or is taken by another.
 async fn call_for(
     switch: &Arc<Switch>,
     caller: &Arc<Channel>,
@@ -327,7 +327,7 @@ async fn call_for(
     }
 }
 
-/// One member is called; whoever waits when it answers is served.
+/// One member is called; the first caller waiting when it answers is served.
 async fn ring_one(switch: &Arc<Switch>, fifos: &Arc<Fifos>, wanted: Wanted, member: Member) {
     let fifo = &wanted.fifo;
     let check = format!(

@@ -10,7 +10,7 @@ pub(crate) enum Strategy {
     /// A caller is chosen first; members see whose call it is.
     #[default]
     RingAll,
-    /// As many members as callers need are called; whoever answers takes the next.
+    /// As many members as callers need are called; each that answers takes the next caller.
     Enterprise,
 }
 

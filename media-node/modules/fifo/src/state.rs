@@ -12,12 +12,12 @@ pub(crate) const PRIORITIES: usize = 10;
 /// Callers of one priority at most; one more is not taken.
 const MAX_WAITING: usize = 999;
 
-/// Somebody to be served.
+/// An entry of a fifo.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Waiting {
     /// A call that waits.
     Call(Arc<str>),
-    /// Somebody to be called back (`fifo_add_outbound`).
+    /// A number to be called back (`fifo_add_outbound`).
     Dial(String),
 }
 
@@ -43,7 +43,7 @@ pub(crate) struct Node {
     pub(crate) retry_delay: i64,
     /// Calls to members under way.
     pub(crate) ringing: i64,
-    /// Since when somebody waits, µs.
+    /// When the entry was made, µs since the epoch.
     pub(crate) start_waiting: i64,
 }
 
@@ -198,7 +198,7 @@ impl State {
         all
     }
 
-    /// Puts somebody into a fifo; the place, or `None` if it is full.
+    /// Adds an entry to a fifo; its place, or `None` if it is full.
     pub(crate) fn push(&mut self, name: &str, slot: usize, who: Waiting) -> Option<usize> {
         let node = self.node_mut(name)?;
         let slot = slot.min(PRIORITIES - 1);

@@ -25,7 +25,7 @@ pub(crate) struct Taps(Option<mpsc::Sender<Input>>);
 pub(crate) struct Tap {
     channel: Arc<Channel>,
     inputs: mpsc::Receiver<Input>,
-    /// Somebody listened before.
+    /// A receiver was set before.
     outer: Option<mpsc::Sender<Input>>,
 }
 
@@ -70,7 +70,7 @@ pub(crate) fn tell_event(channel: &Channel, event: Event) -> bool {
     tap.is_some_and(|tap| tap.try_send(Input::Event(Box::new(event))).is_ok())
 }
 
-/// Tells a script of a key, and everybody that it was taken. False when it cannot be taken.
+/// Hands a key to a script and fires DTMF. False when it cannot be taken.
 fn tell(channel: &Channel, tap: &mpsc::Sender<Input>, digit: Digit) -> bool {
     if tap.try_send(Input::Digit(digit)).is_err() {
         return false;

@@ -124,7 +124,7 @@ impl Scripts {
         let run = move || {
             let _entry = entry;
             let outcome = crate::engine::run(begin, task);
-            // Nobody may be waiting: a script in the background.
+            // No one reads the reply of a script in the background.
             let _unheard = tell.send(outcome);
             ended_turn.turn.lock().take();
         };

@@ -10,7 +10,7 @@ use crate::argument::{Int, Text};
 /// Most an answer may grow to.
 const MAX_OUTPUT: usize = 64 << 20;
 
-/// What was written so far; shared with whoever waits for the answer.
+/// What was written so far; shared with the task that waits for the answer.
 pub(crate) type Output = Arc<Mutex<Vec<u8>>>;
 
 /// The object.

@@ -1,6 +1,6 @@
 //! Message waiting indication (RFC 3842): phones learn how many messages their mailboxes hold.
 //!
-//! Whoever counts messages says so with MESSAGE_WAITING; this asks for it with MESSAGE_QUERY where a phone registers or
+//! A module that counts messages answers with MESSAGE_WAITING; this asks for it with MESSAGE_QUERY where a phone registers or
 //! subscribes, and turns the answers into NOTIFYs.
 
 use std::collections::HashMap;
@@ -91,7 +91,7 @@ fn query(profile: &Profile, account: &str, header: &'static str, call_id: &str) 
     event
 }
 
-/// A phone has subscribed. False when no module counts messages: nobody would answer.
+/// A phone has subscribed. False when no module counts messages: the query would stay unanswered.
 pub(super) fn ask_for(profile: &Profile, subscription: &Subscription) -> bool {
     let counts = |module: &&'static dyn crate::contract::Module| {
         let events = module.provides().events;

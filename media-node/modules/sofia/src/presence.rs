@@ -153,7 +153,7 @@ pub async fn subscribe(profile: &Arc<Profile>, incoming: IncomingRequest) {
         watch::begin(&profile.switch);
     }
     if kept.package == "message-summary" && expires > 0 && mwi::ask_for(profile, &kept) {
-        // Whoever counts messages answers, and that becomes the NOTIFY.
+        // The module that counts messages answers, and that becomes the NOTIFY.
         return;
     }
     let body = state_of(profile, &kept);

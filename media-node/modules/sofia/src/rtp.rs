@@ -152,7 +152,7 @@ impl EndpointLeg for RtpLeg {
             use Indication::{Deflect, Info, Offer, PhoneEvent, Redirect, Renegotiate, Request};
             match what {
                 Indication::Digits(digits) => crate::leg::press(channel, &digits),
-                // Nobody signals to the far end.
+                // There is no signalling to the far end.
                 Deflect(_)
                 | Info { .. }
                 | PhoneEvent(_)

@@ -22,7 +22,7 @@ const MOST_LOST: u32 = 500;
 /// Pairs of names and values, in order; a later one of the same name counts.
 pub(crate) type Pairs = Vec<(String, String)>;
 
-/// A client, as everybody sees it.
+/// A client's data that other tasks read.
 pub(crate) struct Client {
     pub(crate) profile: Arc<Profile>,
     pub(crate) address: SocketAddr,
@@ -41,7 +41,7 @@ pub(crate) struct Client {
 pub(crate) struct State {
     /// The session it bears; empty before the login, and once another connection has taken it over.
     pub(crate) session: String,
-    /// It has shown who it is, or nobody asks.
+    /// It is authenticated, or authentication is off.
     pub(crate) authed: bool,
     /// Its session was begun.
     pub(crate) begun: bool,
@@ -56,7 +56,7 @@ pub(crate) struct State {
 pub(crate) struct Login {
     pub(crate) id: String,
     pub(crate) domain: String,
-    /// `id@domain`; empty where nobody asks who a client is.
+    /// `id@domain`; empty without authentication.
     pub(crate) uid: String,
     /// Parameters of the directory.
     pub(crate) params: Pairs,

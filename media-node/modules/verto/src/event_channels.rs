@@ -117,12 +117,12 @@ pub(crate) fn may(switch: &Switch, client: &Client, channel: &str) -> bool {
     }
     client.with(|state| {
         let login = &state.login;
-        // All the switch does is nobody's without being named.
+        // Events of the whole switch need an explicit permission.
         login.root || login.event_channels.has_family(channel, !events)
     })
 }
 
-/// Tells whoever is concerned of an event: the client whose session, or whose call, the channel names, else those that
+/// Sends an event to the clients concerned: the client whose session, or whose call, the channel names, else those that
 /// have subscribed to the channel, or to what stands before the first dot of its name.
 pub(crate) fn broadcast(switch: &Switch, event: &Object) {
     let hub = Hub::of(switch);

@@ -1,4 +1,4 @@
-//! Logins: users of the directory, `root`, and whoever comes where nobody is asked.
+//! Logins: users of the directory, `root`, and any client where authentication is off.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,7 +27,7 @@ const SHORT: i64 = 300;
 /// How long a client that guesses waits for its answer.
 const SLOW: Duration = Duration::from_secs(1);
 
-/// Why somebody is not let in: code and message.
+/// Why a login is refused: code and message.
 type Refused = (i64, &'static str);
 
 /// Lets a client in, or says why not.
@@ -162,7 +162,7 @@ fn whom(settings: &crate::settings::ProfileSettings, name: &str) -> Option<(Stri
             None => (name, None),
         },
         UserAuth::Login => (name, None),
-        UserAuth::RootOnly | UserAuth::Anybody => return None,
+        UserAuth::RootOnly | UserAuth::Off => return None,
     };
     let domain = settings.register_domain.as_deref().or(domain).filter(|domain| !domain.is_empty());
     Some((id.to_owned(), domain?.to_owned())).filter(|(id, _)| !id.is_empty())
@@ -209,7 +209,7 @@ fn login_of(user: &User, (id, domain, uid): (String, String, String), of_client:
         if until > now { until } else { now + SHORT }
     });
     let mut params = all(&user.params);
-    // Nobody needs the password any more.
+    // The password is not needed any more.
     params.retain(|(name, _)| {
         !["password", "jsonrpc-password", "a1-hash", "vm-password"]
             .iter()

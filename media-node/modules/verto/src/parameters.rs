@@ -30,7 +30,7 @@ const LIST: &[Parameter] = &[
     param("root-password", Value::Secret, "", "Password of the user `root`, who may use every method"),
     param("chop-domain", Value::Bool, "true", "What follows `@` in a login is the domain"),
     param("force-register-domain", Value::Text, "", "Domain of all logins"),
-    param("blind-reg", Value::Bool, "false", "Whoever is not in the directory may log in all the same"),
+    param("blind-reg", Value::Bool, "false", "Users that are not in the directory may log in all the same"),
     param("send-auth-password", Value::Bool, "false", "The password goes to bindings of the directory as `user_supplied_pass`"),
     // Calls.
     param("context", Value::Text, "default", "Context of calls of users that have none of their own"),

@@ -11,7 +11,7 @@ pub const INVALID: i64 = -32600;
 pub const NO_METHOD: i64 = -32601;
 /// The method refuses.
 pub const REFUSED: i64 = -32602;
-/// Nobody has logged in.
+/// Not logged in.
 pub const AUTH_REQUIRED: i64 = -32000;
 /// The login is wrong.
 pub const AUTH_FAILED: i64 = -32001;

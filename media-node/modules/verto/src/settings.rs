@@ -51,9 +51,9 @@ impl Default for Shared {
 /// Who is let in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum UserAuth {
-    /// Anybody: neither `userauth` nor `root-password` is set.
-    Anybody,
-    /// Nobody but `root`.
+    /// No authentication: neither `userauth` nor `root-password` is set.
+    Off,
+    /// `root` only.
     RootOnly,
     /// Users of the directory, by `user@domain`.
     Login,
@@ -294,10 +294,10 @@ fn user_auth(value: Option<&str>, root: bool) -> UserAuth {
             UserAuth::Domain(value.trim_start_matches('@').to_owned())
         }
         Some(value) if text::is_true(value) => UserAuth::Login,
-        // Anything else asks for a login that nobody has.
+        // Anything else refuses every login.
         Some(_) => UserAuth::RootOnly,
         None if root => UserAuth::RootOnly,
-        None => UserAuth::Anybody,
+        None => UserAuth::Off,
     }
 }
 
@@ -390,7 +390,7 @@ pub(crate) mod tests {
         assert!(error.to_string().contains("profile p: rtp-ip: here is no address"), "{error}");
         assert!(profile(r#"<param name="max-connections" value="0"/>"#).is_err());
         let (_, open) = profile("").expect("settings");
-        assert_eq!(open[0].user_auth, UserAuth::Anybody);
+        assert_eq!(open[0].user_auth, UserAuth::Off);
         let (_, closed) = profile(r#"<param name="userauth" value="no"/>"#).expect("settings");
         assert_eq!(closed[0].user_auth, UserAuth::RootOnly);
     }

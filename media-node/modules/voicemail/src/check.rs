@@ -181,7 +181,7 @@ async fn come_in(
         let stored = match prefs {
             Ok(prefs) => prefs.unwrap_or_default(),
             Err(error) => {
-                // The password in the database may be the one that counts: without it nobody gets in.
+                // The password in the database may be the one that counts: without it logins are refused.
                 tracing::error!(uuid = %channel.uuid(), "Voicemail profile {}: {error}", profile.name);
                 if proof != Proof::Known {
                     return Ok(Entrance::Out);
@@ -227,7 +227,7 @@ struct Secrets {
     hash: Option<String>,
     /// No password is asked for before the first is set.
     chosen_freely: bool,
-    /// Without any password anybody is let in.
+    /// Without any password every caller is let in.
     open: bool,
 }
 

@@ -87,7 +87,7 @@ pub(crate) fn deliver<'a>(
     })
 }
 
-/// The row, and whoever wants to know.
+/// The row, and where its result is sent.
 pub(crate) async fn keep(
     switch: &Arc<Switch>,
     boxes: &Boxes,
@@ -242,7 +242,7 @@ fn target_of(text: &str) -> (Target, Option<String>, Option<String>) {
     (Target::User(name.to_owned()), domain, profile)
 }
 
-/// Makes a file a message of boxes. False when nobody got it.
+/// Makes a file a message of boxes. False when no box got it.
 pub(crate) fn inject(
     switch: &Arc<Switch>,
     order: Injection,

@@ -165,7 +165,7 @@ async fn ask(session: &mut Session, visitor: &Visitor<'_>) -> Result<String, Int
     prompts::ask(session, name, &keys, 1, "", profile.digit_timeout).await
 }
 
-/// Calls whoever left the message, and comes back.
+/// Calls the sender of the message, and comes back.
 async fn call_back(session: &mut Session, visitor: &Visitor<'_>, message: &Message) -> AppResult {
     let channel = Arc::clone(session.channel());
     let profile = &visitor.boxes.profile;

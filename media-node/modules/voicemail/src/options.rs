@@ -207,7 +207,7 @@ async fn change_password(session: &mut Session, visitor: &Visitor<'_>) -> AppRes
     Ok(())
 }
 
-/// Whoever serves the directory may refuse a new password: `<result success="false"/>` in the user.
+/// The server of the directory may refuse a new password: `<result success="false"/>` in the user.
 async fn is_refused(
     session: &mut Session,
     visitor: &Visitor<'_>,

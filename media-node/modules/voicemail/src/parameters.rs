@@ -36,7 +36,7 @@ pub(crate) const PARAMETERS: &[Parameters] = &[
         param("delete-file-key", KEY, "7", "Delete"),
         param("undelete-file-key", KEY, "8", "Undelete").no_effect("the menus of FreeSWITCH read it and have no such step; `vm_fsdb_msg_undelete` does it"),
         param("email-key", KEY, "4", "Send the message by mail and delete it"),
-        param("callback-key", KEY, "5", "Call whoever left the message"),
+        param("callback-key", KEY, "5", "Call the sender of the message"),
         param("pause-key", KEY, "0", "Pauses what plays, and goes on"),
         param("restart-key", KEY, "1", "Begins what plays anew"),
         param("ff-key", KEY, "6", "Three seconds forward"),

@@ -22,7 +22,7 @@ struct Candidate {
 /// The agents of a queue in the order of its strategy, made once a tick.
 struct Roster {
     order: Vec<Candidate>,
-    /// Agents free when it was made, less those called since: none means nobody has to be looked for.
+    /// Agents free when it was made, less those called since; with none the search is skipped.
     free: usize,
 }
 
@@ -341,7 +341,7 @@ impl Dispatcher {
             if gone {
                 self.remove_member(&uuid);
             } else if let Some(member) = self.member_mut(&uuid) {
-                // Still on the line: sent on, not left in a queue nobody looks at.
+                // Still on the line: sent on, not left in a queue without a dispatcher.
                 member.here.cancelled = true;
                 abandon(member, now);
                 let reason = super::CancelReason::BreakOut;

@@ -27,7 +27,7 @@ use tables::{Agents, Here, Members, Tiers};
 /// Names an offer.
 pub type OfferId = u64;
 
-/// A caller offered to an agent: everything whoever calls the agent has to know.
+/// A caller offered to an agent: all that is needed to call the agent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Offer {
     /// Names it.
@@ -177,7 +177,7 @@ impl Dispatcher {
         agents.chain(tiers).chain(members).collect()
     }
 
-    /// Nobody keeps what changed.
+    /// Changes are not stored: there is no database.
     pub fn forget_changes(&mut self) {
         self.touched = Touched::default();
     }

@@ -18,7 +18,7 @@ pub enum Answered {
 /// How an offer failed, for what the agent is charged with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Miss {
-    /// Another agent was faster, or the caller left: nobody's fault.
+    /// Another agent was faster, or the caller left: no miss is counted.
     Called,
     /// The agent's line was busy.
     Busy,

@@ -143,7 +143,7 @@ pub struct QueueSettings {
     pub tier_rule_no_agent_no_wait: bool,
     /// Seconds the place of one who gave up is kept.
     pub discard_abandoned_after: i64,
-    /// Whoever calls again gets the place back.
+    /// A caller that calls again gets the place back.
     pub abandoned_resume_allowed: bool,
     /// Longest wait; 0 is without limit.
     pub max_wait_time: i64,

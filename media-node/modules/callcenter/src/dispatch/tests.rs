@@ -185,7 +185,7 @@ impl Day {
     }
 
     /// Does what the dispatcher asks for, and checks that it may ask for it.
-    fn obey(&mut self) {
+    fn carry_out(&mut self) {
         for output in self.center.outputs() {
             match output {
                 Output::Offer(offer) => self.called(*offer),
@@ -221,7 +221,7 @@ impl Day {
             assert_ne!(live.offer.agent.name, offer.agent.name, "an agent has two offers");
             let same = live.offer.member.uuid == *uuid;
             assert!(!same || several, "{uuid} is offered twice");
-            // Those who are called together, or who just stopped ringing, and nobody who talks.
+            // Those who are called together, or who just stopped ringing; none that talks.
             assert!(!same || matches!(live.stage, Stage::Rings { .. }));
         }
         let until = self.now + self.dice.roll(25) as i64;
@@ -271,7 +271,7 @@ impl Day {
         if self.center.answered(id) == Answered::Lost {
             return self.over(id, false, false);
         }
-        self.obey();
+        self.carry_out();
         if !waits {
             self.center.not_bridged(id, Failure::CallerGone, self.now);
             self.over(id, false, false);
@@ -305,13 +305,13 @@ impl Day {
         if self.dice.once_in(30) {
             self.administrate();
         }
-        self.obey();
+        self.carry_out();
         self.offers_go_on();
-        self.obey();
+        self.carry_out();
         self.center.tick(self.now);
-        self.obey();
+        self.carry_out();
         self.center.watch(self.now);
-        self.obey();
+        self.carry_out();
         // Offers are checked one by one as they are made; the whole now and then.
         if self.now % 30 == 0 {
             self.check();
@@ -336,7 +336,7 @@ impl Day {
                 assert_eq!(state, Some(MemberState::Answered), "{uuid}");
             }
         }
-        // And nobody else is in it but those whose place is kept.
+        // Only callers whose place is kept remain.
         for member in self.center.members() {
             let kept = member.state == MemberState::Abandoned;
             assert_ne!(kept, self.fates.contains_key(&member.uuid), "{}", member.uuid);
@@ -348,7 +348,7 @@ impl Day {
         }
     }
 
-    /// No more callers come, and all agents are there: everybody who waits is served or sent on.
+    /// No more callers come, and all agents are there: every waiting caller is served or sent on.
     fn close(&mut self) {
         self.open = false;
         for at in 0..AGENTS {
@@ -368,14 +368,14 @@ impl Day {
             }
             self.now += 1;
             self.offers_go_on();
-            self.obey();
+            self.carry_out();
             self.center.tick(self.now);
-            self.obey();
+            self.carry_out();
             if self.fates.is_empty() {
                 return;
             }
         }
-        panic!("callers wait for ever: {:?}", self.fates);
+        panic!("callers wait without end: {:?}", self.fates);
     }
 }
 
@@ -403,7 +403,7 @@ fn simulate(seed: u64, seconds: u64) -> (usize, usize) {
 #[test]
 fn through_a_day_no_caller_is_lost_and_none_offered_twice() {
     let (came, served) = simulate(20_261_129, 86_400);
-    // A day that served nobody would prove nothing.
+    // A day without a served caller would prove nothing.
     assert!(came > 4_000 && served > came / 4, "{served} of {came}");
 }
 
@@ -556,7 +556,7 @@ fn levels_are_waited_for_when_the_rules_say_so() {
     comes(&mut center, "m", 100);
     assert!(offered(&mut center, 119).is_empty(), "level 1 has an agent, who is busy");
     assert_eq!(offered(&mut center, 120)[0].1, "two");
-    // Nobody at level 1: level 2 at once.
+    // No agent at level 1: level 2 at once.
     center.set_agent(AgentKey::Status, "one", "Logged Out", 0).unwrap();
     center.leave("m", 121);
     center.release(1, false, false);

@@ -46,7 +46,7 @@ words! {
         Receiving = "Receiving",
         /// Talks to a caller.
         InQueueCall = "In a queue call",
-        /// Takes nothing until somebody says `Waiting`.
+        /// Gets no calls until its state is set to `Waiting`.
         Idle = "Idle",
         /// Chosen, and about to be called.
         Reserved = "Reserved",

@@ -249,7 +249,7 @@ impl SofiaLeg {
                 && text.chars().all(|c| c.is_ascii_alphanumeric() || "+-._*#~:[]".contains(c))
         };
         let user = uri.user().unwrap_or_default();
-        // What names no dialog is not sent on: nobody could do anything with it.
+        // What names no dialog is not sent on: it matches no dialog.
         if !known || !plain(user) || !plain(uri.host()) || dialog_named(&header).is_none() {
             return Replaces::Refused;
         }
@@ -472,7 +472,7 @@ fn dialog_named(replaces: &str) -> Option<(&str, &str, &str)> {
 }
 
 /// The local call a `Replaces` value names. Call-ID and both tags must be those of its dialog (RFC 3891 §3): a Call-ID
-/// alone is no secret, and whoever names a call may take it over.
+/// alone is no secret, and naming a call allows taking it over.
 pub fn replaced_call(switch: &Switch, replaces: &str) -> Option<Arc<Channel>> {
     let (call_id, to, from) = dialog_named(replaces)?;
     let named = |leg: &Arc<Channel>| {

@@ -85,14 +85,14 @@ async fn answer_request(switch: &Arc<Switch>, client: &Arc<Client>, request: Req
     }
 }
 
-/// Lets a client in whose request needs it, and gives it its session: nobody's session can be taken over before that.
+/// Lets a client in whose request needs it, and gives it its session: no session can be taken over before that.
 async fn let_in(
     switch: &Arc<Switch>,
     client: &Arc<Client>,
     method: Option<&str>,
     params: Option<&Object>,
 ) -> Result<(), (i64, &'static str)> {
-    let open = client.profile.settings.user_auth == UserAuth::Anybody;
+    let open = client.profile.settings.user_auth == UserAuth::Off;
     let authed = client.with(|state| state.authed);
     if !open && (!authed || method == Some("login")) {
         login::check(switch, client, params).await?;
