@@ -144,7 +144,7 @@ fn summary(event: &Event) -> Body {
 }
 
 /// MESSAGE_WAITING: subscribers of the account and phones registered with it learn the count; of an answer to a
-/// question only whoever it was asked for.
+/// question only the phone it was asked for.
 pub(super) fn message_waiting(sofia: &Sofia, event: &Event) {
     let get = |name: &str| event.get(name).map(std::borrow::Cow::into_owned).unwrap_or_default();
     let account = get("MWI-Message-Account").trim_start_matches("sip:").to_owned();
