@@ -76,3 +76,25 @@ pub fn zone_name() -> String {
 pub fn new_uuid() -> String {
     uuid::Uuid::new_v4().to_string()
 }
+
+/// Microseconds as the reference prints how long it runs: `0 years, 0 days, 0 hours, 5 minutes, 1 second, …`.
+#[must_use]
+pub fn duration_text(us: i64) -> String {
+    let us = us.max(0);
+    let seconds = us / 1_000_000;
+    let days = seconds / 86_400;
+    let parts = [
+        (days / 365, "year"),
+        (days % 365, "day"),
+        (seconds / 3600 % 24, "hour"),
+        (seconds / 60 % 60, "minute"),
+        (seconds % 60, "second"),
+        (us / 1000 % 1000, "millisecond"),
+        (us % 1000, "microsecond"),
+    ];
+    let words: Vec<String> = parts
+        .iter()
+        .map(|(count, unit)| format!("{count} {unit}{}", if *count == 1 { "" } else { "s" }))
+        .collect();
+    words.join(", ")
+}

@@ -10,6 +10,7 @@
 
 use std::borrow::Cow;
 use std::ops::Range;
+use std::sync::{Arc, LazyLock};
 
 /// The stand-in of NUL; those of the other ASCII characters follow.
 const FIRST: u32 = 0x10_FE00;
@@ -43,23 +44,30 @@ pub fn is_marked(text: &str) -> bool {
 /// A text that came from a far end as a whole.
 #[must_use]
 pub fn mark(text: &str) -> String {
-    text.chars().map(marked).collect()
+    let stands_in = |byte: &u8| byte.is_ascii() && !byte.is_ascii_alphanumeric();
+    let more = text.bytes().filter(|byte| stands_in(byte)).count() * 3;
+    let mut out = String::with_capacity(text.len() + more);
+    out.extend(text.chars().map(marked));
+    out
+}
+
+/// A text without its marks, in room of its own size.
+fn unmarked_text(text: &str) -> String {
+    let mut out = String::with_capacity(text.chars().map(|c| unmarked(c).len_utf8()).sum());
+    out.extend(text.chars().map(unmarked));
+    out
 }
 
 /// The text as it is meant: for people, the wire, files, comparisons.
 #[must_use]
 pub fn plain(text: &str) -> Cow<'_, str> {
-    if is_marked(text) {
-        Cow::Owned(text.chars().map(unmarked).collect())
-    } else {
-        Cow::Borrowed(text)
-    }
+    if is_marked(text) { Cow::Owned(unmarked_text(text)) } else { Cow::Borrowed(text) }
 }
 
 /// [`plain`] for a text that is owned already.
 #[must_use]
 pub fn into_plain(text: String) -> String {
-    if is_marked(&text) { text.chars().map(unmarked).collect() } else { text }
+    if is_marked(&text) { unmarked_text(&text) } else { text }
 }
 
 /// The items of a list whose delimiter the administrator has named (`^^;`). If they wrote neither that delimiter nor a
@@ -83,27 +91,37 @@ fn rewritten(text: &str, mut write: impl FnMut(&mut String, char, bool)) -> Stri
     out
 }
 
-/// Which parts of a plain text came from a far end, in bytes.
+/// Which parts of a plain text came from a far end, in bytes. A call keeps some dozens of them, nearly all of them empty
+/// or of whole texts: those need no memory of their own.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Spans(Vec<Range<usize>>);
+pub struct Spans(Option<Arc<Vec<Range<usize>>>>);
 
 impl Spans {
     /// All of a text.
     #[must_use]
     pub fn all() -> Self {
-        Self(std::iter::once(0..usize::MAX).collect())
+        static ALL: LazyLock<Arc<Vec<Range<usize>>>> =
+            LazyLock::new(|| Arc::new(std::iter::once(0..usize::MAX).collect()));
+        Self(Some(Arc::clone(&ALL)))
     }
 
     /// Nothing of it.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.0.is_none()
+    }
+
+    fn parts(&self) -> &[Range<usize>] {
+        self.0.as_ref().map_or(&[], |parts| parts.as_slice())
     }
 
     /// The text, or a part of it that begins at byte `from`, marked.
     #[must_use]
     pub fn mark(&self, text: &str, from: usize) -> String {
-        let mut spans = self.0.iter().peekable();
+        if *self == Self::all() {
+            return mark(text);
+        }
+        let mut spans = self.parts().iter().peekable();
         text.char_indices()
             .map(|(at, c)| {
                 let at = at + from;
@@ -113,30 +131,33 @@ impl Spans {
             })
             .collect()
     }
-
-    fn add(&mut self, at: Range<usize>) {
-        let full = self.0.len() >= MAX_SPANS;
-        match self.0.last_mut() {
-            Some(last) if full || last.end == at.start => last.end = at.end,
-            _ => self.0.push(at),
-        }
-    }
 }
 
 /// Takes a marked text apart: the plain text, and which parts of it were marked.
 #[must_use]
 pub fn split(text: &str) -> (Cow<'_, str>, Spans) {
-    let mut spans = Spans::default();
     if !is_marked(text) {
-        return (Cow::Borrowed(text), spans);
+        return (Cow::Borrowed(text), Spans::default());
     }
+    let mut parts: Vec<Range<usize>> = Vec::new();
+    // Where a character stands that a grammar could take for its own and that is not marked: letters and digits read
+    // the same inside a part and outside.
+    let (mut ours, mut ours_since) = (false, false);
     let plain = rewritten(text, |out, c, far| {
         let start = out.len();
         out.push(c);
         if far {
-            spans.add(start..out.len());
+            let full = parts.len() >= MAX_SPANS;
+            match parts.last_mut() {
+                Some(last) if full || !ours_since => last.end = out.len(),
+                _ => parts.push(start..out.len()),
+            }
+            ours_since = false;
+        } else if marked(c) != c {
+            (ours, ours_since) = (true, true);
         }
     });
+    let spans = if ours { Spans(Some(Arc::new(parts))) } else { Spans::all() };
     (Cow::Owned(plain), spans)
 }
 
@@ -218,7 +239,7 @@ pub fn in_shell(text: &str) -> Cow<'_, str> {
 
 /// For the name of a file, or the argument that holds one: what a far end said leaves no directory, names no other kind
 /// of source (`tone_stream://…`), and sets no options (`{…}`, `@@…`). Spaces, quotes and commas of a far end stay marked,
-/// for code that splits the argument.
+/// for code that splits the argument, and so do dollar signs, for code that expands it again.
 #[must_use]
 pub fn in_path(text: &str) -> Cow<'_, str> {
     if !is_marked(text) {
@@ -247,7 +268,7 @@ pub fn in_path(text: &str) -> Cow<'_, str> {
             }
             '{' | '[' if starts => out.push('_'),
             '!' | '\\' => out.push('_'),
-            ' ' | '\'' | '"' | ',' | '.' | '+' | '|' => out.push(c),
+            ' ' | '\'' | '"' | ',' | '.' | '+' | '|' | '$' => out.push(c),
             meant if meant.is_ascii_control() => out.push('_'),
             meant => out.push(meant),
         }
@@ -324,10 +345,20 @@ mod tests {
     }
 
     #[test]
+    fn a_text_that_is_a_far_end_s_as_a_whole_has_one_part() {
+        let said = mark("<sip:alice@example.com;x=y>");
+        assert_eq!(split(&said).1, Spans::all());
+        let quoted = format!("\"A\" {said}");
+        let (plain, spans) = split(&quoted);
+        assert_eq!(spans.parts().len(), 1);
+        assert_eq!(spans.mark(&plain, 0), format!("\"A\" {said}"));
+    }
+
+    #[test]
     fn too_many_parts_become_one_that_covers_them() {
         let text: String = (0..1000).map(|_| format!(",{}", mark(","))).collect();
         let (plain, spans) = split(&text);
-        assert!(spans.0.len() <= MAX_SPANS);
+        assert!(spans.parts().len() <= MAX_SPANS);
         let again = spans.mark(&plain, 0);
         assert!(again.chars().zip(text.chars()).all(|(a, b)| a == b || is_mark(a)));
     }

@@ -85,13 +85,13 @@ impl<W: Fn() -> Option<IpAddr> + Unpin, F: Future> Future for Scoped<W, F> {
     }
 }
 
-/// Spawns a task that runs on the same behalf.
+/// Spawns a task that runs on the same behalf, as a part of the same step of a trace.
 pub fn spawn<F>(future: F) -> tokio::task::JoinHandle<F::Output>
 where
     F: Future<Output: Send> + Send + 'static,
 {
     let who = who();
-    tokio::spawn(scope(move || who, future))
+    tokio::spawn(crate::trace::scope(crate::trace::current(), scope(move || who, future)))
 }
 
 #[cfg(test)]

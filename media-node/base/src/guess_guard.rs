@@ -284,22 +284,24 @@ struct Failures {
     /// The last failure, or the moment up to which quiet has been counted.
     since: Instant,
     last: Instant,
-    /// Nothing is judged before.
-    until: Instant,
+    /// Nothing is judged before. None until failures cost something: of attempts at the same moment one is noted a little
+    /// later than another looks.
+    until: Option<Instant>,
 }
 
 impl Failures {
     const fn none(now: Instant) -> Self {
-        Self { count: 0, since: now, last: now, until: now }
+        Self { count: 0, since: now, last: now, until: None }
     }
 
     fn wait(&self, now: Instant) -> Duration {
-        self.until.saturating_duration_since(now)
+        self.until.map_or(Duration::ZERO, |until| until.saturating_duration_since(now))
     }
 
     /// How many are left after the quiet so far.
     fn left(&self, forget: Duration, now: Instant) -> u32 {
-        let quiet = now.saturating_duration_since(self.since.max(self.until));
+        let from = self.until.map_or(self.since, |until| until.max(self.since));
+        let quiet = now.saturating_duration_since(from);
         let forgotten = quiet.as_millis() / forget.as_millis().max(1);
         self.count.saturating_sub(u32::try_from(forgotten).unwrap_or(u32::MAX))
     }
@@ -309,7 +311,7 @@ impl Failures {
         (self.since, self.last) = (now, now);
         if let Some(doubled) = self.count.checked_sub(limits.tries + 1) {
             let factor = 1_u32.checked_shl(doubled).unwrap_or(u32::MAX);
-            self.until = now + limits.first.saturating_mul(factor).min(longest);
+            self.until = Some(now + limits.first.saturating_mul(factor).min(longest));
             // More would only be waited for again when it is forgotten.
             let enough = limits.tries + 32;
             self.count = self.count.min(enough);
@@ -397,7 +399,7 @@ impl<K: Clone + Eq + Hash> Table<K> {
         let mut forgiven = 0;
         for (key, failures) in &mut self.slots {
             if failures.count > 0 && meant(key) {
-                *failures = Failures { until: failures.last, count: 0, ..*failures };
+                *failures = Failures { until: None, count: 0, ..*failures };
                 forgiven += 1;
             }
         }
@@ -438,6 +440,17 @@ mod tests {
             }
         }
         count
+    }
+
+    #[test]
+    fn what_has_passed_a_moment_later_holds_back_no_attempt_of_now() {
+        let guard = GuessGuard::default();
+        let (now, later) = (Instant::now(), Instant::now() + Duration::from_millis(5));
+        let attempt = at(STRANGER, Some("1000"));
+        guard.passed(&attempt, later);
+        assert_eq!(guard.ask(&attempt, now), Verdict::Judge);
+        guard.failed(&attempt, later);
+        assert_eq!(guard.ask(&attempt, now), Verdict::Judge);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! Socket or configuration.
 //!
 //! Text as the reference reads it, the clock, identifiers, the machine and its directories, the version, a STUN
-//! question, memory given back, the guard against guessing.
+//! question, memory given back, small queues, the guard against guessing.
 #![deny(unsafe_code)]
 
 pub mod cause;
@@ -12,19 +12,28 @@ pub mod far;
 pub mod foreign;
 pub mod guess_guard;
 pub mod hash_order;
+pub mod limits;
 pub mod machine;
 pub mod memory;
+pub mod nesting;
+pub mod network;
+pub mod queue;
 pub mod reading;
+pub mod redact;
 pub mod registry;
 #[cfg(any(test, feature = "scratch"))]
 pub mod scratch;
+pub mod secrets;
 pub mod slots;
 pub mod stun;
+pub mod stun_message;
 pub mod stun_set;
 pub mod system;
 pub mod tasks;
 pub mod text;
+pub mod trace;
 pub mod version;
+pub mod web;
 pub mod xml;
 
 /// A future in a box, as object-safe traits need it.

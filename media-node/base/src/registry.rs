@@ -37,6 +37,19 @@ impl<T: Named> Registry<T> {
         self.by_name.write().extend(entries.map(|entry| (entry.name(), entry)));
     }
 
+    /// Gives up those entries of a module that the administrator's list does not permit, and says so.
+    pub fn keep(&self, module: &str, kind: &str, permitted: impl Fn(&str) -> bool) {
+        self.by_name.write().retain(|name, entry| {
+            let keeps = entry.module() != module || permitted(name);
+            if !keeps {
+                tracing::warn!(
+                    "Skipping {kind} '{name}' from {module}: not permitted by interface allowlist"
+                );
+            }
+            keeps
+        });
+    }
+
     /// Gives up the entries of a module.
     pub fn remove(&self, module: &str) {
         self.by_name.write().retain(|_, entry| entry.module() != module);

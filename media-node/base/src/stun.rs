@@ -1,9 +1,13 @@
 //! Asking a STUN server (RFC 8489) which address it sees us at.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio::net::UdpSocket;
+
+use crate::stun_message::{
+    BINDING_REQUEST, BINDING_SUCCESS, Message, TransactionId, Writer, attribute,
+};
 
 /// The port meant when none is written.
 pub const PORT: u16 = 3478;
@@ -11,16 +15,6 @@ pub const PORT: u16 = 3478;
 const TRIES: u32 = 5;
 /// Wait for the first answer; doubled each time (RFC 8489 §6.2.1).
 const FIRST_WAIT: Duration = Duration::from_millis(250);
-/// The magic cookie of every message (RFC 8489 §5).
-pub const COOKIE: u32 = 0x2112_A442;
-const BINDING_REQUEST: u16 = 0x0001;
-/// Message type of a success response to a binding request.
-pub const BINDING_SUCCESS: u16 = 0x0101;
-const MAPPED_ADDRESS: u16 = 0x0001;
-const XOR_MAPPED_ADDRESS: u16 = 0x0020;
-/// Length of a message's header.
-pub const HEADER: usize = 20;
-
 /// Our address as `host[:port]` sees it, asked from `local`.
 ///
 /// # Errors
@@ -52,7 +46,7 @@ pub async fn public_address(server: &str, local: SocketAddr) -> Result<SocketAdd
     Err("no answer".into())
 }
 
-async fn answer(socket: &UdpSocket, id: &[u8; 12]) -> Result<SocketAddr, String> {
+async fn answer(socket: &UdpSocket, id: &TransactionId) -> Result<SocketAddr, String> {
     let mut buffer = [0u8; 1024];
     loop {
         let length = socket.recv(&mut buffer).await.map_err(|error| error.to_string())?;
@@ -63,76 +57,26 @@ async fn answer(socket: &UdpSocket, id: &[u8; 12]) -> Result<SocketAddr, String>
     }
 }
 
-fn transaction() -> Result<[u8; 12], String> {
+fn transaction() -> Result<TransactionId, String> {
     let mut id = [0u8; 12];
     getrandom::fill(&mut id).map_err(|error| error.to_string())?;
     Ok(id)
 }
 
 /// A binding request.
-pub fn request(id: &[u8; 12]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(HEADER);
-    out.extend_from_slice(&BINDING_REQUEST.to_be_bytes());
-    out.extend_from_slice(&0u16.to_be_bytes());
-    out.extend_from_slice(&COOKIE.to_be_bytes());
-    out.extend_from_slice(id);
-    out
-}
-
-fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
-    Some(u16::from_be_bytes(bytes.get(at..at + 2)?.try_into().ok()?))
+pub fn request(id: &TransactionId) -> Vec<u8> {
+    Writer::new(BINDING_REQUEST, id).finish()
 }
 
 /// The address in a success response to our request.
-pub fn parse(message: &[u8], id: &[u8; 12]) -> Option<SocketAddr> {
-    let length = usize::from(u16_at(message, 2)?);
-    if u16_at(message, 0)? != BINDING_SUCCESS
-        || message.get(4..8)? != COOKIE.to_be_bytes()
-        || message.get(8..HEADER)? != id
-    {
+pub fn parse(message: &[u8], id: &TransactionId) -> Option<SocketAddr> {
+    let message = Message::parse(message)?;
+    if message.kind != BINDING_SUCCESS || message.id != *id {
         return None;
     }
-    let mut rest = message.get(HEADER..HEADER + length)?;
-    let mut plain = None;
-    while !rest.is_empty() {
-        let kind = u16_at(rest, 0)?;
-        let size = usize::from(u16_at(rest, 2)?);
-        let value = rest.get(4..4 + size)?;
-        match kind {
-            XOR_MAPPED_ADDRESS => return address(value, Some(id)),
-            // Servers older than RFC 5389 know only this one; routers like to rewrite it.
-            MAPPED_ADDRESS => plain = address(value, None),
-            _ => {}
-        }
-        rest = rest.get(4 + size.next_multiple_of(4)..).unwrap_or(&[]);
-    }
-    plain
-}
-
-fn address(value: &[u8], xored: Option<&[u8; 12]>) -> Option<SocketAddr> {
-    let family = *value.get(1)?;
-    let mut key = [0u8; 16];
-    if let Some(id) = xored {
-        key[..4].copy_from_slice(&COOKIE.to_be_bytes());
-        key[4..].copy_from_slice(id);
-    }
-    let port = u16_at(value, 2)? ^ u16::from_be_bytes([key[0], key[1]]);
-    let bytes = value.get(4..)?;
-    let plain = bytes.iter().zip(key).map(|(byte, key)| byte ^ key);
-    let ip: IpAddr = match family {
-        1 if bytes.len() >= 4 => {
-            let mut out = [0u8; 4];
-            out.iter_mut().zip(plain).for_each(|(to, from)| *to = from);
-            Ipv4Addr::from(out).into()
-        }
-        2 if bytes.len() >= 16 => {
-            let mut out = [0u8; 16];
-            out.iter_mut().zip(plain).for_each(|(to, from)| *to = from);
-            Ipv6Addr::from(out).into()
-        }
-        _ => return None,
-    };
-    Some(SocketAddr::new(ip, port))
+    // Servers older than RFC 5389 know only the plain one; routers like to rewrite it.
+    let masked = message.address(attribute::XOR_MAPPED_ADDRESS);
+    masked.or_else(|| message.plain_address(attribute::MAPPED_ADDRESS))
 }
 
 #[cfg(test)]

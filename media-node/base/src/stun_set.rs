@@ -11,14 +11,12 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 
 use crate::stun;
+use crate::stun_message::TransactionId as Transaction;
 
 /// How long all of it may take, the resolving of the name included.
 const DEADLINE: Duration = Duration::from_secs(2);
 /// Between two requests.
 const RETRY: Duration = Duration::from_millis(250);
-
-/// Identifies a request and its response.
-type Transaction = [u8; 12];
 
 /// Answers `host[:port]` with our public IPv4 address, as the loader of the configuration wants it.
 #[must_use]
@@ -85,7 +83,7 @@ fn mapped(reply: &[u8], id: Transaction) -> Option<Ipv4Addr> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stun::{BINDING_SUCCESS, COOKIE, HEADER};
+    use crate::stun_message::{BINDING_SUCCESS, COOKIE, HEADER};
 
     const ID: Transaction = *b"abcdefghijkl";
 
@@ -93,7 +91,7 @@ mod tests {
         let body = attributes.concat();
         let mut out = BINDING_SUCCESS.to_be_bytes().to_vec();
         out.extend(u16::try_from(body.len()).unwrap_or(0).to_be_bytes());
-        out.extend(COOKIE.to_be_bytes());
+        out.extend(COOKIE);
         out.extend(ID);
         out.extend(body);
         out

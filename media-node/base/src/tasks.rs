@@ -6,6 +6,8 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use tokio::task::JoinHandle;
+
 /// Pause before a task that died starts again, so that one that always dies costs little.
 const PAUSE: Duration = Duration::from_millis(200);
 
@@ -30,6 +32,23 @@ pub async fn step<T>(name: &str, step: impl Future<Output = T>) -> Option<T> {
         tracing::error!(fs_level = "CRIT", "{name}: a bug cost one step; the task goes on");
     }
     done
+}
+
+/// Spawns a task that waits for as long as `pause` says and calls `look` with that, again and again, until either says that
+/// what is looked at is gone (`None`, `false`). A look that dies of a bug costs itself only.
+pub fn look_again(
+    name: &'static str,
+    pause: impl Fn() -> Option<Duration> + Send + 'static,
+    look: impl Fn(Duration) -> bool + Send + 'static,
+) -> JoinHandle<()> {
+    tokio::spawn(async move {
+        while let Some(pause) = pause() {
+            tokio::time::sleep(pause).await;
+            if guarded(name, || look(pause)) == Some(false) {
+                return;
+            }
+        }
+    })
 }
 
 /// One step of a thread that goes on whatever becomes of the step. `None` if it died of a bug: what the step was about
@@ -79,6 +98,25 @@ mod tests {
         assert!(ended.await.is_err());
         tokio::time::sleep(PAUSE * 5).await;
         assert_eq!(starts.load(Ordering::Relaxed), 3);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn looks_go_on_after_one_that_dies_until_there_is_nothing_to_look_at() {
+        let looks = Arc::new(AtomicU32::new(0));
+        let count = Arc::clone(&looks);
+        let task = look_again(
+            "test",
+            || Some(PAUSE),
+            move |pause| {
+                assert_eq!(pause, PAUSE);
+                let look = count.fetch_add(1, Ordering::Relaxed);
+                assert!(look != 1, "the bug");
+                look < 3
+            },
+        );
+        assert!(task.await.is_ok());
+        assert_eq!(looks.load(Ordering::Relaxed), 4);
+        assert!(look_again("test", || None, |_| true).await.is_ok());
     }
 
     #[tokio::test]

@@ -51,6 +51,28 @@ pub fn parse_level(word: &str) -> Option<Level> {
     }
 }
 
+/// The level an application names: `ERROR` is taken too, and what names none is DEBUG.
+#[must_use]
+pub fn level_or_debug(word: &str) -> Level {
+    let known = parse_level(word);
+    known.unwrap_or(if word.eq_ignore_ascii_case("ERROR") { Level::Err } else { Level::Debug })
+}
+
+/// Logs a line for a call, or for none (an empty `uuid`), at a level that is known only now. `place` is shown instead of
+/// the line of the source.
+pub fn log_line(level: Level, place: Option<&str>, uuid: &str, line: &str) {
+    match level {
+        Level::Debug => tracing::debug!(%uuid, fs_place = place, "{line}"),
+        Level::Info => tracing::info!(%uuid, fs_place = place, "{line}"),
+        Level::Notice => tracing::info!(%uuid, fs_place = place, fs_level = "NOTICE", "{line}"),
+        Level::Warning => tracing::warn!(%uuid, fs_place = place, "{line}"),
+        Level::Err => tracing::error!(%uuid, fs_place = place, "{line}"),
+        Level::Crit => tracing::error!(%uuid, fs_place = place, fs_level = "CRIT", "{line}"),
+        Level::Alert => tracing::error!(%uuid, fs_place = place, fs_level = "ALERT", "{line}"),
+        Level::Console => tracing::error!(%uuid, fs_place = place, fs_level = "CONSOLE", "{line}"),
+    }
+}
+
 /// The `<mappings>` of one output.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mappings {

@@ -29,7 +29,7 @@ use jiff::tz::TimeZone;
 
 pub use self::cpu::idle_cpu;
 pub use self::file::{DEFAULT_ROLLOVER, FileProfile};
-pub use self::level::{LevelMask, Mappings, parse_level};
+pub use self::level::{LevelMask, Mappings, level_or_debug, log_line, parse_level};
 pub use self::settings::{CONSOLE, ConsoleSettings, LOGFILE, LogSettings};
 use self::subscriber::Lines;
 use self::writer::{Order, Queue};
