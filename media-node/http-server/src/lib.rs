@@ -6,6 +6,8 @@
 #![forbid(unsafe_code)]
 
 mod clients;
+mod drain;
+mod problem;
 mod stall;
 pub mod tls;
 
@@ -17,9 +19,9 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::connect_info::ConnectInfo;
 use axum::extract::{DefaultBodyLimit, Request};
-use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
-use hyper::body::Incoming;
+use axum::http::{StatusCode, header};
+use axum::response::Response;
+use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -31,6 +33,8 @@ use tokio_rustls::TlsAcceptor;
 use tower_service::Service;
 
 use clients::{Clients, Place};
+use drain::Shared;
+use problem::Told;
 use stall::Stall;
 
 /// After an accept failed for want of file descriptors or memory.
@@ -226,15 +230,15 @@ impl Client {
 
     async fn serve(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
         let Self { peer, limits, router, mut stopped, place, alive } = self;
-        let service =
-            service_fn(move |request| answer(router.clone(), request, peer, limits.answer));
+        let service = service_fn(move |request| answer(router.clone(), request, peer, limits));
         let mut builder = http1::Builder::new();
         builder
             .timer(TokioTimer::new())
             .header_read_timeout(limits.head)
             .max_buf_size(HEAD)
             .half_close(false);
-        let connection = builder.serve_connection(TokioIo::new(stream), service).with_upgrades();
+        let connection =
+            builder.serve_connection(TokioIo::new(Told::new(stream)), service).with_upgrades();
         let mut connection = std::pin::pin!(connection);
         let stop = async move {
             let _dropped = stopped.wait_for(|stop| *stop).await;
@@ -262,14 +266,30 @@ async fn answer(
     mut router: Router,
     request: hyper::Request<Incoming>,
     peer: SocketAddr,
-    within: Duration,
+    limits: Limits,
 ) -> Result<Response, std::convert::Infallible> {
-    let mut request: Request = request.map(axum::body::Body::new);
-    request.extensions_mut().insert(ConnectInfo(peer));
-    match timeout(within, router.call(request)).await {
-        Ok(answer) => answer,
-        Err(_) => Ok(StatusCode::REQUEST_TIMEOUT.into_response()),
+    let (mut parts, body) = request.into_parts();
+    parts.extensions.insert(ConnectInfo(peer));
+    let waits_for_leave = parts.headers.contains_key(header::EXPECT);
+    // Known from its head: waiting for it would only end in 408.
+    if body.size_hint().lower() > limits.body as u64 {
+        let mut answer = problem::answer(StatusCode::PAYLOAD_TOO_LARGE, "the body is too long");
+        Shared::new(body).finish(0, true, &mut answer).await;
+        return Ok(answer);
     }
+    let rest = (!body.is_end_stream()).then(|| Shared::new(body));
+    let body = rest.clone().map_or_else(axum::body::Body::empty, axum::body::Body::new);
+    let within = timeout(limits.answer, router.call(Request::from_parts(parts, body)));
+    let late = || problem::answer(StatusCode::REQUEST_TIMEOUT, "the body did not come in time");
+    let (mut answer, in_time) = match within.await {
+        Ok(answer) => (answer?, true),
+        Err(_) => (late(), false),
+    };
+    if let Some(rest) = rest {
+        let most = if in_time { limits.body } else { 0 };
+        rest.finish(most, waits_for_leave || !in_time, &mut answer).await;
+    }
+    Ok(answer)
 }
 
 #[cfg(test)]

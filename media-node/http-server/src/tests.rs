@@ -58,6 +58,10 @@ async fn a_body_has_a_longest_length() {
     };
     assert!(said(address, &post(10)).await.starts_with("HTTP/1.1 200"));
     assert!(said(address, &post(11)).await.starts_with("HTTP/1.1 413"));
+    // What is announced is not waited for.
+    let head = "POST /body HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999999\r\n\r\n";
+    let answer = timeout(Duration::from_secs(5), said(address, head)).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 413") && answer.contains("connection: close"));
 }
 
 #[tokio::test]
@@ -130,4 +134,49 @@ async fn tls_needs_a_certificate_and_serves_with_it() {
     let mut answer = Vec::new();
     let _reset = stream.read_to_end(&mut answer).await;
     assert!(answer.starts_with(b"HTTP/1.1 200 OK"));
+}
+
+#[tokio::test]
+async fn what_is_no_http_is_told_so_as_a_problem() {
+    let (_server, address) = serving(config(Limits::default())).await;
+    for request in [
+        "GET /a\nb HTTP/1.1\r\nHost: a\r\n\r\n",
+        "\u{1}\u{2}\r\n\r\n",
+        "POST /body HTTP/1.1\r\nHost: a\r\nContent-Length: x\r\n\r\n",
+    ] {
+        let answer = said(address, request).await;
+        assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
+        assert!(answer.contains("content-type: application/problem+json\r\n"), "{answer}");
+        assert!(answer.contains("\"status\":400,"), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_before_the_body_leaves_the_connection_or_says_that_it_ends() {
+    let limits = Limits { body: 1000, ..Limits::default() };
+    let (_server, address) = serving(config(limits)).await;
+    let refused = |length: usize| {
+        let body = "x".repeat(length);
+        format!("PUT /body HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n{body}")
+    };
+    let last = "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+    let both = said(address, &(refused(1000) + last)).await;
+    assert!(both.starts_with("HTTP/1.1 405") && both.contains("HTTP/1.1 200"), "{both}");
+    let one = said(address, &(refused(2000) + last)).await;
+    assert!(one.starts_with("HTTP/1.1 413") && one.contains("connection: close"), "{one}");
+    assert!(!one.contains("HTTP/1.1 200"));
+    // A body that never comes.
+    let head = "PUT /body HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n";
+    let one = said(address, head).await;
+    assert!(one.starts_with("HTTP/1.1 405") && one.contains("connection: close"), "{one}");
+}
+
+#[tokio::test]
+async fn a_body_that_trickles_in_is_cut_off_with_a_problem() {
+    let limits = Limits { answer: Duration::from_millis(100), ..Limits::default() };
+    let (_server, address) = serving(config(limits)).await;
+    let head = "POST /body HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nx";
+    let answer = said(address, head).await;
+    assert!(answer.starts_with("HTTP/1.1 408") && answer.contains("\"status\":408,"), "{answer}");
+    assert!(answer.contains("connection: close"), "{answer}");
 }

@@ -5,7 +5,13 @@
 
 #![deny(unsafe_code)]
 
+mod heads;
+pub mod multipart;
+pub mod reach;
 pub mod tls;
+mod traced;
+
+pub use heads::Heads;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -18,8 +24,9 @@ use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
+use percent_encoding::percent_decode_str;
 use rustls::pki_types::ServerName;
-use sip::digest::{Challenge, Credentials, Secret};
+use sip::digest::{Challenge, Credentials, Secret, Subject};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::TlsConnector;
 use url::Url;
@@ -47,6 +54,33 @@ pub struct Login {
     pub schemes: Schemes,
 }
 
+impl Login {
+    /// The credentials in an address, which leave it: they are not sent as part of it.
+    pub fn take_from(url: &mut Url, schemes: Schemes) -> Option<Self> {
+        if url.username().is_empty() {
+            return None;
+        }
+        let decoded = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
+        let login = Self {
+            user: decoded(url.username()),
+            password: decoded(url.password().unwrap_or_default()),
+            schemes,
+        };
+        // Fails only for addresses without a host, which have no user either.
+        let _left = (url.set_username(""), url.set_password(None));
+        Some(login)
+    }
+}
+
+/// An address for the log, without what may be secret: user, password, query.
+#[must_use]
+pub fn shown(address: &str) -> String {
+    Url::parse(address).map_or_else(
+        |_| "no address".to_owned(),
+        |url| format!("{}://{}{}", url.scheme(), url.host_str().unwrap_or_default(), url.path()),
+    )
+}
+
 /// A client for one binding.
 pub struct Client {
     /// TLS of `https` addresses.
@@ -57,6 +91,12 @@ pub struct Client {
     pub login: Option<Login>,
     /// Longest body taken, bytes.
     pub max_bytes: usize,
+    /// The addresses that may be connected to; all when `None`.
+    pub reaches: Option<fn(IpAddr) -> bool>,
+    /// Headers of every request whose names are known at run time only.
+    pub extra: Vec<(String, String)>,
+    /// Takes the heads of all answers as they came, redirects' too.
+    pub heads: Option<Heads>,
     challenge: Mutex<Option<(Challenge, u32)>>,
 }
 
@@ -76,7 +116,7 @@ pub struct Ask {
     pub url: Url,
     /// What servers see us as (the reference's names, `freeswitch-xml/1.0`).
     pub user_agent: &'static str,
-    /// Further headers.
+    /// Further headers. One that every request has (`User-Agent`, `Content-Type`) takes its place.
     pub headers: Vec<(&'static str, String)>,
     /// The body of a POST, with its content type.
     pub body: Option<(&'static str, Bytes)>,
@@ -113,7 +153,44 @@ pub enum HttpError {
     Redirect,
 }
 
-type Answer = (StatusCode, HeaderMap, Bytes);
+/// Status, headers and body of an answer.
+pub type Answer = (StatusCode, HeaderMap, Bytes);
+
+/// The body of an answer as it comes.
+#[derive(Debug)]
+pub struct Body {
+    incoming: hyper::body::Incoming,
+    /// The connection ends with it.
+    _sender: SendRequest<Full<Bytes>>,
+    most: usize,
+    taken: usize,
+}
+
+impl Body {
+    /// The next piece; `None` at the end. Waits as long as the server does.
+    ///
+    /// # Errors
+    /// [`HttpError::Exchange`] when the connection breaks, [`HttpError::TooLong`] beyond the client's bound.
+    pub async fn next(&mut self) -> Result<Option<Bytes>, HttpError> {
+        while let Some(frame) = self.incoming.frame().await {
+            let Ok(data) = frame?.into_data() else { continue };
+            self.taken = self.taken.saturating_add(data.len());
+            if self.taken > self.most {
+                return Err(HttpError::TooLong(self.most));
+            }
+            return Ok(Some(data));
+        }
+        Ok(None)
+    }
+
+    async fn whole(mut self) -> Result<Bytes, HttpError> {
+        let mut whole = BytesMut::new();
+        while let Some(piece) = self.next().await? {
+            whole.extend_from_slice(&piece);
+        }
+        Ok(whole.freeze())
+    }
+}
 
 impl Client {
     /// A client without connections.
@@ -124,14 +201,49 @@ impl Client {
         login: Option<Login>,
         max_bytes: usize,
     ) -> Self {
-        Self { tls, bind, login, max_bytes, challenge: Mutex::new(None) }
+        Self {
+            tls,
+            bind,
+            login,
+            max_bytes,
+            reaches: None,
+            extra: Vec::new(),
+            heads: None,
+            challenge: Mutex::new(None),
+        }
     }
 
     /// Sends a request, follows redirects, answers challenges. No deadline of its own.
     ///
     /// # Errors
     /// [`HttpError`] when there is no whole answer; an answer of whatever status is none.
-    pub async fn send(&self, mut ask: Ask) -> Result<(StatusCode, Bytes), HttpError> {
+    pub async fn send(&self, ask: Ask) -> Result<(StatusCode, Bytes), HttpError> {
+        let (status, _, body) = self.exchange_whole(ask).await?;
+        Ok((status, body))
+    }
+
+    /// [`Client::send`] that gives the headers of the answer, too. What is asked for a call that is traced is a span of
+    /// its trace, which the server is told of (`traceparent`).
+    ///
+    /// # Errors
+    /// As for [`Client::send`].
+    pub async fn exchange_whole(&self, mut ask: Ask) -> Result<Answer, HttpError> {
+        let Some(span) = traced::Asked::new(&mut ask) else { return self.exchange_all(ask).await };
+        let answer = self.exchange_all(ask).await;
+        span.answered(&answer);
+        answer
+    }
+
+    async fn exchange_all(&self, ask: Ask) -> Result<Answer, HttpError> {
+        let (status, headers, body) = self.open(ask).await?;
+        Ok((status, headers, body.whole().await?))
+    }
+
+    /// [`Client::send`] that gives the body as it comes.
+    ///
+    /// # Errors
+    /// As for [`Client::send`], as far as the answer's head goes.
+    pub async fn open(&self, mut ask: Ask) -> Result<(StatusCode, HeaderMap, Body), HttpError> {
         let first = ask.url.origin();
         let (mut redirects, mut challenges) = (0, 0);
         let mut proof = self.proof_unasked(&ask);
@@ -145,7 +257,9 @@ impl Client {
                     continue;
                 }
             }
-            let Some(location) = redirect(status, &headers) else { return Ok((status, body)) };
+            let Some(location) = redirect(status, &headers) else {
+                return Ok((status, headers, body));
+            };
             redirects += 1;
             if redirects > MAX_REDIRECTS {
                 return Err(HttpError::Redirect);
@@ -202,20 +316,58 @@ impl Client {
         (login.schemes.basic && login.schemes.digest && offered).then(|| login.basic())?
     }
 
-    async fn exchange(&self, ask: &Ask, proof: Option<&HeaderValue>) -> Result<Answer, HttpError> {
+    async fn exchange(
+        &self,
+        ask: &Ask,
+        proof: Option<&HeaderValue>,
+    ) -> Result<(StatusCode, HeaderMap, Body), HttpError> {
         let origin = Origin::of(&ask.url)?;
         let mut sender = self.connect(&origin).await?;
-        let request = request(ask, &origin, proof)?;
-        let (head, mut incoming) = sender.send_request(request).await?.into_parts();
-        let mut body = BytesMut::new();
-        while let Some(frame) = incoming.frame().await {
-            let Ok(data) = frame?.into_data() else { continue };
-            if body.len().saturating_add(data.len()) > self.max_bytes {
-                return Err(HttpError::TooLong(self.max_bytes));
-            }
-            body.extend_from_slice(&data);
+        let request = self.request(ask, &origin, proof)?;
+        let (head, incoming) = sender.send_request(request).await?.into_parts();
+        let body = Body { incoming, _sender: sender, most: self.max_bytes, taken: 0 };
+        Ok((head.status, head.headers, body))
+    }
+
+    fn request(
+        &self,
+        ask: &Ask,
+        origin: &Origin,
+        proof: Option<&HeaderValue>,
+    ) -> Result<Request<Full<Bytes>>, HttpError> {
+        let target = &ask.url[url::Position::BeforePath..url::Position::AfterQuery];
+        let own = |name: &header::HeaderName| {
+            let given = ask.headers.iter().map(|(own, value)| (*own, value));
+            let extra = self.extra.iter().map(|(own, value)| (own.as_str(), value));
+            let mut all = given.chain(extra);
+            all.find(|(own, _)| own.eq_ignore_ascii_case(name.as_str()))
+                .map(|(_, value)| value.as_str())
+        };
+        let standard = [(header::USER_AGENT, ask.user_agent), (header::ACCEPT, "*/*")];
+        let mut request = Request::builder()
+            .method(ask.method.clone())
+            .uri(target)
+            .header(header::HOST, origin.host_header());
+        for (name, usual) in &standard {
+            request = request.header(name, own(name).unwrap_or(usual));
         }
-        Ok((head.status, head.headers, body.freeze()))
+        let given = ask.headers.iter().map(|(name, value)| (*name, value));
+        let extra = self.extra.iter().map(|(name, value)| (name.as_str(), value));
+        for (name, value) in given.chain(extra) {
+            if !standard.iter().any(|(known, _)| known.as_str().eq_ignore_ascii_case(name)) {
+                request = request.header(name, value);
+            }
+        }
+        if let Some(proof) = proof {
+            request = request.header(header::AUTHORIZATION, proof);
+        }
+        let Some((content_type, body)) = &ask.body else {
+            return Ok(request.body(Full::default())?);
+        };
+        if own(&header::CONTENT_TYPE).is_none() {
+            request = request.header(header::CONTENT_TYPE, *content_type);
+        }
+        Ok(request.body(Full::new(body.clone()))?)
     }
 
     async fn connect(&self, origin: &Origin) -> Result<SendRequest<Full<Bytes>>, HttpError> {
@@ -224,13 +376,13 @@ impl Client {
         let stream = self.dial(origin).await.map_err(failed)?;
         let _best_effort = stream.set_nodelay(true);
         if !origin.secure {
-            return handshake(TokioIo::new(stream)).await;
+            return handshake(TokioIo::new(heads::Tap::new(stream, self.heads.clone()))).await;
         }
         let name = ServerName::try_from(origin.host.clone())
             .map_err(|error| failed(std::io::Error::other(error)))?;
         let connector = TlsConnector::from(Arc::clone(&self.tls));
         let stream = connector.connect(name, stream).await.map_err(failed)?;
-        handshake(TokioIo::new(stream)).await
+        handshake(TokioIo::new(heads::Tap::new(stream, self.heads.clone()))).await
     }
 
     /// Tries the host's addresses in order.
@@ -238,6 +390,10 @@ impl Client {
         let addresses = tokio::net::lookup_host((origin.host.as_str(), origin.port)).await?;
         let mut last = std::io::Error::from(std::io::ErrorKind::AddrNotAvailable);
         for address in addresses {
+            if self.reaches.is_some_and(|reaches| !reaches(address.ip())) {
+                last = std::io::Error::other("not an address that may be reached");
+                continue;
+            }
             match dial_one(address, self.bind).await {
                 Ok(stream) => return Ok(stream),
                 Err(error) => last = error,
@@ -267,30 +423,6 @@ where
         let _told = connection.await;
     });
     Ok(sender)
-}
-
-fn request(
-    ask: &Ask,
-    origin: &Origin,
-    proof: Option<&HeaderValue>,
-) -> Result<Request<Full<Bytes>>, HttpError> {
-    let target = &ask.url[url::Position::BeforePath..url::Position::AfterQuery];
-    let mut request = Request::builder()
-        .method(ask.method.clone())
-        .uri(target)
-        .header(header::HOST, origin.host_header())
-        .header(header::USER_AGENT, ask.user_agent)
-        .header(header::ACCEPT, "*/*");
-    for (name, value) in &ask.headers {
-        request = request.header(*name, value);
-    }
-    if let Some(proof) = proof {
-        request = request.header(header::AUTHORIZATION, proof);
-    }
-    let Some((content_type, body)) = &ask.body else {
-        return Ok(request.body(Full::default())?);
-    };
-    Ok(request.header(header::CONTENT_TYPE, *content_type).body(Full::new(body.clone()))?)
 }
 
 fn redirect(status: StatusCode, headers: &HeaderMap) -> Option<&str> {
@@ -331,12 +463,12 @@ impl Login {
     fn digest(&self, challenge: &Challenge, count: u32, ask: &Ask) -> Option<HeaderValue> {
         let target = &ask.url[url::Position::BeforePath..url::Position::AfterQuery];
         let cnonce = uuid::Uuid::new_v4().simple().to_string();
+        let body = ask.body.as_ref().map(|(_, body)| &body[..]).unwrap_or_default();
         let credentials = Credentials::answer(
             challenge,
             &self.user,
             &Secret::Password(self.password.clone()),
-            ask.method.as_str(),
-            target,
+            &Subject { method: ask.method.as_str(), uri: target, body },
             count,
             &cnonce,
         );

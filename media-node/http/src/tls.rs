@@ -3,15 +3,13 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use rustls::client::WebPkiServerVerifier;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, ring};
+use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::server::ParsedCertificate;
-use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
-};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{Error, RootCertStore};
+use streams::tls::{VerifyPolicy, server_verifier};
+
+pub use rustls::ClientConfig;
 
 /// The settings of a binding that concern TLS.
 #[derive(Clone, Copy, Debug, Default)]
@@ -60,26 +58,22 @@ pub fn client(settings: TlsSettings<'_>) -> Result<ClientConfig, TlsError> {
         }
         _ => rustls::ALL_VERSIONS,
     };
-    let authority = if settings.check_authority {
-        let roots = Arc::new(roots(settings.authorities)?);
-        let verifier = WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(&provider));
-        Some(verifier.build().map_err(|error| TlsError::File {
-            file: settings.authorities.unwrap_or("the system's authorities").to_owned(),
-            reason: error.to_string(),
-        })?)
-    } else {
-        None
+    let roots = match settings.check_authority {
+        true => roots(settings.authorities)?,
+        false => RootCertStore::empty(),
     };
-    let verifier = Verifier {
-        authority,
-        check_name: settings.check_name,
-        allow_expired: settings.allow_expired,
-        provider: Arc::clone(&provider),
+    let policy = VerifyPolicy {
+        servers: settings.check_authority,
+        server_names: settings.check_name,
+        dates: !settings.allow_expired,
+        depth: usize::MAX,
+        ..VerifyPolicy::default()
     };
+    let verifier = server_verifier(&policy, Arc::new(roots), Arc::clone(&provider));
     let builder = ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(versions)?
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(verifier));
+        .with_custom_certificate_verifier(verifier);
     let Some(certificate) = settings.certificate else { return Ok(builder.with_no_client_auth()) };
     let chain = certificates(certificate)?;
     let key = settings.key.unwrap_or(certificate);
@@ -105,79 +99,6 @@ fn roots(file: Option<&str>) -> Result<RootCertStore, TlsError> {
     };
     roots.add_parsable_certificates(found);
     Ok(roots)
-}
-
-/// Checks what the settings ask for; the handshake's signature is always checked.
-#[derive(Debug)]
-struct Verifier {
-    authority: Option<Arc<WebPkiServerVerifier>>,
-    check_name: bool,
-    allow_expired: bool,
-    provider: Arc<CryptoProvider>,
-}
-
-impl ServerCertVerifier for Verifier {
-    fn verify_server_cert(
-        &self,
-        certificate: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        name: &ServerName<'_>,
-        ocsp: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        if let Some(authority) = &self.authority {
-            let check =
-                |now| authority.verify_server_cert(certificate, intermediates, name, ocsp, now);
-            let checked = match check(now) {
-                // As it was judged in its last second.
-                Err(Error::InvalidCertificate(CertificateError::ExpiredContext {
-                    not_after,
-                    ..
-                })) if self.allow_expired => check(not_after),
-                checked => checked,
-            };
-            match checked {
-                Err(error) if self.check_name || !is_about_name(&error) => return Err(error),
-                _ => {}
-            }
-        } else if self.check_name {
-            rustls::client::verify_server_name(&ParsedCertificate::try_from(certificate)?, name)?;
-        }
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        rustls::crypto::verify_tls12_signature(message, certificate, signed, algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        rustls::crypto::verify_tls13_signature(message, certificate, signed, algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider.signature_verification_algorithms.supported_schemes()
-    }
-}
-
-fn is_about_name(error: &Error) -> bool {
-    matches!(
-        error,
-        Error::InvalidCertificate(
-            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. }
-        )
-    )
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ use thiserror::Error;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 pub use files::{CertificateFiles, FileError, self_signed, write_private};
-pub use verify::VerifyPolicy;
+pub use verify::{VerifyPolicy, servers as server_verifier};
 
 /// Certificate and key, ready for use. Clones share them, and what [`Tls::replace`] puts in their place serves the
 /// connections that begin afterwards.

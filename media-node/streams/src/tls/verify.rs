@@ -194,8 +194,8 @@ impl ClientCertVerifier for Callers {
     }
 }
 
-/// The check of those we connect to.
-pub(super) fn servers(
+/// The check of servers we connect to: of what the policy names, and always that the peer holds its certificate's key.
+pub fn servers(
     policy: &VerifyPolicy,
     roots: Arc<RootCertStore>,
     provider: Arc<CryptoProvider>,
@@ -221,17 +221,19 @@ impl ServerCertVerifier for Servers {
     ) -> Result<ServerCertVerified, Error> {
         if self.policy.checks_servers() {
             let shown = ParsedCertificate::try_from(end_entity)?;
-            let chain = self.policy.within_depth(intermediates);
-            let algorithms = self.provider.signature_verification_algorithms.all;
-            self.policy.check(now, chain.len(), |now| {
-                verify_server_cert_signed_by_trust_anchor(
-                    &shown,
-                    &self.roots,
-                    chain,
-                    now,
-                    algorithms,
-                )
-            })?;
+            if self.policy.servers {
+                let chain = self.policy.within_depth(intermediates);
+                let algorithms = self.provider.signature_verification_algorithms.all;
+                self.policy.check(now, chain.len(), |now| {
+                    verify_server_cert_signed_by_trust_anchor(
+                        &shown,
+                        &self.roots,
+                        chain,
+                        now,
+                        algorithms,
+                    )
+                })?;
+            }
             if self.policy.server_names {
                 verify_server_name(&shown, server_name)?;
             }

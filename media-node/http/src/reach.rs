@@ -1,0 +1,45 @@
+//! Who chose where a request goes: the administrator, or a far end whose words stand in the address.
+
+use std::net::IpAddr;
+
+use base::far;
+use url::{Host, Url};
+
+/// Did a far end choose the host of this address? What it said is marked ([`base::far`]).
+#[must_use]
+pub fn is_far(address: &str) -> bool {
+    let plain = far::plain(address);
+    let from = plain.find("://").map_or(0, |at| at + 3);
+    let host = plain[from..].find(['/', '?', '#']).map_or(plain.len(), |at| from + at);
+    if far::is_marked(&far::slice(address, 0..host)) {
+        return true;
+    }
+    // A number alone is an IPv4 address, too, and has nothing that could be marked.
+    let name = plain[from..host].split(':').next().unwrap_or_default();
+    !name.contains('.')
+        && Url::parse(&format!("http://{name}/"))
+            .is_ok_and(|url| matches!(url.host(), Some(Host::Ipv4(_))))
+}
+
+/// Is that an address beyond the machine's own networks ([`base::network::is_internal`])?
+#[must_use]
+pub fn is_public(address: IpAddr) -> bool {
+    !base::network::is_internal(address)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_administrator_s_address_is_told_from_a_far_end_s() {
+        assert!(!is_far("http://10.0.0.1:8080/ivr"));
+        let with_path = format!("http://portal.local/ivr?from={}", far::mark("+49 30/1"));
+        assert!(!is_far(&with_path));
+        assert!(is_far(&far::mark("http://127.0.0.1/")));
+        assert!(is_far(&format!("http://{}/x", far::mark("10.0.0.1"))));
+        assert!(is_far(&format!("http://a{}b/x", far::mark("@"))));
+        assert!(is_far("http://2130706433/x") && is_far("http://0x7f000001:80/"));
+        assert!(!is_far("http://cafe/") && !is_far("http://[::1]:8080/"));
+    }
+}
