@@ -38,7 +38,8 @@ pub fn read(text: &str) -> Result<(PgConnectOptions, Duration), Invalid> {
     let text = text.strip_prefix("pgsql://").unwrap_or(text);
     let mut options = PgConnectOptions::new().disable_statement_logging();
     let mut timeout = TIMEOUT;
-    for (name, value) in pairs(text)? {
+    // An empty value stands for the default, as in libpq.
+    for (name, value) in pairs(text)?.into_iter().filter(|(_, value)| !value.is_empty()) {
         let wrong = || Invalid::Value(name.clone());
         options = match name.as_str() {
             "host" if value.starts_with('/') => options.socket(&value),
@@ -66,6 +67,7 @@ pub fn read(text: &str) -> Result<(PgConnectOptions, Duration), Invalid> {
             | "keepalives_idle"
             | "keepalives_interval"
             | "krbsrvname"
+            | "options"
             | "sslcompression"
             | "target_session_attrs"
             | "tcp_user_timeout" => {
@@ -138,6 +140,8 @@ mod tests {
         let (options, timeout) = read("pgsql://host=db port=6000 connect_timeout=3").unwrap();
         assert_eq!((options.get_host(), options.get_port()), ("db", 6000));
         assert_eq!(timeout, Duration::from_secs(3));
+        let (options, _) = read("host=db port='' password='' options=''").unwrap();
+        assert_eq!((options.get_host(), options.get_port()), ("db", 5432));
     }
 
     proptest::proptest! {

@@ -7,11 +7,14 @@
 
 mod columns;
 pub mod conninfo;
+pub mod odbc;
+mod refusal;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::TryStreamExt as _;
 use sqlx::postgres::{PgArguments, PgPool, PgPoolOptions};
 use sqlx::sqlite::{
     SqliteArguments, SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
@@ -19,17 +22,21 @@ use sqlx::sqlite::{
 };
 use sqlx::{AssertSqlSafe, Column as _, ConnectOptions as _};
 
+pub use refusal::Refusal;
+
 /// Connections to one PostgreSQL server.
 const CONNECTIONS: u32 = 8;
+/// Rows read ahead of the reader.
+const AHEAD: usize = 256;
 /// How long one waits for another user of a SQLite file.
 const BUSY: Duration = Duration::from_secs(5);
 
 /// Why something cannot be had of a database.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The name is of a kind that is not available.
-    #[error("{0} names an ODBC source; there are sqlite:// and pgsql:// only")]
-    Odbc(String),
+    /// The name of an ODBC source that stands for no database.
+    #[error(transparent)]
+    Odbc(#[from] odbc::Unknown),
     /// A connection string that cannot be read.
     #[error(transparent)]
     Name(#[from] conninfo::Invalid),
@@ -39,6 +46,33 @@ pub enum Error {
     /// The work was given up, as the process ends.
     #[error("the database is being closed")]
     Closed,
+}
+
+/// What a statement names and the database does not have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Missing {
+    /// A table.
+    Table,
+    /// A column of a table.
+    Column,
+}
+
+impl Error {
+    /// Does the database lack what the statement names? `None` for every other failure: a lost connection, a lock, a denied
+    /// permission.
+    #[must_use]
+    pub fn missing(&self) -> Option<Missing> {
+        let Self::Database(sqlx::Error::Database(error)) = self else { return None };
+        let message = error.message();
+        // PostgreSQL has a SQLSTATE for each; SQLite has code 1 for all faulty statements, and its own two sentences.
+        match error.code().as_deref() {
+            Some("42P01") => Some(Missing::Table),
+            Some("42703") => Some(Missing::Column),
+            Some("1") if message.starts_with("no such table") => Some(Missing::Table),
+            Some("1") if message.starts_with("no such column") => Some(Missing::Column),
+            _ => None,
+        }
+    }
 }
 
 /// An argument of a statement.
@@ -150,8 +184,16 @@ enum Source {
 }
 
 impl Source {
+    /// [`Source::read`] with the files of ODBC.
+    async fn find(name: &str, folder: &Path) -> Result<Self, Error> {
+        let (name, folder) = (name.to_owned(), folder.to_owned());
+        let read = move || Self::read(&name, &folder, odbc::system_ini);
+        tokio::task::spawn_blocking(read).await.map_err(|_| Error::Closed)?
+    }
+
     /// `pgsql://…`, `postgresql://…`, `sqlite://file`, a path, or the bare name of a file in the folder of databases.
-    fn read(name: &str, folder: &Path) -> Result<Self, Error> {
+    /// `odbc://DSN:USER:PASSWORD` and `DSN:USER:PASSWORD` are what ODBC's file says of them; `ini` gives its text.
+    fn read(name: &str, folder: &Path, ini: impl FnOnce() -> String) -> Result<Self, Error> {
         let name = name.trim();
         if ["pgsql://", "postgresql://", "postgres://"].iter().any(|p| name.starts_with(p)) {
             return Ok(Self::Server(name.to_owned()));
@@ -161,9 +203,11 @@ impl Source {
             None => (false, name),
         };
         if name.starts_with("odbc://") || (!explicit && path.contains(':')) {
-            // What follows the first colon may be a password.
-            let source = name.trim_start_matches("odbc://").split(':').next().unwrap_or_default();
-            return Err(Error::Odbc(source.to_owned()));
+            let section = name.strip_prefix("odbc://").unwrap_or(name);
+            return Ok(match odbc::of_section(section, &ini(), folder)? {
+                odbc::Target::Sqlite(file) => Self::File(file),
+                odbc::Target::Postgres(words) => Self::Server(format!("pgsql://{words}")),
+            });
         }
         let file = Path::new(path);
         if file.is_absolute() {
@@ -175,12 +219,23 @@ impl Source {
 }
 
 impl Database {
+    /// Whether a data source name can be used, whether or not its database answers now.
+    ///
+    /// # Errors
+    /// [`Error::Odbc`], [`Error::Name`].
+    pub async fn check_name(name: &str, folder: &Path) -> Result<(), Error> {
+        match Source::find(name, folder).await? {
+            Source::File(_) => Ok(()),
+            Source::Server(text) => Ok(conninfo::read(&text).map(|_| ())?),
+        }
+    }
+
     /// Opens what a data source name stands for; a file is made where there is none. `folder` is where bare names are.
     ///
     /// # Errors
     /// See [`Error`].
     pub async fn open(name: &str, folder: &Path) -> Result<Self, Error> {
-        match Source::read(name, folder)? {
+        match Source::find(name, folder).await? {
             Source::File(file) => {
                 let pool = ours(open_file(file)).await?;
                 Ok(Self { pool: Pool::Sqlite(pool) })
@@ -269,6 +324,41 @@ impl Database {
         }
     }
 
+    /// The rows a statement gives, one after the other as they are taken: for more than memory is meant to hold.
+    /// After an error there are no more.
+    #[must_use]
+    pub fn stream(
+        &self,
+        statement: &str,
+        args: Vec<Arg>,
+    ) -> tokio::sync::mpsc::Receiver<Result<Row, Error>> {
+        let (sender, receiver) = tokio::sync::mpsc::channel(AHEAD);
+        let statement = AssertSqlSafe(statement.to_owned());
+        match self.pool.clone() {
+            Pool::Sqlite(pool) => {
+                let failed = sender.clone();
+                tokio::spawn(async move {
+                    let done = ours(async move {
+                        let query = sqlx::query_with(statement, to_sqlite(args)?);
+                        pass_on(query.fetch(&pool), columns::sqlite, &sender).await
+                    });
+                    tell(&failed, done.await).await;
+                });
+            }
+            Pool::Postgres(pool) => {
+                tokio::spawn(async move {
+                    let done = async {
+                        let query = sqlx::query_with(statement, to_postgres(args)?);
+                        pass_on(query.fetch(&pool), columns::postgres, &sender).await
+                    };
+                    let done = done.await;
+                    tell(&sender, done).await;
+                });
+            }
+        }
+        receiver
+    }
+
     /// The first row a statement gives.
     ///
     /// # Errors
@@ -276,6 +366,33 @@ impl Database {
     pub async fn row(&self, statement: &str, args: Vec<Arg>) -> Result<Option<Row>, Error> {
         Ok(self.rows(statement, args).await?.into_iter().next())
     }
+}
+
+type Told = tokio::sync::mpsc::Sender<Result<Row, Error>>;
+
+async fn tell(to: &Told, done: Result<(), Error>) {
+    if let Err(error) = done {
+        // A reader that is gone needs no error.
+        let _gone = to.send(Err(error)).await;
+    }
+}
+
+/// Gives rows on as they come, until there are no more or the reader is gone.
+async fn pass_on<R: sqlx::Row>(
+    mut rows: impl futures_util::Stream<Item = Result<R, sqlx::Error>> + Unpin,
+    read: impl Fn(&R, usize) -> Result<Option<String>, sqlx::Error>,
+    to: &Told,
+) -> Result<(), Error> {
+    let mut names: Option<Arc<[String]>> = None;
+    while let Some(row) = rows.try_next().await? {
+        let own = || row.columns().iter().map(|c| c.name().to_owned()).collect();
+        let names = Arc::clone(names.get_or_insert_with(own));
+        let values = (0..names.len()).map(|at| read(&row, at)).collect::<Result<_, _>>()?;
+        if to.send(Ok(Row { names, values })).await.is_err() {
+            return Ok(());
+        }
+    }
+    Ok(())
 }
 
 fn rows_of<R: sqlx::Row>(
@@ -353,16 +470,20 @@ mod tests {
 
     #[test]
     fn names_stand_for_files_and_servers() {
-        let read = |name| Source::read(name, Path::new("/db"));
+        let ini = "[pbx]\nDriver=PostgreSQL\nServername=h\n[lite]\nDriver=SQLite3\nDatabase=x\n";
+        let read = |name| Source::read(name, Path::new("/db"), || ini.to_owned());
         let file = |path: &str| Source::File(path.into());
         assert_eq!(read("voicemail_default").unwrap(), file("/db/voicemail_default.db"));
         assert_eq!(read("lists.db").unwrap(), file("/db/lists.db"));
         assert_eq!(read("/var/x").unwrap(), file("/var/x"));
         assert_eq!(read("sqlite:///var/x").unwrap(), file("/var/x"));
         assert_eq!(read("pgsql://host=h").unwrap(), Source::Server("pgsql://host=h".into()));
+        let server = Source::Server("pgsql://host='h' user='me' password='secret'".into());
+        assert_eq!(read("pbx:me:secret").unwrap(), server);
+        assert_eq!(read("odbc://pbx:me:secret").unwrap(), server);
+        assert_eq!(read("odbc://lite").unwrap(), file("/db/x.db"));
         let refused = read("dsn:user:secret").unwrap_err().to_string();
-        assert!(refused.starts_with("dsn names an ODBC source"), "{refused}");
-        assert!(read("odbc://dsn:u:secret").unwrap_err().to_string().starts_with("dsn names"));
+        assert_eq!(refused, "odbc.ini has no section dsn");
     }
 
     #[tokio::test]
@@ -378,6 +499,47 @@ mod tests {
         assert_eq!((rows[0].text(0), rows[0].text(1), rows[0].text(2)), ("7", hostile, "1.5"));
         assert_eq!((rows[0].int(0), rows[0].named("N"), rows[1].get(1)), (7, Some("2"), None));
         assert!(!open.is_server());
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn what_is_missing_is_told_apart_from_what_fails() -> Result<(), Error> {
+        let folder = tempfile::tempdir().unwrap();
+        let open = Database::open("test", folder.path()).await?;
+        // An integer overflow, when it is read.
+        open.execute("CREATE VIEW v AS SELECT abs(-9223372036854775808) AS a", args![]).await?;
+        for (statement, missing) in [
+            ("SELECT b FROM v", Some(Missing::Column)),
+            ("SELECT a FROM w", Some(Missing::Table)),
+            ("SELECT a FROM v", None),
+            ("SELEKT", None),
+        ] {
+            let error = open.rows(statement, args![]).await.unwrap_err();
+            assert_eq!(error.missing(), missing, "{statement}: {error}");
+        }
+        assert_eq!(Error::Closed.missing(), None);
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn rows_come_one_after_the_other_and_errors_last() -> Result<(), Error> {
+        let folder = tempfile::tempdir().unwrap();
+        let open = Database::open("test", folder.path()).await?;
+        open.execute("CREATE TABLE t (a INTEGER)", args![]).await?;
+        let many = "WITH RECURSIVE n(a) AS (SELECT 1 UNION ALL SELECT a + 1 FROM n WHERE a < 1000) INSERT INTO t SELECT a FROM n";
+        open.execute(many, args![]).await?;
+        let mut rows = open.stream("SELECT a FROM t WHERE a > $1 ORDER BY a", args![10_i64]);
+        let (mut count, mut last) = (0, 0);
+        while let Some(row) = rows.recv().await {
+            count += 1;
+            last = row?.int(0);
+        }
+        assert_eq!((count, last), (990, 1000));
+        // One that is not read to its end holds nothing up.
+        drop(open.stream("SELECT a FROM t", args![]));
+        let mut none = open.stream("SELECT b FROM nothing", args![]);
+        assert!(none.recv().await.is_some_and(|row| row.is_err()));
+        assert!(none.recv().await.is_none());
         Ok(())
     }
 

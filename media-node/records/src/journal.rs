@@ -464,11 +464,9 @@ impl Writer {
                     self.options.content
                 );
                 let kind = error.kind();
+                let mut askers = Vec::new();
                 for append in all {
-                    if let Some(done) = append.done {
-                        let source = std::io::Error::new(kind, error.to_string());
-                        let _gone = done.send(Err(disk(&self.file.path)(source)));
-                    }
+                    askers.extend(append.done);
                     self.waiting.push(append.body);
                 }
                 let excess = self.waiting.len().saturating_sub(WAITING);
@@ -482,6 +480,11 @@ impl Writer {
                     );
                 }
                 self.counters.waiting.store(self.waiting.len() as u64, Ordering::Relaxed);
+                // The counters are right before those who wait hear of it.
+                for done in askers {
+                    let source = std::io::Error::new(kind, error.to_string());
+                    let _gone = done.send(Err(disk(&self.file.path)(source)));
+                }
             }
         }
     }

@@ -1,8 +1,6 @@
 //! mod_xml_cdr's document, and the body of CHANNEL_HANGUP_COMPLETE with `hangup_complete_with_xml`.
 
-use std::fmt::Write as _;
-
-use base::xml::escape;
+use base::xml::Writer;
 use esl_server::event::url_encode;
 
 use crate::record::{CallRecord, Flow, Party, TIMES};
@@ -16,7 +14,7 @@ pub const DECLARATION: &str = "<?xml version=\"1.0\"?>\n";
 /// writes them as they are, and no XML parser reads the document.
 #[must_use]
 pub fn element(record: &CallRecord) -> String {
-    let mut out = Out { text: String::with_capacity(16 << 10), depth: 0 };
+    let mut out = Writer::after(String::with_capacity(16 << 10));
     let attributes =
         [("core-uuid", record.core_uuid.as_str()), ("switchname", record.switchname.as_str())];
     out.open("cdr", &attributes);
@@ -56,11 +54,11 @@ pub fn element(record: &CallRecord) -> String {
         callflow(&mut out, flow);
     }
     out.close("cdr");
-    out.text
+    out.finish()
 }
 
 /// The statistics as numbers with two digits where the reference counts in fractions: as the variables have them.
-fn statistics(out: &mut Out, record: &CallRecord) {
+fn statistics(out: &mut Writer, record: &CallRecord) {
     let inbound = record.audio("rtp_audio_in_");
     if inbound.is_empty() {
         out.empty("call-stats", &[]);
@@ -85,7 +83,7 @@ fn statistics(out: &mut Out, record: &CallRecord) {
     out.close("call-stats");
 }
 
-fn callflow(out: &mut Out, flow: &Flow) {
+fn callflow(out: &mut Writer, flow: &Flow) {
     let mut attributes = vec![("dialplan", flow.profile.dialplan.as_str())];
     attributes.push(("unique-id", &flow.id));
     if let Some(clone_of) = &flow.clone_of {
@@ -133,7 +131,7 @@ fn callflow(out: &mut Out, flow: &Flow) {
     out.close("callflow");
 }
 
-fn party(out: &mut Out, party: &Party) {
+fn party(out: &mut Writer, party: &Party) {
     out.leaf("username", &party.username);
     out.leaf("dialplan", &party.dialplan);
     out.leaf("caller_id_name", &party.caller_id_name);
@@ -165,51 +163,6 @@ fn element_name(name: &str) -> String {
     let name: String =
         name.chars().enumerate().map(|(at, c)| if allowed(at, c) { c } else { '_' }).collect();
     if name.is_empty() { "_".to_owned() } else { name }
-}
-
-struct Out {
-    text: String,
-    depth: usize,
-}
-
-impl Out {
-    fn start(&mut self, name: &str, attributes: &[(&str, &str)]) {
-        for _ in 0..self.depth {
-            self.text.push_str("  ");
-        }
-        let _infallible = write!(self.text, "<{name}");
-        for (name, value) in attributes {
-            let _infallible = write!(self.text, " {name}=\"");
-            escape(&mut self.text, value, true);
-            self.text.push('"');
-        }
-        self.text.push('>');
-    }
-
-    fn open(&mut self, name: &str, attributes: &[(&str, &str)]) {
-        self.start(name, attributes);
-        self.text.push('\n');
-        self.depth += 1;
-    }
-
-    fn close(&mut self, name: &str) {
-        self.depth -= 1;
-        for _ in 0..self.depth {
-            self.text.push_str("  ");
-        }
-        let _infallible = writeln!(self.text, "</{name}>");
-    }
-
-    fn empty(&mut self, name: &str, attributes: &[(&str, &str)]) {
-        self.start(name, attributes);
-        let _infallible = writeln!(self.text, "</{name}>");
-    }
-
-    fn leaf(&mut self, name: &str, value: &str) {
-        self.start(name, &[]);
-        escape(&mut self.text, value, false);
-        let _infallible = writeln!(self.text, "</{name}>");
-    }
 }
 
 #[cfg(test)]
