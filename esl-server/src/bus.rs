@@ -5,6 +5,7 @@ use std::collections::{HashSet, VecDeque};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use jiff::Timestamp;
@@ -38,6 +39,8 @@ pub struct EventBus {
     /// How many subscriptions want each type.
     wanted: Arc<[AtomicU32; EventName::COUNT]>,
     subscribers: Arc<ArcSwap<Vec<Arc<Shared>>>>,
+    /// Held while an event is handed out: every reader sees events in the same order.
+    order: Mutex<()>,
     /// Events that readers who are gone have lost.
     lost_before: Arc<AtomicU64>,
 }
@@ -51,6 +54,24 @@ pub struct Reader {
     pub bytes: usize,
     /// Events that did not fit.
     pub lost: u64,
+    /// Age of the oldest event that waits.
+    pub lag: Duration,
+}
+
+/// A reader's place, for who wants to know how far it is behind.
+#[derive(Clone)]
+pub(crate) struct Depth(Arc<Shared>);
+
+impl Depth {
+    pub(crate) fn read(&self) -> Reader {
+        self.0.reader()
+    }
+}
+
+impl fmt::Debug for Depth {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Depth").field(&self.read()).finish()
+    }
 }
 
 impl EventBus {
@@ -63,6 +84,7 @@ impl EventBus {
             sequence: AtomicU64::new(0),
             wanted: Arc::new([const { AtomicU32::new(0) }; EventName::COUNT]),
             subscribers: Arc::default(),
+            order: Mutex::default(),
             lost_before: Arc::default(),
         })
     }
@@ -105,10 +127,11 @@ impl EventBus {
         event.stamp(self.core_stamp(caller, micros), false);
     }
 
-    /// Hands a stamped event to everyone who wants it.
+    /// Hands a stamped event to everyone who wants it, in the same order to all.
     pub fn deliver(&self, event: Event) -> Arc<Event> {
         debug_assert!(event.is_stamped(), "an event is stamped before it is delivered");
         let event = Arc::new(event);
+        let _in_order = self.order.lock();
         for subscriber in self.subscribers.load().iter() {
             if subscriber.interest.accepts(&event) {
                 subscriber.queue.push(Queued { event: Arc::clone(&event), diverted: false });
@@ -146,12 +169,7 @@ impl EventBus {
     /// How far each reader is behind.
     pub fn readers(&self) -> Vec<Reader> {
         let readers = self.subscribers.load();
-        let of = |shared: &Arc<Shared>| Reader {
-            waiting: shared.queue.len(),
-            bytes: shared.queue.bytes(),
-            lost: shared.queue.lost(),
-        };
-        readers.iter().map(of).collect()
+        readers.iter().map(|shared| shared.reader()).collect()
     }
 
     /// Events lost by readers whose queue was full, those gone included.
@@ -235,6 +253,10 @@ impl CoreStamp {
         self.sequence
     }
 
+    pub(crate) const fn micros(&self) -> i64 {
+        self.micros
+    }
+
     pub(crate) fn write_plain(&self, out: &mut Vec<u8>, name: EventName) {
         out.extend_from_slice(format!("Event-Name: {name}\n").as_bytes());
         for line in self.core.plain_lines().chain(self.second.dates.plain_lines()) {
@@ -291,6 +313,19 @@ const MASK_WORDS: usize = EventName::COUNT.div_ceil(64);
 struct Shared {
     interest: Interest,
     queue: Queue<Queued>,
+}
+
+impl Shared {
+    fn reader(&self) -> Reader {
+        let oldest = self.queue.first(|queued| queued.event.micros());
+        let age = oldest.map_or(0, |at| base::clock::now_us().saturating_sub(at));
+        Reader {
+            waiting: self.queue.len(),
+            bytes: self.queue.bytes(),
+            lost: self.queue.lost(),
+            lag: Duration::from_micros(u64::try_from(age).unwrap_or(0)),
+        }
+    }
 }
 
 /// An event in a queue.
@@ -421,6 +456,11 @@ impl Subscription {
     /// Sets how many events, and bytes of them, may wait from now on.
     pub(crate) fn bound(&self, capacity: usize, most_bytes: usize) {
         self.shared.queue.bound(capacity, most_bytes);
+    }
+
+    /// This place, for who wants to know how far its reader is behind.
+    pub(crate) fn depth(&self) -> Depth {
+        Depth(Arc::clone(&self.shared))
     }
 
     /// A way to put events into this queue past its type check, for calls that divert theirs.

@@ -2,7 +2,8 @@
 //!
 //! A single task reads, runs commands and writes, so a reply always precedes the events its
 //! command caused. Events are written in batches of shared bytes: whatever is queued when the task
-//! comes round goes out in as few writes as the socket allows.
+//! comes round goes out in as few writes as the socket allows. A reader that is told hundreds of events a second gets
+//! those of a millisecond together ([`Pace`]): a wake-up and a write for each cost more than the event.
 
 use std::collections::VecDeque;
 use std::future::{pending, poll_fn};
@@ -24,6 +25,7 @@ use crate::door::{Patience, Place};
 use crate::event::EventName;
 use crate::frame::PacketDecoder;
 use crate::log::{LogLine, LogSubscription};
+use crate::pace::Pace;
 use crate::queue::{Item, Queue};
 use crate::session::reply::{self, Farewell};
 use crate::session::{ApiCall, Linger, Login, Outcome, Session};
@@ -62,6 +64,9 @@ pub(crate) struct Connection {
     out: VecDeque<Bytes>,
     queued: VecDeque<Queued>,
     lines: VecDeque<Arc<LogLine>>,
+    /// Events are among what is written next.
+    tells: bool,
+    pace: Pace,
     /// Bytes in `out`.
     out_size: usize,
     /// Resolves when the system is being shut down.
@@ -135,6 +140,8 @@ impl Connection {
             closing: false,
             queued: VecDeque::new(),
             lines: VecDeque::new(),
+            tells: false,
+            pace: Pace::default(),
             shutdown,
             hangup: None,
             phase: Phase::Running,
@@ -211,6 +218,9 @@ impl Connection {
             self.collect();
         }
         self.flush().await?;
+        if std::mem::take(&mut self.tells) {
+            self.pace.wrote(Instant::now());
+        }
         self.check_overrun()?;
         if self.phase_is_over() {
             self.next_phase()?;
@@ -342,15 +352,15 @@ impl Connection {
                 self.out.push_back(text);
             }
         }
-        let format = self.session.format();
         for (number, event) in self.session.again() {
             self.put(numbered(number));
-            self.put(event.message(format));
+            self.put(self.session.message(&event, false));
         }
         let Some(events) = self.session.subscription() else {
             return;
         };
         events.take(BATCH, &mut self.queued);
+        self.tells |= !self.queued.is_empty();
         for Queued { event, diverted } in self.queued.drain(..) {
             if self.session.admits(&event, diverted) {
                 if let Some(number) = self.session.number(&event) {
@@ -358,7 +368,7 @@ impl Connection {
                     self.out_size += text.len();
                     self.out.push_back(text);
                 }
-                let text = event.message(format);
+                let text = self.session.message(&event, diverted);
                 self.out_size += text.len();
                 self.out.push_back(text);
             }
@@ -410,6 +420,7 @@ impl Connection {
         let (events, logs) = (self.session.subscription(), self.session.log_subscription());
         let hold_back = self.decoder.is_partial();
         let backlog = self.has_backlog();
+        let gathers_until = self.pace.gathers_until();
         let hangup = &mut self.hangup;
         let stranger = self.place.as_ref().filter(|_| !self.session.is_authenticated());
         tokio::select! {
@@ -422,7 +433,9 @@ impl Connection {
                 let _ = ready;
                 Woken::Readable
             }
-            () = changed(events.map(Subscription::queue)), if !hold_back => Woken::Queue,
+            () = gathered(gathers_until, events.map(Subscription::queue)), if !hold_back => {
+                Woken::Queue
+            }
             () = changed(logs.map(LogSubscription::queue)), if !hold_back => Woken::Queue,
             () = hung_up(hangup, inline), if running => Woken::Hangup,
             () = until(deadline) => Woken::Deadline,
@@ -528,6 +541,7 @@ impl Connection {
                 Err(_) => return Err(End::Gone),
             }
         }
+        self.session.written();
         Ok(())
     }
 
@@ -608,6 +622,14 @@ async fn changed<T: Item>(queue: Option<&Queue<T>>) {
         Some(queue) => queue.changed().await,
         None => pending().await,
     }
+}
+
+/// [`changed`], not before that time.
+async fn gathered<T: Item>(from: Option<Instant>, queue: Option<&Queue<T>>) {
+    if let Some(from) = from {
+        sleep_until(from).await;
+    }
+    changed(queue).await;
 }
 
 async fn until(deadline: Option<Instant>) {

@@ -11,6 +11,7 @@
 
 pub mod bus;
 pub mod client;
+pub mod clients;
 mod connection;
 pub mod console;
 mod door;
@@ -20,6 +21,7 @@ pub mod frame;
 pub mod fs_cli;
 pub mod log;
 pub mod outbound;
+mod pace;
 mod queue;
 pub mod server;
 mod session;

@@ -115,6 +115,11 @@ impl<T: Item> Queue<T> {
         self.inner.lock().items.len()
     }
 
+    /// Something about the item that has waited longest.
+    pub(crate) fn first<V>(&self, of: impl FnOnce(&T) -> V) -> Option<V> {
+        self.inner.lock().items.front().map(of)
+    }
+
     /// About how many bytes wait.
     pub(crate) fn bytes(&self) -> usize {
         self.inner.lock().bytes

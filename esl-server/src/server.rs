@@ -14,6 +14,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{sleep, timeout};
 use tracing::{debug, warn};
 
+use crate::clients::{Client, Clients};
 use crate::connection::Connection;
 use crate::door::{Door, Limits};
 use crate::session::Session;
@@ -72,6 +73,8 @@ pub struct Counts {
     pub refused_by_acl: AtomicU64,
     /// Refused because there were too many.
     pub refused_full: AtomicU64,
+    /// Those connected now.
+    pub present: Clients,
 }
 
 impl Default for ServerConfig {
@@ -274,8 +277,10 @@ impl Reception {
         };
         debug!("event socket: connection from {peer}");
         let (switch, password) = (Arc::clone(&self.switch), Arc::clone(&self.password));
+        let client = self.counts.present.enter(peer);
         let session = Session::inbound(switch, password)
             .coming_from(peer)
+            .known_as(Arc::clone(&client))
             .resumable(Arc::clone(&self.parked));
         let mut down = self.shutdown.clone();
         let down = Box::pin(async move {
@@ -286,7 +291,7 @@ impl Reception {
         let alive = self.alive.clone();
         let foreign = base::foreign::is_foreign(peer.ip());
         counts.accepted.fetch_add(1, Ordering::Relaxed);
-        let present = Present::new(Arc::clone(counts));
+        let present = Present::new(Arc::clone(counts), client);
         let serve = async move {
             connection.run(None).await;
             drop(present);
@@ -298,18 +303,19 @@ impl Reception {
 }
 
 /// A connection that is counted until it ends, however it ends.
-struct Present(Arc<Counts>);
+struct Present(Arc<Counts>, Arc<Client>);
 
 impl Present {
-    fn new(counts: Arc<Counts>) -> Self {
+    fn new(counts: Arc<Counts>, client: Arc<Client>) -> Self {
         counts.clients.fetch_add(1, Ordering::Relaxed);
-        Self(counts)
+        Self(counts, client)
     }
 }
 
 impl Drop for Present {
     fn drop(&mut self) {
         self.0.clients.fetch_sub(1, Ordering::Relaxed);
+        self.0.present.leave(&self.1);
     }
 }
 

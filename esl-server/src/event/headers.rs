@@ -44,7 +44,7 @@ impl Headers {
             header.value.set_item(index, item);
             return;
         }
-        let mut value = Value::Array(Vec::new());
+        let mut value = Value::Array(Box::default());
         value.set_item(index, item);
         if !value.is_empty() {
             self.0.push(Header { name: name.into(), value });

@@ -205,7 +205,7 @@ impl Event {
             value.set_item(index, item);
             return;
         }
-        let mut value = Value::Array(Vec::new());
+        let mut value = Value::Array(Box::default());
         value.set_item(index, item);
         if !value.is_empty() {
             self.parts.push(Part::Header(Header { name: name.into(), value }));
@@ -250,6 +250,11 @@ impl Event {
         self.core.as_ref().map_or(0, CoreStamp::sequence)
     }
 
+    /// When the event was stamped, in microseconds since 1970; 0 before.
+    pub(crate) fn micros(&self) -> i64 {
+        self.core.as_ref().map_or(0, CoreStamp::micros)
+    }
+
     /// Whether the core block has been written.
     pub const fn is_stamped(&self) -> bool {
         self.core.is_some()
@@ -258,7 +263,7 @@ impl Event {
     /// Visits every header in order: subclass, then headers with the core block in its place.
     pub fn for_each_header(&self, mut visit: impl FnMut(&str, &Value)) {
         if let Some(subclass) = &self.subclass {
-            visit(SUBCLASS, &Value::One(subclass.clone()));
+            visit(SUBCLASS, &Value::One(subclass.as_ref().into()));
         }
         for (at, part) in self.parts.iter().enumerate() {
             if at == self.core_at {
@@ -276,6 +281,20 @@ impl Event {
         if self.core_at >= self.parts.len() {
             self.visit_core(&mut visit);
         }
+    }
+
+    /// The event with only those of its headers that are wanted, its subclass and its body.
+    pub(crate) fn only(&self, wanted: impl Fn(&str) -> bool) -> Self {
+        let mut cut = Self::new(self.name);
+        cut.subclass.clone_from(&self.subclass);
+        cut.body.clone_from(&self.body);
+        self.for_each_header(|name, value| {
+            if name != SUBCLASS && wanted(name) {
+                let (name, value) = (name.to_owned().into(), value.clone());
+                cut.parts.push(Part::Header(Header { name, value }));
+            }
+        });
+        cut
     }
 
     fn visit_core(&self, visit: &mut impl FnMut(&str, &Value)) {

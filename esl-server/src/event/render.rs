@@ -116,7 +116,7 @@ impl Event {
     fn write_json(&self, out: &mut Vec<u8>) {
         out.push(b'{');
         if let Some(subclass) = &self.subclass {
-            json_member(out, SUBCLASS, &Value::One(subclass.clone()));
+            json_member(out, SUBCLASS, &Value::One(subclass.as_ref().into()));
         }
         let (before, after) =
             self.parts.split_at_checked(self.core_at).unwrap_or((&self.parts, &[]));

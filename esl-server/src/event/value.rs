@@ -3,15 +3,24 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use smol_str::SmolStr;
+
 /// The value of a header or variable.
 ///
 /// Arrays have an internal text form, `ARRAY::a|:b|:c`, which is also what plain events carry.
+///
+/// A call has some eighty variables on each leg, most of them shorter than 24 bytes: those need no allocation, and copies
+/// of longer ones share their text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Value {
     /// A single text.
-    One(Box<str>),
+    One(SmolStr),
     /// Several, in order. JSON shows an array even when only one element is left.
-    Array(Vec<Box<str>>),
+    #[allow(
+        clippy::box_collection,
+        reason = "arrays are rare; a vector in place would make every value larger"
+    )]
+    Array(Box<Vec<SmolStr>>),
 }
 
 /// Starts the text form of an array.
@@ -26,7 +35,11 @@ impl Value {
     pub fn parse(text: &str) -> Self {
         match text.strip_prefix(ARRAY_MARK) {
             Some(list) => Self::Array(
-                list.split(ARRAY_SEPARATOR).take(MAX_ARRAY_INDEX + 1).map(Box::from).collect(),
+                list.split(ARRAY_SEPARATOR)
+                    .take(MAX_ARRAY_INDEX + 1)
+                    .map(SmolStr::from)
+                    .collect::<Vec<_>>()
+                    .into(),
             ),
             None => Self::One(text.into()),
         }
@@ -61,7 +74,7 @@ impl Value {
     }
 
     /// The elements: one for a single text.
-    pub fn items(&self) -> &[Box<str>] {
+    pub fn items(&self) -> &[SmolStr] {
         match self {
             Self::One(text) => std::slice::from_ref(text),
             Self::Array(items) => items,
@@ -82,10 +95,12 @@ impl Value {
         if !self.items().iter().any(|item| base::far::is_marked(item)) {
             return self;
         }
-        let plain = |item: &str| base::far::plain(item).into();
+        let plain = |item: &str| SmolStr::from(base::far::plain(item));
         match &self {
             Self::One(text) => Self::One(plain(text)),
-            Self::Array(items) => Self::Array(items.iter().map(|item| plain(item)).collect()),
+            Self::Array(items) => {
+                Self::Array(Box::new(items.iter().map(|item| plain(item)).collect()))
+            }
         }
     }
 
@@ -104,16 +119,16 @@ impl Value {
         }
         let items = self.make_array();
         if items.len() <= index {
-            items.resize(index + 1, Box::from(""));
+            items.resize(index + 1, SmolStr::default());
         }
         if let Some(slot) = items.get_mut(index) {
             *slot = item.into();
         }
     }
 
-    fn make_array(&mut self) -> &mut Vec<Box<str>> {
+    fn make_array(&mut self) -> &mut Vec<SmolStr> {
         if let Self::One(text) = self {
-            *self = Self::Array(vec![std::mem::take(text)]);
+            *self = Self::Array(Box::new(vec![std::mem::take(text)]));
         }
         match self {
             Self::Array(items) => items,
@@ -154,11 +169,7 @@ impl From<&String> for Value {
 
 impl From<String> for Value {
     fn from(text: String) -> Self {
-        if text.starts_with(ARRAY_MARK) {
-            Self::parse(&text)
-        } else {
-            Self::One(text.into_boxed_str())
-        }
+        if text.starts_with(ARRAY_MARK) { Self::parse(&text) } else { Self::One(text.into()) }
     }
 }
 
@@ -181,7 +192,7 @@ macro_rules! from_number {
     ($($number:ty),+) => {$(
         impl From<$number> for Value {
             fn from(number: $number) -> Self {
-                Self::One(number.to_string().into_boxed_str())
+                Self::One(smol_str::format_smolstr!("{number}"))
             }
         }
     )+};

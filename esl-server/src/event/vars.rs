@@ -4,6 +4,9 @@ use std::borrow::Cow;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
+use base::far::Spans;
+use once_cell::race::OnceBox;
+
 use super::encode;
 use super::value::{Value, split_index};
 
@@ -23,11 +26,43 @@ struct Slot {
     entry: Arc<VarEntry>,
 }
 
+/// One variable in one block of memory: a running call has some hundred and fifty.
 struct VarEntry {
-    name: Cow<'static, str>,
+    name: VarName,
     value: Value,
+    /// Which parts of the value came from a far end.
+    far: Spans,
     /// What events of each format show of it, once one did. Most variables are never shown: one pointer for all.
-    shown: OnceLock<Box<Shown>>,
+    shown: OnceBox<Shown>,
+}
+
+/// A name: nearly always one the code knows, else one that a program, a dialplan or a far end has made up.
+#[derive(Clone)]
+enum VarName {
+    Known(&'static str),
+    /// Behind two pointers, so that names are no larger for the few that are made up.
+    #[allow(clippy::box_collection, reason = "see above")]
+    Made(Box<String>),
+}
+
+impl std::ops::Deref for VarName {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        match self {
+            Self::Known(name) => name,
+            Self::Made(name) => name,
+        }
+    }
+}
+
+impl From<Cow<'static, str>> for VarName {
+    fn from(name: Cow<'static, str>) -> Self {
+        match name {
+            Cow::Borrowed(name) => Self::Known(name),
+            Cow::Owned(name) => Self::Made(Box::new(name)),
+        }
+    }
 }
 
 #[derive(Default)]
@@ -45,6 +80,17 @@ impl Vars {
     /// Assigns a variable; an empty value deletes it. `name[3]` assigns one element, a value
     /// starting `ARRAY::` makes an array.
     pub fn set(&mut self, name: impl Into<Cow<'static, str>>, value: impl Into<Value>) {
+        self.set_far(name, value, Spans::default());
+    }
+
+    /// [`Vars::set`], and notes which parts of the value came from a far end. An array with an element of which any part
+    /// did counts as the far end's whole, and keeps counting so.
+    pub fn set_far(
+        &mut self,
+        name: impl Into<Cow<'static, str>>,
+        value: impl Into<Value>,
+        far: Spans,
+    ) {
         let (name, value) = (name.into(), value.into());
         if value.is_empty() {
             self.remove(&name);
@@ -52,29 +98,30 @@ impl Vars {
         }
         if let (base, Some(index)) = split_index(&name) {
             let base = base.to_owned();
-            self.alter(base, |old| old.set_item(index, &value.text()));
+            self.alter(base, !far.is_empty(), |old| old.set_item(index, &value.text()));
             return;
         }
         self.remove(&name);
-        self.append(name, value);
+        self.append(name, value, far);
     }
 
-    /// Adds an element at the end of a variable; a missing one is created with that text.
-    pub fn push(&mut self, name: impl Into<Cow<'static, str>>, item: &str) {
+    /// Adds an element at the end of a variable; a missing one is created with that text. `far`: a part of it came from a
+    /// far end.
+    pub fn push(&mut self, name: impl Into<Cow<'static, str>>, item: &str, far: bool) {
         let name = name.into();
         if self.find(&name).is_none() {
-            return self.set(name, item);
+            return self.set_far(name, item, whole(far));
         }
-        self.alter(name, |old| old.push(item));
+        self.alter(name, far, |old| old.push(item));
     }
 
     /// Adds an element in front of a variable; a missing one is created with that text.
-    pub fn unshift(&mut self, name: impl Into<Cow<'static, str>>, item: &str) {
+    pub fn unshift(&mut self, name: impl Into<Cow<'static, str>>, item: &str, far: bool) {
         let name = name.into();
         if self.find(&name).is_none() {
-            return self.set(name, item);
+            return self.set_far(name, item, whole(far));
         }
-        self.alter(name, |old| old.unshift(item));
+        self.alter(name, far, |old| old.unshift(item));
     }
 
     /// The text form of a variable.
@@ -91,6 +138,11 @@ impl Vars {
         self.find(name).map(|at| &self.0[at].entry.value)
     }
 
+    /// Which parts of a variable came from a far end; `None` when none did.
+    pub fn far(&self, name: &str) -> Option<&Spans> {
+        self.find(name).map(|at| &self.0[at].entry.far).filter(|far| !far.is_empty())
+    }
+
     /// Deletes a variable; true when it was there.
     pub fn remove(&mut self, name: &str) -> bool {
         match self.find(name) {
@@ -104,7 +156,7 @@ impl Vars {
 
     /// Names and values in order of last assignment.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Value)> {
-        self.0.iter().map(|slot| (slot.entry.name.as_ref(), &slot.entry.value))
+        self.0.iter().map(|slot| (&*slot.entry.name, &slot.entry.value))
     }
 
     /// How many variables there are.
@@ -134,39 +186,50 @@ impl Vars {
             .position(|slot| slot.hash == hash && slot.entry.name.eq_ignore_ascii_case(name))
     }
 
-    fn append(&mut self, name: Cow<'static, str>, value: Value) {
+    fn append(&mut self, name: impl Into<VarName>, value: Value, far: Spans) {
+        let name = name.into();
         if self.0.len() == self.0.capacity() {
             // A call has some eighty: doubling would leave half of the room empty.
             self.0.reserve_exact((self.0.len() / 4).max(MORE));
         }
-        self.0.push(Slot { hash: hash(&name), entry: VarEntry::new(name, value) });
+        self.0.push(Slot { hash: hash(&name), entry: VarEntry::new(name, value, far) });
     }
 
     /// Changes a value where it stands; element operations do not move a variable.
-    fn alter(&mut self, name: impl Into<Cow<'static, str>>, change: impl FnOnce(&mut Value)) {
+    fn alter(
+        &mut self,
+        name: impl Into<Cow<'static, str>>,
+        far: bool,
+        change: impl FnOnce(&mut Value),
+    ) {
         let name = name.into();
         match self.find(&name) {
             Some(at) => {
                 let old = &self.0[at].entry;
                 let mut value = old.value.clone();
                 change(&mut value);
-                let name = old.name.clone();
-                self.0[at].entry = VarEntry::new(name, value);
+                let far = if far { Spans::all() } else { old.far.clone() };
+                self.0[at].entry = VarEntry::new(old.name.clone(), value, far);
             }
             None => {
-                let mut value = Value::Array(Vec::new());
+                let mut value = Value::Array(Box::default());
                 change(&mut value);
                 if !value.is_empty() {
-                    self.append(name, value);
+                    self.append(name, value, whole(far));
                 }
             }
         }
     }
 }
 
+/// A far end has had part in a value, or not.
+fn whole(far: bool) -> Spans {
+    if far { Spans::all() } else { Spans::default() }
+}
+
 impl VarEntry {
-    fn new(name: Cow<'static, str>, value: Value) -> Arc<Self> {
-        Arc::new(Self { name, value, shown: OnceLock::new() })
+    fn new(name: VarName, value: Value, far: Spans) -> Arc<Self> {
+        Arc::new(Self { name, value, far, shown: OnceBox::new() })
     }
 
     fn shown(&self) -> &Shown {
@@ -253,8 +316,8 @@ mod tests {
     #[test]
     fn array_operations_keep_the_place_and_elements_can_be_read() {
         let mut vars: Vars = [("x", "a"), ("y", "b")].into_iter().collect();
-        vars.push("x", "c");
-        vars.unshift("x", "z");
+        vars.push("x", "c", false);
+        vars.unshift("x", "z", false);
         vars.set("x[1]", "A");
         assert_eq!(names(&vars), ["x", "y"]);
         assert_eq!(vars.get("x").as_deref(), Some("ARRAY::z|:A|:c"));
@@ -263,10 +326,31 @@ mod tests {
     }
 
     #[test]
+    fn what_a_far_end_said_is_known_until_the_variable_is_assigned_anew() {
+        let mut vars = Vars::new();
+        vars.set_far("said", "a,b", Spans::all());
+        vars.push("SAID", "c", false);
+        assert_eq!(vars.far("Said"), Some(&Spans::all()));
+        vars.set("said", "d");
+        assert_eq!(vars.far("said"), None);
+        vars.push("said", "e", true);
+        assert_eq!(vars.far("said"), Some(&Spans::all()));
+        vars.remove("said");
+        assert_eq!(vars.far("said"), None);
+    }
+
+    #[test]
+    fn an_entry_is_one_small_block() {
+        let counts = 2 * size_of::<usize>();
+        assert!(counts + size_of::<VarEntry>() <= 72, "{}", size_of::<VarEntry>());
+        assert!(size_of::<Slot>() <= 16);
+    }
+
+    #[test]
     fn a_changed_entry_renders_anew() {
         let mut vars: Vars = [("x", "a b")].into_iter().collect();
         assert_eq!(vars.plain_lines().next(), Some(&b"x: a%20b\n"[..]));
-        vars.push("x", "c");
+        vars.push("x", "c", false);
         assert_eq!(vars.plain_lines().next(), Some(&b"x: ARRAY%3A%3Aa%20b%7C%3Ac\n"[..]));
     }
 }

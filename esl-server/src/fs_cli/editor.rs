@@ -4,7 +4,7 @@
 //! before each line, so output never lands in the middle of one.
 
 use std::borrow::Cow;
-use std::io::{BufRead, IsTerminal, Write};
+use std::io::{BufRead, IsTerminal, Read, Write};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -32,6 +32,8 @@ use super::typed::{Completion, completion_request};
 const HISTORY_LINES: usize = 800;
 /// How long Tab waits for the server.
 const COMPLETION_TIMEOUT: Duration = Duration::from_secs(2);
+/// Bytes of a line that no editor bounds; a longer one is read as several.
+const MAX_LINE: u64 = 1 << 20;
 /// Inputs not yet looked at; a person types one at a time.
 const INPUTS: usize = 16;
 
@@ -97,10 +99,15 @@ fn print_plainly(text: String) {
 }
 
 fn plain_lines(tell: &mpsc::Sender<Input>, asked: &blocking::Receiver<(String, String)>) {
-    let mut lines = std::io::stdin().lock().lines();
+    let mut bytes = std::io::stdin().lock();
+    let mut line = Vec::new();
     while asked.recv().is_ok() {
-        let input = match lines.next() {
-            Some(Ok(line)) => Input::Line(line),
+        line.clear();
+        let input = match bytes.by_ref().take(MAX_LINE).read_until(b'\n', &mut line) {
+            // What is no text does not end the input.
+            Ok(1..) => Input::Line(
+                String::from_utf8_lossy(&line).trim_end_matches(['\r', '\n']).to_owned(),
+            ),
             _ => Input::End,
         };
         if tell.blocking_send(input).is_err() {

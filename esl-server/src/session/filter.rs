@@ -20,7 +20,7 @@ struct Filter {
 }
 
 #[derive(Debug)]
-enum Test {
+pub(super) enum Test {
     Equals {
         negative: bool,
         text: String,
@@ -75,7 +75,7 @@ impl Filters {
 }
 
 impl Test {
-    fn parse(value: &str) -> Self {
+    pub(super) fn parse(value: &str) -> Self {
         if let Some(pattern) = value.strip_prefix('/') {
             return Self::Matches(pattern_of(pattern));
         }
@@ -85,11 +85,11 @@ impl Test {
         Self::Equals { negative, text: text.to_owned() }
     }
 
-    const fn is_negative(&self) -> bool {
+    pub(super) const fn is_negative(&self) -> bool {
         matches!(self, Self::Equals { negative: true, .. })
     }
 
-    fn matches(&self, value: &str) -> bool {
+    pub(super) fn matches(&self, value: &str) -> bool {
         match self {
             Self::Equals { text, .. } => text.eq_ignore_ascii_case(value),
             Self::Matches(regex) => regex

@@ -8,6 +8,7 @@ mod auth;
 mod filter;
 pub(crate) mod reply;
 pub(crate) mod resume;
+mod selection;
 mod subscribe;
 #[cfg(test)]
 mod tests;
@@ -24,8 +25,10 @@ pub(crate) use api::{ApiCall, Job};
 pub(crate) use auth::Login;
 use auth::{Permissions, UserLogin, same_secret};
 use filter::Filters;
+use selection::Selections;
 
 use crate::bus::Subscription;
+use crate::clients::Client;
 use crate::event::{Event, EventName, Format};
 use crate::frame::Packet;
 use crate::log::LogSubscription;
@@ -52,6 +55,7 @@ pub(crate) struct Session {
     my_events_on: bool,
     restriction: Restriction,
     filters: Filters,
+    selections: Selections,
     logs: Option<LogSubscription>,
     logging: bool,
     linger: Linger,
@@ -70,6 +74,8 @@ pub(crate) struct Session {
     parked: Option<Arc<resume::Parked>>,
     /// Told when the client has come back on another connection.
     elsewhere: Option<Arc<Notify>>,
+    /// Its line among those who are connected.
+    client: Option<Arc<Client>>,
 }
 
 /// The flags of the `socket` application.
@@ -167,6 +173,7 @@ impl Session {
             my_events_on: false,
             restriction: Restriction::None,
             filters: Filters::default(),
+            selections: Selections::default(),
             logs: None,
             logging: false,
             linger: Linger::Off,
@@ -180,6 +187,7 @@ impl Session {
             again: VecDeque::new(),
             parked: None,
             elsewhere: None,
+            client: None,
         }
     }
 
@@ -191,6 +199,12 @@ impl Session {
     /// Notes where the client comes from.
     pub(crate) const fn coming_from(mut self, peer: SocketAddr) -> Self {
         self.peer = Some(peer);
+        self
+    }
+
+    /// Notes how far the client is behind, and who it is.
+    pub(crate) fn known_as(mut self, client: Arc<Client>) -> Self {
+        self.client = Some(client);
         self
     }
 
@@ -217,10 +231,6 @@ impl Session {
     /// What to do when that call hangs up.
     pub(crate) const fn linger_mode(&self) -> Linger {
         self.linger
-    }
-
-    pub(crate) const fn format(&self) -> Format {
-        self.format
     }
 
     pub(crate) fn subscription(&self) -> Option<&Subscription> {
@@ -298,7 +308,7 @@ impl Session {
             return self.nolog().into();
         }
         if is("event") {
-            return self.event(line).into();
+            return self.event(&packet);
         }
         if is("nixevent") {
             return self.nixevent(line).into();
@@ -335,7 +345,11 @@ impl Session {
         };
         self.permissions = Permissions::of(&entry);
         self.password = None;
-        self.account = Some(format!("{}@{}", login.user, login.domain));
+        let account = format!("{}@{}", login.user, login.domain);
+        if let Some(client) = &self.client {
+            client.is_account(&account);
+        }
+        self.account = Some(account);
         let told = self.resume();
         let mut headers = vec![
             ("Allowed-Events", entry.allowed_events.as_deref().unwrap_or("all")),
@@ -513,7 +527,13 @@ impl Session {
 
     /// Subscribed on first use, so that a client that never logs in costs the bus nothing.
     fn events(&mut self) -> &Subscription {
-        self.events.get_or_insert_with(|| self.switch.bus().subscribe(QUEUE_CAPACITY))
+        self.events.get_or_insert_with(|| {
+            let events = self.switch.bus().subscribe(QUEUE_CAPACITY);
+            if let Some(client) = &self.client {
+                client.reads(events.depth());
+            }
+            events
+        })
     }
 
     fn logs(&mut self) -> &LogSubscription {

@@ -14,6 +14,7 @@ use tokio::sync::Notify;
 
 use super::auth::Permissions;
 use super::filter::Filters;
+use super::selection::Selections;
 use super::{Restriction, Session};
 use crate::bus::Subscription;
 use crate::event::{Event, Format};
@@ -96,6 +97,7 @@ struct Kept {
     my_events_on: bool,
     restriction: Restriction,
     filters: Filters,
+    selections: Selections,
     numbering: Numbering,
     since: Instant,
 }
@@ -180,12 +182,16 @@ impl Session {
                 }
                 kept.events.bound(super::QUEUE_CAPACITY, crate::queue::MAX_BYTES);
                 self.again = again;
+                if let Some(client) = &self.client {
+                    client.reads(kept.events.depth());
+                }
                 self.events = Some(kept.events);
                 self.format = kept.format;
                 self.listening = kept.listening;
                 self.my_events_on = kept.my_events_on;
                 self.restriction = kept.restriction;
                 self.filters = kept.filters;
+                self.selections = kept.selections;
                 self.numbering = Some(numbering);
             }
             None => {
@@ -258,6 +264,7 @@ impl Session {
             my_events_on: self.my_events_on,
             restriction: std::mem::replace(&mut self.restriction, Restriction::None),
             filters: std::mem::take(&mut self.filters),
+            selections: std::mem::take(&mut self.selections),
             numbering,
             since: now,
         });

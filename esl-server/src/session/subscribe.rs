@@ -1,8 +1,14 @@
 //! `event`, `nixevent`, `noevents`, `myevents`, `filter`: what a connection wants to hear.
 
+use std::sync::Arc;
+
+use bytes::Bytes;
+
 use super::reply;
-use super::{Restriction, Session};
+use super::selection::Selection;
+use super::{Outcome, Restriction, Session};
 use crate::event::{Event, EventName, Format};
+use crate::frame::Packet;
 use crate::log::Level;
 use crate::switch::leading_number;
 
@@ -38,7 +44,14 @@ const HIGHEST_LOG_NUMBER: i64 = 63;
 
 impl Session {
     /// `event [plain|json|xml] <names> [CUSTOM <subclasses>]`.
-    pub(super) fn event(&mut self, line: &str) -> String {
+    ///
+    /// Headers behind it select headers and events for the types it names ([`Selection`]).
+    pub(super) fn event(&mut self, packet: &Packet) -> Outcome {
+        let selection = match Selection::of(packet) {
+            Ok(selection) => selection,
+            Err(error) => return error.to_string().into(),
+        };
+        let line = packet.command.as_str();
         let mut custom = false;
         let mut known = 0;
         for (at, item) in arguments(line).enumerate() {
@@ -50,12 +63,14 @@ impl Session {
                     return reply::DENIED.into();
                 }
                 self.events().listen_custom(item);
+                self.selections.set_subclass(item, selection.as_ref());
                 known += 1;
             } else if let Some(name) = EventName::parse(item) {
                 if !self.permissions.event(name) {
                     return reply::DENIED.into();
                 }
                 self.events().listen(name);
+                self.selections.set(name, selection.as_ref());
                 custom = name == EventName::Custom;
                 known += 1;
             }
@@ -64,7 +79,14 @@ impl Session {
             return reply::NO_KEYWORDS.into();
         }
         self.listening = true;
-        format!("+OK event listener enabled {}", self.format.as_str())
+        let text = format!("+OK event listener enabled {}", self.format.as_str());
+        match selection {
+            Some(selection) => {
+                let told = selection.told();
+                Outcome::Reply(reply::command_with(&text, &[("Event-Selection", &told)]))
+            }
+            None => text.into(),
+        }
     }
 
     /// `nixevent <names> [CUSTOM <subclasses>]`.
@@ -74,6 +96,7 @@ impl Session {
         for item in arguments(line) {
             if custom {
                 self.events().unlisten_custom(item);
+                self.selections.set_subclass(item, None);
                 continue;
             }
             let Some(name) = EventName::parse(item) else {
@@ -86,10 +109,12 @@ impl Session {
                     for &name in EventName::EVERY {
                         self.events().unlisten(name);
                     }
+                    self.selections.clear();
                 }
                 name => {
                     self.spell_out_all();
                     self.events().unlisten(name);
+                    self.selections.set(name, None);
                 }
             }
         }
@@ -104,10 +129,11 @@ impl Session {
     fn spell_out_all(&mut self) {
         let events = self.events();
         if events.listens(EventName::All) {
-            for &name in EventName::EVERY {
-                events.listen(name);
-            }
+            let all = EventName::EVERY.iter().copied();
+            let added: Vec<_> = all.filter(|&name| !events.listens(name)).collect();
+            added.iter().for_each(|&name| events.listen(name));
             events.unlisten(EventName::All);
+            self.selections.spell_out_all(&added);
         }
     }
 
@@ -117,6 +143,7 @@ impl Session {
             return "-ERR not listening for events";
         }
         self.events().unlisten_everything();
+        self.selections.clear();
         "+OK no longer listening for events"
     }
 
@@ -224,7 +251,33 @@ impl Session {
             && (diverted
                 || self.restriction.admits(event)
                     && !self.is_own_destroy(event)
-                    && self.filters.admit(event))
+                    && self.filters.admit(event)
+                    && self.selection(event).is_none_or(|selection| selection.admits(event)))
+    }
+
+    /// What the client wants of events of that kind, if not everything.
+    fn selection(&self, event: &Event) -> Option<&Arc<Selection>> {
+        let events = self.events.as_ref()?;
+        self.selections.find(event, |name| events.listens(name))
+    }
+
+    /// An event as it goes to the client. One that is wanted whole is rendered once for all clients.
+    pub(crate) fn message(&self, event: &Event, diverted: bool) -> Bytes {
+        let message = match self.selection(event).filter(|s| s.cuts() && !diverted) {
+            Some(selection) => event.only(|header| selection.wants(header)).message(self.format),
+            None => event.message(self.format),
+        };
+        if let Some(client) = &self.client {
+            client.takes(event.micros(), message.len());
+        }
+        message
+    }
+
+    /// Everything that was to be written to the client has been.
+    pub(crate) fn written(&self) {
+        if let Some(client) = &self.client {
+            client.has_all();
+        }
     }
 
     /// In the reference a bound connection keeps its call alive, so it never hears of its end.
