@@ -9,6 +9,7 @@ fn main() {
         catalogue: &catalogue,
         own_address: &|_| true,
         file_exists: &|path| path.exists(),
+        no_mp3: None,
     };
     print!("{}", dialplan_xml::check::check(loaded, &options).to_text(true));
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::{CODES, Paint, Place, Sources};
+use crate::{AUDIT_CODES, CODES, Paint, Place, Sources};
 
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -68,7 +68,10 @@ impl Diagnostic {
         message: impl Into<String>,
         place: Option<Place>,
     ) -> Self {
-        debug_assert!(CODES.iter().any(|(known, _)| *known == code), "{code} is not listed");
+        debug_assert!(
+            CODES.iter().chain(AUDIT_CODES).any(|(known, _)| *known == code),
+            "{code} is not listed"
+        );
         Self {
             severity,
             code,

@@ -151,6 +151,42 @@ impl DialLeg {
     }
 }
 
+/// Splits the groups in brackets that a text begins with, as they are written, from what follows them.
+///
+/// # Errors
+/// [`DialStringError::Unclosed`] when a bracket is not closed.
+pub fn split_leading(text: &str, open: char, close: char) -> Result<(&str, &str), DialStringError> {
+    let start = text.trim_start_matches(' ');
+    let mut rest = start;
+    while rest.starts_with(open) {
+        rest = bracketed(rest, open, close)?.1.trim_start_matches(' ');
+    }
+    Ok((&start[..start.len() - rest.len()], rest))
+}
+
+/// The variables of the groups in brackets that a text begins with, marked where a far end had part in them, and what
+/// follows them.
+///
+/// # Errors
+/// [`DialStringError::Unclosed`] when a bracket is not closed.
+pub fn leading_variables(
+    text: &str,
+    open: char,
+    close: char,
+) -> Result<(Variables, &str), DialStringError> {
+    let mut rest = text.trim_start_matches(' ');
+    let mut read = Variables::new();
+    while rest.starts_with(open) {
+        let (inside, after) = bracketed(rest, open, close)?;
+        let mut far = Variables::new();
+        read.extend(variables(inside, &mut far));
+        // As they are written, in place of what they mean: they stand behind it, and the last one counts.
+        read.append(&mut far);
+        rest = after.trim_start_matches(' ');
+    }
+    Ok((read, rest))
+}
+
 /// Splits `(inside, after)` at the closing bracket that belongs to the opening one `text` starts with.
 fn bracketed(text: &str, open: char, close: char) -> Result<(&str, &str), DialStringError> {
     let mut depth = 0usize;
@@ -254,6 +290,15 @@ mod tests {
 
     fn pairs(list: &[(&str, &str)]) -> Variables {
         list.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    }
+
+    #[test]
+    fn groups_in_front_are_told_from_what_follows() {
+        assert_eq!(split_leading(" <a=1><b=<2>> x:_:y", '<', '>'), Ok(("<a=1><b=<2>> ", "x:_:y")));
+        assert_eq!(split_leading("x<a=1>", '<', '>'), Ok(("", "x<a=1>")));
+        assert_eq!(split_leading("<a=1", '<', '>'), Err(DialStringError::Unclosed('<')));
+        let (read, rest) = leading_variables("(a=1,b='2,3')(c=4)<d=5>x", '(', ')').unwrap();
+        assert_eq!((read, rest), (pairs(&[("a", "1"), ("b", "2,3"), ("c", "4")]), "<d=5>x"));
     }
 
     #[test]

@@ -44,11 +44,13 @@ mod preprocess;
 mod redact;
 mod tree;
 
-pub use codes::CODES;
+pub use codes::{AUDIT_CODES, CODES};
 pub use diagnostic::{Diagnostic, Severity};
 pub use globals::Globals;
 pub use host::{Host, Later, LogLevel, NoHost};
-pub use load::{LoadOptions, Loaded, PreprocessorCommand, load, parse_document, parse_raw};
+pub use load::{
+    LoadOptions, Loaded, PreprocessorCommand, load, parse_document, parse_raw, parse_until_error,
+};
 pub use paint::Paint;
 pub use place::{Place, Sources};
 pub use tree::{Node, NodeId, Tree, print::Element};

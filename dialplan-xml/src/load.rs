@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::preprocess::segments::PlaceMap;
 use crate::preprocess::{self, include::read};
-use crate::tree::parse::parse;
+use crate::tree::parse::{self, parse};
 use crate::{Diagnostic, Globals, Place, Sources, Tree};
 
 /// Offsets into a document are 32 bits wide; no document may come near that.
@@ -151,4 +151,10 @@ pub fn parse_raw(text: &str, name: &str) -> Loaded {
         sources,
         status: parsed.error.unwrap_or_else(|| "Success".to_owned()),
     }
+}
+
+/// Parses a document from elsewhere as far as it goes: what stands before its first error is read, elements that are open
+/// there end. `None` where that is no element at all. Nothing is preprocessed.
+pub fn parse_until_error(text: &str) -> Option<Tree> {
+    parse::parse_until_error(text)
 }

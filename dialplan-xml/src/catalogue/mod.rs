@@ -209,6 +209,15 @@ impl Catalogue {
         }
     }
 
+    /// Names of the configurations that modules ask for, here or in the reference: `acl.conf` …
+    pub fn configurations(&self) -> BTreeSet<&str> {
+        let known = REFERENCE.params.keys().copied();
+        let own = self.params.keys().map(String::as_str);
+        let declared = self.declared.keys().map(|(key, _)| key.as_str());
+        let files = known.chain(own).chain(declared).filter_map(|key| key.split([' ', '/']).next());
+        files.filter(|file| file.ends_with(".conf")).chain(WITHOUT_PARAMETERS).collect()
+    }
+
     /// What becomes of a parameter. Files the reference has no list for are not judged: `None`.
     pub fn param(&self, file: &str, scope: &str, name: &str) -> Option<Support> {
         let name = normalise(file, name);
@@ -278,6 +287,30 @@ pub(crate) fn is_module(name: &str) -> bool {
 pub fn is_gone_module(name: &str) -> bool {
     REFERENCE.gone.contains(name)
 }
+
+/// Configurations that hold no parameters.
+const WITHOUT_PARAMETERS: [&str; 20] = [
+    "abstraction.conf",
+    "acl.conf",
+    "av.conf",
+    "blacklist.conf",
+    "conference_layouts.conf",
+    "distributor.conf",
+    "hash.conf",
+    "ivr.conf",
+    "java.conf",
+    "modules.conf",
+    "opal.conf",
+    "post_load_modules.conf",
+    "post_load_switch.conf",
+    "pre_load_modules.conf",
+    "presence_map.conf",
+    "rss.conf",
+    "timezones.conf",
+    "translate.conf",
+    "voicemail_ivr.conf",
+    "zeroconf.conf",
+];
 
 /// The parameters the reference reads from a file (`scope` as in [`Catalogue::param`]), in lower case.
 pub fn reference_params(file: &str, scope: &str) -> impl Iterator<Item = &'static str> {

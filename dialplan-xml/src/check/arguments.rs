@@ -52,7 +52,7 @@ impl Known {
 }
 
 /// Phrase macros of all languages.
-fn macros(subject: &Subject<'_>) -> Option<Vec<String>> {
+pub(super) fn macros(subject: &Subject<'_>) -> Option<Vec<String>> {
     if super::targets::elsewhere(subject.tree, "languages") {
         return None;
     }
@@ -64,7 +64,7 @@ fn macros(subject: &Subject<'_>) -> Option<Vec<String>> {
 }
 
 /// Something that a name refers to and that is not there.
-fn refers(
+pub(super) fn refers(
     subject: &mut Subject<'_>,
     known: Option<&Vec<String>>,
     (code, what): (&'static str, &str),
@@ -258,11 +258,6 @@ fn argument(subject: &mut Subject<'_>, known: &Known, one: &Use<'_>) {
         "conference" => conference(subject, known, one, data),
         "phrase" => {
             let name = data.split([',', '@']).next().unwrap_or_default().trim();
-            let what = ("macro-unknown", "phrase macro");
-            refers(subject, known.macros.as_ref(), what, name, &one.place);
-        }
-        "playback" if data.starts_with("phrase:") => {
-            let name = data.split([':', '@']).nth(1).unwrap_or_default();
             let what = ("macro-unknown", "phrase macro");
             refers(subject, known.macros.as_ref(), what, name, &one.place);
         }

@@ -101,6 +101,13 @@ fn dial_string(subject: &mut Subject<'_>, known: &Known, text: &str, place: &Pla
             subject.say(found.with_focus(plain, 0).with_hint(hint));
         }
     }
+    let legs = addresses(text);
+    if legs.len() > 1 && legs.iter().any(|leg| leg.trim().is_empty()) {
+        let message = "an empty leg: it calls no destination";
+        let found = Diagnostic::warning("dial-string-empty", message, Some(place.clone()));
+        let hint = "legs are separated by one comma (all at once) or one | (one after the other)";
+        subject.say(found.with_hint(hint));
+    }
     profiles(subject, known, text, place);
     users(subject, known, text, place);
     for leg in legs_to(text, "error") {
@@ -217,7 +224,7 @@ pub(super) fn unbalanced(text: &str) -> Option<(usize, char)> {
 }
 
 /// The options in front of a dial string and of its legs, each list split at its commas.
-fn option_lists(text: &str) -> Vec<Vec<&str>> {
+pub(super) fn option_lists(text: &str) -> Vec<Vec<&str>> {
     let mut lists = Vec::new();
     let mut depth = 0_usize;
     let mut from = None;

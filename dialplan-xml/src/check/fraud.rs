@@ -57,17 +57,17 @@ pub(super) fn check(subject: &mut Subject<'_>) {
 }
 
 /// How a stranger's call gets in.
-struct Way {
+pub(super) struct Way {
     /// The context it comes to.
-    context: String,
+    pub(super) context: String,
     /// Why it is let in.
-    why: String,
+    pub(super) why: String,
 }
 
 impl Way {
     /// The checks a switch makes, in its order: lists first, a password for those they do not let
     /// in. A list that lets strangers in does so whatever `auth-calls` says.
-    fn find(settings: &Params, acl: &AclSet) -> Option<Self> {
+    pub(super) fn find(settings: &Params, acl: &AclSet) -> Option<Self> {
         let flag = |name: &str| settings.last(name).is_some_and(is_true);
         let context = settings.last("context").filter(|c| !c.is_empty()).unwrap_or("default");
         let lists: Vec<_> = settings

@@ -5,13 +5,17 @@
 //! callers who reach a trunk without having to say who they are.
 
 mod arguments;
+mod audit;
+mod details;
 mod dial;
 mod dialplan;
 mod directory;
+mod engines;
 mod files;
 mod fraud;
 mod names;
 mod params;
+mod played;
 mod reach;
 mod sample;
 mod schema;
@@ -33,6 +37,7 @@ use crate::dialplan::Dialplan;
 use crate::directory::Directory;
 use crate::{Diagnostic, Globals, Loaded, Paint, Place, Severity, Sources, Tree};
 
+pub use audit::{AuditOptions, audit, interface_allowlist};
 pub use names::{api_references, endpoints};
 pub(crate) use names::{later, legs_to};
 pub use params::modules as loaded_modules;
@@ -46,6 +51,8 @@ pub struct CheckOptions<'a> {
     pub file_exists: &'a dyn Fn(&Path) -> bool,
     /// Whether an address is one of this machine's.
     pub own_address: &'a dyn Fn(IpAddr) -> bool,
+    /// Why MP3 files cannot be written; `None` where they can.
+    pub no_mp3: Option<&'a str>,
 }
 
 /// The outcome of a check.
@@ -69,6 +76,7 @@ struct Subject<'a> {
     catalogue: &'a Catalogue,
     file_exists: &'a dyn Fn(&Path) -> bool,
     own_address: &'a dyn Fn(IpAddr) -> bool,
+    no_mp3: Option<&'a str>,
     /// The modules that are loaded; `None` when the configuration does not say.
     loaded: Option<BTreeSet<String>>,
     found: Vec<Diagnostic>,
@@ -94,6 +102,7 @@ pub fn check(loaded: Loaded, options: &CheckOptions<'_>) -> Checked {
             catalogue: options.catalogue,
             file_exists: options.file_exists,
             own_address: options.own_address,
+            no_mp3: options.no_mp3,
             loaded: params::modules(tree),
             found: Vec::new(),
         };
@@ -105,12 +114,14 @@ pub fn check(loaded: Loaded, options: &CheckOptions<'_>) -> Checked {
         names::check(&mut subject);
         files::check(&mut subject);
         arguments::check(&mut subject, &uses);
+        details::check(&mut subject, &uses);
         dial::check(&mut subject, &uses);
+        engines::check(&mut subject, &uses);
         variables::check(&mut subject, &uses);
         dialplan::check(&mut subject);
         directory::check(&mut subject);
         sip::check(&mut subject);
-        sounds::check(&mut subject);
+        sounds::check(&mut subject, &uses);
         targets::check(&mut subject);
         fraud::check(&mut subject);
         diagnostics.append(&mut subject.found);
@@ -133,6 +144,7 @@ pub fn unknown_names(tree: &Tree, catalogue: &Catalogue) -> Vec<Diagnostic> {
         catalogue,
         file_exists: &|_| true,
         own_address: &|_| true,
+        no_mp3: None,
         loaded: params::modules(tree),
         found: Vec::new(),
     };

@@ -1,5 +1,7 @@
 //! The core's own settings.
 
+use std::collections::BTreeSet;
+
 use super::{Params, log_level, settings};
 use crate::Node;
 use crate::declare::{Parameter, Parameters, Value, param};
@@ -70,6 +72,50 @@ pub struct SwitchConf {
     pub api_expansion: bool,
     /// `verbose-channel-events`.
     pub verbose_channel_events: bool,
+    /// `<interface-allowlist>`.
+    pub allowlist: Allowlist,
+}
+
+/// `<interface-allowlist>`, which the reference's next version has: the only applications and commands there are, once it has
+/// an entry. An entry is a module, a module and a name with a dot between, or both and a kind (`app`, `api`, `json_api`).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Allowlist {
+    /// In lower case.
+    entries: BTreeSet<String>,
+    /// The section is there.
+    present: bool,
+}
+
+impl Allowlist {
+    fn add(&mut self, list: Option<Node<'_>>) {
+        self.present |= list.is_some();
+        let entries = list.into_iter().flat_map(|list| list.children_named("allow"));
+        let names = entries.filter_map(|entry| entry.attr("name")).filter(|name| !name.is_empty());
+        self.entries.extend(names.map(str::to_ascii_lowercase));
+    }
+
+    /// Whether it refuses anything.
+    #[must_use]
+    pub fn is_active(&self) -> bool {
+        !self.entries.is_empty()
+    }
+
+    /// Whether it is there and has no entry that can be read: nothing is enforced then.
+    #[must_use]
+    pub fn is_empty_by_mistake(&self) -> bool {
+        self.present && self.entries.is_empty()
+    }
+
+    /// Whether a module may bring something of that kind and name.
+    #[must_use]
+    pub fn allows(&self, module: &str, name: &str, kind: &str) -> bool {
+        let module = module.to_ascii_lowercase();
+        let named = format!("{module}.{}", name.to_ascii_lowercase());
+        !self.is_active()
+            || self.entries.contains(&module)
+            || self.entries.contains(&format!("{named}.{kind}"))
+            || self.entries.contains(&named)
+    }
 }
 
 /// Shortest digit, 8 kHz samples.
@@ -96,6 +142,7 @@ impl Default for SwitchConf {
             max_dtmf_duration: DTMF_MAX,
             api_expansion: true,
             verbose_channel_events: false,
+            allowlist: Allowlist::default(),
         }
     }
 }
@@ -119,6 +166,7 @@ impl SwitchConf {
         }
         self.keybindings.extend(keybindings(list("cli-keybindings")));
         self.default_ptimes.extend(default_ptimes(list("default-ptimes")));
+        self.allowlist.add(list("interface-allowlist"));
         // The shortest and the longest digit make room for the default one.
         self.min_dtmf_duration = self.min_dtmf_duration.min(self.default_dtmf_duration);
         self.max_dtmf_duration = self.max_dtmf_duration.max(self.default_dtmf_duration);

@@ -61,7 +61,7 @@ pub(super) fn compared(
 pub(super) fn action(channel: &str, item: &Item, data: &str, depth: usize) -> String {
     let word = if item.anti { "ANTI-Action" } else { "Action" };
     let inline = if item.inline { "INLINE" } else { "" };
-    let application = &item.application;
+    let (application, data) = (&item.application, base::secrets::masked(data));
     format!("{}Dialplan: {channel} {word} {application}({data}) {inline}", indent(depth))
 }
 

@@ -23,20 +23,18 @@ pub(crate) struct Parsed {
 
 /// Reads a merged document.
 pub(crate) fn parse(text: &str, places: PlaceMap) -> Parsed {
-    let mut parser = Parser {
-        text,
-        pos: 0,
-        arena: Arena { places, ..Arena::default() },
-        open: Vec::new(),
-        tops: Vec::new(),
-        last_top: NONE,
-        decoder: Decoder::default(),
-        diagnostics: Vec::new(),
-        error: None,
-        spare: Vec::new(),
-    };
+    let mut parser = Parser::new(text, places);
     parser.run();
     parser.finish()
+}
+
+/// Reads a document up to its first error; see [`crate::parse_until_error`].
+pub(crate) fn parse_until_error(text: &str) -> Option<Tree> {
+    let mut parser = Parser { stops: true, ..Parser::new(text, PlaceMap::default()) };
+    parser.run();
+    parser.arena.root = *parser.tops.first()?;
+    parser.arena.shrink();
+    Some(Tree::from_arena(parser.arena))
 }
 
 struct Parser<'a> {
@@ -52,6 +50,8 @@ struct Parser<'a> {
     error: Option<String>,
     /// Text buffers of closed elements, for reuse.
     spare: Vec<String>,
+    /// Nothing is read behind the first error.
+    stops: bool,
 }
 
 struct Frame {
@@ -63,6 +63,24 @@ struct Frame {
 /// The document cannot be read any further.
 struct Stop;
 
+impl<'a> Parser<'a> {
+    fn new(text: &'a str, places: PlaceMap) -> Self {
+        Self {
+            text,
+            pos: 0,
+            arena: Arena { places, ..Arena::default() },
+            open: Vec::new(),
+            tops: Vec::new(),
+            last_top: NONE,
+            decoder: Decoder::default(),
+            diagnostics: Vec::new(),
+            error: None,
+            spare: Vec::new(),
+            stops: false,
+        }
+    }
+}
+
 impl Parser<'_> {
     fn run(&mut self) {
         let Some(first) = self.text.find('<') else {
@@ -70,7 +88,8 @@ impl Parser<'_> {
         };
         self.pos = first;
         while self.pos < self.text.len() {
-            if self.markup().is_err() || self.diagnostics.len() >= MAX_ERRORS {
+            let stop = self.markup().is_err() || self.diagnostics.len() >= MAX_ERRORS;
+            if stop || (self.stops && self.error.is_some()) {
                 break;
             }
             self.character_data();

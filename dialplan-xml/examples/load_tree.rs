@@ -1,4 +1,4 @@
-//! Loads a configuration and prints what was found: `cargo run --example load -- DIR`.
+//! Loads a configuration and prints what was found: `cargo run --example load_tree -- DIR`.
 fn main() {
     let dir = std::env::args().nth(1).unwrap_or_default();
     let start = std::time::Instant::now();
