@@ -31,6 +31,7 @@ pub fn answer(theirs: &SessionDescription, plan: &Plan, local: &Local) -> Answer
     let mut session = local.description(Vec::new());
     if let Some(identity) = local.identity.as_ref().filter(|_| plan.feedback) {
         let streams = format!(" WMS {}", identity.msid);
+        session.attributes.extend(local.ice_lite.then(|| Attribute::flag("ice-lite")));
         session.attributes.push(Attribute::new("msid-semantic", streams));
     }
     let place = |index: usize, line: &MediaLine| {
@@ -85,7 +86,7 @@ fn own_proto<'a>(plan: &'a AudioPlan, whole: &Plan) -> &'a str {
 }
 
 fn audio_section(plan: &AudioPlan, whole: &Plan, local: &Local) -> MediaLine {
-    let codec = Choice { fmtp: answered_fmtp(&plan.codec), ..plan.codec.clone() };
+    let codec = Choice { fmtp: answered_fmtp(local, &plan.codec), ..plan.codec.clone() };
     let mut extras: Vec<u8> = plan.telephone_event.into_iter().chain(plan.comfort_noise).collect();
     // As the reference's library sorts an answer to one that only listens.
     if plan.remote_direction == MediaDirection::RecvOnly && whole.feedback {
@@ -211,9 +212,9 @@ fn key(lines: &mut Vec<Attribute>, transport: &Transport) {
 }
 
 /// What we say of the codec answered.
-fn answered_fmtp(codec: &Choice) -> Option<String> {
+fn answered_fmtp(local: &Local, codec: &Choice) -> Option<String> {
     if codec.is("opus") {
-        return Some(fmtp::opus_answer(codec.fmtp.as_deref()));
+        return Some(fmtp::opus_answer(&local.opus, codec.fmtp.as_deref()));
     }
     codec.fmtp.clone()
 }

@@ -42,6 +42,7 @@ mod tests;
 pub use answer::{Answer, answer};
 pub use choice::{Choice, Mode};
 pub use codecs::{CodecInfo, CodecPref, parse_codec_list};
+pub use fmtp::OpusWishes;
 pub use jitter::jitter_buffer;
 pub use listed::{audio_codecs, common_codecs, known_codec, offered_choices, video_codecs};
 pub use local::{Before, CandidateFilter, Local};

@@ -41,12 +41,16 @@ pub struct Local {
     pub video_security: Security,
     /// Offer to browsers: `RTP/SAVPF` with DTLS and ICE (`media_webrtc`).
     pub webrtc: bool,
+    /// We are an ICE lite agent (`ice_lite`).
+    pub ice_lite: bool,
     /// Certificate and names, where DTLS and ICE can be done. Without it such lines are declined.
     pub identity: Option<Identity>,
     /// Which candidates of the peer may be used (`apply-candidate-acl`).
     pub candidates: CandidateFilter,
     /// Extra `a=` lines of audio before `a=ptime` (`rtp_append_audio_sdp`), without `a=`.
     pub append: Vec<String>,
+    /// What is said of Opus.
+    pub opus: crate::OpusWishes,
     /// Codecs of the leg on whose behalf we call: our offers use its numbers and formats for the same codecs.
     pub reuse: Vec<crate::Choice>,
     /// Offer video in this direction.
@@ -122,9 +126,11 @@ impl Local {
             security: Security::default(),
             video_security: Security::default(),
             webrtc: false,
+            ice_lite: false,
             identity: None,
             candidates: CandidateFilter::default(),
             append: Vec::new(),
+            opus: crate::OpusWishes::default(),
             reuse: Vec::new(),
             offer_video: None,
             audio: LocalStream::default(),

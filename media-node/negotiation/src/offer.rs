@@ -25,7 +25,8 @@ pub fn offer(local: &Local) -> SessionDescription {
             .or_else(|| reused.map(|codec| codec.payload_type))
             .unwrap_or_else(|| dynamic(&mut next, local));
         let sampled = pref.rate.unwrap_or(rate);
-        let usual = || pref.is_opus().then(|| fmtp::opus_offer(sampled, pref.packet_time()));
+        let usual =
+            || pref.is_opus().then(|| fmtp::opus_offer(&local.opus, sampled, pref.packet_time()));
         codecs.push(Choice {
             payload_type,
             name: pref.name.clone(),
@@ -58,6 +59,7 @@ pub fn offer(local: &Local) -> SessionDescription {
     let mut description = local.description(sections);
     if let Some(identity) = local.identity.as_ref().filter(|_| local.webrtc) {
         let streams = format!(" WMS {}", identity.msid);
+        description.attributes.extend(local.ice_lite.then(|| Attribute::flag("ice-lite")));
         description.attributes.push(Attribute::new("msid-semantic", streams));
     }
     description

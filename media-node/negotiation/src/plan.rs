@@ -253,7 +253,7 @@ pub(crate) fn protect(
             return Ok(None);
         }
         let role = dtls_role(Setup::of(theirs, media), local, before);
-        return Ok(Some(Secure::Dtls(Dtls { role, fingerprints })));
+        return Ok(Some(Secure::Dtls(Box::new(Dtls { role, fingerprints }))));
     }
     if by_dtls {
         // Feedback without protection.
@@ -261,7 +261,7 @@ pub(crate) fn protect(
     }
     match security.of(media) {
         Protection::Plain => Ok(Some(Secure::None)),
-        Protection::Secure(pair) => Ok(Some(Secure::Sdes(pair))),
+        Protection::Secure(pair) => Ok(Some(Secure::Sdes(Box::new(pair)))),
         Protection::Declined => Ok(None),
         Protection::Refused => Err(()),
     }
@@ -311,7 +311,7 @@ fn checks(
     media: &MediaLine,
     local: &Local,
     ours: &LocalStream,
-) -> Result<Option<Ice>, NegotiationError> {
+) -> Result<Option<Box<Ice>>, NegotiationError> {
     let credentials = Credentials::of(theirs, media);
     let Some(credentials) = credentials.filter(|_| local.identity.is_some()) else {
         return Ok(None);
@@ -330,14 +330,15 @@ fn checks(
     }
     let lite = theirs.attribute("ice-lite").is_some();
     let none = || Credentials { ufrag: String::new(), pwd: String::new() };
-    Ok(Some(Ice {
+    Ok(Some(Box::new(Ice {
         ours: ours.ice.as_ref().map_or_else(none, |ice| ice.credentials.clone()),
         theirs: credentials,
         candidates,
         complete: !trickles || said("end-of-candidates").is_some(),
         lite,
-        controlling: lite || local.security.answers_ours,
-    }))
+        lite_ours: local.ice_lite,
+        controlling: (lite || local.security.answers_ours) && !local.ice_lite,
+    })))
 }
 
 /// `a=rtcp:port [IN IP4 address]` (RFC 3605), else the next port.

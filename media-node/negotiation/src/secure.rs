@@ -6,7 +6,8 @@ use sdp::{Candidate, Credentials, Fingerprint};
 
 use crate::CryptoPair;
 
-/// How the packets of one line travel. Made by the negotiation, used by the leg's media.
+/// How the packets of one line travel. Made by the negotiation, used by the leg's media. What most legs do not have is
+/// boxed: each keeps several of these.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Transport {
     /// Where to send RTP: the line's address, or with ICE the first candidate that may be used. `None` when the peer
@@ -19,7 +20,7 @@ pub struct Transport {
     /// How packets are protected.
     pub secure: Secure,
     /// Connectivity checks decide where packets go. `None`: `remote` does, and what comes from there.
-    pub ice: Option<Ice>,
+    pub ice: Option<Box<Ice>>,
 }
 
 /// How the packets of one line are protected.
@@ -29,9 +30,9 @@ pub enum Secure {
     #[default]
     None,
     /// With keys of the descriptions (RFC 4568).
-    Sdes(CryptoPair),
+    Sdes(Box<CryptoPair>),
     /// With keys of a DTLS handshake (RFC 5764). Nothing but STUN and DTLS may be taken from the peer before it is done.
-    Dtls(Dtls),
+    Dtls(Box<Dtls>),
 }
 
 impl Secure {
@@ -86,6 +87,8 @@ pub struct Ice {
     pub complete: bool,
     /// The peer is ICE lite: it makes no checks of its own, and we control.
     pub lite: bool,
+    /// We are (`ice_lite`): we make no checks, and the peer controls.
+    pub lite_ours: bool,
     /// We begin in the controlling role: we offered, or the peer is lite.
     pub controlling: bool,
 }

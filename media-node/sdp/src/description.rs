@@ -226,6 +226,10 @@ impl SessionDescription {
     /// Reads a description. Lines without meaning here are kept or skipped; only a missing `v=0`, an
     /// unreadable `o=`, `c=` or `m=`, or excessive size are errors.
     pub fn parse(text: &str) -> Result<Self, SdpError> {
+        // Lines may end in a carriage return alone, as the reference reads them.
+        if text.contains('\r') && !text.contains('\n') {
+            return Self::parse(&text.replace('\r', "\n"));
+        }
         if text.len() > MAX_SDP || text.lines().count() > MAX_LINES {
             return Err(SdpError::TooLarge);
         }
@@ -392,6 +396,17 @@ mod tests {
         assert_eq!((&*map.name, map.rate, map.channels), ("opus", 48_000, 2));
         assert_eq!(audio.other, [('b', "AS:64".to_owned())]);
         assert_eq!(crate::MediaDirection::of(&read, audio), crate::MediaDirection::SendOnly);
+    }
+
+    #[test]
+    fn lines_end_as_they_like() {
+        let read = |text: &str| SessionDescription::parse(text).map(|sdp| sdp.to_string());
+        let text = "v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\nm=audio 4000 RTP/AVP 0\r\n";
+        let wanted = read(text);
+        assert!(wanted.is_ok());
+        for end in ["\n", "\r", "\r\n\r\n"] {
+            assert_eq!(read(&text.replace("\r\n", end)), wanted, "{end:?}");
+        }
     }
 
     proptest! {

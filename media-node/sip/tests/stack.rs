@@ -2,13 +2,13 @@
 
 use std::net::SocketAddr;
 
+use base::queue::Receiver;
 use sip::message::{Headers, Method, Name};
 use sip::stack::{
     Arrivals, Body, Dialog, DialogEvent, Direction, Failure, Incoming, InviteSpec, OutOfDialog,
     Path, Peers, RequestError, Stack, StackConfig, Tls, Trace, Transport,
 };
 use sip::uri::{NameAddr, Uri};
-use tokio::sync::mpsc::Receiver;
 
 fn free() -> SocketAddr {
     "127.0.0.1:0".parse().unwrap()

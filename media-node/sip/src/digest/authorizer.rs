@@ -2,9 +2,9 @@
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
-use super::{Challenge, Credentials, Secret};
+use super::{Challenge, Credentials, Secret, Subject};
 use crate::message::Name;
 
 /// The request that is to be authorised.
@@ -16,6 +16,10 @@ pub struct AuthRequest<'a> {
     pub uri: &'a str,
     /// Value of `To`.
     pub to: &'a str,
+    /// The body, which `qop=auth-int` protects.
+    pub body: &'a [u8],
+    /// Host of the next hop as it was written: where the request was sent.
+    pub hop: &'a str,
     /// Who challenged; `None` before any challenge.
     pub source: Option<SocketAddr>,
 }
@@ -24,6 +28,11 @@ pub struct AuthRequest<'a> {
 pub trait Authorizer: Send + Sync + fmt::Debug {
     /// Headers (`Authorization`, `Proxy-Authorization`) to repeat the request with; empty to give up.
     fn answer(&self, challenges: &[Challenge], request: &AuthRequest<'_>) -> Vec<(Name, String)>;
+
+    /// Who answers for the same call when it was redirected; `None`: the same as before.
+    fn after_redirect(&self) -> Option<Arc<dyn Authorizer>> {
+        None
+    }
 
     /// Headers to send without having been asked, from an earlier challenge.
     fn ahead(&self, _request: &AuthRequest<'_>) -> Vec<(Name, String)> {
@@ -61,8 +70,7 @@ impl PasswordAuthorizer {
             &session.challenge,
             &self.username,
             &self.secret,
-            request.method,
-            request.uri,
+            &Subject { method: request.method, uri: request.uri, body: request.body },
             session.count,
             &session.cnonce,
         );
@@ -102,7 +110,14 @@ mod tests {
     #[test]
     fn credentials_go_ahead_with_a_growing_count() {
         let who = PasswordAuthorizer::new("u", Secret::Password("p".into()), "r");
-        let request = AuthRequest { method: "REGISTER", uri: "sip:h", to: "<sip:h>", source: None };
+        let request = AuthRequest {
+            method: "REGISTER",
+            uri: "sip:h",
+            to: "<sip:h>",
+            body: b"",
+            hop: "h",
+            source: None,
+        };
         assert!(who.ahead(&request).is_empty());
         let challenge =
             Challenge::parse("Digest realm=\"r\", nonce=\"n\", qop=\"auth\"", false).unwrap();

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::compute::Algorithm;
+use super::compute::{Algorithm, Qop};
 use super::digest_fields;
 use crate::message::scan::quote;
 use crate::message::{Name, Response};
@@ -18,8 +18,8 @@ pub struct Challenge {
     pub opaque: Option<String>,
     /// Hash to use.
     pub algorithm: Algorithm,
-    /// `qop` was offered and contains `auth`.
-    pub qop_auth: bool,
+    /// What the response is to protect: `auth` where it was offered, else `auth-int`; `None` without `qop`.
+    pub qop: Option<Qop>,
     /// The credentials were right, only the nonce was old.
     pub stale: bool,
     /// Came as `Proxy-Authenticate`, so the answer is `Proxy-Authorization`.
@@ -28,10 +28,10 @@ pub struct Challenge {
 
 impl Challenge {
     /// Reads one header value; `None` when it is not a digest challenge that can be answered
-    /// (unknown algorithm, `auth-int` only, no realm or nonce).
+    /// (unknown algorithm or `qop`, no realm or nonce).
     pub fn parse(value: &str, proxy: bool) -> Option<Self> {
         let (mut realm, mut nonce, mut opaque) = (None, None, None);
-        let (mut algorithm, mut qop_auth, mut stale) = (Algorithm::Md5, false, false);
+        let (mut algorithm, mut qop, mut stale) = (Algorithm::Md5, None, false);
         for (name, value) in digest_fields(value)? {
             match name.to_ascii_lowercase().as_str() {
                 "realm" => realm = Some(value),
@@ -40,15 +40,15 @@ impl Challenge {
                 "algorithm" => algorithm = Algorithm::parse(&value)?,
                 "stale" => stale = value.eq_ignore_ascii_case("true"),
                 "qop" => {
-                    qop_auth = value.split(',').any(|q| q.trim().eq_ignore_ascii_case("auth"));
-                    if !qop_auth {
-                        return None;
-                    }
+                    let offered: Vec<_> =
+                        value.split(',').filter_map(|q| Qop::parse(q.trim())).collect();
+                    let plain = offered.contains(&Qop::Auth).then_some(Qop::Auth);
+                    qop = Some(plain.or_else(|| offered.first().copied())?);
                 }
                 _ => {}
             }
         }
-        Some(Self { realm: realm?, nonce: nonce?, opaque, algorithm, qop_auth, stale, proxy })
+        Some(Self { realm: realm?, nonce: nonce?, opaque, algorithm, qop, stale, proxy })
     }
 
     /// All answerable challenges of a 401 or 407, in order.
@@ -75,10 +75,10 @@ impl fmt::Display for Challenge {
             f.write_str(" stale=true,")?;
         }
         write!(f, " algorithm={}", self.algorithm.as_str())?;
-        if self.qop_auth {
-            f.write_str(", qop=\"auth\"")?;
+        match self.qop {
+            Some(qop) => write!(f, ", qop=\"{}\"", qop.as_str()),
+            None => Ok(()),
         }
-        Ok(())
     }
 }
 
@@ -96,11 +96,25 @@ mod tests {
     }
 
     #[test]
+    fn of_several_protections_the_plain_one_is_taken() {
+        let qop = |list: &str| {
+            let text =
+                format!("Digest realm=\"r\", nonce=\"n\", algorithm=MD5-sess, qop=\"{list}\"");
+            let read = Challenge::parse(&text, false).unwrap();
+            assert_eq!(read.algorithm, Algorithm::Md5Sess);
+            read.qop
+        };
+        assert_eq!(qop("auth-int, auth"), Some(Qop::Auth));
+        assert_eq!(qop("auth-int"), Some(Qop::AuthInt));
+        assert_eq!(qop("auth-conf, AUTH-INT"), Some(Qop::AuthInt));
+    }
+
+    #[test]
     fn what_cannot_be_answered_is_not_a_challenge() {
         for bad in [
             "Basic realm=\"x\"",
             "Digest realm=\"x\"",
-            "Digest realm=\"x\", nonce=\"y\", qop=\"auth-int\"",
+            "Digest realm=\"x\", nonce=\"y\", qop=\"auth-conf\"",
             "Digest realm=\"x\", nonce=\"y\", algorithm=ROT13",
         ] {
             assert!(Challenge::parse(bad, false).is_none(), "{bad}");

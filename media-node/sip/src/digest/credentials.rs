@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::compute::{Algorithm, Inputs, Secret, ha1, response_of};
+use super::compute::{Algorithm, Inputs, Qop, Secret, Subject, ha1, response_of};
 use super::{Challenge, digest_fields};
 use crate::message::scan::quote;
 use crate::message::{Headers, Name};
@@ -24,12 +24,14 @@ pub struct Credentials {
     pub algorithm: Algorithm,
     /// Returned from the challenge.
     pub opaque: Option<String>,
-    /// `qop=auth` with `nc` (as written) and `cnonce`; `None` for the RFC 2069 form.
-    pub auth: Option<(String, String)>,
+    /// The client's own nonce; always there with `qop` and with a `-sess` algorithm.
+    pub cnonce: Option<String>,
+    /// `qop` and `nc` (as written); `None` for the RFC 2069 form.
+    pub counted: Option<(Qop, String)>,
 }
 
 impl Credentials {
-    /// Reads one header value; `None` when incomplete, not digest, or `qop=auth-int`.
+    /// Reads one header value; `None` when incomplete, not digest, or of an unknown algorithm or `qop`.
     pub fn parse(value: &str) -> Option<Self> {
         let (mut username, mut realm, mut nonce, mut uri, mut response) =
             (None, None, None, None, None);
@@ -50,11 +52,13 @@ impl Credentials {
                 _ => {}
             }
         }
-        let auth = match qop {
+        let counted = match qop {
             None => None,
-            Some(qop) if qop.eq_ignore_ascii_case("auth") => Some((nc?, cnonce?)),
-            Some(_) => return None,
+            Some(qop) => Some((Qop::parse(&qop)?, nc?)),
         };
+        if cnonce.is_none() && (counted.is_some() || algorithm.is_session()) {
+            return None;
+        }
         Some(Self {
             username: username?,
             realm: realm?,
@@ -63,7 +67,8 @@ impl Credentials {
             response: response?,
             algorithm,
             opaque,
-            auth,
+            cnonce,
+            counted,
         })
     }
 
@@ -79,42 +84,42 @@ impl Credentials {
         challenge: &Challenge,
         username: &str,
         secret: &Secret,
-        method: &str,
-        uri: &str,
+        subject: &Subject<'_>,
         nc: u32,
         cnonce: &str,
     ) -> Self {
         let a1 = ha1(challenge.algorithm, username, &challenge.realm, secret);
-        let auth = challenge.qop_auth.then(|| (format!("{nc:08x}"), cnonce.to_owned()));
+        let counted = challenge.qop.map(|qop| (qop, format!("{nc:08x}")));
+        let needed = counted.is_some() || challenge.algorithm.is_session();
         let inputs = Inputs {
-            method,
-            uri,
             nonce: &challenge.nonce,
-            auth: auth.as_ref().map(|(nc, cnonce)| (nc.as_str(), cnonce.as_str())),
+            cnonce,
+            counted: counted.as_ref().map(|(qop, nc)| (*qop, nc.as_str())),
         };
         Self {
-            response: response_of(challenge.algorithm, &a1, inputs),
+            response: response_of(challenge.algorithm, &a1, subject, inputs),
             username: username.to_owned(),
             realm: challenge.realm.clone(),
             nonce: challenge.nonce.clone(),
-            uri: uri.to_owned(),
+            uri: subject.uri.to_owned(),
             algorithm: challenge.algorithm,
             opaque: challenge.opaque.clone(),
-            auth,
+            cnonce: needed.then(|| cnonce.to_owned()),
+            counted,
         }
     }
 
-    /// True when the response proves knowledge of the secret. Takes the same time wherever the
-    /// difference is.
-    pub fn verify(&self, method: &str, secret: &Secret) -> bool {
+    /// True when the response proves knowledge of the secret, for a request of that method and (where it is protected) with
+    /// that body. Takes the same time wherever the difference is.
+    pub fn verify(&self, method: &str, body: &[u8], secret: &Secret) -> bool {
         let a1 = ha1(self.algorithm, &self.username, &self.realm, secret);
+        let subject = Subject { method, uri: &self.uri, body };
         let inputs = Inputs {
-            method,
-            uri: &self.uri,
             nonce: &self.nonce,
-            auth: self.auth.as_ref().map(|(nc, cnonce)| (nc.as_str(), cnonce.as_str())),
+            cnonce: self.cnonce.as_deref().unwrap_or_default(),
+            counted: self.counted.as_ref().map(|(qop, nc)| (*qop, nc.as_str())),
         };
-        let expected = response_of(self.algorithm, &a1, inputs);
+        let expected = response_of(self.algorithm, &a1, &subject, inputs);
         let given = self.response.to_ascii_lowercase();
         expected.len() == given.len()
             && expected.bytes().zip(given.bytes()).fold(0, |d, (a, b)| d | (a ^ b)) == 0
@@ -122,7 +127,7 @@ impl Credentials {
 
     /// `nc` as a number.
     pub fn nonce_count(&self) -> Option<u32> {
-        self.auth.as_ref().and_then(|(nc, _)| u32::from_str_radix(nc, 16).ok())
+        self.counted.as_ref().and_then(|(_, nc)| u32::from_str_radix(nc, 16).ok())
     }
 }
 
@@ -137,7 +142,7 @@ impl fmt::Display for Credentials {
             quote(realm),
             quote(nonce)
         )?;
-        if let Some((_, cnonce)) = &self.auth {
+        if let Some(cnonce) = &self.cnonce {
             write!(f, ", cnonce={}", quote(cnonce))?;
         }
         if let Some(opaque) = &self.opaque {
@@ -150,8 +155,8 @@ impl fmt::Display for Credentials {
             quote(uri),
             quote(response)
         )?;
-        if let Some((nc, _)) = &self.auth {
-            write!(f, ", qop=auth, nc={nc}")?;
+        if let Some((qop, nc)) = &self.counted {
+            write!(f, ", qop={}, nc={nc}", qop.as_str())?;
         }
         Ok(())
     }
@@ -167,30 +172,51 @@ impl fmt::Debug for Credentials {
 mod tests {
     use super::*;
 
-    fn challenge(qop_auth: bool) -> Challenge {
-        let text = "Digest realm=\"r\", nonce=\"n\", opaque=\"o\"";
-        Challenge { qop_auth, ..Challenge::parse(text, false).unwrap() }
+    const INVITE: Subject<'_> = Subject { method: "INVITE", uri: "sip:h", body: b"v=0" };
+
+    fn challenge(more: &str) -> Challenge {
+        Challenge::parse(&format!("Digest realm=\"r\", nonce=\"n\", opaque=\"o\"{more}"), false)
+            .unwrap()
     }
 
     #[test]
-    fn answers_verify_with_and_without_qop() {
+    fn answers_verify_in_every_form() {
         let secret = Secret::Password("pw".into());
-        for qop in [true, false] {
-            let sent =
-                Credentials::answer(&challenge(qop), "u", &secret, "INVITE", "sip:h", 1, "c");
+        for form in [
+            "",
+            ", qop=\"auth\"",
+            ", qop=\"auth-int\"",
+            ", algorithm=MD5-sess",
+            ", algorithm=SHA-256-sess, qop=\"auth\"",
+            ", algorithm=SHA-512-256-sess, qop=\"auth-int\"",
+        ] {
+            let sent = Credentials::answer(&challenge(form), "u", &secret, &INVITE, 1, "c");
             let got = Credentials::parse(&sent.to_string()).unwrap();
-            assert_eq!(got, sent);
-            assert!(got.verify("INVITE", &secret));
-            assert!(!got.verify("BYE", &secret));
-            assert!(!got.verify("INVITE", &Secret::Password("pW".into())));
+            assert_eq!(got, sent, "{form}");
+            assert!(got.verify("INVITE", b"v=0", &secret), "{form}");
+            assert!(!got.verify("BYE", b"v=0", &secret), "{form}");
+            assert!(!got.verify("INVITE", b"v=0", &Secret::Password("pW".into())), "{form}");
+            let protects = form.contains("auth-int");
+            assert_eq!(got.verify("INVITE", b"v=1", &secret), !protects, "{form}");
         }
+    }
+
+    /// A directory keeps the same hash for `MD5` and `MD5-sess`.
+    #[test]
+    fn a_kept_hash_serves_sessions_too() {
+        let kept = Secret::Ha1(ha1(Algorithm::Md5, "u", "r", &Secret::Password("pw".into())));
+        let asked = challenge(", algorithm=MD5-sess, qop=\"auth\"");
+        let secret = Secret::Password("pw".into());
+        let sent = Credentials::answer(&asked, "u", &secret, &INVITE, 1, "c");
+        assert!(sent.verify("INVITE", b"", &kept));
     }
 
     #[test]
     fn written_in_the_recorded_order() {
         let secret = Secret::Password("pw".into());
-        let text = Credentials::answer(&challenge(true), "u", &secret, "REGISTER", "sip:h", 2, "c")
-            .to_string();
+        let subject = Subject { method: "REGISTER", uri: "sip:h", body: b"" };
+        let asked = challenge(", qop=\"auth\"");
+        let text = Credentials::answer(&asked, "u", &secret, &subject, 2, "c").to_string();
         let names: Vec<_> = text
             .trim_start_matches("Digest ")
             .split(", ")

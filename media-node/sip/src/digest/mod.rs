@@ -1,7 +1,7 @@
 //! Digest access authentication, client and server side (RFC 3261 §22, RFC 2617, RFC 8760).
 //!
-//! `qop=auth` and the form without qop of RFC 2069 are understood; `auth-int` is not, as in the
-//! reference. Secrets are never printed.
+//! `qop` `auth` and `auth-int`, the form without qop of RFC 2069, and the `-sess` algorithms are understood. Secrets are never
+//! printed.
 
 mod authorizer;
 mod challenge;
@@ -11,7 +11,7 @@ mod nonces;
 
 pub use authorizer::{AuthRequest, Authorizer, PasswordAuthorizer};
 pub use challenge::Challenge;
-pub use compute::{Algorithm, Secret, compute_response, ha1};
+pub use compute::{Algorithm, Qop, Secret, Subject, ha1};
 pub use credentials::Credentials;
 pub use nonces::{NonceState, Nonces};
 

@@ -218,7 +218,7 @@ impl Nonces {
 fn counts_on(credentials: &Credentials, last: u32) -> bool {
     match credentials.nonce_count() {
         Some(count) => count > last,
-        None => credentials.auth.is_none() && last == 0,
+        None => credentials.counted.is_none() && last == 0,
     }
 }
 

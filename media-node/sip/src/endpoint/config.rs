@@ -126,6 +126,8 @@ pub struct Limits {
     pub dialogs: usize,
     /// New requests outside dialogs per second (`max-recv-requests-per-second`); beyond: 503. 0 = no bound.
     pub requests_per_second: u32,
+    /// Requests without a final answer (`max-proceeding`); a new one outside dialogs beyond gets 503. 0 = no bound.
+    pub proceeding: usize,
     /// Open stream connections; one beyond is closed at once.
     pub connections: usize,
     /// Stream connections one address may have open to us; one beyond is closed at once.
@@ -151,6 +153,7 @@ impl Default for Limits {
             transactions: 200_000,
             dialogs: 50_000,
             requests_per_second: 1000,
+            proceeding: 0,
             connections: 10_000,
             connections_per_address: 2_000,
             strange_connections: 1_024,

@@ -94,9 +94,11 @@ impl Endpoint {
             return None;
         }
         if let Some(who) = &credentials {
-            let ahead = who.ahead(&auth_request(&request, None));
+            let ahead = who.ahead(&auth_request(&request, &hop, None));
             put_credentials(&mut request.headers, ahead);
         }
+        // It is kept for half a minute after the answer.
+        request.headers.shrink();
         let serial = self.next_serial();
         let exchange = Exchange {
             serial,
@@ -239,7 +241,8 @@ impl Endpoint {
         if refused_before {
             return false;
         }
-        let answers = who.answer(&challenges, &auth_request(&exchange.request, Some(path)));
+        let asked = auth_request(&exchange.request, &exchange.hop, Some(path));
+        let answers = who.answer(&challenges, &asked);
         if answers.is_empty() {
             return false;
         }
@@ -318,11 +321,13 @@ impl Endpoint {
     }
 }
 
-fn auth_request(request: &Request, source: Option<Path>) -> AuthRequest<'_> {
+fn auth_request<'a>(request: &'a Request, hop: &'a Hop, source: Option<Path>) -> AuthRequest<'a> {
     AuthRequest {
         method: request.method.as_str(),
         uri: request.uri.as_str(),
         to: request.headers.get(Name::To).unwrap_or(""),
+        body: &request.body,
+        hop: hop.uri.host(),
         source: source.map(|p| p.remote),
     }
 }

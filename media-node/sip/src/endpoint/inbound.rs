@@ -132,7 +132,7 @@ impl Endpoint {
     fn on_stray_in_dialog(&mut self, now: Instant, request: Request, path: Path) {
         match request.method {
             Method::Notify | Method::Subscribe | Method::Options => {
-                if self.admission.admits(path.remote, path.transport) {
+                if self.has_room(path) {
                     self.pass_on(now, request, path);
                 } else {
                     self.refuse_stateless(&request, path);
@@ -142,8 +142,15 @@ impl Endpoint {
         }
     }
 
+    /// Is there room for a new request from there?
+    fn has_room(&mut self, path: Path) -> bool {
+        let most = self.config.limits.proceeding;
+        let busy = most > 0 && self.transactions.unanswered() >= most;
+        !busy && self.admission.admits(path.remote, path.transport)
+    }
+
     fn on_out_of_dialog(&mut self, now: Instant, request: Request, path: Path) {
-        if !self.admission.admits(path.remote, path.transport) {
+        if !self.has_room(path) {
             return self.refuse_stateless(&request, path);
         }
         if matches!(request.uri.scheme(), Scheme::Other) {

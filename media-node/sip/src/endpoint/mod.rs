@@ -39,7 +39,7 @@ pub use types::{
 
 use admission::Admission;
 use call::{Call, CallTimer};
-use exchange::{Exchange, ExchangeId};
+use exchange::{Exchange, ExchangeId, Purpose};
 use inbound::{Current, PendingRequest};
 use outbound::Unsent;
 
@@ -89,6 +89,8 @@ pub struct Tuning {
     pub session: SessionTimers,
     /// See [`Limits::requests_per_second`].
     pub requests_per_second: u32,
+    /// See [`Limits::proceeding`].
+    pub proceeding: usize,
     /// See [`Rport`].
     pub rport: Rport,
 }
@@ -178,7 +180,8 @@ impl Endpoint {
 
     /// Takes on other settings; what is bound stays.
     pub(crate) fn retune(&mut self, tuning: Tuning) {
-        let Tuning { identity, session, requests_per_second, rport } = tuning;
+        let Tuning { identity, session, requests_per_second, proceeding, rport } = tuning;
+        self.config.limits.proceeding = proceeding;
         self.config.identity = identity;
         self.config.session = session;
         self.config.rport = rport;
@@ -216,8 +219,16 @@ impl Endpoint {
     fn on_transaction_ended(&mut self, tx: TxId, user: User) {
         let User::Exchange(id) = user else { return };
         // After a challenge the exchange lives on in another transaction.
-        if self.exchange(id).is_some_and(|e| e.tx == Some(tx)) {
+        if let Some(exchange) = self.exchange(id).filter(|e| e.tx == Some(tx)) {
+            let purpose = exchange.purpose;
+            let cseq = exchange.request.headers.cseq().map(|cseq| cseq.number);
             self.forget_exchange(id);
+            if let (Purpose::Invite(call) | Purpose::Reinvite(call), Some(cseq)) = (purpose, cseq) {
+                // Its 2xx comes no more: the ACK need not be repeated.
+                if let Some(call) = self.calls.get_mut(&call) {
+                    call.acks.retain(|ack| ack.cseq != cseq);
+                }
+            }
         }
     }
 

@@ -1,15 +1,15 @@
 //! The header section of a message: every header, in order, spelt as it arrived.
 //!
 //! All text lives in one string; a header is four offsets into it. Reading a message therefore costs
-//! two allocations however many headers it has, and adding a header appends to the same string.
+//! three allocations however many headers it has, and adding a header appends to the same string.
 
 use smallvec::SmallVec;
 
 use super::name::Name;
 use super::scan::{commas, trim};
 
-/// Headers most messages have; beyond it the table moves to the heap.
-const INLINE: usize = 24;
+/// Room for headers made at once where a message is read; most have no more.
+const USUAL: usize = 24;
 
 #[derive(Clone, Copy, Debug)]
 struct HeaderLine {
@@ -18,12 +18,13 @@ struct HeaderLine {
     value_at: (u32, u32),
 }
 
-/// An ordered list of headers. Lookups by [`Name`] compare one byte; unknown headers are found by
+/// An ordered list of headers, small where there are none: a call keeps several lists that are nearly always empty.
+/// Lookups by [`Name`] compare one byte; unknown headers are found by
 /// their text, ignoring case.
 #[derive(Clone, Debug, Default)]
 pub struct Headers {
     text: String,
-    entries: SmallVec<[HeaderLine; INLINE]>,
+    entries: Vec<HeaderLine>,
 }
 
 impl Headers {
@@ -34,7 +35,7 @@ impl Headers {
 
     /// Adopts the text of a parsed header section; [`Headers::adopt`] then names the pieces.
     pub(crate) fn over(text: String) -> Self {
-        Self { text, entries: SmallVec::new() }
+        Self { text, entries: Vec::with_capacity(USUAL) }
     }
 
     /// The text the offsets of [`Headers::adopt`] refer to.
@@ -51,6 +52,12 @@ impl Headers {
     pub(crate) fn adopt_appended(&mut self, name: Name, name_at: (u32, u32), value: &str) {
         let value_at = self.append(value);
         self.entries.push(HeaderLine { name, name_at, value_at });
+    }
+
+    /// Gives back room for more headers, of a list that is kept.
+    pub(crate) fn shrink(&mut self) {
+        self.text.shrink_to_fit();
+        self.entries.shrink_to_fit();
     }
 
     /// Number of header lines.

@@ -10,7 +10,11 @@ impl Request {
     /// The wire form. Headers are written in [`Name`] order, unknown ones last; `Content-Length` is
     /// always that of the body.
     pub fn to_bytes(&self) -> Bytes {
-        let mut out = Vec::with_capacity(1500);
+        let mut out = Vec::with_capacity(room(
+            self.method.as_str().len() + self.uri.as_str().len() + " SIP/2.0\r\n".len() + 1,
+            &self.headers,
+            &self.body,
+        ));
         for part in [self.method.as_str(), " ", self.uri.as_str(), " SIP/2.0\r\n"] {
             out.extend_from_slice(part.as_bytes());
         }
@@ -21,7 +25,8 @@ impl Request {
 impl Response {
     /// The wire form; see [`Request::to_bytes`].
     pub fn to_bytes(&self) -> Bytes {
-        let mut out = Vec::with_capacity(1500);
+        let line = "SIP/2.0 200 \r\n".len() + self.reason.len();
+        let mut out = Vec::with_capacity(room(line, &self.headers, &self.body));
         out.extend_from_slice(b"SIP/2.0 ");
         push_number(&mut out, usize::from(self.status));
         out.push(b' ');
@@ -29,6 +34,17 @@ impl Response {
         out.extend_from_slice(b"\r\n");
         finish(out, &self.headers, &self.body)
     }
+}
+
+/// Bytes of a whole message: what is sent is often kept for repetition, some of it as long as the call lasts.
+fn room(start_line: usize, headers: &Headers, body: &Bytes) -> usize {
+    let lines = headers
+        .iter()
+        .filter(|header| header.name != Name::ContentLength)
+        .map(|header| header.text.len() + header.value.len() + ": \r\n".len());
+    let digits = body.len().checked_ilog10().unwrap_or(0) as usize + 1;
+    let length = "Content-Length: \r\n".len() + digits;
+    start_line + lines.sum::<usize>() + length + "\r\n".len() + body.len()
 }
 
 fn finish(mut out: Vec<u8>, headers: &Headers, body: &Bytes) -> Bytes {
@@ -94,5 +110,17 @@ mod tests {
         let expected = "BYE sip:a@h SIP/2.0\r\nVia: SIP/2.0/UDP h\r\nFrom: <sip:b@h>\r\n\
             Reason: Q.850;cause=16\r\nContent-Length: 5\r\nX-Last: 1\r\n\r\nhello";
         assert_eq!(request.to_bytes(), expected.as_bytes());
+    }
+
+    #[test]
+    fn a_message_is_written_into_room_of_its_own_size() {
+        let mut request = Request::new(Method::Bye, Uri::parse("sip:a@h").unwrap());
+        request.headers.push_text("X-Last", "1");
+        request.headers.push_text("Content-Length", "77");
+        for body in ["", "123456789", "1234567890"] {
+            request.body = Bytes::from_static(body.as_bytes());
+            let line = "BYE sip:a@h SIP/2.0\r\n".len();
+            assert_eq!(request.to_bytes().len(), room(line, &request.headers, &request.body));
+        }
     }
 }

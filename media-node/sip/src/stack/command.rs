@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use base::queue;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 
@@ -21,7 +22,7 @@ pub(crate) enum Command {
     Invite {
         id: DialogId,
         spec: Box<InviteSpec>,
-        events: mpsc::Sender<DialogEvent>,
+        events: queue::Sender<DialogEvent>,
         info: InfoCell,
     },
     Request {
@@ -36,7 +37,7 @@ pub(crate) enum Command {
     /// An incoming INVITE becomes a dialog: events from now on go here.
     Adopt {
         id: DialogId,
-        events: mpsc::Sender<DialogEvent>,
+        events: queue::Sender<DialogEvent>,
     },
     Dialog {
         id: DialogId,

@@ -5,6 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use base::queue;
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
@@ -53,7 +54,7 @@ impl Lanes {
 /// Who hears of a dialog.
 struct Owner {
     /// `None` until an incoming call is taken on.
-    events: Option<mpsc::Sender<DialogEvent>>,
+    events: Option<queue::Sender<DialogEvent>>,
     backlog: Vec<DialogEvent>,
     info: InfoCell,
 }
@@ -308,7 +309,7 @@ impl Driver {
         }
     }
 
-    fn adopt(&mut self, id: DialogId, events: mpsc::Sender<DialogEvent>) {
+    fn adopt(&mut self, id: DialogId, events: queue::Sender<DialogEvent>) {
         let Some(owner) = self.state.owners.get_mut(&id) else { return };
         let mut over = false;
         for event in owner.backlog.drain(..) {
@@ -436,7 +437,7 @@ impl Driver {
             return;
         };
         // An owner that does not keep up loses what the peer can repeat, never how the call ended.
-        if let Some(request) = answerable(&event).filter(|_| events.capacity() <= RESERVED_EVENTS) {
+        if let Some(request) = answerable(&event).filter(|_| events.room() <= RESERVED_EVENTS) {
             tracing::warn!(%id, "dialog queue full: request refused");
             self.endpoint.answer_request(now, request, overloaded());
             return;

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
+use base::queue;
 use tokio::sync::{mpsc, oneshot};
 
 use super::command::{Command, CommandSender, DialogCommand};
@@ -51,10 +52,10 @@ impl Stack {
     }
 
     /// Sends an INVITE. Its whole life is told by the events. Dropping the [`Dialog`] ends the call.
-    pub fn invite(&self, spec: InviteSpec) -> (Dialog, mpsc::Receiver<DialogEvent>) {
+    pub fn invite(&self, spec: InviteSpec) -> (Dialog, queue::Receiver<DialogEvent>) {
         // Even numbers are ours, odd ones the driver's (incoming).
         let id = DialogId(self.shared.next_dialog.fetch_add(1, Ordering::Relaxed) * 2);
-        let (events, receiver) = mpsc::channel(self.shared.dialog_queue);
+        let (events, receiver) = queue::bounded(self.shared.dialog_queue);
         let info = InfoCell::default();
         let dialog = Dialog::over(id, self.shared.commands.clone(), info.clone());
         let refused = self.post(Command::Invite { id, spec: Box::new(spec), events, info });
@@ -172,8 +173,8 @@ impl IncomingInvite {
     }
 
     /// Takes the call on.
-    pub fn into_dialog(self) -> (Dialog, mpsc::Receiver<DialogEvent>) {
-        let (events, receiver) = mpsc::channel(self.dialog_queue);
+    pub fn into_dialog(self) -> (Dialog, queue::Receiver<DialogEvent>) {
+        let (events, receiver) = queue::bounded(self.dialog_queue);
         let _ = self.dialog.commands.post(Command::Adopt { id: self.dialog.id, events });
         (self.dialog, receiver)
     }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::{Effects, Fired, Timer};
-use crate::message::{Method, Name, Request, Response};
+use crate::message::{Headers, Method, Name, Request, Response};
 use crate::transport::Path;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -124,6 +124,10 @@ impl Client {
             self.ack = Some(ack);
             if reliable { Duration::ZERO } else { fx.timers.t1x64 }
         };
+        // Nothing is repeated from here on but the ACK, for half a minute.
+        self.bytes = Bytes::new();
+        self.request.headers = Headers::new();
+        self.request.body = Bytes::new();
         self.timeout = fx.arm(Timer::Timeout, linger);
         Verdict::Pass
     }

@@ -131,6 +131,8 @@ pub(crate) struct Transactions<U> {
     servers: HashMap<Key, TxId>,
     /// How many requests of ours are on their way to, or were answered by, each address.
     asked: HashMap<SocketAddr, u32>,
+    /// Requests of others without a final answer yet.
+    unanswered: usize,
     /// Bytes held for the requests of others, by source.
     ledger: Ledger,
     deadlines: Deadlines<(TxId, Timer)>,
@@ -148,6 +150,7 @@ impl<U: Clone> Transactions<U> {
             clients: HashMap::new(),
             servers: HashMap::new(),
             asked: HashMap::new(),
+            unanswered: 0,
             ledger: Ledger::default(),
             deadlines: Deadlines::new(),
             actions: VecDeque::new(),
@@ -160,6 +163,11 @@ impl<U: Clone> Transactions<U> {
     /// Live transactions.
     pub(crate) fn len(&self) -> usize {
         self.entries.len()
+    }
+
+    /// Requests of others that wait for their final answer.
+    pub(crate) fn unanswered(&self) -> usize {
+        self.unanswered
     }
 
     // --- input: requests to send ---
@@ -259,6 +267,7 @@ impl<U: Clone> Transactions<U> {
         let cost = pending_cost(bytes);
         self.ledger.charge(account, cost);
         let held = Some((account, cost));
+        self.unanswered += 1;
         self.entries.insert(id, Entry { key, user, kind: Kind::Server(server), held });
         id
     }
@@ -269,8 +278,11 @@ impl<U: Clone> Transactions<U> {
             server.respond(response, fx).then(|| (server.is_pending(), server.kept()))
         });
         let Some((pending, kept)) = answered.flatten() else { return false };
-        if !pending
-            && let Some(entry) = self.entries.get_mut(&id)
+        if pending {
+            return true;
+        }
+        self.unanswered = self.unanswered.saturating_sub(1);
+        if let Some(entry) = self.entries.get_mut(&id)
             && let Some((account, held)) = &mut entry.held
         {
             self.ledger.adjust(*account, held, ENTRY_COST + kept);
@@ -437,7 +449,12 @@ impl<U: Clone> Transactions<U> {
                 }
                 &mut self.clients
             }
-            Kind::Server(_) => &mut self.servers,
+            Kind::Server(server) => {
+                if server.is_pending() {
+                    self.unanswered = self.unanswered.saturating_sub(1);
+                }
+                &mut self.servers
+            }
         };
         // A key used again may belong to a newer transaction.
         if table.get(&entry.key) == Some(&id) {

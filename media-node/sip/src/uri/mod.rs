@@ -4,6 +4,7 @@
 //! printing gives back the same bytes. Only needless escapes in the user part are undone, as in the reference: a
 //! user is compared by what it means.
 
+mod build;
 mod escape;
 mod name_addr;
 mod params;
@@ -12,6 +13,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::net::IpAddr;
 
+pub use build::{SipUri, with_scheme};
 pub use escape::{escape_param, escape_user, unescape};
 pub use name_addr::NameAddr;
 pub use params::Params;
@@ -129,20 +131,8 @@ impl Uri {
     /// A SIP URI from its parts. `user` is escaped where needed; an empty one is left out. An IPv6
     /// host gets its brackets.
     pub fn sip(user: &str, host: &str, port: Option<u16>) -> Option<Self> {
-        let mut text = String::from("sip:");
-        if !user.is_empty() {
-            text.push_str(&escape_user(user));
-            text.push('@');
-        }
-        if host.contains(':') && !host.starts_with('[') {
-            text.push_str(&format!("[{host}]"));
-        } else {
-            text.push_str(host);
-        }
-        if let Some(port) = port {
-            text.push_str(&format!(":{port}"));
-        }
-        Self::parse(&text)
+        let text = SipUri::new(user, host);
+        port.map_or(text.clone(), |port| text.port(port)).uri()
     }
 
     /// The text as parsed, the user part in its plain form.

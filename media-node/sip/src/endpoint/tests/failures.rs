@@ -148,6 +148,28 @@ fn too_many_requests_in_a_second_are_turned_away_cheaply() {
     assert_eq!(net.bob.endpoint.load(), (0, 2));
 }
 
+#[test]
+fn beyond_so_many_unanswered_requests_new_ones_are_turned_away() {
+    let mut net = Net::new();
+    net.bob.endpoint.config.limits.proceeding = 2;
+    let ask = |net: &mut Net, n: u32| {
+        let text = format!(
+            "OPTIONS sip:b@h SIP/2.0\r\nVia: SIP/2.0/UDP {ALICE};branch=z9hG4bKp{n}\r\nFrom: <sip:a@h>;tag=1\r\n\
+             To: <sip:b@h>\r\nCall-ID: p{n}\r\nCSeq: 1 OPTIONS\r\n\r\n"
+        );
+        net.inject(ALICE, BOB, &text);
+        net.run(ms(30));
+    };
+    (0..3).for_each(|n| ask(&mut net, n));
+    assert_eq!((net.bob.requests.len(), net.bob.wire().as_str()), (2, "503"));
+    // One that has its answer makes room.
+    let first = net.bob.requests[0].0;
+    net.bob.endpoint.answer_request(net.now, first, content(200));
+    net.run(ms(30));
+    (3..5).for_each(|n| ask(&mut net, n));
+    assert_eq!((net.bob.requests.len(), net.bob.wire().as_str()), (3, "503 200 503"));
+}
+
 /// A call to a name that leads to several addresses, the first of them another host's.
 fn call_by_name(found: &[(Transport, &str)]) -> (Net, DialogId) {
     let mut net = Net::new();
