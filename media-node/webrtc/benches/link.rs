@@ -66,6 +66,7 @@ fn spec(ids: &[Identity; 2], n: usize) -> LinkSpec {
         candidates: vec![candidate],
         controlling: n == 1,
         lite: false,
+        relayed: None,
     };
     let dtls = DtlsSpec {
         identity: ids[n].clone(),
@@ -74,7 +75,7 @@ fn spec(ids: &[Identity; 2], n: usize) -> LinkSpec {
         suites: vec![Suite::Aes128CmSha80],
         association: 0,
     };
-    LinkSpec { ice: Some(ice), rtcp_ice: None, remote: None, dtls: Some(dtls) }
+    LinkSpec { ice: Some(ice), rtcp_ice: None, remote: None, rtcp_remote: None, dtls: Some(dtls) }
 }
 
 fn connect(ids: &[Identity; 2], now: &mut Instant) -> [Link; 2] {

@@ -8,7 +8,8 @@ use tokio::sync::mpsc;
 use tokio::time::sleep_until;
 
 use crate::ice::RemoteCandidate;
-use crate::link::{Link, LinkEvent, LinkSpec};
+use crate::link::{Link, LinkEvent, LinkSpec, Way};
+use crate::turn::driver::Relay;
 
 /// Orders that wait for a task; a signalling message brings one.
 const ORDERS: usize = 8;
@@ -30,11 +31,11 @@ pub struct LinkHandle {
 }
 
 impl LinkHandle {
-    /// Starts the task of a leg.
-    pub fn start(side: SideChannel, spec: LinkSpec) -> Self {
+    /// Starts the task of a leg. `relay` is the one its description names, if it names one.
+    pub fn start(side: SideChannel, spec: LinkSpec, relay: Option<Relay>) -> Self {
         let (orders, ordered) = mpsc::channel(ORDERS);
         let (told, events) = mpsc::channel(EVENTS);
-        tokio::spawn(drive(side, spec, ordered, told));
+        tokio::spawn(drive(side, spec, relay, ordered, told));
         Self { orders, events }
     }
 
@@ -62,17 +63,24 @@ impl LinkHandle {
 async fn drive(
     mut side: SideChannel,
     spec: LinkSpec,
+    mut relay: Option<Relay>,
     mut orders: mpsc::Receiver<Order>,
     told: mpsc::Sender<LinkEvent>,
 ) {
     let mut link = Link::new(spec, Instant::now());
     let mut untold = VecDeque::new();
     loop {
-        deliver(&mut link, &side, &mut untold);
+        deliver(&mut link, &side, relay.as_ref(), &mut untold);
         let due = link.poll_timeout();
         let timeout = async {
             match due {
                 Some(due) => sleep_until(due.into()).await,
+                None => std::future::pending().await,
+            }
+        };
+        let relayed = async {
+            match &mut relay {
+                Some(relay) => relay.recv().await,
                 None => std::future::pending().await,
             }
         };
@@ -85,6 +93,11 @@ async fn drive(
                     link.handle_datagram(Instant::now(), from, &octets);
                 }
                 None => return,
+            },
+            datagram = relayed => match datagram {
+                Some((from, octets)) => link.handle_relayed(Instant::now(), from, &octets),
+                // The server has ended it; a path through it dies by its checks.
+                None => relay = None,
             },
             order = orders.recv() => match order {
                 Some(Order::Update(spec)) => link.update(*spec, Instant::now()),
@@ -103,10 +116,20 @@ async fn drive(
 
 /// Sends what is to be sent, and does what happened. Of paths that wait to be told only the newest counts, so that what
 /// waits has a bound: a path, the keys, a failure.
-fn deliver(link: &mut Link, side: &SideChannel, untold: &mut VecDeque<LinkEvent>) {
+fn deliver(
+    link: &mut Link,
+    side: &SideChannel,
+    relay: Option<&Relay>,
+    untold: &mut VecDeque<LinkEvent>,
+) {
     while let Some((to, datagram)) = link.poll_transmit() {
         // An address that cannot be reached is what the checks are to find out.
         let _ = side.send_to(&datagram, to, false);
+    }
+    while let Some((to, datagram)) = link.poll_relay_transmit() {
+        if let Some(relay) = relay {
+            relay.send(to, datagram);
+        }
     }
     while let Some((to, datagram)) = link.poll_rtcp_transmit() {
         let _ = side.send_to(&datagram, to, true);
@@ -114,13 +137,27 @@ fn deliver(link: &mut Link, side: &SideChannel, untold: &mut VecDeque<LinkEvent>
     for event in link.take_events() {
         // A worker that takes no more commands is beyond help; the leg's timeouts end it.
         let _ = match &event {
-            LinkEvent::Path(to) => side.set_path(*to),
+            LinkEvent::Path(way) => side.set_path(way.and_then(|way| way_out(way, relay))),
             LinkEvent::Keys(keys) => side.set_keys(keys.clone()),
+            LinkEvent::RtcpPath(way) => side.set_rtcp_path(way.map(|way| way.to)),
+            LinkEvent::RtcpKeys(keys) => side.set_rtcp_keys(keys.clone()),
             LinkEvent::Failed(_) => Ok(()),
         };
         let same =
             |other: &LinkEvent| std::mem::discriminant(other) == std::mem::discriminant(&event);
         untold.retain(|other| !same(other));
         untold.push_back(event);
+    }
+}
+
+/// Where the worker sends the leg's packets: to the peer, or to the relay's entrance.
+fn way_out(way: Way, relay: Option<&Relay>) -> Option<std::net::SocketAddr> {
+    match relay {
+        Some(relay) if way.relayed => {
+            relay.select(way.to);
+            Some(relay.entrance())
+        }
+        _ if way.relayed => None,
+        _ => Some(way.to),
     }
 }

@@ -13,3 +13,4 @@ pub mod driver;
 pub mod dtls;
 pub mod ice;
 pub mod link;
+pub mod turn;

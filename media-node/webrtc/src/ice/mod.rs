@@ -5,6 +5,7 @@
 
 mod stun;
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -83,6 +84,8 @@ pub struct IceSpec {
     pub controlling: bool,
     /// We answer checks and make none (`a=ice-lite` of ours).
     pub lite: bool,
+    /// An address of a TURN server's whose packets reach us.
+    pub relayed: Option<SocketAddr>,
 }
 
 /// What became of the checks.
@@ -90,8 +93,8 @@ pub struct IceSpec {
 pub enum IceEvent {
     /// That source has proved to be the peer.
     Proved(SocketAddr),
-    /// Packets are to go there.
-    Selected(SocketAddr),
+    /// Packets are to go there; through the relay if the second says so.
+    Selected(SocketAddr, bool),
     /// The peer no longer answers: nothing may be sent (RFC 7675 §5.1).
     Lost,
 }
@@ -104,6 +107,8 @@ pub struct Agent {
     /// Candidates taken, so that the same ones told again do not count twice.
     taken: Vec<SocketAddr>,
     proved: Vec<SocketAddr>,
+    /// What is to be sent through the relay.
+    relay_out: VecDeque<(SocketAddr, Vec<u8>)>,
     due: Instant,
 }
 
@@ -118,9 +123,14 @@ impl Agent {
         if let Ok(host) = Candidate::host(spec.base, Protocol::Udp) {
             inner.add_local_candidate(host);
         }
+        let relayed = spec.relayed.map(|at| Candidate::relayed(at, spec.base, Protocol::Udp));
+        if let Some(Ok(relayed)) = relayed {
+            inner.add_local_candidate(relayed);
+        }
         inner.set_remote_credentials(spec.theirs.clone().into_is());
         let candidates = spec.candidates.clone();
-        let mut agent = Self { inner, spec, taken: Vec::new(), proved: Vec::new(), due: now };
+        let (taken, proved, relay_out) = Default::default();
+        let mut agent = Self { inner, spec, taken, proved, relay_out, due: now };
         agent.add_candidates(&candidates, now);
         agent
     }
@@ -169,12 +179,28 @@ impl Agent {
 
     /// Takes a STUN message. What is not one, or not for us, or not authentic, changes nothing.
     pub fn handle_datagram(&mut self, now: Instant, from: SocketAddr, datagram: &[u8]) {
+        self.handle_at(self.spec.base, now, from, datagram);
+    }
+
+    /// The same for one that came through the relay.
+    pub fn handle_relayed(&mut self, now: Instant, from: SocketAddr, datagram: &[u8]) {
+        if let Some(relayed) = self.spec.relayed {
+            self.handle_at(relayed, now, from, datagram);
+        }
+    }
+
+    fn handle_at(
+        &mut self,
+        destination: SocketAddr,
+        now: Instant,
+        from: SocketAddr,
+        datagram: &[u8],
+    ) {
         if !is_message(datagram) || self.proved.len() >= MOST_SOURCES && !self.knows(from) {
             return;
         }
         let Ok(message) = StunMessage::parse(datagram) else { return };
-        let packet =
-            StunPacket { proto: Protocol::Udp, source: from, destination: self.spec.base, message };
+        let packet = StunPacket { proto: Protocol::Udp, source: from, destination, message };
         if self.inner.handle_packet(now, packet) {
             self.due = now;
         }
@@ -194,10 +220,22 @@ impl Agent {
 
     /// The next datagram to send, and where to.
     pub fn poll_transmit(&mut self) -> Option<(SocketAddr, Vec<u8>)> {
-        let transmit = self.inner.poll_transmit()?;
-        let octets: Vec<u8> = transmit.contents.into();
-        let octets = stun::dress(&octets, self.spec.theirs.pwd.as_bytes()).unwrap_or(octets);
-        Some((transmit.destination, octets))
+        loop {
+            let transmit = self.inner.poll_transmit()?;
+            let octets: Vec<u8> = transmit.contents.into();
+            let octets = stun::dress(&octets, self.spec.theirs.pwd.as_bytes()).unwrap_or(octets);
+            if Some(transmit.source) != self.spec.relayed {
+                return Some((transmit.destination, octets));
+            }
+            if self.relay_out.len() < MOST_PAIRS {
+                self.relay_out.push_back((transmit.destination, octets));
+            }
+        }
+    }
+
+    /// The next datagram to send through the relay, and where to; asked for after [`Agent::poll_transmit`] has none.
+    pub fn poll_relay_transmit(&mut self) -> Option<(SocketAddr, Vec<u8>)> {
+        self.relay_out.pop_front()
     }
 
     /// What happened.
@@ -210,7 +248,9 @@ impl Agent {
                     }
                     IceEvent::Proved(source)
                 }
-                IceAgentEvent::NominatedSend { destination, .. } => IceEvent::Selected(destination),
+                IceAgentEvent::NominatedSend { source, destination, .. } => {
+                    IceEvent::Selected(destination, Some(source) == self.spec.relayed)
+                }
                 IceAgentEvent::IceConnectionStateChange(state) if state.is_disconnected() => {
                     IceEvent::Lost
                 }

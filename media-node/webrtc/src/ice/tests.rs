@@ -26,6 +26,7 @@ fn spec(of: usize, candidates: &[&str]) -> IceSpec {
         candidates: candidates.iter().map(|c| candidate(c)).collect(),
         controlling: of == 1,
         lite: false,
+        relayed: None,
     }
 }
 
@@ -60,7 +61,7 @@ fn run(
 
 fn selected(events: &[IceEvent]) -> Option<String> {
     events.iter().rev().find_map(|event| match event {
-        IceEvent::Selected(to) => Some(to.to_string()),
+        IceEvent::Selected(to, _) => Some(to.to_string()),
         _ => None,
     })
 }

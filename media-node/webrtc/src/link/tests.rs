@@ -34,6 +34,7 @@ fn ice(n: usize, generation: usize) -> IceSpec {
         }],
         controlling: n == 1,
         lite: false,
+        relayed: None,
     }
 }
 
@@ -61,6 +62,7 @@ impl World {
             ice: with_ice.then(|| ice(n, 0)),
             rtcp_ice: None,
             remote: Some(base(1 - n)),
+            rtcp_remote: None,
             dtls: Some(dtls),
         }
     }
@@ -111,7 +113,7 @@ fn a_path_is_found_and_keys_follow_with_checks_and_without() {
         let (client, server) = (keys(&ends[0]), keys(&ends[1]));
         assert_eq!((client.len(), server.len()), (1, 1), "{with_ice}");
         assert_eq!(Some(&client[0].local), server[0].remote.as_ref());
-        let path = LinkEvent::Path(Some(base(1)));
+        let path = LinkEvent::Path(Some(Way { to: base(1), relayed: false }));
         assert_eq!(ends[0].events.contains(&path), with_ice, "{:?}", ends[0].events);
     }
 }
@@ -177,7 +179,94 @@ fn a_hello_that_comes_before_the_checks_waits_for_them_and_a_flood_of_them_does_
         let from = SocketAddr::from(([203, 0, 113, 5], port));
         ends[1].link.handle_datagram(world.now, from, &hello);
     }
-    assert_eq!(ends[1].link.early.len(), MOST_EARLY);
+    assert_eq!(ends[1].link.rtp.early.len(), MOST_EARLY);
     world.run(&mut ends, Duration::from_secs(3));
     assert_eq!((keys(&ends[0]).len(), keys(&ends[1]).len()), (1, 1));
+}
+
+#[test]
+fn where_only_the_relay_works_checks_and_handshake_go_through_it() {
+    let mut world = World::new();
+    let relay: SocketAddr = "198.51.100.9:49152".parse().unwrap();
+    let mut specs = [world.spec(0, true), world.spec(1, true)];
+    if let Some(ice) = &mut specs[0].ice {
+        ice.relayed = Some(relay);
+    }
+    if let Some(ice) = &mut specs[1].ice {
+        ice.candidates.push(RemoteCandidate {
+            address: relay,
+            kind: Kind::Relayed,
+            priority: 16_777_215,
+            foundation: "2".to_owned(),
+        });
+    }
+    let mut ends = world.ends(specs);
+    let stop = world.now + Duration::from_secs(5);
+    while world.now < stop {
+        for end in &mut ends {
+            if end.link.poll_timeout().is_some_and(|due| due <= world.now) {
+                end.link.handle_timeout(world.now);
+            }
+        }
+        let [near, far] = &mut ends;
+        // The direct path loses everything.
+        while near.link.poll_transmit().is_some() {}
+        while let Some((to, datagram)) = near.link.poll_relay_transmit() {
+            if to == far.base {
+                far.link.handle_datagram(world.now, relay, &datagram);
+            }
+        }
+        while let Some((to, datagram)) = far.link.poll_transmit() {
+            if to == relay {
+                near.link.handle_relayed(world.now, far.base, &datagram);
+            }
+        }
+        for end in &mut ends {
+            end.events.extend(end.link.take_events());
+        }
+        world.now += Duration::from_millis(5);
+    }
+    let (client, server) = (keys(&ends[0]), keys(&ends[1]));
+    assert_eq!((client.len(), server.len()), (1, 1));
+    assert_eq!(Some(&client[0].local), server[0].remote.as_ref());
+    let way = Way { to: base(1), relayed: true };
+    assert!(ends[0].events.contains(&LinkEvent::Path(Some(way))), "{:?}", ends[0].events);
+}
+
+#[test]
+fn rtcp_on_a_port_of_its_own_has_keys_of_its_own() {
+    let mut world = World::new();
+    let rtcp = |n: usize| SocketAddr::new(base(n).ip(), base(n).port() + 1);
+    let specs = [0, 1].map(|n| LinkSpec { rtcp_remote: Some(rtcp(1 - n)), ..world.spec(n, false) });
+    let mut ends = world.ends(specs);
+    let stop = world.now + Duration::from_secs(3);
+    while world.now < stop {
+        for n in 0..2 {
+            let [a, b] = &mut ends;
+            let (end, other) = if n == 0 { (a, b) } else { (b, a) };
+            if end.link.poll_timeout().is_some_and(|due| due <= world.now) {
+                end.link.handle_timeout(world.now);
+            }
+            while let Some((to, datagram)) = end.link.poll_transmit() {
+                assert_eq!(to, other.base);
+                other.link.handle_datagram(world.now, end.base, &datagram);
+            }
+            while let Some((to, datagram)) = end.link.poll_rtcp_transmit() {
+                assert_eq!(to, rtcp(1 - n));
+                other.link.handle_rtcp_datagram(world.now, rtcp(n), &datagram);
+            }
+            end.events.extend(end.link.take_events());
+        }
+        world.now += Duration::from_millis(5);
+    }
+    let of_rtcp = |end: &End| {
+        let found = end.events.iter().find_map(|event| match event {
+            LinkEvent::RtcpKeys(keys) => Some(keys.clone()),
+            _ => None,
+        });
+        found.expect("keys of RTCP")
+    };
+    let (client, server) = (of_rtcp(&ends[0]), of_rtcp(&ends[1]));
+    assert_eq!(Some(&client.local), server.remote.as_ref());
+    assert_ne!(client.local, keys(&ends[0])[0].local, "another association");
 }
