@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use media::{Direction as Flow, RtpParams};
-use negotiation::{AudioPlan, LocalIce, Plan};
+use negotiation::{AudioPlan, Plan};
 use sdp::MediaDirection;
 
 use super::reach::{self, Reach};
@@ -58,7 +58,13 @@ impl LegMedia {
         params.te_recv = offered.or(agreed.telephone_event);
         params.te_other = self.te_other.filter(|_| self.te_offered.is_some());
         params.te_clock = agreed.event_clock;
-        params.fmtp.clone_from(&agreed.codec.fmtp);
+        params.fmtp = match agreed.codec.is("opus") {
+            true => {
+                let conf = crate::opus::OpusConf::of(self.profile.switch());
+                Some(conf.sent_to(agreed.codec.fmtp.as_deref()))
+            }
+            false => agreed.codec.fmtp.clone(),
+        };
         params.cn_pt = agreed.comfort_noise;
         params.symmetric = settings.rtp_auto_adjust
             && !params.held_off
@@ -119,8 +125,8 @@ impl LegMedia {
         let theirs = |audio: &AudioPlan| Some(audio.transport.ice.as_ref()?.theirs.clone());
         let (old, new) = (self.agreed().and_then(theirs), plan.audio.as_ref().and_then(theirs));
         if old.is_some() && new.is_some() && old != new {
-            self.ice = LocalIce::new();
-            self.streams.prepare_checks();
+            self.ice = self.new_credentials();
+            self.streams.prepare_checks(self.bind_ip);
         }
     }
 }

@@ -25,6 +25,7 @@ mod apply;
 pub mod certificate;
 mod local;
 mod offer;
+pub mod opus;
 mod reach;
 mod secure;
 mod settings;
@@ -34,7 +35,7 @@ mod timeouts;
 
 pub use again::{Again, means_the_same};
 pub use reach::{Linked, News};
-pub use settings::{DtmfType, MediaProfile, MediaSettings};
+pub use settings::{DtmfType, MediaProfile, MediaSettings, turn_server};
 pub use streams::StreamObserver;
 
 use self::reach::Reach;

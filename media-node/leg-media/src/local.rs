@@ -1,5 +1,6 @@
 //! What we have to offer: our side of a negotiation.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use negotiation::{
@@ -11,7 +12,7 @@ use sdp::{MediaDirection, SessionDescription};
 use super::settings::DtmfType;
 use super::streams::BridgedStreams;
 use super::{LegMedia, certificate};
-use crate::call::{Channel, Direction};
+use crate::call::{Cause, Channel, Direction};
 
 impl LegMedia {
     pub(super) fn local(&self, channel: &Channel, direction: MediaDirection) -> Local {
@@ -36,6 +37,7 @@ impl LegMedia {
             security: self.security.clone(),
             video_security: streams.security.clone(),
             webrtc: self.offers_webrtc(channel),
+            ice_lite: channel.is_true("ice_lite"),
             identity: self.identity.clone(),
             candidates: self.candidate_filter(),
             append: settings
@@ -44,6 +46,7 @@ impl LegMedia {
                 .into_iter()
                 .chain(self.append.iter().cloned())
                 .collect(),
+            opus: crate::opus::OpusConf::of(self.profile.switch()).wishes,
             reuse: self.reused(channel),
             offer_video: self.offers_video(),
             audio: LocalStream { port: self.port(), rtcp_port, ssrc, ice: self.ice.clone() },
@@ -120,9 +123,41 @@ impl LegMedia {
         let fingerprints = certificate::fingerprints(self.profile.switch());
         self.identity = (!fingerprints.is_empty()).then(|| Identity::new(fingerprints)).flatten();
         if self.identity.is_some() {
-            self.ice = LocalIce::new();
-            self.streams.prepare_checks();
+            self.ice = self.new_credentials();
+            self.streams.prepare_checks(self.bind_ip);
         }
+    }
+
+    /// Credentials for checks that begin, with the candidates there are.
+    pub(super) fn new_credentials(&self) -> Option<LocalIce> {
+        let mut ours = LocalIce::new()?;
+        self.reach.name_relay(&mut ours, SocketAddr::new(self.bind_ip, self.port()));
+        Some(ours)
+    }
+
+    /// Gets what must be known before a description of ours is written: addresses of a TURN server's, if the profile
+    /// names one and the description is for a browser. To be called before [`LegMedia::offer`] and [`LegMedia::answer`].
+    ///
+    /// # Errors
+    /// As for [`LegMedia::open`].
+    pub async fn gather(&mut self, channel: &Channel, near: Option<&Channel>) -> Result<(), Cause> {
+        let Some(server) = self.profile.media_settings().relay.clone() else { return Ok(()) };
+        let outbound = channel.direction() == Direction::Outbound;
+        self.prepare_for_browser(outbound && channel.is_true("media_webrtc"));
+        // A lite agent checks nothing, and a relay passes nothing before it was told of the peer.
+        if self.ice.is_none() || self.local.is_some() || channel.is_true("ice_lite") {
+            return Ok(());
+        }
+        self.open(channel, near)?;
+        let base = SocketAddr::new(self.bind_ip, self.port());
+        let Self { reach, streams, ice, bind_ip, .. } = self;
+        let audio = async {
+            if let Some(ours) = ice {
+                reach.gather(channel, &server, base, ours).await;
+            }
+        };
+        tokio::join!(audio, streams.gather(channel, &server, *bind_ip));
+        Ok(())
     }
 
     /// What a description of the peer and our side have in common.

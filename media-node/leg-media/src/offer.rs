@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use media::{Handling, RtpParams, RtpSpec};
-use negotiation::{LocalIce, as_sent, video_codecs};
+use negotiation::{as_sent, video_codecs};
 use sdp::{MediaDirection, SessionDescription};
 
 use super::{LegMedia, shown};
@@ -96,8 +96,8 @@ impl LegMedia {
     /// # Errors
     /// As for [`LegMedia::open`].
     pub fn offer_anew(&mut self, channel: &Channel) -> Result<SessionDescription, Cause> {
-        self.ice = self.identity.as_ref().and_then(|_| LocalIce::new());
-        self.streams.prepare_checks();
+        self.ice = self.identity.as_ref().and_then(|_| self.new_credentials());
+        self.streams.prepare_checks(self.bind_ip);
         self.anew = true;
         self.beginnings = self.beginnings.wrapping_add(1);
         self.offer(channel, None)

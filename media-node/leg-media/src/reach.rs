@@ -5,12 +5,13 @@ use std::net::{IpAddr, SocketAddr};
 
 use media::srtp::Suite;
 use media::{Leg, PathSpec, ProtectionSpec, RtpParams};
-use negotiation::{DtlsRole, Ice, Secure, Transport};
+use negotiation::{DtlsRole, Ice, LocalIce, Secure, Transport};
 use sdp::CandidateKind;
 use webrtc::driver::LinkHandle;
 use webrtc::dtls::{Identity, Role};
 use webrtc::ice::{Credentials, IceSpec, Kind, RemoteCandidate};
-use webrtc::link::{DtlsSpec, LinkEvent, LinkSpec};
+use webrtc::link::{DtlsSpec, LinkEvent, LinkSpec, Way};
+use webrtc::turn::driver::{Relay, Server};
 
 use super::{secure, shown};
 use crate::call::{Cause, Channel};
@@ -20,6 +21,9 @@ const OFFERED: [Suite; 1] = [Suite::Aes128CmSha80];
 /// What is accepted of a client, best known first.
 const ACCEPTED: [Suite; 4] =
     [Suite::Aes128CmSha80, Suite::AeadAes128Gcm, Suite::AeadAes256Gcm, Suite::Aes128CmSha32];
+
+/// Priority of a relayed candidate: the least preferred type (RFC 8445 §5.1.2.1), one address, component 1.
+const RELAY_PRIORITY: u32 = (65_535 << 8) | 255;
 
 /// Lines of a fragment that are read.
 const MOST_LINES: usize = 100;
@@ -31,9 +35,59 @@ pub(super) struct Reach {
     /// The handshake under way; its keys are not there yet.
     pending: Option<Box<DtlsSpec>>,
     dtls: Option<Box<DtlsSpec>>,
+    /// The allocation our description names, until checks begin.
+    relay: Option<Relay>,
+    /// Its address.
+    relayed: Option<SocketAddr>,
+    /// A server was asked, whatever it said.
+    asked: bool,
 }
 
 impl Reach {
+    /// Gets an address of a TURN server's for the line, once, and adds it to our candidates. Takes two seconds at most;
+    /// without an answer the line goes without.
+    pub(super) async fn gather(
+        &mut self,
+        channel: &Channel,
+        server: &Server,
+        base: SocketAddr,
+        ours: &mut LocalIce,
+    ) {
+        if std::mem::replace(&mut self.asked, true) {
+            return;
+        }
+        let uuid = channel.uuid();
+        match Relay::allocate(server, base).await {
+            Ok(relay) => {
+                tracing::debug!(uuid = %uuid, "{} is relayed by {}:{}", relay.relayed(), server.host, server.port);
+                self.relayed = Some(relay.relayed());
+                self.relay = Some(relay);
+                self.name_relay(ours, base);
+            }
+            Err(error) => {
+                tracing::warn!(uuid = %uuid, "no relay of {}:{}: {error}", server.host, server.port);
+            }
+        }
+    }
+
+    /// Adds the relayed address, if there is one, to candidates just made.
+    pub(super) fn name_relay(&self, ours: &mut LocalIce, base: SocketAddr) {
+        let Some(relayed) = self.relayed else { return };
+        // Another kind of candidate has another foundation (RFC 8445 §5.1.1.3).
+        let foundation = ours.foundation.chars().rev().collect();
+        ours.more.push(sdp::Candidate {
+            foundation,
+            component: 1,
+            transport: "udp".into(),
+            priority: RELAY_PRIORITY,
+            address: relayed.ip().to_string(),
+            port: relayed.port(),
+            kind: CandidateKind::Relayed,
+            related: Some((base.ip().to_string(), base.port())),
+            extensions: "generation 0".into(),
+        });
+    }
+
     /// Takes what was agreed. False when checks or a handshake cannot be begun.
     pub(super) fn apply(
         &mut self,
@@ -49,24 +103,32 @@ impl Reach {
             (Secure::None | Secure::Sdes(_), _) => None,
         };
         let base = SocketAddr::new(bind_ip, leg.rtp_port());
-        let ice = transport.ice.as_ref().map(|ice| checks(ice, base, 1));
+        let ice = transport
+            .ice
+            .as_ref()
+            .map(|ice| IceSpec { relayed: self.relayed, ..checks(ice, base, 1) });
         let rtcp_port = leg.rtcp_port().filter(|_| !transport.rtcp_mux);
         let rtcp_ice = rtcp_port.zip(transport.ice.as_ref());
         let rtcp_ice = rtcp_ice.map(|(port, ice)| checks(ice, SocketAddr::new(bind_ip, port), 2));
         if ice.is_none() && dtls.is_none() {
-            *self = Self::default();
+            *self = Self { asked: self.asked, ..Self::default() };
             return true;
         }
         if self.dtls.as_deref() != dtls.as_ref() {
             self.dtls = dtls.clone().map(Box::new);
             self.pending.clone_from(&self.dtls);
         }
-        let spec = LinkSpec { ice, rtcp_ice, remote: transport.remote, dtls };
+        let rtcp_remote = rtcp_port.and_then(|_| {
+            let next =
+                transport.remote.map(|to| SocketAddr::new(to.ip(), to.port().saturating_add(1)));
+            transport.remote_rtcp.or(next).filter(|_| rtcp_ice.is_none())
+        });
+        let spec = LinkSpec { ice, rtcp_ice, remote: transport.remote, rtcp_remote, dtls };
         match &self.link {
             Some(link) => link.update(spec),
             None => match leg.side_channel() {
                 Ok(Some(side)) => {
-                    self.link = Some(LinkHandle::start(side, spec));
+                    self.link = Some(LinkHandle::start(side, spec, self.relay.take()));
                     true
                 }
                 Ok(None) | Err(_) => false,
@@ -131,8 +193,9 @@ impl Linked {
     pub fn note(self, channel: &Channel) {
         let (kind, uuid) = (self.kind, channel.uuid());
         match self.event {
-            LinkEvent::Path(Some(to)) => {
-                tracing::info!(uuid = %uuid, "{kind}: packets go to {to}, as the connectivity checks found");
+            LinkEvent::Path(Some(Way { to, relayed })) => {
+                let how = if relayed { " through the TURN server" } else { "" };
+                tracing::info!(uuid = %uuid, "{kind}: packets go to {to}{how}, as the connectivity checks found");
                 shown::path(channel, kind, to);
             }
             LinkEvent::Path(None) => {
@@ -144,6 +207,10 @@ impl Linked {
                 channel.set_var("rtp_has_crypto", secure.as_str());
                 shown::secured(channel, &secure);
                 channel.with(|data| data.secure = secure);
+            }
+            LinkEvent::RtcpPath(_) => {}
+            LinkEvent::RtcpKeys(_) => {
+                tracing::debug!(uuid = %uuid, "{kind}: RTCP has keys of its own");
             }
             LinkEvent::Failed(error) => {
                 tracing::error!(uuid = %uuid, "{kind}: DTLS failed: {error}");
@@ -214,7 +281,8 @@ fn checks(ice: &Ice, base: SocketAddr, component: u16) -> IceSpec {
         theirs: credentials(&ice.theirs),
         candidates: candidates.filter_map(remote_candidate).collect(),
         controlling: ice.controlling,
-        lite: false,
+        lite: ice.lite_ours,
+        relayed: None,
     }
 }
 

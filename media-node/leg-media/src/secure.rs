@@ -79,7 +79,7 @@ impl LegMedia {
         let Some(pair) = agreed.transport.secure.sdes() else { return };
         self.security.previous = Some(pair.clone());
         channel.set_vars([
-            ("srtp_remote_audio_crypto_key", pair.theirs.value()),
+            ("srtp_remote_audio_crypto_key", base::far::mark(&pair.theirs.value())),
             ("srtp_remote_audio_crypto_type", pair.theirs.suite.clone()),
             ("rtp_has_crypto", pair.theirs.suite.clone()),
         ]);

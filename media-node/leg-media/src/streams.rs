@@ -1,11 +1,14 @@
 //! The lines of a call beside its audio: video and real-time text. They are passed through, never decoded.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use base::far;
+use media::picture::LegVideo;
 use media::{Codec, Engine, Handling, RtpParams, RtpSpec};
 use negotiation::{Choice, LocalIce, LocalStream, Plan, Security, Transport, VideoPlan};
 use webrtc::link::LinkEvent;
+use webrtc::turn::driver::Server;
 
 use super::apply::flow;
 use super::reach::{self, Reach};
@@ -37,8 +40,19 @@ pub(crate) struct BridgedStreams {
 
 impl Streams {
     /// Makes credentials for the connectivity checks of the video.
-    pub(super) fn prepare_checks(&mut self) {
+    pub(super) fn prepare_checks(&mut self, bind_ip: IpAddr) {
         self.video_ice = LocalIce::new();
+        if let (Some(ours), Some(leg)) = (&mut self.video_ice, &self.video) {
+            self.video_reach.name_relay(ours, SocketAddr::new(bind_ip, leg.rtp_port()));
+        }
+    }
+
+    /// See [`Reach::gather`].
+    pub(super) async fn gather(&mut self, channel: &Channel, server: &Server, bind_ip: IpAddr) {
+        if let (Some(ours), Some(leg)) = (&mut self.video_ice, &self.video) {
+            let base = SocketAddr::new(bind_ip, leg.rtp_port());
+            self.video_reach.gather(channel, server, base, ours).await;
+        }
     }
 
     pub(super) fn video(&self) -> LocalStream {
@@ -147,6 +161,24 @@ impl Streams {
         }
     }
 
+    /// What others are told of the video.
+    fn known_video(&self, plan: &Plan, held: bool) -> LegVideo {
+        let agreed = plan.video.as_ref().filter(|video| !video.declined);
+        let Some(video) = agreed.filter(|_| self.video.is_some()) else {
+            return LegVideo { leg: self.video.clone(), ..LegVideo::default() };
+        };
+        let direction = flow(video.remote_direction.answer(), held);
+        LegVideo {
+            leg: self.video.clone(),
+            codec: Some(video.codec.name.clone()),
+            sends: direction.receives(),
+            wants: direction.sends(),
+            pli: video.feedback.pli || !video.feedback.fir,
+            fir: video.feedback.fir && !video.feedback.pli,
+            note: None,
+        }
+    }
+
     /// Tells the media legs what was agreed: whether we hold, and which association of the far end's it is.
     pub(super) fn apply(
         &mut self,
@@ -156,6 +188,11 @@ impl Streams {
         (held, association): (bool, u32),
         identity: Option<&webrtc::dtls::Identity>,
     ) {
+        let known = self.known_video(plan, held);
+        if channel.with(|data| data.slot::<LegVideo>().renew(known)) {
+            // Who waits on the call looks again: a room shows it, and it is shown others.
+            channel.notify();
+        }
         if let (Some(leg), Some(video)) = (&self.video, &plan.video)
             && !video.declined
         {
@@ -214,7 +251,7 @@ fn note_codec(channel: &Channel, video: &VideoPlan) {
         ]);
     }
     if let Some(fmtp) = &codec.fmtp {
-        channel.set_var("rtp_video_fmtp", fmtp.as_str());
+        channel.set_var("rtp_video_fmtp", far::mark(fmtp));
     }
     let number = codec.payload_type.to_string();
     let rate = codec.rate.to_string();
@@ -229,7 +266,7 @@ fn note_codec(channel: &Channel, video: &VideoPlan) {
         ("rtp_use_video_codec_name", codec.name.clone()),
     ]);
     if let Some(fmtp) = &codec.fmtp {
-        channel.set_var("rtp_use_video_codec_fmtp", fmtp.as_str());
+        channel.set_var("rtp_use_video_codec_fmtp", far::mark(fmtp));
     }
     channel.set_vars([
         ("rtp_use_video_codec_rate", rate),

@@ -4,7 +4,8 @@
 //!
 //! Each call is two phones on sockets of their own, bridged; each phone sends 50 packets a second
 //! that carry the time they were sent. Printed per mode: the worker thread's CPU time as a share of
-//! a core per call, delay added, and packets lost.
+//! a core per call, delay added, and packets lost. Legs of browsers speak Opus over SRTP (AES_CM_128_HMAC_SHA1_80); what their
+//! protection and their codec cost stands beside our own plain relay.
 
 use std::collections::HashMap;
 use std::fs;
@@ -16,7 +17,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use media::rtp::{HEADER_LEN, write_header};
-use media::{Codec, Engine, EngineConfig, Leg, PlayPlan, RtpParams, RtpSpec};
+use media::srtp::{Keying, OVERHEAD, Srtp, SrtpKeys, Suite};
+use media::{Codec, Engine, EngineConfig, Leg, PlayPlan, ProtectionSpec, RtpParams, RtpSpec};
 
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const PAYLOAD: usize = 160;
@@ -27,9 +29,67 @@ fn main() -> io::Result<()> {
     let seconds: u64 = args.next().and_then(|a| a.parse().ok()).unwrap_or(10);
     println!("{calls} calls, {seconds} s each");
     bare(calls, seconds)?;
-    bridged("bridged PCMU", Codec::PCMU, Codec::PCMU, calls, seconds)?;
-    bridged("PCMU-PCMA", Codec::PCMU, Codec::PCMA, calls, seconds)?;
+    let relay = bridged("bridged PCMU", [PLAIN, PLAIN], calls, seconds)?;
+    let marked = |name: &str, sides: [Side; 2], calls: usize| {
+        let cost = bridged(name, sides, calls, seconds)?;
+        println!("    {:.2} times the plain relay", cost / relay.max(f64::EPSILON));
+        Ok::<_, io::Error>(())
+    };
+    marked("PCMU, SRTP to RTP", [SECURE, PLAIN], calls)?;
+    marked("PCMU, SRTP to SRTP", [SECURE, SECURE], calls)?;
+    marked("Opus, SRTP to SRTP", [BROWSER, BROWSER], calls)?;
+    // An encoder per call: more would fill the core.
+    marked("Opus SRTP to PCMU RTP", [BROWSER, PLAIN], calls.min(100))?;
+    bridged("PCMU-PCMA", [PLAIN, Side { codec: Codec::PCMA, secure: false }], calls, seconds)?;
     playing(calls, seconds)
+}
+
+/// How one party of a call speaks.
+#[derive(Clone, Copy, PartialEq)]
+struct Side {
+    codec: Codec,
+    secure: bool,
+}
+
+const PLAIN: Side = Side { codec: Codec::PCMU, secure: false };
+const SECURE: Side = Side { codec: Codec::PCMU, secure: true };
+const BROWSER: Side = Side { codec: Codec::OPUS, secure: true };
+
+/// The keys of both directions, seen from the switch, or from the phone.
+fn keys(phone: bool) -> SrtpKeys {
+    let suite = Suite::Aes128CmSha80;
+    let key = |octet: u8| {
+        let master = vec![octet; suite.key_len() + suite.salt_len()];
+        Keying::new(suite, &master).expect("a key of the right length")
+    };
+    let (ours, theirs) = if phone { (key(2), key(1)) } else { (key(1), key(2)) };
+    SrtpKeys { local: ours, remote: Some(theirs) }
+}
+
+/// A second of packets in a codec: a voice-like sound, so that none is silence to it.
+fn said(codec: Codec) -> Vec<Vec<u8>> {
+    let samples = codec.frame_samples(20);
+    let rate = f64::from(codec.rate());
+    let mut coder = codec.coder(None);
+    let wave = |n: usize| {
+        let t = n as f64 / rate;
+        let pitch = (t * 140.0 * std::f64::consts::TAU).sin();
+        let vowel =
+            (t * 900.0 * std::f64::consts::TAU).sin() + (t * 2100.0 * std::f64::consts::TAU).sin();
+        ((pitch + 1.0) * vowel * 3000.0 * (t * 4.0).sin().abs()) as i16
+    };
+    (0..50)
+        .map(|frame| {
+            let pcm: Vec<i16> = (frame * samples..(frame + 1) * samples).map(wave).collect();
+            let mut out = vec![0; 1500];
+            let n = match &mut coder.encoder {
+                Some(encoder) => encoder.encode(&pcm, &mut out),
+                None => codec.encode(&pcm, &mut out),
+            };
+            out.truncate(n);
+            out
+        })
+        .collect()
 }
 
 /// Two bound sockets per call in a plain poll loop: the floor.
@@ -83,7 +143,8 @@ fn engine() -> io::Result<Engine> {
     })
 }
 
-fn leg(engine: &Engine, codec: Codec, phone: &mut Phone) -> Leg {
+fn leg(engine: &Engine, side: Side, phone: &mut Phone) -> Leg {
+    let codec = side.codec;
     let (leg, events) = engine.open_rtp(RtpSpec::new(LOOPBACK)).expect("ports for all calls");
     // Nothing listens: the engine must not mind.
     drop(events);
@@ -91,27 +152,37 @@ fn leg(engine: &Engine, codec: Codec, phone: &mut Phone) -> Leg {
     params.remote = Some(phone.addr);
     params.te_recv = Some(101);
     params.rtcp_interval = Some(Duration::from_secs(5));
+    if side.secure {
+        params.protection = ProtectionSpec::Keys(keys(false));
+        phone.protection = Some(Srtp::new(keys(true)));
+    }
     leg.set_rtp(params).expect("room in the queue");
     phone.server = SocketAddr::new(LOOPBACK, leg.rtp_port());
     phone.pt = codec.static_pt().unwrap_or(96);
+    phone.ticks = codec.ticks(codec.frame_samples(20)) as u32;
+    phone.said = said(codec);
     leg
 }
 
-fn bridged(name: &str, a: Codec, b: Codec, calls: usize, seconds: u64) -> io::Result<()> {
+/// Prints what such calls cost; returns the share of a core per call.
+fn bridged(name: &str, sides: [Side; 2], calls: usize, seconds: u64) -> io::Result<f64> {
     let engine = engine()?;
     let mut phones = Vec::new();
     let mut legs = Vec::new();
     for index in 0..calls {
         let (mut one, mut two) = (Phone::new(index * 2)?, Phone::new(index * 2 + 1)?);
-        let (left, right) = (leg(&engine, a, &mut one), leg(&engine, b, &mut two));
+        let (left, right) = (leg(&engine, sides[0], &mut one), leg(&engine, sides[1], &mut two));
         left.bridge(&right).expect("room in the queue");
         phones.extend([one, two]);
         legs.extend([left, right]);
     }
-    // Transcoded payloads change: their send times cannot be read back.
-    drive(phones, seconds, "media-0", a == b).print(name, calls);
+    // The send time is in the samples of plain PCMU: what is transcoded or protected does not show it.
+    let timed = sides == [PLAIN, PLAIN];
+    let report = drive(phones, seconds, "media-0", timed);
+    let cost = report.cpu / calls as f64;
+    report.print(name, calls);
     print_load(&engine);
-    Ok(())
+    Ok(cost)
 }
 
 fn playing(calls: usize, seconds: u64) -> io::Result<()> {
@@ -121,7 +192,7 @@ fn playing(calls: usize, seconds: u64) -> io::Result<()> {
     let mut legs = Vec::new();
     for index in 0..calls {
         let mut phone = Phone::new(index)?;
-        let leg = leg(&engine, Codec::PCMU, &mut phone);
+        let leg = leg(&engine, PLAIN, &mut phone);
         let plan = PlayPlan::from_samples(8000, Arc::clone(&prompt)).repeated(None);
         leg.play(Box::new(plan)).expect("room in the queue");
         phones.push(phone);
@@ -145,6 +216,11 @@ struct Phone {
     server: SocketAddr,
     pt: u8,
     seq: u16,
+    /// Timestamp units of a packet.
+    ticks: u32,
+    /// Payloads, said one after the other without end.
+    said: Vec<Vec<u8>>,
+    protection: Option<Srtp>,
     offset: Duration,
 }
 
@@ -155,19 +231,28 @@ impl Phone {
         let addr = socket.local_addr()?;
         // Spread over the packet interval, like calls that began at any time.
         let offset = Duration::from_micros(index as u64 * 7919 % 20_000);
-        Ok(Self { socket, addr, server: addr, pt: 0, seq: 0, offset })
+        let (ticks, said, protection) = (PAYLOAD as u32, vec![vec![0xd5; PAYLOAD]], None);
+        Ok(Self { socket, addr, server: addr, pt: 0, seq: 0, ticks, said, protection, offset })
     }
 
     fn speak(&mut self, started: Instant) {
-        let mut packet = [0xd5; HEADER_LEN + PAYLOAD];
+        let mut packet = [0; 1500 + OVERHEAD];
         self.seq = self.seq.wrapping_add(1);
+        let payload = &self.said[usize::from(self.seq) % self.said.len()];
+        let mut len = HEADER_LEN + payload.len();
+        packet[HEADER_LEN..len].copy_from_slice(payload);
         if let Some(head) = packet.first_chunk_mut() {
-            let timestamp = u32::from(self.seq) * PAYLOAD as u32;
+            let timestamp = u32::from(self.seq).wrapping_mul(self.ticks);
             write_header(head, false, self.pt, self.seq, timestamp, u32::from(self.addr.port()));
         }
-        let now = started.elapsed().as_nanos() as u64;
-        packet[HEADER_LEN..HEADER_LEN + 8].copy_from_slice(&now.to_be_bytes());
-        let _ = self.socket.send_to(&packet, self.server);
+        match &mut self.protection {
+            Some(srtp) => len = srtp.protect_rtp(&mut packet, len).expect("room for the tag"),
+            None => {
+                let now = started.elapsed().as_nanos() as u64;
+                packet[HEADER_LEN..HEADER_LEN + 8].copy_from_slice(&now.to_be_bytes());
+            }
+        }
+        let _ = self.socket.send_to(&packet[..len], self.server);
     }
 }
 

@@ -53,12 +53,14 @@ impl Default for EngineConfig {
 pub type OpenLeg = (Leg, LegEvents);
 
 /// How one worker is doing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct WorkerLoad {
     /// Legs on it.
     pub legs: usize,
-    /// Time spent working in the last second, per mille.
+    /// Processor time of its thread in the last second, per mille.
     pub busy_permille: usize,
+    /// Time of the last second in which packets and frames had waited for more than 60 ms, per mille.
+    pub late_permille: usize,
     /// Frames skipped so far because it was late.
     pub late_frames: usize,
     /// Packets dropped so far because they had waited for more than 60 ms to be read.
@@ -207,11 +209,20 @@ impl Engine {
 
     /// How the workers are doing.
     pub fn load(&self) -> Vec<WorkerLoad> {
-        let load = |m: &Arc<Mailbox>| WorkerLoad {
-            legs: m.legs.load(Ordering::Relaxed),
-            busy_permille: m.busy.load(Ordering::Relaxed),
-            late_frames: m.late.load(Ordering::Relaxed),
-            dropped_packets: m.dropped.load(Ordering::Relaxed),
+        let load = |m: &Arc<Mailbox>| {
+            let legs = m.legs.load(Ordering::Relaxed);
+            // A worker without legs sleeps and publishes nothing: what it said of its last second holds no longer.
+            let of_now = |published: &AtomicUsize| match legs {
+                0 => 0,
+                _ => published.load(Ordering::Relaxed),
+            };
+            WorkerLoad {
+                legs,
+                busy_permille: of_now(&m.busy),
+                late_permille: of_now(&m.late_share),
+                late_frames: m.late.load(Ordering::Relaxed),
+                dropped_packets: m.dropped.load(Ordering::Relaxed),
+            }
         };
         self.inner.mailboxes.iter().map(load).collect()
     }

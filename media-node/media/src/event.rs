@@ -3,8 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use tokio::sync::mpsc;
-use tokio::sync::mpsc::error::{TryRecvError, TrySendError};
+use base::queue::{self, TryRecvError, TrySendError};
 
 use crate::dtmf::Digit;
 use crate::leg::{PlayId, RecordId};
@@ -184,7 +183,7 @@ pub struct LevelWatch {
 
 /// What a leg reports. Boxed on its way: a queue keeps room for dozens of events, and a leg has few.
 #[derive(Debug)]
-pub struct LegEvents(mpsc::Receiver<Box<LegEvent>>);
+pub struct LegEvents(queue::Receiver<Box<LegEvent>>);
 
 impl LegEvents {
     /// The next event; `None` when the leg has ended.
@@ -203,7 +202,7 @@ impl LegEvents {
 
 /// The other end of [`LegEvents`].
 #[derive(Debug, Clone)]
-pub(crate) struct EventSender(mpsc::Sender<Box<LegEvent>>);
+pub(crate) struct EventSender(queue::Sender<Box<LegEvent>>);
 
 impl EventSender {
     pub(crate) fn try_send(&self, event: LegEvent) -> Result<(), TrySendError<LegEvent>> {
@@ -216,6 +215,6 @@ impl EventSender {
 
 /// A queue of so many events.
 pub(crate) fn queue(size: usize) -> (EventSender, LegEvents) {
-    let (sender, receiver) = mpsc::channel(size);
+    let (sender, receiver) = queue::bounded(size);
     (EventSender(sender), LegEvents(receiver))
 }

@@ -1,6 +1,7 @@
 //! The control handle of one leg.
 
 mod exchange;
+mod pictures;
 pub(crate) mod playout;
 
 use std::fmt;
@@ -21,7 +22,7 @@ use crate::params::{JitterSpec, ProtectionSpec, RtpParams};
 use crate::ports::Sockets;
 use crate::record::live::LiveAudio;
 use crate::record::tap::Tap;
-use crate::record::{RecordMix, RecordSpec};
+use crate::record::{RecordMix, RecordSpec, Redaction};
 use crate::service::{Job, NewRecord};
 use crate::shared::{LegShared, NewRtp, Op, PlayControl, PlayHow, RecordControl, post};
 use crate::side_channel::SideChannel;
@@ -95,6 +96,8 @@ pub struct MemberOptions {
     pub burst_mute: u32,
     /// Gain that follows the voice.
     pub auto_gain: Option<AutoGain>,
+    /// Keys the member presses are silence in recordings of the conference. What it is when the member joins holds.
+    pub redact: Option<Redaction>,
 }
 
 /// A gain that brings a member's voice to a level, in steps of a thirtieth of its present loudness.
@@ -267,6 +270,11 @@ impl Leg {
         self.post(Op::PlayControl { id, control: PlayControl::Volume(percent) })
     }
 
+    /// Plays slower (-2, -1) or faster (1, 2) than it was recorded; 0 = as it was. The pitch changes with it.
+    pub fn play_speed(&self, id: PlayId, speed: i8) -> Result<(), LegError> {
+        self.post(Op::PlayControl { id, control: PlayControl::Speed(speed) })
+    }
+
     /// Ends a play, if it is still going on.
     pub fn stop_play(&self, id: PlayId) -> Result<(), LegError> {
         self.post(Op::PlayControl { id, control: PlayControl::Stop })
@@ -301,6 +309,13 @@ impl Leg {
     /// Writes silence into a recording while masked.
     pub fn mask_record(&self, id: RecordId, masked: bool) -> Result<(), LegError> {
         self.post(Op::RecordControl { id, control: RecordControl::Mask(masked) })
+    }
+
+    /// Silences a piece of the leg's recordings that was written already, between so many milliseconds ago: of what the
+    /// leg says, or with `heard` of what it hears. Only recordings that keep pressed keys out ([`RecordSpec::redact`]) do,
+    /// and those of a conference the leg has joined with [`MemberOptions::redact`].
+    pub fn silence_recorded(&self, from_ms: u32, to_ms: u32, heard: bool) -> Result<(), LegError> {
+        self.post(Op::Redact { from_ms, to_ms, heard })
     }
 
     /// Connects two legs of any kind: each hears what the other says. Ends earlier bridges of both.
@@ -343,11 +358,30 @@ impl Leg {
     /// packets; nothing is left out or made up while they come. Both sides are apart with `both`, a sample of each in
     /// turn, said first. Undone with [`Leg::end_tap`].
     pub fn listen(&self, both: bool) -> Result<LiveAudio, LegError> {
+        self.listen_redacted(both, None)
+    }
+
+    /// [`Leg::listen`] without pressed keys, where `redact` says so: all of it comes 60 ms later then.
+    pub fn listen_redacted(
+        &self,
+        both: bool,
+        redact: Option<Redaction>,
+    ) -> Result<LiveAudio, LegError> {
         let id = RecordId(self.new_id());
         let rate = self.codec().rate();
-        let (tap, ring) = Tap::live(id, both, rate);
+        let (tap, ring) = Tap::live(id, both, redact, rate);
         self.post(Op::Record(tap))?;
         Ok(LiveAudio::new(id, ring, rate))
+    }
+
+    /// [`Leg::listen`] with packets of the leg's codec as they came, besides. A leg that is muted shows none.
+    pub fn listen_as_is(&self, both: bool) -> Result<LiveAudio, LegError> {
+        let id = RecordId(self.new_id());
+        let rate = self.codec().rate();
+        let (tap, ring) = Tap::live(id, both, None, rate);
+        let (tap, frames) = tap.with_frames();
+        self.post(Op::Record(tap))?;
+        Ok(LiveAudio::new(id, ring, rate).with_frames(frames))
     }
 
     /// The leg's audio as it passes, for observers outside the engine. Undone with [`Leg::end_tap`].
@@ -382,6 +416,12 @@ impl Leg {
     /// Which members of this mixer do not hear which: pairs of speaker and listener.
     pub fn separate(&self, pairs: Vec<(LegId, LegId)>) -> Result<(), LegError> {
         self.post(Op::Separate(pairs))
+    }
+
+    /// What members of this mixer hear while no member speaks and nothing plays: white noise of full scale divided by `divisor`, 0 for
+    /// silence.
+    pub fn set_noise(&self, divisor: u32) -> Result<(), LegError> {
+        self.post(Op::Noise(divisor))
     }
 
     /// Changes how the leg takes part in its conference.

@@ -9,13 +9,22 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::error::OpenError;
 use crate::io::{Network, Socket};
 
+/// Ports from 1024 on that browsers send nothing to, UDP included (the Fetch standard's list of bad ports): a candidate
+/// with one of them never answers.
+const REFUSED_BY_BROWSERS: [u16; 19] = [
+    1719, 1720, 1723, 2049, 3659, 4045, 4190, 5060, 5061, 6000, 6566, 6665, 6666, 6667, 6668, 6669,
+    6679, 6697, 10080,
+];
+
 /// The ports of a range, per local address. Each address walks through the range in an order of its own, so that a
 /// port just freed rests as long as possible (late packets of the old call find it closed) and no outsider can tell
 /// which one comes next (packets sent there before the peer's own find it closed too).
 #[derive(Debug)]
 pub(crate) struct PortPool {
     min: u16,
-    pairs: usize,
+    max: u16,
+    /// Pairs of the range that are given out: those with a port that browsers refuse are not.
+    pairs: Vec<u16>,
     hosts: Mutex<HashMap<IpAddr, Host>>,
 }
 
@@ -28,14 +37,15 @@ struct Host {
 }
 
 impl Host {
-    fn new(pairs: usize) -> Self {
-        let mut order: Vec<u16> = (0..pairs).map(|place| place as u16).collect();
+    fn new(pairs: &[u16]) -> Self {
+        let mut order = pairs.to_vec();
         // The keys of a `RandomState` come from the system and are not known outside.
         let random = RandomState::new();
         for at in (1..order.len()).rev() {
             order.swap(at, (random.hash_one(at) % (at as u64 + 1)) as usize);
         }
-        Self { used: vec![false; pairs], order, next: 0 }
+        let places = pairs.last().map_or(0, |last| usize::from(*last) + 1);
+        Self { used: vec![false; places], order, next: 0 }
     }
 }
 
@@ -58,8 +68,12 @@ pub(crate) struct Sockets {
 impl PortPool {
     pub(crate) fn new(min: u16, max: u16) -> Arc<Self> {
         let first = min.saturating_add(min & 1).max(2);
-        let pairs = usize::from(max.saturating_sub(first).saturating_add(1) / 2);
-        Arc::new(Self { min: first, pairs, hosts: Mutex::new(HashMap::new()) })
+        let places = max.saturating_sub(first).saturating_add(1) / 2;
+        let refused = |port: &u16| REFUSED_BY_BROWSERS.contains(port);
+        let usable =
+            |place: &u16| !refused(&(first + 2 * place)) && !refused(&(first + 2 * place + 1));
+        let pairs = (0..places).filter(usable).collect();
+        Arc::new(Self { min: first, max, pairs, hosts: Mutex::new(HashMap::new()) })
     }
 
     /// Binds the next free pair on `ip`; ports other programs have taken are passed over.
@@ -69,7 +83,7 @@ impl PortPool {
         ip: IpAddr,
         rtcp: bool,
     ) -> Result<Sockets, OpenError> {
-        for _ in 0..self.pairs {
+        for _ in &self.pairs {
             let Some(lease) = self.lease(ip) else { break };
             match bind_pair(network, ip, self.port(lease.index), rtcp) {
                 Ok((rtp, rtcp)) => return Ok(Sockets { rtp, rtcp, _lease: Some(lease) }),
@@ -77,8 +91,7 @@ impl PortPool {
                 Err(source) => return Err(OpenError::Bind { ip, source }),
             }
         }
-        let max = self.port(self.pairs.max(1) - 1).saturating_add(1);
-        Err(OpenError::NoPorts { ip, min: self.min, max })
+        Err(OpenError::NoPorts { ip, min: self.min, max: self.max })
     }
 
     /// Binds a port that was asked for; the range has no part in it, and passes over the port while it is taken.
@@ -97,7 +110,7 @@ impl PortPool {
     pub(crate) fn usage(&self) -> (usize, usize) {
         let hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
         let used = |host: &Host| host.used.iter().filter(|used| **used).count();
-        (hosts.values().map(used).max().unwrap_or(0), self.pairs)
+        (hosts.values().map(used).max().unwrap_or(0), self.pairs.len())
     }
 
     fn port(&self, index: usize) -> u16 {
@@ -106,12 +119,13 @@ impl PortPool {
 
     fn lease(self: &Arc<Self>, ip: IpAddr) -> Option<PortLease> {
         let mut hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
-        let host = hosts.entry(ip).or_insert_with(|| Host::new(self.pairs));
-        let mut turns = (0..self.pairs).map(|n| (host.next + n) % self.pairs);
+        let host = hosts.entry(ip).or_insert_with(|| Host::new(&self.pairs));
+        let count = self.pairs.len();
+        let mut turns = (0..count).map(|n| (host.next + n) % count);
         let turn = turns.find(|turn| !host.used[usize::from(host.order[*turn])])?;
         let index = usize::from(host.order[turn]);
         host.used[index] = true;
-        host.next = (turn + 1) % self.pairs;
+        host.next = (turn + 1) % count;
         Some(PortLease { pool: Arc::clone(self), ip, index })
     }
 }
@@ -170,7 +184,7 @@ mod tests {
     #[test]
     fn ports_come_in_no_order_that_can_be_told_and_each_rests_before_it_comes_again() {
         let network = Network::Sim(SimNet::new());
-        let pool = PortPool::new(4000, 4199);
+        let pool = PortPool::new(4200, 4399);
         let seen: Vec<u16> =
             (0..100).map(|_| port(&pool.open(&network, IP, false).unwrap())).collect();
         let mut sorted = seen.clone();
@@ -178,6 +192,24 @@ mod tests {
         assert_ne!(seen, sorted);
         sorted.dedup();
         assert_eq!(sorted.len(), 100, "none twice before all had their turn");
+    }
+
+    #[test]
+    fn ports_that_browsers_refuse_are_left_out() {
+        let network = Network::Sim(SimNet::new());
+        for (min, max, wanted) in [
+            (10_078, 10_083, vec![10_078, 10_082]),
+            (5058, 5063, vec![5058, 5062]),
+            (2048, 2051, vec![2050]),
+        ] {
+            let pool = PortPool::new(min, max);
+            let open: Vec<Sockets> =
+                std::iter::from_fn(|| pool.open(&network, IP, true).ok()).collect();
+            let mut ports: Vec<u16> = open.iter().map(port).collect();
+            ports.sort_unstable();
+            assert_eq!(ports, wanted);
+            assert_eq!(pool.usage(), (wanted.len(), wanted.len()));
+        }
     }
 
     #[test]

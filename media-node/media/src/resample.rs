@@ -97,6 +97,8 @@ pub struct ClipConverter {
     converter: Option<Converter>,
     rates: (u32, u32),
     taken: usize,
+    /// Samples given out.
+    given: usize,
     skip: usize,
     out: Vec<i16>,
 }
@@ -107,15 +109,21 @@ impl ClipConverter {
         let converter = if from == to { None } else { Converter::new(from, to) };
         // The library counts one sample too many (measured at all ratios the tests name).
         let skip = converter.as_ref().map_or(0, |c| c.delay().saturating_sub(1));
-        Self { converter, rates: (from, to), taken: 0, skip, out: Vec::new() }
+        Self { converter, rates: (from, to), taken: 0, given: 0, skip, out: Vec::new() }
     }
 
-    /// Samples that came out so far.
+    /// Gives out what has come out since the last time.
+    pub fn drain(&mut self) -> Vec<i16> {
+        self.given += self.out.len();
+        std::mem::take(&mut self.out)
+    }
+
+    /// Samples that came out so far and were not given out.
     pub fn len(&self) -> usize {
         self.out.len()
     }
 
-    /// Whether nothing came out yet.
+    /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.out.is_empty()
     }
@@ -136,7 +144,7 @@ impl ClipConverter {
         });
     }
 
-    /// The whole clip.
+    /// The whole clip, but for what was given out.
     pub fn finish(mut self) -> Vec<i16> {
         if self.converter.is_none() {
             return self.out;
@@ -146,7 +154,8 @@ impl ClipConverter {
             self.run(&[0; CHUNK]);
         }
         let (from, to) = self.rates;
-        self.out.resize((self.taken as u64 * u64::from(to) / u64::from(from)) as usize, 0);
+        let whole = (self.taken as u64 * u64::from(to) / u64::from(from)) as usize;
+        self.out.resize(whole.saturating_sub(self.given), 0);
         self.out
     }
 }
@@ -194,6 +203,19 @@ mod tests {
         let out = convert_clip(&sine(16_000, 6000.0, 0.5), 16_000, 8000);
         let peak = out[200..out.len() - 200].iter().map(|s| s.unsigned_abs()).max();
         assert!(peak < Some(100), "alias of {peak:?}");
+    }
+
+    #[test]
+    fn a_clip_in_pieces_is_the_same_clip() {
+        let whole = sine(22_050, 440.0, 0.5);
+        let mut clip = ClipConverter::new(22_050, 8000);
+        let mut out = Vec::new();
+        for piece in whole.chunks(501) {
+            clip.push(piece);
+            out.extend(clip.drain());
+        }
+        out.extend(clip.finish());
+        assert_eq!(out, convert_clip(&whole, 22_050, 8000));
     }
 
     #[test]

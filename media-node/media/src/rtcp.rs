@@ -9,6 +9,15 @@ const SR: u8 = 200;
 const RR: u8 = 201;
 const SDES: u8 = 202;
 const BYE: u8 = 203;
+/// Feedback about packets (RFC 4585).
+const RTPFB: u8 = 205;
+/// Feedback about pictures.
+const PSFB: u8 = 206;
+/// Formats of feedback.
+const NACK: u8 = 1;
+const PLI: u8 = 1;
+const FIR: u8 = 4;
+const AFB: u8 = 15;
 
 /// What a sender says about itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,6 +73,20 @@ pub enum Item {
         /// Which one.
         ssrc: u32,
     },
+    /// A receiver needs a picture that needs no other (PLI, FIR).
+    WholePicture,
+    /// A receiver misses packets.
+    Missing {
+        /// The first of them.
+        seq: u16,
+        /// Which of the sixteen after it are missing, too, from the lowest bit on.
+        more: u16,
+    },
+    /// Bits a second a receiver can take, as it estimates (REMB).
+    Limit {
+        /// Bits a second.
+        bits: u64,
+    },
 }
 
 /// Hands each item of a compound packet to `each`. Malformed rests are passed over.
@@ -97,6 +120,18 @@ fn one(kind: u8, count: u8, body: &[u8], each: &mut impl FnMut(Item)) {
         }
         RR => blocks(ssrc, count, words, each),
         BYE => each(Item::Bye { ssrc }),
+        PSFB if count == PLI || count == FIR => each(Item::WholePicture),
+        RTPFB if count == NACK => {
+            for word in words.skip(1) {
+                each(Item::Missing { seq: (word >> 16) as u16, more: word as u16 });
+            }
+        }
+        PSFB if count == AFB && words.nth(1) == Some(u32::from_be_bytes(*b"REMB")) => {
+            // How many sources it is about, then exponent and mantissa.
+            let said = words.next().unwrap_or_default();
+            let bits = u64::from(said & 0x3_ffff).checked_shl(said >> 18 & 0x3f);
+            bits.into_iter().for_each(|bits| each(Item::Limit { bits }));
+        }
         _ => {}
     }
 }
@@ -180,6 +215,51 @@ impl Report<'_> {
     }
 }
 
+/// Octets of a request for a whole picture: PLI, then FIR.
+pub const WHOLE_PICTURE: usize = 12 + 20;
+
+/// Writes a request of `ours` for a whole picture of `theirs`: as PLI, and with a number of its own as FIR. Returns its
+/// length.
+pub fn ask_for_picture(
+    out: &mut [u8; WHOLE_PICTURE],
+    (ours, theirs): (u32, u32),
+    pli: bool,
+    fir: Option<u8>,
+) -> usize {
+    let mut at = 0;
+    if pli {
+        feedback(&mut out[..12], (PSFB, PLI), ours, theirs);
+        at = 12;
+    }
+    if let Some(number) = fir {
+        let fir = &mut out[at..at + 20];
+        feedback(fir, (PSFB, FIR), ours, 0);
+        fir[12..16].copy_from_slice(&theirs.to_be_bytes());
+        fir[16..].copy_from_slice(&[number, 0, 0, 0]);
+        at += 20;
+    }
+    at
+}
+
+/// Writes a request of `ours` to send packets of `theirs` again; `missing` as in [`Item::Missing`]. Returns its length,
+/// 0 when it finds no room.
+pub fn ask_again(out: &mut [u8], (ours, theirs): (u32, u32), missing: &[(u16, u16)]) -> usize {
+    let len = 12 + missing.len() * 4;
+    let Some(out) = out.get_mut(..len).filter(|_| !missing.is_empty()) else { return 0 };
+    feedback(out, (RTPFB, NACK), ours, theirs);
+    for (word, (seq, more)) in out[12..].chunks_exact_mut(4).zip(missing) {
+        word[..2].copy_from_slice(&seq.to_be_bytes());
+        word[2..].copy_from_slice(&more.to_be_bytes());
+    }
+    len
+}
+
+fn feedback(packet: &mut [u8], (kind, format): (u8, u8), ours: u32, theirs: u32) {
+    head(packet, kind, format);
+    packet[4..8].copy_from_slice(&ours.to_be_bytes());
+    packet[8..12].copy_from_slice(&theirs.to_be_bytes());
+}
+
 fn head(packet: &mut [u8], kind: u8, count: u8) {
     let words = (packet.len() / 4 - 1) as u16;
     packet[0] = 0x80 | count;
@@ -226,6 +306,35 @@ mod tests {
         let len = Report { ssrc: 1, sender: None, block: None, cname: "me" }.write(&mut buf);
         assert_eq!(&buf[..8], &[0x80, 201, 0, 1, 0, 0, 0, 1]);
         assert_eq!(&buf[8..len], &[0x81, 202, 0, 3, 0, 0, 0, 1, 1, 2, b'm', b'e', 0, 0, 0, 0]);
+    }
+
+    #[test]
+    fn requests_about_pictures_read_back() {
+        let mut out = [0; WHOLE_PICTURE];
+        let len = ask_for_picture(&mut out, (1, 2), true, Some(9));
+        assert_eq!(
+            out[..len],
+            [
+                0x81, 206, 0, 2, 0, 0, 0, 1, 0, 0, 0, 2, //
+                0x84, 206, 0, 4, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 2, 9, 0, 0, 0
+            ]
+        );
+        assert_eq!(items(&out[..len]), [Item::WholePicture; 2]);
+        assert_eq!(ask_for_picture(&mut out, (1, 2), false, None), 0);
+
+        let mut out = [0; 20];
+        let len = ask_again(&mut out, (1, 2), &[(7, 3), (65_535, 0)]);
+        let missing = [Item::Missing { seq: 7, more: 3 }, Item::Missing { seq: 65_535, more: 0 }];
+        assert_eq!(items(&out[..len]), missing);
+        assert_eq!(ask_again(&mut out, (1, 2), &[(0, 0); 3]), 0, "no room");
+        assert_eq!(ask_again(&mut out, (1, 2), &[]), 0);
+
+        let mut remb = [0; 24];
+        feedback(&mut remb, (PSFB, AFB), 1, 0);
+        remb[12..20].copy_from_slice(b"REMB\x01\x08\x00\x05");
+        assert_eq!(items(&remb), [Item::Limit { bits: 20 }]);
+        remb[12] = 0;
+        assert!(items(&remb).is_empty());
     }
 
     #[test]

@@ -25,6 +25,7 @@ use crate::srtp::Srtp;
 use crate::stats::cell::StatsCell;
 use crate::worker::leg::LegState;
 use crate::worker::mix::Member;
+use crate::worker::pictures::Picture;
 use crate::worker::playing::DelayLine;
 
 /// Commands a worker has waiting before further ones are refused ([`LegError::QueueFull`]).
@@ -89,6 +90,12 @@ pub(crate) enum Op {
         id: RecordId,
         control: RecordControl,
     },
+    /// Silences a piece of recordings that was written already, milliseconds ago.
+    Redact {
+        from_ms: u32,
+        to_ms: u32,
+        heard: bool,
+    },
     Bridge {
         peer: Arc<LegShared>,
         options: BridgeOptions,
@@ -99,7 +106,15 @@ pub(crate) enum Op {
         member: Box<Member>,
     },
     Member(MemberOptions),
+    JoinPictures {
+        mixer: Arc<LegShared>,
+        picture: Box<Picture>,
+    },
+    /// Whose pictures the leg is shown.
+    LookAt(Option<Arc<LegShared>>),
+    HidePictures(bool),
     Separate(Vec<(LegId, LegId)>),
+    Noise(u32),
     Echo(Option<Box<DelayLine>>),
     EchoOff,
     Hold(bool),
@@ -126,6 +141,9 @@ pub(crate) enum Op {
     Path(Option<SocketAddr>),
     /// What a handshake has brought.
     Keys(Box<Srtp>),
+    /// The same of an RTCP port of its own: where its packets go, and the keys of its handshake.
+    RtcpPath(Option<SocketAddr>),
+    RtcpKeys(Box<Srtp>),
 }
 
 /// New negotiated parameters, with what they need built.
@@ -160,6 +178,7 @@ pub(crate) enum PlayControl {
     Pause(bool),
     Seek { position: i64, relative: bool },
     Volume(u32),
+    Speed(i8),
     Stop,
 }
 
@@ -181,8 +200,10 @@ pub(crate) struct Mailbox {
     pub(crate) stop: AtomicBool,
     pub(crate) legs: AtomicUsize,
     waker: Option<Arc<Waker>>,
-    /// Time spent working, per mille of the last second.
+    /// Processor time, per mille of the last second.
     pub(crate) busy: AtomicUsize,
+    /// Time in which packets and frames were late, per mille of the last second.
+    pub(crate) late_share: AtomicUsize,
     /// Frames skipped because the worker was late.
     pub(crate) late: AtomicUsize,
     /// Packets dropped because they had waited too long to be read.
@@ -199,6 +220,7 @@ impl Mailbox {
             legs: AtomicUsize::new(0),
             waker,
             busy: AtomicUsize::new(0),
+            late_share: AtomicUsize::new(0),
             late: AtomicUsize::new(0),
             dropped: AtomicUsize::new(0),
         }

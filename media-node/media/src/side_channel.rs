@@ -1,5 +1,6 @@
 //! What comes to an RTP port and is no media: connectivity checks (STUN) and handshakes (DTLS), told apart by the first
-//! octet (RFC 7983). The worker copies them into a ring of the leg's; the control side answers from the same socket.
+//! octet (RFC 7983), and fax over UDPTL on a leg that is not bridged. The worker copies them into a ring of the leg's; the
+//! control side answers from the same socket.
 //!
 //! A flood costs no more than the ring and so many datagrams per interval. The address in use has a share that
 //! strangers cannot take from it.
@@ -135,6 +136,22 @@ impl SideChannel {
     /// The worker is hopelessly behind.
     pub fn set_keys(&self, keys: SrtpKeys) -> Result<(), LegError> {
         post(self.engine.mailboxes(), &self.leg, Op::Keys(Box::new(Srtp::new(keys))))
+    }
+
+    /// As [`SideChannel::set_path`], for RTCP on a port of its own.
+    ///
+    /// # Errors
+    /// The worker is hopelessly behind.
+    pub fn set_rtcp_path(&self, to: Option<SocketAddr>) -> Result<(), LegError> {
+        post(self.engine.mailboxes(), &self.leg, Op::RtcpPath(to))
+    }
+
+    /// As [`SideChannel::set_keys`], for RTCP on a port of its own: it has a handshake of its own (RFC 5764 §4.2).
+    ///
+    /// # Errors
+    /// The worker is hopelessly behind.
+    pub fn set_rtcp_keys(&self, keys: SrtpKeys) -> Result<(), LegError> {
+        post(self.engine.mailboxes(), &self.leg, Op::RtcpKeys(Box::new(Srtp::new(keys))))
     }
 }
 

@@ -41,7 +41,7 @@ impl Sim {
         }
     }
 
-    /// Obeys commands and delivers packets without letting time pass.
+    /// Handles commands and delivers packets without letting time pass.
     pub fn settle(&mut self) {
         for worker in &mut self.workers {
             worker.pass(Wait::No);
@@ -61,6 +61,24 @@ impl Sim {
     /// From the next on, as many ticks of legs bring out a bug: for tests of what that costs.
     pub fn fail_ticks(&mut self, ticks: u32) {
         self.workers.iter_mut().for_each(|worker| worker.fail_ticks(ticks));
+    }
+
+    /// The threads compute for `ms` milliseconds, and look after their legs each millisecond.
+    pub fn compute_ms(&mut self, ms: u64) {
+        for _ in 0..ms {
+            self.net.compute_us(1000);
+            self.settle();
+        }
+    }
+
+    /// Another program has the processor for `ms` milliseconds, then the threads go on with what has become due.
+    pub fn starve_ms(&mut self, ms: u64) {
+        let due = self.net.now_us();
+        self.net.advance_us(ms * 1000);
+        for worker in &mut self.workers {
+            worker.pass(Wait::Until(due));
+        }
+        self.service.step();
     }
 
     /// Lets time jump, as when the machine was busy elsewhere.

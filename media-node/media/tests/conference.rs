@@ -76,6 +76,31 @@ fn who_is_kept_from_another_is_not_heard_by_that_one_alone() {
 }
 
 #[test]
+fn a_silent_room_has_noise_if_it_is_to_and_voices_are_heard_without() {
+    let mut world = World::new();
+    let (mixer, _events) = world.engine.open_mixer(8000, 20).unwrap();
+    mixer.set_noise(1400).unwrap();
+    let mut calls = three(&mut world);
+    for call in &calls {
+        call.leg.join(&mixer, MemberOptions::default()).unwrap();
+    }
+    world.sim.run_ms(400);
+    for call in &calls {
+        let heard = call.phone.heard();
+        let samples = heard.iter().flat_map(|packet| packet.payload.chunks_exact(2));
+        let levels: Vec<i16> = samples.map(|s| i16::from_be_bytes([s[0], s[1]]).abs()).collect();
+        let (loudest, audible) = (levels.iter().max(), levels.iter().filter(|l| **l > 0).count());
+        assert!(loudest.is_some_and(|most| (5..=24).contains(most)), "{loudest:?}");
+        assert!(audible * 2 > levels.len(), "{audible} of {}", levels.len());
+    }
+    talk(&mut world, &mut calls);
+    assert_eq!(calls.iter().map(last).collect::<Vec<_>>(), [23, 103, 120]);
+    mixer.set_noise(0).unwrap();
+    world.sim.run_ms(600);
+    assert_eq!(calls.iter().map(last).collect::<Vec<_>>(), [0, 0, 0]);
+}
+
+#[test]
 fn a_voice_that_is_too_loud_too_often_is_silenced_for_a_while() {
     let mut world = World::new();
     let (mixer, _events) = world.engine.open_mixer(8000, 20).unwrap();

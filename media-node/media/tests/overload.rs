@@ -60,3 +60,62 @@ fn a_burst_on_an_idle_worker_is_heard_whole() {
     assert_eq!(b.phone.heard().len(), 20);
     assert_eq!(world.engine.load()[0].dropped_packets, 0);
 }
+
+/// The load of the thread after about a second.
+fn after_a_second(
+    world: &mut World,
+    mut step: impl FnMut(&mut World),
+) -> media::engine::WorkerLoad {
+    // What is left of the second before belongs to it.
+    world.sim.run_ms(1100);
+    let begin = world.sim.net.now_us();
+    while world.sim.net.now_us() < begin + 2_200_000 {
+        step(world);
+    }
+    world.engine.load()[0]
+}
+
+#[test]
+fn a_machine_busy_with_other_programs_is_no_overload_while_packets_are_on_time() {
+    let mut world = World::new();
+    let _call = world.call(1, Codec::PCMU);
+    let load = after_a_second(&mut world, |world| {
+        world.sim.compute_ms(5);
+        world.sim.starve_ms(45);
+    });
+    assert!((90..=110).contains(&load.busy_permille), "{load:?}");
+    assert_eq!((load.late_permille, load.late_frames), (0, 0));
+}
+
+#[test]
+fn a_thread_that_gets_no_time_is_late_and_one_that_computes_is_busy() {
+    let mut world = World::new();
+    let _call = world.call(1, Codec::PCMU);
+    let starved = after_a_second(&mut world, |world| {
+        world.sim.compute_ms(20);
+        world.sim.starve_ms(180);
+    });
+    // Of each 200 ms, what came in the first 120 of the 180 had waited for 60.
+    assert!((550..=650).contains(&starved.late_permille), "{starved:?}");
+    assert!((90..=110).contains(&starved.busy_permille), "{starved:?}");
+    let busy = after_a_second(&mut world, |world| {
+        world.sim.compute_ms(19);
+        world.sim.run_ms(1);
+    });
+    assert!(busy.busy_permille >= 930 && busy.late_permille == 0, "{busy:?}");
+}
+
+#[test]
+fn a_worker_whose_last_leg_has_gone_is_neither_busy_nor_late() {
+    let mut world = World::new();
+    let call = world.call(1, Codec::PCMU);
+    let starved = after_a_second(&mut world, |world| {
+        world.sim.compute_ms(100);
+        world.sim.starve_ms(100);
+    });
+    assert!(starved.busy_permille > 0 && starved.late_permille > 0, "{starved:?}");
+    drop(call);
+    world.sim.settle();
+    let idle = world.engine.load()[0];
+    assert_eq!((idle.legs, idle.busy_permille, idle.late_permille), (0, 0, 0));
+}

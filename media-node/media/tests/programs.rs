@@ -154,3 +154,57 @@ fn a_program_that_does_not_listen_costs_the_call_nothing() {
     ears.read(&mut got);
     assert!(got.len() <= 8000 / 1000 * 500 * 2, "bounded: {}", got.len());
 }
+
+#[test]
+fn frames_of_opus_come_and_go_as_they_are_and_are_encoded_where_something_else_is_heard_with_them()
+{
+    let opus = Codec::by_pref("opus", 48_000).unwrap();
+    let mut world = World::new();
+    let mut call = world.call(1, opus);
+    let mut coder = opus.coder(None);
+    let (encoder, decoder) = (coder.encoder.as_mut().unwrap(), coder.decoder.as_mut().unwrap());
+    let tone = |n: usize| ((n as f32 * 0.05).sin() * 8000.0) as i16;
+    let frames: Vec<Vec<u8>> = (0..12)
+        .map(|n| {
+            let pcm: Vec<i16> = (n * 960..(n + 1) * 960).map(tone).collect();
+            let mut out = vec![0; 1276];
+            let length = encoder.encode(&pcm, &mut out);
+            out.truncate(length);
+            out
+        })
+        .collect();
+    let mut ears = call.leg.listen_as_is(false).unwrap();
+    let mut playout = call.leg.playout().unwrap();
+    world.sim.run_ms(40);
+    for frame in &frames {
+        call.phone.speak(frame);
+        world.sim.run_ms(20);
+    }
+    let (mut came, mut samples) = (Vec::new(), Vec::new());
+    assert!(ears.read_frames(|frame| came.push(frame.to_vec())));
+    assert!(came == frames, "what comes is what was said");
+    assert!(ears.read(&mut samples) && samples.len() >= 12 * 960, "and it is decoded besides");
+    call.phone.heard();
+    let mut pcm = vec![0; 5760];
+    for frame in &frames {
+        let length = decoder.decode(frame, &mut pcm);
+        playout.original(playout.pushed(), frame);
+        assert_eq!(playout.push(&pcm[..length]), 960);
+    }
+    world.sim.run_ms(300);
+    let heard: Vec<Vec<u8>> = call.phone.heard().into_iter().map(|p| p.payload).collect();
+    assert!(heard[..12] == frames, "what goes is what the program said");
+    // Something else is played with it.
+    let noise = media::PlayPlan::from_samples(48_000, vec![3000; 48_000].into());
+    call.leg.play(Box::new(noise)).unwrap();
+    world.sim.run_ms(100);
+    call.phone.heard();
+    for frame in &frames[..6] {
+        let length = decoder.decode(frame, &mut pcm);
+        playout.original(playout.pushed(), frame);
+        playout.push(&pcm[..length]);
+    }
+    world.sim.run_ms(200);
+    let heard: Vec<Vec<u8>> = call.phone.heard().into_iter().map(|p| p.payload).collect();
+    assert!(heard.len() >= 6 && heard.iter().all(|payload| !frames.contains(payload)));
+}

@@ -224,11 +224,11 @@ fn a_format_that_cannot_be_written_is_refused_by_name() {
     let folder = Folder::new("formats");
     let mut world = World::new();
     let mut call = world.call(1, Codec::PCMU);
-    call.leg.record(RecordSpec::new(folder.file("call.mp3"))).unwrap();
+    call.leg.record(RecordSpec::new(folder.file("call.gsm"))).unwrap();
     world.sim.run_ms(50);
     let report = report(&mut call);
-    assert!(matches!(&report.reason, RecordEnd::Failed(why) if why.contains("mp3")), "{report:?}");
-    assert!(!folder.file("call.mp3").exists());
+    assert!(matches!(&report.reason, RecordEnd::Failed(why) if why.contains("gsm")), "{report:?}");
+    assert!(!folder.file("call.gsm").exists());
 }
 
 #[test]
@@ -248,4 +248,59 @@ fn closing_the_leg_closes_the_file() {
         "{told:?}"
     );
     assert_eq!(interleaved(&folder.file("cut.wav")).len(), 8000);
+}
+
+#[test]
+fn writing_over_leaves_the_rest_of_an_older_file() {
+    for name in ["over.wav", "over.raw"] {
+        let folder = Folder::new(&format!("over-{}", &name[5..]));
+        let mut world = World::new();
+        let mut call = world.call(1, Codec::L16_8K);
+        let path = folder.file(name);
+        for (frames, value, over) in [(50, 1111, false), (20, 2222, true)] {
+            let mut spec = RecordSpec::new(&path);
+            spec.mix = RecordMix::ReadOnly;
+            spec.over = over;
+            spec.tags.title = "a tag".to_owned();
+            let id = call.leg.record(spec).unwrap();
+            speak(&mut world, &mut call, frames, value);
+            call.leg.stop_record(id).unwrap();
+            world.sim.run_ms(20);
+            assert_eq!(report(&mut call).reason, RecordEnd::Stopped);
+        }
+        let samples = match name {
+            "over.wav" => interleaved(&path),
+            _ => std::fs::read(&path)
+                .unwrap()
+                .chunks_exact(2)
+                .map(|b| i16::from_le_bytes([b[0], b[1]]))
+                .collect(),
+        };
+        assert_eq!(samples.len(), 50 * 160, "{name}: as long as it was");
+        assert!(samples[8 * 160..18 * 160].iter().all(|s| *s == 2222), "{name}: the new");
+        assert!(samples[25 * 160..].iter().all(|s| *s == 1111), "{name}: the old");
+    }
+}
+
+#[test]
+fn a_leg_that_is_recorded_hears_noise_where_that_is_asked_for() {
+    let folder = Folder::new("waste");
+    let mut world = World::new();
+    let call = world.call(1, Codec::L16_8K);
+    let mut spec = RecordSpec::new(folder.file("waste.wav"));
+    spec.mix = RecordMix::ReadOnly;
+    let quiet = call.leg.record(spec.clone()).unwrap();
+    world.sim.run_ms(400);
+    assert!(call.phone.heard().is_empty(), "nothing is sent unless it is asked for");
+    call.leg.stop_record(quiet).unwrap();
+    spec.waste = Some(1400);
+    let id = call.leg.record(spec).unwrap();
+    world.sim.run_ms(400);
+    let heard = call.phone.heard();
+    assert!(heard.len() >= 15, "{}", heard.len());
+    call.leg.stop_record(id).unwrap();
+    world.sim.run_ms(40);
+    let _last = call.phone.heard();
+    world.sim.run_ms(200);
+    assert!(call.phone.heard().is_empty(), "it ends with the recording");
 }

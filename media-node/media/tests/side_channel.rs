@@ -8,7 +8,7 @@ use kit::World;
 use media::io::simulated::SimSocket;
 use media::rtp::{HEADER_LEN, write_header};
 use media::srtp::{Keying, OVERHEAD, Srtp, SrtpKeys, Suite};
-use media::{Codec, PathSpec, ProtectionSpec, RtpParams, SideChannel};
+use media::{Codec, Handling, PathSpec, ProtectionSpec, RtpParams, SideChannel};
 
 const SUITE: Suite = Suite::Aes128CmSha80;
 
@@ -158,4 +158,27 @@ async fn the_control_side_ends_with_the_leg() {
     drop(s.call);
     s.world.sim.settle();
     assert_eq!(s.side.recv().await, None);
+}
+
+#[test]
+fn fax_packets_come_to_the_control_side_of_a_leg_without_a_bridge() {
+    let mut world = World::new();
+    let call = world.call_with(1, Codec::PCMU, |p| p.handling = Handling::Datagrams);
+    let mut side = call.leg.side_channel().unwrap().unwrap();
+    world.sim.settle();
+    let stranger = world.sim.net.bind(SocketAddr::from(([192, 0, 2, 66], 9))).unwrap();
+    let peer = call.phone.socket.addr();
+    // Whatever they begin with: these look like a check, a handshake, RTP and RTCP.
+    for octets in [&[0, 1, 2][..], &[22, 254, 1], &[0x80, 0, 3], &[0x80, 200, 4]] {
+        call.phone.socket.send_to(octets, call.phone.server).unwrap();
+        world.sim.run_ms(20);
+        let datagram = side.take().unwrap();
+        assert_eq!((datagram.from, &*datagram.octets), (peer, octets));
+        stranger.send_to(octets, call.phone.server).unwrap();
+        world.sim.run_ms(20);
+        assert_eq!(side.take(), None, "a stranger's");
+    }
+    side.send_to(&[0, 7, 1, 9, 0, 0], peer, false).unwrap();
+    world.sim.run_ms(20);
+    assert_eq!(call.phone.socket.drain().len(), 1, "ours, and no audio");
 }

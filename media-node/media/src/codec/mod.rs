@@ -13,7 +13,7 @@ mod passed;
 
 use std::fmt;
 
-pub use opus::Fmtp as OpusFmtp;
+pub use opus::{Fmtp as OpusFmtp, Own as OpusOwn};
 
 /// How a codec's payload is coded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -212,6 +212,11 @@ impl Codec {
             return samples;
         }
         (samples as u64 * u64::from(self.clock) / u64::from(self.rate)) as usize
+    }
+
+    /// Samples in that many RTP timestamp units.
+    pub fn samples(&self, ticks: usize) -> usize {
+        (ticks as u64 * u64::from(self.rate) / u64::from(self.clock.max(1))) as usize
     }
 
     /// Samples a payload stands for.

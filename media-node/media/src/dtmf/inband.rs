@@ -72,8 +72,19 @@ impl Detector {
         }
     }
 
+    /// Whether a key is down.
+    pub(crate) fn is_down(&self) -> bool {
+        self.down.is_some()
+    }
+
+    /// Whether what was heard last may be the beginning of a key.
+    pub(crate) fn suspects(&self) -> bool {
+        let begun = self.filled * 2 >= self.block && self.judge().is_some();
+        self.is_down() || self.candidate.is_some() || begun
+    }
+
     fn judge(&self) -> Option<char> {
-        let n = self.block as f32;
+        let n = self.filled as f32;
         if self.energy / n < MIN_POWER {
             return None;
         }

@@ -95,6 +95,8 @@ pub(crate) enum Wait {
 /// What a worker needs from the world. Times are microseconds of a clock that never goes back.
 pub(crate) trait MediaIo {
     fn now_us(&self) -> u64;
+    /// Processor time this thread has used so far.
+    fn cpu_us(&self) -> u64;
     fn wall(&self) -> SystemTime;
     fn register(&mut self, token: Token, socket: &Socket) -> io::Result<()>;
     fn deregister(&mut self, token: Token, socket: &Socket);

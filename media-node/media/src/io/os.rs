@@ -74,6 +74,11 @@ impl MediaIo for OsIo {
         now.tv_sec as u64 * 1_000_000 + now.tv_nsec as u64 / 1000
     }
 
+    fn cpu_us(&self) -> u64 {
+        let used = clock_gettime(ClockId::ThreadCPUTime);
+        used.tv_sec as u64 * 1_000_000 + used.tv_nsec as u64 / 1000
+    }
+
     fn wall(&self) -> SystemTime {
         SystemTime::now()
     }

@@ -18,6 +18,7 @@ pub struct SimNet(Arc<Mutex<NetworkState>>);
 #[derive(Debug, Default)]
 struct NetworkState {
     now_us: u64,
+    cpu_us: u64,
     sockets: HashMap<SocketAddr, VecDeque<(Vec<u8>, SocketAddr)>>,
 }
 
@@ -61,6 +62,13 @@ impl SimNet {
     /// Moves time on.
     pub fn advance_us(&self, us: u64) {
         self.state().now_us += us;
+    }
+
+    /// The worker needs so much processor time, while as much time goes by.
+    pub fn compute_us(&self, us: u64) {
+        let mut state = self.state();
+        state.now_us += us;
+        state.cpu_us += us;
     }
 }
 
@@ -126,6 +134,10 @@ impl SimIo {
 impl MediaIo for SimIo {
     fn now_us(&self) -> u64 {
         self.net.now_us()
+    }
+
+    fn cpu_us(&self) -> u64 {
+        self.net.state().cpu_us
     }
 
     fn wall(&self) -> SystemTime {

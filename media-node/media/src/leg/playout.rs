@@ -17,6 +17,11 @@ use crate::shared::Op;
 const RING_MS: usize = 250;
 /// Length of the fade at a cut.
 const FADE_MS: usize = 10;
+/// Octets of frames that may wait beside the audio.
+const FRAME_RING: usize = 24 * 1024;
+/// Octets of the longest such frame, and of what stands before each: its position and its length.
+const LONGEST_FRAME: usize = 1276;
+const FRAME_HEAD: usize = 10;
 
 /// Counters both sides see. Positions are samples since the beginning, at the leg's rate.
 #[derive(Debug)]
@@ -29,6 +34,8 @@ struct Counters {
     heard: AtomicU64,
     /// Frames that found less than they needed after something was heard.
     underruns: AtomicU64,
+    /// Times that audio which had begun was missing when a frame was due.
+    dry: AtomicU64,
     held: AtomicBool,
     /// Level of everything else meanwhile, in percent.
     duck: AtomicU32,
@@ -40,6 +47,7 @@ pub struct Playout {
     id: PlayId,
     rate: u32,
     ring: Producer<i16>,
+    frames: Producer<u8>,
     pushed: u64,
     counters: Arc<Counters>,
 }
@@ -63,6 +71,20 @@ impl Playout {
         n
     }
 
+    /// The samples from position `at` on are those of this frame of the leg's codec: it is sent in their place where
+    /// nothing else is heard with them. One that finds no room is left out.
+    pub fn original(&mut self, at: u64, frame: &[u8]) {
+        let Ok(length) = u16::try_from(frame.len()) else { return };
+        let room = self.frames.slots() >= FRAME_HEAD + frame.len();
+        if !room || frame.is_empty() || frame.len() > LONGEST_FRAME {
+            return;
+        }
+        let head = at.to_le_bytes().into_iter().chain(length.to_le_bytes());
+        if let Ok(chunk) = self.frames.write_chunk_uninit(FRAME_HEAD + frame.len()) {
+            chunk.fill_from_iter(head.chain(frame.iter().copied()));
+        }
+    }
+
     /// Samples pushed so far.
     pub fn pushed(&self) -> u64 {
         self.pushed
@@ -81,6 +103,11 @@ impl Playout {
     /// Frames that were not full although the playout had begun.
     pub fn underruns(&self) -> u64 {
         self.counters.underruns.load(Ordering::Relaxed)
+    }
+
+    /// Times that there was less than a frame after full ones: the audio was over, or late.
+    pub fn dry(&self) -> u64 {
+        self.counters.dry.load(Ordering::Acquire)
     }
 
     /// Throws away what was pushed so far; 10 ms of it are faded out.
@@ -110,6 +137,12 @@ pub(crate) struct PlayoutEnd {
     pub(crate) id: PlayId,
     rate: u32,
     ring: Consumer<i16>,
+    frames: Consumer<u8>,
+    /// The next frame beside the audio: its position and length, and what is in it.
+    next: Option<(u64, usize)>,
+    frame: Box<[u8; LONGEST_FRAME]>,
+    /// The audio mixed last was that of the frame, and nothing else.
+    is_frame: bool,
     counters: Arc<Counters>,
     passed: u64,
     heard: u64,
@@ -124,6 +157,15 @@ impl PlayoutEnd {
         self.ring.slots() > 0 && (!self.counters.held.load(Ordering::Relaxed) || cut())
     }
 
+    /// A frame is due: notes when audio that had begun is missing. Whether there is something to be heard.
+    pub(crate) fn look(&mut self) -> bool {
+        if self.flowing && self.ring.slots() == 0 && !self.counters.held.load(Ordering::Relaxed) {
+            self.flowing = false;
+            self.counters.dry.fetch_add(1, Ordering::Release);
+        }
+        self.sounds()
+    }
+
     /// The level of everything else, in percent.
     pub(crate) fn duck(&self) -> u32 {
         self.counters.duck.load(Ordering::Relaxed)
@@ -131,6 +173,8 @@ impl PlayoutEnd {
 
     /// Adds a frame to `pcm`, which is the audio of a leg at `rate`.
     pub(crate) fn mix(&mut self, pcm: &mut [i16], rate: u32) {
+        self.is_frame = false;
+        let begins = self.passed;
         let at = self.fade_cut(pcm);
         if self.counters.held.load(Ordering::Relaxed) {
             return self.publish();
@@ -148,9 +192,40 @@ impl PlayoutEnd {
         self.heard += n as u64;
         if self.flowing && n < wanted && at == 0 {
             self.counters.underruns.fetch_add(1, Ordering::Relaxed);
+            self.counters.dry.fetch_add(1, Ordering::Release);
         }
         self.flowing = n == wanted;
+        self.is_frame = self.seek_frame(begins) && at == 0 && self.flowing && n > 0;
         self.publish();
+    }
+
+    /// The frame whose samples were mixed last, where they were all of it.
+    pub(crate) fn frame(&self) -> Option<&[u8]> {
+        let (_, length) = self.next.filter(|_| self.is_frame)?;
+        self.frame.get(..length)
+    }
+
+    /// Goes on to the frame that begins at that sample; false when there is none.
+    fn seek_frame(&mut self, at: u64) -> bool {
+        loop {
+            if self.next.is_none() {
+                self.next = self.read_frame();
+            }
+            match self.next {
+                None => return false,
+                Some((begins, _)) if begins < at => self.next = None,
+                Some((begins, _)) => return begins == at,
+            }
+        }
+    }
+
+    fn read_frame(&mut self) -> Option<(u64, usize)> {
+        let mut head = [0; FRAME_HEAD];
+        self.frames.pop_entire_slice(&mut head).ok()?;
+        let [a, b, c, d, e, f, g, h, l0, l1] = head;
+        let length = usize::from(u16::from_le_bytes([l0, l1]));
+        self.frames.pop_entire_slice(self.frame.get_mut(..length)?).ok()?;
+        Some((u64::from_le_bytes([a, b, c, d, e, f, g, h]), length))
     }
 
     /// Fades out what lies before a cut and throws the rest away; returns the samples written.
@@ -201,11 +276,13 @@ impl Leg {
 
 fn pair(id: PlayId, rate: u32) -> (Playout, PlayoutEnd) {
     let (producer, consumer) = rtrb::RingBuffer::new(rate as usize / 1000 * RING_MS);
+    let (frames, frames_out) = rtrb::RingBuffer::new(FRAME_RING);
     let counters = Arc::new(Counters {
         cut: AtomicU64::new(0),
         passed: AtomicU64::new(0),
         heard: AtomicU64::new(0),
         underruns: AtomicU64::new(0),
+        dry: AtomicU64::new(0),
         held: AtomicBool::new(false),
         duck: AtomicU32::new(100),
     });
@@ -213,12 +290,16 @@ fn pair(id: PlayId, rate: u32) -> (Playout, PlayoutEnd) {
         id,
         rate,
         ring: consumer,
+        frames: frames_out,
+        next: None,
+        frame: Box::new([0; LONGEST_FRAME]),
+        is_frame: false,
         counters: Arc::clone(&counters),
         passed: 0,
         heard: 0,
         flowing: false,
     };
-    (Playout { id, rate, ring: producer, pushed: 0, counters }, end)
+    (Playout { id, rate, ring: producer, frames, pushed: 0, counters }, end)
 }
 
 #[cfg(test)]
@@ -255,6 +336,37 @@ mod tests {
         end.mix(&mut frame, 8000);
         assert_eq!((frame[39], frame[40]), (11, 6));
         assert_eq!((playout.underruns(), playout.passed(), playout.waiting()), (1, 200, 0));
+        assert_eq!((end.look(), playout.dry()), (false, 1), "told once");
+        playout.push(&[5; 160]);
+        end.mix(&mut frame, 8000);
+        assert_eq!((end.look(), end.look(), playout.dry()), (false, false, 2));
+    }
+
+    #[test]
+    fn a_frame_stands_for_its_samples_and_for_no_others() {
+        let (mut playout, mut end) = pair(PlayId(1), 8000);
+        for n in 0..3_u8 {
+            playout.original(u64::from(n) * 160, &[n; 40]);
+            playout.push(&[i16::from(n); 160]);
+        }
+        let mut frame = [0; 160];
+        end.mix(&mut frame, 8000);
+        assert_eq!(end.frame(), Some(&[0; 40][..]));
+        end.mix(&mut frame, 8000);
+        assert_eq!(end.frame(), Some(&[1; 40][..]));
+        // Half of one is heard with half of the next: neither stands for it.
+        end.mix(&mut frame[..80], 8000);
+        playout.original(480, &[3; 40]);
+        playout.push(&[3; 160]);
+        end.mix(&mut frame, 8000);
+        assert_eq!(end.frame(), None);
+        playout.cut();
+        end.mix(&mut frame, 8000);
+        assert_eq!(end.frame(), None);
+        playout.original(640, &[9; 2000]);
+        playout.push(&[9; 160]);
+        end.mix(&mut frame, 8000);
+        assert_eq!(end.frame(), None, "too long to be one");
     }
 
     #[test]

@@ -9,12 +9,35 @@ use crate::leg::RecordId;
 pub struct LiveAudio {
     pub(crate) id: RecordId,
     ring: Consumer<i16>,
+    frames: Option<Consumer<u8>>,
     rate: u32,
 }
 
 impl LiveAudio {
     pub(crate) fn new(id: RecordId, ring: Consumer<i16>, rate: u32) -> Self {
-        Self { id, ring, rate }
+        Self { id, ring, frames: None, rate }
+    }
+
+    pub(crate) fn with_frames(self, frames: Consumer<u8>) -> Self {
+        Self { frames: Some(frames), ..self }
+    }
+
+    /// Hands out packets as they came since the last time, where the tap has them ([`crate::Leg::listen_as_is`]); false
+    /// where it has none.
+    pub fn read_frames(&mut self, mut each: impl FnMut(&[u8])) -> bool {
+        let Some(ring) = &mut self.frames else { return false };
+        let mut frame = Vec::new();
+        loop {
+            let mut length = [0; 2];
+            if ring.pop_entire_slice(&mut length).is_err() {
+                return true;
+            }
+            frame.resize(usize::from(u16::from_le_bytes(length)), 0);
+            // Both were written at once.
+            if ring.pop_entire_slice(&mut frame).is_ok() {
+                each(&frame);
+            }
+        }
     }
 
     /// Samples per second.

@@ -6,11 +6,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use base::queue::TrySendError;
 use rtrb::Consumer;
-use tokio::sync::mpsc::error::TrySendError;
 
-use super::tap::TapEnd;
-use super::{RecordSpec, Tags};
+use super::mp3::{self, Mp3File};
+use super::tap::{Cut, TapEnd};
+use super::{RecordMix, RecordSpec, Tags};
 use crate::codec::g711;
 use crate::event::{EventSender, LegEvent, RecordEnd, RecordReport};
 use crate::leg::RecordId;
@@ -27,6 +28,7 @@ pub(crate) struct Recorder {
     spec: RecordSpec,
     channels: u16,
     file_rate: u32,
+    leg_rate: u32,
     ring: Consumer<i16>,
     end: Arc<TapEnd>,
     events: EventSender,
@@ -49,6 +51,7 @@ enum Container {
     RawBig,
     Ulaw,
     Alaw,
+    Mp3,
 }
 
 impl Container {
@@ -60,10 +63,12 @@ impl Container {
             "ul" | "ulaw" | "pcmu" => Self::Ulaw,
             "al" | "alaw" | "pcma" => Self::Alaw,
             "wav" => Self::Wav,
+            _ if mp3::is_named(path) => Self::Mp3,
             // A WAV file under another name would mislead other software.
             other => {
-                let why =
-                    format!("recordings cannot be written as [{other}]; wav and raw forms can");
+                let why = format!(
+                    "recordings cannot be written as [{other}]; wav, raw forms and mp3 can"
+                );
                 return Err(io::Error::new(io::ErrorKind::Unsupported, why));
             }
         })
@@ -73,16 +78,26 @@ impl Container {
 /// Can a recording be written in the form the file's extension names?
 ///
 /// # Errors
-/// `Unsupported`, with the name of the form.
+/// `Unsupported`, with the name of the form, or of the library that is missing.
 pub fn check_form(path: &Path) -> io::Result<()> {
-    Container::of(path).map(drop)
+    match Container::of(path)? {
+        Container::Mp3 => mp3::check_mp3(),
+        _ => Ok(()),
+    }
 }
 
 struct Target {
     file: File,
     container: Container,
+    /// What encodes, for the form that is encoded.
+    mp3: Option<Box<Mp3File>>,
     header: wav::Header,
     buffer: Vec<u8>,
+    /// Where the audio begins, where in it is written next, and its length.
+    start: u64,
+    at: u64,
+    /// Where this recording's own audio began.
+    begins: u64,
     data_len: u64,
     synced: u64,
     /// Octets collected before they go to the file, and after which the header's sizes are brought up to date.
@@ -94,7 +109,9 @@ impl Recorder {
     pub(crate) fn open(new: NewRecord) -> Self {
         let NewRecord { id, spec, rate, ring, end, events } = new;
         let channels = spec.mix.channels();
-        let before = if spec.append { Existing::look(&spec.path) } else { Ok(None) };
+        // Frames cannot be written over as samples can: such a file is replaced.
+        let kept = spec.append || spec.over && !mp3::is_named(&spec.path);
+        let before = if kept { Existing::look(&spec.path) } else { Ok(None) };
         // What is added is at the rate of what is there.
         let file_rate = match &before {
             Ok(Some(before)) => before.header.rate,
@@ -114,6 +131,7 @@ impl Recorder {
             id,
             channels,
             file_rate,
+            leg_rate: rate,
             ring,
             end,
             events,
@@ -143,7 +161,7 @@ impl Recorder {
         self.close(None);
     }
 
-    /// Writes what there is. True when the recording is over and everybody told.
+    /// Writes what there is. True when the recording is over and the events are out.
     pub(crate) fn step(&mut self) -> bool {
         if !self.closed {
             // Asked before the ring is emptied: what the worker wrote before ending is then in it.
@@ -172,6 +190,30 @@ impl Recorder {
     }
 
     fn drain(&mut self) {
+        self.take();
+        while let Some(cut) = self.end.cuts.pop() {
+            if let Err(error) = self.silence(cut) {
+                return self.fail(&error);
+            }
+        }
+    }
+
+    /// Overwrites a piece with silence.
+    fn silence(&mut self, cut: Cut) -> io::Result<()> {
+        let channel = match (self.spec.mix, cut.heard) {
+            (RecordMix::Mono, _) | (RecordMix::ReadOnly, false) | (RecordMix::WriteOnly, true) => {
+                None
+            }
+            (RecordMix::Stereo, heard) => Some(usize::from(heard)),
+            (RecordMix::StereoSwapped, heard) => Some(usize::from(!heard)),
+            (RecordMix::ReadOnly, true) | (RecordMix::WriteOnly, false) => return Ok(()),
+        };
+        let at = |sample: u64| sample * u64::from(self.file_rate) / u64::from(self.leg_rate.max(1));
+        let (from, to) = (at(cut.from), at(cut.to));
+        self.target.as_mut().map_or(Ok(()), |target| target.silence(from, to, channel))
+    }
+
+    fn take(&mut self) {
         self.fill_gap();
         let waiting = self.ring.slots();
         let whole = waiting - waiting % usize::from(self.channels);
@@ -301,7 +343,8 @@ impl Existing {
     /// Looks at a file's header; `None` when there is nothing yet. A file that is something else is
     /// not overwritten.
     fn look(path: &Path) -> io::Result<Option<Self>> {
-        if Container::of(path)? != Container::Wav {
+        let container = Container::of(path)?;
+        if !matches!(container, Container::Wav | Container::Mp3) {
             return Ok(None);
         }
         let mut file = match File::open(path) {
@@ -311,6 +354,10 @@ impl Existing {
         let whole = file.metadata()?.len();
         if whole == 0 {
             return Ok(None);
+        }
+        if container == Container::Mp3 {
+            let header = mp3::look(&mut file)?;
+            return Ok(Some(Self { header, start: 0, len: whole }));
         }
         let mut head = Vec::new();
         Read::by_ref(&mut file).take(Self::HEAD).read_to_end(&mut head)?;
@@ -340,40 +387,109 @@ impl Existing {
 impl Target {
     fn open(spec: &RecordSpec, header: wav::Header, before: Option<&Existing>) -> io::Result<Self> {
         let container = Container::of(&spec.path)?;
+        // First of all: a file that is there is not emptied for a recording that cannot be made.
+        let mp3 = match container {
+            Container::Mp3 => Some(Box::new(Mp3File::new(spec, header, before.is_some())?)),
+            _ => None,
+        };
         if let Some(folder) = spec.path.parent() {
             fs::create_dir_all(folder)?;
         }
-        let raw = spec.append && container != Container::Wav;
+        let raw = !matches!(container, Container::Wav | Container::Mp3);
+        let fresh = before.is_none() && !(raw && (spec.append || spec.over));
         let mut options = OpenOptions::new();
-        options.read(true).write(true).create(true).truncate(before.is_none() && !raw);
+        options.read(true).write(true).create(true).truncate(fresh);
         let mut file = options.open(&spec.path)?;
+        let mp3 = match mp3 {
+            Some(mut mp3) => {
+                mp3.begin(&spec.tags, &mut file)?;
+                Some(mp3)
+            }
+            None => None,
+        };
+        // Four seconds of a call, and of those for whom it is to be prompt half a one.
+        let chunk = match (&mp3, spec.prompt) {
+            (Some(mp3), true) => mp3.octets(500),
+            (Some(mp3), false) => mp3.octets(4000),
+            // Half a second of 16-bit samples.
+            (None, true) => header.rate as usize * usize::from(header.channels),
+            (None, false) => CHUNK,
+        };
         let mut target = Self {
             container,
+            mp3,
             header,
             buffer: Vec::with_capacity(CHUNK + 8192),
+            start: if container == Container::Wav { wav::HEADER_LEN as u64 } else { 0 },
+            at: 0,
+            begins: 0,
             data_len: 0,
             synced: 0,
-            chunk: match spec.prompt {
-                // Half a second of 16-bit samples.
-                true => (header.rate as usize * usize::from(header.channels)).min(CHUNK),
-                false => CHUNK,
-            },
+            chunk: chunk.min(CHUNK),
             file: file.try_clone()?,
         };
-        if let Some(before) = before {
-            target.data_len = before.len;
-            if before.start != wav::HEADER_LEN as u64 {
-                move_audio(&mut file, before)?;
+        match (container, before) {
+            (Container::Wav, Some(before)) => {
+                target.data_len = before.len;
+                if before.start != wav::HEADER_LEN as u64 {
+                    move_audio(&mut file, before)?;
+                }
+                // Whatever stood after the audio (tags) is cut off; it is written anew at the end.
+                file.set_len(wav::HEADER_LEN as u64 + before.len)?;
+                target.update_header(0)?;
             }
-            // Whatever stood after the audio (tags) is cut off; it is written anew at the end.
-            file.set_len(wav::HEADER_LEN as u64 + before.len)?;
-            target.update_header(0)?;
-        } else if container == Container::Wav {
-            file.write_all(&header.bytes(0, 0))?;
-        } else {
-            target.data_len = file.seek(SeekFrom::End(0))?;
+            (Container::Wav, None) => file.write_all(&header.bytes(0, 0))?,
+            _ => target.data_len = file.seek(SeekFrom::End(0))?,
         }
+        let goes_on = spec.append || target.mp3.is_some();
+        target.at = if goes_on { target.data_len } else { 0 };
+        target.synced = target.at;
+        target.begins = target.at;
         Ok(target)
+    }
+
+    /// Overwrites frames, of all channels or of one, with silence.
+    fn silence(&mut self, from: u64, to: u64, channel: Option<usize>) -> io::Result<()> {
+        if let Some(mp3) = &mut self.mp3 {
+            mp3.cut(from, to);
+            return self.flush();
+        }
+        let (width, nothing) = match self.container {
+            Container::Wav | Container::RawLittle | Container::RawBig => (2, 0),
+            Container::Ulaw => (1, g711::linear_to_ulaw(0)),
+            Container::Alaw => (1, g711::linear_to_alaw(0)),
+            Container::Mp3 => return Ok(()),
+        };
+        let channels = usize::from(self.header.channels.max(1));
+        let frame = (width * channels) as u64;
+        let there = self.at + self.buffer.len() as u64;
+        let at = |frames: u64| self.begins.saturating_add(frames.saturating_mul(frame)).min(there);
+        let (from, to) = (at(from), at(to));
+        let quiet = |octets: &mut [u8]| {
+            for one in octets.chunks_exact_mut(width * channels) {
+                match channel {
+                    Some(channel) => one[channel * width..(channel + 1) * width].fill(nothing),
+                    None => one.fill(nothing),
+                }
+            }
+        };
+        // Piece by piece: it may be all of a long recording.
+        let (mut place, mut octets) = (from, Vec::new());
+        while place < to.min(self.at) {
+            let piece = (to.min(self.at) - place).min(frame * CHUNK as u64);
+            octets.resize(piece as usize, 0);
+            self.file.seek(SeekFrom::Start(self.start + place))?;
+            self.file.read_exact(&mut octets)?;
+            quiet(&mut octets);
+            self.file.seek(SeekFrom::Start(self.start + place))?;
+            self.file.write_all(&octets)?;
+            place += piece;
+        }
+        let kept = from.max(self.at) - self.at..to.max(self.at) - self.at;
+        if let Some(octets) = self.buffer.get_mut(kept.start as usize..kept.end as usize) {
+            quiet(octets);
+        }
+        Ok(())
     }
 
     fn write(&mut self, samples: &[i16]) -> io::Result<()> {
@@ -388,16 +504,26 @@ impl Target {
             Container::Alaw => {
                 self.buffer.extend(samples.iter().map(|s| g711::linear_to_alaw(*s)));
             }
+            Container::Mp3 => {
+                if let Some(mp3) = &mut self.mp3 {
+                    mp3.encode(samples, &mut self.buffer)?;
+                }
+            }
         }
         if self.buffer.len() >= self.chunk { self.flush() } else { Ok(()) }
     }
 
     fn flush(&mut self) -> io::Result<()> {
+        self.file.seek(SeekFrom::Start(self.start + self.at))?;
         self.file.write_all(&self.buffer)?;
-        self.data_len += self.buffer.len() as u64;
+        self.at += self.buffer.len() as u64;
+        self.data_len = self.data_len.max(self.at);
         self.buffer.clear();
-        if self.data_len - self.synced >= self.chunk as u64 {
-            self.synced = self.data_len;
+        if let Some(mp3) = &mut self.mp3 {
+            mp3.written(self.at, &mut self.file)?;
+        }
+        if self.at - self.synced >= self.chunk as u64 {
+            self.synced = self.at;
             self.update_header(0)?;
         }
         Ok(())
@@ -408,13 +534,17 @@ impl Target {
             return Ok(());
         }
         self.file.seek(SeekFrom::Start(0))?;
-        self.file.write_all(&self.header.bytes(self.data_len, tail_len))?;
-        self.file.seek(SeekFrom::End(0))?;
-        Ok(())
+        self.file.write_all(&self.header.bytes(self.data_len, tail_len))
     }
 
     fn finish(mut self, tags: &Tags) -> io::Result<u64> {
+        if let Some(mp3) = &mut self.mp3 {
+            mp3.end(&mut self.buffer)?;
+        }
         self.flush()?;
+        if let Some(mp3) = &mut self.mp3 {
+            mp3.write_info(&mut self.file)?;
+        }
         if self.container == Container::Wav {
             let tags = wav::Header::tags(&[
                 (*b"INAM", &tags.title),
@@ -424,9 +554,28 @@ impl Target {
                 (*b"ICMT", &tags.comment),
                 (*b"ICRD", &tags.date),
             ]);
+            self.file.seek(SeekFrom::Start(self.start + self.data_len))?;
             self.file.write_all(&tags)?;
             self.update_header(tags.len() as u64)?;
         }
         self.file.seek(SeekFrom::End(0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_recording_that_cannot_be_encoded_leaves_the_file_as_it_was() {
+        let path = std::env::temp_dir().join(format!("kept-{}.mp3", std::process::id()));
+        fs::write(&path, b"an earlier recording").unwrap();
+        // No encoder takes three channels, and none is there without its library.
+        let header = wav::Header { rate: 8000, channels: 3 };
+        let opened = Target::open(&RecordSpec::new(&path), header, None);
+        let left = fs::read(&path);
+        fs::remove_file(&path).unwrap();
+        assert!(opened.is_err());
+        assert_eq!(left.unwrap(), b"an earlier recording");
     }
 }

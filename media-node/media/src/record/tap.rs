@@ -4,9 +4,12 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
+use crossbeam_queue::ArrayQueue;
 use rtrb::Producer;
 
-use super::{RecordMix, RecordSpec, SilenceStop};
+use super::pace::Pace;
+use super::redact::Redactor;
+use super::{MAX_LEAD, RecordMix, RecordSpec, Redaction, SilenceStop};
 use crate::event::RecordEnd;
 use crate::leg::RecordId;
 
@@ -18,6 +21,9 @@ const CUSHION: usize = 2;
 const LIVE_CUSHION: usize = 1;
 /// Frames waiting beyond which the oldest are thrown away.
 const MOST: usize = 12;
+
+/// Cuts that wait for the file thread; the oldest go first.
+const MOST_CUTS: usize = 64;
 
 /// One recording of one leg.
 #[derive(Debug)]
@@ -35,26 +41,40 @@ pub(crate) struct Tap {
     pub(crate) masked: bool,
     samples: u64,
     rate: u32,
+    /// Samples of an interval.
+    frame: usize,
     /// For a program that answers: what is said goes on as it arrives.
     live: Option<Live>,
+    /// Noise in place of what was not said, and its state.
+    fill: Option<u32>,
+    noise: u32,
+    /// Noise sent to the leg meanwhile.
+    pub(crate) waste: Option<u32>,
+    /// Frames kept back, and those still to wait before the first is written.
+    lead: usize,
+    waits: usize,
+    /// Keeps pressed keys out.
+    redact: Option<Box<Redactor>>,
+    /// Packets of the leg's codec as they come, each with its length before it.
+    frames: Option<Producer<u8>>,
 }
 
 /// How a tap without delay goes about it.
 #[derive(Debug)]
 enum Live {
-    /// What is said goes straight on; silence after some intervals without any.
-    Said { idle: u8 },
+    /// What is said goes straight on.
+    Said(Pace),
     /// Both sides, brought together by the clock.
     Both,
 }
 
-/// Intervals without a packet after which a live tap gives silence.
-const LIVE_IDLE: u8 = 3;
 /// Milliseconds a live tap holds for a program that does not take them; more is lost, and counted.
 const LIVE_RING_MS: usize = 500;
+/// Octets of packets it holds: half a second of the largest Opus makes of speech, and more.
+const FRAME_RING: usize = 32 * 1024;
 
 /// How the worker tells the file thread that nothing more will come.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct TapEnd {
     reason: AtomicU8,
     pub(crate) lost: AtomicU64,
@@ -62,6 +82,29 @@ pub(crate) struct TapEnd {
     pub(crate) failed: AtomicBool,
     /// A sound above the threshold was heard.
     pub(crate) spoke: AtomicBool,
+    /// What of it, written already, is to be silence.
+    pub(crate) cuts: ArrayQueue<Cut>,
+}
+
+/// Audio of a recording that is to be silence: samples of a channel since its beginning, at the leg's rate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Cut {
+    pub(crate) from: u64,
+    pub(crate) to: u64,
+    /// Of what the leg hears, not of what it says.
+    pub(crate) heard: bool,
+}
+
+impl Default for TapEnd {
+    fn default() -> Self {
+        Self {
+            reason: AtomicU8::default(),
+            lost: AtomicU64::default(),
+            failed: AtomicBool::default(),
+            spoke: AtomicBool::default(),
+            cuts: ArrayQueue::new(MOST_CUTS),
+        }
+    }
 }
 
 impl TapEnd {
@@ -99,7 +142,8 @@ impl Tap {
         let channels = usize::from(spec.mix.channels());
         let (ring, consumer) = rtrb::RingBuffer::new(rate as usize * channels * RING_SECONDS);
         let end = Arc::new(TapEnd::default());
-        let fifo = || Fifo::new(rate as usize / 1000 * 20 * (MOST + 4));
+        let lead = spec.lead.min(MAX_LEAD) as usize;
+        let fifo = || Fifo::new(rate as usize / 1000 * 20 * (lead + MOST + 4));
         let tap = Self {
             id,
             mix: spec.mix,
@@ -114,13 +158,26 @@ impl Tap {
             masked: false,
             samples: 0,
             rate,
+            frame: rate as usize / 50,
             live: None,
+            fill: spec.fill,
+            noise: 1,
+            waste: spec.waste,
+            lead,
+            waits: lead,
+            redact: spec.redact.map(|asked| Redactor::new(asked, rate)),
+            frames: None,
         };
         (Box::new(tap), consumer, end)
     }
 
     /// Both ends of a live tap: what is said, or both sides in turn.
-    pub(crate) fn live(id: RecordId, both: bool, rate: u32) -> (Box<Self>, rtrb::Consumer<i16>) {
+    pub(crate) fn live(
+        id: RecordId,
+        both: bool,
+        redact: Option<Redaction>,
+        rate: u32,
+    ) -> (Box<Self>, rtrb::Consumer<i16>) {
         let channels = if both { 2 } else { 1 };
         let (ring, consumer) =
             rtrb::RingBuffer::new(rate as usize / 1000 * LIVE_RING_MS * channels);
@@ -139,15 +196,45 @@ impl Tap {
             masked: false,
             samples: 0,
             rate,
-            live: Some(if both { Live::Both } else { Live::Said { idle: 0 } }),
+            frame: rate as usize / 50,
+            live: Some(if both { Live::Both } else { Live::Said(Pace::default()) }),
+            fill: None,
+            noise: 1,
+            waste: None,
+            lead: 0,
+            waits: 0,
+            redact: redact.map(|asked| Redactor::new(asked, rate)),
+            frames: None,
         };
         (Box::new(tap), consumer)
     }
 
+    /// The same tap, which is shown packets besides.
+    pub(crate) fn with_frames(mut self: Box<Self>) -> (Box<Self>, rtrb::Consumer<u8>) {
+        let (frames, consumer) = rtrb::RingBuffer::new(FRAME_RING);
+        self.frames = Some(frames);
+        (self, consumer)
+    }
+
+    /// A packet of what the leg said.
+    pub(crate) fn frame(&mut self, payload: &[u8]) {
+        let (Some(frames), Ok(length)) = (&mut self.frames, u16::try_from(payload.len())) else {
+            return;
+        };
+        let octets = length.to_le_bytes().into_iter().chain(payload.iter().copied());
+        match frames.write_chunk_uninit(payload.len() + 2) {
+            Ok(chunk) => {
+                chunk.fill_from_iter(octets);
+            }
+            Err(_) => {
+                self.end.lost.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
+
     /// Audio the leg said.
     pub(crate) fn said(&mut self, pcm: &[i16]) {
-        if let Some(Live::Said { idle }) = &mut self.live {
-            *idle = 0;
+        if matches!(self.live, Some(Live::Said(_))) {
             return self.send_on(pcm);
         }
         self.said.push(pcm);
@@ -155,13 +242,61 @@ impl Tap {
 
     /// Audio the leg heard.
     pub(crate) fn heard(&mut self, pcm: &[i16]) {
-        if matches!(self.live, Some(Live::Said { .. })) {
+        if matches!(self.live, Some(Live::Said(_))) {
             return;
         }
         self.heard.push(pcm);
     }
 
+    /// The leg's far end presses a key, which comes beside the audio.
+    pub(crate) fn pressed(&mut self) {
+        if let Some(redact) = &mut self.redact {
+            redact.said.pressed();
+        }
+    }
+
+    /// Silences what was said, or heard, between so many milliseconds ago, where pressed keys are kept out: what is written
+    /// already, and what still waits to be.
+    pub(crate) fn silence(&mut self, from_ms: u32, to_ms: u32, heard: bool) {
+        let Some(redact) = self.redact.as_mut().filter(|_| self.live.is_none()) else { return };
+        let (side, waits) = match heard {
+            true => (&mut redact.heard, self.heard.len()),
+            false => (&mut redact.said, self.said.len()),
+        };
+        // What is said at this moment will stand behind all that waits and is held back; after a pause, as much waits again.
+        let waits = waits.max(if self.lead > 0 { 0 } else { CUSHION * self.frame });
+        let now = self.samples + (waits + side.held_back()) as u64;
+        let at = |ms: u32| now.saturating_sub(u64::from(ms) * u64::from(self.rate) / 1000);
+        let (from, to) = (at(from_ms), at(to_ms));
+        side.silence_next(usize::try_from(to.saturating_sub(self.samples)).unwrap_or(0));
+        let _the_oldest = self.end.cuts.force_push(Cut { from, to, heard });
+    }
+
+    /// The same of a conference's mix that is written already; a member's audio is in it `later` samples after it was heard.
+    pub(crate) fn silence_mix(&self, from_ms: u32, to_ms: u32, later: usize) {
+        let waits = self.said.len().max(CUSHION * self.frame);
+        let now = self.samples + (waits + later) as u64;
+        let at = |ms: u32| now.saturating_sub(u64::from(ms) * u64::from(self.rate) / 1000);
+        let cut = Cut { from: at(from_ms), to: at(to_ms).min(self.samples), heard: false };
+        if self.live.is_none() && cut.from < cut.to {
+            let _the_oldest = self.end.cuts.force_push(cut);
+        }
+    }
+
     fn send_on(&mut self, pcm: &[i16]) {
+        let Some(redact) = &mut self.redact else { return self.give(pcm) };
+        let mut piece = [0; 160];
+        for samples in pcm.chunks(piece.len()) {
+            let Some(piece) = piece.get_mut(..samples.len()) else { return };
+            piece.copy_from_slice(samples);
+            redact.said.pass(piece);
+            if self.ring.push_entire_slice(piece).is_err() {
+                self.end.lost.fetch_add(piece.len() as u64, Ordering::Relaxed);
+            }
+        }
+    }
+
+    fn give(&mut self, pcm: &[i16]) {
         if self.ring.push_entire_slice(pcm).is_err() {
             self.end.lost.fetch_add(pcm.len() as u64, Ordering::Relaxed);
         }
@@ -169,12 +304,25 @@ impl Tap {
 
     /// An interval of a tap that passes on what is said: silence where nothing comes.
     fn idle_tick(&mut self, frame: &mut [i16]) {
-        if let Some(Live::Said { idle }) = &mut self.live {
-            *idle = idle.saturating_add(1);
-            if *idle > LIVE_IDLE {
-                frame.fill(0);
-                self.send_on(frame);
+        if let Some(Live::Said(pace)) = &mut self.live
+            && pace.idles(frame.len())
+        {
+            match &mut self.redact {
+                Some(redact) => redact.said.idle(frame),
+                None => frame.fill(0),
             }
+            self.give(frame);
+        }
+    }
+
+    /// What is said next begins `pause` samples behind the end of what was said before; `None` where that is not known.
+    pub(crate) fn resumes(&mut self, pause: Option<usize>) {
+        let Some(Live::Said(pace)) = &mut self.live else { return };
+        let mut missing = pace.resumes(pause, self.frame);
+        let silence = [0; 160];
+        while let Some(piece) = silence.get(..missing.min(silence.len())).filter(|_| missing > 0) {
+            missing -= piece.len();
+            self.send_on(piece);
         }
     }
 
@@ -184,15 +332,36 @@ impl Tap {
         if self.end.failed.load(Ordering::Relaxed) {
             return Some(RecordEnd::Stopped);
         }
+        self.frame = frame;
         let (said, rest) = two.split_at_mut_checked(frame)?;
         let heard = rest.get_mut(..frame)?;
-        if matches!(self.live, Some(Live::Said { .. })) {
+        if matches!(self.live, Some(Live::Said(_))) {
             self.idle_tick(said);
             return None;
         }
-        let cushion = if self.live.is_some() { LIVE_CUSHION } else { CUSHION };
-        self.said.pull_with(said, cushion);
-        self.heard.pull_with(heard, cushion);
+        if self.waits > 0 {
+            // Both sides wait alike: nothing is left out, it is only written later.
+            self.waits -= 1;
+            return None;
+        }
+        let cushion = match &self.live {
+            Some(_) => LIVE_CUSHION,
+            None if self.lead > 0 => 0,
+            None => CUSHION,
+        };
+        let spoke = self.said.pull_with(said, cushion, self.lead + MOST);
+        self.heard.pull_with(heard, cushion, self.lead + MOST);
+        if let Some(redact) = &mut self.redact {
+            if spoke {
+                redact.said.pass(said)
+            } else {
+                redact.said.idle(said)
+            }
+            redact.heard.pass(heard);
+        }
+        if let Some(level) = self.fill.filter(|_| !spoke) {
+            crate::source::noise(said, level, &mut self.noise);
+        }
         if self.paused {
             return None;
         }
@@ -213,6 +382,20 @@ impl Tap {
         }
         let ms = (frame as u64 * 1000 / u64::from(self.rate.max(1))) as u32;
         self.silent_too_long(level, ms)
+    }
+
+    /// Writes what was kept back, in frames of `frame` samples: the recording ends. `two` as in [`Tap::tick`].
+    pub(crate) fn drain(&mut self, frame: usize, two: &mut [i16]) {
+        if self.lead == 0 || frame == 0 {
+            return;
+        }
+        self.waits = 0;
+        let frames = self.said.len().max(self.heard.len()).div_ceil(frame);
+        for _ in 0..frames.min(self.lead + MOST) {
+            if self.tick(frame, two).is_some() {
+                return;
+            }
+        }
     }
 
     /// Counts `ms` milliseconds of that level as sound or silence.
@@ -328,22 +511,23 @@ impl Fifo {
     /// Takes a frame at frame time: keeps a cushion against uneven arrival, gives silence when
     /// there is nothing, and throws the oldest away when far too much waits.
     pub(crate) fn pull(&mut self, out: &mut [i16]) {
-        self.pull_with(out, CUSHION);
+        self.pull_with(out, CUSHION, MOST);
     }
 
-    /// [`Fifo::pull`] with a cushion of so many frames.
-    fn pull_with(&mut self, out: &mut [i16], cushion: usize) {
-        if self.len > out.len() * MOST {
+    /// [`Fifo::pull`] with a cushion of so many frames, and `most` that may wait. False when it is all silence.
+    fn pull_with(&mut self, out: &mut [i16], cushion: usize, most: usize) -> bool {
+        if self.len > out.len() * most {
             let surplus = self.len - out.len() * cushion;
             self.drop_front(surplus);
         }
         if self.filling && self.len < out.len() * cushion {
             out.fill(0);
-            return;
+            return false;
         }
         let n = self.take(out);
         out[n..].fill(0);
         self.filling = n < out.len();
+        n > 0
     }
 }
 
@@ -390,6 +574,53 @@ mod tests {
         tap.masked = false;
         tap.tick(2, &mut [0; 4]);
         assert_eq!(drain(&mut ring), [0, 0, 5, 6]);
+    }
+
+    #[test]
+    fn what_was_not_said_is_noise_where_that_is_asked_for() {
+        let (mut tap, mut ring) = tap(RecordMix::ReadOnly, |s| s.fill = Some(1400));
+        tap.said(&[1000; 480]);
+        (0..3).for_each(|_| assert_eq!(tap.tick(160, &mut [0; 320]), None));
+        tap.tick(160, &mut [0; 320]);
+        let all = drain(&mut ring);
+        assert!(all[..480].iter().all(|sample| *sample == 1000), "what was said stays as it is");
+        assert!(all[480..].iter().any(|sample| *sample != 0));
+        assert!(all[480..].iter().all(|sample| sample.unsigned_abs() <= 24));
+    }
+
+    #[test]
+    fn late_packets_find_their_place_with_a_lead_and_the_rest_is_written_at_the_end() {
+        let (mut tap, mut ring) = tap(RecordMix::ReadOnly, |s| s.lead = 4);
+        let frame = |value: i16| vec![value; 160];
+        // Four packets come at once after 60 ms without one.
+        (1..=2).for_each(|n| {
+            tap.said(&frame(n));
+            tap.tick(160, &mut [0; 320]);
+        });
+        (0..3).for_each(|_| assert_eq!(tap.tick(160, &mut [0; 320]), None));
+        (3..=6).for_each(|n| tap.said(&frame(n)));
+        tap.tick(160, &mut [0; 320]);
+        tap.drain(160, &mut [0; 320]);
+        let all = drain(&mut ring);
+        assert_eq!(all, (1..=6).flat_map(frame).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn spoken_digits_are_silenced_though_they_wait_to_be_written() {
+        let (mut tap, mut ring) = tap(RecordMix::ReadOnly, |s| {
+            (s.lead, s.redact) = (50, Some(Redaction::default()));
+        });
+        for _ in 0..50 {
+            tap.said(&[1000; 160]);
+            tap.tick(160, &mut [0; 320]);
+        }
+        tap.silence(600, 400, false);
+        tap.drain(160, &mut [0; 320]);
+        let all = drain(&mut ring);
+        // 60 ms of it are held back; up to 400 ms ago it is silent.
+        let until = 480 + (1000 - 400) * 8;
+        assert!(all[..until].iter().all(|sample| *sample == 0));
+        assert!(all.len() > until && all[until..].iter().all(|sample| *sample == 1000));
     }
 
     #[test]

@@ -18,7 +18,7 @@ const LONGEST: usize = 64 * 1024 * 1024;
 
 /// Whether files of that extension are read here.
 pub(super) fn knows(extension: &str) -> bool {
-    matches!(extension, "mp3" | "ogg" | "oga" | "flac")
+    matches!(extension, "mp3" | "mpga" | "ogg" | "oga" | "flac")
 }
 
 /// Decodes a file to one channel at `rate`.

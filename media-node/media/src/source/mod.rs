@@ -1,8 +1,10 @@
 //! What can be played: files, tones, silence and sequences of them, opened into a [`PlayPlan`].
 
 mod cache;
+mod chimes;
 mod compressed;
 mod file;
+pub mod growing;
 mod plan;
 mod stream;
 
@@ -60,6 +62,9 @@ pub enum SourceError {
         /// Why.
         reason: String,
     },
+    /// A break came before it was there.
+    #[error("broken off")]
+    Broken,
     /// The prefix before `://` is none of ours.
     #[error("no such file format: {scheme}")]
     UnknownScheme {
@@ -100,9 +105,15 @@ pub fn open(text: &str, options: &SourceOptions) -> Result<PlayPlan, SourceError
     let mut stream_at = None;
     add_pieces(text, options, 0, &mut pieces, &mut stream_at)?;
     let plan = PlayPlan::new(options.rate, pieces).with_params(params);
+    let plan = plan.with_chimes(music(text).and_then(|name| stream::chimes(name, options)));
     let plan = if stream_at.is_some() { plan.repeated(None) } else { plan };
     let from = if offset > 0 { offset } else { stream_at.unwrap_or(0) };
     Ok(if from > 0 { plan.starting_at(from) } else { plan })
+}
+
+/// The stream a name stands for, if it is one.
+fn music(text: &str) -> Option<&str> {
+    text.strip_prefix("local_stream://")?.split('?').next()
 }
 
 /// The parameters in braces before a name, and the name: `{a=1,b=2}file`.
@@ -139,16 +150,16 @@ fn add_pieces(
 ) -> Result<(), SourceError> {
     let (_, text) = split_params(text.trim());
     let Some((scheme, rest)) = text.split_once("://") else {
-        pieces.push(Piece::Pcm(file::load(text, options)?));
+        pieces.push(sound(text, options)?);
         return Ok(());
     };
     match scheme {
-        "file" => pieces.push(Piece::Pcm(file::load(rest, options)?)),
+        "file" => pieces.push(sound(rest, options)?),
         "tone_stream" => pieces.push(tones(rest, options)?),
         "silence_stream" => pieces.push(silence(rest, options.rate)),
         "local_stream" => {
             // What follows a question mark is for the reference's own.
-            let name = rest.split('?').next().unwrap_or_default();
+            let name = music(text).unwrap_or(rest);
             let at = stream::add(name, options, pieces)?;
             // Within a list the stream begins where the list has it begin.
             *stream_at = Some(if depth == 0 { at } else { 0 });
@@ -161,6 +172,15 @@ fn add_pieces(
         _ => return Err(SourceError::UnknownScheme { scheme: scheme.to_owned() }),
     }
     Ok(())
+}
+
+/// A file, or what there is of one that is being made.
+fn sound(name: &str, options: &SourceOptions) -> Result<Piece, SourceError> {
+    let path = options.sound_prefix.join(name);
+    if let Some(listener) = growing::open(&path, options.rate) {
+        return Ok(Piece::Growing(Box::new(listener)));
+    }
+    Ok(Piece::Pcm(file::load(name, options)?))
 }
 
 /// `TGML[;loops=n]` or `path=file[;loops=n]`.
@@ -228,7 +248,7 @@ mod tests {
             let mut options = SourceOptions::new(8000, &self.0);
             options.native_extension = Some("PCMU".to_owned());
             let path = self.0.join("music");
-            options.streams.push(Stream { name: "moh".to_owned(), path, shuffle: false });
+            options.streams.push(Stream::new("moh", path, false));
             open(text, &options)
         }
 
@@ -301,6 +321,22 @@ mod tests {
         folder.wav("music/2.wav", 8000, &[2]);
         assert_eq!(folder.play("local_stream://moh")[..5], [1, 2, 1, 2, 1]);
         assert!(folder.open("local_stream://none").is_err());
+    }
+
+    #[test]
+    fn a_stream_with_chimes_rings_them() {
+        let folder = Folder::new("chimes");
+        folder.wav("music/1.wav", 8000, &[1; 80]);
+        folder.wav("ding.wav", 8000, &[9; 80]);
+        let mut options = SourceOptions::new(8000, &folder.0);
+        let mut stream = Stream::new("moh", folder.0.join("music"), false);
+        (stream.chimes, stream.chime_pause) = (vec!["ding.wav".into(), "gone.wav".into()], 1);
+        options.streams.push(stream);
+        let mut plan = open("local_stream://moh", &options).unwrap();
+        let mut heard = vec![0; 8080 * 2];
+        assert_eq!(plan.fill(&mut heard), heard.len());
+        assert_eq!(heard.iter().filter(|sample| **sample == 9).count(), 160, "twice in two rounds");
+        assert!(heard.iter().all(|sample| [1, 9].contains(sample)));
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use super::chimes::Chimes;
+use super::growing::Listener;
 use crate::tone::Generator;
 
 /// Something ready to be played: no file is read and nothing is allocated from here on.
@@ -16,6 +18,7 @@ pub struct PlayPlan {
     /// Passes still to come after this one; `None` = no end.
     passes_left: Option<u32>,
     noise: u32,
+    chimes: Option<Box<Chimes>>,
 }
 
 #[derive(Debug)]
@@ -25,6 +28,8 @@ pub(crate) enum Piece {
     Tone(Box<Generator>),
     /// Live audio of another leg; silence while none has come. It has no end of its own.
     Stream(Box<Live>),
+    /// Audio that is still being made.
+    Growing(Box<Listener>),
     /// Silence, or noise when `divisor` is not zero (the larger, the quieter).
     Silence {
         samples: Option<u64>,
@@ -65,13 +70,23 @@ impl Piece {
             Self::Tone(generator) => generator.len_samples(),
             Self::Silence { samples, .. } => *samples,
             Self::Stream(_) => None,
+            Self::Growing(clip) => clip.len(),
         }
     }
 }
 
 impl PlayPlan {
     pub(crate) fn new(rate: u32, pieces: Vec<Piece>) -> Self {
-        Self { rate, pieces, params: Vec::new(), index: 0, at: 0, passes_left: Some(0), noise: 1 }
+        Self {
+            rate,
+            pieces,
+            params: Vec::new(),
+            index: 0,
+            at: 0,
+            passes_left: Some(0),
+            noise: 1,
+            chimes: None,
+        }
     }
 
     /// A plan of samples in memory.
@@ -87,6 +102,12 @@ impl PlayPlan {
 
     pub(crate) fn with_params(mut self, params: Vec<(String, String)>) -> Self {
         self.params = params;
+        self
+    }
+
+    /// With sounds that are heard in the place of others from time to time.
+    pub(super) fn with_chimes(mut self, chimes: Option<Chimes>) -> Self {
+        self.chimes = chimes.map(Box::new);
         self
     }
 
@@ -174,6 +195,14 @@ impl PlayPlan {
 
     /// Writes samples to `out`; fewer than asked for means the end of the last pass.
     pub fn fill(&mut self, out: &mut [i16]) -> usize {
+        let written = self.fill_plain(out);
+        if let (Some(chimes), Some(out)) = (&mut self.chimes, out.get_mut(..written)) {
+            chimes.ring(out);
+        }
+        written
+    }
+
+    fn fill_plain(&mut self, out: &mut [i16]) -> usize {
         let mut written = 0;
         let mut written_before_pass = None;
         while written < out.len() {
@@ -186,6 +215,7 @@ impl PlayPlan {
                 continue;
             };
             let room = &mut out[written..];
+            let mut waits = 0;
             let got = match piece {
                 Piece::Pcm(pcm) => {
                     let from = usize::try_from(self.at).unwrap_or(usize::MAX).min(pcm.len());
@@ -198,6 +228,11 @@ impl PlayPlan {
                     live.fill(room);
                     room.len()
                 }
+                Piece::Growing(clip) => {
+                    let (filled, of_it) = clip.fill(self.at, room);
+                    waits = filled - of_it;
+                    filled
+                }
                 Piece::Silence { samples, divisor } => {
                     let left = samples.map_or(u64::MAX, |s| s.saturating_sub(self.at));
                     let n = room.len().min(usize::try_from(left).unwrap_or(usize::MAX));
@@ -205,7 +240,7 @@ impl PlayPlan {
                     n
                 }
             };
-            self.at += got as u64;
+            self.at += (got - waits) as u64;
             written += got;
             if written < out.len() {
                 self.index += 1;

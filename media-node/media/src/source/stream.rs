@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 use std::time::Instant;
 
+use super::chimes::Chimes;
 use super::plan::Piece;
 use super::{MAX_ITEMS, SourceError, SourceOptions, file};
 
@@ -22,11 +23,59 @@ pub struct Stream {
     pub path: PathBuf,
     /// Whether the sounds come in an order of their own.
     pub shuffle: bool,
+    /// Heard in place of the music from time to time (`chime-list`), in turn.
+    pub chimes: Vec<String>,
+    /// Seconds of music between two chimes (`chime-freq`).
+    pub chime_pause: u32,
+    /// Seconds of a chime that are heard at most (`chime-max`); 0 = all of it.
+    pub chime_most: u32,
 }
+
+impl Stream {
+    /// A stream without chimes.
+    pub fn new(name: impl Into<String>, path: impl Into<PathBuf>, shuffle: bool) -> Self {
+        let (name, path) = (name.into(), path.into());
+        Self { name, path, shuffle, chimes: Vec::new(), chime_pause: 30, chime_most: 0 }
+    }
+
+    /// A stream as the parameters of its `directory` in `local_stream.conf` have it.
+    pub fn read<'p>(name: &str, path: &str, param: impl Fn(&str) -> Option<&'p str>) -> Self {
+        let seconds = |name: &str| {
+            let given = param(name).map(base::text::int).filter(|seconds| *seconds > 1);
+            given.and_then(|seconds| u32::try_from(seconds).ok())
+        };
+        let usual = Self::new(name, path, param("shuffle").is_some_and(base::text::is_true));
+        let chimes = param("chime-list").unwrap_or_default().split(',').map(str::trim);
+        Self {
+            chimes: chimes.filter(|chime| !chime.is_empty()).map(str::to_owned).collect(),
+            chime_pause: seconds("chime-freq").unwrap_or(usual.chime_pause),
+            chime_most: seconds("chime-max").unwrap_or(usual.chime_most),
+            ..usual
+        }
+    }
+}
+
+/// Most chimes of a stream.
+const MAX_CHIMES: usize = 100;
 
 /// Since when all streams play, and the order of those that are shuffled.
 static BEGUN: LazyLock<(Instant, std::hash::RandomState)> =
     LazyLock::new(|| (Instant::now(), std::hash::RandomState::new()));
+
+/// The chimes of the stream `name`, at the moment they are at now. `None` without any.
+pub(super) fn chimes(name: &str, options: &SourceOptions) -> Option<Chimes> {
+    let stream = find(name, options)?;
+    let list = stream.chimes.iter().take(MAX_CHIMES);
+    let sounds = list.filter_map(|name| file::load(name, options).ok()).collect();
+    let samples = |seconds: u32| u64::from(seconds) * u64::from(options.rate);
+    let most = Some(samples(stream.chime_most)).filter(|most| *most > 0);
+    Chimes::new(sounds, samples(stream.chime_pause.max(1)), most, passed(options.rate))
+}
+
+/// Samples that have passed since all streams began.
+fn passed(rate: u32) -> u64 {
+    u64::try_from(BEGUN.0.elapsed().as_millis() * u128::from(rate) / 1000).unwrap_or(u64::MAX)
+}
 
 /// Adds the sounds of the stream `name`; gives the position it is at now.
 pub(super) fn add(
@@ -51,8 +100,7 @@ pub(super) fn add(
     if len == 0 {
         return Err(SourceError::NotFound { path: stream.path.clone() });
     }
-    let passed = BEGUN.0.elapsed().as_millis() * u128::from(options.rate) / 1000;
-    Ok((passed % u128::from(len)) as u64)
+    Ok(passed(options.rate) % len)
 }
 
 /// The stream of that name for the leg's rate, the one of that name, or the default.
@@ -90,7 +138,17 @@ mod tests {
     use super::*;
 
     fn stream(name: &str) -> Stream {
-        Stream { name: name.to_owned(), path: PathBuf::from(name), shuffle: false }
+        Stream::new(name, name, false)
+    }
+
+    #[test]
+    fn parameters_say_what_rings_and_how_often() {
+        let given = [("chime-list", "a.wav, b.wav"), ("chime-freq", "10"), ("chime-max", "0")];
+        let stream = Stream::read("moh", "/music", |name| {
+            given.iter().find(|(known, _)| *known == name).map(|(_, value)| *value)
+        });
+        assert_eq!((stream.chimes.len(), stream.chime_pause, stream.chime_most), (2, 10, 0));
+        assert_eq!(Stream::read("x", "/x", |_| None), Stream::new("x", "/x", false));
     }
 
     #[test]

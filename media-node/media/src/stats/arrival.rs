@@ -21,7 +21,10 @@ pub(crate) struct Arrival {
     base_seq: u32,
     highest: u32,
     received: u64,
+    /// Gaps of this stream so far.
     lost: u64,
+    /// Packets of this call's streams that never came: gaps, less what filled them late.
+    missing: u64,
     bursts: u64,
     run: u64,
     last_us: u64,
@@ -93,6 +96,7 @@ impl Arrival {
             min_variance: self.min_variance,
             max_variance: self.max_variance,
             variance: self.variance,
+            missing: self.missing,
             ..Self::default()
         }
     }
@@ -113,6 +117,8 @@ impl Arrival {
         self.suspect = None;
         if ahead <= 0 {
             stats.in_jitter.add(1);
+            // A duplicate fills no gap, but a sender that doubles its packets has few to fill.
+            self.missing = self.missing.saturating_sub(u64::from(ahead < 0));
             self.run = 0;
             return Order::Late;
         }
@@ -123,6 +129,7 @@ impl Arrival {
         }
         let gap = (ahead - 1) as u64;
         self.lost += gap;
+        self.missing += gap;
         self.bursts += u64::from(gap > 1);
         self.run += 1;
         // A defect right after another weighs more, as the reference counts it.
@@ -154,8 +161,10 @@ impl Arrival {
         }
     }
 
-    /// Writes the figures that are not counted packet by packet.
-    pub(crate) fn publish(&self, stats: &StatsCell) {
+    /// Writes the figures that are not counted packet by packet; `rate` is the stream's RTP clock.
+    pub(crate) fn publish(&self, rate: u32, stats: &StatsCell) {
+        stats.in_lost.set(self.missing);
+        stats.in_interarrival_us.set((self.jitter * 1e6 / f64::from(rate.max(1))) as u64);
         stats.in_mean_interval.set_float(self.mean);
         stats.in_min_variance.set_float(self.min_variance.unwrap_or(0.0));
         stats.in_max_variance.set_float(self.max_variance);
@@ -211,7 +220,7 @@ mod tests {
             stats.in_packets.add(1);
             arrival.packet(&header(seq, ms), 1_000_000 + ms * 1000, 8000, stats);
         }
-        arrival.publish(stats);
+        arrival.publish(8000, stats);
     }
 
     #[test]
@@ -239,6 +248,7 @@ mod tests {
         feed(&mut arrival, &stats, &packets);
         let inbound = stats.snapshot().inbound;
         assert_eq!((inbound.flaw_total, inbound.jitter_packet_count), (4, 1));
+        assert_eq!(inbound.lost_packet_count, 3);
         let block = arrival.report(3_000_000).unwrap();
         assert_eq!((block.lost, block.fraction_lost), (3, 19));
     }

@@ -44,9 +44,9 @@ macro_rules! cell {
 cell! {
     in_raw_bytes, in_media_bytes, in_packets, in_media_packets, in_skip, in_jitter, in_dtmf, in_cng,
     in_flush, in_largest_jb, in_min_variance, in_max_variance, in_loss_rate, in_burst_rate,
-    in_mean_interval, in_flaws, in_unauthentic,
+    in_mean_interval, in_flaws, in_unauthentic, in_lost, in_interarrival_us,
     out_raw_bytes, out_media_bytes, out_packets, out_media_packets, out_skip, out_dtmf, out_cng,
-    rtcp_packets, rtcp_octets, peer_lost, peer_jitter, round_trip_us,
+    rtcp_packets, rtcp_octets, peer_lost, peer_jitter, peer_fraction, peer_reports, round_trip_us,
 }
 
 impl StatsCell {
@@ -70,6 +70,8 @@ impl StatsCell {
                 jitter_loss_rate: self.in_loss_rate.float(),
                 jitter_burst_rate: self.in_burst_rate.float(),
                 mean_interval: self.in_mean_interval.float(),
+                lost_packet_count: self.in_lost.get(),
+                interarrival_jitter_us: self.in_interarrival_us.get(),
                 unauthentic_packet_count: self.in_unauthentic.get(),
                 flaw_total: self.in_flaws.get(),
                 quality_percentage: quality,
@@ -89,6 +91,8 @@ impl StatsCell {
                 octet_count: self.rtcp_octets.get(),
                 peer_lost: self.peer_lost.get(),
                 peer_jitter: self.peer_jitter.get(),
+                peer_fraction_lost: self.peer_fraction.get(),
+                peer_reports: self.peer_reports.get(),
                 round_trip_us: self.round_trip_us.get(),
             },
         }

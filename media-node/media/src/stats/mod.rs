@@ -2,6 +2,9 @@
 
 pub(crate) mod arrival;
 pub(crate) mod cell;
+mod quality;
+
+pub use quality::{Quality, Way};
 
 /// A snapshot of a leg's counters. Names follow the channel variables they become.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -47,6 +50,10 @@ pub struct Inbound {
     pub jitter_burst_rate: f64,
     /// Mean time between packets.
     pub mean_interval: f64,
+    /// Packets that never came: gaps in the sequence less what filled them later.
+    pub lost_packet_count: u64,
+    /// Interarrival jitter (RFC 3550 §6.4.1), microseconds.
+    pub interarrival_jitter_us: u64,
     /// Packets refused because they were not protected with the negotiated key, or came twice.
     pub unauthentic_packet_count: u64,
     /// Gaps and other defects, weighted.
@@ -75,6 +82,8 @@ impl Default for Inbound {
             jitter_loss_rate: 0.0,
             jitter_burst_rate: 0.0,
             mean_interval: 0.0,
+            lost_packet_count: 0,
+            interarrival_jitter_us: 0,
             unauthentic_packet_count: 0,
             flaw_total: 0,
             quality_percentage: 100.0,
@@ -113,6 +122,10 @@ pub struct Rtcp {
     pub peer_lost: u64,
     /// Interarrival jitter the peer saw, in timestamp units.
     pub peer_jitter: u64,
+    /// Share of ours that the peer's last report says it lost, of 256.
+    pub peer_fraction_lost: u64,
+    /// Reports of the peer about what we send.
+    pub peer_reports: u64,
     /// Round trip, microseconds; 0 = not known.
     pub round_trip_us: u64,
 }

@@ -39,7 +39,8 @@ impl Format {
         }
     }
 
-    fn sample(self, bytes: &[u8]) -> i16 {
+    /// The sample that `bytes`, as many as [`Format::octets`], stand for.
+    pub(super) fn sample(self, bytes: &[u8]) -> i16 {
         match (self, bytes) {
             (Self::U8, &[b]) => (i16::from(b) - 128) << 8,
             (Self::I16, &[a, b]) => i16::from_le_bytes([a, b]),

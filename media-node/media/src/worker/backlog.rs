@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering;
 use super::leg::Transport;
 use super::{PACKET, Worker};
 use crate::io::{MediaIo, Token};
+use crate::params::Handling;
 
 /// Milliseconds of audio of a leg that may have waited.
 const OLDEST_MS: u32 = 60;
@@ -42,6 +43,9 @@ impl<I: MediaIo> Worker<I> {
             return self.read(token);
         }
         let Some(Some(leg)) = self.legs.get(token.slot as usize) else { return };
+        if leg.params.handling == Handling::Packets {
+            return self.read(token);
+        }
         let keep = (OLDEST_MS.div_ceil(leg.params.ptime.max(1)) as usize).clamp(1, KEPT);
         let events = [leg.params.te_recv, leg.params.te_send];
         let (mut read, mut dropped) = (0usize, 0usize);

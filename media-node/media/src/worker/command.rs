@@ -50,6 +50,9 @@ impl<I: MediaIo> Worker<I> {
         match op {
             Op::Bridge { peer, options } => self.bridge(slot, leg, peer, options),
             Op::Join { mixer, member } => self.join(slot, leg, mixer, member),
+            Op::JoinPictures { mixer, picture } => {
+                self.join_pictures(slot, leg, mixer, picture);
+            }
             op => self.with_leg(slot, leg, |worker, leg| {
                 worker.apply(slot, leg, op);
                 worker.schedule(slot, leg);
@@ -59,7 +62,9 @@ impl<I: MediaIo> Worker<I> {
 
     fn apply(&mut self, slot: u32, leg: &mut LegState, op: Op) {
         match op {
-            Op::Attach(_) | Op::Bridge { .. } | Op::Join { .. } => {}
+            Op::Attach(_) | Op::Bridge { .. } | Op::Join { .. } | Op::JoinPictures { .. } => {}
+            Op::LookAt(source) => leg.look_at(source),
+            Op::HidePictures(hidden) => leg.hide_pictures(hidden),
             Op::SetRtp(new) => self.set_rtp(leg, *new),
             Op::Play { id, plan, how } => leg.begin_play(Playing::new(id, plan), how, &self.ctx),
             Op::PlayControl { id, control } => self.control_play(leg, id, control),
@@ -77,10 +82,24 @@ impl<I: MediaIo> Worker<I> {
                 self.ctx.retire_tap(tap);
             }
             Op::RecordControl { id, control } => self.control_record(leg, id, control),
-            Op::Unbridge => self.unbridge(leg),
+            Op::Redact { from_ms, to_ms, heard } => {
+                leg.taps.iter_mut().for_each(|tap| tap.silence(from_ms, to_ms, heard));
+                if !heard {
+                    self.silence_in_mix(leg, from_ms, to_ms);
+                }
+            }
+            Op::Unbridge => {
+                self.unbridge(leg);
+                leg.early = super::pictures::Early::default();
+            }
             Op::Member(options) => {
                 if let Some(member) = &mut leg.member {
                     member.set(options);
+                }
+            }
+            Op::Noise(divisor) => {
+                if let Some(room) = &mut leg.room {
+                    room.set_noise(divisor);
                 }
             }
             Op::Separate(pairs) => {
@@ -143,6 +162,20 @@ impl<I: MediaIo> Worker<I> {
                 let old = if wanted { leg.protection.set_keys(keys) } else { Some(keys) };
                 if let Some(old) = old {
                     self.ctx.jobs.retire(Retired::Op(Op::Keys(old)));
+                }
+            }
+            Op::RtcpPath(to) => {
+                if matches!(leg.path, Path::Checked(_)) && !leg.params.rtcp_mux {
+                    leg.rtcp_remote = to;
+                }
+            }
+            Op::RtcpKeys(keys) => {
+                let old = match &mut leg.rtcp_protection {
+                    Some(own) => own.set_keys(keys),
+                    None => Some(keys),
+                };
+                if let Some(old) = old {
+                    self.ctx.jobs.retire(Retired::Op(Op::RtcpKeys(old)));
                 }
             }
             Op::Watch(watch) => leg.watch = watch.map(Watching::new),
@@ -209,6 +242,12 @@ impl<I: MediaIo> Worker<I> {
                 leg.protection.take_keys(Protection::None)
             }
         };
+        let apart = params.protection == ProtectionSpec::Handshake && !params.rtcp_mux;
+        if apart && leg.rtcp_protection.is_none() {
+            leg.rtcp_protection = Some(Protection::Waiting);
+        } else if !apart && let Some(Protection::Srtp(old)) = leg.rtcp_protection.take() {
+            self.ctx.jobs.retire(Retired::Op(Op::RtcpKeys(old)));
+        }
         let old = std::mem::replace(&mut leg.params, params);
         let jitter = std::mem::replace(&mut leg.jitter, jitter);
         let conceal = std::mem::replace(&mut leg.conceal, conceal);
@@ -244,17 +283,19 @@ impl<I: MediaIo> Worker<I> {
             PlayControl::Pause(paused) => play.paused = paused,
             PlayControl::Seek { position, relative } => play.plan.seek(position, relative),
             PlayControl::Volume(percent) => play.volume.percent = percent,
+            PlayControl::Speed(speed) => play.speed = speed,
             PlayControl::Stop => {}
         }
     }
 
-    fn control_record(&self, leg: &mut LegState, id: RecordId, control: RecordControl) {
+    fn control_record(&mut self, leg: &mut LegState, id: RecordId, control: RecordControl) {
         let Some(index) = leg.taps.iter().position(|t| t.id == id) else { return };
         match (control, leg.taps.get_mut(index)) {
             (RecordControl::Pause(paused), Some(tap)) => tap.paused = paused,
             (RecordControl::Mask(masked), Some(tap)) => tap.masked = masked,
             (RecordControl::Stop, _) => {
-                let tap = leg.taps.remove(index);
+                let mut tap = leg.taps.remove(index);
+                tap.drain(leg.frame(), &mut self.ctx.wide);
                 tap.finish(&RecordEnd::Stopped);
                 self.ctx.retire_tap(tap);
             }
@@ -319,7 +360,8 @@ impl<I: MediaIo> Worker<I> {
         {
             let frame = host.frame();
             if let Some(room) = &mut host.room {
-                room.add(Arc::clone(&leg.shared), frame);
+                let rate = member.rate();
+                room.add(Arc::clone(&leg.shared), frame, member.redacts().then_some(rate));
                 leg.route = Route::Mix(mixer);
                 if let Some(old) = leg.member.replace(member) {
                     let mixer = Arc::clone(&leg.shared);
@@ -333,9 +375,22 @@ impl<I: MediaIo> Worker<I> {
         self.put(slot, leg);
     }
 
+    /// Silences what a member of a conference said in the recordings of the conference.
+    fn silence_in_mix(&mut self, leg: &LegState, from_ms: u32, to_ms: u32) {
+        let (Route::Mix(mixer), Some(member)) = (&leg.route, &leg.member) else { return };
+        let Some(place) = self.find(mixer).filter(|_| member.redacts()) else { return };
+        let Some(Some(mixer)) = self.legs.get(place as usize) else { return };
+        let held = mixer.room.as_ref().map_or(0, |room| room.held_back());
+        let later = member.waiting() + held;
+        mixer.taps.iter().for_each(|tap| tap.silence_mix(from_ms, to_ms, later));
+    }
+
     /// Ends a leg's bridge on both sides, or takes it out of its conference.
-    fn unbridge(&mut self, leg: &mut LegState) {
-        let (Route::Bridge { peer, .. } | Route::Mix(peer)) = &leg.route else { return };
+    pub(super) fn unbridge(&mut self, leg: &mut LegState) {
+        let (Route::Bridge { peer, .. } | Route::Mix(peer) | Route::Pictures(peer)) = &leg.route
+        else {
+            return;
+        };
         let peer = Arc::clone(peer);
         leg.route = Route::Nowhere;
         let Some(place) = self.find(&peer) else { return };
@@ -351,10 +406,11 @@ impl<I: MediaIo> Worker<I> {
     /// A mixer closes: its members are on their own again.
     fn dissolve(&mut self, mixer: &LegState) {
         let Some(room) = &mixer.room else { return };
-        for member in room.members() {
+        for member in room.members().iter().chain(room.viewers()) {
             if let Some(place) = self.find(member)
                 && let Some(Some(leg)) = self.legs.get_mut(place as usize)
-                && matches!(&leg.route, Route::Mix(host) if host.id == mixer.shared.id)
+                && let Route::Mix(host) | Route::Pictures(host) = &leg.route
+                && host.id == mixer.shared.id
             {
                 leg.route = Route::Nowhere;
             }
@@ -423,8 +479,12 @@ impl<I: MediaIo> Worker<I> {
         self.unbridge(&mut leg);
         self.dissolve(&leg);
         leg.end_plays(&self.ctx);
-        leg.taps.iter().for_each(|t| t.finish(&RecordEnd::Closed));
-        leg.arrival.publish(&leg.shared.stats);
+        let frame = leg.frame();
+        for tap in &mut leg.taps {
+            tap.drain(frame, &mut self.ctx.wide);
+            tap.finish(&RecordEnd::Closed);
+        }
+        leg.arrival.publish(leg.codec().clock(), &leg.shared.stats);
         leg.retell();
         self.ctx.jobs.retire(Retired::Leg(leg));
     }
@@ -438,7 +498,7 @@ impl<I: MediaIo> Worker<I> {
     // === moving ===
 
     /// Moves a leg, and every leg it cannot be without, to another worker.
-    fn move_to(&mut self, worker: usize, slot: u32) {
+    pub(super) fn move_to(&mut self, worker: usize, slot: u32) {
         let mut moving = vec![slot];
         let mut looked = 0;
         while let Some(&slot) = moving.get(looked) {
@@ -470,10 +530,14 @@ impl<I: MediaIo> Worker<I> {
             _ => None,
         };
         let peer = match &leg.route {
-            Route::Bridge { peer, .. } | Route::Mix(peer) => self.find(peer),
+            Route::Bridge { peer, .. } | Route::Mix(peer) | Route::Pictures(peer) => {
+                self.find(peer)
+            }
             _ => None,
         };
-        let members = leg.room.iter().flat_map(|r| r.members()).filter_map(|m| self.find(m));
+        let rooms = leg.room.iter();
+        let members = rooms.flat_map(|room| room.members().iter().chain(room.viewers()));
+        let members = members.filter_map(|member| self.find(member));
         twin.into_iter().chain(peer).chain(members).collect()
     }
 }

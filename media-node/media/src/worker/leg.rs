@@ -4,11 +4,12 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use tokio::sync::mpsc::error::TrySendError;
+use base::queue::TrySendError;
 
 use super::layers::{Path, Protection};
 use super::mix::{Member, Room};
 use super::out::OutStream;
+use super::pictures::{Early, Picture};
 use super::playing::{DelayLine, Level, Playing};
 use super::watching::Watching;
 use super::{Ctx, Now};
@@ -62,6 +63,8 @@ pub(crate) enum Route {
     Echo(Option<Box<DelayLine>>),
     /// To that mixer.
     Mix(Arc<LegShared>),
+    /// To those in that mixer's room who are shown this leg's video.
+    Pictures(Arc<LegShared>),
 }
 
 /// What a packet turned out to be.
@@ -125,9 +128,10 @@ pub(crate) struct LegState {
     pub(super) noise: u32,
     pub(crate) held: bool,
     pub(crate) watch: Option<Watching>,
-    /// Codec of the packet received last.
     pub(super) said_codec: Codec,
     pub(crate) protection: Protection,
+    /// That of RTCP, where a handshake of its own protects its port.
+    pub(crate) rtcp_protection: Option<Protection>,
     /// Where what is no media goes; `None` = it is dropped.
     pub(crate) side: Option<Box<SideInput>>,
     /// The state of `params.codec`, where it has one.
@@ -144,6 +148,12 @@ pub(crate) struct LegState {
     pub(crate) mix_converter: Option<Box<Converter>>,
     /// The conference side of a member.
     pub(crate) member: Option<Box<Member>>,
+    /// Its video in a room.
+    pub(crate) picture: Option<Box<Picture>>,
+    /// What is wished of it before it is there.
+    pub(super) early: Early,
+    /// Number and timestamp of the last packet of another's that it was sent.
+    pub(super) passed: Option<(u16, u32)>,
     /// What makes this leg a mixer.
     pub(crate) room: Option<Box<Room>>,
     /// Audio waiting to fill a packet when the source's packets are of another length.
@@ -156,6 +166,8 @@ pub(crate) struct LegState {
     pub(crate) jitter_ssrc: u32,
     /// SSRC of the last packet passed on as it came; 0 = none yet.
     pub(super) heard_ssrc: u32,
+    /// Where the audio ends that taps heard last: its source and timestamp.
+    pub(super) tapped_until: Option<(u32, u32)>,
     pub(crate) next_rtcp_us: u64,
     pub(crate) rtcp_sent_packets: u64,
     pub(crate) payload_octets: u64,
@@ -209,6 +221,7 @@ impl LegState {
             watch: None,
             said_codec: codec,
             protection: Protection::None,
+            rtcp_protection: None,
             side: None,
             coder: Coder::default(),
             conceal: None,
@@ -219,6 +232,9 @@ impl LegState {
             converter_asked: false,
             mix_converter: None,
             member: None,
+            picture: None,
+            early: Early::default(),
+            passed: None,
             room: None,
             repack: None,
             tick_at: None,
@@ -226,6 +242,7 @@ impl LegState {
             jitter_seq: 0,
             jitter_ssrc: 0,
             heard_ssrc: 0,
+            tapped_until: None,
             next_rtcp_us: 0,
             rtcp_sent_packets: 0,
             payload_octets: 0,
@@ -414,15 +431,22 @@ impl LegState {
 
     // === receiving ===
 
-    /// Takes the protection off a packet; returns its length then. `None` for one that is not genuine: it must
-    /// change nothing.
+    /// Takes the protection off a packet; returns its length. `None` for one that is not genuine: it changes nothing.
     #[inline]
     pub(crate) fn unprotect(&mut self, kind: Kind, packet: &mut [u8]) -> Option<usize> {
-        let plain = self.protection.open(kind, packet);
+        let plain = self.protection_of(kind).open(kind, packet);
         if plain.is_none() {
             self.shared.stats.in_unauthentic.add(1);
         }
         plain
+    }
+
+    #[inline]
+    pub(super) fn protection_of(&mut self, kind: Kind) -> &mut Protection {
+        match (kind, &mut self.rtcp_protection) {
+            (Kind::Rtcp, Some(own)) => own,
+            _ => &mut self.protection,
+        }
     }
 
     /// Leaves what is no media to the control side.
@@ -490,6 +514,8 @@ impl LegState {
         let rate = self.clock();
         if self.is_telephone_event(header.pt) {
             stats.in_dtmf.add(1);
+            self.taps.iter_mut().for_each(|tap| tap.pressed());
+            self.member.iter_mut().for_each(|member| member.pressed());
             self.pass_over(&header);
             let payload = packet.get(header.payload.clone()).unwrap_or_default();
             return match self.digits_in.feed(payload, header.timestamp, now.ms()) {
@@ -560,7 +586,6 @@ impl LegState {
 
     // === time ===
 
-    /// Whether the leg has something to do at its packet interval.
     pub(crate) fn needs_ticks(&self) -> bool {
         self.active
             && (self.main.is_some()
@@ -576,7 +601,11 @@ impl LegState {
 
     /// Looks whether a program's audio is to be heard in this interval.
     pub(super) fn look_at_playouts(&mut self, now: Now) {
-        self.playout_sounds = self.playouts.iter().any(|playout| playout.sounds());
+        self.playout_sounds = false;
+        for playout in &mut self.playouts {
+            // Each is looked at: one that sounds does not speak for the others.
+            self.playout_sounds |= playout.look();
+        }
         if self.playout_sounds {
             self.playout_us = Some(now.us);
         } else if self.playout_us.is_some_and(|at| now.us.saturating_sub(at) > AFTER_PLAYOUT_US) {
@@ -619,37 +648,6 @@ impl LegState {
         self.said.is_some() || self.said_keys.as_ref().is_some_and(|keys| keys.busy())
     }
 
-    /// A digit whose end never came.
-    pub(crate) fn expire_digit(&mut self, now: Now) -> Option<(Digit, u32)> {
-        let (digit, units) = self.digits_in.expire(now.ms())?;
-        Some((digit, in_8k(units, self.params.te_clock)))
-    }
-
-    /// Tells of a peer that fell silent.
-    pub(crate) fn check_timeout(&mut self, now: Now) {
-        let limit = if self.held {
-            self.params.hold_timeout
-        } else if self.params.direction.receives() {
-            self.params.media_timeout
-        } else {
-            None
-        };
-        let Some(limit) = limit else { return };
-        let silent = now.us.saturating_sub(self.last_rtp_us);
-        if self.active && !self.timeout_told && silent >= limit.as_micros() as u64 {
-            self.timeout_told = true;
-            let held = self.held;
-            self.tell(LegEvent::MediaTimeout { held });
-        }
-    }
-
-    /// Tells when the negotiated address has its leg back because a doubtful source fell silent.
-    pub(crate) fn check_address(&mut self, now: Now) {
-        if let Some(back) = self.path.expire(now.ms()) {
-            self.tell(LegEvent::RemoteLatched(back));
-        }
-    }
-
     /// Drops audio that waits for a packet to fill up: its length has changed.
     pub(crate) fn forget_repack(&mut self) {
         if let Some(fifo) = &mut self.repack {
@@ -678,6 +676,6 @@ impl LegState {
 }
 
 /// Timestamp units of a clock as 8 kHz units.
-fn in_8k(units: u32, rate: u32) -> u32 {
+pub(super) fn in_8k(units: u32, rate: u32) -> u32 {
     (u64::from(units) * 8000 / u64::from(rate.max(1))) as u32
 }

@@ -1,7 +1,7 @@
 //! Conferences: a leg that mixes. Every interval it adds up what its members said, takes each
 //! member's own voice out again, and gives the rest to them.
 //!
-//! Members who said nothing all hear the same: that packet is encoded once per codec.
+//! Members that said nothing all hear the same: that packet is encoded once per codec.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
@@ -12,8 +12,10 @@ use crate::codec::Codec;
 use crate::event::{LegEvent, PlayEnd, TalkReport};
 use crate::io::MediaIo;
 use crate::leg::{AutoGain, LegId, MemberOptions};
+use crate::record::redact::{HeldMix, Side};
 use crate::record::tap::{Fifo, score};
 use crate::shared::LegShared;
+use crate::source::noise;
 
 /// Intervals a member counts as talking after the last loud one (half a second of 20 ms).
 const HANGOVER: u8 = 25;
@@ -26,18 +28,24 @@ const PAYLOAD: usize = 5760;
 #[derive(Debug, Default)]
 pub(crate) struct Room {
     members: Vec<Arc<LegShared>>,
+    /// Legs whose video is in the room.
+    viewers: Vec<Arc<LegShared>>,
     /// What each member said this interval, one after the other, and whether it counts.
     said: Vec<i16>,
     spoke: Vec<bool>,
     sum: Vec<i32>,
     common: Vec<Common>,
-    /// Who does not hear whom: speaker, listener.
+    /// Pairs that are not heard: speaker, listener.
     separated: Vec<(LegId, LegId)>,
-    /// The mix of a member who does not hear everybody.
+    /// The mix of a member that does not hear all others.
     own: Vec<i32>,
+    /// Noise in intervals in which nothing is heard: the divisor of white noise, 0 for none, and the noise's state.
+    noise: (u32, u32),
+    /// For recordings, once a member redacts.
+    held: Option<HeldMix>,
 }
 
-/// What everybody who was silent hears, in one codec.
+/// What all members that were silent hear, in one codec.
 #[derive(Debug)]
 struct Common {
     codec: Codec,
@@ -60,6 +68,8 @@ pub(crate) struct Member {
     /// Intervals of silence still to come because the voice was too loud.
     burst: u32,
     gain: Gain,
+    /// Keeps pressed keys out of recordings.
+    redact: Option<Box<Side>>,
 }
 
 /// The state of an [`AutoGain`].
@@ -123,7 +133,25 @@ impl Member {
             max_hits: 0,
             burst: 0,
             gain: Gain::default(),
+            redact: options.redact.map(|asked| Box::new(Side::new(asked, rate))),
         }
+    }
+
+    pub(crate) fn redacts(&self) -> bool {
+        self.redact.is_some()
+    }
+
+    /// A key is pressed, which comes beside the audio.
+    pub(crate) fn pressed(&mut self) {
+        let waits = self.voice.len();
+        if let Some(redact) = &mut self.redact {
+            redact.pressed_behind(waits);
+        }
+    }
+
+    /// Samples of the member's that wait to be mixed.
+    pub(crate) fn waiting(&self) -> usize {
+        self.voice.len()
     }
 
     pub(crate) fn set(&mut self, options: MemberOptions) {
@@ -219,8 +247,11 @@ impl Member {
 }
 
 impl Room {
-    pub(crate) fn add(&mut self, member: Arc<LegShared>, frame: usize) {
+    pub(crate) fn add(&mut self, member: Arc<LegShared>, frame: usize, redact: Option<u32>) {
         self.remove(&member);
+        if let Some(rate) = redact {
+            self.held.get_or_insert_with(HeldMix::default).begin(rate);
+        }
         self.members.push(member);
         let n = self.members.len();
         self.said.resize(n * frame, 0);
@@ -235,14 +266,35 @@ impl Room {
 
     pub(crate) fn remove(&mut self, member: &LegShared) {
         self.members.retain(|m| m.id != member.id);
+        self.viewers.retain(|m| m.id != member.id);
     }
 
-    /// Says who does not hear whom; returns what was said before.
+    pub(crate) fn add_viewer(&mut self, leg: Arc<LegShared>) {
+        self.remove(&leg);
+        self.viewers.push(leg);
+    }
+
+    /// Sets which members do not hear which; returns what was set before.
     pub(crate) fn separate(&mut self, pairs: Vec<(LegId, LegId)>) -> Vec<(LegId, LegId)> {
         std::mem::replace(&mut self.separated, pairs)
     }
 
-    /// Whether somebody who speaks now is not to be heard by the member at `index`.
+    /// What is heard while nothing is: white noise divided by `divisor`, or silence (0).
+    pub(crate) fn set_noise(&mut self, divisor: u32) {
+        self.noise.0 = divisor;
+    }
+
+    /// Fills an interval in which no member spoke with noise, if the room has any.
+    fn fill_silence(&mut self, frame: usize, out: &mut [i16]) {
+        let (divisor, state) = &mut self.noise;
+        let Some(out) = out.get_mut(..frame).filter(|_| *divisor > 0) else { return };
+        noise(out, *divisor, state);
+        for (sum, sample) in self.sum.iter_mut().zip(out.iter()) {
+            *sum = i32::from(*sample);
+        }
+    }
+
+    /// Whether a member that speaks now is not to be heard by the one at `index`.
     fn is_kept_from(&self, index: usize) -> bool {
         let Some(listener) = self.members.get(index).map(|m| m.id) else { return false };
         self.separated.iter().any(|(_, hearer)| *hearer == listener)
@@ -262,8 +314,17 @@ impl Room {
         }
     }
 
+    /// Samples by which recordings are behind the mix.
+    pub(crate) fn held_back(&self) -> usize {
+        self.held.as_ref().map_or(0, HeldMix::held_back)
+    }
+
     pub(crate) fn members(&self) -> &[Arc<LegShared>] {
         &self.members
+    }
+
+    pub(crate) fn viewers(&self) -> &[Arc<LegShared>] {
+        &self.viewers
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -296,7 +357,10 @@ impl<I: MediaIo> Worker<I> {
         self.fail_if_asked();
         let frame = mixer.frame();
         self.gather(room, frame);
-        self.add_play(mixer, room, frame);
+        let played = self.add_play(mixer, room, frame);
+        if !played && !room.spoke.iter().take(room.members.len()).any(|spoke| *spoke) {
+            room.fill_silence(frame, &mut self.ctx.pcm);
+        }
         for common in &mut room.common {
             common.len = 0;
         }
@@ -311,7 +375,7 @@ impl<I: MediaIo> Worker<I> {
         }
     }
 
-    /// Adds up what everybody said.
+    /// Adds up what all members said.
     fn gather(&mut self, room: &mut Room, frame: usize) {
         room.sum.clear();
         room.sum.resize(frame, 0);
@@ -331,19 +395,31 @@ impl<I: MediaIo> Worker<I> {
                     *sum += i32::from(*sample);
                 }
             }
+            if let (Some(redact), Some(held)) = (&mut state.redact, &mut room.held) {
+                let Some(own) = self.ctx.pcm.get_mut(..frame) else { continue };
+                if counts {
+                    own.copy_from_slice(said)
+                } else {
+                    own.fill(0)
+                }
+                redact.withhold(own);
+                held.withhold(own);
+            }
             if let Some(event) = changed {
                 leg.tell(event);
             }
         }
     }
 
-    /// The mixer's own play is heard by everybody; its recordings hear the whole mix.
-    fn add_play(&mut self, mixer: &mut LegState, room: &mut Room, frame: usize) {
+    /// The mixer's own play is heard by all members; its recordings hear the whole mix. True if something played.
+    fn add_play(&mut self, mixer: &mut LegState, room: &mut Room, frame: usize) -> bool {
+        let mut played = false;
         let rate = mixer.codec().rate();
         let ctx = &mut self.ctx;
         for over in [false, true] {
             let play = if over { &mut mixer.over } else { &mut mixer.main };
             let Some(play) = play else { continue };
+            played = true;
             let more = play.fill(&mut ctx.pcm[..frame], rate);
             for (sum, sample) in room.sum.iter_mut().zip(ctx.pcm.iter()) {
                 *sum += i32::from(*sample);
@@ -352,10 +428,16 @@ impl<I: MediaIo> Worker<I> {
                 mixer.end_play(over, PlayEnd::Finished, ctx);
             }
         }
+        // What is held back goes on without a recording, too: one that begins has nothing old in it.
+        match &mut room.held {
+            Some(held) => held.pass(&room.sum, &mut ctx.pcm),
+            None if mixer.taps.is_empty() => return played,
+            None => clip(&room.sum, &mut ctx.pcm),
+        }
         if !mixer.taps.is_empty() {
-            clip(&room.sum, &mut ctx.pcm);
             mixer.taps.iter_mut().for_each(|t| t.said(&ctx.pcm[..frame]));
         }
+        played
     }
 }
 
@@ -401,7 +483,7 @@ fn hand_out(
     }
 }
 
-/// The packet of everybody who said nothing, made when first asked for.
+/// The packet of all members that said nothing, made when first asked for.
 fn common<'a>(room: &'a mut Room, codec: Codec, ctx: &mut Ctx) -> Option<&'a Common> {
     if codec.has_state() {
         return None;

@@ -12,10 +12,12 @@ pub(crate) mod leg;
 pub(crate) mod mix;
 mod out;
 mod passing;
+pub(crate) mod pictures;
 pub(crate) mod playing;
 mod receive;
 mod report;
 mod send;
+mod silence;
 mod watching;
 mod wheel;
 
@@ -27,6 +29,7 @@ use std::sync::atomic::Ordering;
 
 use crate::event::{DigitSource, LegEvent};
 use crate::io::{MediaIo, Token, Wait};
+use crate::overload::LATE_US;
 use crate::params::Handling;
 use crate::record::tap::Tap;
 use crate::rtp::{self, Kind};
@@ -55,7 +58,9 @@ const BATCH_FROM: u32 = 200;
 const STRANGERS: usize = 64;
 /// A pass that takes longer leaves more than one packet of 20 ms behind in each socket.
 const BEHIND_US: u64 = 20_000;
-/// Working time per mille from which encoders spend less, and up to which they spend as usual.
+/// Time over which the load is measured.
+const SPAN_US: u64 = 1_000_000;
+/// Processor time per mille from which encoders spend less, and up to which they spend as usual.
 const ECONOMY: (u64, u64) = (700, 500);
 /// Frames a late leg catches up at once; the rest is skipped.
 const CATCH_UP: u32 = 3;
@@ -136,6 +141,16 @@ impl Mail {
     }
 }
 
+/// What is measured for about a second, and then published.
+#[derive(Default)]
+struct Span {
+    since_us: u64,
+    /// Processor time of the thread when it began.
+    cpu_us: u64,
+    /// Time in which packets and frames had waited for more than [`LATE_US`].
+    late_us: u64,
+}
+
 /// One worker.
 pub(crate) struct Worker<I> {
     index: usize,
@@ -153,8 +168,7 @@ pub(crate) struct Worker<I> {
     mail_ms: u64,
     packets: u32,
     batching: bool,
-    busy_us: u64,
-    busy_since_us: u64,
+    span: Span,
     /// How long the last pass took.
     pass_us: u64,
     backlog: Backlog,
@@ -184,8 +198,7 @@ impl<I: MediaIo> Worker<I> {
             mail_ms: 0,
             packets: 0,
             batching: false,
-            busy_us: 0,
-            busy_since_us: now_us,
+            span: Span { since_us: now_us, ..Span::default() },
             pass_us: 0,
             backlog: Backlog::new(),
             economy: false,
@@ -195,6 +208,8 @@ impl<I: MediaIo> Worker<I> {
 
     /// Works until told to stop.
     pub(crate) fn run(mut self) {
+        // It was made on another thread, whose time is not its own.
+        self.span.cpu_us = self.io.cpu_us();
         while !self.mailbox.stop.load(Ordering::SeqCst) {
             let wait = self.wait();
             // Work on a leg has a guard of its own; what is outside of that must not end the thread either.
@@ -233,6 +248,12 @@ impl<I: MediaIo> Worker<I> {
         self.mailbox.awake();
         let started = self.io.now_us();
         self.ctx.now = Now { us: started };
+        // How long the thread has not looked although something was due: it slept too long, or its last pass took that long.
+        let overslept = match wait {
+            Wait::Until(due) | Wait::Batch(due) => started.saturating_sub(due),
+            Wait::No | Wait::Forever => 0,
+        };
+        self.span.late_us += overslept.max(self.pass_us).saturating_sub(LATE_US);
         self.wheel.resume(self.ctx.now.ms());
         self.handle_commands();
         if self.pass_us > BEHIND_US {
@@ -251,7 +272,6 @@ impl<I: MediaIo> Worker<I> {
             self.housekeeping();
         }
         self.pass_us = self.io.now_us().saturating_sub(started);
-        self.busy_us += self.pass_us;
     }
 
     /// For tests: as many ticks of legs, from the next on, bring out a bug.
@@ -341,6 +361,8 @@ impl<I: MediaIo> Worker<I> {
             let peer = leg.path.remote();
             let known = peer.is_none_or(|peer| peer.ip() == from.ip());
             let raw = leg.params.raw;
+            // A picture is many packets at once, and worth nothing without one of them.
+            let one_of_many = leg.params.handling == Handling::Packets;
             self.packets += 1;
             if raw {
                 self.relay_raw(token, len, from);
@@ -349,7 +371,7 @@ impl<I: MediaIo> Worker<I> {
             } else {
                 self.receive(token.slot, len, Some(from));
             }
-            if known {
+            if known && !one_of_many {
                 return;
             }
         }
@@ -474,18 +496,30 @@ impl<I: MediaIo> Worker<I> {
                     side.renew();
                 }
                 leg.keep_alive(&mut worker.ctx);
+                if leg.picture.is_some() {
+                    worker.tend_picture(leg);
+                }
                 report::send_if_due(leg, &mut worker.ctx, || worker.io.wall());
-                leg.arrival.publish(&leg.shared.stats);
+                leg.arrival.publish(leg.codec().clock(), &leg.shared.stats);
             });
         }
-        let span = now.us.saturating_sub(self.busy_since_us);
-        if span >= 1_000_000 {
-            let busy = self.busy_us * 1000 / span;
-            self.mailbox.busy.store(busy as usize, Ordering::Relaxed);
-            (self.busy_us, self.busy_since_us) = (0, now.us);
-            if busy >= ECONOMY.0 || busy < ECONOMY.1 {
-                self.economy = busy >= ECONOMY.0;
-            }
+        if now.us.saturating_sub(self.span.since_us) >= SPAN_US {
+            self.close_span();
+        }
+    }
+
+    /// Publishes how the last second was.
+    fn close_span(&mut self) {
+        let (now_us, cpu_us) = (self.ctx.now.us, self.io.cpu_us());
+        let over =
+            std::mem::replace(&mut self.span, Span { since_us: now_us, cpu_us, ..Span::default() });
+        let wall = now_us.saturating_sub(over.since_us).max(1);
+        let busy = cpu_us.saturating_sub(over.cpu_us) * 1000 / wall;
+        let late = over.late_us * 1000 / wall;
+        self.mailbox.busy.store(busy as usize, Ordering::Relaxed);
+        self.mailbox.late_share.store(late as usize, Ordering::Relaxed);
+        if busy >= ECONOMY.0 || busy < ECONOMY.1 {
+            self.economy = busy >= ECONOMY.0;
         }
     }
 }

@@ -51,6 +51,11 @@ impl OutStream {
         Self { ssrc, seq, timestamp, sent_us: None, source: Source::None }
     }
 
+    /// The numbers before its first packet.
+    pub(crate) fn begins_at(&self) -> (u16, u32) {
+        (self.seq, self.timestamp)
+    }
+
     /// Timestamp sent last.
     pub(crate) fn timestamp(&self) -> u32 {
         self.timestamp

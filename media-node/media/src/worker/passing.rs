@@ -14,7 +14,8 @@ use crate::params::Handling;
 use crate::rtp::{self, Kind};
 
 impl<I: MediaIo> Worker<I> {
-    /// Passes on the packet in `ctx.packet[..len]`, which is no longer protected.
+    /// Passes on the packet in `ctx.packet[..len]`, which is no longer protected: to the bridged leg, or a datagram of one
+    /// that has none to the leg's control side.
     pub(super) fn pass_on(
         &mut self,
         leg: &mut LegState,
@@ -46,6 +47,8 @@ impl<I: MediaIo> Worker<I> {
             if rename(packet, kind, [(theirs, ours), (ours, theirs)]) {
                 leg.send_passed(kind, renumber, len, &mut self.ctx);
             }
+        } else if let Route::Pictures(_) = leg.route {
+            self.show(leg, kind, len);
         } else if let Some((place, mut peer)) = self.peer_of(leg) {
             let names = [(leg.heard_ssrc, peer.out.ssrc), (leg.out.ssrc, peer.heard_ssrc)];
             let packet = self.ctx.packet.get_mut(..len).unwrap_or_default();
@@ -53,6 +56,10 @@ impl<I: MediaIo> Worker<I> {
                 peer.send_passed(kind, renumber, len, &mut self.ctx);
             }
             self.put(place, peer);
+        } else if leg.params.handling == Handling::Datagrams {
+            // A fax machine of this switch is the other side.
+            let packet = self.ctx.packet.get(..len).unwrap_or_default();
+            leg.pass_aside(packet, from, false);
         }
     }
 
@@ -90,10 +97,13 @@ impl LegState {
         }
         let len = match kind {
             Kind::Rtp => self.protection.protect_rtp(&mut ctx.packet, len),
-            Kind::Rtcp => self.protection.protect_rtcp(&mut ctx.packet, len),
+            Kind::Rtcp => self.protection_of(kind).protect_rtcp(&mut ctx.packet, len),
             _ => Some(len),
         };
         let Some(packet) = len.and_then(|len| ctx.packet.get(..len)) else { return };
+        if kind == Kind::Rtp {
+            self.note_passed(packet);
+        }
         let Transport::Rtp(sockets) = &self.transport else { return };
         let (socket, to) = match &sockets.rtcp {
             Some(socket) if rtcp && !self.params.rtcp_mux => (socket, self.rtcp_remote),

@@ -12,6 +12,8 @@ pub(crate) struct Playing {
     pub(crate) alone: bool,
     pub(crate) paused: bool,
     pub(crate) volume: Level,
+    /// How much faster or slower than it was recorded: quarters, -2 to 2.
+    pub(crate) speed: i8,
     pub(crate) samples: u64,
     /// Position of a plan of another rate between two of its samples, 16.16.
     fraction: u32,
@@ -21,7 +23,17 @@ pub(crate) struct Playing {
 impl Playing {
     pub(crate) fn new(id: PlayId, plan: Box<PlayPlan>) -> Self {
         let volume = Level::default();
-        Self { id, plan, alone: false, paused: false, volume, samples: 0, fraction: 0, last: 0 }
+        Self {
+            id,
+            plan,
+            alone: false,
+            paused: false,
+            volume,
+            speed: 0,
+            samples: 0,
+            fraction: 0,
+            last: 0,
+        }
     }
 
     /// Fills a frame; false when it was the last one (what the plan had not is silence).
@@ -30,7 +42,7 @@ impl Playing {
             out.fill(0);
             return true;
         }
-        let n = if self.plan.rate() == rate {
+        let n = if self.plan.rate() == rate && self.speed == 0 {
             self.plan.fill(out)
         } else {
             self.fill_stretched(out, rate)
@@ -42,9 +54,13 @@ impl Playing {
     }
 
     /// A plan opened for another rate than the leg now has (the codec changed under it): nearest
-    /// samples will do until the next play.
+    /// samples will do until the next play. The same plays at another speed, as the reference does: samples are left out
+    /// or said again.
     fn fill_stretched(&mut self, out: &mut [i16], rate: u32) -> usize {
         let step = (u64::from(self.plan.rate()) << 16) / u64::from(rate.max(1));
+        // Of four quarters as many less (or more) are heard as the speed says.
+        let quarters = 4 - i64::from(self.speed.clamp(-2, 2));
+        let step = step * 4 / quarters.unsigned_abs();
         for (n, sample) in out.iter_mut().enumerate() {
             let mut at = u64::from(self.fraction) + step;
             while at >= 1 << 16 {

@@ -134,6 +134,10 @@ impl<I: MediaIo> Worker<I> {
         if !passed_by && (listens || self.route_decodes(leg, header)) {
             let payload = self.ctx.packet.get(header.payload.clone()).unwrap_or_default();
             decoded = leg.decode(payload, &mut self.ctx.pcm);
+            if listens {
+                let payload = self.ctx.packet.get(header.payload.clone()).unwrap_or_default();
+                leg.show_frame(payload);
+            }
             if let (Some(conceal), false) = (&mut leg.conceal, late) {
                 conceal.heard(&mut self.ctx.pcm[..decoded]);
             }
@@ -142,6 +146,9 @@ impl<I: MediaIo> Worker<I> {
                 keys.fill(&mut self.ctx.pcm[..decoded], rate, gap);
             }
             said_all = leg.displace_said(decoded, &mut self.ctx);
+            if listens {
+                leg.follow_clock(header, decoded);
+            }
             self.listen(slot, leg, decoded, listens);
         }
         self.route(leg, Turn { header, decoded, late });
@@ -169,6 +176,7 @@ impl<I: MediaIo> Worker<I> {
             let next = next.filter(|_| n == lost).map(|next| next.payload.clone());
             let next = next.and_then(|payload| self.ctx.packet.get(payload));
             leg.make_up(&mut self.ctx.pcm[..samples], next);
+            leg.made_up_for(samples);
             self.listen(slot, leg, samples, listens);
             match leg.route {
                 Route::Mix(_) => self.feed_mixer(leg, samples),
@@ -176,7 +184,7 @@ impl<I: MediaIo> Worker<I> {
                 Route::Bridge { .. } => {
                     self.with_peer(leg, |peer, leg, ctx| peer.forward_made_up(leg, samples, ctx));
                 }
-                Route::Nowhere | Route::Echo(_) => {}
+                Route::Nowhere | Route::Echo(_) | Route::Pictures(_) => {}
             }
         }
     }
@@ -196,7 +204,7 @@ impl<I: MediaIo> Worker<I> {
 
     fn route(&mut self, leg: &mut LegState, turn: Turn<'_>) {
         match leg.route {
-            Route::Nowhere => {}
+            Route::Nowhere | Route::Pictures(_) => {}
             Route::Echo(_) => leg.echo(turn, &mut self.ctx),
             Route::Mix(_) if turn.late => {}
             Route::Mix(_) => self.feed_mixer(leg, turn.decoded),
@@ -210,7 +218,7 @@ impl<I: MediaIo> Worker<I> {
     /// Whether the way a packet takes needs its samples.
     fn route_decodes(&self, leg: &LegState, header: &Header) -> bool {
         match &leg.route {
-            Route::Nowhere => false,
+            Route::Nowhere | Route::Pictures(_) => false,
             Route::Echo(_) => !leg.echoes_plainly(),
             Route::Mix(_) => true,
             Route::Bridge { .. } if leg.is_apart() => false,
@@ -224,7 +232,7 @@ impl<I: MediaIo> Worker<I> {
     /// Whether what is missing on that way has to be made up.
     fn route_fills(&self, leg: &LegState, samples: usize) -> bool {
         match &leg.route {
-            Route::Nowhere | Route::Echo(_) => false,
+            Route::Nowhere | Route::Echo(_) | Route::Pictures(_) => false,
             Route::Mix(_) => true,
             Route::Bridge { .. } if leg.is_apart() => false,
             Route::Bridge { .. } => self
@@ -283,6 +291,34 @@ impl<I: MediaIo> Worker<I> {
             peer.press(step);
             self.schedule(place, &mut peer);
             self.put(place, peer);
+        }
+    }
+}
+
+impl LegState {
+    /// Notes that taps hear a packet of `samples` next, and tells them of a pause in front of it.
+    fn follow_clock(&mut self, header: &Header, samples: usize) {
+        if self.taps.is_empty() {
+            return;
+        }
+        let pause = match self.tapped_until {
+            Some((ssrc, until)) if ssrc == header.ssrc => {
+                let ticks = header.timestamp.wrapping_sub(until);
+                // Half the range is the past: packets in disorder, or a clock set anew.
+                i32::try_from(ticks).ok().map(|ticks| self.codec().samples(ticks as usize))
+            }
+            _ => None,
+        };
+        self.taps.iter_mut().for_each(|tap| tap.resumes(pause));
+        let ticks = self.ticks(samples) as u32;
+        self.tapped_until = Some((header.ssrc, header.timestamp.wrapping_add(ticks)));
+    }
+
+    /// Taps were given `samples` in place of lost packets.
+    fn made_up_for(&mut self, samples: usize) {
+        let ticks = self.ticks(samples) as u32;
+        if let Some((_, until)) = &mut self.tapped_until {
+            *until = until.wrapping_add(ticks);
         }
     }
 }

@@ -7,6 +7,7 @@ use super::layers::Path;
 use super::leg::{LegState, Transport};
 use super::{Ctx, Now};
 use crate::rtcp::{self, Item, MAX_REPORT, Report, SenderInfo};
+use crate::rtp::Kind;
 use crate::srtp::OVERHEAD;
 
 /// Seconds from 1900 to 1970.
@@ -40,12 +41,14 @@ pub(super) fn receive(
             let stats = &leg.shared.stats;
             stats.peer_lost.set(u64::try_from(block.lost).unwrap_or(0));
             stats.peer_jitter.set(u64::from(block.jitter));
+            stats.peer_fraction.set(u64::from(block.fraction_lost));
+            stats.peer_reports.add(1);
             let round = middle.wrapping_sub(block.last_sr).wrapping_sub(block.delay);
             if block.last_sr != 0 && (round as i32) >= 0 {
                 stats.round_trip_us.set(u64::from(round) * 1_000_000 / 65_536);
             }
         }
-        Item::Block { .. } | Item::Bye { .. } => {}
+        _ => {}
     });
 }
 
@@ -69,7 +72,9 @@ pub(super) fn send_if_due(leg: &mut LegState, ctx: &mut Ctx, wall: impl Fn() -> 
     let mut buffer = [0; MAX_REPORT + OVERHEAD];
     let Some(plain) = buffer.first_chunk_mut() else { return };
     let mut len = report.write(plain);
-    let Some(protected) = leg.protection.protect_rtcp(&mut buffer, len) else { return };
+    let Some(protected) = leg.protection_of(Kind::Rtcp).protect_rtcp(&mut buffer, len) else {
+        return;
+    };
     len = protected;
     if let Transport::Rtp(sockets) = &leg.transport {
         let socket = match &sockets.rtcp {

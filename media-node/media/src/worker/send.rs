@@ -5,6 +5,7 @@ use super::leg::{LegState, Route, Transport};
 use super::out::Stamp;
 use super::receive::Turn;
 use super::{Ctx, Now};
+use crate::codec::Coding;
 use crate::event::{LegEvent, PlayEnd};
 use crate::record::tap::Fifo;
 use crate::resample::Converter;
@@ -250,12 +251,20 @@ impl LegState {
                 self.end_play(true, PlayEnd::Finished, ctx);
             }
         }
+        let mut alone = false;
         if self.playout_sounds {
+            // Looked at only where a frame of the program's own could go in the place of what is mixed.
+            alone = self.playouts.len() == 1
+                && self.codec().coding() == Coding::Opus
+                && self.write_level.is_unity()
+                && ctx.pcm[..n].iter().all(|sample| *sample == 0);
             self.mix_playouts(&mut ctx.pcm[..n]);
         }
         self.write_level.apply(&mut ctx.pcm[..n]);
         self.taps.iter_mut().for_each(|t| t.heard(&ctx.pcm[..n]));
-        let octets = self.encode(&ctx.pcm[..n], &mut ctx.out[rtp::HEADER_LEN..]);
+        let room = &mut ctx.out[rtp::HEADER_LEN..];
+        let copied = if alone { self.copy_frame(n, room) } else { 0 };
+        let octets = if copied > 0 { copied } else { self.encode(&ctx.pcm[..n], room) };
         if octets == 0 {
             return;
         }
@@ -270,6 +279,24 @@ impl LegState {
         );
         self.count_audio(octets);
         self.transmit(0..rtp::HEADER_LEN + octets, true, ctx);
+    }
+
+    /// Shows a packet, as it came, to those who take it so.
+    pub(super) fn show_frame(&mut self, payload: &[u8]) {
+        if !self.read_level.muted {
+            self.taps.iter_mut().for_each(|tap| tap.frame(payload));
+        }
+    }
+
+    /// The frame a program's audio of `n` samples was made of, as it is; 0 where there is none.
+    fn copy_frame(&self, n: usize, room: &mut [u8]) -> usize {
+        let frame = self.playouts.first().and_then(|playout| playout.frame());
+        let Some(frame) = frame.filter(|frame| self.codec().samples_in(frame) == n) else {
+            return 0;
+        };
+        let Some(place) = room.get_mut(..frame.len()) else { return 0 };
+        place.copy_from_slice(frame);
+        frame.len()
     }
 
     fn count_audio(&mut self, octets: usize) {
@@ -342,7 +369,7 @@ impl LegState {
                 self.end_play(false, PlayEnd::Finished, ctx);
             }
         } else if peer_idle
-            && (self.over.is_some() || self.silence.is_some() || self.playout_us.is_some())
+            && (self.over.is_some() || self.idle_noise().is_some() || self.playout_us.is_some())
         {
             self.hush(&mut ctx.pcm[..frame]);
             self.say_or_skip(sends, frame, ctx);
@@ -351,7 +378,12 @@ impl LegState {
 
     /// Silence, with a little noise in it if that was asked for.
     fn hush(&mut self, pcm: &mut [i16]) {
-        crate::source::noise(pcm, self.silence.unwrap_or(0), &mut self.noise);
+        crate::source::noise(pcm, self.idle_noise().unwrap_or(0), &mut self.noise);
+    }
+
+    /// The noise sent while there is nothing else: what was asked for, or what a recording keeps the stream open with.
+    fn idle_noise(&self) -> Option<u32> {
+        self.silence.or_else(|| self.taps.iter().find_map(|tap| tap.waste))
     }
 
     /// One interval of digits sent as tones.

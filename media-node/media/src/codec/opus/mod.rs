@@ -16,7 +16,10 @@ pub(super) const LARGEST: usize = 1276;
 /// Samples of the longest packet, 120 ms at 48 kHz.
 const LONGEST: usize = 5760;
 /// Bits per second where the peer names no limit: the reference's default for a mono call.
-const BIT_RATE: i32 = 30_000;
+const BIT_RATE: u32 = 30_000;
+/// The bounds of RFC 7587 §6.1.
+const LEAST_BITS: u32 = 6000;
+const MOST_BITS: u32 = 510_000;
 /// Effort per packet, of 10: beyond it voice costs half as much again and sounds the same.
 const COMPLEXITY: i32 = 5;
 /// Effort while the worker is short of time.
@@ -51,10 +54,28 @@ pub struct Fmtp {
     pub bit_rate: Option<u32>,
     /// `maxplaybackrate`, Hz.
     pub playback_rate: Option<u32>,
+    /// How it is coded as far as the peer leaves that to us.
+    pub own: Own,
+}
+
+/// What is ours to choose. It is written in the same text as the peer's wishes, under names no peer is let write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Own {
+    /// Bits per second aimed at; 30000 when not said.
+    pub bit_rate: Option<u32>,
+    /// Effort, 0 to 10.
+    pub complexity: Option<u8>,
+    /// Loss that forward error correction is made for, percent.
+    pub loss: Option<u8>,
 }
 
 impl Fmtp {
-    /// Reads an `fmtp` value; what it does not know is skipped.
+    /// Reads what a peer wrote; what it does not know is skipped, and what is ours to choose is not read.
+    pub fn of_peer(text: &str) -> Self {
+        Self { own: Own::default(), ..Self::parse(text) }
+    }
+
+    /// Reads an `fmtp` value or what its `Display` made; what it does not know is skipped.
     pub fn parse(text: &str) -> Self {
         let mut out = Self::default();
         for part in text.split([';', ' ']) {
@@ -67,6 +88,9 @@ impl Fmtp {
                 "cbr" => out.cbr = value == "1",
                 "maxaveragebitrate" => out.bit_rate = number.filter(|n| *n <= 510_000),
                 "maxplaybackrate" => out.playback_rate = number,
+                "x-bitrate" => out.own.bit_rate = number,
+                "x-complexity" => out.own.complexity = value.parse().ok(),
+                "x-loss" => out.own.loss = value.parse().ok(),
                 _ => {}
             }
         }
@@ -81,6 +105,31 @@ impl Fmtp {
             Some(..=24_000) => Bandwidth::Superwideband,
             _ => Bandwidth::Fullband,
         }
+    }
+}
+
+impl fmt::Display for Fmtp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let flag = |on: bool| u8::from(on);
+        write!(
+            f,
+            "useinbandfec={}; usedtx={}; cbr={}",
+            flag(self.fec),
+            flag(self.dtx),
+            flag(self.cbr)
+        )?;
+        for (name, value) in [
+            ("maxaveragebitrate", self.bit_rate),
+            ("maxplaybackrate", self.playback_rate),
+            ("x-bitrate", self.own.bit_rate),
+            ("x-complexity", self.own.complexity.map(u32::from)),
+            ("x-loss", self.own.loss.map(u32::from)),
+        ] {
+            if let Some(value) = value {
+                write!(f, "; {name}={value}")?;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -113,23 +162,28 @@ pub(super) fn samples_in(packet: &[u8], rate: u32) -> usize {
 
 struct Encoding {
     inner: Box<OpusEncoder>,
+    /// Effort while there is time.
+    complexity: i32,
     input: Box<[f32]>,
 }
 
 impl Encoding {
     fn new(rate: u32, fmtp: Fmtp) -> Option<Self> {
         let mut inner = Box::new(OpusEncoder::new(rate as i32, 1, Application::Voip).ok()?);
-        inner.bitrate_bps =
-            fmtp.bit_rate.map_or(BIT_RATE, |most| (most as i32).clamp(6000, BIT_RATE));
-        inner.complexity = COMPLEXITY;
+        let wanted = fmtp.own.bit_rate.unwrap_or(BIT_RATE);
+        let most = fmtp.bit_rate.unwrap_or(MOST_BITS);
+        inner.bitrate_bps = wanted.min(most).clamp(LEAST_BITS, MOST_BITS) as i32;
+        let complexity = fmtp.own.complexity.map_or(COMPLEXITY, |effort| i32::from(effort.min(10)));
+        inner.complexity = complexity;
         inner.use_inband_fec = fmtp.fec;
-        inner.packet_loss_perc = if fmtp.fec { ASSUMED_LOSS } else { 0 };
+        let loss = fmtp.own.loss.map_or(ASSUMED_LOSS, |loss| i32::from(loss.min(100)));
+        inner.packet_loss_perc = if fmtp.fec { loss } else { 0 };
         inner.use_dtx = fmtp.dtx;
         inner.use_cbr = fmtp.cbr;
         inner.max_bandwidth = fmtp.bandwidth();
         inner.signal_type = Some(SignalType::Voice);
         inner.lsb_depth = 16;
-        Some(Self { inner, input: vec![0.0; LONGEST].into() })
+        Some(Self { inner, complexity, input: vec![0.0; LONGEST].into() })
     }
 }
 
@@ -150,7 +204,7 @@ impl Encoder for Encoding {
     }
 
     fn economise(&mut self, on: bool) {
-        self.inner.complexity = if on { LEAST_COMPLEXITY } else { COMPLEXITY };
+        self.inner.complexity = if on { LEAST_COMPLEXITY } else { self.complexity };
     }
 }
 
@@ -231,10 +285,24 @@ mod tests {
                 dtx: true,
                 cbr: false,
                 bit_rate: Some(20_000),
-                playback_rate: Some(16_000)
+                playback_rate: Some(16_000),
+                own: Own::default(),
             }
         );
         assert_eq!(fmtp.bandwidth(), Bandwidth::Wideband);
+        let own = Own { bit_rate: Some(64_000), complexity: Some(9), loss: Some(20) };
+        let ours = Fmtp { own, ..fmtp };
+        assert_eq!(Fmtp::parse(&ours.to_string()), ours);
+        assert_eq!(Fmtp::of_peer(&ours.to_string()), fmtp, "a peer chooses nothing that is ours");
+    }
+
+    #[test]
+    fn the_bit_rate_is_ours_up_to_the_peers_limit() {
+        let rate = |text: &str| Encoding::new(48_000, Fmtp::parse(text)).unwrap().inner.bitrate_bps;
+        assert_eq!(rate(""), 30_000);
+        assert_eq!(rate("maxaveragebitrate=64000"), 30_000);
+        assert_eq!(rate("maxaveragebitrate=64000;x-bitrate=80000"), 64_000);
+        assert_eq!(rate("maxaveragebitrate=1;x-bitrate=80000"), 6000);
     }
 
     #[test]

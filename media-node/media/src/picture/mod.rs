@@ -1,0 +1,320 @@
+//! Video that is passed on to several receivers: what its packets say of the pictures they hold, without decoding any.
+//!
+//! A receiver that is shown another source must begin with a whole picture, and one that loses too much can do without the
+//! pictures no other is made from. Both are read from the payload descriptors (RFC 7741, RFC 9628, RFC 6184, RFC 7798, AV1).
+
+pub(crate) mod sent;
+pub(crate) mod view;
+
+use std::sync::Arc;
+
+use crate::leg::Leg;
+
+/// A video codec, as far as its packets can be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum VideoCodec {
+    /// VP8.
+    Vp8,
+    /// VP9.
+    Vp9,
+    /// H.264.
+    H264,
+    /// H.265.
+    H265,
+    /// AV1.
+    Av1,
+    /// One whose packets do not tell whole pictures from others: every packet may begin one.
+    #[default]
+    Other,
+}
+
+/// What is known of a leg's video by all who deal with its call: a slot of its channel, written by those who negotiate.
+#[derive(Clone, Debug, Default)]
+pub struct LegVideo {
+    /// The media leg of the video line.
+    pub leg: Option<Arc<Leg>>,
+    /// The codec agreed on, as descriptions name it; `None` while there is no video.
+    pub codec: Option<String>,
+    /// The far end sends pictures.
+    pub sends: bool,
+    /// The far end wants pictures.
+    pub wants: bool,
+    /// The far end knows requests for whole pictures by the name of PLI (RFC 4585).
+    pub pli: bool,
+    /// The far end knows FIR (RFC 5104).
+    pub fir: bool,
+    /// What a room says of who is shown to it; `!` begins a reason why it is shown none.
+    pub note: Option<String>,
+}
+
+impl LegVideo {
+    /// Puts what was negotiated in the place of what was; true if that is something else. What a room says stays.
+    pub fn renew(&mut self, new: Self) -> bool {
+        let leg = |video: &Self| video.leg.as_ref().map(|leg| leg.id());
+        let same = leg(self) == leg(&new)
+            && (&self.codec, self.sends, self.wants) == (&new.codec, new.sends, new.wants);
+        let note = self.note.take();
+        *self = Self { note, ..new };
+        !same
+    }
+
+    /// Whether both have video of one codec: packets of one can be shown to the other.
+    #[must_use]
+    pub fn fits(&self, other: &Self) -> bool {
+        let (Some(own), Some(other)) = (&self.codec, &other.codec) else { return false };
+        own.eq_ignore_ascii_case(other)
+    }
+
+    /// How its leg joins others' pictures.
+    #[must_use]
+    pub fn options(&self) -> PictureOptions {
+        let codec = self.codec.as_deref().map(VideoCodec::by_name).unwrap_or_default();
+        PictureOptions { codec, pli: self.pli, fir: self.fir, hidden: false }
+    }
+}
+
+/// How the video of a leg is passed on to several.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct PictureOptions {
+    /// What it is made with.
+    pub codec: VideoCodec,
+    /// Whole pictures are asked for by PLI.
+    pub pli: bool,
+    /// Whole pictures are asked for by FIR.
+    pub fir: bool,
+    /// Nothing of it is shown to others at first.
+    pub hidden: bool,
+}
+
+/// What the payload of one packet says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub(crate) struct Seen {
+    /// It begins a picture that needs no other.
+    pub(crate) whole: bool,
+    /// No picture of a lower layer is made from its picture.
+    pub(crate) spare: bool,
+    /// Where the number of the picture is, and whether it has 15 bits instead of 7.
+    pub(crate) number: Option<(usize, bool)>,
+    /// Where the number of the picture of the base layer is.
+    pub(crate) base: Option<usize>,
+}
+
+impl VideoCodec {
+    /// The codec of that name.
+    #[must_use]
+    pub fn by_name(name: &str) -> Self {
+        let all = [
+            ("VP8", Self::Vp8),
+            ("VP9", Self::Vp9),
+            ("H264", Self::H264),
+            ("H265", Self::H265),
+            ("AV1", Self::Av1),
+        ];
+        let found = all.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
+        found.map_or(Self::Other, |(_, codec)| *codec)
+    }
+
+    /// Reads a payload.
+    pub(crate) fn look(self, payload: &[u8]) -> Seen {
+        let seen = match self {
+            Self::Vp8 => vp8(payload),
+            Self::Vp9 => vp9(payload),
+            Self::H264 => h264(payload),
+            Self::H265 => h265(payload),
+            Self::Av1 => payload.first().map(|first| {
+                // A new sequence begins with this packet (N), which does not go on with an old one (Z).
+                Seen { whole: first & 0x88 == 0x08, ..Seen::default() }
+            }),
+            Self::Other => Some(Seen { whole: true, ..Seen::default() }),
+        };
+        seen.unwrap_or_default()
+    }
+}
+
+/// The number at `at`, in one octet or two; the place behind it.
+fn number(payload: &[u8], at: usize) -> Option<((usize, bool), usize)> {
+    let wide = payload.get(at)? & 0x80 != 0;
+    Some(((at, wide), at + 1 + usize::from(wide)))
+}
+
+fn vp8(payload: &[u8]) -> Option<Seen> {
+    let first = *payload.first()?;
+    let mut seen = Seen { spare: first & 0x20 != 0, ..Seen::default() };
+    let mut at = 1;
+    if first & 0x80 != 0 {
+        let extended = *payload.get(1)?;
+        at = 2;
+        if extended & 0x80 != 0 {
+            let (place, behind) = number(payload, at)?;
+            seen.number = Some(place);
+            at = behind;
+        }
+        if extended & 0x40 != 0 {
+            seen.base = Some(at);
+            at += 1;
+        }
+        if extended & 0x30 != 0 {
+            seen.spare |= extended & 0x20 != 0 && payload.get(at)? >> 6 > 0;
+            at += 1;
+        }
+    }
+    // The first partition begins here, and its first bit says "made from another".
+    seen.whole = first & 0x1f == 0x10 && payload.get(at)? & 1 == 0;
+    Some(seen)
+}
+
+fn vp9(payload: &[u8]) -> Option<Seen> {
+    let first = *payload.first()?;
+    let (layered, flexible) = (first & 0x20 != 0, first & 0x10 != 0);
+    let mut seen = Seen::default();
+    let mut at = 1;
+    if first & 0x80 != 0 {
+        let (place, behind) = number(payload, at)?;
+        seen.number = Some(place);
+        at = behind;
+    }
+    let mut lowest = true;
+    if layered {
+        let layers = *payload.get(at)?;
+        seen.spare = layers >> 5 > 0;
+        lowest = layers >> 1 & 7 == 0;
+        seen.base = (!flexible).then_some(at + 1);
+    }
+    seen.whole = first & 0x48 == 0x08 && lowest;
+    Some(seen)
+}
+
+fn h264(payload: &[u8]) -> Option<Seen> {
+    const SLICE: u8 = 1;
+    let whole = |kind: u8| matches!(kind, 5 | 7);
+    let first = *payload.first()?;
+    let unused = first & 0x60 == 0;
+    let seen = |whole, spare| Some(Seen { whole, spare, ..Seen::default() });
+    match first & 0x1f {
+        // Several units in one packet, each behind its length.
+        24 => {
+            let mut rest = payload.get(1..)?;
+            while let Some((&[l0, l1, unit], _)) = rest.split_first_chunk::<3>() {
+                if whole(unit & 0x1f) {
+                    return seen(true, false);
+                }
+                rest = rest.get(2 + usize::from(u16::from_be_bytes([l0, l1]))..)?;
+            }
+            seen(false, false)
+        }
+        // A piece of one; its first says so.
+        28 => {
+            let head = *payload.get(1)?;
+            seen(head & 0x80 != 0 && whole(head & 0x1f), unused && head & 0x1f == SLICE)
+        }
+        kind => seen(whole(kind), unused && kind == SLICE),
+    }
+}
+
+fn h265(payload: &[u8]) -> Option<Seen> {
+    let whole = |kind: u8| matches!(kind, 16..=21 | 32..=34);
+    let [first, second] = *payload.first_chunk::<2>()?;
+    let spare = second & 7 > 1;
+    let seen = |whole| Some(Seen { whole, spare, ..Seen::default() });
+    match first >> 1 & 0x3f {
+        48 => {
+            let mut rest = payload.get(2..)?;
+            while let Some((&[l0, l1, unit], _)) = rest.split_first_chunk::<3>() {
+                if whole(unit >> 1 & 0x3f) {
+                    return seen(true);
+                }
+                rest = rest.get(2 + usize::from(u16::from_be_bytes([l0, l1]))..)?;
+            }
+            seen(false)
+        }
+        49 => {
+            let head = *payload.get(2)?;
+            seen(head & 0x80 != 0 && whole(head & 0x3f))
+        }
+        kind => seen(whole(kind)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn whole(codec: VideoCodec, payload: &[u8]) -> bool {
+        codec.look(payload).whole
+    }
+
+    #[test]
+    fn whole_pictures_of_each_codec_are_told_from_others() {
+        use VideoCodec::{Av1, H264, H265, Other, Vp8, Vp9};
+        for (codec, begins, others) in [
+            // VP8: plain; with everything a descriptor may have.
+            (
+                Vp8,
+                &[0x10, 0x00, 9][..],
+                &[&[0x10, 0x01][..], &[0x00, 0x00], &[0x11, 0x00], &[]][..],
+            ),
+            (
+                Vp8,
+                &[0x90, 0xf0, 0x81, 2, 3, 0, 0],
+                &[&[0x90, 0xf0, 0x81, 2, 3, 0, 1], &[0x90, 0xf0, 0x81]],
+            ),
+            (
+                Vp9,
+                &[0xac, 0x81, 2, 0, 5],
+                &[&[0xec, 0x81, 2, 0, 5], &[0xa4, 0x81, 2, 0], &[0xac, 0x81, 2, 2]],
+            ),
+            (Vp9, &[0x8c, 5], &[&[0xcc, 5], &[0x84, 5], &[]]),
+            (H264, &[0x67, 1], &[&[0x41, 1], &[0x09], &[0x68]]),
+            (
+                H264,
+                &[0x78, 0, 1, 0x09, 0, 2, 0x67, 1],
+                &[&[0x78, 0, 1, 0x09, 0, 2, 0x41, 1], &[0x78, 255, 255, 9]],
+            ),
+            (H264, &[0x7c, 0x85, 1], &[&[0x7c, 0x05], &[0x7c, 0x81], &[0x7c]]),
+            (H265, &[0x40, 1, 9], &[&[0x02, 1], &[0x02], &[]]),
+            (H265, &[0x60, 1, 0, 2, 0x42, 1], &[&[0x60, 1, 0, 2, 0x02, 1]]),
+            (H265, &[0x62, 1, 0x93], &[&[0x62, 1, 0x13], &[0x62, 1, 0x81]]),
+            (Av1, &[0x18, 1], &[&[0x10, 1], &[0x98, 1], &[]]),
+        ] {
+            assert!(whole(codec, begins), "{codec:?} {begins:x?}");
+            for other in others {
+                assert!(!whole(codec, other), "{codec:?} {other:x?}");
+            }
+        }
+        assert!(whole(Other, &[1]));
+        assert_eq!(VideoCodec::by_name("vp8"), Vp8);
+        assert_eq!(VideoCodec::by_name("H261"), Other);
+    }
+
+    #[test]
+    fn pictures_that_no_other_needs_are_seen() {
+        use VideoCodec::{H264, H265, Vp8, Vp9};
+        for (codec, payload, spare) in [
+            (Vp8, &[0x30, 0x01][..], true),
+            (Vp8, &[0x90, 0x20, 0x40, 0x01], true),
+            (Vp8, &[0x90, 0x20, 0x00, 0x01], false),
+            (Vp9, &[0x28, 0x20, 0], true),
+            (Vp9, &[0x28, 0x00, 0], false),
+            (H264, &[0x01, 1], true),
+            (H264, &[0x1c, 0x81, 1], true),
+            (H264, &[0x41, 1], false),
+            (H264, &[0x06, 1], false),
+            (H265, &[0x02, 2], true),
+            (H265, &[0x02, 1], false),
+        ] {
+            assert_eq!(codec.look(payload).spare, spare, "{codec:?} {payload:x?}");
+        }
+    }
+
+    #[test]
+    fn numbers_of_pictures_are_found() {
+        let seen = VideoCodec::Vp8.look(&[0x90, 0xe0, 0x81, 2, 3, 0x40, 1]);
+        assert_eq!((seen.number, seen.base), (Some((2, true)), Some(4)));
+        let seen = VideoCodec::Vp8.look(&[0x90, 0x80, 0x11, 1]);
+        assert_eq!((seen.number, seen.base), (Some((2, false)), None));
+        let seen = VideoCodec::Vp9.look(&[0xa8, 0x81, 2, 0, 7]);
+        assert_eq!((seen.number, seen.base), (Some((1, true)), Some(4)));
+        let seen = VideoCodec::Vp9.look(&[0xb8, 0x01, 0, 7]);
+        assert_eq!((seen.number, seen.base), (Some((1, false)), None));
+    }
+}

@@ -1,0 +1,493 @@
+//! Video in rooms: packets of one member shown to others, each as a stream of its own.
+//!
+//! Who is shown what is decided outside. Here a switch waits for a picture that needs no other, which the source is asked
+//! for; lost packets are sent again from what was sent last, or asked for at the source, once for all who miss them. What a
+//! receiver says of its line reaches no source: one that loses much does without pictures no other is made from.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::leg::{LegState, Route, Transport};
+use super::{Ctx, Worker};
+use crate::io::MediaIo;
+use crate::leg::LegId;
+use crate::picture::PictureOptions;
+use crate::picture::sent::{ASKED, Asked, Sent, nack_words};
+use crate::picture::view::{self, LEAST_STEP, Stream, View};
+use crate::picture::{Seen, VideoCodec};
+use crate::rtcp::{self, Item, MAX_REPORT, Report, WHOLE_PICTURE};
+use crate::rtp::{self, Header, Kind};
+use crate::service::Retired;
+use crate::shared::{Command, LegShared, Op};
+use crate::srtp::OVERHEAD;
+
+/// Microseconds between two requests for a whole picture to one source.
+const KEY_EVERY_US: u64 = 500_000;
+/// Microseconds between two reports to a source.
+const REPORT_EVERY_US: u64 = 1_000_000;
+/// Share of packets lost (of 256) from which a receiver does without spare pictures: a tenth.
+const MUCH: u8 = 26;
+/// Packets sent again for one request.
+const AGAIN: usize = 64;
+/// Sequence numbers a packet comes late by at most.
+const REORDERED: i16 = 256;
+/// RTP clock of video.
+const CLOCK: u32 = 90_000;
+
+/// The video of a leg in a room: what it sends, and what it is shown.
+#[derive(Debug)]
+pub(crate) struct Picture {
+    options: PictureOptions,
+    /// Nothing of it is shown to others.
+    hidden: bool,
+    /// How often that has changed: what is shown then begins with a whole picture.
+    epoch: u32,
+    /// Whom it is to be shown.
+    wanted: Option<Arc<LegShared>>,
+    /// Whose packets it was shown last.
+    source: Option<Arc<LegShared>>,
+    /// Made with the first packet shown: where it begins depends on what was sent before.
+    view: Option<View>,
+    sent: Sent,
+    /// A receiver needs a whole picture of this source.
+    key_wanted: bool,
+    key_asked_us: u64,
+    firs: u8,
+    asked: Asked,
+    reported_us: u64,
+}
+
+impl Picture {
+    pub(crate) fn new(options: PictureOptions) -> Self {
+        Self {
+            options,
+            hidden: options.hidden,
+            epoch: 0,
+            wanted: None,
+            source: None,
+            view: None,
+            sent: Sent::new(),
+            key_wanted: false,
+            key_asked_us: 0,
+            firs: 0,
+            asked: Asked::default(),
+            reported_us: 0,
+        }
+    }
+
+    /// Takes over the numbers of an earlier stay in a room: to the far end it is one stream. Where it was sent another's since, up to
+    /// `passed`, that is where it goes on: no number is to be used again.
+    fn continue_from(&mut self, old: &mut Self, passed: Option<(u16, u32)>) {
+        let goes_on = |view: &View| {
+            passed.is_none_or(|(seq, _)| {
+                (-REORDERED..=0).contains(&rtp::seq_distance(view.seq(), seq))
+            })
+        };
+        if old.view.as_ref().is_some_and(goes_on) {
+            std::mem::swap(&mut self.view, &mut old.view);
+            std::mem::swap(&mut self.sent, &mut old.sent);
+        }
+        (self.firs, self.key_asked_us) = (old.firs, old.key_asked_us);
+        if let Some(view) = &mut self.view {
+            view.stop();
+        }
+    }
+
+    /// Whether it waits for a whole picture of `from`.
+    fn waits_for(&self, from: LegId) -> bool {
+        let wanted = self.wanted.as_ref().is_some_and(|wanted| wanted.id == from);
+        wanted && self.view.as_ref().and_then(View::source) != Some(from)
+    }
+}
+
+/// What is wished of the video of a leg that has yet to join a room: the leg moves to another worker for that, and what is asked of it
+/// meanwhile may be there first.
+#[derive(Debug, Default)]
+pub(super) struct Early {
+    look: Option<Option<Arc<LegShared>>>,
+    hide: Option<bool>,
+}
+
+/// A packet of a source, read.
+struct Frame<'a> {
+    from: &'a Arc<LegShared>,
+    stream: Stream,
+    codec: VideoCodec,
+    header: Header,
+    seen: Seen,
+    len: usize,
+}
+
+/// What the far end of a leg asks for in one compound packet.
+struct Wishes {
+    whole: bool,
+    missing: [u16; AGAIN],
+    count: usize,
+    loses: bool,
+}
+
+impl Wishes {
+    fn miss(&mut self, seq: u16, more: u16) {
+        let after = (0..16).filter(|bit| more >> bit & 1 == 1).map(|bit| seq.wrapping_add(bit + 1));
+        for seq in std::iter::once(seq).chain(after) {
+            if let Some(place) = self.missing.get_mut(self.count) {
+                *place = seq;
+                self.count += 1;
+            }
+        }
+    }
+}
+
+impl<I: MediaIo> Worker<I> {
+    /// Makes a leg a member of a mixer's room for its video.
+    pub(super) fn join_pictures(
+        &mut self,
+        slot: u32,
+        mut leg: Box<LegState>,
+        mixer: Arc<LegShared>,
+        mut picture: Box<Picture>,
+    ) {
+        self.unbridge(&mut leg);
+        let at = mixer.worker.load(Ordering::Acquire);
+        if at != self.index && at < self.mailboxes.len() {
+            let shared = Arc::clone(&leg.shared);
+            self.put(slot, leg);
+            self.move_to(at, slot);
+            if let Some(mailbox) = self.mailboxes.get(at) {
+                let op = Op::JoinPictures { mixer, picture };
+                let _ = mailbox.post(Command { leg: shared, op });
+            }
+            return;
+        }
+        if let Some(place) = self.find(&mixer)
+            && let Some(Some(host)) = self.legs.get_mut(place as usize)
+            && let Some(room) = &mut host.room
+        {
+            room.add_viewer(Arc::clone(&leg.shared));
+            leg.route = Route::Pictures(Arc::clone(&mixer));
+            if let Some(old) = &mut leg.picture {
+                picture.continue_from(old, leg.passed);
+            }
+            if let Some(picture) = leg.picture.replace(picture) {
+                self.ctx.jobs.retire(Retired::Op(Op::JoinPictures { mixer, picture }));
+            }
+            let Early { look, hide } = std::mem::take(&mut leg.early);
+            if let Some(source) = look {
+                leg.look_at(source);
+            }
+            if let Some(hidden) = hide {
+                leg.hide_pictures(hidden);
+            }
+        } else {
+            self.ctx.jobs.retire(Retired::Op(Op::JoinPictures { mixer, picture }));
+        }
+        self.put(slot, leg);
+    }
+
+    /// Shows the packet in `ctx.packet[..len]`, or does what its sender asks for.
+    pub(super) fn show(&mut self, leg: &mut LegState, kind: Kind, len: usize) {
+        match kind {
+            Kind::Rtp => self.show_rtp(leg, len),
+            Kind::Rtcp => self.take_wishes(leg, len),
+            _ => {}
+        }
+    }
+
+    fn show_rtp(&mut self, leg: &mut LegState, len: usize) {
+        let packet = self.ctx.packet.get(..len).unwrap_or_default();
+        let Some(header) = Header::parse(packet) else { return };
+        let (Route::Pictures(host), Some(picture)) = (&leg.route, &leg.picture) else { return };
+        leg.arrival.packet(&header, self.ctx.now.us, CLOCK, &leg.shared.stats);
+        let taken = header.pt == leg.params.recv_pt && leg.params.direction.receives();
+        if !taken || picture.hidden {
+            return;
+        }
+        let codec = picture.options.codec;
+        let seen = codec.look(packet.get(header.payload.clone()).unwrap_or_default());
+        let (host, from) = (Arc::clone(host), Arc::clone(&leg.shared));
+        let stream = Stream { leg: from.id, ssrc: header.ssrc, epoch: picture.epoch };
+        let frame = Frame { from: &from, stream, codec, header, seen, len };
+        let Some(place) = self.find(&host) else { return };
+        let Some(host) = self.take(place) else { return };
+        self.with_leg(place, host, |worker, host| {
+            let mut key_wanted = false;
+            for viewer in host.room.iter().flat_map(|room| room.viewers()) {
+                if viewer.id == from.id {
+                    key_wanted |= leg.show(&frame, &mut worker.ctx);
+                    continue;
+                }
+                let Some(slot) = worker.find(viewer) else { continue };
+                let Some(other) = worker.take(slot) else { continue };
+                worker.with_leg(slot, other, |worker, other| {
+                    key_wanted |= other.show(&frame, &mut worker.ctx);
+                });
+            }
+            if key_wanted {
+                leg.want_key(&mut worker.ctx);
+            }
+        });
+    }
+
+    fn take_wishes(&mut self, leg: &mut LegState, len: usize) {
+        let mut wishes = Wishes { whole: false, missing: [0; AGAIN], count: 0, loses: false };
+        let (ours, now) = (leg.out.ssrc, self.ctx.now.us);
+        let arrival = &mut leg.arrival;
+        rtcp::parse(self.ctx.packet.get(..len).unwrap_or_default(), |item| match item {
+            Item::WholePicture => wishes.whole = true,
+            Item::Missing { seq, more } => wishes.miss(seq, more),
+            Item::Block { block, .. } if block.ssrc == ours => {
+                wishes.loses |= block.fraction_lost >= MUCH;
+            }
+            Item::Sender { info, .. } => arrival.sender_report(info.ntp, now),
+            _ => {}
+        });
+        let mut upstream = [0; ASKED];
+        let mut count = 0;
+        for seq in wishes.missing.iter().take(wishes.count) {
+            if let Some(seq) = leg.send_again(*seq, &mut self.ctx)
+                && let Some(place) = upstream.get_mut(count)
+            {
+                *place = seq;
+                count += 1;
+            }
+        }
+        let Some(picture) = &mut leg.picture else { return };
+        if wishes.loses
+            && let Some(view) = &mut picture.view
+        {
+            view.thin_out(now);
+        }
+        // While a switch waits, it is the new source's picture that is missing.
+        let source = picture.wanted.as_ref().or(picture.source.as_ref()).cloned();
+        if wishes.whole
+            && let Some(source) = &source
+        {
+            self.of_source(leg, source, |source, ctx| source.want_key(ctx));
+        }
+        let source = leg.picture.as_ref().and_then(|picture| picture.source.clone());
+        if count > 0
+            && let Some(source) = source
+        {
+            let missing = upstream.get_mut(..count).unwrap_or_default();
+            self.of_source(leg, &source, |source, ctx| source.ask_again(missing, ctx));
+        }
+    }
+
+    /// Works on a source, which may be the leg itself: who is alone with a picture is shown the own one.
+    fn of_source(
+        &mut self,
+        leg: &mut LegState,
+        source: &Arc<LegShared>,
+        work: impl FnOnce(&mut LegState, &mut Ctx),
+    ) {
+        if source.id == leg.shared.id {
+            return work(leg, &mut self.ctx);
+        }
+        let Some(slot) = self.find(source) else { return };
+        let Some(source) = self.take(slot) else { return };
+        self.with_leg(slot, source, |worker, source| work(source, &mut worker.ctx));
+    }
+
+    /// Asks again for what has not come, and reports, now and then.
+    pub(super) fn tend_picture(&mut self, leg: &mut LegState) {
+        if !matches!(leg.route, Route::Pictures(_)) {
+            return;
+        }
+        let Some(picture) = &mut leg.picture else { return };
+        let wanted = picture.wanted.clone().filter(|wanted| picture.waits_for(wanted.id));
+        if let Some(wanted) = wanted {
+            self.of_source(leg, &wanted, |source, ctx| source.want_key(ctx));
+        }
+        let now = self.ctx.now.us;
+        let Some(picture) = &mut leg.picture else { return };
+        if leg.heard_ssrc != 0 && now.saturating_sub(picture.reported_us) >= REPORT_EVERY_US {
+            picture.reported_us = now;
+            leg.send_feedback(&[], &mut self.ctx);
+        }
+        if leg.picture.as_ref().is_some_and(|picture| picture.key_wanted) {
+            leg.want_key(&mut self.ctx);
+        }
+    }
+}
+
+impl LegState {
+    /// Sets who is shown; without one nothing is shown from now on.
+    pub(super) fn look_at(&mut self, source: Option<Arc<LegShared>>) {
+        let (Route::Pictures(_), Some(picture)) = (&self.route, &mut self.picture) else {
+            self.early.look = Some(source);
+            return;
+        };
+        if source.is_none()
+            && let Some(view) = &mut picture.view
+        {
+            view.stop();
+        }
+        picture.wanted = source;
+    }
+
+    /// Shows this leg's pictures to others or not.
+    pub(super) fn hide_pictures(&mut self, hidden: bool) {
+        let (Route::Pictures(_), Some(picture)) = (&self.route, &mut self.picture) else {
+            self.early.hide = Some(hidden);
+            return;
+        };
+        picture.hidden = hidden;
+        picture.epoch = picture.epoch.wrapping_add(1);
+        picture.key_wanted |= !hidden;
+    }
+
+    /// Shows a packet of a source to this leg, if it is to see it. True when it waits for a whole picture.
+    fn show(&mut self, frame: &Frame<'_>, ctx: &mut Ctx) -> bool {
+        let behind = |(seq, timestamp): (u16, u32)| (seq, timestamp.wrapping_add(LEAST_STEP));
+        let start = self.passed.map_or_else(|| self.out.begins_at(), behind);
+        let Some(picture) = &mut self.picture else { return false };
+        let wanted = picture.wanted.as_ref().map(|wanted| wanted.id);
+        let from = frame.from.id;
+        let is_shown = || picture.view.as_ref().and_then(View::source) == Some(from);
+        if picture.options.codec != frame.codec || wanted != Some(from) && !is_shown() {
+            return false;
+        }
+        let view = picture.view.get_or_insert_with(|| View::new(start.0, start.1));
+        let payload = frame.header.payload.clone();
+        let packet = ctx.packet.get(..frame.len).unwrap_or_default();
+        let seen = packet.get(payload.clone()).unwrap_or_default();
+        let who = (frame.stream, wanted);
+        let Some(numbers) = view.numbers(who, &frame.header, &frame.seen, seen, ctx.now.us) else {
+            return picture.waits_for(from);
+        };
+        if picture.source.as_ref().is_none_or(|source| source.id != from) {
+            picture.source = Some(Arc::clone(frame.from));
+        }
+        let Some(out) = ctx.out.get_mut(..frame.len) else { return false };
+        out.copy_from_slice(packet);
+        if let Some(second) = out.get_mut(1) {
+            *second = *second & 0x80 | self.params.send_pt & 0x7f;
+        }
+        for (at, number) in [
+            (2, &numbers.seq.to_be_bytes()[..]),
+            (4, &numbers.timestamp.to_be_bytes()[..]),
+            (8, &self.out.ssrc.to_be_bytes()[..]),
+        ] {
+            if let Some(place) = out.get_mut(at..at + number.len()) {
+                place.copy_from_slice(number);
+            }
+        }
+        if let Some(payload) = out.get_mut(payload) {
+            view::renumber(payload, &frame.seen, &numbers);
+        }
+        picture.sent.keep(numbers.seq, out, ctx.now.us);
+        self.passed = Some((numbers.seq, numbers.timestamp));
+        self.send_shown(frame.len, ctx);
+        false
+    }
+
+    /// Sends a packet again; the source's number of one that is not kept.
+    fn send_again(&mut self, seq: u16, ctx: &mut Ctx) -> Option<u16> {
+        let picture = self.picture.as_mut()?;
+        match picture.sent.again(seq, &mut ctx.out, ctx.now.us) {
+            Some(0) => None,
+            Some(len) => {
+                self.send_shown(len, ctx);
+                None
+            }
+            None => picture.view.as_ref()?.number_at_source(seq),
+        }
+    }
+
+    /// Puts the packet in `ctx.out[..len]` on this leg's wire.
+    fn send_shown(&mut self, len: usize, ctx: &mut Ctx) {
+        if !self.active || !self.params.direction.sends() {
+            return;
+        }
+        let Some(len) = self.protection.protect_rtp(&mut ctx.out, len) else { return };
+        let (Transport::Rtp(sockets), Some(packet)) = (&self.transport, ctx.out.get(..len)) else {
+            return;
+        };
+        let to = self.path.destination(ctx.now.ms());
+        let stats = &self.shared.stats;
+        if to.is_some_and(|to| sockets.rtp.send_to(packet, to).is_ok()) {
+            stats.out_packets.add(1);
+            stats.out_raw_bytes.add(packet.len() as u64);
+            stats.out_media_packets.add(1);
+            stats.out_media_bytes.add(packet.len() as u64);
+        } else {
+            stats.out_skip.add(1);
+        }
+    }
+
+    /// Asks the far end for a whole picture, now or as soon as it may be asked again.
+    fn want_key(&mut self, ctx: &mut Ctx) {
+        let (ours, theirs) = (self.out.ssrc, self.heard_ssrc);
+        let Some(picture) = &mut self.picture else { return };
+        picture.key_wanted = true;
+        let due = ctx.now.us.saturating_sub(picture.key_asked_us) >= KEY_EVERY_US;
+        if theirs == 0 || !due && picture.key_asked_us != 0 {
+            return;
+        }
+        picture.key_wanted = false;
+        picture.key_asked_us = ctx.now.us;
+        let PictureOptions { pli, fir, .. } = picture.options;
+        picture.firs = picture.firs.wrapping_add(u8::from(fir));
+        let fir = fir.then_some(picture.firs);
+        let mut out = [0; WHOLE_PICTURE];
+        let len = rtcp::ask_for_picture(&mut out, (ours, theirs), pli, fir);
+        self.send_feedback(out.get(..len).unwrap_or_default(), ctx);
+    }
+
+    /// Asks the far end to send packets again, those it was not asked for a moment ago.
+    fn ask_again(&mut self, missing: &mut [u16], ctx: &mut Ctx) {
+        let (ours, theirs) = (self.out.ssrc, self.heard_ssrc);
+        let Some(picture) = &mut self.picture else { return };
+        let mut wanted = [0; ASKED];
+        let mut count = 0;
+        for (place, seq) in
+            wanted.iter_mut().zip(missing.iter().filter(|seq| picture.asked.may(**seq, ctx.now.us)))
+        {
+            *place = *seq;
+            count += 1;
+        }
+        let mut words = [(0, 0); ASKED];
+        let count = nack_words(wanted.get_mut(..count).unwrap_or_default(), &mut words);
+        let mut out = [0; 12 + 4 * ASKED];
+        let words = words.get(..count).unwrap_or_default();
+        let len = rtcp::ask_again(&mut out, (ours, theirs), words);
+        if len > 0 {
+            self.send_feedback(out.get(..len).unwrap_or_default(), ctx);
+        }
+    }
+
+    /// Sends a report, and a request behind it.
+    fn send_feedback(&mut self, request: &[u8], ctx: &mut Ctx) {
+        if !self.active {
+            return;
+        }
+        let block = self.arrival.report(ctx.now.us);
+        let report = Report { ssrc: self.out.ssrc, sender: None, block, cname: &self.params.cname };
+        let mut plain = [0; MAX_REPORT];
+        let len = report.write(&mut plain);
+        let whole = len + request.len();
+        let Some(out) = ctx.out.get_mut(..whole + OVERHEAD) else { return };
+        out[..len].copy_from_slice(&plain[..len]);
+        out[len..whole].copy_from_slice(request);
+        let Some(len) = self.protection_of(Kind::Rtcp).protect_rtcp(out, whole) else { return };
+        let Transport::Rtp(sockets) = &self.transport else { return };
+        let (socket, to) = match &sockets.rtcp {
+            Some(socket) if !self.params.rtcp_mux => (socket, self.rtcp_remote),
+            _ => (&sockets.rtp, self.path.destination(ctx.now.ms())),
+        };
+        let (Some(to), Some(packet)) = (to, out.get(..len)) else { return };
+        let _ = socket.send_to(packet, to);
+    }
+
+    /// Remembers how far the stream towards the far end has come, which is another's while it is bridged.
+    pub(super) fn note_passed(&mut self, packet: &[u8]) {
+        if let Some(&[_, _, s0, s1, t0, t1, t2, t3]) = packet.first_chunk::<8>() {
+            let last = (u16::from_be_bytes([s0, s1]), u32::from_be_bytes([t0, t1, t2, t3]));
+            // One that is a little late changes nothing; a jump is another stream.
+            let late = |(seq, _)| (-REORDERED..=0).contains(&rtp::seq_distance(seq, last.0));
+            if !self.passed.is_some_and(late) {
+                self.passed = Some(last);
+            }
+        }
+    }
+}

@@ -1,0 +1,448 @@
+//! Video in rooms: who sees whom, in one stream without a break; lost packets, requests for pictures, and what stays the same.
+
+mod kit;
+
+use kit::{Call, Packet, World};
+use media::picture::{PictureOptions, VideoCodec};
+use media::rtcp::{Item, parse};
+use media::srtp::{Keying, OVERHEAD, Srtp, SrtpKeys, Suite};
+use media::{Codec, EngineConfig, Handling, Leg, MemberOptions, ProtectionSpec};
+
+const PT: u8 = 96;
+
+/// A camera and a screen.
+struct Camera {
+    call: Call,
+    number: u16,
+}
+
+fn options() -> PictureOptions {
+    PictureOptions { codec: VideoCodec::Vp8, pli: true, fir: false, hidden: false }
+}
+
+impl Camera {
+    fn new(world: &mut World, host: u8, pt: u8) -> Self {
+        let call = world.call_with(host, Codec::L16_8K, |params| {
+            params.handling = Handling::Packets;
+            params.rtcp_mux = true;
+            (params.send_pt, params.recv_pt) = (pt, pt);
+        });
+        let mut call = call;
+        call.phone.pt = pt;
+        Self { call, number: u16::from(host) * 10 }
+    }
+
+    /// Sends a picture of one packet; its payload names the sender.
+    fn film(&mut self, whole: bool) {
+        self.film_layer(whole, 0);
+    }
+
+    fn film_layer(&mut self, whole: bool, layer: u8) {
+        let phone = &mut self.call.phone;
+        phone.seq = phone.seq.wrapping_add(1);
+        phone.timestamp = phone.timestamp.wrapping_add(3000);
+        self.number = self.number.wrapping_add(1) & 0x7fff;
+        let [n0, n1] = (self.number | 0x8000).to_be_bytes();
+        let name = phone.ssrc as u8;
+        let payload = [0x90, 0xa0, n0, n1, layer << 6, u8::from(!whole), name];
+        phone.send(phone.seq, phone.timestamp, phone.pt, true, &payload);
+    }
+
+    fn seen(&self) -> Vec<Packet> {
+        let video = |packet: &Packet| packet.payload.len() == 7;
+        self.call.phone.heard().into_iter().filter(video).collect()
+    }
+
+    /// Requests that have come, besides pictures.
+    fn asked(&self) -> Vec<Item> {
+        let mut items = Vec::new();
+        for packet in self.call.phone.socket.drain() {
+            if packet.get(1).is_some_and(|kind| (200..=206).contains(kind)) {
+                parse(&packet, |item| items.push(item));
+            }
+        }
+        items.retain(|item| matches!(item, Item::WholePicture | Item::Missing { .. }));
+        items
+    }
+
+    /// Sends RTCP: an empty report, then the message given.
+    fn tell(&self, message: &[u8]) {
+        let mut packet = vec![0x80, 201, 0, 1, 0, 0, 0, 9];
+        packet.extend_from_slice(message);
+        self.call.phone.socket.send_to(&packet, self.call.phone.server).unwrap();
+    }
+
+    fn nack(&self, seq: u16, more: u16) {
+        let mut message = vec![0x81, 205, 0, 3, 0, 0, 0, 9, 0, 0, 0, 8];
+        message.extend(seq.to_be_bytes());
+        message.extend(more.to_be_bytes());
+        self.tell(&message);
+    }
+
+    fn leg(&self) -> &Leg {
+        &self.call.leg
+    }
+}
+
+fn names(packets: &[Packet]) -> Vec<u8> {
+    packets.iter().map(|packet| packet.payload[6]).collect()
+}
+
+/// A room of cameras, numbered from 1 as they name themselves.
+fn room<const N: usize>(world: &mut World) -> (Leg, [Camera; N]) {
+    let (mixer, _events) = world.engine.open_mixer(8000, 20).unwrap();
+    let cameras = std::array::from_fn(|n| {
+        let camera = Camera::new(world, n as u8 + 1, PT + n as u8);
+        camera.leg().join_pictures(&mixer, options()).unwrap();
+        camera
+    });
+    world.sim.settle();
+    (mixer, cameras)
+}
+
+#[test]
+fn who_is_shown_changes_at_a_whole_picture_and_the_stream_goes_on() {
+    let mut world = World::new();
+    let (_mixer, [mut a, mut b, c]) = room::<3>(&mut world);
+    c.leg().look_at(Some(a.leg())).unwrap();
+    a.film(false);
+    world.sim.run_ms(10);
+    assert!(c.seen().is_empty(), "nothing before a whole picture");
+    assert_eq!(a.asked(), [Item::WholePicture], "which is asked for");
+    for whole in [true, false, false] {
+        a.film(whole);
+        b.film(true);
+        world.sim.run_ms(33);
+    }
+    let mut all = c.seen();
+    assert_eq!(names(&all), [1, 1, 1], "and no other is shown");
+    c.leg().look_at(Some(b.leg())).unwrap();
+    world.sim.run_ms(200);
+    assert_eq!(b.asked(), [Item::WholePicture]);
+    for (of_a, of_b) in [(false, false), (false, true), (true, false)] {
+        a.film(of_a);
+        b.film(of_b);
+        world.sim.run_ms(33);
+    }
+    all.extend(c.seen());
+    assert_eq!(names(&all), [1, 1, 1, 1, 1, 2, 2], "the old one stays until the new one is whole");
+    for pair in all.windows(2) {
+        let (one, next) = (&pair[0].header, &pair[1].header);
+        assert_eq!((one.ssrc, one.seq.wrapping_add(1)), (next.ssrc, next.seq));
+        let step = next.timestamp.wrapping_sub(one.timestamp);
+        assert!((900..90_000).contains(&step), "{step}");
+        let number = |packet: &Packet| u16::from_be_bytes([packet.payload[2], packet.payload[3]]);
+        assert_eq!(number(&pair[0]).wrapping_add(1) | 0x8000, number(&pair[1]));
+    }
+    assert!(
+        all.iter().all(|packet| packet.header.pt == PT + 2 && packet.header.ssrc == c.leg().ssrc())
+    );
+    c.leg().look_at(None).unwrap();
+    b.film(true);
+    world.sim.run_ms(33);
+    assert!(c.seen().is_empty());
+}
+
+#[test]
+fn requests_for_pictures_reach_the_source_and_not_too_often() {
+    let mut world = World::new();
+    let (_mixer, [mut a, b, c]) = room::<3>(&mut world);
+    for viewer in [&b, &c] {
+        viewer.leg().look_at(Some(a.leg())).unwrap();
+    }
+    a.film(true);
+    world.sim.run_ms(600);
+    a.asked();
+    let pli = [0x81, 206, 0, 2, 0, 0, 0, 9, 0, 0, 0, 8];
+    for _ in 0..20 {
+        b.tell(&pli);
+        c.tell(&pli);
+        world.sim.run_ms(50);
+    }
+    let asked = a.asked();
+    assert!((2..=3).contains(&asked.len()), "twice a second: {asked:?}");
+    assert!(asked.iter().all(|item| *item == Item::WholePicture));
+}
+
+#[test]
+fn lost_packets_are_sent_again_or_asked_for_once_for_all() {
+    let mut world = World::new();
+    let (_mixer, [mut a, b, c]) = room::<3>(&mut world);
+    for viewer in [&b, &c] {
+        viewer.leg().look_at(Some(a.leg())).unwrap();
+    }
+    for n in 0..10 {
+        a.film(n == 0);
+        world.sim.run_ms(33);
+    }
+    let seen = b.seen();
+    c.seen();
+    // The third and fifth were lost on the way to one of them.
+    b.nack(seen[2].header.seq, 0b10);
+    world.sim.run_ms(5);
+    assert_eq!(b.seen(), [seen[2].clone(), seen[4].clone()], "as they were");
+    assert!(c.seen().is_empty() && a.asked().is_empty());
+
+    // Two were lost on the way to us: both miss them, and the source is asked once.
+    a.call.phone.seq += 2;
+    let lost = a.call.phone.seq;
+    a.film(false);
+    world.sim.run_ms(5);
+    let next = b.seen()[0].header.seq;
+    assert_eq!(next, seen[9].header.seq.wrapping_add(3), "the gap is theirs to see");
+    for viewer in [&b, &c] {
+        viewer.nack(next.wrapping_sub(2), 1);
+        world.sim.run_ms(5);
+    }
+    assert_eq!(a.asked(), [Item::Missing { seq: lost - 1, more: 1 }]);
+    let phone = &a.call.phone;
+    let payload = [0x90, 0xa0, 0x80, 9, 0, 1, 1];
+    phone.send(lost, phone.timestamp, phone.pt, true, &payload);
+    world.sim.run_ms(5);
+    let late = b.seen();
+    assert_eq!((late.len(), late[0].header.seq), (1, next.wrapping_sub(1)), "it finds its place");
+    b.nack(12_345, 0xffff);
+    world.sim.run_ms(5);
+    assert!(a.asked().is_empty() && b.seen().is_empty(), "a number that was never sent");
+}
+
+#[test]
+fn a_receiver_that_loses_much_sees_less_and_the_others_all() {
+    let mut world = World::new();
+    let (_mixer, [mut a, b, c]) = room::<3>(&mut world);
+    for viewer in [&b, &c] {
+        viewer.leg().look_at(Some(a.leg())).unwrap();
+    }
+    a.film(true);
+    world.sim.run_ms(33);
+    let first = b.seen()[0].header.clone();
+    let mut report = vec![0x81, 201, 0, 7, 0, 0, 0, 9];
+    report.extend(b.leg().ssrc().to_be_bytes());
+    report.extend([80, 0, 0, 9]);
+    report.extend([0; 16]);
+    b.tell(&report);
+    world.sim.run_ms(5);
+    for n in 0..8 {
+        a.film_layer(false, n % 2);
+        world.sim.run_ms(33);
+    }
+    let seen = b.seen();
+    assert_eq!(seen.len(), 4, "those of the higher layer are left out");
+    for (n, packet) in seen.iter().enumerate() {
+        assert_eq!(packet.header.seq, first.seq.wrapping_add(n as u16 + 1), "and leave no gap");
+    }
+    assert_eq!(c.seen().len(), 9);
+}
+
+#[test]
+fn what_is_hidden_is_not_seen_and_comes_back_whole() {
+    let mut world = World::new();
+    let (_mixer, [mut a, b]) = room::<2>(&mut world);
+    b.leg().look_at(Some(a.leg())).unwrap();
+    a.leg().look_at(Some(a.leg())).unwrap();
+    a.film(true);
+    world.sim.run_ms(600);
+    assert_eq!(
+        (names(&b.seen()), names(&a.seen())),
+        (vec![1], vec![1]),
+        "who is alone sees itself"
+    );
+    a.leg().hide_pictures(true).unwrap();
+    a.film(true);
+    world.sim.run_ms(600);
+    assert!(b.seen().is_empty());
+    a.asked();
+    a.leg().hide_pictures(false).unwrap();
+    a.film(false);
+    world.sim.run_ms(200);
+    assert!(b.seen().is_empty(), "not in the middle");
+    assert!(a.asked().contains(&Item::WholePicture));
+    a.film(true);
+    world.sim.run_ms(33);
+    assert_eq!(names(&b.seen()), [1]);
+}
+
+#[test]
+fn who_leaves_is_shown_no_more_and_may_come_back() {
+    let mut world = World::new();
+    let (mixer, [mut a, b]) = room::<2>(&mut world);
+    b.leg().look_at(Some(a.leg())).unwrap();
+    a.film(true);
+    world.sim.run_ms(33);
+    let before = b.seen();
+    for n in 0..2 {
+        let leaves = if n == 0 { a.leg() } else { b.leg() };
+        leaves.unbridge().unwrap();
+        a.film(true);
+        world.sim.run_ms(33);
+        assert!(b.seen().is_empty());
+        let back = if n == 0 { a.leg() } else { b.leg() };
+        back.join_pictures(&mixer, options()).unwrap();
+    }
+    b.leg().look_at(Some(a.leg())).unwrap();
+    world.sim.settle();
+    a.film(true);
+    world.sim.run_ms(33);
+    let after = b.seen();
+    assert_eq!(names(&after), [1]);
+    assert_eq!(
+        after[0].header.seq,
+        before[0].header.seq.wrapping_add(1),
+        "one stream all the same"
+    );
+    drop(mixer);
+    world.sim.settle();
+    a.film(true);
+    world.sim.run_ms(33);
+    assert!(b.seen().is_empty());
+}
+
+#[test]
+fn after_a_bridge_the_stream_goes_on_behind_what_was_sent_there() {
+    let mut world = World::new();
+    let (mixer, [mut a, b]) = room::<2>(&mut world);
+    b.leg().look_at(Some(a.leg())).unwrap();
+    a.film(true);
+    world.sim.run_ms(33);
+    let in_room = b.seen().remove(0).header;
+    let mut c = Camera::new(&mut world, 9, PT + 1);
+    b.leg().bridge(c.leg()).unwrap();
+    c.call.phone.seq = in_room.seq.wrapping_add(3000);
+    c.call.phone.timestamp = in_room.timestamp.wrapping_add(0x4000_0000);
+    for _ in 0..2 {
+        c.film(true);
+        world.sim.run_ms(33);
+    }
+    let bridged = b.seen().pop().unwrap().header;
+    assert_eq!(bridged.seq, in_room.seq.wrapping_add(3002));
+    b.leg().join_pictures(&mixer, options()).unwrap();
+    b.leg().look_at(Some(a.leg())).unwrap();
+    world.sim.settle();
+    a.film(true);
+    world.sim.run_ms(33);
+    let back = b.seen().remove(0).header;
+    assert_eq!(back.seq, bridged.seq.wrapping_add(1));
+    let step = back.timestamp.wrapping_sub(bridged.timestamp);
+    assert!((900..90_000).contains(&step), "{step}");
+    b.nack(in_room.seq, 0);
+    world.sim.run_ms(33);
+    assert!(b.seen().is_empty(), "what was sent before the bridge is over");
+}
+
+#[test]
+fn what_is_wished_before_a_leg_has_joined_is_done_when_it_has() {
+    let mut world = World::new();
+    let (mixer, _events) = world.engine.open_mixer(8000, 20).unwrap();
+    let [mut a, b] = [1, 2].map(|n| Camera::new(&mut world, n, PT));
+    // As when they overtake the order to join, on the way to another worker; and again at a second stay.
+    for _ in 0..2 {
+        a.leg().hide_pictures(true).unwrap();
+        b.leg().look_at(Some(a.leg())).unwrap();
+        for camera in [&a, &b] {
+            camera.leg().join_pictures(&mixer, options()).unwrap();
+        }
+        world.sim.settle();
+        a.film(true);
+        world.sim.run_ms(33);
+        assert!(b.seen().is_empty(), "it is hidden");
+        a.leg().hide_pictures(false).unwrap();
+        world.sim.settle();
+        a.film(true);
+        world.sim.run_ms(33);
+        assert_eq!(names(&b.seen()), [1], "and who looks sees it");
+        for camera in [&a, &b] {
+            camera.leg().unbridge().unwrap();
+        }
+        world.sim.settle();
+    }
+    for camera in [&a, &b] {
+        camera.leg().join_pictures(&mixer, PictureOptions { hidden: true, ..options() }).unwrap();
+    }
+    b.leg().look_at(Some(a.leg())).unwrap();
+    world.sim.settle();
+    a.film(true);
+    world.sim.run_ms(33);
+    assert!(b.seen().is_empty(), "hidden from the beginning");
+}
+
+#[test]
+fn packets_of_another_number_and_of_strangers_are_not_shown() {
+    let mut world = World::new();
+    let (_mixer, [mut a, b]) = room::<2>(&mut world);
+    b.leg().look_at(Some(a.leg())).unwrap();
+    a.call.phone.pt = 111;
+    a.film(true);
+    world.sim.run_ms(5);
+    a.call.phone.pt = PT;
+    for junk in [
+        &[0x80, PT][..],
+        &[0x80, PT, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1],
+        &[0xbf; 40],
+        &[0x81, 205, 0, 9, 1],
+    ] {
+        a.call.phone.socket.send_to(junk, a.call.phone.server).unwrap();
+        world.sim.run_ms(5);
+    }
+    assert!(b.seen().is_empty());
+    a.film(true);
+    world.sim.run_ms(5);
+    assert_eq!(names(&b.seen()), [1]);
+}
+
+#[test]
+fn audio_and_video_of_legs_on_other_workers_meet_in_one_room() {
+    let mut world = World::with(EngineConfig { workers: Some(3), ..EngineConfig::default() });
+    let (_mixer, [mut a, b, c]) = room::<3>(&mut world);
+    let (mixer, _events) = world.engine.open_mixer(8000, 20).unwrap();
+    let voice = world.call(9, Codec::L16_8K);
+    voice.leg.join(&mixer, MemberOptions::default()).unwrap();
+    for viewer in [&b, &c] {
+        viewer.leg().look_at(Some(a.leg())).unwrap();
+    }
+    world.sim.run_ms(5);
+    a.film(true);
+    world.sim.run_ms(5);
+    assert_eq!((names(&b.seen()), names(&c.seen())), (vec![1], vec![1]));
+}
+
+#[test]
+fn protected_packets_are_sent_again_so_that_they_can_be_opened() {
+    let mut world = World::new();
+    let (mixer, [mut a]) = room::<1>(&mut world);
+    let keying = |seed: u8| {
+        let suite = Suite::Aes128CmSha80;
+        Keying::new(suite, &vec![seed; suite.key_len() + suite.salt_len()]).unwrap()
+    };
+    let (ours, theirs) = (keying(1), keying(2));
+    let near = SrtpKeys { local: ours.clone(), remote: Some(theirs.clone()) };
+    let mut far = Srtp::new(SrtpKeys { local: theirs.clone(), remote: Some(ours.clone()) });
+    let call = world.call_with(7, Codec::L16_8K, |params| {
+        params.handling = Handling::Packets;
+        params.rtcp_mux = true;
+        (params.send_pt, params.recv_pt) = (PT, PT);
+        params.protection = ProtectionSpec::Keys(near.clone());
+    });
+    call.leg.join_pictures(&mixer, options()).unwrap();
+    call.leg.look_at(Some(a.leg())).unwrap();
+    world.sim.settle();
+    a.film(true);
+    a.film(false);
+    world.sim.run_ms(40);
+    let sent = call.phone.socket.drain();
+    assert_eq!(sent.len(), 2);
+    // The first was lost.
+    let mut second = sent[1].clone();
+    far.open_rtp(&mut second).unwrap();
+    let seq = u16::from_be_bytes([sent[0][2], sent[0][3]]);
+    let mut nack = vec![0x80, 201, 0, 1, 0, 0, 0, 9, 0x81, 205, 0, 3, 0, 0, 0, 9, 0, 0, 0, 8];
+    nack.extend(seq.to_be_bytes());
+    nack.extend([0, 0]);
+    let len = nack.len();
+    nack.resize(len + OVERHEAD, 0);
+    let len = far.protect_rtcp(&mut nack, len).unwrap();
+    call.phone.socket.send_to(&nack[..len], call.phone.server).unwrap();
+    world.sim.run_ms(5);
+    let mut again = call.phone.socket.drain().remove(0);
+    let len = far.open_rtp(&mut again).expect("the packet that was lost");
+    assert_eq!(again[..len].last(), Some(&1));
+}
