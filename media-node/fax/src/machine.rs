@@ -1,0 +1,470 @@
+//! One fax machine of the library, behind a safe interface.
+
+#![allow(unsafe_code)]
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::ffi::{CStr, CString, c_char, c_int, c_void};
+use std::ptr;
+use std::sync::Arc;
+
+use sdp::T38Options;
+
+use crate::library::{Library, MAKING, State, Statistics};
+use crate::report::{Code, News, Report};
+
+/// Octets of a file's name; the library keeps no more, and would write to another file.
+const LONGEST_NAME: usize = 255;
+/// Octets of an identifier and of a header line (T.30).
+const LONGEST_IDENT: usize = 20;
+const LONGEST_HEADER: usize = 50;
+/// Octets of a time zone.
+const LONGEST_ZONE: usize = 64;
+/// Packets and news that wait to be taken; more are lost, as on a network.
+const WAITING: usize = 512;
+/// Lines of the protocol's log that wait.
+const LINES: usize = 256;
+
+// What is said of what a machine can do: see t30.h.
+const V27TER: c_int = 1;
+const V29: c_int = 2;
+const V17: c_int = 4;
+const T4_1D: c_int = 2;
+const T4_2D: c_int = 4;
+const T6: c_int = 8;
+/// Standard, fine, superfine; R8, R16; 300 and 400 dots per inch.
+const RESOLUTIONS: c_int = 0x01 | 0x02 | 0x04 | 0x2_0000 | 0x4_0000 | 0x10_0000 | 0x20_0000;
+/// All widths and lengths.
+const SIZES: c_int = 0x01 | 0x02 | 0x04 | 0x1_0000 | 0x2_0000 | 0x4_0000 | 0x8_0000 | 0x10_0000;
+/// Severity of every message of the protocol, with severity and protocol before each.
+const LOG_ALL: c_int = 5 | 0x0400 | 0x0800;
+/// `T38_DATA_RATE_MANAGEMENT_…`
+const LOCAL_TCF: c_int = 1;
+const TRANSFERRED_TCF: c_int = 2;
+
+/// What a machine is to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Setup {
+    /// The TIFF file that is sent, or written.
+    pub file: String,
+    /// It is sent.
+    pub sends: bool,
+    /// The machine calls (sends CNG and waits for the other's capabilities).
+    pub calls: bool,
+    /// First and last page that are sent, from 0; -1 = all.
+    pub pages: (i32, i32),
+    /// Who we say we are: at most 20 characters.
+    pub ident: String,
+    /// Line at the head of each page that is sent: at most 50 characters.
+    pub header: String,
+    /// Time zone of that line (POSIX); empty = the system's.
+    pub zone: String,
+    /// Error correction may be used.
+    pub ecm: bool,
+    /// V.17 may be used (14,400 bit/s).
+    pub v17: bool,
+    /// A tone against echo suppressors is sent before the modems'.
+    pub tep: bool,
+    /// The protocol is logged.
+    pub verbose: bool,
+}
+
+/// Why a machine cannot be made.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum MachineError {
+    /// The library has no memory.
+    #[error("spandsp cannot make a fax machine")]
+    Refused,
+    /// The name of the file cannot be handed on.
+    #[error("the name of the file is empty, longer than {LONGEST_NAME} octets, or has a NUL in it")]
+    FileName,
+}
+
+/// Where the library's handlers leave what they are told. Handlers run within calls to the library, on the same thread.
+struct Mailbox {
+    library: Arc<Library>,
+    news: RefCell<VecDeque<News>>,
+    packets: RefCell<VecDeque<(Vec<u8>, usize)>>,
+}
+
+thread_local! {
+    /// The log of the machines of this thread: the library's log handler is told no more than the text.
+    static LOG: RefCell<VecDeque<(i32, String)>> = const { RefCell::new(VecDeque::new()) };
+}
+
+enum Front {
+    Audio(*mut State),
+    T38 { state: *mut State, core: *mut State },
+}
+
+/// A fax machine. It is of one thread.
+pub struct Machine {
+    front: Front,
+    t30: *mut State,
+    /// Boxed: the library holds its address.
+    mailbox: Box<Mailbox>,
+}
+
+impl std::fmt::Debug for Machine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Machine").field("t38", &matches!(self.front, Front::T38 { .. })).finish()
+    }
+}
+
+impl Machine {
+    /// A machine on a telephone line: audio of 8,000 samples per second.
+    ///
+    /// # Errors
+    /// See [`MachineError`].
+    pub fn audio(library: &Arc<Library>, setup: &Setup) -> Result<Self, MachineError> {
+        let texts = Texts::of(setup)?;
+        let mailbox = Mailbox::new(library);
+        let f = &library.functions;
+        let _one = MAKING.lock();
+        // SAFETY: without a state of ours `fax_init` makes one, which is freed in `drop`; the others get that one.
+        unsafe {
+            let state = (f.fax_init)(ptr::null_mut(), c_int::from(setup.calls));
+            if state.is_null() {
+                return Err(MachineError::Refused);
+            }
+            (f.fax_set_transmit_on_idle)(state, 1);
+            (f.fax_set_tep_mode)(state, c_int::from(setup.tep));
+            let t30 = (f.fax_get_t30_state)(state);
+            let logs = [(f.fax_get_logging_state)(state), (f.t30_get_logging_state)(t30)];
+            let machine = Self { front: Front::Audio(state), t30, mailbox };
+            machine.set_up(setup, &texts, logs);
+            Ok(machine)
+        }
+    }
+
+    /// A machine on a network that carries T.38.
+    ///
+    /// # Errors
+    /// See [`MachineError`].
+    pub fn t38(
+        library: &Arc<Library>,
+        setup: &Setup,
+        agreed: &T38Options,
+    ) -> Result<Self, MachineError> {
+        let texts = Texts::of(setup)?;
+        let mailbox = Mailbox::new(library);
+        let f = &library.functions;
+        let _one = MAKING.lock();
+        let number = |n: u32| c_int::try_from(n).unwrap_or(c_int::MAX);
+        let local = agreed.rate_management.eq_ignore_ascii_case("localTCF");
+        let fastest = agreed.max_bit_rate.min(if setup.v17 { 14_400 } else { 9600 });
+        // SAFETY: as in `audio`. The handler gets the mailbox's address, which does not change and is freed after the state.
+        unsafe {
+            let user = mailbox.address();
+            let state =
+                (f.t38_terminal_init)(ptr::null_mut(), c_int::from(setup.calls), on_packet, user);
+            if state.is_null() {
+                return Err(MachineError::Refused);
+            }
+            (f.t38_terminal_set_tep_mode)(state, c_int::from(setup.tep));
+            let core = (f.t38_terminal_get_t38_core_state)(state);
+            (f.t38_set_t38_version)(core, c_int::from(agreed.version));
+            (f.t38_set_max_buffer_size)(core, number(agreed.max_buffer));
+            (f.t38_set_max_datagram_size)(core, number(agreed.max_datagram));
+            (f.t38_set_fastest_image_data_rate)(core, number(fastest));
+            (f.t38_set_fill_bit_removal)(core, c_int::from(agreed.fill_bit_removal));
+            (f.t38_set_mmr_transcoding)(core, c_int::from(agreed.transcoding_mmr));
+            (f.t38_set_jbig_transcoding)(core, c_int::from(agreed.transcoding_jbig));
+            let method = if local { LOCAL_TCF } else { TRANSFERRED_TCF };
+            (f.t38_set_data_rate_management_method)(core, method);
+            let t30 = (f.t38_terminal_get_t30_state)(state);
+            let logs = [(f.t38_terminal_get_logging_state)(state), (f.t30_get_logging_state)(t30)];
+            let machine = Self { front: Front::T38 { state, core }, t30, mailbox };
+            machine.set_up(setup, &texts, logs);
+            Ok(machine)
+        }
+    }
+
+    /// What both kinds have in common.
+    fn set_up(&self, setup: &Setup, texts: &Texts, logs: [*mut State; 2]) {
+        let (f, t30, user) = (self.functions(), self.t30, self.mailbox.address());
+        LOG.with_borrow_mut(VecDeque::clear);
+        let (first, last) = setup.pages;
+        let modems = V29 | V27TER | if setup.v17 { V17 } else { 0 };
+        // SAFETY: live states of this library; it copies the texts, which end with NUL and are within its bounds. The
+        // mailbox outlives the states.
+        unsafe {
+            for log in logs {
+                (f.span_log_set_message_handler)(log, on_log);
+                (f.span_log_set_level)(log, if setup.verbose { LOG_ALL } else { 0 });
+            }
+            (f.t30_set_tx_ident)(t30, texts.ident.as_ptr());
+            (f.t30_set_tx_page_header_info)(t30, texts.header.as_ptr());
+            if !texts.zone.is_empty() {
+                (f.t30_set_tx_page_header_tz)(t30, texts.zone.as_ptr());
+            }
+            (f.t30_set_phase_b_handler)(t30, on_agreed, user);
+            (f.t30_set_phase_d_handler)(t30, on_page, user);
+            (f.t30_set_phase_e_handler)(t30, on_end, user);
+            (f.t30_set_supported_image_sizes)(t30, SIZES);
+            (f.t30_set_supported_resolutions)(t30, RESOLUTIONS);
+            (f.t30_set_supported_compressions)(t30, T4_1D | T4_2D | T6);
+            (f.t30_set_supported_modems)(t30, modems);
+            (f.t30_set_ecm_capability)(t30, c_int::from(setup.ecm));
+            if setup.sends {
+                (f.t30_set_tx_file)(t30, texts.file.as_ptr(), first, last);
+            } else {
+                (f.t30_set_rx_file)(t30, texts.file.as_ptr(), -1);
+            }
+        }
+    }
+
+    fn functions(&self) -> &crate::library::Functions {
+        &self.mailbox.library.functions
+    }
+
+    /// Takes audio of the line; nothing on a network.
+    pub fn hear(&mut self, samples: &mut [i16]) {
+        let Front::Audio(state) = self.front else { return };
+        let Ok(length) = c_int::try_from(samples.len()) else { return };
+        // SAFETY: a live state; the library reads and filters so many samples in place.
+        unsafe { (self.functions().fax_rx)(state, samples.as_mut_ptr(), length) };
+    }
+
+    /// Fills in audio for the line; returns how many samples there are. None on a network.
+    pub fn speak(&mut self, samples: &mut [i16]) -> usize {
+        let Front::Audio(state) = self.front else { return 0 };
+        let Ok(room) = c_int::try_from(samples.len()) else { return 0 };
+        // SAFETY: a live state; the library writes at most so many samples.
+        let made = unsafe { (self.functions().fax_tx)(state, samples.as_mut_ptr(), room) };
+        usize::try_from(made).unwrap_or(0).min(samples.len())
+    }
+
+    /// Takes a T.38 packet of the network; nothing on a line.
+    pub fn packet(&mut self, number: u16, ifp: &[u8]) {
+        let Front::T38 { core, .. } = self.front else { return };
+        let Ok(length) = c_int::try_from(ifp.len()) else { return };
+        if length == 0 {
+            return;
+        }
+        // SAFETY: a live state; the library reads so many octets and checks what they say against that length.
+        unsafe { (self.functions().t38_core_rx_ifp_packet)(core, ifp.as_ptr(), length, number) };
+    }
+
+    /// So much time of 8,000 samples per second has passed on a network.
+    pub fn pass(&mut self, samples: u32) {
+        let Front::T38 { state, .. } = self.front else { return };
+        let Ok(samples) = c_int::try_from(samples) else { return };
+        // SAFETY: a live state.
+        unsafe { (self.functions().t38_terminal_send_timeout)(state, samples) };
+    }
+
+    /// The next packet for the network, and how often it is to be sent.
+    pub fn next_packet(&mut self) -> Option<(Vec<u8>, usize)> {
+        self.mailbox.packets.borrow_mut().pop_front()
+    }
+
+    /// What the machine has to tell.
+    pub fn next_news(&mut self) -> Option<News> {
+        let logged = LOG.with_borrow_mut(VecDeque::pop_front);
+        let line = logged.map(|(severity, text)| News::Log(severity, text));
+        line.or_else(|| self.mailbox.news.borrow_mut().pop_front())
+    }
+
+    /// Whether the fax goes on.
+    #[must_use]
+    pub fn is_active(&self) -> bool {
+        // SAFETY: a live state.
+        unsafe { (self.functions().t30_call_active)(self.t30) != 0 }
+    }
+
+    /// The figures so far.
+    #[must_use]
+    pub fn report(&self) -> Report {
+        self.mailbox.report(self.t30)
+    }
+
+    /// Ends the fax; [`News::Done`] follows if it was not over.
+    pub fn end(&mut self) {
+        // SAFETY: a live state.
+        unsafe { (self.functions().t30_terminate)(self.t30) };
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        let f = self.functions();
+        // SAFETY: made by `fax_init` or `t38_terminal_init`, and freed only here. The mailbox still stands.
+        unsafe {
+            match self.front {
+                Front::Audio(state) => (f.fax_free)(state),
+                Front::T38 { state, .. } => (f.t38_terminal_free)(state),
+            };
+        }
+    }
+}
+
+/// Texts as the library takes them.
+struct Texts {
+    file: CString,
+    ident: CString,
+    header: CString,
+    zone: CString,
+}
+
+impl Texts {
+    fn of(setup: &Setup) -> Result<Self, MachineError> {
+        let file = &setup.file;
+        let fits = !file.is_empty() && file.len() <= LONGEST_NAME;
+        let file = fits.then(|| CString::new(file.as_str()).ok()).flatten();
+        Ok(Self {
+            file: file.ok_or(MachineError::FileName)?,
+            ident: short(&setup.ident, LONGEST_IDENT),
+            header: short(&setup.header, LONGEST_HEADER),
+            zone: short(&setup.zone, LONGEST_ZONE),
+        })
+    }
+}
+
+/// So much of a text as a page and a protocol of ASCII can hold.
+fn short(text: &str, longest: usize) -> CString {
+    let shown = text.chars().filter(|c| !c.is_control());
+    let ascii: Vec<u8> =
+        shown.map(|c| if c.is_ascii() { c as u8 } else { b'?' }).take(longest).collect();
+    CString::new(ascii).unwrap_or_default()
+}
+
+impl Mailbox {
+    fn new(library: &Arc<Library>) -> Box<Self> {
+        Box::new(Self {
+            library: Arc::clone(library),
+            news: RefCell::default(),
+            packets: RefCell::default(),
+        })
+    }
+
+    fn address(&self) -> *mut c_void {
+        ptr::from_ref(self).cast_mut().cast()
+    }
+
+    fn tell(&self, news: News) {
+        // Handlers run while nothing else has the list; where that is not so, what is told is lost, not the switch.
+        if let Ok(mut list) = self.news.try_borrow_mut()
+            && list.len() < WAITING
+        {
+            list.push_back(news);
+        }
+    }
+
+    fn report(&self, t30: *mut State) -> Report {
+        let f = &self.library.functions;
+        // SAFETY: `t30` is the live state of the machine this mailbox is of.
+        let s: Statistics = unsafe { self.library.statistics(t30) };
+        // SAFETY: the same; the texts are the state's and are copied at once.
+        let [local, remote, country, vendor, model] = unsafe {
+            [
+                text((f.t30_get_tx_ident)(t30)),
+                text((f.t30_get_rx_ident)(t30)),
+                text((f.t30_get_rx_country)(t30)),
+                text((f.t30_get_rx_vendor)(t30)),
+                text((f.t30_get_rx_model)(t30)),
+            ]
+        };
+        Report {
+            bit_rate: s.bit_rate,
+            ecm: s.ecm != 0,
+            sent: s.pages_tx,
+            received: s.pages_rx,
+            in_file: s.pages_in_file,
+            resolution: (s.x_resolution, s.y_resolution),
+            size: (s.width, s.length),
+            octets: s.image_size,
+            encoding: s.encoding,
+            bad_rows: s.bad_rows,
+            longest_bad_run: s.longest_bad_row_run,
+            local,
+            remote,
+            country,
+            vendor,
+            model,
+        }
+    }
+}
+
+/// A text of the library; none is empty.
+///
+/// # Safety
+/// The pointer is null or to a text that ends with NUL.
+unsafe fn text(pointer: *const c_char) -> String {
+    if pointer.is_null() {
+        return String::new();
+    }
+    // SAFETY: the caller's promise.
+    unsafe { CStr::from_ptr(pointer) }.to_string_lossy().into_owned()
+}
+
+/// The mailbox a handler was given.
+///
+/// # Safety
+/// The pointer is one of [`Mailbox::address`], and the machine lives.
+unsafe fn mailbox<'a>(user: *mut c_void) -> Option<&'a Mailbox> {
+    // SAFETY: the caller's promise. Nothing holds the mailbox mutably: its lists are in cells.
+    unsafe { user.cast::<Mailbox>().as_ref() }
+}
+
+unsafe extern "C" fn on_agreed(t30: *mut State, user: *mut c_void, _result: c_int) -> c_int {
+    // SAFETY: the library hands back what `set_up` gave it, within a call to it.
+    if let Some(mailbox) = unsafe { mailbox(user) } {
+        mailbox.tell(News::Agreed(mailbox.report(t30)));
+    }
+    0
+}
+
+unsafe extern "C" fn on_page(t30: *mut State, user: *mut c_void, _result: c_int) -> c_int {
+    // SAFETY: as in `on_agreed`.
+    if let Some(mailbox) = unsafe { mailbox(user) } {
+        mailbox.tell(News::Page(mailbox.report(t30)));
+    }
+    0
+}
+
+unsafe extern "C" fn on_end(t30: *mut State, user: *mut c_void, result: c_int) {
+    // SAFETY: as in `on_agreed`.
+    if let Some(mailbox) = unsafe { mailbox(user) } {
+        // SAFETY: the function takes any number and gives a text of the library's own.
+        let words = unsafe { text((mailbox.library.functions.t30_completion_code_to_str)(result)) };
+        let done = News::Done { code: Code(result), text: words, report: mailbox.report(t30) };
+        mailbox.tell(done);
+    }
+}
+
+unsafe extern "C" fn on_packet(
+    _core: *mut State,
+    user: *mut c_void,
+    octets: *const u8,
+    length: c_int,
+    count: c_int,
+) -> c_int {
+    let (Ok(length), Ok(count)) = (usize::try_from(length), usize::try_from(count)) else {
+        return 0;
+    };
+    if octets.is_null() {
+        return 0;
+    }
+    // SAFETY: as in `on_agreed`; the library gives a buffer of so many octets.
+    let (mailbox, packet) = unsafe { (mailbox(user), std::slice::from_raw_parts(octets, length)) };
+    if let Some(mut list) = mailbox.and_then(|mailbox| mailbox.packets.try_borrow_mut().ok())
+        && list.len() < WAITING
+    {
+        list.push_back((packet.to_vec(), count));
+    }
+    0
+}
+
+unsafe extern "C" fn on_log(severity: c_int, line: *const c_char) {
+    // SAFETY: the library gives a text that ends with NUL.
+    let line = unsafe { text(line) };
+    // While the thread ends there is no list any more.
+    let _gone = LOG.try_with(|log| {
+        if let Ok(mut log) = log.try_borrow_mut()
+            && log.len() < LINES
+        {
+            log.push_back((severity, line.trim_end().to_owned()));
+        }
+    });
+}

@@ -1,0 +1,122 @@
+//! Between a fax application and the signalling of its leg.
+
+use std::net::SocketAddr;
+
+use sdp::T38Options;
+use tokio::sync::mpsc;
+
+use crate::udptl::LONGEST;
+
+/// Changes of a leg that wait for the application: it is asked once, and hears one answer.
+const WAITING: usize = 4;
+/// `T38FaxMaxBuffer` where the far end says none.
+const BUFFER: u32 = 2000;
+/// The latest version of T.38 that is understood.
+const VERSION: u16 = 3;
+
+/// What became of a change to T.38.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Switched {
+    /// The leg's packets are UDPTL from now on.
+    ToFax {
+        /// Where the far end takes them, if it says so.
+        remote: Option<SocketAddr>,
+        /// What was agreed on.
+        options: T38Options,
+    },
+    /// The far end has refused our offer.
+    Refused,
+}
+
+/// What a fax application agrees to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Offer {
+    /// The fastest rate of pages, bits per second.
+    pub max_bit_rate: u32,
+}
+
+impl Offer {
+    /// Our own offer.
+    #[must_use]
+    pub fn options(self) -> T38Options {
+        T38Options {
+            version: 0,
+            max_bit_rate: self.max_bit_rate,
+            fill_bit_removal: true,
+            max_buffer: BUFFER,
+            max_datagram: LONGEST as u32,
+            ..T38Options::default()
+        }
+    }
+
+    /// Our answer to the offer of a far end.
+    #[must_use]
+    pub fn answer(self, theirs: &T38Options) -> T38Options {
+        T38Options {
+            version: theirs.version.min(VERSION),
+            max_bit_rate: self.max_bit_rate,
+            fill_bit_removal: theirs.fill_bit_removal,
+            max_buffer: if theirs.max_buffer == 0 { BUFFER } else { theirs.max_buffer },
+            max_datagram: LONGEST as u32,
+            ..T38Options::default()
+        }
+    }
+}
+
+/// In a slot of the channel while a fax application runs: the leg's signalling answers re-INVITEs with it, and tells it
+/// what came of ours.
+#[derive(Debug, Default)]
+pub struct Terminal(Option<(Option<Offer>, mpsc::Sender<Switched>)>);
+
+impl Terminal {
+    /// A fax application begins. Without `offer` it stays with audio.
+    pub fn open(&mut self, offer: Option<Offer>) -> mpsc::Receiver<Switched> {
+        let (told, hears) = mpsc::channel(WAITING);
+        self.0 = Some((offer, told));
+        hears
+    }
+
+    /// It has ended.
+    pub fn close(&mut self) {
+        self.0 = None;
+    }
+
+    /// The answer to a far end that offers fax; `None` = it is refused. It is to be followed by [`Terminal::tell`].
+    #[must_use]
+    pub fn answer(&self, theirs: &T38Options) -> Option<T38Options> {
+        let (offer, told) = self.0.as_ref()?;
+        offer.filter(|_| !told.is_closed()).map(|offer| offer.answer(theirs))
+    }
+
+    /// Tells the application.
+    pub fn tell(&self, what: Switched) {
+        if let Some((_, told)) = &self.0 {
+            // The queue holds more than a leg has changes that are acted on.
+            let _too_many = told.try_send(what);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn offers_are_answered_while_an_application_runs_that_takes_them() {
+        let mut terminal = Terminal::default();
+        let theirs = T38Options { version: 7, max_buffer: 0, ..T38Options::default() };
+        assert_eq!(terminal.answer(&theirs), None);
+        let audio = terminal.open(None);
+        assert_eq!(terminal.answer(&theirs), None);
+        drop(audio);
+        let mut hears = terminal.open(Some(Offer { max_bit_rate: 9600 }));
+        let ours = terminal.answer(&theirs).unwrap();
+        assert_eq!((ours.version, ours.max_bit_rate, ours.max_buffer), (3, 9600, 2000));
+        assert_eq!(ours.max_datagram, 400);
+        terminal.tell(Switched::Refused);
+        assert_eq!(hears.try_recv(), Ok(Switched::Refused));
+        drop(hears);
+        assert_eq!(terminal.answer(&theirs), None);
+        terminal.close();
+    }
+}

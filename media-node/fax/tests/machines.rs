@@ -1,0 +1,248 @@
+//! Two fax machines back to back. Skipped, and said so, where spandsp is not installed.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use fax::udptl::{Incoming, Outgoing, REDUNDANCY};
+use fax::{Code, Library, Machine, MachineError, News, Offer, Report, Setup, tiff};
+
+fn library() -> Option<Arc<Library>> {
+    Library::load("").map_err(|error| eprintln!("SKIPPED: {error}")).ok()
+}
+
+/// A fax of so many pages of standard resolution, 1,728 by `rows` pixels, each with a pattern of its own.
+fn document(path: &Path, pages: u32, rows: u32) {
+    let mut out = b"II\x2a\0\x08\0\0\0".to_vec();
+    let image = 216 * rows;
+    for page in 0..pages {
+        let directory = out.len() as u32;
+        let extra = directory + 2 + 12 * 12 + 4;
+        let data = extra + 16;
+        let fields: [(u16, u16, u32); 12] = [
+            (256, 4, 1728),
+            (257, 4, rows),
+            (258, 3, 1),
+            (259, 3, 1),
+            (262, 3, 0),
+            (273, 4, data),
+            (277, 3, 1),
+            (278, 4, rows),
+            (279, 4, image),
+            (282, 5, extra),
+            (283, 5, extra + 8),
+            (296, 3, 2),
+        ];
+        out.extend((fields.len() as u16).to_le_bytes());
+        for (tag, kind, value) in fields {
+            out.extend(tag.to_le_bytes());
+            out.extend(kind.to_le_bytes());
+            out.extend(1_u32.to_le_bytes());
+            out.extend(value.to_le_bytes());
+        }
+        out.extend(if page + 1 < pages { data + image } else { 0 }.to_le_bytes());
+        for (above, below) in [(204_u32, 1_u32), (98, 1)] {
+            out.extend(above.to_le_bytes());
+            out.extend(below.to_le_bytes());
+        }
+        for row in 0..rows {
+            let black = (row / 8 + page * 3) % 16 < 4;
+            let octet = |n: u32| if black && (n / 4 + page).is_multiple_of(3) { 0xf0 } else { 0 };
+            out.extend((0..216).map(octet));
+        }
+    }
+    std::fs::write(path, out).unwrap();
+}
+
+fn setup(file: &Path, sends: bool) -> Setup {
+    Setup {
+        file: file.to_str().unwrap().to_owned(),
+        sends,
+        calls: sends,
+        pages: (-1, -1),
+        ident: if sends { "+49 30 1".into() } else { "+49 30 2".into() },
+        header: String::new(),
+        zone: String::new(),
+        ecm: true,
+        v17: true,
+        tep: false,
+        verbose: false,
+    }
+}
+
+/// What one machine has told.
+#[derive(Default)]
+struct Told {
+    agreed: Option<Report>,
+    pages: Vec<Report>,
+    done: Option<(Code, String, Report)>,
+    lines: usize,
+}
+
+impl Told {
+    fn take(&mut self, machine: &mut Machine) {
+        while let Some(news) = machine.next_news() {
+            match news {
+                News::Agreed(report) => self.agreed = Some(report),
+                News::Page(report) => self.pages.push(report),
+                News::Done { code, text, report } => self.done = Some((code, text, report)),
+                News::Log(..) => self.lines += 1,
+            }
+        }
+    }
+
+    fn code(&self) -> Option<Code> {
+        self.done.as_ref().map(|(code, ..)| *code)
+    }
+}
+
+/// Lets both talk for at most so many seconds of their time.
+fn talk(one: &mut Machine, other: &mut Machine, seconds: u32) -> (Told, Told) {
+    let (mut first, mut second) = (Told::default(), Told::default());
+    for _ in 0..seconds * 50 {
+        let (mut there, mut back) = ([0; 160], [0; 160]);
+        one.speak(&mut there);
+        other.speak(&mut back);
+        other.hear(&mut there);
+        one.hear(&mut back);
+        first.take(one);
+        second.take(other);
+        if first.done.is_some() && second.done.is_some() {
+            break;
+        }
+    }
+    (first, second)
+}
+
+#[test]
+fn pages_go_over_a_line() {
+    let Some(library) = library() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let (from, to) = (dir.path().join("from.tif"), dir.path().join("to.tif"));
+    document(&from, 3, 200);
+    for (ecm, v17, rate) in [(true, true, 14_400), (false, true, 14_400), (true, false, 9600)] {
+        let with = |file: &Path, sends| Setup { ecm, v17, ..setup(file, sends) };
+        let mut sender = Machine::audio(&library, &with(&from, true)).unwrap();
+        let mut receiver = Machine::audio(&library, &with(&to, false)).unwrap();
+        let (sent, received) = talk(&mut sender, &mut receiver, 120);
+        for told in [&sent, &received] {
+            assert_eq!(told.code(), Some(Code::OK), "{:?}", told.done);
+            let (_, text, report) = told.done.clone().unwrap();
+            assert_eq!((text.as_str(), report.bit_rate, report.ecm), ("OK", rate, ecm));
+            let page = told.pages.last().unwrap();
+            assert_eq!((page.size, page.resolution), ((1728, 200), (8031, 3850)));
+            assert!(page.octets > 100 && page.bad_rows == 0, "{page:?}");
+            assert_eq!(told.agreed.as_ref().map(|report| report.bit_rate), Some(rate));
+            assert_eq!((told.pages.len(), told.lines), (3, 0));
+        }
+        let (sent, received) = (sent.done.unwrap().2, received.done.unwrap().2);
+        assert_eq!((sent.sent, sent.in_file, received.received), (3, 3, 3));
+        assert_eq!((sent.local.as_str(), sent.remote.as_str()), ("+49 30 1", "+49 30 2"));
+        assert_eq!(received.remote, "+49 30 1");
+        assert_eq!(sent.encoding().1, if ecm { "T.6" } else { "T.4 2-D" });
+        drop(receiver);
+        let pages = tiff::inspect(&to).unwrap();
+        assert_eq!(pages.iter().map(|p| (p.width, p.length)).collect::<Vec<_>>(), [(1728, 200); 3]);
+    }
+}
+
+#[test]
+fn pages_go_over_a_network_that_loses_packets() {
+    let Some(library) = library() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let (from, to) = (dir.path().join("from.tif"), dir.path().join("to.tif"));
+    document(&from, 2, 150);
+    let agreed = Offer { max_bit_rate: 14_400 }.options();
+    let mut sides = [
+        Machine::t38(&library, &setup(&from, true), &agreed).unwrap(),
+        Machine::t38(&library, &setup(&to, false), &agreed).unwrap(),
+    ];
+    let mut told = [Told::default(), Told::default()];
+    let mut out = [Outgoing::new(REDUNDANCY, 0), Outgoing::new(REDUNDANCY, 0)];
+    let mut inc = [Incoming::default(), Incoming::default()];
+    let mut lost = 0_u32;
+    for _ in 0..120 * 50 {
+        for me in [0, 1] {
+            sides[me].pass(160);
+            while let Some((packet, count)) = sides[me].next_packet() {
+                let datagram = out[me].packet(&packet).unwrap();
+                for _ in 0..count.max(1) {
+                    lost += 1;
+                    if lost.is_multiple_of(5) {
+                        continue;
+                    }
+                    let peer = &mut sides[1 - me];
+                    inc[1 - me].take(&datagram, |n, ifp| peer.packet(n, ifp)).unwrap();
+                }
+            }
+            told[me].take(&mut sides[me]);
+        }
+        if told.iter().all(|told| told.done.is_some()) {
+            break;
+        }
+    }
+    for told in &told {
+        assert_eq!(told.code(), Some(Code::OK), "{:?}", told.done);
+    }
+    drop(sides);
+    assert_eq!(tiff::inspect(&to).unwrap().len(), 2);
+}
+
+#[test]
+fn a_fax_that_is_ended_says_so() {
+    let Some(library) = library() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let (from, to) = (dir.path().join("from.tif"), dir.path().join("to.tif"));
+    document(&from, 1, 1100);
+    let verbose = |file: &Path, sends| Setup { verbose: true, ..setup(file, sends) };
+    let mut sender = Machine::audio(&library, &verbose(&from, true)).unwrap();
+    let mut receiver = Machine::audio(&library, &verbose(&to, false)).unwrap();
+    let (mut sent, _) = talk(&mut sender, &mut receiver, 14);
+    assert!(sent.done.is_none() && sender.is_active());
+    assert!(sent.lines > 5, "{}", sent.lines);
+    sender.end();
+    sent.take(&mut sender);
+    let (code, text, _) = sent.done.unwrap();
+    assert_eq!((code, text.as_str()), (Code::DROPPED, "The call dropped prematurely"));
+    // Part of a page is no page.
+    assert_eq!(receiver.report().received, 0);
+}
+
+#[test]
+fn what_cannot_be_faxed_is_said_by_its_code() {
+    let Some(library) = library() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let to = dir.path().join("to.tif");
+    let wrong = dir.path().join("wrong.tif");
+    std::fs::write(&wrong, b"no TIFF at all").unwrap();
+    for file in [&wrong, &dir.path().join("missing.tif")] {
+        let mut sender = Machine::audio(&library, &setup(file, true)).unwrap();
+        let mut receiver = Machine::audio(&library, &setup(&to, false)).unwrap();
+        let (sent, _) = talk(&mut sender, &mut receiver, 120);
+        assert_eq!(sent.code(), Some(Code::FILE), "{:?}", sent.done);
+    }
+    let long = "x".repeat(256);
+    for name in ["", "a\0b", &long] {
+        let bad = Setup { file: name.to_owned(), ..setup(&to, false) };
+        assert_eq!(Machine::audio(&library, &bad).err(), Some(MachineError::FileName));
+    }
+}
+
+#[test]
+fn packets_of_noise_do_no_harm() {
+    let Some(library) = library() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let agreed = Offer { max_bit_rate: 14_400 }.options();
+    let setup = setup(&dir.path().join("to.tif"), false);
+    let mut machine = Machine::t38(&library, &setup, &agreed).unwrap();
+    let mut state = 1_u64;
+    let mut random = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        (state >> 33) as u8
+    };
+    for n in 0..20_000_u16 {
+        let packet: Vec<u8> = (0..random() % 40).map(|_| random()).collect();
+        machine.packet(n, &packet);
+        machine.pass(160);
+        while machine.next_packet().is_some() || machine.next_news().is_some() {}
+    }
+}
