@@ -21,6 +21,8 @@ pub enum Coding {
     Ulaw,
     /// G.711 A-law.
     Alaw,
+    /// Frames of Opus, which are written and read one by one ([`crate::opus`]): no samples stand for them here.
+    Opus,
 }
 
 impl Coding {
@@ -31,6 +33,7 @@ impl Coding {
             Self::Linear => samples.iter().flat_map(|sample| sample.to_le_bytes()).collect(),
             Self::Ulaw => samples.iter().map(|sample| g711::linear_to_ulaw(*sample)).collect(),
             Self::Alaw => samples.iter().map(|sample| g711::linear_to_alaw(*sample)).collect(),
+            Self::Opus => Vec::new(),
         }
     }
 
@@ -43,6 +46,7 @@ impl Coding {
             }
             Self::Ulaw => octets.iter().map(|octet| g711::ulaw_to_linear(*octet)).collect(),
             Self::Alaw => octets.iter().map(|octet| g711::alaw_to_linear(*octet)).collect(),
+            Self::Opus => Vec::new(),
         }
     }
 }

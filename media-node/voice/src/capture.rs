@@ -11,6 +11,8 @@ pub enum Mix {
     Mixed,
     /// Both in turn, what it says first.
     Stereo,
+    /// What it hears alone: the second of two streams to a recogniser of one voice.
+    Heard,
 }
 
 impl Mix {
@@ -32,6 +34,7 @@ impl Mix {
             Self::Mono => "mono",
             Self::Mixed => "mixed",
             Self::Stereo => "stereo",
+            Self::Heard => "heard",
         }
     }
 
@@ -77,6 +80,12 @@ impl Capture {
         self.frame
     }
 
+    /// Whether this is what the far end hears, alone.
+    #[must_use]
+    pub fn is_of_heard(&self) -> bool {
+        self.mix == Mix::Heard
+    }
+
     /// Takes audio of a leg at `from`: both sides in turn with `both`, else what it says.
     pub fn push(&mut self, samples: &[i16], both: bool, from: u32) {
         if from != self.from {
@@ -98,6 +107,7 @@ impl Capture {
                 for pair in samples.chunks_exact(2) {
                     match mix {
                         Mix::Mono => said.push(pair[0]),
+                        Mix::Heard => said.push(pair[1]),
                         Mix::Mixed => said.push(pair[0].saturating_add(pair[1])),
                         Mix::Stereo => {
                             said.push(pair[0]);

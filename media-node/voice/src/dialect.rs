@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::speech::Speech;
+
 /// What happened. Texts and bytes come from a program and may hold anything.
 #[derive(Clone, Copy, Debug)]
 pub enum Input<'a> {
@@ -9,6 +11,8 @@ pub enum Input<'a> {
     Opened,
     /// A frame of the call's audio at the stream's rate, both sides in turn where the stream has both.
     Audio(&'a [i16]),
+    /// A frame of the call's audio in Opus, of a stream that has it so ([`Wanted::opus`]), and its milliseconds.
+    Frame(&'a [u8], u32),
     /// A text message of the program.
     Text(&'a str),
     /// A binary message, or on a connection without messages whatever bytes have come.
@@ -124,6 +128,8 @@ pub enum Action {
     Store(Clip, &'static str, String),
     /// Audio for the far end: samples per second, samples.
     Play(u32, Vec<i16>),
+    /// A frame of Opus for the far end.
+    PlayFrame(Vec<u8>),
     /// A mark behind all audio queued so far.
     Mark(String),
     /// Marks are forgotten, audio stays.
@@ -146,6 +152,8 @@ pub enum Action {
     Close(u16),
     /// Something an administrator may want to know.
     Log(String),
+    /// What a recogniser understood.
+    Speech(Speech),
 }
 
 /// What a dialect wants done.
@@ -160,6 +168,8 @@ pub struct Wanted {
     pub frame_ms: u32,
     /// Marks that may wait at once.
     pub marks: usize,
+    /// Audio is frames of Opus, both ways.
+    pub opus: bool,
 }
 
 /// A way programs and the switch speak with each other. One file each; no input or output of its own.

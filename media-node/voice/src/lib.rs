@@ -4,11 +4,16 @@
 
 #![forbid(unsafe_code)]
 
+pub mod answer;
 pub mod audio;
+pub mod beep;
 pub mod capture;
+pub mod conversation;
 mod dialect;
 pub mod dialects;
+pub mod opus;
 pub mod playout;
+pub mod speech;
 pub mod target;
 pub mod vad;
 

@@ -10,10 +10,14 @@ use media::resample::{Converter, to_i16};
 
 /// The engine is kept this far ahead.
 const AHEAD_MS: u64 = 120;
-/// Audio waits until there is this much of it, or for as long; longer for programs that fall behind the clock.
-const FIRST_WAIT_MS: u64 = 40;
+/// Audio waits until there is this much of it, a packet, or for as long; longer for programs that fall behind the clock.
+const FIRST_WAIT_MS: u64 = 20;
 const LONGEST_WAIT_MS: u64 = 160;
 const WAIT_STEP_MS: u64 = 20;
+/// So much audio on end that was never late takes a step back.
+const STEADY_MS: u64 = 30_000;
+/// An engine that says nothing of frames it could not fill has run dry after this time.
+const SILENT_MS: u64 = 100;
 /// A queue that runs dry and is filled again within this time was late, not over.
 const LATE_MS: u64 = 300;
 /// Shares of the bound at which a program is told to wait and to go on.
@@ -25,6 +29,8 @@ pub trait Sink {
     fn rate(&self) -> u32;
     /// Samples that wait in it.
     fn waiting(&self) -> usize;
+    /// The samples from position `at` on, pushed next, are those of this frame of Opus, which may be sent in their place.
+    fn original(&mut self, _at: u64, _frame: &[u8]) {}
     /// Adds samples; returns how many found room.
     fn push(&mut self, samples: &[i16]) -> usize;
     /// Samples pushed so far.
@@ -33,6 +39,8 @@ pub trait Sink {
     fn passed(&self) -> u64;
     /// Samples heard.
     fn heard(&self) -> u64;
+    /// Times that a frame was due and audio that had begun was missing.
+    fn dry(&self) -> u64;
     /// Throws away what waits.
     fn cut(&mut self);
 }
@@ -43,6 +51,9 @@ impl Sink for media::Playout {
     }
     fn waiting(&self) -> usize {
         Self::waiting(self)
+    }
+    fn original(&mut self, at: u64, frame: &[u8]) {
+        Self::original(self, at, frame);
     }
     fn push(&mut self, samples: &[i16]) -> usize {
         Self::push(self, samples)
@@ -55,6 +66,9 @@ impl Sink for media::Playout {
     }
     fn heard(&self) -> u64 {
         Self::heard(self)
+    }
+    fn dry(&self) -> u64 {
+        Self::dry(self)
     }
     fn cut(&mut self) {
         Self::cut(self);
@@ -78,7 +92,13 @@ pub enum News {
 
 #[derive(Debug)]
 enum Item {
-    Audio { rate: u32, samples: Vec<i16>, at: usize },
+    Audio {
+        rate: u32,
+        samples: Vec<i16>,
+        at: usize,
+        /// Frames of Opus the samples were made of, and where they begin.
+        frames: VecDeque<(usize, Box<[u8]>)>,
+    },
     Mark(String),
 }
 
@@ -99,7 +119,15 @@ pub struct Queue {
     /// Since when audio waits for more of it; `None` = it flows, or there is none.
     waits_since: Option<u64>,
     flows: bool,
+    /// Audio to be waited for: grows when it was late, shrinks when it was not for long.
     wait_ms: u64,
+    least_ms: u64,
+    /// Milliseconds heard since it was late, or since the last step back.
+    steady_ms: u64,
+    /// The engine's count of frames it could not fill.
+    dry: u64,
+    /// Since when nothing is left.
+    empty_since: Option<u64>,
     dry_since: Option<u64>,
     full: bool,
     /// The engine's count when the talking began, and how much of the talking was thrown away unheard.
@@ -123,11 +151,29 @@ impl Queue {
             waits_since: None,
             flows: false,
             wait_ms: FIRST_WAIT_MS,
+            least_ms: FIRST_WAIT_MS,
+            steady_ms: 0,
+            dry: 0,
+            empty_since: None,
             dry_since: None,
             full: false,
             heard_before: 0,
             scratch: Vec::new(),
         }
+    }
+
+    /// The same, which begins once there are that many milliseconds of audio, or have passed, and never with less. A
+    /// program that falls behind is given more, as always.
+    #[must_use]
+    pub fn beginning_after(self, wait_ms: u64) -> Self {
+        let wait_ms = wait_ms.clamp(WAIT_STEP_MS, LONGEST_WAIT_MS);
+        Self { wait_ms, least_ms: wait_ms, ..self }
+    }
+
+    /// Milliseconds of audio that are waited for before it is heard, as they are now.
+    #[must_use]
+    pub fn waits_for_ms(&self) -> u64 {
+        self.wait_ms
     }
 
     /// Milliseconds of audio that wait here.
@@ -143,30 +189,51 @@ impl Queue {
     }
 
     /// Queues audio. False when some of it found no room: the newest is left out.
-    pub fn push(&mut self, rate: u32, mut samples: Vec<i16>, now_ms: u64) -> bool {
+    pub fn push(&mut self, rate: u32, samples: Vec<i16>, now_ms: u64) -> bool {
+        self.push_frame(rate, samples, None, now_ms)
+    }
+
+    /// The same with the frame of Opus the samples were made of, which may be sent as it is.
+    pub fn push_frame(
+        &mut self,
+        rate: u32,
+        mut samples: Vec<i16>,
+        frame: Option<Vec<u8>>,
+        now_ms: u64,
+    ) -> bool {
         if samples.is_empty() || !(1000..=400_000).contains(&rate) {
             return true;
         }
         let room = self.most_us.saturating_sub(self.queued_us) * u64::from(rate) / 1_000_000;
         let fits = samples.len() as u64 <= room;
         samples.truncate(usize::try_from(room).unwrap_or(usize::MAX));
+        let frame = frame.filter(|_| fits);
         if !self.flows && self.waits_since.is_none() {
             if self.dry_since.is_some_and(|at| now_ms.saturating_sub(at) < LATE_MS) {
-                self.wait_ms = (self.wait_ms + WAIT_STEP_MS).min(LONGEST_WAIT_MS);
+                self.was_late();
             }
             self.waits_since = Some(now_ms);
         }
         self.queued_us += us(samples.len(), rate);
         match self.items.back_mut() {
             // Small pieces are joined: a queue of single samples would cost many times their size.
-            Some(Item::Audio { rate: last, samples: before, .. })
+            Some(Item::Audio { rate: last, samples: before, frames, .. })
                 if *last == rate && before.len() < 4096 =>
             {
+                frames.extend(frame.map(|frame| (before.len(), frame.into())));
                 before.append(&mut samples);
             }
-            _ => self.items.push_back(Item::Audio { rate, samples, at: 0 }),
+            _ => {
+                let frames = frame.into_iter().map(|frame| (0, frame.into())).collect();
+                self.items.push_back(Item::Audio { rate, samples, at: 0, frames });
+            }
         }
         fits
+    }
+
+    fn was_late(&mut self) {
+        self.wait_ms = (self.wait_ms + WAIT_STEP_MS).min(LONGEST_WAIT_MS);
+        self.steady_ms = 0;
     }
 
     /// Queues a mark; false when too many wait.
@@ -223,6 +290,7 @@ impl Queue {
         self.converter = None;
         self.converted = (0, 0);
         (self.flows, self.waits_since, self.dry_since) = (false, None, None);
+        self.empty_since = None;
     }
 
     /// The engine's end is another one: what waited in the old one is lost.
@@ -233,24 +301,54 @@ impl Queue {
         self.converter = None;
         self.converted = (0, 0);
         self.heard_before = sink.heard();
+        self.dry = sink.dry();
     }
 
     /// Lets time pass: feeds the engine, and tells what was heard. To be called every 10 ms or so.
     pub fn tick(&mut self, sink: &mut dyn Sink, now_ms: u64, news: &mut Vec<News>) {
         self.tell_heard(sink, news);
+        self.look_at_engine(sink, now_ms, news);
         self.begin(now_ms);
         if self.flows || self.queued_us == 0 {
             self.feed(sink);
             self.tell_heard(sink, news);
         }
         self.tell_level(news);
-        if self.flows && self.items.is_empty() && self.pending() == 0 && sink.waiting() == 0 {
-            self.flows = false;
-            self.dry_since = Some(now_ms);
-            let heard = sink.heard().saturating_sub(self.heard_before);
-            self.heard_before = sink.heard();
-            news.push(News::Drained(heard * 1000 / u64::from(sink.rate().max(1))));
+        let empty = self.items.is_empty() && self.pending() == 0 && sink.waiting() == 0;
+        if !self.flows || !empty {
+            self.empty_since = None;
+        } else if now_ms.saturating_sub(*self.empty_since.get_or_insert(now_ms)) >= SILENT_MS {
+            self.ends(sink, now_ms, news);
         }
+    }
+
+    /// What the phone's clock has come to: a frame that could not be filled is the end of what was said, or a program
+    /// that is late. That the queue is empty is neither: the next packet may come before the next frame is due.
+    fn look_at_engine(&mut self, sink: &dyn Sink, now_ms: u64, news: &mut Vec<News>) {
+        let dry = std::mem::replace(&mut self.dry, sink.dry());
+        if dry == self.dry || !self.flows || sink.waiting() > 0 || self.pending() > 0 {
+            return;
+        }
+        if self.items.is_empty() {
+            return self.ends(sink, now_ms, news);
+        }
+        // It has come meanwhile.
+        self.was_late();
+        (self.flows, self.waits_since) = (false, Some(now_ms));
+    }
+
+    /// All was heard.
+    fn ends(&mut self, sink: &dyn Sink, now_ms: u64, news: &mut Vec<News>) {
+        (self.flows, self.empty_since, self.dry_since) = (false, None, Some(now_ms));
+        let heard = sink.heard().saturating_sub(self.heard_before);
+        self.heard_before = sink.heard();
+        let heard_ms = heard * 1000 / u64::from(sink.rate().max(1));
+        self.steady_ms += heard_ms;
+        if self.steady_ms >= STEADY_MS {
+            self.steady_ms = 0;
+            self.wait_ms = self.wait_ms.saturating_sub(WAIT_STEP_MS).max(self.least_ms);
+        }
+        news.push(News::Drained(heard_ms));
     }
 
     fn begin(&mut self, now_ms: u64) {
@@ -286,7 +384,7 @@ impl Queue {
         let ahead = (u64::from(rate) * AHEAD_MS / 1000) as usize;
         while let Some(item) = self.items.front_mut() {
             let room = ahead.saturating_sub(sink.waiting());
-            let Item::Audio { rate: from, samples, at } = item else {
+            let Item::Audio { rate: from, samples, at, frames } = item else {
                 if let Some(Item::Mark(name)) = self.items.pop_front() {
                     let at = sink.pushed() + self.pending();
                     self.sent.push_back((at, name));
@@ -305,6 +403,14 @@ impl Queue {
             let wanted = (room as u64 * u64::from(from) / u64::from(rate)).max(1) as usize;
             let n = wanted.min(samples.len() - *at);
             let piece = &samples[*at..*at + n];
+            while frames.front().is_some_and(|(begin, _)| *begin < *at + n) {
+                if let Some((begin, frame)) = frames.pop_front()
+                    && from == rate
+                    && begin >= *at
+                {
+                    sink.original(sink.pushed() + (begin - *at) as u64, &frame);
+                }
+            }
             *at += n;
             self.scratch.clear();
             if from == rate {
@@ -371,197 +477,4 @@ fn convert(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// A phone at 8 kHz that takes a frame every 20 ms.
-    #[derive(Default)]
-    struct Phone {
-        ring: VecDeque<i16>,
-        pushed: u64,
-        passed: u64,
-        heard: Vec<i16>,
-        cut: usize,
-    }
-
-    impl Sink for Phone {
-        fn rate(&self) -> u32 {
-            8000
-        }
-        fn waiting(&self) -> usize {
-            self.ring.len()
-        }
-        fn push(&mut self, samples: &[i16]) -> usize {
-            assert!(self.ring.len() + samples.len() <= 2000, "the engine's ring is not overrun");
-            self.ring.extend(samples);
-            self.pushed += samples.len() as u64;
-            samples.len()
-        }
-        fn pushed(&self) -> u64 {
-            self.pushed
-        }
-        fn passed(&self) -> u64 {
-            self.passed
-        }
-        fn heard(&self) -> u64 {
-            self.heard.len() as u64
-        }
-        fn cut(&mut self) {
-            self.cut = self.ring.len();
-        }
-    }
-
-    impl Phone {
-        fn take(&mut self) {
-            let fade = self.cut.min(80);
-            self.heard.extend(self.ring.drain(..fade));
-            self.ring.drain(..self.cut - fade);
-            self.passed += self.cut as u64;
-            self.cut = 0;
-            let n = self.ring.len().min(160 - fade);
-            self.heard.extend(self.ring.drain(..n));
-            self.passed += n as u64;
-        }
-    }
-
-    struct Bench {
-        queue: Queue,
-        phone: Phone,
-        now: u64,
-        news: Vec<(u64, News)>,
-    }
-
-    impl Bench {
-        fn new(most_ms: u64) -> Self {
-            let queue = Queue::new(most_ms, 30);
-            Self { queue, phone: Phone::default(), now: 0, news: Vec::new() }
-        }
-
-        fn run(&mut self, ms: u64) {
-            for _ in 0..ms / 10 {
-                self.now += 10;
-                let mut news = Vec::new();
-                self.queue.tick(&mut self.phone, self.now, &mut news);
-                self.news.extend(news.into_iter().map(|n| (self.now, n)));
-                if self.now.is_multiple_of(20) {
-                    self.phone.take();
-                }
-            }
-        }
-
-        fn say(&mut self, rate: u32, samples: Vec<i16>) -> bool {
-            self.queue.push(rate, samples, self.now)
-        }
-    }
-
-    #[test]
-    fn ten_seconds_in_one_burst_are_heard_whole_and_marks_when_they_are_due() {
-        let mut bench = Bench::new(60_000);
-        let words: Vec<i16> = (0..80_000).map(|n| (n % 20_000) as i16).collect();
-        bench.say(8000, words[..40_000].to_vec());
-        bench.queue.mark("half".into());
-        bench.say(8000, words[40_000..].to_vec());
-        bench.queue.mark("end".into());
-        bench.run(11_000);
-        assert!(bench.phone.heard == words);
-        let told: Vec<_> = bench.news.iter().map(|(at, news)| (*at, news.clone())).collect();
-        let [(half, News::Heard(a)), (end, News::Heard(b)), (_, News::Drained(heard))] = &told[..]
-        else {
-            panic!("{told:?}")
-        };
-        assert_eq!((a.as_str(), b.as_str(), *heard), ("half", "end", 10_000));
-        assert!((5000..5060).contains(half) && (10_000..10_060).contains(end), "{half} {end}");
-    }
-
-    #[test]
-    fn another_rate_keeps_its_length_and_pitch() {
-        for rate in [16_000, 24_000, 48_000] {
-            let mut bench = Bench::new(60_000);
-            let step = 440.0 * std::f64::consts::TAU / f64::from(rate);
-            let tone: Vec<i16> =
-                (0..rate).map(|n| ((f64::from(n) * step).sin() * 9000.0) as i16).collect();
-            for piece in tone.chunks(777) {
-                bench.say(rate, piece.to_vec());
-            }
-            bench.queue.mark("end".into());
-            bench.run(1500);
-            let heard = &bench.phone.heard;
-            assert!((8000..8100).contains(&heard.len()), "{rate}: {}", heard.len());
-            let crossings = heard.windows(2).filter(|w| (w[0] < 0) != (w[1] < 0)).count();
-            assert!((876..=886).contains(&crossings), "{rate}: {crossings}");
-            assert!(bench.news.iter().any(|(_, news)| *news == News::Heard("end".into())));
-        }
-    }
-
-    #[test]
-    fn a_program_slower_than_the_clock_is_given_more_room_each_time() {
-        let mut bench = Bench::new(60_000);
-        let mut sent = 0;
-        for n in 0..200_u64 {
-            // Every tenth piece is 80 ms late.
-            bench.run(if n % 10 == 9 { 100 } else { 10 });
-            bench.say(8000, vec![7; 160]);
-            sent += 160;
-        }
-        bench.run(5000);
-        assert_eq!(bench.phone.heard, vec![7; sent], "nothing is lost or made up");
-        let dry = bench.news.iter().filter(|(_, n)| matches!(n, News::Drained(_))).count();
-        assert!(dry <= 4, "{dry}");
-    }
-
-    #[test]
-    fn a_clear_says_how_much_was_heard_and_gives_marks_back() {
-        let mut bench = Bench::new(60_000);
-        bench.say(8000, vec![9; 16_000]);
-        bench.queue.mark("one".into());
-        bench.queue.mark("two".into());
-        bench.run(500);
-        let mut news = Vec::new();
-        bench.queue.clear(&mut bench.phone, &mut news);
-        let [News::Cleared(a), News::Cleared(b), News::Cut(heard, lost)] = &news[..] else {
-            panic!("{news:?}")
-        };
-        assert_eq!((a.as_str(), b.as_str(), heard + lost), ("one", "two", 2000));
-        let before = *heard;
-        bench.run(500);
-        assert_eq!(bench.phone.heard.len() as u64 / 8, before);
-        assert!(bench.queue.is_idle() && bench.news.is_empty(), "{:?}", bench.news);
-    }
-
-    #[test]
-    fn a_mark_with_nothing_before_it_is_heard_at_once_and_more_than_allowed_are_refused() {
-        let mut bench = Bench::new(60_000);
-        bench.queue.mark("now".into());
-        bench.run(10);
-        assert_eq!(bench.news, [(10, News::Heard("now".into()))]);
-        bench.say(8000, vec![1; 8000]);
-        let taken = (0..31).filter(|n| bench.queue.mark(n.to_string())).count();
-        assert_eq!(taken, 30);
-        bench.queue.forget_marks();
-        assert!(bench.queue.mark("again".into()));
-    }
-
-    #[test]
-    fn dropped_audio_leaves_its_marks_to_be_heard() {
-        let mut bench = Bench::new(60_000);
-        bench.say(8000, vec![1; 80_000]);
-        bench.queue.mark("end".into());
-        bench.run(200);
-        let mut news = Vec::new();
-        bench.queue.drop_audio(&mut bench.phone, &mut news);
-        bench.run(60);
-        assert!(bench.news.iter().any(|(_, news)| *news == News::Heard("end".into())));
-    }
-
-    #[test]
-    fn what_finds_no_room_is_refused_and_the_program_told_to_wait_before() {
-        let mut bench = Bench::new(1000);
-        assert!(bench.say(8000, vec![1; 7000]));
-        bench.run(20);
-        assert_eq!(bench.news, [(20, News::Full(true))].map(|(_, n)| (bench.news[0].0, n)));
-        assert!(!bench.say(8000, vec![1; 8000]));
-        bench.run(2000);
-        assert!(bench.news.iter().any(|(_, news)| *news == News::Full(false)));
-        assert!(bench.phone.heard.len() <= 8000 + 960, "{}", bench.phone.heard.len());
-    }
-}
+mod tests;

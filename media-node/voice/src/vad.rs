@@ -1,4 +1,8 @@
-//! Who speaks: an energy detector with a floor that follows the noise of the line.
+//! Who speaks: an energy detector with a floor that follows the noise of the line, or a small neural network (feature
+//! `neural-vad`), which tells voices from other sounds.
+
+#[cfg(feature = "neural-vad")]
+mod neural;
 
 /// Settings of a detector.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -9,11 +13,16 @@ pub struct Settings {
     pub min_ms: u32,
     /// Milliseconds of silence that end it.
     pub end_ms: u32,
+    /// The network judges, where it is built in ([`HAS_NETWORK`]).
+    pub neural: bool,
 }
+
+/// Is the network built in?
+pub const HAS_NETWORK: bool = cfg!(feature = "neural-vad");
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { threshold: 250, min_ms: 40, end_ms: 300 }
+        Self { threshold: 250, min_ms: 40, end_ms: 300, neural: false }
     }
 }
 
@@ -45,6 +54,8 @@ pub struct Detector {
     piece: Vec<i16>,
     /// Factor of the threshold while the switch itself talks: what comes back of that is no speech.
     guard: u32,
+    #[cfg(feature = "neural-vad")]
+    network: Option<neural::Network>,
 }
 
 impl Detector {
@@ -59,6 +70,8 @@ impl Detector {
             speaking: false,
             piece: Vec::new(),
             guard: 1,
+            #[cfg(feature = "neural-vad")]
+            network: settings.neural.then(neural::Network::new),
         }
     }
 
@@ -92,18 +105,31 @@ impl Detector {
             if self.piece.len() >= length {
                 let sum: u64 = self.piece.iter().map(|s| u64::from(s.unsigned_abs())).sum();
                 let level = sum / self.piece.len() as u64;
+                let loud = self.is_voice(level, rate);
                 self.piece.clear();
-                if let Some(voice) = self.judge(level) {
+                if let Some(voice) = self.judge(level, loud) {
                     tell(voice);
                 }
             }
         }
     }
 
-    fn judge(&mut self, level: u64) -> Option<Voice> {
-        let floor = self.floor / 16;
+    /// Is the piece speech by itself?
+    #[cfg_attr(
+        not(feature = "neural-vad"),
+        allow(unused_variables, reason = "loudness has no need of the rate")
+    )]
+    fn is_voice(&mut self, level: u64, rate: u32) -> bool {
         let least = u64::from(self.settings.threshold) * u64::from(self.guard);
-        let loud = level >= least.max(floor * ABOVE_FLOOR);
+        #[cfg(feature = "neural-vad")]
+        if let Some(network) = &mut self.network {
+            // What comes back of the switch's own speech is a voice, too.
+            return network.hears_voice(&self.piece, rate) && (self.guard == 1 || level >= least);
+        }
+        level >= least.max(self.floor / 16 * ABOVE_FLOOR)
+    }
+
+    fn judge(&mut self, level: u64, loud: bool) -> Option<Voice> {
         if !self.speaking {
             // Noise is learnt in a second or so, and forgotten a little faster.
             let target = level.min(2000) * 16;

@@ -96,7 +96,7 @@ impl Dialect for AudioSocket {
     }
 
     fn wanted(&self) -> Wanted {
-        Wanted { rate: self.rate, frame_ms: 20, marks: 0 }
+        Wanted { rate: self.rate, frame_ms: 20, marks: 0, opus: false }
     }
 
     fn feed(&mut self, input: Input<'_>, out: &mut Actions) {

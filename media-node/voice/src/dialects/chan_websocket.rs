@@ -67,6 +67,7 @@ impl ChanWebsocket {
         match (self.setup.coding, self.setup.rate) {
             (Coding::Ulaw, _) => "ulaw".to_owned(),
             (Coding::Alaw, _) => "alaw".to_owned(),
+            (Coding::Opus, _) => "opus".to_owned(),
             (Coding::Linear, 8000) => "slin".to_owned(),
             (Coding::Linear, rate) => format!("slin{}", rate / 1000),
         }
@@ -74,6 +75,10 @@ impl ChanWebsocket {
 
     fn frame_bytes(&self) -> u32 {
         let samples = self.setup.rate / 50;
+        // Frames of Opus have each a length of their own, and a message to themselves.
+        if self.setup.coding == Coding::Opus {
+            return 0;
+        }
         if self.setup.coding == Coding::Linear { samples * 2 } else { samples }
     }
 
@@ -203,7 +208,12 @@ impl Dialect for ChanWebsocket {
     }
 
     fn wanted(&self) -> Wanted {
-        Wanted { rate: self.setup.rate, frame_ms: 20, marks: 1000 }
+        Wanted {
+            rate: self.setup.rate,
+            frame_ms: 20,
+            marks: 1000,
+            opus: self.setup.coding == Coding::Opus,
+        }
     }
 
     fn feed(&mut self, input: Input<'_>, out: &mut Actions) {
@@ -215,7 +225,13 @@ impl Dialect for ChanWebsocket {
             Input::Audio(samples) if self.directions.0 => {
                 out.push(Action::AudioBinary(self.setup.coding.write(samples)));
             }
+            Input::Frame(frame, _) if self.directions.0 => {
+                out.push(Action::AudioBinary(frame.to_vec()));
+            }
             Input::Text(whole) => self.message(whole, out),
+            Input::Binary(frame) if self.directions.1 && self.setup.coding == Coding::Opus => {
+                out.push(Action::PlayFrame(frame.to_vec()));
+            }
             Input::Binary(octets) if self.directions.1 => {
                 let samples = match self.setup.coding {
                     Coding::Linear => self.halves.read(octets),
@@ -301,6 +317,21 @@ mod tests {
               media_paused:false"
             ]
         );
+    }
+
+    #[test]
+    fn frames_of_opus_are_messages_as_they_are() {
+        let mut opus = stream(false, Coding::Opus, 48_000);
+        assert!(opus.wanted().opus);
+        let start = told(&mut opus, Input::Opened);
+        assert!(start[0].ends_with("format:opus optimal_frame_size:0 ptime:20"), "{start:?}");
+        assert_eq!(
+            fed(&mut opus, Input::Frame(&[1, 2, 3], 20)),
+            [Action::AudioBinary(vec![1, 2, 3])]
+        );
+        assert_eq!(fed(&mut opus, Input::Binary(&[4, 5])), [Action::PlayFrame(vec![4, 5])]);
+        fed(&mut opus, Input::Text("SET_MEDIA_DIRECTION in"));
+        assert_eq!(fed(&mut opus, Input::Binary(&[4, 5])), []);
     }
 
     #[test]

@@ -36,13 +36,16 @@ pub struct Fork {
     halves: Halves,
     overrun: bool,
     open: bool,
+    /// That answers are not taken was said.
+    refused: bool,
 }
 
 impl Fork {
     /// A stream that is not open yet.
     #[must_use]
     pub fn new(setup: Setup) -> Self {
-        Self { setup, clips: 0, halves: Halves::default(), overrun: false, open: false }
+        let halves = Halves::default();
+        Self { setup, clips: 0, halves, overrun: false, open: false, refused: false }
     }
 
     fn message(&mut self, whole: &str, out: &mut Actions) {
@@ -111,7 +114,7 @@ impl Fork {
 
     fn audio_back(&mut self, octets: &[u8], out: &mut Actions) {
         if !self.setup.bidirectional || self.setup.back == 0 {
-            if !octets.is_empty() {
+            if !octets.is_empty() && !std::mem::replace(&mut self.refused, true) {
                 out.push(Action::Log("binary message on a stream without answers".to_owned()));
             }
             return;
@@ -129,7 +132,7 @@ impl Dialect for Fork {
     }
 
     fn wanted(&self) -> Wanted {
-        Wanted { rate: self.setup.rate, frame_ms: 20, marks: 30 }
+        Wanted { rate: self.setup.rate, frame_ms: 20, marks: 30, opus: false }
     }
 
     fn feed(&mut self, input: Input<'_>, out: &mut Actions) {
@@ -174,6 +177,7 @@ impl Dialect for Fork {
             | Input::Digit(..)
             | Input::Voice { .. }
             | Input::TurnEnd { .. }
+            | Input::Frame(..)
             | Input::Tune(..) => {}
         }
     }

@@ -5,7 +5,10 @@ pub mod chan_websocket;
 pub mod fork;
 pub mod openai;
 pub mod stream;
+pub mod transcriber;
 pub mod twilio;
+pub mod vosk;
+pub mod whisper;
 
 use serde_json::{Map, Value, json};
 

@@ -127,7 +127,7 @@ impl Dialect for Model {
     }
 
     fn wanted(&self) -> Wanted {
-        Wanted { rate: self.setup.rate, frame_ms: self.setup.frame_ms, marks: 30 }
+        Wanted { rate: self.setup.rate, frame_ms: self.setup.frame_ms, marks: 30, opus: false }
     }
 
     fn feed(&mut self, input: Input<'_>, out: &mut Actions) {

@@ -161,7 +161,7 @@ impl Dialect for Stream {
     }
 
     fn wanted(&self) -> Wanted {
-        Wanted { rate: self.setup.rate, frame_ms: self.setup.frame_ms, marks: 30 }
+        Wanted { rate: self.setup.rate, frame_ms: self.setup.frame_ms, marks: 30, opus: false }
     }
 
     fn feed(&mut self, input: Input<'_>, out: &mut Actions) {
@@ -221,6 +221,7 @@ impl Dialect for Stream {
             | Input::Digit(..)
             | Input::Voice { .. }
             | Input::TurnEnd { .. }
+            | Input::Frame(..)
             | Input::Tune(..) => {}
         }
     }

@@ -141,7 +141,10 @@ impl MediaStream {
             Flavour::Vonage => {
                 let mut opened = json!({
                     "event": "websocket:connected",
-                    "content-type": format!("audio/l16;rate={rate}"),
+                    "content-type": match setup.coding {
+                        Coding::Opus => format!("audio/opus;rate={rate}"),
+                        _ => format!("audio/l16;rate={rate}"),
+                    },
                 });
                 if let Some(object) = opened.as_object_mut() {
                     object.extend(setup.parameters.clone());
@@ -155,10 +158,12 @@ impl MediaStream {
             (Flavour::Telnyx, Coding::Ulaw) => "PCMU",
             (Flavour::Telnyx, Coding::Alaw) => "PCMA",
             (Flavour::Telnyx, Coding::Linear) => "L16",
+            (Flavour::Telnyx, Coding::Opus) => "OPUS",
             (Flavour::Exotel, Coding::Linear) => "raw/slin",
             (_, Coding::Ulaw) => "audio/x-mulaw",
             (_, Coding::Alaw) => "audio/x-alaw",
             (_, Coding::Linear) => "audio/x-l16",
+            (_, Coding::Opus) => "audio/opus",
         };
         let start = match setup.flavour {
             Flavour::Telnyx => json!({
@@ -209,21 +214,35 @@ impl MediaStream {
         if self.setup.flavour == Flavour::Vonage {
             return out.push(Action::AudioBinary(self.setup.coding.write(samples)));
         }
-        for (track, name) in TRACKS.iter().enumerate().take(channels) {
+        for track in 0..channels {
             let own: Vec<i16> = samples.iter().skip(track).step_by(channels).copied().collect();
-            self.chunks[track] += 1;
-            let payload = encode(&self.setup.coding.write(&own));
-            let (chunk, stamp) = (self.chunks[track], at);
-            let flavour = self.setup.flavour;
-            let media = json!({
-                "track": name,
-                "chunk": flavour.counts(chunk),
-                "timestamp": stamp.to_string(),
-                "payload": payload,
-            });
-            let message = self.message("media", Some(("media", media)));
-            out.push(Action::AudioText(message));
+            let octets = self.setup.coding.write(&own);
+            self.payload(track, &octets, at, out);
         }
+    }
+
+    fn frame(&mut self, frame: &[u8], ms: u32, out: &mut Actions) {
+        let at = self.clock_ms;
+        self.clock_ms += u64::from(ms);
+        if self.setup.flavour == Flavour::Vonage {
+            return out.push(Action::AudioBinary(frame.to_vec()));
+        }
+        self.payload(0, frame, at, out);
+    }
+
+    fn payload(&mut self, track: usize, octets: &[u8], at: u64, out: &mut Actions) {
+        let (Some(name), Some(chunk)) = (TRACKS.get(track), self.chunks.get_mut(track)) else {
+            return;
+        };
+        *chunk += 1;
+        let media = json!({
+            "track": name,
+            "chunk": self.setup.flavour.counts(*chunk),
+            "timestamp": at.to_string(),
+            "payload": encode(octets),
+        });
+        let message = self.message("media", Some(("media", media)));
+        out.push(Action::AudioText(message));
     }
 
     fn handle_message(&mut self, whole: &str, out: &mut Actions) {
@@ -241,6 +260,10 @@ impl MediaStream {
                     return out.push(Action::Log("media without a payload".to_owned()));
                 };
                 let kind = media.and_then(|m| text(m, "contentType"));
+                if self.setup.coding == Coding::Opus && kind.is_none_or(|kind| kind == "audio/opus")
+                {
+                    return out.push(Action::PlayFrame(octets));
+                }
                 let coding = match kind {
                     Some("audio/x-mulaw" | "audio/mulaw") => Coding::Ulaw,
                     Some("audio/x-alaw") => Coding::Alaw,
@@ -305,7 +328,12 @@ impl Dialect for MediaStream {
     }
 
     fn wanted(&self) -> Wanted {
-        Wanted { rate: self.setup.rate, frame_ms: 20, marks: 1000 }
+        Wanted {
+            rate: self.setup.rate,
+            frame_ms: 20,
+            marks: 1000,
+            opus: self.setup.coding == Coding::Opus,
+        }
     }
 
     fn feed(&mut self, input: Input<'_>, out: &mut Actions) {
@@ -315,8 +343,12 @@ impl Dialect for MediaStream {
                 self.open(out);
             }
             Input::Audio(samples) => self.media(samples, out),
+            Input::Frame(frame, ms) => self.frame(frame, ms, out),
             Input::Text(whole) => self.handle_message(whole, out),
             Input::Binary(octets) if self.setup.flavour == Flavour::Vonage => {
+                if self.setup.coding == Coding::Opus {
+                    return out.push(Action::PlayFrame(octets.to_vec()));
+                }
                 let samples = self.halves.read(octets);
                 if !samples.is_empty() {
                     out.push(Action::Play(self.setup.rate, samples));
