@@ -1,7 +1,8 @@
 //! The caller profile: who calls whom, where from, and when each thing happened.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
 
 use base::far::{self, Spans};
 use esl_server::event::Event;
@@ -36,9 +37,60 @@ pub struct Times {
     pub hold_accum: i64,
 }
 
-/// One step of a call's history: the identities the dialplan sees as bare field names.
+impl Times {
+    /// The times of a profile made at `now` (µs) for a channel made then.
+    #[must_use]
+    pub fn at(now: i64) -> Self {
+        Self { profile_created: now, created: now, ..Self::default() }
+    }
+}
+
+/// Which parts of fields came from a far end: a handful, looked through.
+#[derive(Clone, Debug, Default)]
+pub struct FarFields(Vec<(&'static str, Spans)>);
+
+impl FarFields {
+    fn get(&self, name: &str) -> Option<&Spans> {
+        self.0.iter().find(|(field, _)| *field == name).map(|(_, spans)| spans)
+    }
+
+    fn remove(&mut self, name: &str) {
+        self.0.retain(|(field, _)| *field != name);
+    }
+
+    fn insert(&mut self, name: &'static str, spans: Spans) {
+        self.remove(name);
+        self.0.push((name, spans));
+    }
+}
+
+/// One step of a call's history: the identities the dialplan sees as bare field names, and when things happened.
+///
+/// Each leg of a call keeps its own and shows others': copies share the identities until one of them changes.
 #[derive(Clone, Debug)]
 pub struct CallerProfile {
+    /// When things happened.
+    pub times: Times,
+    identities: Arc<Identities>,
+}
+
+impl Deref for CallerProfile {
+    type Target = Identities;
+
+    fn deref(&self) -> &Identities {
+        &self.identities
+    }
+}
+
+impl DerefMut for CallerProfile {
+    fn deref_mut(&mut self) -> &mut Identities {
+        Arc::make_mut(&mut self.identities)
+    }
+}
+
+/// Who calls whom, and where from.
+#[derive(Clone, Debug)]
+pub struct Identities {
     /// The direction the leg was made in.
     pub direction: Direction,
     /// The direction as the call sees it: flips when an outbound leg runs a dialplan.
@@ -82,11 +134,9 @@ pub struct CallerProfile {
     /// 1 for the first profile of the channel.
     pub profile_index: String,
     /// Which parts of fields came from a far end.
-    pub far: HashMap<&'static str, Spans>,
+    pub far: FarFields,
     /// Fields under names of the administrator's own (`set_profile_var`).
     pub soft: Vec<(String, String)>,
-    /// When things happened.
-    pub times: Times,
     /// Caller id was screened.
     pub screen: bool,
     /// Name shall not be shown.
@@ -108,7 +158,7 @@ impl CallerProfile {
     /// An empty profile of that direction, created at `now` (µs).
     #[must_use]
     pub fn new(direction: Direction, now: i64) -> Self {
-        Self {
+        let identities = Identities {
             direction,
             logical_direction: direction,
             username: String::new(),
@@ -131,13 +181,13 @@ impl CallerProfile {
             rdnis: String::new(),
             chan_name: String::new(),
             profile_index: "1".into(),
-            far: HashMap::new(),
+            far: FarFields::default(),
             soft: Vec::new(),
-            times: Times { profile_created: now, created: now, ..Times::default() },
             screen: true,
             hide_name: false,
             hide_number: false,
-        }
+        };
+        Self { times: Times::at(now), identities: Arc::new(identities) }
     }
 
     /// The field a dialplan reads by that name, in any case; `None` for a name that is no field.
@@ -195,7 +245,7 @@ impl CallerProfile {
     #[must_use]
     pub fn field_marked(&self, name: &str) -> Option<String> {
         let value = self.field(name)?;
-        Some(match self.far.get(&*lower(name)) {
+        Some(match self.far.get(&lower(name)) {
             Some(spans) => spans.mark(&value, 0),
             None => value,
         })
@@ -204,28 +254,27 @@ impl CallerProfile {
     /// Makes what a far end says of itself fit for dialplans, logs and file names ([`text::harmless`] and its kin), and
     /// notes where it came from.
     pub fn make_harmless(&mut self) {
-        for field in FAR_FIELDS {
-            self.far.insert(field, Spans::all());
-        }
+        let own = &mut **self;
+        own.far = FarFields(FAR_FIELDS.map(|field| (field, Spans::all())).into());
         let names =
-            [&mut self.caller_id_name, &mut self.orig_caller_id_name, &mut self.callee_id_name];
+            [&mut own.caller_id_name, &mut own.orig_caller_id_name, &mut own.callee_id_name];
         for name in names {
             replace(name, text::harmless_name);
         }
         for number in [
-            &mut self.username,
-            &mut self.caller_id_number,
-            &mut self.orig_caller_id_number,
-            &mut self.callee_id_number,
-            &mut self.ani,
-            &mut self.rdnis,
+            &mut own.username,
+            &mut own.caller_id_number,
+            &mut own.orig_caller_id_number,
+            &mut own.callee_id_number,
+            &mut own.ani,
+            &mut own.rdnis,
         ] {
             replace(number, text::harmless_number);
         }
-        replace(&mut self.context, text::harmless);
+        replace(&mut own.context, text::harmless);
         // Inline applications are the switch's own: a far end cannot name this dialplan.
-        if self.dialplan != "inline" {
-            replace(&mut self.destination_number, text::harmless_number);
+        if own.dialplan != "inline" {
+            replace(&mut own.destination_number, text::harmless_number);
         }
     }
 
@@ -234,32 +283,33 @@ impl CallerProfile {
         let (value, spans) = far::split(value);
         let (name, value) = (&*far::plain(name), &*value);
         let lower = name.to_ascii_lowercase();
+        let own = &mut **self;
         if let Some(field) = FAR_FIELDS.iter().find(|field| **field == lower) {
             if spans.is_empty() {
-                self.far.remove(field);
+                own.far.remove(field);
             } else {
-                self.far.insert(field, spans);
+                own.far.insert(field, spans);
             }
         }
         let slot = match lower.as_str() {
-            "dialplan" => &mut self.dialplan,
-            "username" => &mut self.username,
-            "caller_id_name" => &mut self.caller_id_name,
-            "caller_id_number" => &mut self.caller_id_number,
-            "callee_id_name" => &mut self.callee_id_name,
-            "callee_id_number" => &mut self.callee_id_number,
-            "ani" => &mut self.ani,
-            "aniii" => &mut self.aniii,
-            "network_addr" => &mut self.network_addr,
-            "rdnis" => &mut self.rdnis,
-            "destination_number" => &mut self.destination_number,
-            "uuid" => &mut self.uuid,
-            "source" => &mut self.source,
-            "context" => &mut self.context,
-            "chan_name" => &mut self.chan_name,
+            "dialplan" => &mut own.dialplan,
+            "username" => &mut own.username,
+            "caller_id_name" => &mut own.caller_id_name,
+            "caller_id_number" => &mut own.caller_id_number,
+            "callee_id_name" => &mut own.callee_id_name,
+            "callee_id_number" => &mut own.callee_id_number,
+            "ani" => &mut own.ani,
+            "aniii" => &mut own.aniii,
+            "network_addr" => &mut own.network_addr,
+            "rdnis" => &mut own.rdnis,
+            "destination_number" => &mut own.destination_number,
+            "uuid" => &mut own.uuid,
+            "source" => &mut own.source,
+            "context" => &mut own.context,
+            "chan_name" => &mut own.chan_name,
             _ => {
-                self.soft.retain(|(soft, _)| !soft.eq_ignore_ascii_case(name));
-                self.soft.push((name.to_owned(), value.to_owned()));
+                own.soft.retain(|(soft, _)| !soft.eq_ignore_ascii_case(name));
+                own.soft.push((name.to_owned(), value.to_owned()));
                 return;
             }
         };

@@ -14,7 +14,9 @@ pub const ALL: &[&[Variable]] = &[
     MOVING,
     HOOKS,
     RECORD,
-    crate::declared::VARIABLES,
+    CALLER_ID,
+    PLAYING,
+    DESCRIPTIONS,
 ];
 
 /// What a leg is.
@@ -39,6 +41,26 @@ const IDENTITY: &[Variable] = &[
     reads("presence_data", Value::Text, "A text shown with the call"),
     reads("presence_data_cols", Value::Text, "Variables shown with the call, separated by colons"),
     reads("accountcode", Value::Text, "Account the call is charged to"),
+    keeps(
+        "presence_call_info",
+        Value::Text,
+        "Which appearance of a shared line the leg is; shown in PRESENCE_IN",
+    ),
+    reads("presence_privacy", Value::Bool, "The other party is kept out of PRESENCE_IN"),
+    reads("verbose_presence", Value::Bool, "Each application fires PRESENCE_IN"),
+    reads("verbose_events", Value::Bool, "Events of this call carry all its variables"),
+    reads("sound_prefix", Value::Path, "Folder of sounds without a path"),
+    reads("auto_hunt", Value::Bool, "The extension named like the number is tried first"),
+    reads("native_backup_extension", Value::Text, "Extension when the dialplan finds none"),
+    sets("original_caller_id_name", "Caller's name before the call was changed"),
+    sets("original_caller_id_number", "Caller's number before the call was changed"),
+    sets("original_destination_number", "Number that was dialled first"),
+    reads("user_context", Value::Text, "Dialplan context of transfers"),
+    reads(
+        "execute_on_media_timeout",
+        Value::Text,
+        "Application that runs instead of a hangup when no RTP comes",
+    ),
 ];
 
 /// How a leg gets on.
@@ -116,6 +138,24 @@ const DIALLING: &[Variable] = &[
     sets("DIALSTATUS", "The same in the words of other switches: BUSY, NOANSWER, CANCEL"),
     sets("originated_legs", "Legs called so far: uuid;name;number"),
     sets("originate_causes", "How each ended: uuid;cause"),
+    reads("originate_retries", Value::Number(0, u32::MAX as i64), "Tries of a dial string"),
+    reads("originate_retry_timeout", Value::Seconds, "How long one try may take"),
+    reads(
+        "origination_*",
+        Value::Text,
+        "Of the leg called: uuid, caller id, channel name, privacy",
+    ),
+    reads(
+        "monitor_early_media_ring_total",
+        Value::Number(0, u32::MAX as i64),
+        "How often a ring tone in early media must be heard",
+    ),
+    reads("monitor_ring_dispo", Value::Text, "What early media that rings counts as"),
+    reads("monitor_fail_dispo", Value::Text, "What early media that fails counts as"),
+    reads("preserve_originated_vars", Value::Bool, "Variables of an attempt stay when it failed"),
+    sets("originate_early_media", "A leg sends early media"),
+    sets("originator_codec", "Codecs of the leg this one was called from"),
+    reads("originate_xfer_zombie", Value::Bool, "What the leg dials goes on when it hangs up"),
 ];
 
 /// How a leg belongs to others.
@@ -161,6 +201,43 @@ const BRIDGE: &[Variable] = &[
     reads("bypass_media", Value::Bool, "Media flows directly between the far ends"),
     reads("hold_music", Value::Text, "What the partner hears while this leg holds"),
     keeps("temp_hold_music", Value::Text, "The same, until the next transfer"),
+    reads(
+        "park_after_early_bridge",
+        Value::Bool,
+        "The call is parked when a bridge of early media ends",
+    ),
+    reads("transfer_after_early_bridge", Value::Text, "The same for a bridge of early media"),
+    keeps(
+        "bridge_pre_execute_app",
+        Value::Text,
+        "Application that runs on a leg before it is bridged",
+    ),
+    keeps("bridge_pre_execute_data", Value::Text, "Its argument"),
+    reads(
+        "dtmf_duration",
+        Value::Number(0, u32::MAX as i64),
+        "Length of digits that are passed on, 8 kHz samples",
+    ),
+    reads("dtmf_type", Value::Text, "How digits are sent: rfc2833, info, none"),
+    reads("drop_dtmf", Value::Bool, "Digits are kept from the far end's recording"),
+    reads("drop_dtmf_masking_digits", Value::Text, "Digits that switch this on and off"),
+    reads("drop_dtmf_masking_file", Value::Path, "What is heard instead"),
+    reads(
+        "send_silence_when_idle",
+        Value::Number(0, u32::MAX as i64),
+        "Silence, or noise of this level, where nothing is sent",
+    ),
+    sets("last_bridge_proto_specific_hangup_cause", "The same as signalling said it: `sip:486`"),
+    reads("proto_specific_hangup_cause", Value::Text, "Why this leg ended, as signalling said it"),
+    sets("signal_bridge", "Signalling of two legs is joined, not their media"),
+    sets("signal_bridge_to", "With which leg"),
+    sets("uuid_bridge", "`uuid_bridge` made this bridge"),
+    reads(
+        "bridge_answer_timeout",
+        Value::Seconds,
+        "How long a caller bridged to early media may take to be answered",
+    ),
+    reads("continue_on_answer_timeout", Value::Bool, "After that the dialplan goes on"),
 ];
 
 /// What follows a bridge, or one that did not come about.
@@ -221,6 +298,7 @@ const RECORD: &[Variable] = &[
     sets("last_app", "The last application"),
     sets("last_arg", "Its argument"),
     sets("caller_id", "Caller's name and number"),
+    sets("domain_name", "Domain of the directory's user who calls"),
     sets("start_stamp", "When the call began"),
     sets("answer_stamp", "When it was answered"),
     sets("bridge_stamp", "When it was first bridged"),
@@ -231,4 +309,59 @@ const RECORD: &[Variable] = &[
     sets("answersec", "Seconds from beginning to answer"),
     sets("waitsec", "Seconds from beginning to bridge"),
     sets("hold_accum_seconds", "Seconds on hold"),
+    reads(
+        "tod_tz_offset",
+        Value::Number(-24, 24),
+        "Hours from GMT by which conditions about the time of day go",
+    ),
+];
+
+/// Whom the call shows.
+const CALLER_ID: &[Variable] = &[
+    reads("effective_aniii", Value::Text, "ANI II for legs called from this one"),
+    reads("ignore_display_updates", Value::Bool, "The call does not show who it talks to now"),
+    sets("last_sent_callee_id_name", "Name last shown to this leg"),
+    sets("last_sent_callee_id_number", "Number last shown to this leg"),
+];
+
+/// What is played and heard.
+const PLAYING: &[Variable] = &[
+    reads("playback_terminators", Value::Text, "Keys that end playing; `none`, `any`"),
+    sets("playback_ms", "Milliseconds of the latest file"),
+    sets("playback_seconds", "Seconds of the latest file"),
+    sets("playback_samples", "Samples of the latest file"),
+    sets("playback_last_offset_pos", "Where in the file it ended, samples"),
+    reads("tone_detect_hits", Value::Number(0, u32::MAX as i64), "How often a tone must be heard"),
+    reads("tone_detect_sleep", Value::Number(0, u32::MAX as i64), "Milliseconds between two hits"),
+    reads(
+        "tone_detect_expires",
+        Value::Number(0, u32::MAX as i64),
+        "Milliseconds after which hits are forgotten",
+    ),
+];
+
+/// Descriptions of media, and what a leg offers.
+const DESCRIPTIONS: &[Variable] = &[
+    keeps("switch_m_sdp", Value::Text, "Description of media that goes past the switch"),
+    reads("switch_r_sdp", Value::Text, "Description the far end sent"),
+    sets("absolute_codec_string", "Codecs the leg offers, and no others"),
+    reads("ep_codec_string", Value::Text, "Codecs the far end offered"),
+    reads("timer_name", Value::Text, "Clock of media").no_effect("there is one clock"),
+    reads("proxy_media", Value::Bool, "Media is passed on unread"),
+    reads(
+        "bypass_media_after_bridge",
+        Value::Bool,
+        "Media goes past the switch once both legs are bridged",
+    ),
+    reads(
+        "rtp_append_audio_sdp",
+        Value::Text,
+        "Attributes added to the audio we offer: lines that begin with `a=`",
+    ),
+    reads("rtp_timer_name", Value::Text, "Clock of media, as `rtp_use_timer_name` shows it")
+        .no_effect("there is one clock"),
+    sets("rtp_video_fmtp", "Parameters of the video codec, as the far end wrote them"),
+    sets("rtp_use_video_codec_fmtp", "The same"),
+    sets("text_possible", "The leg has real-time text"),
+    keeps("media_webrtc", Value::Bool, "The far end is a browser"),
 ];
