@@ -202,13 +202,20 @@ pub trait Resolver: Sync {
         caller: Option<&'a Arc<Channel>>,
     ) -> BoxFuture<'a, Vec<Result<DialLeg, Cause>>>;
 
-    /// What `group/…` stands for: one group of legs after the other.
+    /// Those of [`Resolver::names`] that stand for one group of legs after the other where they stand alone.
+    fn in_order(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    /// What such a leg (`group/…`) stands for; asked for the names of [`Resolver::in_order`] only.
     fn groups<'a>(
         &'a self,
-        switch: &'a Arc<Switch>,
-        leg: &'a DialLeg,
-        caller: Option<&'a Arc<Channel>>,
-    ) -> BoxFuture<'a, Result<Vec<Vec<DialLeg>>, Cause>>;
+        _switch: &'a Arc<Switch>,
+        _leg: &'a DialLeg,
+        _caller: Option<&'a Arc<Channel>>,
+    ) -> BoxFuture<'a, Result<Vec<Vec<DialLeg>>, Cause>> {
+        Box::pin(std::future::ready(Err(Cause::NO_ROUTE_DESTINATION)))
+    }
 }
 
 /// An endpoint: its name in dial strings, and how to make it.
@@ -303,6 +310,9 @@ pub trait CallObserver: Sync {
 
     /// The bridge of a leg has ended.
     fn unbridged(&self, _channel: &Channel) {}
+
+    /// A leg was put on hold, from either side, or its hold is over.
+    fn held(&self, _channel: &Channel, _on: bool) {}
 
     /// A leg leaves its partner `to` by a transfer that moves the partner.
     fn moved(&self, _from: &Channel, _to: &Arc<Channel>) {}

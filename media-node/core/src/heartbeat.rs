@@ -7,6 +7,7 @@ use std::time::Duration;
 use dialplan_xml::Globals;
 use esl_server::CoreInfo;
 use esl_server::event::{Event, EventName};
+use media::overload::{Change, OverloadWatch};
 use parking_lot::Mutex;
 
 use crate::clock;
@@ -41,13 +42,31 @@ pub fn start(switch: &Arc<Switch>) {
 async fn run(switch: Arc<Switch>) {
     let history = Mutex::new(Peaks::default());
     let mut tidy = Tidy::default();
-    let mut media = crate::media_load::Watch::default();
+    let mut media = OverloadWatch::default();
     let mut seconds = tokio::time::interval(Duration::from_secs(1));
     loop {
         seconds.tick().await;
         tick(&switch, &history);
-        media.look(&switch);
+        look_at_media(&switch, &mut media);
         tidy.look();
+    }
+}
+
+/// Refuses new calls while the media threads are overloaded.
+fn look_at_media(switch: &Switch, watch: &mut OverloadWatch) {
+    let (change, lost) = watch.look(&switch.media.load());
+    switch.counters.media_full.store(watch.is_full(), Ordering::Relaxed);
+    match change {
+        Some(Change::Full) => {
+            tracing::error!(fs_level = "CRIT", "The media threads are busy: new calls are refused");
+        }
+        Some(Change::Free) => {
+            tracing::warn!("The media threads have time again: new calls are taken");
+        }
+        None => {}
+    }
+    if let Some(lost) = lost {
+        tracing::warn!("The media threads are behind: {lost} packets were too old to be sent on");
     }
 }
 
@@ -62,7 +81,7 @@ pub fn fire(switch: &Switch) {
     let uptime = uptime_us(switch);
     let mut event = Event::new(EventName::Heartbeat);
     event.push("Event-Info", "System Ready");
-    event.push("Up-Time", uptime_text(uptime));
+    event.push("Up-Time", clock::duration_text(uptime));
     event.push("FreeSWITCH-Version", COMPATIBLE_FULL);
     event.push("Uptime-msec", (uptime / 1000).to_string());
     event.push("Session-Count", switch.channel_count().to_string());
@@ -122,28 +141,6 @@ pub fn check_machine(switch: &Switch, seen: &Seen) {
         }
         esl_server::fire!(switch.bus, event);
     }
-}
-
-/// `0 years, 0 days, 0 hours, 5 minutes, 1 second, …`: one is singular, everything else plural.
-#[must_use]
-pub fn uptime_text(us: i64) -> String {
-    let us = us.max(0);
-    let seconds = us / 1_000_000;
-    let days = seconds / 86_400;
-    let parts = [
-        (days / 365, "year"),
-        (days % 365, "day"),
-        (seconds / 3600 % 24, "hour"),
-        (seconds / 60 % 60, "minute"),
-        (seconds % 60, "second"),
-        (us / 1000 % 1000, "millisecond"),
-        (us % 1000, "microsecond"),
-    ];
-    let words: Vec<String> = parts
-        .iter()
-        .map(|(count, unit)| format!("{count} {unit}{}", if *count == 1 { "" } else { "s" }))
-        .collect();
-    words.join(", ")
 }
 
 /// Microseconds since the switch started.

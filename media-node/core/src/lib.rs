@@ -9,7 +9,9 @@
 #![deny(unsafe_code)]
 
 pub use base::{BoxFuture, clock, foreign, memory, stun, text};
-pub use switch_log::{log_alert, log_clean, log_console, log_crit, log_notice};
+pub use switch_log::{
+    level_or_debug, log_alert, log_clean, log_console, log_crit, log_line, log_notice, parse_level,
+};
 
 pub mod api;
 pub mod app;
@@ -19,7 +21,6 @@ pub mod contract;
 pub mod guesses;
 pub mod heartbeat;
 pub mod host;
-pub mod media_load;
 pub mod modules;
 pub mod schedule;
 pub mod store;

@@ -14,7 +14,6 @@ use esl_server::event::{Event, EventName};
 use esl_server::log::Level;
 use esl_server::{EventBus, LogHub};
 use parking_lot::{Mutex, RwLock};
-use tokio::sync::mpsc;
 
 mod globals;
 
@@ -22,7 +21,7 @@ pub use call_model::counters::{Counters, Peaks};
 
 use crate::api::{self, ApiCall};
 use crate::app;
-use crate::call::command::{COMMAND_QUEUE, Command};
+use crate::call::command::{COMMAND_QUEUE, Inbox};
 use crate::call::dialstring::{DialLeg, Variables};
 use crate::call::index::{Index, Key};
 use crate::call::{Cause, Channel, Direction, Endpoint};
@@ -259,7 +258,7 @@ impl Switch {
         direction: Direction,
         name: String,
         uuid: Option<&str>,
-    ) -> Result<(Arc<Channel>, mpsc::Receiver<Command>), Cause> {
+    ) -> Result<(Arc<Channel>, Inbox), Cause> {
         self.admit(direction)?;
         let uuid = match uuid {
             Some(wanted) if self.channel(wanted).is_none() => wanted.to_owned(),
@@ -271,7 +270,7 @@ impl Switch {
         };
         let id = self.counters.total.fetch_add(1, Ordering::Relaxed) + 1;
         self.counters.this_second.fetch_add(1, Ordering::Relaxed);
-        let (sender, inbox) = mpsc::channel(COMMAND_QUEUE);
+        let (sender, inbox) = base::queue::bounded(COMMAND_QUEUE);
         Ok((Channel::new(Arc::clone(self), uuid.into(), id, direction, name, sender), inbox))
     }
 
@@ -390,6 +389,10 @@ impl Switch {
         let (name, provides) = (module.name(), module.provides());
         self.apps.add(name, self.linked.applications());
         self.apis.add(name, self.linked.commands());
+        let config = self.config.load();
+        let allowed = &config.switch.allowlist;
+        self.apps.keep(name, "Application", |app| allowed.allows(name, app, "app"));
+        self.apis.keep(name, "API", |api| allowed.allows(name, api, "api"));
         for kind in provides.endpoints {
             self.endpoints.write().insert(kind.name, (kind.make)(self));
         }
@@ -460,10 +463,10 @@ impl Switch {
         self.linked.iter().filter_map(|module| module.provides().resolver)
     }
 
-    /// Groups of legs with a `group/…` that stands alone replaced by the groups it stands for, in order.
+    /// Groups of legs with one that stands alone for others in an order (`group/…`) replaced by the groups it stands for.
     ///
     /// # Errors
-    /// NO_ROUTE_DESTINATION for the only group that is not there.
+    /// The resolver's, for the only group that is not there.
     pub async fn expand_groups(
         self: &Arc<Self>,
         groups: &[Vec<DialLeg>],
@@ -471,17 +474,18 @@ impl Switch {
     ) -> Result<Vec<Vec<DialLeg>>, Cause> {
         let mut expanded = Vec::new();
         for group in groups {
-            match group.as_slice() {
-                [leg] if leg.endpoint.eq_ignore_ascii_case("group") => {
-                    let knows = self.resolvers().find(|one| one.names().contains(&"group"));
-                    let Some(resolver) = knows else { continue };
-                    match resolver.groups(self, leg, caller).await {
-                        Ok(inner) => expanded.extend(inner),
-                        Err(cause) if groups.len() == 1 => return Err(cause),
-                        Err(_) => {}
-                    }
-                }
-                _ => expanded.push(group.clone()),
+            let orders = |one: &&dyn Resolver, leg: &DialLeg| {
+                one.in_order().iter().any(|name| leg.endpoint.eq_ignore_ascii_case(name))
+            };
+            let alone = group.first().filter(|_| group.len() == 1);
+            match alone.and_then(|leg| Some((leg, self.resolvers().find(|one| orders(one, leg))?)))
+            {
+                Some((leg, resolver)) => match resolver.groups(self, leg, caller).await {
+                    Ok(inner) => expanded.extend(inner),
+                    Err(cause) if groups.len() == 1 => return Err(cause),
+                    Err(_) => {}
+                },
+                None => expanded.push(group.clone()),
             }
         }
         Ok(expanded)
@@ -552,7 +556,7 @@ impl Switch {
         console: bool,
     ) -> Option<String> {
         let api = self.api(command);
-        if api::nesting::too_deep() {
+        if base::nesting::too_deep() {
             tracing::error!("{command}: commands run each other without end");
             return Some("-ERR Commands are nested too deep\n".to_owned());
         }
@@ -572,7 +576,7 @@ impl Switch {
                 let foreign = channel.as_ref().and_then(|channel| channel.foreign());
                 let call = ApiCall::new(Arc::clone(self), command, args, channel);
                 let call = ApiCall { console, ..call };
-                let run = api::nesting::Nested::new(api.run(call));
+                let run = base::nesting::Nested::new(api.run(call));
                 Some(crate::foreign::scope(move || foreign, run).await)
             }
             None => None,

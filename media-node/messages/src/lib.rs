@@ -22,6 +22,14 @@ pub const EVENTS: [EventName; 10] = [
     EventName::RecordStop,
 ];
 
+/// Subclasses of CUSTOM events that become messages.
+pub const SUBCLASSES: [&str; 2] = [QUALITY_EVENT, TRANSCRIPT];
+
+/// mod_media_quality's event: a leg's audio is in another state.
+const QUALITY_EVENT: &str = "ferroswitch::media_quality";
+/// Words of a call that were recognised.
+const TRANSCRIPT: &str = "switch::transcript";
+
 /// One message.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Message {
@@ -132,10 +140,52 @@ fn told(event: &Event) -> Option<(&'static str, Map<String, Value>)> {
             put("seconds", number("variable_record_seconds").filter(|_| stopped).map(Value::from));
             "RECORDING"
         }
+        EventName::Custom if text("Event-Subclass").as_deref() == Some(QUALITY_EVENT) => {
+            let decimal = |name: &str| text(name).and_then(|text| text.parse::<f64>().ok());
+            put("quality", text("Media-Quality").map(Value::from));
+            put("quality_before", text("Media-Quality-Before").map(Value::from));
+            put("reason", text("Media-Quality-Reason").map(Value::from));
+            for (name, header) in QUALITY_HEADERS {
+                put(name, decimal(header).map(Value::from));
+            }
+            "QUALITY"
+        }
+        EventName::Custom if event.subclass() == Some(TRANSCRIPT) => {
+            put("text", text("Transcript-Text").map(Value::from));
+            let caller = text("Transcript-Direction").map(|side| side == "read");
+            put("speaker", caller.map(|far| json!(if far { "far" } else { "near" })));
+            put("at_ms", number("Transcript-Milliseconds").map(Value::from));
+            let sure = text("Transcript-Confidence").and_then(|text| text.parse::<f64>().ok());
+            put("confidence", sure.map(Value::from));
+            "TRANSCRIPT"
+        }
         _ => return None,
     };
     Some((kind, fields))
 }
+
+/// Fields of QUALITY and the headers of the event about a change.
+const QUALITY_HEADERS: [(&str, &str); 9] = [
+    ("lost", "In-Lost"),
+    ("loss_percent", "In-Loss-Percent"),
+    ("jitter_ms", "In-Jitter-MS"),
+    ("mos", "In-MOS"),
+    ("out_lost", "Out-Lost"),
+    ("out_loss_percent", "Out-Loss-Percent"),
+    ("out_jitter_ms", "Out-Jitter-MS"),
+    ("out_mos", "Out-MOS"),
+    ("round_trip_ms", "Round-Trip-MS"),
+];
+
+/// Fields of QUALITY and the variables of a leg that ended, which mod_media_quality sets.
+const QUALITY_VARIABLES: [(&str, &str); 6] = [
+    ("loss_percent", "variable_media_quality_in_loss_percent"),
+    ("out_lost", "variable_media_quality_out_lost"),
+    ("out_loss_percent", "variable_media_quality_out_loss_percent"),
+    ("out_jitter_ms", "variable_media_quality_out_jitter_ms"),
+    ("out_mos", "variable_media_quality_out_mos"),
+    ("round_trip_ms", "variable_media_quality_round_trip_ms"),
+];
 
 /// How the audio was, if there was any.
 fn quality(event: &Event) -> Option<Map<String, Value>> {
@@ -152,6 +202,14 @@ fn quality(event: &Event) -> Option<Map<String, Value>> {
         if let Some(value) = number(variable) {
             fields.insert(name.into(), json!(value));
         }
+    }
+    for (name, variable) in QUALITY_VARIABLES {
+        if let Some(value) = number(variable) {
+            fields.insert(name.into(), json!(value));
+        }
+    }
+    if let Some(worst) = event.get("variable_media_quality") {
+        fields.insert("quality".into(), json!(worst));
     }
     Some(fields)
 }
@@ -190,6 +248,41 @@ mod tests {
     fn an_event_that_says_nothing_about_a_call_is_no_message() {
         assert!(told_of(EventName::Heartbeat, &[]).is_empty());
         assert_eq!(told_of(EventName::Dtmf, &[("DTMF-Digit", "5")])[0]["digit"], "5");
+    }
+
+    #[test]
+    fn a_change_of_quality_is_a_message_and_other_custom_events_are_none() {
+        let mut event = Event::custom(SUBCLASSES[0]);
+        event.push("Unique-ID", "leg").push("Media-Quality", "degraded");
+        event.push("Media-Quality-Before", "good").push("Media-Quality-Reason", "loss inbound");
+        event.push("In-Loss-Percent", "12.50");
+        let told = of(&event).remove(0);
+        assert_eq!((told.kind, &told.document["quality"]), ("QUALITY", &json!("degraded")));
+        assert_eq!(told.document["loss_percent"], json!(12.5));
+        assert!(told.document.get("out_mos").is_none());
+        assert_fits_schema(&told.document);
+        assert!(of(&Event::custom("sofia::register")).is_empty());
+    }
+
+    fn assert_fits_schema(message: &Value) {
+        let schema: Value =
+            serde_json::from_str(include_str!("../../../docs/call-messages.schema.json")).unwrap();
+        let known = schema["properties"].as_object().unwrap();
+        let message = message.as_object().unwrap();
+        assert!(message.keys().all(|field| known.contains_key(field)), "{message:?}");
+    }
+
+    #[test]
+    fn words_that_were_recognised_are_a_message_and_other_custom_events_are_none() {
+        let made = |subclass: &str| {
+            let mut event = Event::custom(subclass);
+            event.push("Transcript-Text", "hello").push("Transcript-Direction", "write");
+            of(&event)
+        };
+        let told = made(TRANSCRIPT);
+        assert_eq!((told[0].kind, &told[0].document["speaker"]), ("TRANSCRIPT", &json!("near")));
+        assert_eq!(told[0].document["text"], "hello");
+        assert!(made("sofia::register").is_empty());
     }
 
     #[test]

@@ -1,7 +1,5 @@
 //! What an API command is, and the registry that `show api`, `help` and every caller read.
 
-pub mod nesting;
-
 use std::sync::Arc;
 
 use base::far;

@@ -65,12 +65,12 @@ pub struct App {
 /// of one value. Others get the argument as it is meant.
 #[rustfmt::skip]
 const KEEP_MARKS: &[&str] = &[
-    "att_xfer", "bind_digit_action", "bind_meta_app", "bridge", "bridge_export", "broadcast", "capture", "conference",
-    "db", "event", "execute_extension", "export", "group", "hash", "intercept", "limit", "limit_execute",
-    "limit_hash", "limit_hash_execute", "lua", "multiset", "multiunset", "mutex", "phrase", "play_and_get_digits",
-    "presence", "push", "read", "record", "record_session", "rename", "respond", "say", "sched_broadcast",
-    "sched_transfer", "send_display", "set", "set_global", "set_profile_var", "set_user", "soft_hold", "socket", "stream",
-    "tone_detect", "transfer", "unset", "unshift", "valet_park",
+    "att_xfer", "bind_digit_action", "bind_meta_app", "bridge", "bridge_export", "broadcast", "capture", "conference", "curl",
+    "db", "endless_playback", "event", "execute_extension", "export", "group", "hash", "hiredis_raw", "httapi", "intercept",
+    "limit", "limit_execute", "limit_hash", "limit_hash_execute", "loop_playback", "lua", "multiset", "multiunset", "mutex",
+    "phrase", "play_and_get_digits", "playback", "presence", "push", "read", "record", "record_session", "rename", "respond",
+    "say", "sched_broadcast", "sched_transfer", "send_display", "set", "set_global", "set_profile_var", "set_user", "socket",
+    "soft_hold", "stream", "tone_detect", "transfer", "unset", "unshift", "valet_park",
 ];
 
 /// Applications and commands whose argument is a line for the shell.
@@ -79,10 +79,10 @@ const SHELLS: &[&str] = &["bg_spawn", "bg_system", "bgsystem", "spawn", "spawn_s
 /// Applications and commands whose argument holds the name of a file or directory.
 #[rustfmt::skip]
 const PATHS: &[&str] = &[
-    "broadcast", "displace_session", "endless_playback", "file_exists", "loop_playback", "mkdir",
-    "play_and_get_digits", "playback", "read", "record", "record_session", "record_session_mask",
-    "record_session_pause", "record_session_resume", "record_session_unmask", "rename", "sched_broadcast",
-    "stop_displace_session", "stop_record_session", "uuid_broadcast", "uuid_displace", "uuid_fileman", "uuid_record",
+    "broadcast", "displace_session", "endless_playback", "file_exists", "loop_playback", "mkdir", "play_and_get_digits",
+    "playback", "read", "record", "record_session", "record_session_mask", "record_session_pause",
+    "record_session_resume", "record_session_unmask", "rename", "sched_broadcast", "stop_displace_session",
+    "rxfax", "stop_record_session", "txfax", "uuid_broadcast", "uuid_displace", "uuid_fileman", "uuid_record",
 ];
 
 /// The argument of an application or a command with what a far end said in it fit for shells and paths; the rest of it
@@ -95,7 +95,7 @@ pub fn fit<'a>(name: &str, argument: &'a str) -> Cow<'a, str> {
     let named = |list: &[&str]| list.iter().any(|own| own.eq_ignore_ascii_case(name));
     if named(SHELLS) {
         far::in_shell(argument)
-    } else if named(PATHS) {
+    } else if named(PATHS) && !argument.starts_with("phrase:") {
         far::in_path(argument)
     } else {
         Cow::Borrowed(argument)

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use dialplan_xml::config::Params;
 use esl_server::event::{Event, EventName};
+use futures_util::future::Either;
 use media::source::{self, SourceError, SourceOptions, Stream};
 use media::{LegEvent, PlayId, PlayPlan};
 use tokio::time::Instant;
@@ -23,6 +24,7 @@ const ENDED: usize = 16;
 pub struct Plays {
     paused: bool,
     volume: i64,
+    speed: i64,
     /// The play that runs, innermost, with its rate: what `uuid_fileman` steers.
     pub current: Option<(PlayId, u32)>,
     /// Ended plays: name, samples heard, position.
@@ -94,6 +96,33 @@ fn source_of(switch: &Switch, name: &str) -> Option<&'static SourceKind> {
     sources.find(|kind| kind.scheme == scheme)
 }
 
+/// What `text` names, with what modules fetch or make (`http://`, `tts://`) in place of its name. Items of a
+/// `file_string://` that cannot be had are left out; the error says why the last of them could not.
+pub async fn fetched(channel: &Arc<Channel>, text: &str, rate: u32) -> Result<String, SourceError> {
+    let (_, name) = source::split_params(text);
+    let Some(items) = name.strip_prefix("file_string://") else {
+        return fetch(channel, text, rate).await;
+    };
+    let (mut all, mut failed) = (Vec::new(), None);
+    for item in items.split('!') {
+        match fetch(channel, item, rate).await {
+            Ok(item) => all.push(item),
+            Err(error) => failed = Some(error),
+        }
+    }
+    let list = format!("{}{}", &text[..text.len() - items.len()], all.join("!"));
+    failed.filter(|_| all.is_empty()).map_or(Ok(list), Err)
+}
+
+async fn fetch(channel: &Arc<Channel>, text: &str, rate: u32) -> Result<String, SourceError> {
+    let (_, name) = source::split_params(text);
+    let Some(kind) = source_of(channel.switch(), name) else { return Ok(text.to_owned()) };
+    let path = (kind.fetch)(channel, name, rate).await;
+    let path =
+        path.map_err(|reason| SourceError::Unreadable { path: kind.scheme.into(), reason })?;
+    Ok(format!("{}{}", &text[..text.len() - name.len()], path.to_string_lossy()))
+}
+
 impl Session {
     /// Plays something and waits for its end.
     ///
@@ -108,8 +137,9 @@ impl Session {
         let rate = leg.codec().rate();
         let plan = match self.open_plan(play.text, rate).await? {
             Ok(plan) => plan,
+            Err(SourceError::Broken) => return Ok(Ended::Broken),
             Err(error) => {
-                tracing::warn!(uuid = %channel.uuid(), "{error}");
+                tracing::warn!(uuid = %channel.uuid(), "{}", base::secrets::masked(&error.to_string()));
                 let missing = matches!(error, SourceError::NotFound { .. });
                 return Ok(if missing { Ended::NotFound } else { Ended::Failed });
             }
@@ -123,7 +153,7 @@ impl Session {
         let started = Instant::now();
         let Ok(id) = leg.play_alone(Box::new(plan)) else { return Ok(Ended::Failed) };
         let outer = channel.with(|data| {
-            (data.plays.paused, data.plays.volume) = (false, 0);
+            (data.plays.paused, data.plays.volume, data.plays.speed) = (false, 0, 0);
             data.plays.current.replace((id, rate))
         });
         let result = self.follow(id, &play, started).await;
@@ -191,17 +221,17 @@ impl Session {
         if text.starts_with("tone_stream://%") || text.starts_with("silence_stream://") {
             return Ok(source::open(text, &options));
         }
-        let mut owned = text.to_owned();
-        let (_, name) = source::split_params(text);
-        if let Some(kind) = source_of(self.switch(), name) {
-            let channel = Arc::clone(self.channel());
-            match self.wait_for((kind.fetch)(&channel, name, rate)).await? {
-                Ok(path) => owned.replace_range(text.len() - name.len().., &path.to_string_lossy()),
-                Err(reason) => {
-                    return Ok(Err(SourceError::Unreadable { path: kind.scheme.into(), reason }));
-                }
+        let channel = Arc::clone(self.channel());
+        let mut fetching = std::pin::pin!(fetched(&channel, text, rate));
+        let owned = loop {
+            match self.wait_or(None, fetching.as_mut()).await? {
+                Either::Right(Ok(owned)) => break owned,
+                Either::Right(Err(error)) => return Ok(Err(error)),
+                // An engine or a server may take long: a break ends the waiting, too.
+                Either::Left(Wake::Broken) => return Ok(Err(SourceError::Broken)),
+                Either::Left(_) => {}
             }
-        }
+        };
         let opening = tokio::task::spawn_blocking(move || source::open(&owned, &options));
         let opened = self.wait_for(opening).await?;
         Ok(opened.unwrap_or_else(|_| Err(SourceError::NotFound { path: text.into() })))
@@ -231,7 +261,7 @@ impl Plays {
 }
 
 /// Steers the play that runs (`uuid_fileman`): `pause`, `stop`, `restart`, `seek:[+-]ms`,
-/// `volume:[+-]n`. `None` when nothing plays, false for what is not to be had.
+/// `volume:[+-]n`, `speed:[+-]n`. `None` when nothing plays, false for what is not to be had.
 pub fn steer(channel: &Channel, order: &str) -> Option<bool> {
     let (leg, (id, rate)) = (channel.media()?, channel.with(|data| data.plays.current)?);
     let (verb, value) = order.split_once(':').unwrap_or((order, ""));
@@ -245,20 +275,29 @@ pub fn steer(channel: &Channel, order: &str) -> Option<bool> {
             leg.pause_play(id, paused)
         }
         "stop" => leg.stop_play(id),
-        "restart" => leg.seek_play(id, 0, false),
+        "restart" => {
+            channel.with(|data| data.plays.speed = 0);
+            leg.play_speed(id, 0).and_then(|()| leg.seek_play(id, 0, false))
+        }
         "seek" => {
             let samples = text::int(value).saturating_mul(i64::from(rate)) / 1000;
             leg.seek_play(id, samples, relative)
         }
-        "volume" => {
+        "volume" | "speed" => {
+            let speed = verb.eq_ignore_ascii_case("speed");
+            let most = if speed { 2 } else { 4 };
             let level = channel.with(|data| {
-                let from = if relative { data.plays.volume } else { 0 };
-                data.plays.volume = from.saturating_add(text::int(value)).clamp(-4, 4);
-                data.plays.volume
+                let place = if speed { &mut data.plays.speed } else { &mut data.plays.volume };
+                let from = if relative { *place } else { 0 };
+                *place = from.saturating_add(text::int(value)).clamp(-most, most);
+                *place
             });
-            leg.play_volume(id, crate::call::audio::percent(level))
+            match speed {
+                true => leg.play_speed(id, level as i8),
+                false => leg.play_volume(id, crate::call::audio::percent(level)),
+            }
         }
-        // `speed` and `truncate`: not to be had.
+        // `truncate`: what is played is never written to.
         _ => return Some(false),
     };
     Some(sent.is_ok())
@@ -286,17 +325,16 @@ fn streams(switch: &Switch) -> Vec<Stream> {
     let conf = config.document("local_stream.conf");
     let directories = conf.iter().flat_map(|conf| conf.children_named("directory"));
     let mut streams: Vec<Stream> = directories
-        .map(|node| Stream {
-            name: node.attr_or_empty("name").to_owned(),
-            path: node.attr_or_empty("path").into(),
-            shuffle: Params::read(Some(node), "param").get("shuffle").is_some_and(text::is_true),
+        .map(|node| {
+            let params = Params::read(Some(node), "param");
+            let (name, path) = (node.attr_or_empty("name"), node.attr_or_empty("path"));
+            Stream::read(name, path, |name| params.get(name))
         })
         .collect();
     if let Some(sounds) = switch.global("sounds_dir")
         && streams.iter().all(|stream| stream.name != "default")
     {
-        let path = Path::new(&sounds).join("music");
-        streams.push(Stream { name: "default".to_owned(), path, shuffle: false });
+        streams.push(Stream::new("default", Path::new(&sounds).join("music"), false));
     }
     streams
 }

@@ -11,6 +11,8 @@ use std::sync::atomic::Ordering;
 
 use esl_server::event::{Event, EventName};
 
+pub use call_model::bridge::Bridge;
+
 use super::cause::Cause;
 use super::channel::{Channel, OtherType};
 use super::endpoint::DigitSource;
@@ -25,7 +27,7 @@ pub(super) type SoftStep =
     Box<dyn for<'a> FnOnce(&'a mut Session) -> BoxFuture<'a, AppResult> + Send>;
 
 /// How long a leg may take to reach the state a bridge needs it in.
-const STATE_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(5);
+pub(super) const STATE_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(5);
 
 impl Session {
     /// Bridges to a leg that is up, until one of the two ends or is taken away.
@@ -55,8 +57,8 @@ impl Session {
         }
         export(&own, peer);
         export(peer, &own);
-        join(&own, peer);
-        own.flags.bridge_originator.store(true, Ordering::Relaxed);
+        let bridge = Bridge::new(own.uuid(), peer.uuid());
+        join(&bridge, &own, peer);
         fire_bridge(&own, EventName::ChannelBridge, peer);
         name_partners(&own, peer);
         pre_execute_variables(&own, peer);
@@ -64,13 +66,12 @@ impl Session {
         self.pre_execute().await;
         connect_media(&own, peer);
         self.run_bridge_hooks(true).await;
-        let result = self.bridge_loop(peer, keys).await;
-        own.flags.bridge_originator.store(false, Ordering::Relaxed);
+        let result = self.bridge_loop(&bridge, peer, keys).await;
         super::hold::leave_bridge(&own);
         if !peer.flags.kept.load(Ordering::Relaxed) {
             peer.stop_broadcast();
         }
-        separate(&own, peer);
+        separate(&bridge, &own, peer);
         self.run_bridge_hooks(false).await;
         result
     }
@@ -86,6 +87,7 @@ impl Session {
 
     async fn bridge_loop(
         &mut self,
+        bridge: &Arc<Bridge>,
         peer: &Arc<Channel>,
         keys: &str,
     ) -> Result<Option<char>, Interrupt> {
@@ -118,7 +120,7 @@ impl Session {
                 }
                 pass_on(&self.channel, peer, digit);
             }
-            if !still_with(&self.channel, peer) {
+            if peer.state() != State::ExchangeMedia || !peer.is_in(bridge) {
                 if self.channel.flags.kept.load(Ordering::Relaxed) {
                     self.wait(None).await?;
                     continue;
@@ -140,19 +142,6 @@ impl Session {
             let _something = self.wait_or(answer_limit, peer_watch.changed()).await?;
         }
     }
-
-    pub(super) fn take_soft_step(&mut self) -> Option<SoftStep> {
-        self.channel.take_soft_step()
-    }
-}
-
-/// Is the partner up and still in this bridge?
-fn still_with(own: &Channel, peer: &Channel) -> bool {
-    matches!(peer.state(), State::ExchangeMedia) && is_bridged_to(peer, own)
-}
-
-fn is_bridged_to(leg: &Channel, other: &Channel) -> bool {
-    leg.with(|data| data.bridged_to.as_ref() == Some(other.uuid()))
 }
 
 /// CS_EXCHANGE_MEDIA: the other side of a bridge. The originator's task decides when it ends.
@@ -205,12 +194,12 @@ pub fn digits_changed(channel: &Arc<Channel>) {
 }
 
 /// Book-keeping of a new bridge on both legs.
-fn join(own: &Arc<Channel>, peer: &Arc<Channel>) {
+fn join(bridge: &Arc<Bridge>, own: &Arc<Channel>, peer: &Arc<Channel>) {
     let now = clock::now_us();
     let own_profile = own.profile();
     let peer_profile = peer.profile();
     own.with(|data| {
-        data.bridged_to = Some(Arc::clone(peer.uuid()));
+        data.bridge = Some(Arc::clone(bridge));
         // Legs joined by uuid_bridge show each other already, as they were before.
         if !matches!(&data.other, Some((OtherType::Originatee, shown)) if shown.uuid == **peer.uuid()) {
             data.other = Some((OtherType::Originatee, peer_profile.clone()));
@@ -222,7 +211,7 @@ fn join(own: &Arc<Channel>, peer: &Arc<Channel>) {
         }
     });
     peer.with(|data| {
-        data.bridged_to = Some(Arc::clone(own.uuid()));
+        data.bridge = Some(Arc::clone(bridge));
         if data.other.is_none() {
             data.other = Some((OtherType::Originator, own_profile));
         }
@@ -332,15 +321,15 @@ pub(super) fn connect_media(own: &Channel, peer: &Channel) {
 }
 
 /// The bridge is over: media apart, variables, UNBRIDGE, and the partner's fate.
-fn separate(own: &Arc<Channel>, peer: &Arc<Channel>) {
+fn separate(bridge: &Arc<Bridge>, own: &Arc<Channel>, peer: &Arc<Channel>) {
     if let Some(media) = own.media() {
         let _gone = media.unbridge();
     }
     // Another task may have bridged the peer before this leg's task came to its end.
-    let elsewhere = peer.with(|data| data.bridged_to.as_ref().is_some_and(|to| to != own.uuid()));
+    let elsewhere = peer.bridge().is_some_and(|other| !Arc::ptr_eq(&other, bridge));
     if !elsewhere {
         // Leg B is out of the bridge before it is told to end; only the originator ends as "bridged".
-        peer.with(|data| data.bridged_to = None);
+        peer.with(|data| data.bridge = None);
         peer.unlink(Link::BridgedTo);
     }
     if elsewhere {
@@ -369,7 +358,7 @@ fn separate(own: &Arc<Channel>, peer: &Arc<Channel>) {
             own.set_var("bridge_hangup_cause", cause.name());
         }
     }
-    own.with(|data| data.bridged_to = None);
+    own.with(|data| data.bridge = None);
     for observer in own.switch().observers() {
         [own, peer].into_iter().for_each(|leg| observer.unbridged(leg));
     }

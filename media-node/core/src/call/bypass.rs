@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 
 use esl_server::event::EventName;
 
-use super::bridge;
+use super::bridge::{self, Bridge};
 use super::cause::Cause;
 use super::channel::{Channel, OtherType};
 use super::description::OF_FAR_END;
@@ -66,11 +66,11 @@ pub fn media(channel: &Arc<Channel>) -> bool {
             })
         }));
     }
-    if channel.with(|data| data.signal_bond.is_some())
+    if channel.bridge().is_some_and(|bridge| bridge.is_signal_only())
         && let Some(partner) = partner
     {
         // Two hibernating legs become an ordinary bridge, the originator first.
-        let leads = channel.flags.bridge_originator.load(Ordering::Relaxed);
+        let leads = channel.leads();
         let (a, b) = if leads { (channel, &partner) } else { (&partner, channel) };
         uuid_bridge::join(a, b);
     }
@@ -87,13 +87,12 @@ pub(super) fn signal_bridge(session: &Session, peer: &Arc<Channel>) -> AppResult
     bridge::export(peer, &own);
     let now = clock::now_us();
     let profiles = (own.profile(), peer.profile());
-    for (leg, other, profile, kind) in [
-        (&own, peer, profiles.1, OtherType::Originatee),
-        (peer, &own, profiles.0, OtherType::Originator),
-    ] {
+    let bridge = Bridge::signal_only(own.uuid(), peer.uuid());
+    for (leg, profile, kind) in
+        [(&own, profiles.1, OtherType::Originatee), (peer, profiles.0, OtherType::Originator)]
+    {
         leg.with(|data| {
-            data.bridged_to = Some(Arc::clone(other.uuid()));
-            data.signal_bond = Some(Arc::clone(other.uuid()));
+            data.bridge = Some(Arc::clone(&bridge));
             if data.other.is_none() || kind == OtherType::Originatee {
                 data.other = Some((kind, profile));
             }
@@ -109,7 +108,6 @@ pub(super) fn signal_bridge(session: &Session, peer: &Arc<Channel>) -> AppResult
     own.link(Link::SignalBridgedTo, peer);
     own.set_var("signal_bridge", "true");
     peer.set_var("signal_bridge", "true");
-    own.flags.bridge_originator.store(true, Ordering::Relaxed);
     super::display::of_bridge(&own, peer);
     own.link(Link::BridgedTo, peer);
     own.link(Link::LastBridgedTo, peer);
@@ -122,9 +120,8 @@ pub(super) fn signal_bridge(session: &Session, peer: &Arc<Channel>) -> AppResult
 /// CS_HIBERNATE of either leg.
 pub(super) async fn hibernate(session: &mut Session) -> AppResult {
     let own = Arc::clone(&session.channel);
-    let partner =
-        own.with(|data| data.signal_bond.clone()).and_then(|uuid| own.switch().channel(&uuid));
-    let leads = own.flags.bridge_originator.load(Ordering::Relaxed);
+    let partner = own.bridge().filter(|bridge| bridge.is_signal_only()).and_then(|_| own.partner());
+    let leads = own.leads();
     let Some(partner) = partner else {
         loop {
             session.wait(None).await?;
@@ -158,13 +155,15 @@ pub(super) async fn hibernate(session: &mut Session) -> AppResult {
 
 /// The leg leaves its signal bridge: says so, and decides what becomes of the other leg.
 pub(super) fn leave(own: &Arc<Channel>) {
-    let Some(uuid) = own.with(|data| data.signal_bond.take()) else { return };
-    let Some(other) = own.switch().channel(&uuid) else { return };
-    if other.with(|data| data.signal_bond.take()).is_none() {
+    let taken = own.with(|data| data.bridge.take_if(|bridge| bridge.is_signal_only()));
+    let Some(bridge) = taken else { return };
+    let Some(other) = own.switch().channel(bridge.partner_of(own.uuid())) else { return };
+    // The leg that leaves first sees to both.
+    if other.with(|data| data.bridge.take_if(|now| Arc::ptr_eq(now, &bridge))).is_none() {
         return;
     }
+    let leads = bridge.is_driven_by(own.uuid());
     for (leg, from) in [(own, &other), (&other, own)] {
-        leg.with(|data| data.bridged_to = None);
         leg.unlink(Link::SignalBridgedTo);
         leg.unlink(Link::BridgedTo);
         if let Some(cause) = from.cause() {
@@ -174,8 +173,6 @@ pub(super) fn leave(own: &Arc<Channel>) {
             }
         }
     }
-    let leads = own.flags.bridge_originator.swap(false, Ordering::Relaxed);
-    other.flags.bridge_originator.store(false, Ordering::Relaxed);
     let (originator, originatee) = if leads { (own, &other) } else { (&other, own) };
     originatee.set_var("call_uuid", &**originatee.uuid());
     bridge::fire_bridge(originator, EventName::ChannelUnbridge, originatee);

@@ -8,6 +8,9 @@ use crate::BoxFuture;
 /// Commands that wait when the task is busy; more are refused ([`esl_server::QueueFull`]).
 pub const COMMAND_QUEUE: usize = 256;
 
+/// Where a channel's task takes its requests from.
+pub type Inbox = base::queue::Receiver<Command>;
+
 /// A job that needs the channel's task: gets the session, runs between two steps of whatever application runs.
 pub type Job = Box<dyn for<'a> FnOnce(&'a mut Session) -> BoxFuture<'a, ()> + Send>;
 

@@ -23,16 +23,19 @@ impl Channel {
     pub fn note_shown(&self, party: &Party) -> bool {
         let Party { name, number } = party;
         if !name.is_empty() {
-            self.set_var("last_sent_callee_id_name", name.as_str());
+            self.set_var("last_sent_callee_id_name", base::far::mark(name));
         }
         if !number.is_empty() {
-            self.set_var("last_sent_callee_id_number", number.as_str());
+            self.set_var("last_sent_callee_id_number", base::far::mark(number));
         }
         if self.is_true("ignore_display_updates") || name.is_empty() || name == "_undef_" {
             return false;
         }
-        let number =
-            if number.is_empty() { self.profile().destination_number } else { number.clone() };
+        let number = if number.is_empty() {
+            self.profile().destination_number.clone()
+        } else {
+            number.clone()
+        };
         let shown = (name.clone(), number);
         let news = self.is_answered()
             && self.with(|data| {
@@ -80,7 +83,7 @@ impl Channel {
     pub fn learn_party(&self, party: &Party, tell: bool) {
         let caller = self.shows_caller();
         let changed = self.with(|data| {
-            let Some(profile) = &mut data.profile else { return false };
+            let Some(profile) = data.profile.as_deref_mut() else { return false };
             let (name, number) = if caller {
                 (&mut profile.caller_id_name, &mut profile.caller_id_number)
             } else {
@@ -119,7 +122,7 @@ impl Channel {
     }
 
     fn partner_uuid(&self) -> Option<Arc<str>> {
-        let bridged = self.with(|data| data.bridged_to.clone());
+        let bridged = self.bridge().map(|bridge| Arc::clone(bridge.partner_of(self.uuid())));
         bridged.or_else(|| self.own_var("signal_bond").map(Into::into))
     }
 }

@@ -75,7 +75,7 @@ impl Session {
         if !app.flags.has(Flags::NO_MEDIA) && !self.channel.has_media() {
             self.get_media(app).await?;
         }
-        self.run_app(app, data, id).await
+        base::trace::within(app.name, self.run_app(app, data, id)).await
     }
 
     /// Early media before an application that needs audio.
@@ -120,7 +120,7 @@ impl Session {
         let id = self.begin_app(app, argument, scope, id);
         tracing::info!(
             uuid = %self.channel.uuid(),
-            "EXECUTE [depth={}] {} {}({})", self.depth, self.channel.name(), app.name, argument
+            "EXECUTE [depth={}] {} {}({})", self.depth, self.channel.name(), app.name, base::redact::logged(argument, self.channel.var("redact_digits").as_deref())
         );
         if self.channel.is_true("verbose_presence") {
             self.channel.fire_presence(&format!("{}({argument})", app.name));
@@ -258,6 +258,8 @@ impl Session {
         };
         let ptime =
             self.channel.with(|data| data.read_codec.as_ref().map_or(20, |c| c.ptime.max(1)));
+        // A break that came before was for what ran before.
+        self.channel.flags.broken.store(false, Ordering::Relaxed);
         let frame = Duration::from_millis(ptime.into());
         let heard = || leg.stats().inbound.media_packet_count;
         let enough = heard().saturating_add(frames.into());

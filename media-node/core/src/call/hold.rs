@@ -93,6 +93,7 @@ pub fn mark_held(channel: &Channel, on: bool) {
         }
     });
     channel.fire(if on { EventName::ChannelHold } else { EventName::ChannelUnhold });
+    channel.switch().observers().iter().for_each(|observer| observer.held(channel, on));
     channel.notify();
 }
 

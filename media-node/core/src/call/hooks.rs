@@ -60,7 +60,7 @@ impl Session {
             self.channel.is_true("session_in_hangup_hook").then(|| Arc::clone(&self.channel));
         let reply = self.switch().run_api(api, &argument, session).await;
         let argument = far::plain(&argument);
-        tracing::debug!(uuid = %self.channel.uuid(), "Hangup hook {api}({argument}): {}", reply.unwrap_or_default());
+        tracing::debug!(uuid = %self.channel.uuid(), "Hangup hook {api}({}): {}", base::secrets::masked(&argument), reply.unwrap_or_default());
     }
 }
 
@@ -107,6 +107,6 @@ async fn run_commands(channel: &Arc<Channel>, values: Vec<String>) {
         let argument = crate::host::expand_for(channel.switch(), Some(channel), argument).await;
         let reply = channel.switch().run_api(api, &argument, None).await;
         let argument = far::plain(&argument);
-        tracing::debug!(uuid = %channel.uuid(), "{api}({argument}): {}", reply.unwrap_or_default());
+        tracing::debug!(uuid = %channel.uuid(), "{api}({}): {}", base::secrets::masked(&argument), reply.unwrap_or_default());
     }
 }

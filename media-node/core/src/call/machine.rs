@@ -29,7 +29,8 @@ impl Session {
     pub fn start(self) -> Arc<super::Channel> {
         let channel = Arc::clone(&self.channel);
         let of = Arc::clone(&channel);
-        tokio::spawn(crate::foreign::scope(move || of.foreign(), self.run()));
+        let run = crate::foreign::scope(move || of.foreign(), self.run());
+        tokio::spawn(base::trace::of_call(channel.uuid(), channel.var("traceparent"), run));
         channel
     }
 
@@ -159,7 +160,7 @@ impl Session {
         self.leg.on_routing(&channel).await;
         self.show_outbound_as_caller();
         self.turn_direction();
-        match self.route().await {
+        match base::trace::within("dialplan", self.route()).await {
             Some(extension) => {
                 channel.with(|data| data.begin_extension(extension));
                 channel.set_state(State::Execute);
@@ -302,8 +303,9 @@ impl Session {
                 vars.set("pre_transfer_caller_id_name", profile.caller_id_name.as_str());
                 vars.set("pre_transfer_caller_id_number", profile.caller_id_number.as_str());
                 vars.set("channel_cid_flipped", "yes");
-                std::mem::swap(&mut profile.caller_id_name, &mut profile.callee_id_name);
-                std::mem::swap(&mut profile.caller_id_number, &mut profile.callee_id_number);
+                let own = &mut **profile;
+                std::mem::swap(&mut own.caller_id_name, &mut own.callee_id_name);
+                std::mem::swap(&mut own.caller_id_number, &mut own.callee_id_number);
             }
             data.callee_direction = "RECV";
         });
@@ -335,7 +337,7 @@ impl Session {
     }
 
     async fn state_soft_execute(&mut self) -> AppResult {
-        match self.take_soft_step() {
+        match self.channel.take_soft_step() {
             Some(step) => step(self).await,
             None => self.until_moved().await,
         }

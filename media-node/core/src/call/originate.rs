@@ -114,6 +114,7 @@ pub async fn originate(
     if let Some(session) = caller.as_deref_mut() {
         prepare(session.channel());
         session.channel().flags.dials.store(true, Ordering::Relaxed);
+        session.channel().flags.intercepted.store(false, Ordering::Relaxed);
     }
     let attempt =
         Attempt { switch, request, on_behalf: None, far: dial.far.clone(), lost: Arc::default() };

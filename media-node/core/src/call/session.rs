@@ -13,12 +13,12 @@ use std::time::Duration;
 use esl_server::CallMessage;
 use esl_server::event::EventName;
 use futures_util::future::Either;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::cause::Cause;
 use super::channel::Channel;
-use super::command::Command;
+use super::command::{Command, Inbox};
 use super::endpoint::{Digit, DigitSource, EndpointLeg, Indication, LegEvent};
 use super::state::{CallState, State};
 use crate::switch::Switch;
@@ -60,7 +60,7 @@ pub enum Wake {
 pub struct Session {
     pub(super) channel: Arc<Channel>,
     pub(super) leg: Box<dyn EndpointLeg>,
-    pub(super) inbox: mpsc::Receiver<Command>,
+    pub(super) inbox: Inbox,
     pub(super) watch: watch::Receiver<u32>,
     pub(super) messages: VecDeque<CallMessage>,
     pub(super) depth: usize,
@@ -70,20 +70,13 @@ pub struct Session {
     pub(crate) ringback: Option<media::PlayId>,
 }
 
-/// Digits the call record keeps, as in the reference.
-const MAX_DIGITS_DIALED: usize = 1000;
-
 /// Messages nest this deep: a message that runs an application in which a message runs …
 pub const MAX_DEPTH: usize = 32;
 
 impl Session {
     /// A session around a new channel. It does nothing before [`Session::start`].
     #[must_use]
-    pub fn new(
-        channel: Arc<Channel>,
-        leg: Box<dyn EndpointLeg>,
-        inbox: mpsc::Receiver<Command>,
-    ) -> Self {
+    pub fn new(channel: Arc<Channel>, leg: Box<dyn EndpointLeg>, inbox: Inbox) -> Self {
         let watch = channel.watch();
         Self {
             channel,
@@ -245,9 +238,10 @@ impl Session {
 
     /// Runs one waiting message if that is allowed now. True if something ran.
     async fn run_waiting_messages(&mut self) -> bool {
-        if self.locked || self.depth >= MAX_DEPTH {
+        if self.locked || self.depth >= MAX_DEPTH || self.messages.is_empty() {
             return false;
         }
+        self.forget_messages().await;
         let Some(message) = self.messages.pop_front() else { return false };
         self.channel.messages_taken(1);
         Box::pin(self.run_message(message, true)).await;
@@ -353,22 +347,8 @@ impl Session {
 
     /// Takes the next digit and fires its DTMF event.
     pub fn take_digit(&mut self) -> Option<Digit> {
-        let digit = self.channel.with(|data| {
-            let digit = data.digits.pop_front()?;
-            if data.digits_dialed.len() < MAX_DIGITS_DIALED {
-                data.digits_dialed.push(digit.digit);
-            }
-            Some(digit)
-        })?;
-        self.channel.fire_with(
-            EventName::Dtmf,
-            |_| {},
-            |event| {
-                event.push("DTMF-Digit", digit.digit.to_string());
-                event.push("DTMF-Duration", digit.duration.to_string());
-                event.push("DTMF-Source", digit.source.name());
-            },
-        );
+        let digit = self.channel.with(|data| data.digits.pop_front())?;
+        self.channel.use_digit(digit);
         Some(digit)
     }
 

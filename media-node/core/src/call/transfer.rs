@@ -156,7 +156,7 @@ impl<'a> Moving<'a> {
     pub fn begin(leg: &'a Channel) -> Self {
         leg.flags.transferred.store(true, Ordering::Relaxed);
         // Only the originator of a bridge goes on by itself when its partner leaves.
-        if leg.flags.bridge_originator.load(Ordering::Relaxed) {
+        if leg.leads() {
             leg.flags.awaited.store(true, Ordering::Relaxed);
         }
         Self(leg)

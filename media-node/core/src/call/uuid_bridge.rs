@@ -8,14 +8,12 @@ use std::sync::atomic::Ordering;
 use esl_server::event::EventName;
 use tokio::sync::oneshot;
 
+use super::bridge::STATE_TIMEOUT;
 use super::channel::{Channel, OtherType};
 use super::post_bridge;
 use super::session::{AppResult, Session};
 use super::state::State;
 use crate::clock;
-
-/// How long a leg may take to reach the state a bridge needs it in.
-const STATE_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// Joins two existing legs, taking each out of what it does (`uuid_bridge`). `a` becomes the originator.
 pub fn join(a: &Arc<Channel>, b: &Arc<Channel>) {

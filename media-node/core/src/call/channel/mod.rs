@@ -4,20 +4,20 @@
 //! below, touch: reading, setting variables, asking for a state, hanging up. All of it is short work under one short
 //! lock that is never held across an await, so a `uuid_setvar` is visible to the very next `uuid_getvar`.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
+use base::queue::{self, TrySendError};
 use esl_server::event::{Event, EventName, Vars};
 use esl_server::{CallMessage, EventSink, QueueFull};
 use parking_lot::Mutex;
-use tokio::sync::mpsc::{self, error::TrySendError};
 use tokio::sync::watch;
 
 mod variables;
 
 use super::CodecInfo;
-use super::bridge::SoftStep;
+use super::bridge::{Bridge, SoftStep};
 use super::cause::Cause;
 use super::command::{COMMAND_QUEUE, Command, Job};
 use super::endpoint::Digit;
@@ -72,8 +72,6 @@ pub struct Data {
     pub cause: Option<Cause>,
     /// Variables.
     pub vars: Arc<Vars>,
-    /// Which parts of variables came from a far end, by name in lower case.
-    pub(super) far: HashMap<Box<str>, base::far::Spans>,
     /// Scope variables of the application that runs now, innermost last; marked where a far end had part in them.
     pub scopes: Vec<Arc<Vars>>,
     /// Caller profile. `None` before the endpoint has made one.
@@ -100,8 +98,8 @@ pub struct Data {
     pub app_log: Vec<(&'static str, Arc<str>, i64)>,
     /// Applications that run now, the innermost last.
     pub doing: Vec<Doing>,
-    /// UUID of the leg this one is bridged to.
-    pub bridged_to: Option<Arc<str>>,
+    /// The conversation it is in.
+    pub bridge: Option<Arc<Bridge>>,
     /// The media leg, once there is one.
     pub media: Option<Arc<media::Leg>>,
     /// Where events of this call are sent instead of everywhere (`divert_events`).
@@ -132,8 +130,6 @@ pub struct Data {
     pub local_tag: Option<Arc<str>>,
     /// Whoever answers is for somebody else: who is told. The far end may leave meanwhile.
     pub hand_over: Option<HandOver>,
-    /// The other leg of a call whose media does not pass through the switch.
-    pub(super) signal_bond: Option<Arc<str>>,
     /// What to do in CS_SOFT_EXECUTE.
     pub(super) soft_step: Option<SoftStep>,
 }
@@ -183,8 +179,8 @@ pub struct Initial {
 pub struct Flags {
     /// An outbound leg has run a dialplan.
     pub hit_dialplan: AtomicBool,
-    /// The bridge's originator (its task drives the bridge).
-    pub bridge_originator: AtomicBool,
+    /// Another leg takes it out of its call (`intercept`).
+    pub intercepted: AtomicBool,
     /// On hold by us.
     pub held: AtomicBool,
     /// Was on hold when it was hung up.
@@ -244,7 +240,7 @@ pub struct Channel {
     direction: Direction,
     created: i64,
     switch: Arc<Switch>,
-    commands: mpsc::Sender<Command>,
+    commands: queue::Sender<Command>,
     /// Messages posted and not yet taken up.
     messages: AtomicUsize,
     /// Messages ever posted.
@@ -272,7 +268,7 @@ impl Channel {
         session_id: u64,
         direction: Direction,
         name: String,
-        commands: mpsc::Sender<Command>,
+        commands: queue::Sender<Command>,
     ) -> Arc<Self> {
         let mut vars = Vars::new();
         vars.set("direction", direction.name());
@@ -306,7 +302,6 @@ impl Channel {
                 call_state: CallState::Down,
                 cause: None,
                 vars: Arc::new(vars),
-                far: HashMap::new(),
                 scopes: Vec::new(),
                 profile: None,
                 past_profiles: Vec::new(),
@@ -320,7 +315,7 @@ impl Channel {
                 digits_dialed: String::new(),
                 app_log: Vec::new(),
                 doing: Vec::new(),
-                bridged_to: None,
+                bridge: None,
                 media: None,
                 divert: None,
                 showing: Default::default(),
@@ -336,7 +331,6 @@ impl Channel {
                 slots: ChannelSlots::default(),
                 local_tag: None,
                 hand_over: None,
-                signal_bond: None,
                 soft_step: None,
             }),
         })
@@ -435,11 +429,28 @@ impl Channel {
             .unwrap_or_else(|| CallerProfile::new(self.direction, self.created))
     }
 
+    /// The conversation it is in.
+    #[must_use]
+    pub fn bridge(&self) -> Option<Arc<Bridge>> {
+        self.data.lock().bridge.clone()
+    }
+
+    /// Is it in that conversation, and not in another since?
+    #[must_use]
+    pub fn is_in(&self, bridge: &Arc<Bridge>) -> bool {
+        self.data.lock().bridge.as_ref().is_some_and(|now| Arc::ptr_eq(now, bridge))
+    }
+
+    /// Does its task drive the bridge it is in (the bridge's originator)?
+    #[must_use]
+    pub fn leads(&self) -> bool {
+        self.data.lock().bridge.as_ref().is_some_and(|bridge| bridge.is_driven_by(&self.uuid))
+    }
+
     /// The leg it is bridged to.
     #[must_use]
     pub fn partner(&self) -> Option<Arc<Self>> {
-        let uuid = self.data.lock().bridged_to.clone()?;
-        self.switch.channel(&uuid)
+        self.switch.channel(self.bridge()?.partner_of(&self.uuid))
     }
 
     /// Gives an event to the call: a connection that diverted the call's events gets it, else everybody, once the
@@ -566,12 +577,9 @@ impl Channel {
             }
             data.state = State::Hangup;
             data.cause = Some(cause);
-            if data.bridged_to.is_some() {
-                let role = if self.flags.bridge_originator.load(Ordering::Relaxed) {
-                    "originator"
-                } else {
-                    "originatee"
-                };
+            if let Some(bridge) = &data.bridge {
+                let leads = bridge.is_driven_by(&self.uuid);
+                let role = if leads { "originator" } else { "originatee" };
                 Arc::make_mut(&mut data.vars).set("last_bridge_role", role);
             }
         }
@@ -623,6 +631,21 @@ impl Channel {
         }
     }
 
+    /// An application has a digit of the caller: the DTMF event is fired, and the call record keeps it.
+    pub fn use_digit(&self, digit: Digit) {
+        self.with(|data| {
+            if data.digits_dialed.len() < MAX_DIGITS_DIALED {
+                data.digits_dialed.push(digit.digit);
+            }
+        });
+        let told = |event: &mut Event| {
+            event.push("DTMF-Digit", digit.digit.to_string());
+            event.push("DTMF-Duration", digit.duration.to_string());
+            event.push("DTMF-Source", digit.source.name());
+        };
+        self.fire_with(EventName::Dtmf, |_| {}, told);
+    }
+
     /// Whether digits to the far end are the media engine's to send, as events or as tones.
     #[must_use]
     pub fn sends_digits_in_media(&self) -> bool {
@@ -638,3 +661,5 @@ impl Channel {
 
 /// Digits waiting for an application; further ones are dropped, as nobody reads them.
 const MAX_DIGITS: usize = 512;
+/// Digits the call record keeps, as in the reference.
+const MAX_DIGITS_DIALED: usize = 1000;

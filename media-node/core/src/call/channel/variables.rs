@@ -39,9 +39,9 @@ impl Channel {
     /// Sets a variable; an empty value deletes it. A value that holds a reference is refused, as in the reference:
     /// whoever reads the variable in a dialplan would expand what a far end wrote into it.
     pub fn set_var(&self, name: impl Into<Cow<'static, str>>, value: impl Into<Value>) {
-        let (name, value) = (name.into(), value.into());
+        let (name, (value, far)) = (name.into(), taken_apart(value.into()));
         if self.takes(&name, &value) {
-            self.set_var_as_is(name, value);
+            self.store(name, value, far);
         }
     }
 
@@ -50,18 +50,19 @@ impl Channel {
     /// What is marked in a value as a far end's ([`far`]) is stored as it is meant, here and in all that sets variables,
     /// and marked again for `${name}`.
     pub fn set_var_as_is(&self, name: impl Into<Cow<'static, str>>, value: impl Into<Value>) {
-        self.touched();
-        let (name, (value, spans)) = (name.into(), taken_apart(value.into()));
-        let name = if far::is_marked(&name) { far::plain(&name).into_owned().into() } else { name };
-        let mut data = self.data.lock();
-        data.note_far(&name, spans);
-        Arc::make_mut(&mut data.vars).set(name, value);
+        let (value, far) = taken_apart(value.into());
+        self.store(name.into(), value, far);
     }
 
-    /// May the value be stored? Says in the log if not.
+    fn store(&self, name: Cow<'static, str>, value: Value, far: Spans) {
+        self.touched();
+        let name = if far::is_marked(&name) { far::plain(&name).into_owned().into() } else { name };
+        Arc::make_mut(&mut self.data.lock().vars).set_far(name, value, far);
+    }
+
+    /// May the value, as it is meant, be stored? Says in the log if not.
     fn takes(&self, name: &str, value: &Value) -> bool {
-        let refused =
-            value.items().iter().any(|item| crate::text::has_reference(&far::plain(item)));
+        let refused = value.items().iter().any(|item| crate::text::has_reference(item));
         if refused {
             tracing::error!(
                 uuid = %self.uuid, fs_level = "CRIT",
@@ -75,7 +76,6 @@ impl Channel {
     pub fn unset_var(&self, name: &str) {
         let name = &*far::plain(name);
         let mut data = self.data.lock();
-        data.note_far(name, Spans::default());
         if data.vars.get(name).is_some() {
             Arc::make_mut(&mut data.vars).remove(name);
         }
@@ -86,11 +86,9 @@ impl Channel {
         self.touched();
         let mut data = self.data.lock();
         for (name, value) in pairs {
-            let value = Value::from(value);
+            let (value, spans) = taken_apart(Value::from(value));
             if self.takes(name, &value) {
-                let (value, spans) = taken_apart(value);
-                data.note_far(name, spans);
-                Arc::make_mut(&mut data.vars).set(name, value);
+                Arc::make_mut(&mut data.vars).set_far(name, value, spans);
             }
         }
     }
@@ -104,37 +102,26 @@ impl Channel {
     /// Appends to an array variable; an empty value deletes it, as in the reference.
     pub fn push_var(&self, name: &str, value: &str) {
         self.touched();
-        let (name, value) = (&*far::plain(name), self.note_far_item(name, value));
-        let value = &*value;
+        let (name, far, value) = (&*far::plain(name), far::is_marked(value), far::plain(value));
         let mut data = self.data.lock();
         let vars = Arc::make_mut(&mut data.vars);
         if value.is_empty() {
             vars.remove(name);
         } else {
-            vars.push(name.to_owned(), value);
+            vars.push(name.to_owned(), &value, far);
         }
     }
 
     /// Prepends to an array variable; an empty value deletes it.
     pub fn unshift_var(&self, name: &str, value: &str) {
-        let (name, value) = (&*far::plain(name), self.note_far_item(name, value));
-        let value = &*value;
+        let (name, far, value) = (&*far::plain(name), far::is_marked(value), far::plain(value));
         let mut data = self.data.lock();
         let vars = Arc::make_mut(&mut data.vars);
         if value.is_empty() {
             vars.remove(name);
         } else {
-            vars.unshift(name.to_owned(), value);
+            vars.unshift(name.to_owned(), &value, far);
         }
-    }
-
-    /// An array that a far end had part in is marked whole.
-    fn note_far_item<'v>(&self, name: &str, value: &'v str) -> Cow<'v, str> {
-        let plain = far::plain(value);
-        if matches!(plain, Cow::Owned(_)) {
-            self.data.lock().note_far(&far::plain(name), Spans::all());
-        }
-        plain
     }
 
     /// Deletes all variables whose names start so.
@@ -153,9 +140,6 @@ impl Channel {
             let vars = Arc::make_mut(&mut data.vars);
             for name in &names {
                 vars.remove(name);
-            }
-            for name in &names {
-                data.note_far(name, Spans::default());
             }
         }
     }
@@ -186,7 +170,7 @@ impl Channel {
     #[must_use]
     pub fn element_marked(&self, name: &str, index: usize) -> Option<String> {
         let item = self.element(name, index)?;
-        let far = self.data.lock().far.contains_key(name.to_ascii_lowercase().as_str());
+        let far = self.data.lock().vars.far(name).is_some();
         Some(if far { far::mark(&item) } else { item })
     }
 
@@ -207,7 +191,7 @@ impl Channel {
         });
         named
             .flat_map(|(name, value)| {
-                let spans = data.far.get(name.to_ascii_lowercase().as_str());
+                let spans = data.vars.far(name);
                 let items = value.items().iter();
                 items.map(move |item| spans.map_or_else(|| item.to_string(), |s| s.mark(item, 0)))
             })
@@ -248,36 +232,16 @@ fn taken_apart(value: Value) -> (Value, Spans) {
         Value::One(text) if far::is_marked(text) => {
             let (plain, spans) = far::split(text);
             // `ARRAY::` of a far end's makes no array.
-            (Value::One(plain.into()), spans)
+            (Value::One(plain.into_owned().into()), spans)
         }
         Value::Array(items) if items.iter().any(|item| far::is_marked(item)) => {
-            let items = items.iter().map(|item| far::plain(item).into()).collect();
-            (Value::Array(items), Spans::all())
+            (value.as_meant(), Spans::all())
         }
         _ => (value, Spans::default()),
     }
 }
 
 impl Data {
-    fn note_far(&mut self, name: &str, spans: Spans) {
-        if self.far.is_empty() && spans.is_empty() {
-            return;
-        }
-        let key = |name: &str| name.to_ascii_lowercase().into_boxed_str();
-        match name.split_once('[') {
-            Some((base, _)) if !spans.is_empty() => {
-                self.far.insert(key(base), Spans::all());
-            }
-            Some(_) => {}
-            None if spans.is_empty() => {
-                self.far.remove(&key(name));
-            }
-            None => {
-                self.far.insert(key(name), spans);
-            }
-        }
-    }
-
     /// Whose field a name means: `aleg_` and `bleg_` choose the originator's or the other leg's profile.
     fn profile_of<'n>(&self, name: &'n str) -> (Option<&CallerProfile>, &'n str) {
         match name.split_at_checked(5) {
@@ -298,7 +262,7 @@ impl Data {
 
     fn var_marked(&self, name: &str) -> Option<String> {
         let base = name.split_once('[').map_or(name, |(base, _)| base);
-        let Some(spans) = self.far.get(base.to_ascii_lowercase().as_str()) else {
+        let Some(spans) = self.vars.far(name).or_else(|| self.vars.far(base)) else {
             return self.vars.get(name).map(Cow::into_owned);
         };
         match self.vars.value(name) {

@@ -13,7 +13,7 @@ use super::super::description::OF_PARTNER;
 use super::super::dialstring::{DialLeg, DialledUser, Variables};
 use super::super::endpoint::OutgoingCall;
 use super::super::links::Link;
-use super::super::profile::CallerProfile;
+use super::super::profile::{CallerProfile, Times};
 use super::super::state::Direction;
 use super::options::{Early, Options};
 use super::race::Ringing;
@@ -172,40 +172,40 @@ fn profile_for(
     let now = clock::now_us();
     let mut profile = match caller {
         Some(caller) => {
-            let from = caller.profile();
-            CallerProfile {
-                direction: Direction::Outbound,
-                logical_direction: Direction::Outbound,
-                callee_id_name: String::new(),
-                callee_id_number: String::new(),
-                rdnis: String::new(),
-                transfer_source: String::new(),
-                soft: Vec::new(),
-                profile_index: "1".into(),
-                times: super::super::profile::Times {
-                    profile_created: now,
-                    created: now,
-                    ..Default::default()
-                },
-                caller_id_name: caller
-                    .var("effective_caller_id_name")
-                    .unwrap_or(from.caller_id_name),
-                caller_id_number: caller
-                    .var("effective_caller_id_number")
-                    .unwrap_or(from.caller_id_number),
-                ani: caller.var("effective_ani").unwrap_or(from.ani),
-                aniii: caller.var("effective_aniii").unwrap_or(from.aniii),
-                id: clock::new_uuid(),
-                ..from
+            let mut profile = caller.profile();
+            profile.times = Times::at(now);
+            let own = &mut *profile;
+            own.direction = Direction::Outbound;
+            own.logical_direction = Direction::Outbound;
+            own.callee_id_name.clear();
+            own.callee_id_number.clear();
+            own.rdnis.clear();
+            own.transfer_source.clear();
+            own.soft.clear();
+            own.profile_index = "1".into();
+            for (field, variable) in [
+                (&mut own.caller_id_name, "effective_caller_id_name"),
+                (&mut own.caller_id_number, "effective_caller_id_number"),
+                (&mut own.ani, "effective_ani"),
+                (&mut own.aniii, "effective_aniii"),
+            ] {
+                if let Some(value) = caller.var(variable) {
+                    *field = value;
+                }
             }
+            own.id = clock::new_uuid();
+            profile
         }
-        None => CallerProfile {
-            caller_id_name: request.cid_name.clone().unwrap_or_default(),
-            caller_id_number: request.cid_number.clone().unwrap_or_else(|| "0000000000".into()),
-            source: "src/switch_ivr_originate.c".into(),
-            context: "default".into(),
-            ..CallerProfile::new(Direction::Outbound, now)
-        },
+        None => {
+            let mut profile = CallerProfile::new(Direction::Outbound, now);
+            let own = &mut *profile;
+            own.caller_id_name = request.cid_name.clone().unwrap_or_default();
+            own.caller_id_number =
+                request.cid_number.clone().unwrap_or_else(|| "0000000000".into());
+            own.source = "src/switch_ivr_originate.c".into();
+            own.context = "default".into();
+            profile
+        }
     };
     if let Some(name) = find(variables, "origination_caller_id_name") {
         name.clone_into(&mut profile.caller_id_name);
@@ -214,7 +214,7 @@ fn profile_for(
         number.clone_into(&mut profile.caller_id_number);
     }
     if caller.is_none() {
-        profile.ani.clone_from(&profile.caller_id_number);
+        profile.ani = profile.caller_id_number.clone();
     }
     if let Some(ani) = find(variables, "origination_ani") {
         ani.clone_into(&mut profile.ani);
@@ -228,8 +228,8 @@ fn profile_for(
         profile.hide_number = privacy.contains("hide_number");
     }
     if caller.is_none() {
-        profile.orig_caller_id_name.clone_from(&profile.caller_id_name);
-        profile.orig_caller_id_number.clone_from(&profile.caller_id_number);
+        profile.orig_caller_id_name = profile.caller_id_name.clone();
+        profile.orig_caller_id_number = profile.caller_id_number.clone();
     }
     let callee = |name: &str| find(variables, name).map(str::to_owned);
     profile.callee_id_name =
@@ -254,7 +254,7 @@ fn tie_to_caller(channel: &Channel, caller: &Channel, hops: i64) {
     let profile = caller.profile();
     channel.with(|data| {
         let mut copy = profile;
-        copy.times = super::super::profile::Times::default();
+        copy.times = Times::default();
         data.other = Some((OtherType::Originator, copy.clone()));
         data.originator_profile = Some(copy);
     });
@@ -341,8 +341,8 @@ pub(super) fn show_callee(caller: &Channel, leg: &Channel) {
     let profile = leg.profile();
     caller.with(|data| {
         if let Some(own) = &mut data.profile {
-            own.callee_id_name = profile.callee_id_name;
-            own.callee_id_number = profile.callee_id_number;
+            own.callee_id_name = profile.callee_id_name.clone();
+            own.callee_id_number = profile.callee_id_number.clone();
         }
     });
 }

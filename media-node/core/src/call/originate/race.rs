@@ -280,7 +280,10 @@ pub(super) async fn race(
                     std::mem::take(&mut told).stop(session);
                     (caller, early_counts) = (None, false);
                 }
-                Err(_) => break Err(Stopped::cancelled()),
+                Err(_) => {
+                    let taken = session.channel().flags.intercepted.swap(false, Ordering::Relaxed);
+                    break Err(Stopped::new(Why::Cancelled, taken.then_some(Cause::PICKED_OFF)));
+                }
             },
             None => {
                 let until = next.unwrap_or(deadline);
