@@ -13,9 +13,11 @@ pub(crate) enum Heard {
 
 /// What a stream wants to know of voices.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Wish {
+pub(crate) struct ActivityOptions {
     /// Speech is told.
     pub(crate) vad: bool,
+    /// The far end's speech is told, and nothing else.
+    pub(crate) said: bool,
     /// What is played ends when the far end speaks.
     pub(crate) barge_in: bool,
     /// Silence that ends a turn, milliseconds; 0 = turns are not told.
@@ -26,7 +28,7 @@ pub(crate) struct Wish {
 /// The detectors of one stream.
 #[derive(Debug)]
 pub(crate) struct Activity {
-    wish: Wish,
+    activity: ActivityOptions,
     said: Detector,
     heard: Detector,
     /// The far end has spoken, and its turn has not been told as over.
@@ -34,18 +36,21 @@ pub(crate) struct Activity {
 }
 
 impl Activity {
-    pub(crate) fn new(wish: Wish) -> Self {
-        let said = Detector::new(wish.settings);
-        Self { wish, said, heard: Detector::new(wish.settings), turn: false }
+    pub(crate) fn new(activity: ActivityOptions) -> Self {
+        let said = Detector::new(activity.settings);
+        Self { activity, said, heard: Detector::new(activity.settings), turn: false }
     }
 
     pub(crate) fn barges_in(&self) -> bool {
-        self.wish.barge_in
+        self.activity.barge_in
     }
 
     /// Is anything to be noticed at all?
     pub(crate) fn is_wanted(&self) -> bool {
-        self.wish.vad || self.wish.barge_in || self.wish.turn_ms > 0
+        self.activity.vad
+            || self.activity.said
+            || self.activity.barge_in
+            || self.activity.turn_ms > 0
     }
 
     /// Hears the call's audio; both sides in turn with `both`.
@@ -65,22 +70,22 @@ impl Activity {
         self.said.hear(samples.iter().copied().step_by(step), rate, |voice| {
             told.push(Heard::Voice { said: true, begins: voice == Voice::Begins });
         });
-        if both && self.wish.vad {
+        if both && self.activity.vad {
             self.heard.hear(samples.iter().copied().skip(1).step_by(2), rate, |voice| {
                 told.push(Heard::Voice { said: false, begins: voice == Voice::Begins });
             });
         }
-        if !self.wish.vad {
+        if !self.activity.vad {
             let begins = |one: &Heard| matches!(one, Heard::Voice { said: true, begins: true });
             self.turn |= told.iter().any(begins);
-            if !self.wish.barge_in {
+            if !self.activity.barge_in && !self.activity.said {
                 told.clear();
             }
         } else {
             self.turn |= self.said.is_speaking();
         }
         let quiet = self.said.quiet_ms();
-        if self.turn && self.wish.turn_ms > 0 && quiet >= self.wish.turn_ms {
+        if self.turn && self.activity.turn_ms > 0 && quiet >= self.activity.turn_ms {
             self.turn = false;
             told.push(Heard::TurnEnd { silence_ms: u64::from(quiet) });
         }
@@ -94,8 +99,8 @@ mod tests {
 
     #[test]
     fn a_turn_is_over_after_the_silence_asked_for() {
-        let wish = Wish { turn_ms: 700, vad: true, ..Wish::default() };
-        let mut activity = Activity::new(wish);
+        let activity = ActivityOptions { turn_ms: 700, vad: true, ..ActivityOptions::default() };
+        let mut activity = Activity::new(activity);
         let mut told = Vec::new();
         for (frames, level) in [(10, 0), (30, 4000_i16), (20, 0), (20, 4000), (60, 0)] {
             for _ in 0..frames {

@@ -22,7 +22,7 @@ use voice::dialects::twilio::{self, Flavour, MediaStream};
 use voice::target::Target;
 use voice::vad::Settings as VadSettings;
 
-use crate::activity::Wish;
+use crate::activity::ActivityOptions;
 use crate::link::{Tls, Way};
 use crate::registry::{self, Ending, Family, Handle, Stage};
 use crate::settings::{self, Settings};
@@ -209,6 +209,10 @@ enum OptionError {
     Dialect(String),
     #[error("{0}: mix is mono, mixed or stereo")]
     Mix(String),
+    #[error("streams of Opus have one side")]
+    OneSide,
+    #[error("the dialect {0} has no Opus")]
+    NoOpus(String),
     #[error("{0}: no rate")]
     Rate(String),
     #[error(transparent)]
@@ -221,7 +225,9 @@ fn begin(
     options: &Options,
 ) -> Result<Arc<Handle>, OptionError> {
     let target = |url: &str| {
-        Target::any(url).ok_or_else(|| OptionError::Address(url.chars().take(16).collect()))
+        Target::any(url).ok_or_else(|| {
+            OptionError::Address(base::secrets::masked(url).chars().take(40).collect())
+        })
     };
     let targets = urls.split(',').map(|url| target(url.trim())).collect::<Result<Vec<_>, _>>()?;
     let raw = targets.iter().any(|target| target.raw);
@@ -255,8 +261,10 @@ fn begin(
         ping,
         reconnects: options.number("reconnect", 0),
         speaks: true,
-        wish: wish(channel, options),
+        activity: activity(channel, options),
         duck: options.number("duck", start::duck(channel)).min(100),
+        told: None,
+        trusted: false,
     };
     Ok(start::begin(channel, order)?)
 }
@@ -284,17 +292,21 @@ fn way(kind: &str, options: &Options) -> Way {
     }
 }
 
-fn wish(channel: &Channel, options: &Options) -> Wish {
-    let set = start::wish(channel);
+fn activity(channel: &Channel, options: &Options) -> ActivityOptions {
+    let set = start::activity(channel);
     let yes = |name: &str, set: bool| options.get(name).map_or(set, text::is_true);
-    Wish {
-        vad: yes("vad", set.vad),
+    let neural =
+        options.get("vad").map_or(set.settings.neural, |asked| start::is_neural(channel, asked));
+    ActivityOptions {
+        vad: yes("vad", set.vad) || neural,
+        said: false,
         barge_in: yes("barge_in", set.barge_in),
         turn_ms: options.number("turn_silence_ms", set.turn_ms),
         settings: VadSettings {
             threshold: options.number("vad_threshold", set.settings.threshold),
             min_ms: options.number("vad_min_ms", set.settings.min_ms),
             end_ms: options.number("vad_end_ms", set.settings.end_ms),
+            neural,
         },
     }
 }
@@ -315,8 +327,13 @@ fn dialect(
         Some("ulaw" | "pcmu" | "PCMU") => Coding::Ulaw,
         Some("alaw" | "pcma" | "PCMA") => Coding::Alaw,
         Some("l16" | "slin" | "L16") => Coding::Linear,
+        Some("opus" | "OPUS") => Coding::Opus,
         _ => default,
     };
+    let others = ["fork", "drachtio", "jambonz", "audio_stream", "openai", "audiosocket"];
+    if others.contains(&kind) && coding(Coding::Linear) == Coding::Opus {
+        return Err(OptionError::NoOpus(kind.to_owned()));
+    }
     Ok(match kind {
         "fork" | "drachtio" | "jambonz" => {
             let own = rate("rate", 8000)?;
@@ -349,7 +366,11 @@ fn dialect(
         })),
         "chan_websocket" | "asterisk" => {
             let coding = coding(Coding::Ulaw);
-            let own = if coding == Coding::Linear { rate("rate", 8000)? } else { 8000 };
+            let own = match coding {
+                Coding::Linear => rate("rate", 8000)?,
+                Coding::Opus => voice::opus::RATE,
+                Coding::Ulaw | Coding::Alaw => 8000,
+            };
             Box::new(ChanWebsocket::new(chan_websocket::Setup {
                 json: options.is_true("json"),
                 coding,
@@ -384,13 +405,20 @@ fn media_stream(
         _ => (Coding::Ulaw, 8000),
     };
     let coding = coding(usual);
+    if coding == Coding::Opus && mix == Mix::Stereo {
+        return Err(OptionError::OneSide);
+    }
     let profile = channel.profile();
     let call = channel.uuid().to_string();
     let parameters: Map<String, Value> = start::object(metadata);
     Ok(MediaStream::new(twilio::Setup {
         flavour,
         coding,
-        rate: if coding == Coding::Linear { rate("rate", linear_rate)? } else { 8000 },
+        rate: match coding {
+            Coding::Linear => rate("rate", linear_rate)?,
+            Coding::Opus => voice::opus::RATE,
+            Coding::Ulaw | Coding::Alaw => 8000,
+        },
         mix: if mix == Mix::Mixed { Mix::Mono } else { mix },
         stream: format!("MZ{}", call.replace('-', "")),
         account: options.text("account", "AC00000000000000000000000000000000"),

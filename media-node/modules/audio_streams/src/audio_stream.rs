@@ -86,8 +86,10 @@ async fn start(call: &ApiCall, channel: &Arc<Channel>, words: &[String]) -> &'st
         ping: start::stream_ping(channel, &settings),
         reconnects: 0,
         speaks: playback.is_some(),
-        wish: start::wish(channel),
+        activity: start::activity(channel),
         duck: start::duck(channel),
+        told: None,
+        trusted: false,
     };
     match start::begin(channel, order) {
         Ok(_) => OK,

@@ -79,17 +79,19 @@ impl Report {
     }
 }
 
-/// A phone's ear: takes a frame every 20 ms.
+/// A phone: takes a frame every 20 ms.
 #[derive(Default)]
-struct Ear {
+struct FarEnd {
     ring: VecDeque<i16>,
     pushed: u64,
     passed: u64,
     heard: u64,
     loud: u64,
+    flowing: bool,
+    dry: u64,
 }
 
-impl Sink for Ear {
+impl Sink for FarEnd {
     fn rate(&self) -> u32 {
         RATE
     }
@@ -110,19 +112,24 @@ impl Sink for Ear {
     fn heard(&self) -> u64 {
         self.heard
     }
+    fn dry(&self) -> u64 {
+        self.dry
+    }
     fn cut(&mut self) {
         self.passed += self.ring.len() as u64;
         self.ring.clear();
     }
 }
 
-impl Ear {
+impl FarEnd {
     fn listen(&mut self) {
         let n = self.ring.len().min(RATE as usize / 50);
         let frame = self.ring.drain(..n);
         self.loud += frame.filter(|sample| sample.unsigned_abs() > 200).count() as u64;
         self.passed += n as u64;
         self.heard += n as u64;
+        let full = n == RATE as usize / 50;
+        self.dry += u64::from(std::mem::replace(&mut self.flowing, full) && !full);
     }
 }
 
@@ -271,7 +278,7 @@ struct Bench {
     dialect: Box<dyn Dialect>,
     capture: Capture,
     queue: Queue,
-    ear: Ear,
+    far_end: FarEnd,
     outbox: Outbox,
     notes: Notes,
     begun: Instant,
@@ -287,7 +294,7 @@ impl Bench {
             capture: Capture::new(Mix::Mono, wanted.rate, wanted.frame_ms),
             queue: Queue::new(60_000, wanted.marks),
             dialect,
-            ear: Ear::default(),
+            far_end: FarEnd::default(),
             outbox: Outbox::new(100),
             notes: Notes::default(),
             begun: Instant::now(),
@@ -368,9 +375,9 @@ impl Bench {
         }
         let now = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
         let mut news = Vec::new();
-        self.queue.tick(&mut self.ear, now, &mut news);
-        self.ear.listen();
-        self.notes.played = self.ear.loud * 1000 / u64::from(RATE);
+        self.queue.tick(&mut self.far_end, now, &mut news);
+        self.far_end.listen();
+        self.notes.played = self.far_end.loud * 1000 / u64::from(RATE);
         self.news(news);
     }
 
@@ -462,7 +469,7 @@ impl Bench {
                 Action::Clear | Action::DropAudio => {
                     self.notes.clears += 1;
                     let mut news = Vec::new();
-                    self.queue.clear(&mut self.ear, &mut news);
+                    self.queue.clear(&mut self.far_end, &mut news);
                     self.news(news);
                 }
                 Action::ForgetMarks => self.queue.forget_marks(),
@@ -475,7 +482,12 @@ impl Bench {
                     self.feed(Input::Status(queued));
                 }
                 Action::Log(text) => self.notes.complaints.push(text),
-                Action::Hold(_) | Action::Break | Action::Answer | Action::Close(_) => {}
+                Action::PlayFrame(_)
+                | Action::Hold(_)
+                | Action::Break
+                | Action::Answer
+                | Action::Speech(_)
+                | Action::Close(_) => {}
             }
         }
     }

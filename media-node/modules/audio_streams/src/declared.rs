@@ -55,12 +55,14 @@ pub(crate) const STREAM_VARIABLES: &[Variable] = &[
     reads("STREAM_TLS_DISABLE_HOSTNAME_VALIDATION", Value::Bool, "The program's certificate need not be for the host"),
     reads("STREAM_PLAYBACK", Value::Bool, "The switch plays what the program sends"),
     reads("STREAM_SAMPLE_RATE", Value::Number(1000, 192_000), "Rate of its binary messages, instead of the stream's"),
-    reads("stream_vad", Value::Bool, "Events say who speaks"),
+    reads("stream_vad", Value::Text, "Events say who speaks: true, or `neural` for a network in place of loudness"),
     reads("stream_barge_in", Value::Bool, "What a program says ends when the far end speaks"),
     reads("stream_vad_threshold", Value::Number(1, 32_767), "Mean absolute sample from which sound may be speech"),
     reads("stream_vad_min_ms", MILLIS, "Milliseconds of sound that are speech"),
     reads("stream_vad_end_ms", MILLIS, "Milliseconds of silence that end it"),
     reads("stream_turn_silence_ms", MILLIS, "Silence after speech that ends the far end's turn; 0 = none does"),
+    reads("stream_prebuffer_ms", Value::Number(20, 160), "Milliseconds of a program's audio that must be there, or pass, before it is heard, at least; 20 without it"),
+    reads("traceparent", Value::Text, "Trace (W3C) of this leg, instead of one named after the call: programs are told of it, spans belong to it"),
     reads("stream_duck", Value::Number(0, 100), "Level of everything else while a program speaks, in percent"),
     sets("stream_result", "How the application `stream` ended: `closed`, `stopped`, `failed`, `broken`"),
 ];
@@ -118,4 +120,32 @@ pub(crate) const MODEL_EVENTS: &[EventKind] = &[
     event("mod_openai_audio_stream::openai_speech_start", "It hears the far end speak"),
     event("mod_openai_audio_stream::openai_speech_stop", "It hears the far end stop"),
     event("mod_openai_audio_stream::cleared", "Audio of it was thrown away: how much was heard"),
+];
+
+pub(crate) const TRANSCRIBE_COMPLETIONS: &str = "\
+uuid_transcribe ::console::list_uuid start
+uuid_transcribe ::console::list_uuid stop
+";
+
+#[rustfmt::skip]
+pub(crate) const RECOGNITION_VARIABLES: &[Variable] = &[
+    reads("fire_asr_events", Value::Bool, "DETECTED_SPEECH goes to all, not only to a connection that diverts the call's events"),
+    reads("asr_intercept_dtmf", Value::Bool, "Digits of a result are keys"),
+    reads("play_and_detect_speech_close_asr", Value::Bool, "`play_and_detect_speech` ends the recognition it began"),
+    reads("transcribe_engine", Value::Text, "Engine of `uuid_transcribe` and its kin, instead of the parameter `engine`"),
+    reads("JAMBONZ_STT_URL", Value::Text, "Server of `uuid_jambonz_transcribe` and `uuid_transcribe`, instead of an engine"),
+    reads("JAMBONZ_STT_API_KEY", Value::Secret, "Bearer token it is shown"),
+    reads("JAMBONZ_STT_OPTIONS", Value::Text, "`options` it gets, a JSON object"),
+    reads("JAMBONZ_STT_SAMPLING", Value::Number(8000, 48_000), "Samples per second it gets"),
+    sets("detect_speech_result", "What `play_and_detect_speech` heard; `DIGIT: ` and a key where that ended it"),
+    sets("transcript", "What was said, a line each: seconds since the call began, the side, the words"),
+];
+
+#[rustfmt::skip]
+pub(crate) const RECOGNITION_EVENTS: &[EventKind] = &[
+    event("switch::transcript", "Words of a call that stay, of whichever recognition (not in FreeSWITCH)"),
+    event("transcribe::transcription", "Words of `uuid_transcribe`; the same with google_, nvidia_, aws_, azure_, deepgram_ and jambonz_ before it, in the dialect of those modules"),
+    event("transcribe::connect", "The engine is connected"),
+    event("transcribe::connect_failed", "It cannot be connected to"),
+    event("transcribe::error", "It cannot go on"),
 ];

@@ -143,8 +143,10 @@ async fn start(call: &ApiCall, channel: &Arc<Channel>, words: &[String]) -> &'st
         ping: settings.ping,
         reconnects: 0,
         speaks: tail.back > 0,
-        wish: start::wish(channel),
+        activity: start::activity(channel),
         duck: start::duck(channel),
+        told: None,
+        trusted: false,
     };
     match start::begin(channel, order) {
         Ok(_) => OK,

@@ -9,13 +9,14 @@
 mod activity;
 mod application;
 mod audio_stream;
+mod call_audio;
 pub mod conformance;
 mod declared;
-mod ears;
 mod fork;
 mod link;
 mod model;
 mod outbox;
+mod recognition;
 mod registry;
 mod session;
 mod settings;
@@ -74,6 +75,50 @@ const MODEL: &[Api] = &[api!(
     async model::run
 )];
 
+const SPEECH: &[App] = &[
+    app!(
+        "detect_speech",
+        "mod_dptools",
+        Flags::NONE,
+        "<mod_name> <gram_name> <gram_path> [<addr>] OR grammar <gram_name> [<path>] OR nogrammar <gram_name> OR grammaron/grammaroff <gram_name> OR grammarsalloff OR pause OR resume OR start-input-timers OR stop OR param <name> <value>",
+        "Detect speech",
+        recognition::apps::detect_speech
+    ),
+    app!(
+        "play_and_detect_speech",
+        "mod_dptools",
+        Flags::NONE,
+        "<file> detect:<engine> {param1=val1,param2=val2}<grammar>",
+        "Play and do speech recognition",
+        recognition::apps::play_and_detect_speech
+    ),
+];
+
+macro_rules! transcribe {
+    ($name:literal, $dialect:ident) => {
+        Api {
+            name: $name,
+            module: "mod_recognition",
+            syntax: recognition::transcribe::SYNTAX,
+            description: "Transcribe a call",
+            code: switch_core::api::Run::Async(|call| {
+                Box::pin(recognition::transcribe::run(call, &recognition::transcribe::$dialect))
+            }),
+            effect: switch_core::contract::Effect::Honoured,
+        }
+    };
+}
+
+const TRANSCRIBE: &[Api] = &[
+    transcribe!("uuid_transcribe", OWN),
+    transcribe!("uuid_google_transcribe", GOOGLE),
+    transcribe!("uuid_nvidia_transcribe", NVIDIA),
+    transcribe!("uuid_aws_transcribe", AWS),
+    transcribe!("uuid_azure_transcribe", AZURE),
+    transcribe!("uuid_deepgram_transcribe", DEEPGRAM),
+    transcribe!("uuid_jambonz_transcribe", JAMBONZ),
+];
+
 const APPS: &[App] = &[app!(
     "stream",
     "mod_audio_stream",
@@ -96,6 +141,15 @@ pub const MODULES: &[&dyn Module] = &[
         },
     ),
     &AudioStream,
+    &Recognition,
+    &Plain::new(
+        "mod_vosk",
+        Provides { parameters: recognition::settings::VOSK_PARAMETERS, ..Provides::NOTHING },
+    ),
+    &Plain::new(
+        "mod_unimrcp",
+        Provides { parameters: recognition::settings::MRCP_PARAMETERS, ..Provides::NOTHING },
+    ),
     &Plain::new(
         "mod_openai_audio_stream",
         Provides {
@@ -107,6 +161,40 @@ pub const MODULES: &[&dyn Module] = &[
         },
     ),
 ];
+
+/// Recognition of speech: its engines, and transcripts.
+struct Recognition;
+
+impl Module for Recognition {
+    fn name(&self) -> &'static str {
+        "mod_recognition"
+    }
+
+    fn provides(&self) -> Provides {
+        Provides {
+            applications: &[SPEECH],
+            commands: &[TRANSCRIBE],
+            completions: declared::TRANSCRIBE_COMPLETIONS,
+            names: &[("asr", "vosk"), ("asr", "recognition")],
+            parameters: recognition::settings::PARAMETERS,
+            variables: &[declared::RECOGNITION_VARIABLES],
+            events: &[declared::RECOGNITION_EVENTS],
+            ..Provides::NOTHING
+        }
+    }
+
+    fn load<'a>(&'a self, switch: &'a Arc<Switch>) -> BoxFuture<'a, Result<(), NotLoaded>> {
+        recognition::settings::Engines::configure(switch);
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn reloaded<'a>(&'a self, switch: &'a Arc<Switch>, change: Change) -> BoxFuture<'a, ()> {
+        if change == Change::Configuration {
+            recognition::settings::Engines::configure(switch);
+        }
+        Box::pin(std::future::ready(()))
+    }
+}
 
 /// mod_audio_stream, which the settings and the end of calls belong to.
 struct AudioStream;

@@ -106,8 +106,10 @@ async fn start(call: &ApiCall, channel: &Arc<Channel>, words: &[String]) -> &'st
         ping: start::stream_ping(channel, &settings),
         reconnects: if channel.is_true("STREAM_NO_RECONNECT") { 0 } else { RECONNECTS },
         speaks: true,
-        wish: start::wish(channel),
+        activity: start::activity(channel),
         duck: start::duck(channel),
+        told: None,
+        trusted: false,
     };
     match start::begin(channel, order) {
         Ok(_) => OK,

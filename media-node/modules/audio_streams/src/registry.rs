@@ -25,6 +25,10 @@ pub(crate) enum Family {
     Model,
     /// The application `stream`.
     Application,
+    /// `detect_speech` and `play_and_detect_speech`.
+    Recognition,
+    /// `uuid_transcribe` and its kin.
+    Transcription,
 }
 
 impl Family {
@@ -34,6 +38,8 @@ impl Family {
             Self::Stream => "uuid_audio_stream",
             Self::Model => "uuid_openai_audio_stream",
             Self::Application => "stream",
+            Self::Recognition => "detect_speech",
+            Self::Transcription => "uuid_transcribe",
         }
     }
 }
@@ -105,9 +111,17 @@ pub(crate) struct Handle {
     pub(crate) control: mpsc::Sender<Control>,
     pub(crate) figures: Figures,
     pub(crate) stage: watch::Sender<Stage>,
+    /// No more audio is to go out: the end is near.
+    ending: watch::Sender<bool>,
 }
 
 impl Handle {
+    /// Waits until a command asked for the end.
+    pub(crate) async fn ending(&self) {
+        let mut ending = self.ending.subscribe();
+        let _lives_as_long = ending.wait_for(|ending| *ending).await;
+    }
+
     pub(crate) fn new(
         family: Family,
         name: &str,
@@ -121,12 +135,16 @@ impl Handle {
             control,
             figures: Figures::default(),
             stage: watch::Sender::new(Stage::Connecting),
+            ending: watch::Sender::new(false),
         };
         (Arc::new(handle), requests)
     }
 
     /// Asks something of the stream; false when it is over or has too much to do.
     pub(crate) fn ask(&self, control: Control) -> bool {
+        if matches!(control, Control::NoMoreAudio) {
+            self.ending.send_replace(true);
+        }
         self.control.try_send(control).is_ok()
     }
 

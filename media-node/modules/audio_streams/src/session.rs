@@ -7,24 +7,27 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use bytes::Bytes;
 use streams::client::{self, Frames, Item};
-use switch_core::call::{Cause, Channel};
+use switch_core::call::Channel;
 use tokio::io::{AsyncReadExt, ReadHalf};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use voice::capture::Capture;
+use voice::opus::{self, Opus};
 use voice::playout::{News, Queue};
-use voice::target::Target;
-use voice::{Action, Actions, Clip, Dialect, End, Input};
+use voice::speech::Speech;
+use voice::target::{Allowed, Target};
+use voice::{Action, Actions, Dialect, End, Input};
 
 use crate::activity::{Activity, Heard};
-use crate::ears::Ears;
+use crate::call_audio::CallAudio;
 use crate::link::{self, Io, Link, Way};
 use crate::outbox::Outbox;
 use crate::registry::{self, Control, Ending, Handle, Stage, Totals};
 use crate::settings::Settings;
-use crate::wire::{Due, OpenCount, Pings, Writing, decode, write_private};
+use crate::wire::{Due, OpenCount, Pings, Writing};
+
+mod act;
 
 /// How often the media is looked at.
 const TICK: Duration = Duration::from_millis(10);
@@ -47,6 +50,21 @@ pub(crate) struct Plan {
     pub(crate) ping: Option<Duration>,
     pub(crate) reconnects: u32,
     pub(crate) activity: Activity,
+    /// The module that is told what happens, instead of events.
+    pub(crate) told: Option<mpsc::Sender<Told>>,
+    /// Addresses inside the node's own network may be connected to.
+    pub(crate) trusted: bool,
+}
+
+/// What a stream tells the module that asked for it.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Told {
+    /// What would be an event `prefix::name` with that body.
+    Event(String, Option<String>),
+    /// What a recogniser understood.
+    Speech(Speech),
+    /// The far end speaks, or has stopped.
+    Voice(bool),
 }
 
 /// One stream.
@@ -57,11 +75,15 @@ pub(crate) struct Session {
     plan: Plan,
     settings: Arc<Settings>,
     totals: Arc<Totals>,
-    ears: Ears,
+    audio: CallAudio,
+    /// Coders of a stream whose audio is frames of Opus.
+    opus: Option<Opus>,
     queue: Queue,
     outbox: Outbox,
     requests: mpsc::Receiver<Control>,
     begun: Instant,
+    /// When the connection was opened: what the program heard first is from then.
+    opened_at: Instant,
     files: VecDeque<PathBuf>,
     early: Vec<String>,
     /// Silence instead of audio (`Some(true)`), or nothing.
@@ -71,6 +93,11 @@ pub(crate) struct Session {
     closing: Option<u16>,
     raw: bool,
     counted: (u64, u64, u64),
+}
+
+/// Samples per second of the playout.
+fn playout_rate(audio: &mut CallAudio) -> u32 {
+    audio.playout().map_or(opus::RATE, |playout| playout.rate())
 }
 
 /// How talking to a program ended.
@@ -88,7 +115,7 @@ impl Session {
         handle: &Arc<Handle>,
         requests: mpsc::Receiver<Control>,
         dialect: Box<dyn Dialect>,
-        ears: Ears,
+        mut audio: CallAudio,
         plan: Plan,
     ) -> Self {
         let settings = Settings::of(channel.switch());
@@ -99,12 +126,15 @@ impl Session {
             handle: Arc::clone(handle),
             dialect,
             totals: channel.switch().module::<Totals>(),
-            ears,
-            queue: Queue::new(settings.playout_ms, wanted.marks),
+            opus: wanted.opus.then(|| Opus::new(playout_rate(&mut audio))).flatten(),
+            audio,
+            queue: Queue::new(settings.playout_ms, wanted.marks)
+                .beginning_after(crate::start::prebuffer(channel)),
             outbox: Outbox::new(usize::try_from(most).unwrap_or(1)),
             settings,
             requests,
             begun: Instant::now(),
+            opened_at: Instant::now(),
             files: VecDeque::new(),
             early: Vec::new(),
             paused: None,
@@ -120,7 +150,7 @@ impl Session {
     pub(crate) async fn run(mut self) {
         self.totals.begun.fetch_add(1, Ordering::Relaxed);
         let ending = self.live().await;
-        self.ears.detach();
+        self.audio.detach();
         self.count();
         if matches!(ending, Ending::NotConnected | Ending::Broken) {
             self.totals.failed.fetch_add(1, Ordering::Relaxed);
@@ -219,7 +249,9 @@ impl Session {
         let (way, settings) = (self.plan.way.clone(), Arc::clone(&self.settings));
         let mut last = End::Connect("no address".to_owned());
         for target in targets {
-            let connecting = link::connect(&target, &way, &settings.allowed, settings.connect);
+            let trusted = self.plan.trusted.then(Allowed::any);
+            let allowed = trusted.as_ref().unwrap_or(&settings.allowed);
+            let connecting = link::connect(&target, &way, allowed, settings.connect);
             let mut connecting = pin!(connecting);
             let result = loop {
                 tokio::select! {
@@ -268,7 +300,12 @@ impl Session {
                     Ok(n) => {
                         self.handle.figures.received_bytes.fetch_add(n as u64, Ordering::Relaxed);
                         self.totals.received_bytes.fetch_add(n as u64, Ordering::Relaxed);
-                        self.received(&mut frames, &mut pings).await
+                        let over = self.received(&mut frames, &mut pings).await;
+                        // What may be heard already does not wait for the clock.
+                        let mut actions = Vec::new();
+                        self.speak(&mut actions);
+                        self.act(actions).await;
+                        over
                     }
                     Err(error) => Some(Over::Failed(End::Broken(error.to_string()))),
                 },
@@ -288,11 +325,12 @@ impl Session {
     }
 
     async fn opened(&mut self) {
-        self.ears.follow(&self.channel);
+        self.audio.follow(&self.channel);
         // Audio from before the connection is not sent.
-        let _old = self.ears.hear();
+        let _old = self.audio.hear();
         self.plan.capture.forget();
         self.outbox.forget_audio();
+        self.opened_at = Instant::now();
         self.handle.figures.connected.store(true, Ordering::Relaxed);
         let actions = self.fed(Input::Opened);
         self.act(actions).await;
@@ -391,10 +429,13 @@ impl Session {
 
     /// Ten milliseconds of the call.
     async fn tick(&mut self) {
-        if self.ears.follow(&self.channel)
-            && let Some(mouth) = self.ears.mouth()
+        if self.audio.follow(&self.channel)
+            && let Some(playout) = self.audio.playout()
         {
-            self.queue.renew(mouth);
+            self.queue.renew(playout);
+            if self.opus.is_some() {
+                self.opus = Opus::new(playout_rate(&mut self.audio));
+            }
         }
         let mut actions = Vec::new();
         self.listen(&mut actions);
@@ -404,9 +445,9 @@ impl Session {
     }
 
     fn listen(&mut self, actions: &mut Actions) {
-        let both = self.ears.both();
+        let both = self.audio.both();
         let playing = !self.queue.is_idle();
-        let (heard, rate) = self.ears.hear();
+        let (heard, rate) = self.audio.hear();
         if heard.is_empty() {
             return;
         }
@@ -417,8 +458,24 @@ impl Session {
             Some(true) => self.plan.capture.push(&vec![0; heard.len()], both, rate),
             Some(false) => {}
         }
+        let sends = self.paused.is_none() && !self.no_more_audio;
         let dialect = &mut self.dialect;
-        self.plan.capture.frames(|frame| dialect.feed(Input::Audio(frame), actions));
+        let as_is = self.opus.is_some()
+            && self.audio.frames(|frame| {
+                if sends {
+                    dialect.feed(Input::Frame(frame, opus::ms(frame)), actions);
+                }
+            });
+        self.plan.capture.frames(|frame| match &mut self.opus {
+            None => dialect.feed(Input::Audio(frame), actions),
+            // It was sent as it came.
+            Some(_) if as_is && sends => {}
+            Some(coder) => {
+                if let Some(frame) = coder.encode(frame) {
+                    dialect.feed(Input::Frame(&frame, 20), actions);
+                }
+            }
+        });
         for heard in told {
             self.activity(heard, actions);
         }
@@ -427,6 +484,9 @@ impl Session {
     fn activity(&mut self, heard: Heard, actions: &mut Actions) {
         let at = self.now_ms();
         match heard {
+            Heard::Voice { said: true, begins } if self.plan.told.is_some() => {
+                self.tell(Told::Voice(begins));
+            }
             Heard::Voice { said, begins } => {
                 let (event, side) =
                     (if begins { "start" } else { "end" }, if said { "read" } else { "write" });
@@ -448,9 +508,9 @@ impl Session {
 
     fn speak(&mut self, actions: &mut Actions) {
         let now = self.now_ms();
-        let Some(mouth) = self.ears.mouth() else { return };
+        let Some(playout) = self.audio.playout() else { return };
         let mut news = Vec::new();
-        self.queue.tick(mouth, now, &mut news);
+        self.queue.tick(playout, now, &mut news);
         self.news(news, actions);
     }
 
@@ -481,153 +541,15 @@ impl Session {
         self.totals.dropped.fetch_add(self.outbox.dropped - dropped, Ordering::Relaxed);
         self.counted.0 = self.outbox.sent;
         self.counted.1 = self.outbox.dropped;
-        if let Some(mouth) = self.ears.mouth() {
-            let heard = mouth.heard() * 1000 / u64::from(mouth.rate().max(1));
+        if let Some(playout) = self.audio.playout() {
+            let heard = playout.heard() * 1000 / u64::from(playout.rate().max(1));
             let new = heard.saturating_sub(self.counted.2);
             self.totals.heard_ms.fetch_add(new, Ordering::Relaxed);
             self.counted.2 = heard;
-            let underruns = mouth.underruns();
+            let underruns = playout.underruns();
             let before = figures.underruns.swap(underruns, Ordering::Relaxed);
             self.totals.underruns.fetch_add(underruns.saturating_sub(before), Ordering::Relaxed);
             figures.heard_ms.store(heard, Ordering::Relaxed);
-        }
-    }
-
-    fn fed(&mut self, input: Input<'_>) -> Actions {
-        let mut actions = Vec::new();
-        self.dialect.feed(input, &mut actions);
-        actions
-    }
-
-    /// Does what is to be done, in order. What doing it leads to is done next.
-    async fn act(&mut self, actions: Actions) {
-        let mut waiting = VecDeque::from(actions);
-        while let Some(action) = waiting.pop_front() {
-            let mut more = Vec::new();
-            self.act_once(action, &mut more).await;
-            for action in more.into_iter().rev() {
-                waiting.push_front(action);
-            }
-        }
-    }
-
-    async fn act_once(&mut self, action: Action, more: &mut Actions) {
-        match action {
-            Action::Text(text) => self.send(client::text(&text)),
-            Action::Binary(bytes) => self.send(self.framed(&bytes)),
-            Action::AudioText(text) => self.send_audio(client::text(&text), more),
-            Action::AudioBinary(bytes) => self.send_audio(self.framed(&bytes), more),
-            Action::Event(name, body) => self.event(name, body),
-            Action::Store(clip, name, body) => self.store(clip, name, body).await,
-            Action::Play(rate, samples) => self.play(rate, samples, more),
-            Action::Mark(name) => {
-                if !self.queue.mark(name) {
-                    more.push(Action::Log("too many marks wait: one is left out".to_owned()));
-                }
-            }
-            Action::ForgetMarks => self.queue.forget_marks(),
-            Action::Clear | Action::DropAudio => {
-                let mut news = Vec::new();
-                let clear = action == Action::Clear;
-                match self.ears.mouth() {
-                    Some(mouth) if clear => self.queue.clear(mouth, &mut news),
-                    Some(mouth) => self.queue.drop_audio(mouth, &mut news),
-                    None => {}
-                }
-                self.news(news, more);
-            }
-            Action::Hold(on) => self.ears.hold(on),
-            Action::AskStatus => {
-                let waiting = self.ears.mouth().map_or(0, |mouth| {
-                    mouth.waiting() as u64 * 1000 / u64::from(mouth.rate().max(1))
-                });
-                let queued = self.queue.queued_ms() + waiting;
-                self.dialect.feed(Input::Status(queued), more);
-            }
-            Action::Break => self.channel.interrupt(false),
-            Action::Answer => {
-                let _busy = self.channel.job(Box::new(|session| {
-                    Box::pin(async move {
-                        let _interrupted = session.answer().await;
-                    })
-                }));
-            }
-            Action::HangUp => self.channel.hangup(Cause::NORMAL_CLEARING),
-            Action::Close(code) => self.closing = Some(code),
-            Action::Log(text) => {
-                tracing::info!(uuid = %self.channel.uuid(), "{}: {text}", self.handle.target);
-            }
-        }
-    }
-
-    fn play(&mut self, rate: u32, samples: Vec<i16>, more: &mut Actions) {
-        let now = self.now_ms();
-        if self.ears.mouth().is_some() && !self.queue.push(rate, samples, now) {
-            self.totals.overflows.fetch_add(1, Ordering::Relaxed);
-            self.dialect.feed(Input::Overflow, more);
-        }
-    }
-
-    fn framed(&self, bytes: &[u8]) -> Bytes {
-        if self.raw { Bytes::copy_from_slice(bytes) } else { client::binary(bytes) }
-    }
-
-    fn send(&mut self, bytes: Bytes) {
-        if !self.outbox.text(bytes) {
-            tracing::warn!(uuid = %self.channel.uuid(), "{} takes nothing: closed", self.handle.target);
-            self.closing = Some(1008);
-        }
-    }
-
-    fn send_audio(&mut self, bytes: Bytes, more: &mut Actions) {
-        if self.outbox.audio(bytes) {
-            self.dialect.feed(Input::Overrun, more);
-        }
-    }
-
-    fn event(&self, name: &str, body: Option<String>) {
-        let subclass = format!("{}::{name}", self.dialect.prefix());
-        self.channel.fire_custom(
-            &subclass,
-            |_| {},
-            |event| {
-                event.push("media-bugname", self.handle.name.as_str());
-                if let Some(body) = body {
-                    event.set_body(body);
-                }
-            },
-        );
-    }
-
-    async fn store(&mut self, clip: Clip, name: &str, body: String) {
-        let Clip { path, bytes, play } = clip;
-        if let Err(error) = write_private(&path, &bytes).await {
-            tracing::error!(uuid = %self.channel.uuid(), "{}: {error}", path.display());
-            return;
-        }
-        self.files.push_back(path.clone());
-        if self.files.len() > MOST_FILES
-            && let Some(oldest) = self.files.pop_front()
-        {
-            let _gone = tokio::fs::remove_file(oldest).await;
-        }
-        if play {
-            self.play_file(path).await;
-        }
-        self.event(name, Some(body));
-    }
-
-    async fn play_file(&mut self, path: PathBuf) {
-        let rate = self.ears.mouth().map_or(8000, |mouth| mouth.rate());
-        let most = usize::try_from(self.settings.playout_ms * u64::from(rate) / 1000).unwrap_or(0);
-        let samples = tokio::task::spawn_blocking(move || decode(&path, rate, most)).await;
-        match samples {
-            Ok(Ok(samples)) => {
-                let mut more = Vec::new();
-                self.play(rate, samples, &mut more);
-            }
-            Ok(Err(error)) => tracing::warn!(uuid = %self.channel.uuid(), "{error}"),
-            Err(_) => {}
         }
     }
 
@@ -638,7 +560,7 @@ impl Session {
         mut reader: ReadHalf<Box<dyn Io>>,
         mut writing: Writing,
     ) -> Over {
-        self.ears.detach();
+        self.audio.detach();
         self.outbox.forget_audio();
         if !self.raw {
             self.outbox.text(client::close(code));

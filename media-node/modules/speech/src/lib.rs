@@ -1,28 +1,30 @@
 //! Speech made by programs on the machine: mod_flite and mod_tts_commandline.
 //!
 //! A text becomes a file, `tts://engine|voice|text`, which is played as any other; `speak`, `say:` and phrases come here
-//! through the core. Files are kept under the name of what they say, so that a prompt is made once.
+//! through the core. Files are kept under the name of what they say, so that a prompt is made once; an engine that gives
+//! its speech piece by piece is heard from the first piece on.
 
 #![deny(unsafe_code)]
 
 mod engine;
+mod service;
+mod stream;
+mod synthesis;
+mod voices;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
 
-use switch_core::BoxFuture;
+use switch_core::api::Api;
 use switch_core::call::Channel;
-use switch_core::contract::declare::{Parameters, Value, param};
+use switch_core::contract::declare::{Parameters, Value, Variable, param, sets};
 use switch_core::contract::{Change, Module, NotLoaded, Plain, Provides, SourceKind};
 use switch_core::switch::Switch;
+use switch_core::{BoxFuture, api};
 
-use engine::{CommandLine, Engine, Flite, Order};
-
-/// Files kept; the least recently used beyond that are removed.
-const MOST_FILES: usize = 2000;
-/// A file that was used within this time is not removed: it may be about to be read.
-const IN_USE: Duration = Duration::from_secs(60);
+use engine::{CommandLine, Engine, Flite};
+use synthesis::SpeechRequest;
+use voices::Table;
 
 const PARAMETERS: &[Parameters] = &[Parameters {
     file: "tts_commandline.conf",
@@ -31,7 +33,7 @@ const PARAMETERS: &[Parameters] = &[Parameters {
         "command",
         Value::Text,
         "none",
-        "Line for the shell that writes a WAV file; `${text}`, `${voice}`, `${file}` (quoted) and `${rate}` are filled in",
+        "Line for the shell that writes a WAV file, to its standard output where it does not name `${file}`; `${text}`, `${voice}`, `${file}` (quoted) and `${rate}` are filled in",
     )],
 }];
 
@@ -41,6 +43,11 @@ const SOURCES: &[SourceKind] = &[SourceKind {
     fetch: |channel, name, rate| Box::pin(fetch(channel, name, rate)),
 }];
 
+#[rustfmt::skip]
+const VARIABLES: &[Variable] = &[
+    sets("tts_error", "Why the speech that was ordered last could not be made, or not to its end"),
+];
+
 /// The modules.
 pub const MODULES: &[&dyn Module] = &[
     &Plain::new(
@@ -48,7 +55,46 @@ pub const MODULES: &[&dyn Module] = &[
         Provides { sources: SOURCES, names: &[("speech", "flite")], ..Provides::NOTHING },
     ),
     &TtsCommandLine,
+    &Tts,
 ];
+
+const APIS: &[Api] =
+    &[api!("tts", "mod_tts", service::SYNTAX, "Make a file of a text", async service::run)];
+
+/// Engines of this switch's own.
+struct Tts;
+
+impl Module for Tts {
+    fn name(&self) -> &'static str {
+        "mod_tts"
+    }
+
+    fn provides(&self) -> Provides {
+        Provides {
+            commands: &[APIS],
+            sources: SOURCES,
+            names: &[("speech", "tts")],
+            parameters: voices::PARAMETERS,
+            variables: &[VARIABLES],
+            ..Provides::NOTHING
+        }
+    }
+
+    fn load<'a>(&'a self, switch: &'a Arc<Switch>) -> BoxFuture<'a, Result<(), NotLoaded>> {
+        Box::pin(async move {
+            Table::configure(switch).await;
+            Ok(())
+        })
+    }
+
+    fn reloaded<'a>(&'a self, switch: &'a Arc<Switch>, change: Change) -> BoxFuture<'a, ()> {
+        Box::pin(async move {
+            if change == Change::Configuration {
+                Table::configure(switch).await;
+            }
+        })
+    }
+}
 
 /// mod_tts_commandline.
 struct TtsCommandLine;
@@ -94,93 +140,28 @@ async fn fetch(channel: &Arc<Channel>, name: &str, rate: u32) -> Result<PathBuf,
     let inside = name.split_once("://").map_or(name, |(_, inside)| inside);
     let (own, rest) = inside.split_once('|').ok_or("no engine, voice and text")?;
     let (voice, text) = rest.split_once('|').ok_or("no voice and text")?;
-    let loaded = |module: &str| switch.modules().is_loaded(module);
-    let engine: Arc<dyn Engine> = match own {
-        "flite" if loaded("mod_flite") => Arc::new(Flite),
-        "tts_commandline" if loaded("mod_tts_commandline") => CommandLine::of(switch),
-        other => return Err(format!("there is no speech engine {other}")),
-    };
-    let text = text.trim();
+    let engine = engine_of(switch, own)?;
+    let text = text.trim().to_owned();
     if text.is_empty() {
         return Err("nothing to say".to_owned());
     }
-    let order = Order { voice, text, rate };
-    let folder = switch.dirs.cache_dir.join("speech");
-    let file = folder.join(format!("{}.wav", engine.key(&order)));
-    if touch(&file).await {
-        return Ok(file);
-    }
-    let unusable = |error: std::io::Error| format!("{}: {error}", folder.display());
-    tokio::fs::create_dir_all(&folder).await.map_err(unusable)?;
-    // Under a name of its own until it is whole: two calls may want the same at once.
-    let draft = folder.join(format!("{}.draft.wav", channel.uuid()));
-    let made = engine.make(&order, &draft).await;
-    let kept = match made {
-        Ok(()) => {
-            tokio::fs::rename(&draft, &file).await.map_err(|_| "no file was written".to_owned())
+    let request =
+        SpeechRequest { engine, name: own.to_owned(), voice: voice.to_owned(), text, rate };
+    synthesis::heard(channel, request).await
+}
+
+/// The engine of that name.
+fn engine_of(switch: &Switch, name: &str) -> Result<Arc<dyn Engine>, String> {
+    let loaded = |module: &str| switch.modules().is_loaded(module);
+    match name {
+        "flite" if loaded("mod_flite") => return Ok(Arc::new(Flite)),
+        "tts_commandline" if loaded("mod_tts_commandline") => return Ok(CommandLine::of(switch)),
+        _ if loaded("mod_tts") => {
+            if let Some(engine) = Table::of(switch).named(name) {
+                return Ok(engine);
+            }
         }
-        Err(reason) => Err(reason),
-    };
-    if kept.is_err() {
-        let _gone = tokio::fs::remove_file(&draft).await;
+        _ => {}
     }
-    kept?;
-    let _swept = tokio::task::spawn_blocking(move || sweep(&folder, MOST_FILES)).await;
-    Ok(file)
-}
-
-/// Marks a file as used now; false when there is none.
-async fn touch(file: &Path) -> bool {
-    let file = file.to_owned();
-    let touched = tokio::task::spawn_blocking(move || {
-        let opened = std::fs::File::options().append(true).open(file)?;
-        opened.set_modified(SystemTime::now())
-    });
-    matches!(touched.await, Ok(Ok(())))
-}
-
-/// Removes the least recently used files beyond `most`.
-fn sweep(folder: &Path, most: usize) {
-    let Ok(entries) = std::fs::read_dir(folder) else { return };
-    let used = |entry: &std::fs::DirEntry| entry.metadata().and_then(|meta| meta.modified()).ok();
-    let mut files: Vec<_> =
-        entries.flatten().filter_map(|entry| Some((used(&entry)?, entry.path()))).collect();
-    if files.len() <= most {
-        return;
-    }
-    files.sort();
-    let surplus = files.len() - most;
-    for (used, path) in files.into_iter().take(surplus) {
-        if used.elapsed().is_ok_and(|age| age > IN_USE) {
-            let _gone = std::fs::remove_file(path);
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_least_recently_used_files_go_first_and_those_in_use_never() {
-        let folder = tempfile::tempdir().unwrap();
-        let age = |name: &str, seconds: u64| {
-            let file = std::fs::File::create(folder.path().join(name)).unwrap();
-            file.set_modified(SystemTime::now() - Duration::from_secs(seconds)).unwrap();
-        };
-        age("old", 900);
-        age("older", 1000);
-        age("new", 1);
-        age("newer", 0);
-        let left = |most| {
-            sweep(folder.path(), most);
-            let names = std::fs::read_dir(folder.path()).unwrap().flatten();
-            let mut names: Vec<_> =
-                names.map(|entry| entry.file_name().into_string().unwrap()).collect();
-            names.sort();
-            names
-        };
-        assert_eq!(left(3), ["new", "newer", "old"]);
-        assert_eq!(left(1), ["new", "newer"]);
-    }
+    Err(format!("there is no speech engine {name}"))
 }
