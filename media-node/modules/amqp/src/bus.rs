@@ -21,6 +21,7 @@ pub(crate) fn start(
 ) -> Result<Vec<JoinHandle<()>>, SpoolError> {
     let listen = |subscription: &Subscription| {
         call_messages::EVENTS.into_iter().for_each(|name| subscription.listen(name));
+        call_messages::SUBCLASSES.into_iter().for_each(|name| subscription.listen_custom(name));
     };
     let make = |event: &Event, into: &mut Vec<Message>| {
         into.extend(call_messages::of(event).into_iter().map(spooled));

@@ -12,6 +12,7 @@ use records::journal::{JournalError, Options};
 use records::{Delivery, Entry, Journal, Position, Sink};
 
 use switch_core::call::Channel;
+use tokio::task::AbortHandle;
 
 use crate::record::{self, Recorder};
 
@@ -26,6 +27,8 @@ pub(crate) struct Records {
     journal: Mutex<Option<Arc<Journal>>>,
     recorders: RwLock<BTreeMap<&'static str, Arc<dyn Recorder>>>,
     deliveries: Mutex<BTreeMap<&'static str, Delivery>>,
+    /// What removes old records, by module.
+    keepers: Mutex<BTreeMap<&'static str, AbortHandle>>,
     /// The journal's segment that was written to last.
     segment: AtomicU64,
 }
@@ -58,8 +61,18 @@ impl Records {
         self.deliveries.lock().insert(name, delivery);
     }
 
+    /// A module has a task that removes its old records. It ends with the module.
+    pub(crate) fn keep(&self, name: &'static str, task: AbortHandle) {
+        if let Some(before) = self.keepers.lock().insert(name, task) {
+            before.abort();
+        }
+    }
+
     /// A module goes: what is in the journal may still be delivered shortly; the rest it receives when it comes back.
     pub(crate) async fn remove(&self, name: &str) {
+        if let Some(keeper) = self.keepers.lock().remove(name) {
+            keeper.abort();
+        }
         let delivery = self.deliveries.lock().remove(name);
         let journal = self.journal.lock().clone();
         if let (Some(delivery), Some(journal)) = (delivery, journal) {

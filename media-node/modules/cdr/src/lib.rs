@@ -1,4 +1,5 @@
-//! Call records on their way out: mod_cdr_csv, mod_cdr_pg_csv, mod_cdr_sqlite, mod_json_cdr, mod_webhook, mod_xml_cdr.
+//! Call records on their way out: mod_cdr_csv, mod_cdr_pg_csv, mod_cdr_sqlite, mod_format_cdr, mod_json_cdr, mod_odbc_cdr,
+//! mod_webhook, mod_xml_cdr.
 //!
 //! When a call has ended its record goes into the journal, with the names of the modules that want it; each module has
 //! a sink that receives it from there. A web server or a disk in trouble delays records, never calls.
@@ -6,7 +7,11 @@
 mod csv;
 mod declared;
 mod deliveries;
+mod format;
+pub mod keeping;
 mod logged;
+mod nested;
+mod odbc;
 mod parameters;
 mod pg;
 mod post;
@@ -29,7 +34,9 @@ pub const MODULES: &[&dyn Module] = &[
     &Cdr("mod_cdr_csv"),
     &Cdr("mod_cdr_pg_csv"),
     &Cdr("mod_cdr_sqlite"),
+    &Cdr("mod_format_cdr"),
     &Cdr("mod_json_cdr"),
+    &Cdr("mod_odbc_cdr"),
     &Cdr("mod_webhook"),
     &Cdr("mod_xml_cdr"),
 ];
@@ -52,7 +59,13 @@ impl Module for Cdr {
     fn provides(&self) -> Provides {
         match self.0 {
             "mod_cdr_sqlite" => Provides { parameters: parameters::SQLITE, ..Provides::NOTHING },
+            "mod_format_cdr" => Provides { parameters: parameters::FORMAT, ..Provides::NOTHING },
             "mod_json_cdr" => Provides { parameters: parameters::JSON, ..Provides::NOTHING },
+            "mod_odbc_cdr" => Provides {
+                parameters: parameters::ODBC,
+                variables: &[declared::ODBC],
+                ..Provides::NOTHING
+            },
             "mod_webhook" => Provides { parameters: parameters::WEBHOOK, ..Provides::NOTHING },
             "mod_xml_cdr" => Provides { parameters: parameters::XML, ..Provides::NOTHING },
             "mod_cdr_csv" => Provides {
@@ -73,6 +86,7 @@ impl Module for Cdr {
 
     fn reloaded<'a>(&'a self, switch: &'a Arc<Switch>, change: Change) -> BoxFuture<'a, ()> {
         Box::pin(async move {
+            // One of them asks all.
             if change == Change::Hangup && self.0 == "mod_cdr_csv" {
                 let records = switch.module::<Records>();
                 let _rotated = tokio::task::spawn_blocking(move || records.rotate()).await;
@@ -89,8 +103,16 @@ impl Module for Cdr {
 struct Ends;
 
 impl CallObserver for Ends {
+    fn bridged(&self, channel: &Channel) {
+        nested::expect(channel);
+    }
+
     fn reported<'a>(&'a self, channel: &'a Arc<Channel>) -> BoxFuture<'a, ()> {
-        Box::pin(async move { channel.switch().module::<Records>().report(channel).await })
+        Box::pin(async move {
+            nested::hand_over(channel);
+            nested::wait(channel).await;
+            channel.switch().module::<Records>().report(channel).await;
+        })
     }
 
     fn document(&self, channel: &Channel) -> Option<String> {
@@ -112,9 +134,28 @@ async fn start(switch: &Arc<Switch>, name: &'static str) -> Result<(), NotLoaded
         "mod_cdr_csv" => csv::make(switch, &journal),
         "mod_cdr_pg_csv" => pg::make(switch, &journal).ok_or(NotLoaded)?,
         "mod_cdr_sqlite" => sqlite::make(switch),
+        "mod_format_cdr" => format::make(switch).ok_or(NotLoaded)?,
+        "mod_odbc_cdr" => odbc::make(switch, &journal).await.ok_or(NotLoaded)?,
         "mod_webhook" => webhook::make(switch).ok_or(NotLoaded)?,
         _ => post::make(switch, name).ok_or(NotLoaded)?,
     };
     records.add(name, recorder, &journal, sink);
+    if let Some(keeper) = keeper(switch, name) {
+        records.keep(name, tokio::spawn(keeper).abort_handle());
+    }
     Ok(())
+}
+
+/// What removes a module's old records, where its settings say how long they are kept.
+fn keeper(switch: &Arc<Switch>, name: &str) -> Option<impl Future<Output = ()> + use<>> {
+    let config = switch.config.load_full();
+    let conf = config.document(&format!("{}.conf", name.trim_start_matches("mod_")))?;
+    let days = keeping::keep_days(Some(conf))?;
+    let dirs = &switch.dirs;
+    let source = match name {
+        "mod_cdr_sqlite" => keeping::Source::sqlite(conf, &dirs.db_dir, &dirs.log_dir),
+        "mod_cdr_pg_csv" => keeping::Source::postgres(conf, &dirs.log_dir).ok()?,
+        _ => return None,
+    };
+    Some(keeping::keep(source, days))
 }

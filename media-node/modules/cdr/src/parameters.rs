@@ -24,6 +24,7 @@ pub(super) const SQLITE: &[Parameters] = &[Parameters {
         param("db-name", Value::Text, "`cdr-csv`", "Database the rows go to"),
         param("db-table", Value::Text, "cdr", "Table they go to"),
         TEMPLATE,
+        KEEP_DAYS,
     ],
 }];
 
@@ -39,12 +40,47 @@ pub(super) const PG: &[Parameters] = &[Parameters {
         param("spool-format", Value::Word(&["csv", "sql"]), "csv", "How refused rows are filed"),
         param("rotate-on-hup", Value::Bool, "false", "SIGHUP moves the file of refused rows aside"),
         param("debug", Value::Bool, "false", "Each call's data are logged when it has ended"),
+        KEEP_DAYS,
     ],
 }];
 
 /// `json_cdr.conf`.
 pub(super) const JSON: &[Parameters] =
     &[Parameters { file: "json_cdr.conf", scope: "", list: JSON_LIST }];
+
+/// `odbc_cdr.conf`.
+pub(super) const ODBC: &[Parameters] = &[Parameters {
+    file: "odbc_cdr.conf",
+    scope: "",
+    list: &[
+        param(
+            "odbc-dsn",
+            Value::Secret,
+            "",
+            "Database: `pgsql://…`, `sqlite://…`, or `DSN:USER:PASSWORD` of `odbc.ini`",
+        ),
+        param("dbname", Value::Text, "odbc_cdr", "SQLite database where `odbc-dsn` is not set"),
+        param("log-leg", Value::Word(&["a-leg", "b-leg", "both"]), "both", "Legs that have rows"),
+        param(
+            "write-csv",
+            Value::Word(&["always", "never", "on-db-fail"]),
+            "never",
+            "Rows are filed: all, or those that the database refuses",
+        ),
+        param("csv-path", Value::Path, "`odbc-cdr` in `log_dir`", "Folder of filed rows"),
+        param(
+            "csv-path-on-fail",
+            Value::Path,
+            "`odbc-cdr-failed` in `log_dir`",
+            "Folder of rows that the database refuses",
+        ),
+        param("debug-sql", Value::Bool, "false", "Each row's statement is logged at DEBUG"),
+        param("write-sql", Value::Text, "", "Nothing")
+            .no_effect("it is in FreeSWITCH's sample, and its module does not read it"),
+        param("sql-path-on-fail", Value::Text, "", "Nothing")
+            .no_effect("it is in FreeSWITCH's sample, and its module does not read it"),
+    ],
+}];
 
 /// `webhook.conf`.
 pub(super) const WEBHOOK: &[Parameters] = &[Parameters {
@@ -60,17 +96,28 @@ pub(super) const WEBHOOK: &[Parameters] = &[Parameters {
         ),
         param("legs", Value::Word(&["a", "b", "ab", "ba"]), "ab", "Legs that are posted"),
         param("timeout", COUNT, "10", "Seconds a request may take"),
-        param("ssl-cacert-file", Value::Path, "system's", "Authorities that are believed, PEM"),
+        CA,
     ],
 }];
 
+/// `format_cdr.conf`.
+pub(super) const FORMAT: &[Parameters] =
+    &[Parameters { file: "format_cdr.conf", scope: "profile", list: FORMAT_LIST }];
+
 /// `xml_cdr.conf`.
-pub(super) const XML: &[Parameters] = &[Parameters { file: "xml_cdr.conf", scope: "", list: POST }];
+pub(super) const XML: &[Parameters] =
+    &[Parameters { file: "xml_cdr.conf", scope: "", list: XML_LIST }];
 
 const LEGS: Parameter =
     param("legs", Value::Word(&["a", "b", "ab", "ba"]), "a", "Legs that are written");
 const TEMPLATE: Parameter =
     param("default-template", Value::Text, "default", "Template of calls without an account code");
+const KEEP_DAYS: Parameter = param(
+    "keep-days",
+    Value::Number(1, 36_500),
+    "",
+    "Rows of calls that began longer ago are removed; without it none is",
+);
 const COUNT: Value = Value::Number(0, 86_400_000);
 
 const URL: Parameter =
@@ -122,49 +169,36 @@ const DISABLE_100: Parameter =
     param("disable-100-continue", Value::Bool, "true", "No `Expect: 100-continue`")
         .no_effect("requests never expect it");
 
-const POST: &[Parameter] = &[
-    URL,
-    CRED,
-    SCHEME,
-    LOG_DIR,
-    ERR_DIR,
-    BOTH,
+/// What all that post documents have in common, around those of one of them.
+macro_rules! posting {
+    ($encode:expr; $($own:expr),* $(,)?) => {
+        &[
+            $($own,)*
+            URL, CRED, SCHEME, LOG_DIR, ERR_DIR, BOTH, B_LEG, PREFIX, $encode, RETRIES, DELAY, TIMEOUT, AUTHORITY, NAME,
+            CA, CERT, KEY, VERSION, DISABLE_100,
+        ]
+    };
+}
+
+const XML_LIST: &[Parameter] = posting![ENCODE; ERRORS];
+
+const JSON_LIST: &[Parameter] = posting![
+    ENCODE;
     ERRORS,
-    B_LEG,
-    PREFIX,
-    ENCODE,
-    RETRIES,
-    DELAY,
-    TIMEOUT,
-    AUTHORITY,
-    NAME,
-    CA,
-    CERT,
-    KEY,
-    VERSION,
-    DISABLE_100,
+    param("encode-values", Value::Bool, "true", "Values of variables are URL-encoded"),
 ];
 
-const JSON_LIST: &[Parameter] = &[
-    URL,
-    CRED,
-    SCHEME,
-    LOG_DIR,
-    ERR_DIR,
-    BOTH,
-    ERRORS,
-    B_LEG,
-    PREFIX,
-    ENCODE,
-    RETRIES,
-    DELAY,
-    TIMEOUT,
-    AUTHORITY,
-    NAME,
-    CA,
-    CERT,
-    KEY,
-    VERSION,
-    DISABLE_100,
-    param("encode-values", Value::Bool, "true", "Values of variables are URL-encoded"),
+const FORMAT_ENCODE: Parameter = param(
+    "encode",
+    Value::BoolOr(&["base64", "textxml", "appljson"]),
+    "false",
+    "How a record stands in the request",
+);
+
+const FORMAT_LIST: &[Parameter] = posting![
+    FORMAT_ENCODE;
+    param("format", Value::Word(&["json", "xml"]), "xml", "What a document is"),
+    param("log-file", Value::Text, "", "What its file is called, with variables"),
+    param("rotate", Value::Bool, "false", "SIGHUP begins a new folder, named after the time"),
+    param("encode-values", Value::Bool, "false", "Values of variables are URL-encoded in JSON"),
 ];

@@ -30,10 +30,16 @@ pub(super) fn make(
     switch: &Arc<Switch>,
     name: &'static str,
 ) -> Option<(Arc<dyn Recorder>, Box<dyn Sink>)> {
-    let json = name == "mod_json_cdr";
-    let own = if json { "json_cdr" } else { "xml_cdr" };
+    let own = if name == "mod_json_cdr" { "json_cdr" } else { "xml_cdr" };
     let config = switch.config.load_full();
     let settings = Post::read(config.document(&format!("{own}.conf")), &switch.dirs.log_dir, own);
+    let recorder = Wanted { name, b_leg: settings.b_leg };
+    let sink = Documents::new(name, own, settings)?;
+    Some((Arc::new(recorder), Box::new(sink)))
+}
+
+/// A client for the servers of these settings; `None`, with the reason logged, if they cannot be used.
+fn client(own: &str, settings: &Post) -> Option<Client> {
     let tls = tls::client(TlsSettings {
         check_authority: settings.check_authority,
         check_name: settings.check_name,
@@ -53,11 +59,7 @@ pub(super) fn make(
         };
         Login { user, password, schemes }
     });
-    let settings = Arc::new(settings);
-    let recorder = Wanted { name, b_leg: settings.b_leg };
-    let client = Client::new(Arc::new(tls), None, login, ANSWER);
-    let sink = Documents { name, json, settings, client, first: 0 };
-    Some((Arc::new(recorder), Box::new(sink)))
+    Some(Client::new(Arc::new(tls), None, login, ANSWER))
 }
 
 struct Wanted {
@@ -79,10 +81,12 @@ impl Recorder for Wanted {
     }
 }
 
-struct Documents {
+/// Documents of one kind on their way.
+pub(super) struct Documents {
     name: &'static str,
-    json: bool,
-    settings: Arc<Post>,
+    /// `json_cdr`, `xml_cdr`, `format_cdr`.
+    own: &'static str,
+    settings: Post,
     client: Client,
     /// The address that answered last: tried first.
     first: usize,
@@ -100,7 +104,7 @@ impl Sink for Documents {
     ) -> Deed<'a, Result<(), SinkError>> {
         Box::pin(async move {
             for (_, entry) in entries {
-                self.deliver(&entry.record).await?;
+                self.deliver(&entry.record, None, None).await?;
             }
             Ok(())
         })
@@ -108,8 +112,21 @@ impl Sink for Documents {
 }
 
 impl Documents {
-    async fn deliver(&mut self, record: &CallRecord) -> Result<(), SinkError> {
-        let document = if self.json {
+    /// `None`, with the reason logged, if the settings cannot be used.
+    pub(super) fn new(name: &'static str, own: &'static str, settings: Post) -> Option<Self> {
+        let client = client(own, &settings)?;
+        Some(Self { name, own, settings, client, first: 0 })
+    }
+
+    /// Files and posts a record. `file` is its file's name where it has one of its own, `sub` a folder within the folder.
+    pub(super) async fn deliver(
+        &mut self,
+        record: &CallRecord,
+        file: Option<&str>,
+        sub: Option<&str>,
+    ) -> Result<(), SinkError> {
+        let json = self.settings.json;
+        let document = if json {
             json::document(record, self.settings.encode_values)
         } else {
             format!("{}{}", xml::DECLARATION, xml::element(record))
@@ -118,30 +135,40 @@ impl Documents {
             .variable("prefix-a-leg")
             .map_or(self.settings.prefix_a_leg, switch_core::text::is_true);
         let prefixed = format!("{}{}", if record.a_leg && prefix { "a_" } else { "" }, record.uuid);
+        let end = if json { "json" } else { "xml" };
+        let usual = format!("{}.cdr.{end}", prefixed.replace(['/', '\0'], "_"));
+        let file = file.unwrap_or(&usual);
+        let within = |folder: &Path| sub.map_or_else(|| folder.to_owned(), |sub| folder.join(sub));
+        let of_format = self.own == "format_cdr";
         if self.settings.urls.is_empty() || self.settings.http_and_disk {
-            let base = if self.json { "json_cdr_base" } else { "xml_cdr_base" };
-            let folder = record.variable(base).map(PathBuf::from);
-            let folder = folder.or_else(|| self.settings.log_dir.clone());
+            let variable = match self.own {
+                "format_cdr" => "format_cdr_base",
+                "json_cdr" => "json_cdr_base",
+                _ => "xml_cdr_base",
+            };
+            let folder = record.variable(variable).map(PathBuf::from);
+            let folder = folder.or_else(|| self.settings.log_dir.as_deref().map(within));
             if let Some(folder) = folder {
-                self.file(&folder, &prefixed, &document).await?;
+                let line = if json && of_format { "\n" } else { "" };
+                self.file_as(&folder, file, &usual, &format!("{document}{line}")).await?;
             }
         }
         if self.settings.urls.is_empty() {
             return Ok(());
         }
-        let posted = if self.json { &record.uuid } else { &prefixed };
+        let posted = if json && !of_format { &record.uuid } else { &prefixed };
         if self.post(posted, &document).await || !self.settings.errors_to_disk {
             return Ok(());
         }
         // What was posted is filed as it was posted, encoded or not, as in the reference.
-        let filed = match (self.json, self.settings.encoding) {
+        let filed = match (json && !of_format, self.settings.encoding) {
             (false, Encoding::Form) => url_encode_whole(&document),
             _ => document,
         };
         let mut error = None;
         for folder in &self.settings.error_dirs {
-            match self.file(folder, &prefixed, &filed).await {
-                Ok(()) if !self.json => return Ok(()),
+            match self.file_as(&within(folder), file, &usual, &filed).await {
+                Ok(()) if !json => return Ok(()),
                 Ok(()) => {}
                 Err(failed) => error = Some(failed),
             }
@@ -175,7 +202,9 @@ impl Documents {
     }
 
     fn body(&self, document: &str) -> (&'static str, Bytes) {
-        match (self.settings.encoding, self.json) {
+        let json = self.settings.json && self.own != "format_cdr";
+        match (self.settings.encoding, json) {
+            (Encoding::Json, _) => ("application/json", document.to_owned().into()),
             (Encoding::Form, _) => (FORM, format!("cdr={}", url_encode_whole(document)).into()),
             (Encoding::Base64, _) => {
                 let text = base64::engine::general_purpose::STANDARD.encode(document);
@@ -198,7 +227,11 @@ impl Documents {
         let joiner = if address.contains('?') { '&' } else { '?' };
         let url = Url::parse(&format!("{address}{joiner}uuid={}", url_encode_whole(uuid)))
             .map_err(|error| error.to_string())?;
-        let user_agent = if self.json { "freeswitch-json/1.0" } else { "freeswitch-xml/1.0" };
+        let user_agent = match self.own {
+            "json_cdr" => "freeswitch-json/1.0",
+            "format_cdr" => "freeswitch-format-cdr/1.0",
+            _ => "freeswitch-xml/1.0",
+        };
         let ask = Ask {
             method: Method::POST,
             url,
@@ -214,15 +247,33 @@ impl Documents {
         }
     }
 
+    /// Files a document by a name of its own; by its usual one where the disk does not take that. A far end's words may make a
+    /// name too long, or that of a folder, and a record that is never taken would keep all others waiting.
+    async fn file_as(
+        &self,
+        folder: &Path,
+        name: &str,
+        usual: &str,
+        text: &str,
+    ) -> Result<(), SinkError> {
+        match self.file(&folder.join(name), text).await {
+            Err(error) if name != usual => {
+                tracing::warn!("{}: {error}; filed as {usual}", self.name);
+                self.file(&folder.join(usual), text).await
+            }
+            filed => filed,
+        }
+    }
+
     /// Files a document. It appears whole, or not at all.
-    async fn file(&self, folder: &Path, uuid: &str, text: &str) -> Result<(), SinkError> {
-        let end = if self.json { "json" } else { "xml" };
-        let path = folder.join(format!("{}.cdr.{end}", uuid.replace(['/', '\0'], "_")));
+    async fn file(&self, path: &Path, text: &str) -> Result<(), SinkError> {
         let fresh = path.with_extension("new");
         let written = async {
-            tokio::fs::create_dir_all(folder).await?;
+            if let Some(folder) = path.parent() {
+                tokio::fs::create_dir_all(folder).await?;
+            }
             tokio::fs::write(&fresh, text).await?;
-            tokio::fs::rename(&fresh, &path).await
+            tokio::fs::rename(&fresh, path).await
         };
         written.await.map_err(|error| SinkError(format!("{}: {error}", path.display())))
     }
@@ -234,4 +285,24 @@ fn shown(address: &str) -> String {
     let _kept = url.set_password(None);
     url.set_query(None);
     url.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_name_that_no_disk_takes_gives_way_to_the_usual_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = Post::read(None, folder.path(), "format_cdr");
+        let documents = Documents::new("mod_format_cdr", "format_cdr", settings).unwrap();
+        std::fs::create_dir_all(folder.path().join("taken/by")).unwrap();
+        for (name, usual) in [(&*"x".repeat(300), "a.json"), ("taken", "b.json"), ("c", "d.json")] {
+            documents.file_as(folder.path(), name, usual, name).await.unwrap();
+        }
+        let read = |name: &str| std::fs::read_to_string(folder.path().join(name)).ok();
+        assert_eq!(read("a.json"), Some("x".repeat(300)));
+        assert_eq!(read("b.json").as_deref(), Some("taken"));
+        assert_eq!((read("c").as_deref(), read("d.json")), (Some("c"), None));
+    }
 }

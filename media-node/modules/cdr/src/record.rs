@@ -70,7 +70,7 @@ fn flag_numbers(channel: &Channel) -> String {
         (1, progress.is_answered()),
         (2, channel.direction() == Direction::Outbound),
         (3, progress.had_early_media()),
-        (4, flags.bridge_originator.load(Ordering::Relaxed)),
+        (4, channel.leads()),
         (10, flags.held.load(Ordering::Relaxed)),
         (16, flags.controlled.load(Ordering::Relaxed)),
         (22, progress.rang()),

@@ -105,6 +105,8 @@ pub(super) enum Encoding {
     TextXml,
     /// As it is (JSON), or as a form field that is not encoded (XML).
     Plain,
+    /// As it is, as `application/json` (mod_format_cdr).
+    Json,
 }
 
 /// `json_cdr.conf` and `xml_cdr.conf`.
@@ -130,12 +132,19 @@ pub(super) struct Post {
     pub(super) certificate: Option<String>,
     pub(super) key: Option<String>,
     pub(super) version: Option<String>,
+    /// The document is JSON, else XML.
+    pub(super) json: bool,
+    /// What a document's file is called, with variables (mod_format_cdr).
+    pub(super) log_file: Option<String>,
+    /// SIGHUP begins a new folder (mod_format_cdr).
+    pub(super) rotate: bool,
 }
 
 impl Post {
     /// `own` names the folder below the log folder where the module files documents by default.
     pub(super) fn read(conf: Option<Node<'_>>, log_dir: &Path, own: &str) -> Self {
         let json = own == "json_cdr";
+        let of_format = own == "format_cdr";
         let mut read = Self {
             urls: Vec::new(),
             credentials: None,
@@ -146,8 +155,8 @@ impl Post {
             errors_to_disk: true,
             b_leg: true,
             prefix_a_leg: false,
-            encoding: if json { Encoding::Plain } else { Encoding::Form },
-            encode_values: true,
+            encoding: if json || of_format { Encoding::Plain } else { Encoding::Form },
+            encode_values: !of_format,
             retries: 0,
             delay: Duration::ZERO,
             timeout: TIMEOUT,
@@ -157,6 +166,9 @@ impl Post {
             certificate: None,
             key: None,
             version: None,
+            json,
+            log_file: None,
+            rotate: false,
         };
         let folder = |value: &str| match value {
             "" => log_dir.join(own),
@@ -185,7 +197,13 @@ impl Post {
                 "log-errors-to-disk" => read.errors_to_disk = is_true(value),
                 "log-b-leg" => read.b_leg = is_true(value),
                 "prefix-a-leg" => read.prefix_a_leg = is_true(value),
+                "encode" if of_format && value.eq_ignore_ascii_case("appljson") => {
+                    read.encoding = Encoding::Json;
+                }
                 "encode" => read.encoding = encoding(value),
+                "format" if of_format => read.json = value.eq_ignore_ascii_case("json"),
+                "log-file" if of_format => read.log_file = text(),
+                "rotate" if of_format => read.rotate = is_true(value),
                 "encode-values" => read.encode_values = is_true(value),
                 "retries" => read.retries = u32::try_from(int(value)).unwrap_or(0).min(100),
                 "delay" => read.delay = seconds(value),
@@ -201,6 +219,13 @@ impl Post {
         }
         if read.retries > 0 && read.delay.is_zero() {
             read.delay = DELAY;
+        }
+        if of_format {
+            // Values of variables are encoded on request only, and only what has a folder is filed.
+            if read.error_dirs.is_empty() {
+                read.error_dirs.push(read.log_dir.clone().unwrap_or_else(|| log_dir.join(own)));
+            }
+            return read;
         }
         let filed = read.log_dir.get_or_insert_with(|| log_dir.join(own)).clone();
         if read.error_dirs.is_empty() {
@@ -266,6 +291,16 @@ mod tests {
         assert_eq!(read.log_dir.as_deref(), Some(Path::new("/log/files")));
         assert_eq!(read.error_dirs, [Path::new("/log/files")]);
         assert_eq!(read.encoding, Encoding::Base64);
+        let tree = self::tree(
+            "format_cdr.conf",
+            "<settings><param name=\"format\" value=\"JSON\"/><param name=\"encode\" value=\"appljson\"/>\
+             <param name=\"log-file\" value=\"${uuid}.json\"/><param name=\"rotate\" value=\"true\"/></settings>",
+        );
+        let conf = tree.configuration("format_cdr.conf");
+        let read = Post::read(conf, Path::new("/log"), "format_cdr");
+        assert!(read.json && read.rotate && !read.encode_values);
+        assert_eq!((read.encoding, read.log_dir), (Encoding::Json, None));
+        assert_eq!(read.error_dirs, [Path::new("/log/format_cdr")]);
         let xml = Post::read(None, Path::new("/log"), "xml_cdr");
         assert_eq!(xml.encoding, Encoding::Form);
         assert_eq!(xml.log_dir.as_deref(), Some(Path::new("/log/xml_cdr")));

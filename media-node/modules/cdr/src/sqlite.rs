@@ -40,13 +40,18 @@ const CALL_LOGS: &str = "CREATE TABLE IF NOT EXISTS call_logs (call_id VARCHAR P
 pub(super) fn make(switch: &Arc<Switch>) -> (Arc<dyn Recorder>, Box<dyn Sink>) {
     let config = switch.config.load_full();
     let conf = config.document("cdr_sqlite.conf");
-    let mut settings = Templates::read(conf, &switch.dirs.log_dir);
-    if settings.base == switch.dirs.log_dir.join("cdr-csv") {
-        settings.base = PathBuf::from("cdr");
-    }
-    let file = database(&switch.dirs.db_dir, &settings.base);
+    let settings = Templates::read(conf, &switch.dirs.log_dir);
+    let file = file(&settings, &switch.dirs.db_dir, &switch.dirs.log_dir);
     let sink = Table { file, table: settings.table.clone(), open: None };
     (Arc::new(Rows { settings }), Box::new(sink))
+}
+
+/// The file these settings name.
+pub(crate) fn file(settings: &Templates, db_dir: &Path, log_dir: &Path) -> PathBuf {
+    if settings.base == log_dir.join("cdr-csv") {
+        return database(db_dir, Path::new("cdr"));
+    }
+    database(db_dir, &settings.base)
 }
 
 /// `db-name` as a file: a name lies in the folder of databases, a path is a path.

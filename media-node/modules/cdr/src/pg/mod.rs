@@ -7,7 +7,7 @@
 mod settings;
 mod sink;
 mod spool;
-mod sql;
+pub(crate) mod sql;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -43,8 +43,26 @@ pub(super) fn make(
     Some((Arc::new(Rows { settings }), Box::new(sink)))
 }
 
+/// Where the rows are: data source name, table, and the column that says when a call began, if one does.
+pub(crate) fn place(
+    conf: dialplan_xml::Node<'_>,
+    log_dir: &Path,
+) -> Result<(String, String, Option<String>), database::conninfo::Invalid> {
+    let settings = Settings::read(Some(conf), log_dir)?;
+    let column = |stamp: &str| {
+        let field = settings.fields.iter().find(|field| field.variable == stamp);
+        field.map(|field| field.column.clone())
+    };
+    let column = column("start_stamp").or_else(|| column("end_stamp"));
+    let name = match settings.info.contains("://") {
+        true => settings.info,
+        false => format!("pgsql://{}", settings.info),
+    };
+    Ok((name, settings.table, column))
+}
+
 /// Names this switch's journal among those that fill the same database. Made once, kept beside the journal.
-fn identity(file: &Path) -> std::io::Result<String> {
+pub(crate) fn identity(file: &Path) -> std::io::Result<String> {
     match std::fs::read_to_string(file) {
         Ok(text) if !text.trim().is_empty() => Ok(text.trim().to_owned()),
         _ => {

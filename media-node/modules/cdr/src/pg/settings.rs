@@ -34,6 +34,8 @@ pub(super) struct Field {
 /// The settings of mod_cdr_pg_csv.
 #[derive(Clone, Debug)]
 pub(super) struct Settings {
+    /// The connection string as it was written; may hold a password.
+    pub(super) info: String,
     pub(super) connect: PgConnectOptions,
     pub(super) connect_timeout: std::time::Duration,
     pub(super) table: String,
@@ -47,8 +49,8 @@ pub(super) struct Settings {
 
 impl Settings {
     pub(super) fn read(conf: Option<Node<'_>>, log_dir: &Path) -> Result<Self, conninfo::Invalid> {
-        let mut info = "dbname=cdr".to_owned();
         let mut read = Self {
+            info: "dbname=cdr".to_owned(),
             connect: PgConnectOptions::new(),
             connect_timeout: conninfo::TIMEOUT,
             table: "cdr".into(),
@@ -62,7 +64,7 @@ impl Settings {
         for param in &params(conf) {
             let value = &*param.value;
             match param.name.to_ascii_lowercase().as_str() {
-                "db-info" if !value.is_empty() => value.clone_into(&mut info),
+                "db-info" if !value.is_empty() => value.clone_into(&mut read.info),
                 "db-table" if !value.is_empty() => value.clone_into(&mut read.table),
                 "legs" => read.legs = Legs::read(value),
                 "spool-dir" if !value.is_empty() => read.spool_dir = PathBuf::from(value),
@@ -75,7 +77,7 @@ impl Settings {
                 _ => {}
             }
         }
-        (read.connect, read.connect_timeout) = conninfo::read(&info)?;
+        (read.connect, read.connect_timeout) = conninfo::read(&read.info)?;
         let schema = conf.and_then(|conf| conf.child("schema"));
         for node in schema.into_iter().flat_map(|schema| schema.children_named("field")) {
             let Some(variable) = node.attr("var").filter(|name| !name.is_empty()) else { continue };

@@ -7,6 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use database::Refusal;
 use records::delivery::Deed;
 use records::{Entry, Position, Sink, SinkError};
 use sqlx::postgres::{PgConnection, PgRow};
@@ -48,10 +49,10 @@ enum Trouble {
 }
 
 impl Trouble {
-    /// The database refuses what is in a row: data that does not fit its column, or a constraint.
+    /// The database refuses what is in a row: data that does not fit its column, a constraint, a trigger.
     fn is_about_a_row(&self) -> bool {
         let Self::Database(sqlx::Error::Database(error)) = self else { return false };
-        error.code().is_some_and(|code| code.starts_with("22") || code.starts_with("23"))
+        error.code().and_then(|code| Refusal::of_state(&code)) == Some(Refusal::Row)
     }
 }
 
@@ -170,10 +171,11 @@ async fn migrate(connection: &mut PgConnection) -> Result<(), Trouble> {
     Ok(())
 }
 
-/// What each field's column is, as SQL names it.
+/// What each field's column is, as SQL names it: without its length, to which a cast would cut a text. One that is too long
+/// is refused instead. (-1 and not NULL: with that, `char(n)` would be `character`, which is one character.)
 async fn types(connection: &mut PgConnection, settings: &Settings) -> Result<Vec<String>, Trouble> {
     let rows: Vec<PgRow> = sqlx::query(
-        "SELECT attname::text, format_type(atttypid, atttypmod) FROM pg_attribute \
+        "SELECT attname::text, format_type(atttypid, -1) FROM pg_attribute \
          WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped",
     )
     .bind(sql::name(&settings.table))

@@ -29,7 +29,7 @@ pub(super) fn name(text: &str) -> String {
 }
 
 /// A value as a literal (`standard_conforming_strings`).
-pub(super) fn literal(value: &str) -> String {
+pub(crate) fn literal(value: &str) -> String {
     format!("'{}'", value.replace('\0', "").replace('\'', "''"))
 }
 
