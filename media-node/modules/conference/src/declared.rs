@@ -24,6 +24,11 @@ pub(super) const VARIABLES: &[Variable] = &[
     reads("conference_auto_outcall_*", Value::Text, "Calls made for `conference_set_auto_outcall`: timeout, flags, caller id, prefix, profile, announce …"),
     reads("conference_utils_auto_outcall_flags", Value::Text, "Flags of members called so"),
     reads("hangup_after_conference", Value::Bool, "The call ends with its membership"),
+    reads("event_channel_cookie", Value::Text, "Client that is told of the room with `livearray-sync`; mod_verto sets it to the session of its call"),
+    reads("video_screen_share", Value::Bool, "Pages of a room are told that the picture is a screen's"),
+    reads("conference_invite_uri", Value::Text, "Address of the member in what `json-events` tells"),
+    reads("json_conference_var_prefix", Value::Text, "Beginning of the variables that `json-events` tells of a member, `json_` where it is not set; `__all__`: all"),
+    reads("verto_dvar_*", Value::Text, "Shown to pages as the member's with `livearray-json-status`"),
     sets("conference_name", "The room"),
     sets("conference_uuid", "UUID of the room"),
     sets("conference_member_id", "Number of the member"),
@@ -34,10 +39,12 @@ pub(super) const VARIABLES: &[Variable] = &[
     keeps("conference_call_key", Value::Text, "Call of the room that made this one"),
     sets("last_transfered_conference", "Room the member was moved to"),
     sets("app_session_uuid", "UUID of the room while the call is in it"),
+    reads("outcall_flags", Value::Text, "Member flags of legs the conference has called, instead of the command's"),
 ];
 
 /// Subclasses of CUSTOM events.
 #[rustfmt::skip]
 pub(super) const EVENTS: &[EventKind] = &[
     event("conference::maintenance", "A room or a member changed; `Action` says how"),
+    event("conference::cdr", "A room is over: its record, or the file it is in (`cdr-event-mode`)"),
 ];

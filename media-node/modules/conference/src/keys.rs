@@ -126,6 +126,16 @@ pub(super) async fn perform(
         "floor" => {
             let _held_by_another = toggle_floor(room, member);
         }
+        "vmute" | "vmute on" if state.seen => {
+            let _logged = room.vmute(member);
+        }
+        "vmute" | "vmute off" if !state.seen => {
+            let _logged = room.unvmute(member);
+        }
+        "vid-floor" | "vid-floor-force" if member.has_video() => {
+            let force = control.action == "vid-floor-force";
+            let _refused = crate::toggle_video_floor(room, member, force);
+        }
         "hangup" => member.leave(Leave::Out),
         "lock" => {
             let (locked, waiting) = room.with(|s| (s.flags.locked, s.flags.wait_mod));
@@ -211,7 +221,7 @@ fn set_deaf(room: &Arc<Room>, member: &Arc<Member>, on: bool) {
 }
 
 /// Takes the floor or gives it up: `None` when another member has it, else who has it now.
-pub fn toggle_floor(room: &Room, member: &Arc<Member>) -> Result<Option<u32>, u32> {
+pub fn toggle_floor(room: &Arc<Room>, member: &Arc<Member>) -> Result<Option<u32>, u32> {
     match room.with(|s| s.floor) {
         Some(holder) if holder != member.id => Err(holder),
         Some(_) => {

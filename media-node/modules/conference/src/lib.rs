@@ -5,17 +5,26 @@
 // The core's rooms are known here by their own names.
 use switch_core::*;
 
+mod board;
+mod cdr;
+mod chat;
 pub mod commands;
 mod declared;
+mod json;
 mod keys;
 pub mod member;
 pub mod outcall;
+mod pages;
 mod parameters;
 pub mod profile;
+pub mod recording;
 pub mod room;
 pub mod sound;
+mod speech;
+mod video;
 
 pub use keys::{send_digits, toggle_floor};
+pub use video::{NoVideoFloor, toggle_video_floor};
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,12 +33,14 @@ use media::LegEvent;
 use media::event::TalkReport;
 use tokio::time::Instant;
 
+use crate::BoxFuture;
 use crate::app;
 use crate::app::play::{Keys as PlayKeys, Play};
 use crate::app::{App, Flags};
 use crate::call::transfer::transfer;
 use crate::call::{AppResult, Cause, Channel, CodecInfo, Direction, Interrupt, Session, Wake};
-use crate::contract::{NameList, Plain, Provides};
+use crate::contract::{ChatKind, Module, NameList, NotLoaded, Provides};
+use crate::switch::Switch;
 use crate::{clock, text};
 
 use keys::Keys;
@@ -37,25 +48,48 @@ use member::{Leave, Member, MemberFlags, MemberState};
 use profile::{Profile, Wanted, split_flags};
 use room::{Room, Rooms};
 
-pub const MODULE: Plain = Plain::new(
-    "mod_conference",
-    Provides {
-        applications: &[APPS],
-        commands: &[commands::APIS],
-        completions: include_str!("completions.txt"),
-        name_lists: &[NameList {
-            name: "::conference::conference_list_conferences",
-            names: |switch, _| {
-                let rooms = switch.module::<Rooms>().all();
-                rooms.iter().map(|room| room.name.clone()).collect()
-            },
-        }],
-        parameters: parameters::PARAMETERS,
-        variables: &[declared::VARIABLES],
-        events: &[declared::EVENTS],
-        ..Provides::NOTHING
-    },
-);
+/// mod_conference.
+pub struct Conference;
+
+/// The module.
+pub const MODULE: Conference = Conference;
+
+impl Module for Conference {
+    fn name(&self) -> &'static str {
+        "mod_conference"
+    }
+
+    fn provides(&self) -> Provides {
+        Provides {
+            applications: &[APPS],
+            commands: &[commands::APIS],
+            completions: include_str!("completions.txt"),
+            name_lists: &[NameList {
+                name: "::conference::conference_list_conferences",
+                names: |switch, _| {
+                    let rooms = switch.module::<Rooms>().all();
+                    rooms.iter().map(|room| room.name.clone()).collect()
+                },
+            }],
+            parameters: parameters::PARAMETERS,
+            variables: &[declared::VARIABLES],
+            events: &[declared::EVENTS],
+            chats: &[ChatKind { name: "conf", send: chat::send }],
+            ..Provides::NOTHING
+        }
+    }
+
+    /// Pages may lead rooms from now on.
+    fn load<'a>(&'a self, switch: &'a Arc<Switch>) -> BoxFuture<'a, Result<(), NotLoaded>> {
+        pages::listen(switch, true);
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn unload<'a>(&'a self, switch: &'a Arc<Switch>) -> BoxFuture<'a, ()> {
+        pages::listen(switch, false);
+        Box::pin(std::future::ready(()))
+    }
+}
 
 /// The family.
 pub const APPS: &[App] = &[
@@ -283,9 +317,11 @@ async fn admit(
         room.with(|s| (s.flags.locked, s.max_members > 0 && s.count() >= s.max_members as usize));
     let refusal = if locked && guarded {
         tracing::info!(uuid = %channel.uuid(), "Conference {} is locked.", room.name);
+        cdr::rejected(room, &channel, cdr::Reason::Locked);
         Some("locked-sound")
     } else if full {
         tracing::info!(uuid = %channel.uuid(), "Conference {} is full.", room.name);
+        cdr::rejected(room, &channel, cdr::Reason::Full);
         Some("max-members-sound")
     } else {
         None
@@ -344,6 +380,7 @@ async fn check_pin(
         play_file(session, room, &sound("bad-pin-sound", PIN_SOUNDS.1)).await?;
         session.flush_digits();
     }
+    cdr::rejected(room, &channel, cdr::Reason::Pin);
     Ok(None)
 }
 
@@ -392,7 +429,7 @@ async fn stay(
     }
     channel.set_var("conference_uuid", room.uuid.clone());
     if channel.var("conference_call_key").is_none() {
-        let number = channel.profile().caller_id_number;
+        let number = channel.profile().caller_id_number.clone();
         let key = format!("conference_{}_{}_{number}", room.name, room.profile.domain);
         channel.set_var("conference_call_key", key);
     }
@@ -412,13 +449,17 @@ async fn stay(
     if !channel.is_true("conference_silent_entry") {
         room.fire_member(&member, "add-member", |_| {});
     }
+    room.show(&member);
+    room.tell_json(None);
     room.take_floor_if_free();
+    room.follow_video(&member);
     room.record_automatically(&channel);
     let result = match outcall::call_lists(session, room, &member).await {
         Ok(()) => attend(session, room, &member, &mut codec).await,
         Err(interrupt) => Err(interrupt),
     };
     let _left = leg.unbridge();
+    room.leave_pictures(&member);
     room.stop_member_plays(&member, sound::Which::All);
     channel.unset_var("conference_call_key");
     if matches!(result, Ok(Leave::RoomEnded))
@@ -449,6 +490,7 @@ async fn attend(
         if let Some(leave) = state.leave {
             return Ok(leave);
         }
+        room.follow_video(member);
         while let Some(digit) = session.take_digit() {
             if state.flags.dist_dtmf {
                 keys::distribute(room, member, digit);

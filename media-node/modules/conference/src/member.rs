@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
+use media::LegId;
 use media::leg::{AutoGain, MemberOptions, Side};
+use media::record::Redaction;
 use parking_lot::Mutex;
 
 use super::profile::Profile;
@@ -27,6 +29,10 @@ pub struct Member {
     /// Milliseconds of the mixer's interval.
     interval: i64,
     state: Mutex<MemberState>,
+    /// Its video as the room has taken it up.
+    pub(super) known_video: Mutex<super::video::Known>,
+    /// Whose pictures its leg was told last to show; `None` where that is not known.
+    pub(super) shown: Mutex<Option<Option<LegId>>>,
     /// What plays to it alone.
     pub(super) deck: Mutex<Deck>,
 }
@@ -39,6 +45,10 @@ pub struct MemberState {
     /// Is heard.
     pub speaks: bool,
     pub hears: bool,
+    /// Its pictures are shown.
+    pub seen: bool,
+    /// It is shown pictures.
+    pub sees: bool,
     /// Is on hold: not heard.
     pub held: bool,
     /// Talks right now.
@@ -57,6 +67,8 @@ pub struct MemberState {
     pub burst_mute: i64,
     /// Automatic gain.
     pub gain: Gain,
+    /// Pressed keys are silence in the room's recordings.
+    redact: Option<Redaction>,
     /// Volume of what it hears, -4 to 4.
     pub volume_out: i64,
     /// Volume at which it is heard, -4 to 4.
@@ -94,6 +106,12 @@ pub struct MemberFlags {
     pub silent: bool,
     pub mute: bool,
     pub deaf: bool,
+    /// `vmute`: its pictures are not shown.
+    pub vmute: bool,
+    /// `blind`: it is shown none.
+    pub blind: bool,
+    /// `join-vid-floor`: has the video floor, whoever talks, as soon as it has video.
+    pub join_video_floor: bool,
 }
 
 impl MemberFlags {
@@ -105,6 +123,9 @@ impl MemberFlags {
             match name {
                 "mute" => flags.mute = true,
                 "deaf" => flags.deaf = true,
+                "vmute" => flags.vmute = true,
+                "blind" => flags.blind = true,
+                "join-vid-floor" => flags.join_video_floor = true,
                 "moderator" => flags.moderator = true,
                 "endconf" => flags.ends_room = true,
                 "mandatory_member_endconf" => flags.mandatory = true,
@@ -202,6 +223,8 @@ impl MemberState {
             flags,
             speaks: !flags.mute,
             hears: !flags.deaf,
+            seen: !flags.vmute,
+            sees: !flags.blind,
             held: false,
             talking: false,
             energy: 0,
@@ -212,6 +235,10 @@ impl MemberState {
             max_energy_hits: profile.number("max-energy-hit-trigger", 5).max(0),
             burst_mute: profile.number("max-energy-level-mute-ms", 0).max(0) / interval * interval,
             gain: Gain::of(profile),
+            redact: Redaction::asked(
+                channel.var("redact_digits").as_deref(),
+                channel.var("redact_hang_ms").as_deref(),
+            ),
             volume_out: number("conference_join_volume_out", -4, 4).unwrap_or(0),
             volume_in: number("conference_join_volume_in", -4, 4).unwrap_or(0),
             last_talking: 0,
@@ -233,6 +260,7 @@ impl MemberState {
             max_hits: part(self.max_energy_hits),
             burst_mute: part(self.burst_mute / interval.max(1)),
             auto_gain: self.gain.options(),
+            redact: self.redact,
         }
     }
 }
@@ -247,6 +275,8 @@ impl Member {
             joined: clock::now_secs(),
             interval: i64::from(room.profile.interval),
             state: Mutex::new(state),
+            known_video: Mutex::default(),
+            shown: Mutex::default(),
             deck: Mutex::default(),
         })
     }
@@ -286,6 +316,7 @@ impl Member {
                 crate::call::audio::set_level(&self.channel, side, is);
             }
         }
+        room.show_again(self);
     }
 
     /// Tells the member's call to leave.
@@ -336,6 +367,8 @@ impl Room {
         if let Some(file) = file {
             self.play_aside_to(member, file.to_owned());
         }
+        let _logged = self.hide_or_show(member);
+        self.show_pictures();
         self.fire_member(member, "hold-member", |_| {});
     }
 
@@ -343,6 +376,8 @@ impl Room {
     pub fn unhold(self: &Arc<Self>, member: &Arc<Member>) {
         member.change(self, |state| state.held = false);
         self.stop_member_plays(member, super::sound::Which::All);
+        let _logged = self.hide_or_show(member);
+        self.show_pictures();
         self.fire_member(member, "unhold-member", |_| {});
     }
 

@@ -77,10 +77,66 @@ const PROFILE: &[Parameter] = &[
     param("auto-gain-change-factor", COUNT, "3", "Frames of one tendency before the gain changes"),
     param("auto-gain-margin", COUNT, "20", "Distance from the level that is left alone"),
     param("auto-gain-period-len", COUNT, "10", "Frames over which loudness is averaged"),
-    param("comfort-noise", Value::BoolOrNumber, "false", "Noise in a silent room")
-        .no_effect("a silent room is silent"),
-    param("announce-count", COUNT, "0", "Number of members that is announced")
-        .no_effect("there is no speech engine"),
-    param("terminate-on-silence", COUNT, "0", "Seconds of silence that end a room")
-        .no_effect("silent rooms last"),
+    param(
+        "comfort-noise",
+        Value::BoolOrNumber,
+        "false",
+        "Noise in a silent room; a number from 2 to 9999 divides it, `true` is 1400",
+    ),
+    param(
+        "announce-count",
+        COUNT,
+        "0",
+        "Number of members from which one who comes hears how many there are",
+    ),
+    param("terminate-on-silence", COUNT, "0", "Seconds of silence that end a room"),
+    param(
+        "cdr-log-dir",
+        Value::Path,
+        "",
+        "Folder of records of rooms, below that of logs; `auto` is `conference_cdr`",
+    ),
+    param(
+        "cdr-event-mode",
+        Value::Word(&["none", "content", "file"]),
+        "none",
+        "What `conference::cdr` holds: the record, or the name of its file",
+    ),
+    param(
+        "suppress-events",
+        Value::Text,
+        "",
+        "Events that are not told: `start-talking`, `stop-talking`, `floor-change` …",
+    ),
+    param(
+        "verbose-events",
+        Value::Bool,
+        "false",
+        "Events about members hold the variables of their calls",
+    ),
+    param(
+        "heartbeat-period-sec",
+        COUNT,
+        "0",
+        "Seconds between `conference-heartbeat` events; from 20 on",
+    ),
+    param(
+        "video-mode",
+        Value::Word(&["passthrough", "transcode", "mux"]),
+        "passthrough",
+        "How video goes round; `transcode` and `mux` are not there, and passed through as well",
+    ),
+    param(
+        "video-auto-floor-msec",
+        COUNT,
+        "0",
+        "Milliseconds a member keeps the floor before its picture is shown to all",
+    ),
+    param("recording-metadata", Value::Text, "", "Artist named in recordings of the room"),
+    param("timer-name", Value::Text, "soft", "Clock").no_effect("there is one clock"),
+    param("channels", Value::Number(1, 2), "1", "Channels").no_effect("rooms are mono"),
+    param("description", Value::Text, "", "What the room is about")
+        .no_effect("notices of RFC 4579 are not sent"),
+    param("tts-engine", Value::Text, "", "Speech engine of `say` and `saymember`"),
+    param("tts-voice", Value::Text, "", "Voice it speaks with"),
 ];

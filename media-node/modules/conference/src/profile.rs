@@ -29,6 +29,10 @@ pub struct Profile {
     pub auto_record: String,
     /// `caller-id-name` and `caller-id-number` of calls it makes.
     pub caller_id: (String, String),
+    /// Events about members tell all of their calls, variables too (`verbose-events`).
+    pub verbose: bool,
+    /// Events that are not told (`suppress-events`).
+    suppressed: Vec<String>,
     /// Groups of keys by name.
     groups: Vec<(String, Vec<Control>)>,
     /// Everything as written.
@@ -45,6 +49,8 @@ pub struct Control {
     pub data: String,
 }
 
+/// Divisor of comfort noise that is only switched on.
+const USUAL_NOISE: u32 = 1400;
 /// Keys a member has when the configuration defines none: digits and action.
 const USUAL_CONTROLS: [(&str, &str); 12] = [
     ("0", "mute"),
@@ -59,6 +65,15 @@ const USUAL_CONTROLS: [(&str, &str); 12] = [
     ("5", "vol listen zero"),
     ("4", "vol listen dn"),
     ("#", "hangup"),
+];
+
+/// Words `suppress-events` knows; others have no effect, in the reference too.
+#[rustfmt::skip]
+const SUPPRESSIBLE: [&str; 26] = [
+    "del-member", "energy-level", "volume-level", "gain-level", "dtmf", "stop-talking", "start-talking", "mute-detect",
+    "mute-member", "hold-member", "kick-member", "dtmf-member", "energy-level-member", "volume-in-member",
+    "volume-out-member", "play-file", "play-file-done", "play-file-member", "speak-text", "speak-text-member", "lock",
+    "unlock", "transfer", "bgdial-result", "floor-change", "record",
 ];
 
 impl Profile {
@@ -107,9 +122,25 @@ impl Profile {
                 usual("caller-id-name", "conference"),
                 usual("caller-id-number", "0000000000"),
             ),
+            verbose: params.get("verbose-events").is_some_and(crate::text::is_true),
+            suppressed: text("suppress-events").split(',').map(str::to_owned).collect(),
             groups: groups(conf),
             params,
         }
+    }
+
+    /// `comfort-noise`: what white noise is divided by for a room in which nothing is heard; 0 = silence. Louder rooms at higher
+    /// rates would be, as their noise has more of what is heard.
+    pub(super) fn comfort_noise(&self) -> u32 {
+        let divisor = match self.params.get("comfort-noise").map(str::trim) {
+            None => 0,
+            Some(text) => match crate::text::int(text) {
+                level @ 2..10_000 => u32::try_from(level).unwrap_or(0),
+                _ if crate::text::is_true(text) => USUAL_NOISE,
+                _ => 0,
+            },
+        };
+        divisor * (self.rate / 8000).max(1)
     }
 
     /// A whole number among the parameters.
@@ -135,6 +166,32 @@ impl Profile {
                 data: String::new(),
             })
             .collect()
+    }
+
+    /// Are events of that action kept from programs? One word stands for some that belong together, as in the reference.
+    #[must_use]
+    pub fn suppresses(&self, action: &str) -> bool {
+        let word = match action {
+            "unmute-member" | "deaf-member" | "undeaf-member" | "vmute-member"
+            | "unvmute-member" => "mute-member",
+            "unhold-member" => "hold-member",
+            "start-recording" | "stop-recording" => "record",
+            "execute_app" => "dtmf",
+            "auto-energy-level-member" | "max-energy-level-member" => "energy-level-member",
+            action => action,
+        };
+        let known = SUPPRESSIBLE.contains(&word);
+        known && self.suppressed.iter().any(|suppressed| suppressed == word)
+    }
+
+    /// Says in the log that pictures are not put together, where the profile wants that.
+    pub(super) fn warn_of_video(&self, room: &str) {
+        let mode = self.params.get("video-mode").unwrap_or_default();
+        if ["mux", "transcode"].iter().any(|word| mode.eq_ignore_ascii_case(word)) {
+            tracing::warn!(
+                "Conference {room}: video-mode {mode} is not there: video is passed through"
+            );
+        }
     }
 
     /// A sound the profile names, if it names one.
@@ -230,6 +287,20 @@ mod tests {
         assert_eq!(wanted.name, format!("room-{said}"));
         assert_eq!((wanted.profile.as_str(), wanted.pin.as_str()), ("plain", "77"));
         assert!(wanted.flags.is_empty());
+    }
+
+    #[test]
+    fn a_word_keeps_events_that_belong_together_from_programs() {
+        let conf = r#"<document type="freeswitch/xml"><section name="configuration"><configuration name="conference.conf">
+          <profiles><profile name="default"><param name="suppress-events" value="start-talking,mute-member,add-member"/></profile></profiles>
+        </configuration></section></document>"#;
+        let tree = dialplan_xml::parse_raw(conf, "test.xml").tree.unwrap();
+        let profile = Profile::read(tree.configuration("conference.conf").unwrap(), "default");
+        let suppressed = ["start-talking", "mute-member", "unmute-member"];
+        assert!(suppressed.iter().all(|action| profile.suppresses(action)));
+        assert!(!profile.suppresses("stop-talking"));
+        assert!(!profile.suppresses("add-member"), "which the reference always tells");
+        assert!(!profile.verbose);
     }
 
     #[test]

@@ -11,13 +11,17 @@ use parking_lot::Mutex;
 
 use super::member::{Leave, Member};
 use super::profile::Profile;
-use super::sound::{Deck, Music, Recording};
+use super::recording::Recording;
+use super::sound::{Deck, Music};
 use crate::call::Channel;
 use crate::clock;
 use crate::switch::Switch;
 
 /// Subclass of all events about conferences.
 pub const SUBCLASS: &str = "conference::maintenance";
+
+/// Seconds between two heartbeats of a room, at least.
+const LEAST_BEAT: u64 = 20;
 
 #[derive(Default)]
 pub struct Rooms {
@@ -36,6 +40,8 @@ pub struct Room {
     pub created: i64,
     pub(super) switch: Arc<Switch>,
     state: Mutex<State>,
+    /// What pages show of it; locked before the state, never while it is.
+    pub(super) board: Mutex<Option<super::board::Board>>,
 }
 
 /// What changes about a room.
@@ -45,6 +51,7 @@ pub struct State {
     pub members: Vec<Arc<Member>>,
     /// Who has the floor.
     pub floor: Option<u32>,
+    pub video_floor: super::video::VideoFloor,
     pub flags: RoomFlags,
     /// What one has to type to come in.
     pub pin: String,
@@ -85,6 +92,10 @@ pub struct State {
     pub mandatory: usize,
     /// Outgoing calls that have not been answered.
     pub originating: usize,
+    /// Who has left, for `json-events`.
+    pub left: super::json::Left,
+    /// What goes into the record of the room.
+    pub ledger: super::cdr::Ledger,
 }
 
 /// Flags of a room.
@@ -116,8 +127,12 @@ pub struct RoomFlags {
     pub video_floor_only: bool,
     /// RFC 4579 notices.
     pub rfc4579: bool,
-    /// Live array synchronisation.
+    /// Pages are told who is in it.
     pub livearray_sync: bool,
+    /// What they are told of a member's state is JSON.
+    pub json_status: bool,
+    /// Programs are told the room as JSON when a member comes or leaves.
+    pub json_events: bool,
 }
 
 impl RoomFlags {
@@ -132,6 +147,8 @@ impl RoomFlags {
                 "video-floor-only" => self.video_floor_only = true,
                 "rfc-4579" => self.rfc4579 = true,
                 "livearray-sync" => self.livearray_sync = true,
+                "livearray-json-status" => self.json_status = true,
+                "json-events" => self.json_events = true,
                 _ => {}
             }
         }
@@ -184,6 +201,7 @@ impl Rooms {
             return Ok((Arc::clone(room), false));
         }
         let (mixer, events) = switch.media.open_mixer(profile.rate, profile.interval)?;
+        let _closed = mixer.set_noise(profile.comfort_noise());
         let room = Arc::new(Room {
             name: name.to_owned(),
             uuid: clock::new_uuid(),
@@ -191,11 +209,15 @@ impl Rooms {
             created: clock::now_secs(),
             switch: Arc::clone(switch),
             state: Mutex::new(first_state(switch, &profile)),
+            board: Mutex::default(),
             profile,
         });
         rooms.insert(name.to_owned(), Arc::clone(&room));
+        room.profile.warn_of_video(name);
         drop(rooms);
         crate::foreign::spawn(follow_mixer(Arc::downgrade(&room), events));
+        room.end_when_silent();
+        room.beat();
         room.fire("conference-create", |_| {});
         Ok((room, true))
     }
@@ -313,10 +335,14 @@ impl Room {
         let state = member.state();
         let word = |on: bool| if on { "true" } else { "false" };
         event.push("Floor", word(floor));
-        member.channel.describe_plain(event);
-        event.push("Video", "false");
+        if self.profile.verbose {
+            member.channel.describe(event);
+        } else {
+            member.channel.describe_plain(event);
+        }
+        event.push("Video", word(member.has_video()));
         event.push("Hear", word(state.hears));
-        event.push("See", "true");
+        event.push("See", word(state.seen));
         event.push("Speak", word(state.speaks));
         event.push("Talking", word(state.talking));
         event.push("Mute-Detect", word(state.flags.mute_detect));
@@ -340,6 +366,9 @@ impl Room {
         action: &str,
         more: impl FnOnce(&mut Event),
     ) {
+        if self.profile.suppresses(action) {
+            return;
+        }
         self.fire_built(|event| {
             self.describe(event);
             before(event);
@@ -370,6 +399,9 @@ impl Room {
         action: &str,
         more: impl FnOnce(&mut Event),
     ) {
+        if self.profile.suppresses(action) {
+            return;
+        }
         self.fire_built(|event| {
             self.describe(event);
             self.describe_member(event, member);
@@ -386,6 +418,9 @@ impl Room {
         figures: impl FnOnce(&mut Event),
         more: impl FnOnce(&mut Event),
     ) {
+        if member.is_none() && self.profile.suppresses("play-file-done") {
+            return;
+        }
         self.fire_built(|event| {
             self.describe(event);
             figures(event);
@@ -431,12 +466,33 @@ impl Room {
             }
             s.flags.enforce_min |= s.count() >= s.least;
         });
+        super::cdr::joined(self, member);
         self.retune();
+    }
+
+    /// Tells programs now and then that the room is there (`heartbeat-period-sec`; less than 20 seconds are none).
+    fn beat(self: &Arc<Self>) {
+        let period = u64::try_from(self.profile.number("heartbeat-period-sec", 0)).unwrap_or(0);
+        if period < LEAST_BEAT {
+            return;
+        }
+        let room = Arc::downgrade(self);
+        crate::foreign::spawn(async move {
+            loop {
+                tokio::time::sleep(Duration::from_secs(period)).await;
+                let Some(room) = room.upgrade().filter(|room| !room.with(|s| s.flags.ending))
+                else {
+                    return;
+                };
+                room.fire("conference-heartbeat", |_| {});
+            }
+        });
     }
 
     /// Removes a member; too few end the room.
     pub(super) fn remove(self: &Arc<Self>, member: &Arc<Member>) {
         let flags = member.state().flags;
+        super::cdr::left(self, member);
         let had_floor = self.with(|s| {
             s.relations.retain(|r| r.member != member.id && r.other != member.id);
             s.floor.take_if(|id| *id == member.id).is_some()
@@ -454,11 +510,14 @@ impl Room {
             self.say_farewell(member);
         }
         self.fire_member(member, "del-member", |_| {});
+        self.hide(member);
+        self.tell_json(Some(member));
         self.separate();
         if ends {
             self.end();
         } else {
             self.take_floor_if_free();
+            self.find_video_floor(Some(member.id));
             if last_mandatory {
                 self.end_after(grace);
             }
@@ -496,7 +555,9 @@ impl Room {
             rooms.remove(&self.name);
             drop(rooms);
             self.with(|s| s.flags.ending = true);
+            self.clear_board();
             self.fire("conference-destroy", |_| {});
+            super::cdr::closed(self);
         }
     }
 
@@ -533,17 +594,19 @@ impl Room {
     // ---- floor ----
 
     /// Gives the floor to a talker if it is free or its holder is silent.
-    pub(super) fn offer_floor(&self, member: &Arc<Member>) {
+    pub(super) fn offer_floor(self: &Arc<Self>, member: &Arc<Member>) {
         let holder = self.with(|s| s.floor).and_then(|id| self.member(id));
         let free = holder.is_none_or(|h| !h.state().talking || !h.state().speaks);
         let same = self.with(|s| s.floor == Some(member.id));
-        if free && !same && member.state().speaks {
+        if same {
+            self.move_video_floor(member);
+        } else if free && member.state().speaks {
             self.give_floor(Some(member));
         }
     }
 
     /// The floor is never free: the last member to join has it unless another talks.
-    pub(super) fn take_floor_if_free(&self) {
+    pub(super) fn take_floor_if_free(self: &Arc<Self>) {
         if self.with(|s| s.floor.is_none())
             && let Some(member) = self.members().first()
         {
@@ -552,12 +615,22 @@ impl Room {
     }
 
     /// Hands the floor on.
-    pub fn give_floor(&self, member: Option<&Arc<Member>>) {
+    pub fn give_floor(self: &Arc<Self>, member: Option<&Arc<Member>>) {
         let old = self.with(|s| std::mem::replace(&mut s.floor, member.map(|m| m.id)));
         self.tell_floor(old, member.map(Arc::as_ref));
+        let old = old.and_then(|id| self.member(id));
+        for member in member.into_iter().chain(&old) {
+            self.show_again(member);
+        }
+        if let Some(member) = member {
+            self.move_video_floor(member);
+        }
     }
 
     fn tell_floor(&self, old: Option<u32>, member: Option<&Member>) {
+        if self.profile.suppresses("floor-change") {
+            return;
+        }
         let word = |id: Option<u32>| id.map_or_else(|| "none".to_owned(), |id| id.to_string());
         self.fire_built(|event| {
             self.describe(event);

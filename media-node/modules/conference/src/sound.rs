@@ -1,16 +1,16 @@
-//! What is played to a room or to one in it, and what is recorded of it.
+//! What is played to a room or to one in it.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
 use esl_server::event::Event;
-use media::event::RecordEnd;
 use media::source::{self, SourceOptions};
-use media::{Leg, PlayId, PlayPlan, RecordId, RecordReport, RecordSpec};
+use media::{Leg, PlayId, PlayPlan};
 
 use super::member::Member;
 use super::room::Room;
+use super::speech;
 use crate::app::play::source_options;
 use crate::call::Channel;
 use crate::host::expand_for;
@@ -67,24 +67,6 @@ pub struct Music {
     pub perpetual: String,
     /// A file that cannot be played is not tried again and again.
     pub(super) broken: bool,
-}
-
-/// A recording of the room.
-pub struct Recording {
-    /// Which one.
-    pub id: RecordId,
-    /// The file.
-    pub path: String,
-    /// Begun by the profile.
-    pub automatic: bool,
-    /// Nothing is written for now.
-    pub paused: bool,
-    /// Its file is open.
-    pub open: bool,
-    /// It was ended already.
-    pub stopping: bool,
-    /// When it began, seconds since the epoch.
-    pub since: i64,
 }
 
 /// Which plays are ended.
@@ -236,7 +218,7 @@ impl Room {
     ) -> Option<(Track, Box<PlayPlan>)> {
         let file = self.file(name);
         let options = self.options(channel);
-        let opened = file.clone();
+        let opened = speech::file_behind(self, file.clone(), channel).await?;
         let opening = tokio::task::spawn_blocking(move || source::open(&opened, &options));
         let plan = opening.await.ok()?.ok()?;
         let track = Track {
@@ -280,6 +262,9 @@ impl Room {
             return false;
         }
         let Some((mut track, plan)) = self.open(name, channel, asynchronous).await else {
+            if speech::is_said(name) {
+                return false;
+            }
             let file = self.file(name);
             self.fire("play-file", |event| {
                 event.push("File", file);
@@ -432,6 +417,9 @@ impl Room {
     }
 
     fn tell_played(&self, member: Option<&Member>, track: Track, samples: u64) {
+        if speech::is_said(&track.file) {
+            return;
+        }
         let rate = u64::from(track.rate.max(1));
         // The reference counts each sample twice: when it is read ahead, and when it is played.
         let samples = samples * 2;
@@ -520,6 +508,9 @@ impl Room {
             if flags.enter_sound && !silent && !sound.is_empty() {
                 self.play_later(sound, Some(Arc::clone(channel)));
             }
+            if !silent {
+                self.announce_count(member, count);
+            }
         } else if let Some(alone) = self.profile.sound("alone-sound")
             && !(silent || flags.wait_mod || flags.bridge_to || member.state().flags.ghost)
         {
@@ -551,142 +542,6 @@ impl Room {
                 room.play(&name, Some(&channel), false).await;
             }
             room.tend_music();
-        });
-    }
-
-    // ---- recordings ----
-
-    /// Records the room. False when the same file is recorded to already.
-    pub fn record(&self, path: &str, automatic: bool) -> bool {
-        let plain = |path: &str| source::split_params(path).1.to_owned();
-        let file = plain(path);
-        if self.with(|s| s.recordings.iter().any(|r| plain(&r.path) == file)) {
-            return false;
-        }
-        self.with(|s| s.recorded_to = Some(path.to_owned()));
-        let known = std::path::Path::new(&file).extension().is_some();
-        let begun = if known { self.mixer.record(RecordSpec::new(&file)).ok() } else { None };
-        let Some(id) = begun else {
-            self.tell_unopened(path);
-            let nothing = RecordReport {
-                path: file.into(),
-                samples: 0,
-                rate: self.profile.rate,
-                bytes: 0,
-                lost: 0,
-                reason: RecordEnd::Stopped,
-                spoke: false,
-            };
-            self.tell_recorded(path, &nothing);
-            return true;
-        };
-        let since = crate::clock::now_secs();
-        let (paused, open, stopping) = (false, false, false);
-        let path = path.to_owned();
-        self.with(|s| {
-            s.recordings.push(Recording { id, path, automatic, paused, open, stopping, since });
-        });
-        true
-    }
-
-    fn tell_unopened(&self, path: &str) {
-        self.fire("start-recording", |event| {
-            event.push("Path", path.to_owned());
-            event.push("Error", "File could not be opened for recording");
-        });
-    }
-
-    pub(super) fn recording_began(&self, id: RecordId) {
-        let Some(path) = self.recording_path(id) else { return };
-        self.with(|s| s.recordings.iter_mut().filter(|r| r.id == id).for_each(|r| r.open = true));
-        self.fire("start-recording", |event| {
-            event.push("Path", path);
-        });
-    }
-
-    /// Ends the recording to `path`, or all. Returns their files.
-    pub fn stop_recording(&self, path: Option<&str>) -> Vec<String> {
-        let stopped: Vec<(RecordId, String)> = self.with(|s| {
-            let wanted = s
-                .recordings
-                .iter_mut()
-                .filter(|r| !r.stopping && path.is_none_or(|path| r.path == path));
-            wanted
-                .map(|r| {
-                    r.stopping = true;
-                    (r.id, r.path.clone())
-                })
-                .collect()
-        });
-        for (id, _) in &stopped {
-            let _closed = self.mixer.stop_record(*id);
-        }
-        stopped.into_iter().map(|(_, path)| path).collect()
-    }
-
-    /// Pauses the recording to `path` or lets it go on. False when there is none.
-    pub fn pause_recording(&self, path: &str, paused: bool) -> bool {
-        let found = self.with(|s| {
-            let recording = s.recordings.iter_mut().find(|r| r.path == path && !r.stopping)?;
-            recording.paused = paused;
-            Some(recording.id)
-        });
-        let Some(id) = found else { return false };
-        let _closed = self.mixer.pause_record(id, paused);
-        self.fire(if paused { "pause-recording" } else { "resume-recording" }, |event| {
-            event.push("Path", path.to_owned());
-            event.push("Other-Recordings", "true");
-        });
-        true
-    }
-
-    pub(super) fn recording_ended(&self, id: RecordId, report: &RecordReport) {
-        let found = self.with(|s| {
-            let index = s.recordings.iter().position(|r| r.id == id)?;
-            let ended = s.recordings.remove(index);
-            if s.flags.restart_auto_record && ended.automatic {
-                s.auto_recorded = false;
-            }
-            Some(ended)
-        });
-        let Some(Recording { path, open, .. }) = found else { return };
-        if !open {
-            self.tell_unopened(&path);
-        }
-        self.tell_recorded(&path, report);
-    }
-
-    fn tell_recorded(&self, path: &str, report: &RecordReport) {
-        let others = self.with(|s| !s.recordings.is_empty());
-        self.fire("stop-recording", |event| {
-            event.push("Path", path.to_owned());
-            event.push("Other-Recordings", if others { "true" } else { "false" });
-            event.push("Samples-Out", report.samples.to_string());
-            event.push("Samplerate", report.rate.to_string());
-            event.push("Milliseconds-Elapsed", report.millis().to_string());
-            if report.bytes > 0 {
-                event.push("Record-File-Size", report.bytes.to_string());
-            }
-        });
-    }
-
-    /// Begins the recording the profile or a variable asks for, once enough are in.
-    pub(super) fn record_automatically(self: &Arc<Self>, channel: &Arc<Channel>) {
-        let least = usize::try_from(self.profile.number("min-required-recording-participants", 1));
-        let wanted = self.with(|s| {
-            let due =
-                !s.auto_record.is_empty() && !s.auto_recorded && s.count() >= least.unwrap_or(1);
-            s.auto_recorded |= due;
-            due.then(|| s.auto_record.clone())
-        });
-        let Some(path) = wanted else { return };
-        let room = Arc::clone(self);
-        crate::host::expand_then(channel, &path, move |_, path| {
-            let path = base::far::path(&path).into_owned();
-            room.record(&path, true);
-            for member in room.members() {
-                member.channel.set_var("conference_recording", path.clone());
-            }
         });
     }
 }

@@ -137,15 +137,6 @@ impl contract::Resolver for Resolver {
     ) -> BoxFuture<'a, Vec<Result<DialLeg, Cause>>> {
         Box::pin(std::future::ready(legs(switch, leg)))
     }
-
-    fn groups<'a>(
-        &'a self,
-        _switch: &'a Arc<Switch>,
-        _leg: &'a DialLeg,
-        _caller: Option<&'a Arc<Channel>>,
-    ) -> BoxFuture<'a, Result<Vec<Vec<DialLeg>>, Cause>> {
-        Box::pin(std::future::ready(Err(Cause::NO_ROUTE_DESTINATION)))
-    }
 }
 
 fn legs(switch: &Switch, leg: &DialLeg) -> Vec<Result<DialLeg, Cause>> {

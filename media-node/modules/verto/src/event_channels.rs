@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use ::event_channels::EventChannels;
 use parking_lot::Mutex;
 use serde_json::Value;
 use switch_core::switch::Switch;
@@ -15,6 +16,13 @@ use crate::rpc::{self, Object};
 const MOST_OF_A_CLIENT: usize = 500;
 /// Longest name of one.
 const LONGEST_NAME: usize = 512;
+
+/// Families that need an explicit permission, or a grant of the module they are of.
+const GUARDED: [&str; 2] = ["conference-mod", "conference-chat"];
+
+/// Families that are granted for as long as a call is in a room.
+const GRANTED: [&str; 4] =
+    ["conference-liveArray", "conference-chat", "conference-info", "conference-mod"];
 
 /// Who has subscribed to what.
 #[derive(Default)]
@@ -84,9 +92,14 @@ impl Subscriptions {
 
     /// Tells the subscribers of one channel.
     pub(crate) fn tell(&self, hub: &Hub, channel: &str, event: &Object) {
+        self.tell_those(hub, channel, event, |_| true);
+    }
+
+    /// Tells the subscribers of one channel that may (still) hear of it.
+    fn tell_those(&self, hub: &Hub, channel: &str, event: &Object, may: impl Fn(&Client) -> bool) {
         let mut table = self.0.lock();
         let Some(list) = table.by_channel.get_mut(channel) else { return };
-        for subscriber in list {
+        for subscriber in list.iter_mut().filter(|subscriber| may(&subscriber.client)) {
             let mut params = event.clone();
             params.insert("eventSerno".into(), subscriber.serial.into());
             params.insert("subscribedChannel".into(), channel.into());
@@ -109,35 +122,64 @@ pub(crate) fn may(switch: &Switch, client: &Client, channel: &str) -> bool {
     if own {
         return true;
     }
-    let events =
-        channel.split('.').next().is_some_and(|family| family.eq_ignore_ascii_case("FSevent"));
+    if !session.is_empty() && switch.module::<EventChannels>().may(&session, channel) {
+        return true;
+    }
+    let is = |family: &str| ::event_channels::family(channel).eq_ignore_ascii_case(family);
+    let events = is("FSevent");
     let hub = Hub::of(switch);
     if events && !hub.shared.load().enable_fs_events {
         return false;
     }
+    // Who leads a room or writes to it is in it, and was granted that.
+    let guarded = events || GUARDED.iter().any(|family| is(family));
     client.with(|state| {
         let login = &state.login;
         // Events of the whole switch need an explicit permission.
-        login.root || login.event_channels.has_family(channel, !events)
+        login.root || login.event_channels.has_family(channel, !guarded)
     })
 }
 
-/// Sends an event to the clients concerned: the client whose session, or whose call, the channel names, else those that
-/// have subscribed to the channel, or to what stands before the first dot of its name.
+/// Takes messages of other modules to the clients of this one, or no more.
+pub(crate) fn carry(switch: &Arc<Switch>, on: bool) {
+    let carried = Arc::downgrade(switch);
+    let outlet: ::event_channels::Outlet = Arc::new(move |message| {
+        if let Some(switch) = carried.upgrade() {
+            broadcast(&switch, message);
+        }
+    });
+    switch.module::<EventChannels>().set_outlet("mod_verto", on.then_some(outlet));
+}
+
+/// Sends an event to the clients concerned: the client whose `sessid` is in it, or whose session or call the channel names, else
+/// those that have subscribed to the channel, or to what stands before the first dot of its name.
 pub(crate) fn broadcast(switch: &Switch, event: &Object) {
     let hub = Hub::of(switch);
     let Some(channel) = rpc::text(event, "eventChannel") else {
         tracing::error!("NO EVENT CHANNEL SPECIFIED");
         return;
     };
+    if let Some(session) = rpc::text(event, "sessid") {
+        match hub.client(session) {
+            Some(client) => {
+                client.send(hub.request("verto.event", event.clone()));
+            }
+            None => tracing::debug!("The client an event on {channel} is for is gone"),
+        }
+        return;
+    }
     let direct = rpc::text(event, "eventChannelSessid").unwrap_or(channel);
     if let Some(client) = owner(switch, &hub, direct) {
         client.send(hub.request("verto.event", event.clone()));
         return;
     }
-    hub.channels.tell(&hub, channel, event);
+    // Who was in a room has left it since, subscribed or not.
+    let of_room =
+        GRANTED.iter().any(|family| ::event_channels::family(channel).eq_ignore_ascii_case(family));
+    let hears = |client: &Client| !of_room || may(switch, client, channel);
+    hub.channels.tell_those(&hub, channel, event, hears);
     if let Some((family, _)) = channel.split_once('.') {
-        hub.channels.tell(&hub, family, event);
+        hub.channels.tell_those(&hub, family, event, hears);
     }
 }
 

@@ -114,7 +114,7 @@ impl VertoLeg {
         self.tell(method, params)
     }
 
-    fn start_outbound(&mut self, channel: &Arc<Channel>) -> Result<(), Cause> {
+    async fn start_outbound(&mut self, channel: &Arc<Channel>) -> Result<(), Cause> {
         if !self.hub.track(&self.session, channel.uuid()) {
             return Err(Cause::USER_BUSY);
         }
@@ -123,6 +123,7 @@ impl VertoLeg {
         let near = channel.var("originating_leg_uuid");
         let near = near.and_then(|uuid| channel.switch().channel(&uuid));
         self.audio.use_codecs(channel, &self.outbound_codecs);
+        self.audio.gather(channel, near.as_deref()).await?;
         self.audio.offer(channel, near.as_deref())?;
         self.send_offer(channel, "verto.invite")?;
         channel.mark_ring_ready();
@@ -130,7 +131,7 @@ impl VertoLeg {
     }
 
     /// Our answer, for a `verto.media` or `verto.answer`.
-    fn local_description(&mut self, channel: &Channel, last: bool) -> Result<String, Cause> {
+    async fn local_description(&mut self, channel: &Channel, last: bool) -> Result<String, Cause> {
         if !self.audio.has_remote_offer() {
             let Some(offer) = channel.description(OF_FAR_END) else {
                 return Err(Cause::INCOMPATIBLE_DESTINATION);
@@ -143,14 +144,20 @@ impl VertoLeg {
             }
         }
         let near = channel.partner();
+        self.audio.gather(channel, near.as_deref()).await?;
         self.audio.answer(channel, near.as_deref(), last)?;
         Ok(self.audio.local_in_full())
     }
 
     /// Tells of early media or of the answer; the description goes with the first of the two.
-    fn send_media(&mut self, channel: &Channel, method: &str, last: bool) -> Result<(), Cause> {
+    async fn send_media(
+        &mut self,
+        channel: &Channel,
+        method: &str,
+        last: bool,
+    ) -> Result<(), Cause> {
         let described = self.progress == Progress::Nothing;
-        let description = self.local_description(channel, last)?;
+        let description = self.local_description(channel, last).await?;
         let mut params = params_of(channel);
         if described {
             params.insert("sdp".into(), description.into());
@@ -161,7 +168,7 @@ impl VertoLeg {
 
     async fn answer_inbound(&mut self, channel: &Arc<Channel>) -> Result<(), Cause> {
         channel.set_var("endpoint_disposition", "ANSWERED");
-        self.send_media(channel, "verto.answer", true)?;
+        self.send_media(channel, "verto.answer", true).await?;
         self.progress = Progress::Answered;
         if self.audio.awaits_keys() {
             channel.mark_pre_answered();
@@ -301,7 +308,7 @@ impl EndpointLeg for VertoLeg {
         Box::pin(async move {
             match self.direction {
                 Direction::Inbound => Ok(()),
-                Direction::Outbound => self.start_outbound(channel),
+                Direction::Outbound => self.start_outbound(channel).await,
             }
         })
     }
@@ -331,7 +338,7 @@ impl EndpointLeg for VertoLeg {
             match what {
                 Indication::Answer if inbound => self.answer_inbound(channel).await,
                 Indication::EarlyMedia if inbound => {
-                    self.send_media(channel, "verto.media", false)?;
+                    self.send_media(channel, "verto.media", false).await?;
                     self.progress = self.progress.max(Progress::EarlyMedia);
                     channel.set_var("endpoint_disposition", "EARLY MEDIA");
                     channel.mark_pre_answered();
@@ -345,8 +352,8 @@ impl EndpointLeg for VertoLeg {
                 | Indication::Unhold
                 | Indication::LocalMedia => Ok(()),
                 Indication::Display { name, number } => {
-                    channel.set_var("last_sent_display_name", name.as_str());
-                    channel.set_var("last_sent_display_number", number.as_str());
+                    channel.set_var("last_sent_display_name", far::mark(&name));
+                    channel.set_var("last_sent_display_number", far::mark(&number));
                     self.show(channel, name, number)
                 }
                 Indication::Digits(digits) => Self::send_digits(channel, &digits),

@@ -104,6 +104,7 @@ impl Module for Verto {
     fn start<'a>(&'a self, switch: &'a Arc<Switch>) -> BoxFuture<'a, ()> {
         Box::pin(async move {
             pump::start(switch);
+            event_channels::carry(switch, true);
             listener::start(switch);
         })
     }
@@ -112,6 +113,7 @@ impl Module for Verto {
         Box::pin(async move {
             let hub = Hub::of(switch);
             drop(hub.pump.lock().take());
+            event_channels::carry(switch, false);
             let profiles = std::mem::take(&mut *hub.profiles.write());
             profiles.iter().for_each(|profile| profile.stop());
             switch.module::<listener::Waiting>().ended().await;

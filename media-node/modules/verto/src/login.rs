@@ -252,7 +252,11 @@ fn user_variables(switch: &Switch, params: &Object) -> Pairs {
 
 /// Is the variable one the switch does not act on?
 pub(crate) fn is_free(switch: &Switch, name: &str) -> bool {
-    const OURS: [&str; 12] = [
+    // Flags of members and rooms are read from all names that begin like theirs; guests of rooms are known by user and domain.
+    const OURS: [&str; 15] = [
+        "conference_",
+        "domain_name",
+        "user_name",
         "execute_on_",
         "api_on_",
         "bridge_",

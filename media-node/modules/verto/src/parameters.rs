@@ -1,7 +1,7 @@
 //! What is declared: parameters of `verto.conf`, channel variables, events.
 
 use dialplan_xml::declare::{
-    EventKind, Parameter, Parameters, Value, Variable, event, param, reads, sets,
+    EventKind, Parameter, Parameters, Value, Variable, event, keeps, param, reads, sets,
 };
 
 /// All parameters.
@@ -41,6 +41,15 @@ const LIST: &[Parameter] = &[
     param("ext-rtp-ip", Value::Public, "", "Address shown to browsers outside"),
     param("local-network", Value::AccessList, "localnet.auto", "Browsers that get the own address, not the external one"),
     param("apply-candidate-acl", Value::AccessList, "wan.auto", "Addresses of candidates that may be used"),
+    param(
+        "turn-server",
+        Value::Text,
+        "",
+        "TURN server that relays calls of browsers where no direct path works: `turn:host[:port][?transport=udp]`, or `tcp`, or `turns:host[:port]` over TLS",
+    ),
+    param("turn-username", Value::Text, "", "User of `turn-server`"),
+    param("turn-password", Value::Secret, "", "Password of that user"),
+    param("turn-ca-file", Value::Path, "the machine's", "Authorities (PEM) that vouch for the certificate of a `turns:` server"),
     param("timer-name", Value::Text, "soft", "Name of the clock, shown in variables"),
     param("auto-jitterbuffer-msec", Value::Text, "1p:20p", "Size of the jitter buffer").no_effect("the buffer adapts by itself; `jitterbuffer_msec` sets one"),
     param("enable-text", Value::Bool, "false", "Real-time text in messages").no_effect("real-time text is passed between legs that negotiated it"),
@@ -91,6 +100,10 @@ pub(super) const VARIABLES: &[Variable] = &[
     sets("video_mirror_input", "The client asks for a mirrored picture"),
     sets("video_initial_watching_canvas", "Canvas the client asks to watch"),
     sets("video_second_screen", "The call is a second screen"),
+    sets("channel_name", "Name of the channel"),
+    sets("number_alias", "The user's number, else their name"),
+    keeps("last_sent_display_name", Value::Text, "Name the client was last shown"),
+    keeps("last_sent_display_number", Value::Text, "Number the client was last shown"),
 ];
 
 /// Subclasses of CUSTOM events.

@@ -219,6 +219,14 @@ impl ProfileSettings {
         let acls = |name: &str| -> Vec<String> {
             params.all(name).filter(|list| !list.is_empty()).map(str::to_owned).collect()
         };
+        let relay = get("turn-server").filter(|uri| !uri.is_empty()).map(|uri| {
+            let value = |name: &str| get(name).unwrap_or_default();
+            let authorities = get("turn-ca-file").filter(|file| !file.is_empty());
+            let (user, password) = (value("turn-username"), value("turn-password"));
+            leg_media::turn_server(uri, user, password, authorities)
+                .map_err(|wanted| wrong("turn-server", uri, wanted))
+        });
+        let relay = relay.transpose()?;
         let root_password = owned("root-password");
         let external = get("ext-rtp-ip").map_or(Ok(External::None), |value| {
             external(value).ok_or_else(|| wrong("ext-rtp-ip", value, "address"))
@@ -261,6 +269,7 @@ impl ProfileSettings {
                 rtp_auto_adjust: true,
                 digit_delay_ms: 40,
                 candidate_acls: acls("apply-candidate-acl"),
+                relay,
             }),
         })
     }

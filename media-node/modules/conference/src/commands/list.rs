@@ -86,7 +86,7 @@ fn headline(room: &Room) -> String {
     )
 }
 
-fn pretty(room: &Room) -> String {
+pub(crate) fn pretty(room: &Room) -> String {
     room.members().iter().fold(String::new(), |text, member| {
         let profile = member.channel.profile();
         text + &format!(
@@ -97,7 +97,7 @@ fn pretty(room: &Room) -> String {
 }
 
 fn lines(room: &Room, delimiter: &str) -> String {
-    let floor = room.with(|s| s.floor);
+    let (floor, video_floor) = room.with(|s| (s.floor, s.video_floor.holder));
     room.members().iter().fold(String::new(), |text, member| {
         let state = member.state();
         let flags = [
@@ -105,7 +105,9 @@ fn lines(room: &Room, delimiter: &str) -> String {
             (!state.held && state.speaks, "speak"),
             (!state.held && state.talking, "talking"),
             (state.held, "hold"),
+            (member.has_video(), "video"),
             (floor == Some(member.id), "floor"),
+            (video_floor == Some(member.id), "vid-floor"),
             (state.flags.moderator, "moderator"),
             (state.flags.ghost, "ghost"),
         ];
@@ -115,8 +117,8 @@ fn lines(room: &Room, delimiter: &str) -> String {
             member.id.to_string(),
             member.channel.name(),
             member.channel.uuid().to_string(),
-            profile.caller_id_name,
-            profile.caller_id_number,
+            profile.caller_id_name.clone(),
+            profile.caller_id_number.clone(),
             flags.join("|"),
             state.volume_in.to_string(),
             state.volume_out.to_string(),
@@ -251,12 +253,12 @@ fn member_flags(room: &Room, member: &Member) -> [(&'static str, bool); 13] {
     let free = !state.held;
     [
         ("can_hear", free && state.hears),
-        ("can_see", free),
+        ("can_see", free && state.sees),
         ("can_speak", free && state.speaks),
         ("mute_detect", state.flags.mute_detect),
         ("talking", free && state.talking),
         ("hold", state.held),
-        ("has_video", false),
+        ("has_video", member.has_video()),
         ("video_bridge", false),
         ("has_floor", room.with(|s| s.floor) == Some(member.id)),
         ("is_moderator", state.flags.moderator),
@@ -336,9 +338,11 @@ fn json_room(out: &mut Lines, room: &Arc<Room>) {
     out.value(2, "rate", room.profile.rate);
     out.value(2, "run_time", now - room.created);
     out.text(2, "conference_uuid", &room.uuid);
-    for name in ["canvas_count", "max_bw_in", "force_bw_in", "video_floor_packets"] {
+    for name in ["canvas_count", "max_bw_in", "force_bw_in"] {
         out.value(2, name, 0);
     }
+    let wait = room.profile.number("video-auto-floor-msec", 0).max(0);
+    out.value(2, "video_floor_packets", wait / i64::from(room.profile.interval.max(1)));
     for (name, on) in room.flags() {
         if name != "livearray_sync" {
             out.value(2, name, on);
@@ -381,12 +385,12 @@ fn json_member(out: &mut Lines, room: &Room, member: &Member) {
     out.open(4, Some("flags"), "{");
     for (name, on) in [
         ("can_hear", free && state.hears),
-        ("can_see", free),
+        ("can_see", free && state.sees),
         ("can_speak", free && state.speaks),
         ("hold", state.held),
         ("mute_detect", state.flags.mute_detect),
         ("talking", state.talking),
-        ("has_video", false),
+        ("has_video", member.has_video()),
         ("video_bridge", false),
         ("has_floor", room.with(|s| s.floor) == Some(member.id)),
         ("is_moderator", state.flags.moderator),

@@ -15,9 +15,12 @@ use crate::member::{Leave, Member};
 use crate::outcall::{self, Outcall};
 use crate::room::{Relation, Room, Rooms};
 use crate::text;
-use crate::{send_digits, send_to, toggle_floor};
+use crate::{NoVideoFloor, send_digits, send_to, toggle_floor, toggle_video_floor};
 
 use table::{Command, Kind};
+
+/// Who is in a room, a line each, as its `list pretty` says it.
+pub(crate) use list::pretty as listed;
 
 /// The family.
 pub const APIS: &[Api] = &[api!(
@@ -234,11 +237,54 @@ fn to_member(room: &Arc<Room>, member: &Arc<Member>, command: &str, data: Option
         "get-uuid" => member.channel.uuid().to_string(),
         "position" => "-ERR not supported\n".to_owned(),
         "vmute-snap" => NO_VIDEO.to_owned(),
-        // There is no video: nothing to show, hide or place.
         name if name.starts_with("vid-") || name.ends_with("vmute") || name.ends_with("vblind") => {
-            String::new()
+            to_video(room, member, name, data)
         }
         _ => levels::set(room, member, command, data),
+    }
+}
+
+/// The same for what is about its video. Nothing is said of a member without.
+fn to_video(room: &Arc<Room>, member: &Arc<Member>, command: &str, data: Option<&str>) -> String {
+    let (id, state) = (member.id, member.state());
+    if !member.has_video() {
+        if command == "vid-floor" {
+            tracing::error!(uuid = %member.channel.uuid(), "Channel {} does not have video capability!", member.channel.name());
+        }
+        return String::new();
+    }
+    let command = match command {
+        "tvmute" if state.seen => "vmute",
+        "tvmute" => "unvmute",
+        "tvblind" if state.sees => "vblind",
+        "tvblind" => "unvblind",
+        command => command,
+    };
+    if command.ends_with("vmute") && state.held {
+        return format!("-ERR member {id} is on hold\n");
+    }
+    let done = match command {
+        "vmute" => room.vmute(member),
+        "unvmute" => room.unvmute(member),
+        "vblind" | "unvblind" => {
+            room.vblind(member, command == "vblind");
+            Ok(())
+        }
+        "vid-floor" => {
+            let force = data.is_some_and(|data| data.to_ascii_lowercase().contains("force"));
+            return match toggle_video_floor(room, member, force) {
+                Ok(Some(id)) => format!("+OK floor {id}\n"),
+                Ok(None) => "+OK floor none\n".to_owned(),
+                Err(NoVideoFloor::HeldBy(holder)) => format!("-ERR floor is held by {holder}\n"),
+                Err(NoVideoFloor::SendsNone) => format!("-ERR member {id} sends no video\n"),
+            };
+        }
+        // What is left places, labels or draws on pictures, which are passed on as they are.
+        _ => return NO_VIDEO.to_owned(),
+    };
+    match done {
+        Ok(()) => format!("+OK {command} {id}\n"),
+        Err(_full) => "-ERR the media engine is overloaded\n".to_owned(),
     }
 }
 

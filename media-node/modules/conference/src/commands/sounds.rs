@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use super::{Asked, Reply, find};
-use crate::host::expand_then;
+use crate::host::expand_for;
 use crate::member::Member;
 use crate::room::Room;
 use crate::sound::Which;
+use crate::speech;
 use crate::text;
 
 /// Sub-commands whose words are taken one by one.
@@ -59,9 +60,12 @@ fn recording_verb(word: &str) -> Option<&'static str> {
 /// Sub-commands that take the rest of the line.
 pub(super) async fn by_text(asked: &Asked<'_>, name: &str, text: &str) -> Reply {
     match name {
-        "say" => say(asked.room, text),
-        "saymember" => say_to_member(asked, text),
-        _ => Ok("+OK floor Cleared\n".to_owned()),
+        "say" => say(asked.room, text).await,
+        "saymember" => say_to_member(asked, text).await,
+        _ => {
+            asked.room.clear_video_floor();
+            Ok("+OK floor Cleared\n".to_owned())
+        }
     }
 }
 
@@ -205,7 +209,7 @@ fn sound(asked: &Asked<'_>, enter: bool) -> Reply {
 fn record(room: &Room, verb: &str, args: &[String]) -> Reply {
     if verb == "chkrecord" {
         let files: String = room.with(|s| {
-            let line = |r: &crate::sound::Recording| {
+            let line = |r: &crate::recording::Recording| {
                 format!("+OK Record file {}{}\n", r.path, if r.automatic { " (Auto)" } else { "" })
             };
             s.recordings.iter().filter(|r| !r.stopping).map(line).collect()
@@ -241,14 +245,26 @@ fn record(room: &Room, verb: &str, args: &[String]) -> Reply {
     })
 }
 
-/// There is no speech engine here, so a text is never said.
-fn say(_room: &Room, text: &str) -> Reply {
-    Err(if text.is_empty() { "-ERR (say) Error! No text.\n" } else { "-ERR (say) Error!\n" }
-        .to_owned())
+/// Says a text to all members, after what plays already.
+async fn say(room: &Arc<Room>, text: &str) -> Reply {
+    if text.is_empty() {
+        return Err("-ERR (say) Error! No text.\n".to_owned());
+    }
+    let Some(name) = speech::name_of(room, text) else {
+        tracing::error!("Missing TTS engine or voice");
+        return Err("-ERR (say) Error!\n".to_owned());
+    };
+    if !room.play(&name, None, false).await {
+        return Err("-ERR (say) Error!\n".to_owned());
+    }
+    room.fire("speak-text", |event| {
+        event.push("Text", base::far::plain(text).into_owned());
+    });
+    Ok("+OK (say) OK\n".to_owned())
 }
 
-/// Without an engine in the profile the reference takes this for said.
-fn say_to_member(asked: &Asked<'_>, text: &str) -> Reply {
+/// Says a text to one member. Without an engine in the profile the reference takes this for said.
+async fn say_to_member(asked: &Asked<'_>, text: &str) -> Reply {
     let (id, text) = text.split_once(' ').unwrap_or((text, ""));
     if text.is_empty() {
         return Err("-ERR (saymember) No Text!\n".to_owned());
@@ -256,14 +272,14 @@ fn say_to_member(asked: &Asked<'_>, text: &str) -> Reply {
     let Some(member) = find(asked.room, id) else {
         return Err(format!("-ERR (saymember) Unknown Member {id}!\n"));
     };
-    if asked.room.profile.sound("tts-engine").is_some() {
+    let text = expand_for(&asked.room.switch, Some(&member.channel), text).await;
+    if let Some(name) = speech::name_of(asked.room, &text)
+        && !asked.room.play_to(&member, &name).await
+    {
         return Err("-ERR (saymember) Error!\n".to_owned());
     }
-    let (room, channel) = (Arc::clone(asked.room), Arc::clone(&member.channel));
-    expand_then(&channel, text, move |_, text| {
-        room.fire_member(&member, "speak-text-member", |event| {
-            event.push("Text", base::far::into_plain(text));
-        });
+    asked.room.fire_member(&member, "speak-text-member", |event| {
+        event.push("Text", base::far::plain(&text).into_owned());
     });
     Ok("+OK (saymember) OK\n".to_owned())
 }

@@ -112,6 +112,7 @@ pub(super) async fn attach(ask: Ask<'_>) -> Outcome {
         return refuse(Object::new(), refusal);
     }
     channel.with(|data| data.slot::<Call>().detached = None);
+    ask.switch.module::<::event_channels::EventChannels>().is_back(&ask.client.session());
     // What the page showed before it was loaded again.
     let shown = |name: &str| channel.var(name).unwrap_or_default();
     let (name, number) = (shown("last_sent_display_name"), shown("last_sent_display_number"));
@@ -290,8 +291,8 @@ fn caller(
     caller.username.clone_from(&login.uid);
     caller.caller_id_name = own("caller_id_name", "caller-id-name");
     caller.caller_id_number = own("caller_id_number", "caller-id-number");
-    caller.orig_caller_id_name.clone_from(&caller.caller_id_name);
-    caller.orig_caller_id_number.clone_from(&caller.caller_id_number);
+    caller.orig_caller_id_name = caller.caller_id_name.clone();
+    caller.orig_caller_id_number = caller.caller_id_number.clone();
     caller.ani = text("ani").map_or_else(|| caller.caller_id_number.clone(), str::to_owned);
     (caller.aniii, caller.rdnis) = (owned("aniii"), owned("rdnis"));
     caller.callee_id_name = owned("remote_caller_id_name");

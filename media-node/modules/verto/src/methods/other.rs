@@ -1,5 +1,6 @@
 //! What is not about calls: logins, event channels, commands.
 
+use ::event_channels::EventChannels;
 use serde_json::Value;
 
 use super::{Ask, Outcome, refuse};
@@ -99,8 +100,8 @@ pub(super) fn unsubscribe(ask: &Ask<'_>) -> Outcome {
     if failed { Outcome::Failed(result) } else { Outcome::Done(result) }
 }
 
-/// `verto.broadcast`. Other clients are told with `localBroadcast` only, and what is wrong is told in a result: as in the
-/// reference, where it is meant for modules that have bound the channel.
+/// `verto.broadcast`: for the module that listens on the channel. Other clients are told with `localBroadcast` only, and what is
+/// wrong is told in a result, as in the reference.
 pub(super) fn broadcast(ask: Ask<'_>) -> Outcome {
     let Ask { switch, hub, client, params } = ask;
     let told = |message: &str| {
@@ -125,6 +126,7 @@ pub(super) fn broadcast(ask: Ask<'_>) -> Outcome {
     if rpc::is_true(&event, "localBroadcast") {
         hub.channels.tell(&hub, &name, &event);
     }
+    switch.module::<EventChannels>().say(&name, &event);
     Outcome::Done(Object::new())
 }
 
