@@ -7,6 +7,7 @@
 #![deny(unsafe_code)]
 
 mod gateway;
+mod guests;
 mod health;
 mod metrics;
 mod parameters;
@@ -24,7 +25,7 @@ use switch_core::BoxFuture;
 use switch_core::contract::{Module, NotLoaded, Provides};
 use switch_core::switch::Switch;
 
-use gateway::History;
+use gateway::{History, Provision};
 use metrics::{Ends, Metrics};
 use settings::Settings;
 
@@ -63,6 +64,7 @@ impl Module for HttpApi {
             observers: &[&Ends],
             parameters: parameters::PARAMETERS,
             readings: &[readings],
+            xml_sources: &[guests::Source::of, |switch| switch.module::<Provision>()],
             ..Provides::NOTHING
         }
     }
@@ -90,6 +92,9 @@ impl Module for HttpApi {
             let bound = Bound::bind(server).await.map_err(|error| said(&error))?;
             let metrics = Metrics::new().map_err(|error| said(&error))?;
             switch.module::<metrics::Slot>().put(metrics);
+            if let Some(gateway) = &gateway {
+                switch.module::<Provision>().open(switch, gateway).await;
+            }
             *switch.module::<Listening>().bound.lock() = Some(Ready { bound, gateway, portal });
             Ok(())
         })
@@ -106,6 +111,9 @@ impl Module for HttpApi {
             let mut serving = switch.serving.when();
             if serving.wait_for(|serving| *serving).await.is_err() {
                 return;
+            }
+            if gateway.is_some() {
+                switch.module::<Provision>().watch(&switch);
             }
             if let Ok(address) = bound.local_addr() {
                 switch_core::log_notice!("HTTP listens on {address}");
@@ -124,6 +132,7 @@ impl Module for HttpApi {
             if let Some(server) = server {
                 server.shutdown().await;
             }
+            switch.module::<Provision>().close().await;
             switch.module::<metrics::Slot>().clear();
         })
     }

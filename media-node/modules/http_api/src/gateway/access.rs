@@ -16,6 +16,7 @@ use super::jwks::Keys;
 use super::problem::Problem;
 use super::rate::Rates;
 use super::settings::{Scope, Settings};
+use super::tenant::Tenant;
 use super::token::{self, Bearer, TokenError, Wanted};
 
 /// What judging requests needs.
@@ -39,7 +40,7 @@ impl Access {
 pub(super) async fn judge(
     State(gateway): State<Gateway>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
-    request: Request,
+    mut request: Request,
     next: Next,
 ) -> Response {
     let shown = shown(&request);
@@ -53,6 +54,7 @@ pub(super) async fn judge(
                 request.uri().path(),
                 bearer.name
             );
+            request.extensions_mut().insert(Tenant(bearer.domain));
             base::foreign::scope(move || foreign, Box::pin(next.run(request))).await
         }
         Err(problem) => problem.into_response(),
@@ -65,7 +67,10 @@ async fn admit(
     shown: Option<Shown>,
     needed: Scope,
 ) -> Result<Bearer, Problem> {
-    let attempt = Attempt { address: peer.ip(), account: None };
+    // What has passed from an address before is not held back there by the failures of others: a proxy has one address
+    // for all.
+    let account = shown.as_ref().map(Shown::mark);
+    let attempt = Attempt { address: peer.ip(), account: account.as_deref() };
     let guard = &gateway.access.guard;
     if let Verdict::Wait(wait) = guard.ask(&attempt, Instant::now()) {
         return Err(Problem::too_many(wait.as_secs() + 1));
@@ -74,7 +79,8 @@ async fn admit(
     let bearer = match known(gateway, &shown).await {
         Ok(bearer) => bearer,
         Err(why) => {
-            if let Some(entry) = guard.failed(&attempt, Instant::now()) {
+            let stranger = Attempt { account: None, ..attempt };
+            if let Some(entry) = guard.failed(&stranger, Instant::now()) {
                 tracing::warn!(
                     "http: {peer} is held back for {} s after {} failures",
                     entry.wait.as_secs(),
@@ -84,7 +90,10 @@ async fn admit(
             return Err(Problem::unauthorized(&why));
         }
     };
-    if !gateway.access.rates.take(&bearer.name, Instant::now()) {
+    guard.passed(&attempt, Instant::now());
+    // Issuers may give the same subject in two domains.
+    let client = format!("{} {}", bearer.domain.as_deref().unwrap_or_default(), bearer.name);
+    if !gateway.access.rates.take(&client, Instant::now()) {
         return Err(Problem::too_many(1));
     }
     if !bearer.scopes.contains(&needed) {
@@ -97,6 +106,15 @@ async fn admit(
 enum Shown {
     Token(String),
     Key(String),
+}
+
+impl Shown {
+    /// What it is remembered by.
+    fn mark(&self) -> String {
+        let (Self::Token(text) | Self::Key(text)) = self;
+        let hash = ring::digest::digest(&ring::digest::SHA256, text.as_bytes());
+        hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+    }
 }
 
 /// `Authorization: Bearer`, `X-API-Key`, or, for event streams that browsers open, `access_token` in the query.
@@ -128,7 +146,11 @@ async fn known(gateway: &Gateway, shown: &Shown) -> Result<Bearer, String> {
             // Hashes are compared, so how long it takes tells nothing of the key.
             let found = settings.keys.iter().find(|known| known.hash == hash.as_ref());
             let found = found.ok_or("there is no such API key")?;
-            Ok(Bearer { name: format!("key {}", found.name), scopes: found.scopes.clone() })
+            Ok(Bearer {
+                name: format!("key {}", found.name),
+                scopes: found.scopes.clone(),
+                domain: found.domain.clone(),
+            })
         }
         Shown::Token(token) => {
             let judged = async {
@@ -156,11 +178,22 @@ async fn rsa_key(
     keys.key(id).await.ok_or(TokenError::UnknownKey)
 }
 
+/// What the switch keeps: who changes it changes what calls do.
+const KEPT: [&str; 4] = ["/api/ivr/", "/api/users", "/api/trunks", "/api/routes"];
+
+fn reads(method: &Method) -> bool {
+    method == Method::GET || method == Method::HEAD
+}
+
 /// The scope a request needs.
 fn needed(method: &Method, path: &str) -> Scope {
     if path.starts_with("/api/events") {
         Scope::EventsRead
-    } else if method != Method::GET && method != Method::HEAD {
+    } else if path.starts_with("/api/command")
+        || (KEPT.iter().any(|kept| path.starts_with(kept)) && !reads(method))
+    {
+        Scope::SystemWrite
+    } else if !reads(method) {
         Scope::CallsWrite
     } else if path.starts_with("/api/calls") || path.contains("/status/") {
         Scope::CallsRead
@@ -191,7 +224,10 @@ pub(super) async fn cors(State(gateway): State<Gateway>, request: Request, next:
         headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
         if preflight {
             let fixed = HeaderValue::from_static;
-            headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, fixed("GET, POST"));
+            headers.insert(
+                header::ACCESS_CONTROL_ALLOW_METHODS,
+                fixed("GET, POST, PUT, PATCH, DELETE"),
+            );
             let names = "authorization, content-type, idempotency-key, x-api-key";
             headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, fixed(names));
             headers.insert(header::ACCESS_CONTROL_MAX_AGE, fixed("600"));
@@ -211,6 +247,17 @@ mod tests {
         assert_eq!(needed(&Method::POST, "/call"), Scope::CallsWrite);
         assert_eq!(needed(&Method::POST, "/api/calls/x/hangup"), Scope::CallsWrite);
         assert_eq!(needed(&Method::GET, "/api/gateways"), Scope::SystemRead);
+        assert_eq!(needed(&Method::GET, "/api/ivr/menus"), Scope::SystemRead);
+        assert_eq!(needed(&Method::PUT, "/api/ivr/menus/main"), Scope::SystemWrite);
+        for (method, path) in [
+            (Method::POST, "/api/users"),
+            (Method::PATCH, "/api/trunks/a"),
+            (Method::DELETE, "/api/routes/a"),
+        ] {
+            assert_eq!(needed(&method, path), Scope::SystemWrite);
+        }
+        assert_eq!(needed(&Method::GET, "/api/users"), Scope::SystemRead);
         assert_eq!(needed(&Method::GET, "/api/events"), Scope::EventsRead);
+        assert_eq!(needed(&Method::POST, "/api/command"), Scope::SystemWrite);
     }
 }

@@ -3,15 +3,16 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use switch_core::call::{Cause, Channel};
 
 use super::Gateway;
-use super::given::{self, Body};
+use super::given::{self, Body, Id};
 use super::problem::Problem;
+use super::tenant::Tenant;
 
 type Answer = Result<Json<Value>, Problem>;
 
@@ -75,6 +76,16 @@ pub(super) struct Record {
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
+pub(super) struct Say {
+    text: String,
+    #[serde(default)]
+    engine: Option<String>,
+    #[serde(default)]
+    voice: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Dtmf {
     digits: String,
 }
@@ -82,10 +93,11 @@ pub(super) struct Dtmf {
 /// `POST /api/calls/{uuid}/hangup`.
 pub(super) async fn hangup(
     State(gateway): State<Gateway>,
-    Path(uuid): Path<String>,
+    tenant: Tenant,
+    Id(uuid): Id,
     Body(asked): Body<Hangup>,
 ) -> Answer {
-    let channel = call(&gateway, &uuid)?;
+    let channel = call(&gateway, &tenant, &uuid)?;
     let cause = match &asked.cause {
         Some(name) => Cause::parse_strict(&given::name("cause", name)?)
             .ok_or_else(|| Problem::unusable("cause", "there is no such cause"))?,
@@ -98,15 +110,13 @@ pub(super) async fn hangup(
 /// `POST /api/calls/{uuid}/transfer`.
 pub(super) async fn transfer(
     State(gateway): State<Gateway>,
-    Path(uuid): Path<String>,
+    tenant: Tenant,
+    Id(uuid): Id,
     Body(asked): Body<Transfer>,
 ) -> Answer {
-    call(&gateway, &uuid)?;
+    call(&gateway, &tenant, &uuid)?;
     let to = given::number("to", &asked.to)?;
-    let context = match &asked.context {
-        Some(context) => given::name("context", context)?,
-        None => gateway.settings.context.clone(),
-    };
+    let context = super::calls::context(&gateway, &tenant, asked.context.as_deref())?;
     let leg = match asked.leg {
         Which::A => "",
         Which::B => "-bleg ",
@@ -116,13 +126,56 @@ pub(super) async fn transfer(
     Ok(Json(json!({ "uuid": uuid, "to": to, "context": context })))
 }
 
+/// A transfer whose call is named in the body, as platforms of voice bots ask for it.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NamedTransfer {
+    #[serde(alias = "call_id")]
+    uuid: String,
+    to: String,
+    #[serde(default)]
+    context: Option<String>,
+    #[serde(default)]
+    leg: Which,
+}
+
+/// The same for its end.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NamedEnd {
+    #[serde(alias = "call_id")]
+    uuid: String,
+    #[serde(default)]
+    cause: Option<String>,
+}
+
+/// `POST /call/transfer`.
+pub(super) async fn transfer_named(
+    gateway: State<Gateway>,
+    tenant: Tenant,
+    Body(named): Body<NamedTransfer>,
+) -> Answer {
+    let NamedTransfer { uuid, to, context, leg } = named;
+    transfer(gateway, tenant, Id(uuid), Body(Transfer { to, context, leg })).await
+}
+
+/// `POST /call/end`.
+pub(super) async fn end_named(
+    gateway: State<Gateway>,
+    tenant: Tenant,
+    Body(NamedEnd { uuid, cause }): Body<NamedEnd>,
+) -> Answer {
+    hangup(gateway, tenant, Id(uuid), Body(Hangup { cause })).await
+}
+
 /// `POST /api/calls/{uuid}/hold`.
 pub(super) async fn hold(
     State(gateway): State<Gateway>,
-    Path(uuid): Path<String>,
+    tenant: Tenant,
+    Id(uuid): Id,
     Body(asked): Body<Hold>,
 ) -> Answer {
-    call(&gateway, &uuid)?;
+    call(&gateway, &tenant, &uuid)?;
     let arguments = if asked.on { uuid.clone() } else { format!("off {uuid}") };
     done(&gateway, "uuid_hold", &arguments).await?;
     Ok(Json(json!({ "uuid": uuid, "held": asked.on })))
@@ -131,10 +184,11 @@ pub(super) async fn hold(
 /// `POST /api/calls/{uuid}/play`: a file of the folder of sounds.
 pub(super) async fn play(
     State(gateway): State<Gateway>,
-    Path(uuid): Path<String>,
+    tenant: Tenant,
+    Id(uuid): Id,
     Body(asked): Body<Play>,
 ) -> Answer {
-    call(&gateway, &uuid)?;
+    call(&gateway, &tenant, &uuid)?;
     let file = given::file("file", &asked.file)?;
     let path = gateway.switch.dirs.sounds_dir.join(&file);
     if !tokio::fs::try_exists(&path).await.unwrap_or(false) {
@@ -149,13 +203,36 @@ pub(super) async fn play(
     Ok(Json(json!({ "uuid": uuid, "file": file })))
 }
 
+/// `POST /api/calls/{uuid}/say`: a text, by an engine of `speak`.
+pub(super) async fn say(
+    State(gateway): State<Gateway>,
+    tenant: Tenant,
+    Id(uuid): Id,
+    Body(asked): Body<Say>,
+) -> Answer {
+    let channel = call(&gateway, &tenant, &uuid)?;
+    let text = given::text("text", &asked.text)?;
+    let engine = given::name("engine", asked.engine.as_deref().unwrap_or("flite"))?;
+    let voice = given::name("voice", asked.voice.as_deref().unwrap_or("kal"))?;
+    if gateway.switch.app("speak").is_none() {
+        return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "its module is not loaded"));
+    }
+    let argument = format!("{engine}|{voice}|{text}");
+    let message = esl_server::CallMessage::execute("speak", &argument);
+    channel
+        .post(message)
+        .map_err(|_| Problem::new(StatusCode::CONFLICT, "the call has too much to do"))?;
+    Ok(Json(json!({ "uuid": uuid, "text": text })))
+}
+
 /// `POST /api/calls/{uuid}/record`: into the folder of recordings, under the call's UUID unless a name is given.
 pub(super) async fn record(
     State(gateway): State<Gateway>,
-    Path(uuid): Path<String>,
+    tenant: Tenant,
+    Id(uuid): Id,
     Body(asked): Body<Record>,
 ) -> Answer {
-    call(&gateway, &uuid)?;
+    call(&gateway, &tenant, &uuid)?;
     let file = match &asked.file {
         Some(file) => given::file("file", file)?,
         None => format!("{uuid}.wav"),
@@ -169,19 +246,20 @@ pub(super) async fn record(
 /// `POST /api/calls/{uuid}/dtmf`: keys, sent to the far end.
 pub(super) async fn dtmf(
     State(gateway): State<Gateway>,
-    Path(uuid): Path<String>,
+    tenant: Tenant,
+    Id(uuid): Id,
     Body(asked): Body<Dtmf>,
 ) -> Answer {
-    call(&gateway, &uuid)?;
+    call(&gateway, &tenant, &uuid)?;
     let digits = given::digits("digits", &asked.digits)?;
     done(&gateway, "uuid_send_dtmf", &format!("{uuid} {digits}")).await?;
     Ok(Json(json!({ "uuid": uuid, "digits": digits })))
 }
 
 /// A call that is still up. Its UUID may have been chosen by a caller: it names a call, or nothing.
-fn call(gateway: &Gateway, uuid: &str) -> Result<Arc<Channel>, Problem> {
+fn call(gateway: &Gateway, tenant: &Tenant, uuid: &str) -> Result<Arc<Channel>, Problem> {
     given::name("uuid", uuid).map_err(|_| Problem::no_such_call())?;
-    let channel = gateway.switch.channel(uuid).filter(|channel| channel.is_up());
+    let channel = gateway.switch.channel(uuid).filter(|leg| leg.is_up() && tenant.owns(leg));
     channel.ok_or_else(Problem::no_such_call)
 }
 

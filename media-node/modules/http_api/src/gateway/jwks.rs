@@ -8,7 +8,7 @@ use http_client::{Ask, Client};
 use hyper::Method;
 use jsonwebtoken::DecodingKey;
 use jsonwebtoken::jwk::JwkSet;
-use tokio::sync::Mutex;
+use parking_lot::Mutex;
 use url::Url;
 
 /// How long keys are believed.
@@ -25,12 +25,23 @@ pub(super) struct Keys {
     url: Url,
     client: Option<Client>,
     known: Mutex<Known>,
+    /// Held while the issuer is asked: one question at a time, while keys that are known go on being found.
+    asking: tokio::sync::Mutex<()>,
 }
 
 #[derive(Default)]
 struct Known {
     set: Option<JwkSet>,
     asked: Option<Instant>,
+}
+
+/// What is known of a key.
+struct Found {
+    key: Option<DecodingKey>,
+    /// It was read longer ago than keys are believed, or never.
+    stale: bool,
+    /// The issuer may be asked for it.
+    due: bool,
 }
 
 impl Keys {
@@ -41,23 +52,44 @@ impl Keys {
             .inspect_err(|error| tracing::error!("http_api.conf: jwks-url: {error}"))
             .ok()
             .map(|tls| Client::new(Arc::new(tls), None, None, LONGEST));
-        Self { url, client, known: Mutex::default() }
+        Self { url, client, known: Mutex::default(), asking: tokio::sync::Mutex::default() }
+    }
+
+    fn find(&self, id: Option<&str>) -> Found {
+        let known = self.known.lock();
+        let age = known.asked.map(|at| at.elapsed());
+        let key = find(&known, id);
+        let stale = age.is_none_or(|age| age > FRESH);
+        let due = stale || key.is_none() && age > Some(PAUSE);
+        Found { key, stale, due }
     }
 
     /// The key of that identifier; without one, the only key there is.
     pub(super) async fn key(&self, id: Option<&str>) -> Option<DecodingKey> {
-        let mut known = self.known.lock().await;
-        let age = known.asked.map(|at| at.elapsed());
-        if age.is_none_or(|age| age > FRESH) || find(&known, id).is_none() && age > Some(PAUSE) {
-            known.asked = Some(Instant::now());
-            match self.ask().await {
-                Ok(set) => known.set = Some(set),
-                Err(error) => {
-                    tracing::warn!("{}: {error}", self.url.host_str().unwrap_or_default())
-                }
-            }
+        let found = self.find(id);
+        if !found.due {
+            return found.key;
         }
-        find(&known, id)
+        let turn = match self.asking.try_lock() {
+            Ok(turn) => turn,
+            // An issuer that does not answer delays no token whose key is known.
+            Err(_) if found.key.is_some() => return found.key,
+            Err(_) => self.asking.lock().await,
+        };
+        let found = self.find(id);
+        if !found.due {
+            return found.key;
+        }
+        if !found.stale {
+            tracing::debug!("http: a token names a key that is not known");
+        }
+        self.known.lock().asked = Some(Instant::now());
+        match self.ask().await {
+            Ok(set) => self.known.lock().set = Some(set),
+            Err(error) => tracing::warn!("{}: {error}", self.url.host_str().unwrap_or_default()),
+        }
+        drop(turn);
+        self.find(id).key
     }
 
     async fn ask(&self) -> Result<JwkSet, String> {

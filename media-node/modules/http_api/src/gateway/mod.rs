@@ -7,16 +7,27 @@
 mod access;
 mod actions;
 mod calls;
+mod command;
+mod extensions;
 mod given;
 mod history;
+mod ivr;
 mod jwks;
 mod lists;
 mod outcome;
 mod problem;
+mod provision;
 mod rate;
+mod recorded;
+mod resources;
+mod room_tokens;
+mod rooms;
 mod settings;
 mod stream;
+mod tenant;
+mod things;
 mod token;
+mod tts;
 
 use std::sync::Arc;
 
@@ -24,11 +35,14 @@ use axum::Router;
 use axum::http::header;
 use axum::middleware;
 use axum::response::IntoResponse;
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
+use provisioning::{Route, Trunk, User};
+use ring::rand::SecureRandom as _;
 use switch_core::switch::Switch;
 
 use crate::metrics::Metrics;
 pub(crate) use history::History;
+pub(crate) use provision::Provision;
 pub(crate) use settings::Settings;
 
 /// What handlers share.
@@ -39,6 +53,10 @@ struct Shared {
     settings: Settings,
     metrics: Arc<Metrics>,
     history: Arc<History>,
+    provision: Arc<Provision>,
+    recorded: recorded::Recorded,
+    /// What tokens for rooms are signed with: this process made it.
+    room_secret: [u8; 32],
     outcomes: outcome::Outcomes,
     access: access::Access,
 }
@@ -56,12 +74,23 @@ pub(crate) fn router(
         settings,
         metrics,
         history,
+        provision: switch.module::<Provision>(),
+        recorded: recorded::Recorded::default(),
+        room_secret: {
+            let mut secret = [0; 32];
+            // A guest's token is looked up, not believed for its signature.
+            let _filled = ring::rand::SystemRandom::new().fill(&mut secret);
+            secret
+        },
         outcomes: outcome::Outcomes::default(),
         access,
     });
     let guarded = Router::new()
         .route("/call", post(calls::start))
+        .route("/call/setup", post(calls::start))
         .route("/call/outbound", post(calls::click_to_call))
+        .route("/call/transfer", post(actions::transfer_named))
+        .route("/call/end", post(actions::end_named))
         .route("/status/{uuid}", get(calls::status))
         .route("/call/status/{uuid}", get(calls::status))
         .route("/api/calls/active", get(lists::active))
@@ -72,11 +101,49 @@ pub(crate) fn router(
         .route("/api/calls/{uuid}/hold", post(actions::hold))
         .route("/api/calls/{uuid}/play", post(actions::play))
         .route("/api/calls/{uuid}/record", post(actions::record))
+        .route("/api/calls/{uuid}/say", post(actions::say))
         .route("/api/calls/{uuid}/dtmf", post(actions::dtmf))
+        .route("/api/calls/{uuid}/media", get(lists::media))
+        .route("/api/queues", get(lists::queues))
+        .route("/api/command", post(command::run))
+        .route("/api/health", get(resources::health))
+        .route("/api/users", get(resources::users).post(things::create::<User>))
+        .route(
+            "/api/users/{id}",
+            get(things::show::<User>)
+                .put(things::replace::<User>)
+                .patch(things::change::<User>)
+                .delete(things::remove::<User>),
+        )
+        .route("/api/trunks", get(things::list::<Trunk>).post(things::create::<Trunk>))
+        .route(
+            "/api/trunks/{id}",
+            get(things::show::<Trunk>)
+                .put(things::replace::<Trunk>)
+                .patch(things::change::<Trunk>)
+                .delete(things::remove::<Trunk>),
+        )
+        .route("/api/routes", get(things::list::<Route>).post(things::create::<Route>))
+        .route(
+            "/api/routes/{id}",
+            get(things::show::<Route>)
+                .put(things::replace::<Route>)
+                .patch(things::change::<Route>)
+                .delete(things::remove::<Route>),
+        )
+        .route("/api/agents", get(resources::agents))
         .route("/api/registrations", get(lists::registrations))
         .route("/api/gateways", get(lists::gateways))
         .route("/api/conferences", get(lists::conferences))
+        .route("/api/rooms/{room}/tokens", post(room_tokens::admit))
+        .route("/api/rooms/{room}/tokens/{user}", delete(room_tokens::dismiss))
+        .route("/api/ivr/menus", get(ivr::list))
+        .route("/api/ivr/menus/{id}", get(ivr::show).put(ivr::save).delete(ivr::remove))
         .route("/api/dashboard/stats", get(lists::stats))
+        .route("/api/livekit/rooms", get(rooms::list))
+        .route("/api/livekit/token", post(rooms::token))
+        .route("/tts", post(tts::make))
+        .route("/tts/voices", get(tts::voices))
         .route("/api/events", get(stream::server_sent))
         .route("/api/events/ws", get(stream::websocket))
         .fallback(|| async { problem::Problem::no_such_path() })

@@ -45,6 +45,15 @@ impl Problem {
     }
 }
 
+impl From<crate::guests::TooMany> for Problem {
+    fn from(_: crate::guests::TooMany) -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "there are as many tokens as may be valid at once",
+        )
+    }
+}
+
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let title = self.status.canonical_reason().unwrap_or_default();

@@ -25,7 +25,7 @@ pub(crate) enum SettingsError {
     #[error("an api-key needs a name and a sha256 of 64 hexadecimal digits")]
     ApiKey,
     /// A scope there is not.
-    #[error("{0} is no scope: calls:read, calls:write, system:read, events:read")]
+    #[error("{0} is no scope: calls:read, calls:write, system:read, system:write, events:read")]
     Scope(String),
     /// A dial string without a place for the number.
     #[error("dial-string: no {{to}} in it")]
@@ -38,6 +38,8 @@ pub(crate) enum Scope {
     CallsRead,
     CallsWrite,
     SystemRead,
+    /// Commands of the switch, and what it keeps.
+    SystemWrite,
     EventsRead,
 }
 
@@ -48,6 +50,7 @@ impl Scope {
             "calls:read" => Self::CallsRead,
             "calls:write" => Self::CallsWrite,
             "system:read" => Self::SystemRead,
+            "system:write" => Self::SystemWrite,
             "events:read" => Self::EventsRead,
             _ => return None,
         })
@@ -61,6 +64,8 @@ pub(super) struct ApiKey {
     /// SHA-256 of the key.
     pub(super) hash: [u8; 32],
     pub(super) scopes: Vec<Scope>,
+    /// The only domain whose calls it is for.
+    pub(super) domain: Option<String>,
 }
 
 /// The settings of the gateway.
@@ -78,6 +83,17 @@ pub(crate) struct Settings {
     pub(super) dial_string: String,
     pub(super) context: String,
     pub(super) application: String,
+    /// Data source name of users, trunks and routes.
+    pub(super) resources: String,
+    /// Users and routes one tenant may keep.
+    pub(super) tenant_users: usize,
+    pub(super) tenant_routes: usize,
+    /// Data source name of a table of users that another program keeps, and the query that finds one.
+    pub(super) extensions: Option<String>,
+    pub(super) extensions_query: String,
+    /// Data source name of call records, and their table.
+    pub(super) history: Option<String>,
+    pub(super) history_table: String,
 }
 
 impl Settings {
@@ -95,6 +111,13 @@ impl Settings {
             dial_string: "loopback/{to}/{context}".to_owned(),
             context: "default".to_owned(),
             application: "park".to_owned(),
+            resources: "gateway".to_owned(),
+            tenant_users: 10_000,
+            tenant_routes: 1_000,
+            extensions: None,
+            extensions_query: super::extensions::QUERY.to_owned(),
+            history: None,
+            history_table: "cdr".to_owned(),
         };
         for param in &dialplan_xml::config::settings(conf) {
             let value = &*param.value;
@@ -125,6 +148,13 @@ impl Settings {
                 "dial-string" if !value.contains("{to}") => return Err(SettingsError::DialString),
                 "dial-string" => value.clone_into(&mut read.dial_string),
                 "default-context" => value.clone_into(&mut read.context),
+                "extensions-dsn" => read.extensions = Some(value.to_owned()),
+                "extensions-query" => value.clone_into(&mut read.extensions_query),
+                "history-dsn" => read.history = Some(value.to_owned()),
+                "history-table" => value.clone_into(&mut read.history_table),
+                "resources-dsn" => value.clone_into(&mut read.resources),
+                "tenant-users" => read.tenant_users = value.parse().unwrap_or(read.tenant_users),
+                "tenant-routes" => read.tenant_routes = value.parse().unwrap_or(read.tenant_routes),
                 "call-application" => value.clone_into(&mut read.application),
                 _ => {}
             }
@@ -148,7 +178,11 @@ fn api_key(node: Node<'_>) -> Result<ApiKey, SettingsError> {
     let scopes = words
         .map(|word| Scope::parse(word).ok_or_else(|| SettingsError::Scope(word.to_owned())))
         .collect::<Result<_, _>>()?;
-    Ok(ApiKey { name: name.to_owned(), hash, scopes })
+    let domain = node.attr("domain").filter(|domain| !domain.is_empty());
+    if domain.is_some_and(|domain| super::given::name("domain", domain).is_err()) {
+        return Err(SettingsError::ApiKey);
+    }
+    Ok(ApiKey { name: name.to_owned(), hash, scopes, domain: domain.map(str::to_owned) })
 }
 
 fn from_hex(text: &str) -> Option<[u8; 32]> {

@@ -6,16 +6,21 @@ use std::collections::{HashSet, VecDeque};
 use std::convert::Infallible;
 use std::time::Duration;
 
+use axum::extract::rejection::QueryRejection;
+use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::ws::{Message as Frame, WebSocket, WebSocketUpgrade};
 use axum::extract::{Query, State};
-use axum::response::Response;
+use axum::http::StatusCode;
 use axum::response::sse::{Event as Sent, KeepAlive, Sse};
+use axum::response::{IntoResponse as _, Response};
 use call_messages::Message;
 use esl_server::Subscription;
 use futures_util::{Stream, stream};
 use serde::Deserialize;
 
 use super::Gateway;
+use super::problem::Problem;
+use super::tenant::Tenant;
 
 /// Events that wait for a client.
 const WAITING: usize = 2000;
@@ -39,18 +44,23 @@ struct Reader {
     kinds: HashSet<String>,
     call_id: Option<String>,
     ready: VecDeque<Message>,
+    gateway: Gateway,
+    tenant: Tenant,
 }
 
 impl Reader {
-    fn new(gateway: &Gateway, wanted: &Wanted) -> Self {
+    fn new(gateway: &Gateway, tenant: Tenant, wanted: &Wanted) -> Self {
         let subscription = gateway.switch.bus.subscribe(WAITING);
         call_messages::EVENTS.into_iter().for_each(|name| subscription.listen(name));
+        call_messages::SUBCLASSES.into_iter().for_each(|name| subscription.listen_custom(name));
         let kinds = wanted.types.split(',').map(str::trim).filter(|kind| !kind.is_empty());
         Self {
             subscription,
             kinds: kinds.map(str::to_ascii_uppercase).collect(),
             call_id: wanted.call_id.clone(),
             ready: VecDeque::new(),
+            gateway: Gateway::clone(gateway),
+            tenant,
         }
     }
 
@@ -61,6 +71,9 @@ impl Reader {
                 return Some(message);
             }
             let event = self.subscription.recv().await?;
+            if !self.tenant.owns_event(&self.gateway.switch, &event) {
+                continue;
+            }
             let fits = |message: &Message| {
                 (self.kinds.is_empty() || self.kinds.contains(message.kind))
                     && self.call_id.as_deref().is_none_or(|id| message.document["call_id"] == id)
@@ -73,27 +86,43 @@ impl Reader {
 /// `GET /api/events`.
 pub(super) async fn server_sent(
     State(gateway): State<Gateway>,
-    Query(wanted): Query<Wanted>,
-) -> Sse<impl Stream<Item = Result<Sent, Infallible>>> {
-    let reader = Reader::new(&gateway, &wanted);
+    tenant: Tenant,
+    wanted: Asked,
+) -> Result<Sse<impl Stream<Item = Result<Sent, Infallible>>>, Problem> {
+    let wanted = said(wanted)?;
+    let reader = Reader::new(&gateway, tenant, &wanted);
     let events = stream::unfold(reader, |mut reader| async move {
         let message = reader.next().await?;
         let sent =
             Sent::default().event(message.kind).id(message.id).data(message.document.to_string());
         Some((Ok(sent), reader))
     });
-    Sse::new(events).keep_alive(KeepAlive::new().interval(ALIVE))
+    Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(ALIVE)))
 }
 
 /// `GET /api/events/ws`.
 pub(super) async fn websocket(
     State(gateway): State<Gateway>,
-    Query(wanted): Query<Wanted>,
-    upgrade: WebSocketUpgrade,
-) -> Response {
-    let reader = Reader::new(&gateway, &wanted);
+    tenant: Tenant,
+    wanted: Asked,
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+) -> Result<Response, Problem> {
+    let wanted = said(wanted)?;
+    let upgrade = upgrade.map_err(|error| {
+        let why = error.body_text();
+        Problem::new(error.into_response().status(), why)
+    })?;
+    let reader = Reader::new(&gateway, tenant, &wanted);
     // Nothing that a client says is of interest.
-    upgrade.max_message_size(1024).on_upgrade(move |socket| serve(socket, reader))
+    Ok(upgrade.max_message_size(1024).on_upgrade(move |socket| serve(socket, reader)))
+}
+
+type Asked = Result<Query<Wanted>, QueryRejection>;
+
+fn said(asked: Asked) -> Result<Wanted, Problem> {
+    asked
+        .map(|Query(wanted)| wanted)
+        .map_err(|error| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, error.body_text()))
 }
 
 async fn serve(mut socket: WebSocket, mut reader: Reader) {

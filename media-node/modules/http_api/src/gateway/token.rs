@@ -3,6 +3,7 @@
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header};
 use serde::Deserialize;
 
+use super::given;
 use super::settings::{Scope, Settings};
 
 /// Longest token that is looked at, bytes.
@@ -19,6 +20,9 @@ struct Claims {
     /// Scopes as a list, as some issuers write them.
     #[serde(default)]
     scopes: Vec<String>,
+    /// The only domain whose calls its bearer may see and steer.
+    #[serde(default)]
+    domain: Option<String>,
 }
 
 /// Who a token is for and what it allows.
@@ -26,6 +30,8 @@ struct Claims {
 pub(super) struct Bearer {
     pub(super) name: String,
     pub(super) scopes: Vec<Scope>,
+    /// The only domain that is its own; `None`: all.
+    pub(super) domain: Option<String>,
 }
 
 /// Why a token is not believed.
@@ -40,6 +46,9 @@ pub(super) enum TokenError {
     /// Its form, signature, or time.
     #[error("{0}")]
     Invalid(#[from] jsonwebtoken::errors::Error),
+    /// Its domain is none: it would stand in commands.
+    #[error("the token's domain is no domain")]
+    Domain,
     /// Too long to be one.
     #[error("the token is too long")]
     TooLong,
@@ -91,7 +100,9 @@ pub(super) fn check(
     let words = claims.scope.split_whitespace().map(str::to_owned).chain(claims.scopes);
     // Scopes of others may stand beside ours.
     let scopes = words.filter_map(|word| Scope::parse(&word)).collect();
-    Ok(Bearer { name: format!("token {}", claims.sub), scopes })
+    let domain = claims.domain.map(|domain| given::name("domain", &domain)).transpose();
+    let domain = domain.map_err(|_| TokenError::Domain)?;
+    Ok(Bearer { name: format!("token {}", claims.sub), scopes, domain })
 }
 
 #[cfg(test)]
@@ -123,7 +134,14 @@ mod tests {
         let soon = jsonwebtoken::get_current_timestamp() + 60;
         let good = json!({ "sub": "a", "iss": "crm", "exp": soon, "scope": "calls:read other" });
         let bearer = judged(&good, SECRET).expect("believed");
-        assert_eq!(bearer.scopes, [Scope::CallsRead]);
+        assert_eq!((&bearer.scopes[..], bearer.domain), (&[Scope::CallsRead][..], None));
+        let tenant = |domain: serde_json::Value| {
+            judged(&json!({ "sub": "a", "iss": "crm", "exp": soon, "domain": domain }), SECRET)
+        };
+        assert_eq!(tenant(json!("a.test")).expect("believed").domain.as_deref(), Some("a.test"));
+        for bad in [json!(""), json!("a,b"), json!("a}b"), json!(7)] {
+            assert!(tenant(bad.clone()).is_err(), "{bad}");
+        }
         assert!(judged(&good, b"another secret of thirty-two byte").is_err());
         for bad in [
             json!({ "iss": "crm", "exp": soon - 1000 }),

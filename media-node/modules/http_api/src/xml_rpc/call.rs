@@ -1,5 +1,6 @@
 //! XML-RPC: reading a call, writing an answer. Methods `freeswitch.api` and `freeswitch_api` with two strings.
 
+use base::xml::in_xml;
 use dialplan_xml::Node;
 
 /// A command and its arguments.
@@ -43,7 +44,7 @@ fn text_of(value: Node<'_>) -> String {
 
 /// A `methodResponse` with a string.
 pub(super) fn answer(output: &str) -> String {
-    let text = escaped(output);
+    let text = in_xml(output);
     format!(
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\r\n<methodResponse>\r\n<params>\r\n<param><value><string>{text}</string></value></param>\r\n</params>\r\n</methodResponse>\r\n"
     )
@@ -51,25 +52,10 @@ pub(super) fn answer(output: &str) -> String {
 
 /// A `methodResponse` that says what is wrong.
 pub(super) fn fault(Fault(code, text): &Fault) -> String {
-    let text = escaped(text);
+    let text = in_xml(text);
     format!(
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\r\n<methodResponse>\r\n<fault>\r\n<value><struct>\r\n<member><name>faultCode</name><value><int>{code}</int></value></member>\r\n<member><name>faultString</name><value><string>{text}</string></value></member>\r\n</struct></value>\r\n</fault>\r\n</methodResponse>\r\n"
     )
-}
-
-fn escaped(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '\n' | '\t' | '\r' => out.push(c),
-            c if c.is_control() => {}
-            c => out.push(c),
-        }
-    }
-    out
 }
 
 #[cfg(test)]

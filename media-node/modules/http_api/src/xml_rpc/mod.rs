@@ -6,6 +6,7 @@
 
 mod call;
 
+use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Instant;
@@ -145,6 +146,12 @@ impl Settings {
     }
 }
 
+/// Where a command was asked for, and what stands behind it.
+struct Place {
+    uri: String,
+    path: String,
+}
+
 struct Rpc {
     switch: Arc<Switch>,
     settings: Settings,
@@ -154,26 +161,35 @@ struct Rpc {
 type Shared = State<Arc<Rpc>>;
 
 fn router(rpc: Arc<Rpc>) -> Router {
-    let plain = |kind: &'static str| {
+    let plain = |base: &'static str, kind: &'static str| {
         move |State(rpc): Shared,
               ConnectInfo(peer): ConnectInfo<SocketAddr>,
               headers: HeaderMap,
-              Path(command): Path<String>,
+              Path(path): Path<HashMap<String, String>>,
               RawQuery(query): RawQuery| async move {
+            let text = |name: &str| path.get(name).cloned().unwrap_or_default();
+            let command = text("command");
+            let uri = format!("{base}/{command}");
+            let place = Place { uri, path: text("path") };
             let arguments = decoded(&query.unwrap_or_default());
-            match rpc.run(peer, &headers, &command, &arguments).await {
-                Ok(output) => shown(kind, output),
+            match rpc.run(peer, &headers, (&command, &arguments), place).await {
+                Ok(output) => with_its_header(kind, output),
                 Err(refusal) => refusal,
             }
         }
     };
-    Router::new()
-        .route("/webapi/{command}", get(plain("text/html")))
-        .route("/txtapi/{command}", get(plain("text/plain")))
-        .route("/api/{command}", get(plain("text/plain")))
-        .route("/xmlapi/{command}", get(plain("text/xml")))
-        .route("/RPC2", post(rpc2))
-        .with_state(rpc)
+    let mut router = Router::new();
+    for (base, kind) in [
+        ("/webapi", "text/html"),
+        ("/txtapi", "text/plain"),
+        ("/api", "text/plain"),
+        ("/xmlapi", "text/xml"),
+    ] {
+        router = router
+            .route(&format!("{base}/{{command}}"), get(plain(base, kind)))
+            .route(&format!("{base}/{{command}}/{{*path}}"), get(plain(base, kind)));
+    }
+    router.route("/RPC2", post(rpc2)).with_state(rpc)
 }
 
 /// What a command said. Browsers run nothing of it, whatever a caller put into it.
@@ -182,6 +198,34 @@ fn shown(kind: &'static str, output: String) -> Response {
     let kind = HeaderValue::from_static(kind);
     let headers = [(header::CONTENT_TYPE, kind), (header::CONTENT_SECURITY_POLICY, sandbox)];
     (headers, output).into_response()
+}
+
+/// A reply that begins with a header of its own, as programs of the web have it: `Content-type`, and perhaps that it is
+/// in base64.
+fn with_its_header(kind: &'static str, output: String) -> Response {
+    let own = output.get(..13).is_some_and(|start| start.eq_ignore_ascii_case("content-type:"));
+    let Some((head, body)) = output.split_once("\n\n").filter(|_| own) else {
+        return shown(kind, output);
+    };
+    let value = |name: &str| {
+        let mut lines = head.lines().filter_map(|line| line.split_once(':'));
+        lines.find(|(own, _)| own.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim())
+    };
+    let kind = value("content-type").and_then(|kind| HeaderValue::from_str(kind).ok());
+    let kind = kind.unwrap_or_else(|| HeaderValue::from_static("text/plain"));
+    let body = match value("content-transfer-encoding") {
+        Some("base64") => {
+            let decoded = base64::engine::general_purpose::STANDARD.decode(body);
+            decoded.unwrap_or_default()
+        }
+        _ => body.as_bytes().to_vec(),
+    };
+    // It may play what it links to here, and nothing else.
+    let policy = HeaderValue::from_static(
+        "default-src 'none'; media-src 'self'; sandbox allow-same-origin allow-downloads",
+    );
+    let headers = [(header::CONTENT_TYPE, kind), (header::CONTENT_SECURITY_POLICY, policy)];
+    (headers, body).into_response()
 }
 
 async fn rpc2(
@@ -193,7 +237,8 @@ async fn rpc2(
     let answer = match call::read(&body) {
         Err(fault) => call::fault(&fault),
         Ok(call::Call { command, arguments }) => {
-            match rpc.run(peer, &headers, &command, &arguments).await {
+            let place = Place { uri: "/RPC2".to_owned(), path: String::new() };
+            match rpc.run(peer, &headers, (&command, &arguments), place).await {
                 Ok(output) => call::answer(&output),
                 Err(refusal) => return refusal,
             }
@@ -208,22 +253,32 @@ impl Rpc {
         &self,
         peer: SocketAddr,
         headers: &HeaderMap,
-        command: &str,
-        arguments: &str,
+        (command, arguments): (&str, &str),
+        place: Place,
     ) -> Result<String, Response> {
-        self.admit(peer, headers, command).await?;
+        let user = self.admit(peer, headers, command).await?;
         let foreign = base::foreign::is_foreign(peer.ip());
         let run = Box::pin(self.switch.run_api(command, arguments, None));
-        let output = base::foreign::scope(move || foreign, run).await;
+        let run = base::foreign::scope(move || foreign, run);
+        let output = match user {
+            None => run.await,
+            Some((user, domain)) => {
+                let named = headers.get(header::HOST).and_then(|host| host.to_str().ok());
+                let host = named.map_or_else(|| self.settings.listen.to_string(), str::to_owned);
+                let Place { uri, path } = place;
+                base::web::scope(base::web::Request { host, uri, path, user, domain }, run).await
+            }
+        };
         Ok(output.unwrap_or_else(|| "INVALID COMMAND!\n".to_owned()))
     }
 
+    /// Who may run the command: the owner, or a user and its domain.
     async fn admit(
         &self,
         peer: SocketAddr,
         headers: &HeaderMap,
         command: &str,
-    ) -> Result<(), Response> {
+    ) -> Result<Option<(String, String)>, Response> {
         let attempt = Attempt { address: peer.ip(), account: None };
         if let Verdict::Wait(wait) = self.guard.ask(&attempt, Instant::now()) {
             let after = [(header::RETRY_AFTER, HeaderValue::from(wait.as_secs() + 1))];
@@ -231,15 +286,15 @@ impl Rpc {
         }
         let Some((user, password)) = given(headers) else { return Err(self.challenge()) };
         if self.is_owner(&user, &password) {
-            return Ok(());
+            return Ok(None);
         }
         let (name, domain) = match user.split_once('@') {
             Some((name, domain)) => (name, Some(domain.to_owned())),
             None => (user.as_str(), self.settings.default_domain.clone()),
         };
-        let entry = match domain {
+        let entry = match &domain {
             Some(domain) => {
-                switch_core::xml::find_user(&self.switch, name, &domain, |params| {
+                switch_core::xml::find_user(&self.switch, name, domain, |params| {
                     params.push("number_alias", "check");
                 })
                 .await
@@ -261,7 +316,7 @@ impl Rpc {
         if allowed
             .any(|word| word.eq_ignore_ascii_case("any") || word.eq_ignore_ascii_case(command))
         {
-            return Ok(());
+            return Ok(Some((name.to_owned(), domain.unwrap_or_default())));
         }
         Err(StatusCode::FORBIDDEN.into_response())
     }
@@ -307,6 +362,20 @@ fn decoded(query: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_reply_may_bring_its_own_header() {
+        let kind = |response: &Response| response.headers()[header::CONTENT_TYPE].clone();
+        let sound = with_its_header(
+            "text/html",
+            "Content-type: audio/x-wav\nContent-Transfer-Encoding: base64\n\nUklGRg==".into(),
+        );
+        assert_eq!(kind(&sound), "audio/x-wav");
+        let bytes = axum::body::to_bytes(sound.into_body(), 100).await.unwrap();
+        assert_eq!(&bytes[..], b"RIFF");
+        assert_eq!(kind(&with_its_header("text/html", "+OK\n\nmore".into())), "text/html");
+        assert_eq!(kind(&with_its_header("text/html", "Content-type: x\r\ny\n\n".into())), "x");
+    }
 
     #[test]
     fn a_query_is_the_arguments() {
