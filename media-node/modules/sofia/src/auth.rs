@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 use base::guess_guard::{Attempt, Verdict as Guess};
 use dialplan_xml::directory::{Domain, User};
 use esl_server::event::{Event, EventName};
-use sip::digest::{Algorithm, Challenge, Credentials, NonceState, Secret};
+use sip::digest::{Algorithm, Challenge, Credentials, NonceState, Qop, Secret};
 use sip::message::{Headers, Method, Name, Request};
 use sip::stack::Path;
-use sip::uri::{NameAddr, Uri};
+use sip::uri::{NameAddr, Uri, with_scheme};
 
 use super::inbound::{Admission, Refusal};
 use super::profile::Profile;
@@ -44,12 +44,42 @@ pub enum Verdict {
     /// Let in.
     Accepted(Box<Identity>),
     /// Ask (again).
-    Challenge(Challenge),
+    Challenge(Challenges),
     /// Turn away.
     Forbidden,
 }
 
-/// Judges the credentials of a request. REGISTER is asked with 401, everything else with 407. Takes [`REFUSAL_TIME`] for
+/// What a far end is asked to prove itself with: one challenge per algorithm, the strongest first.
+#[derive(Clone, Debug)]
+pub struct Challenges(Vec<Challenge>);
+
+impl Challenges {
+    /// The credentials were right, only their nonce was old.
+    #[must_use]
+    pub fn are_stale(&self) -> bool {
+        self.0.iter().any(|challenge| challenge.stale)
+    }
+
+    /// The headers that ask, and the status they go with: 401 or 407.
+    #[must_use]
+    pub fn response(&self) -> (u16, Headers) {
+        let mut headers = Headers::new();
+        for challenge in &self.0 {
+            headers.push(challenge.header_name(), challenge.to_string());
+        }
+        let proxy = self.0.iter().any(|challenge| challenge.proxy);
+        (if proxy { 407 } else { 401 }, headers)
+    }
+}
+
+/// REGISTER and subscriptions to the user's own features, where the switch is the far end and no proxy.
+fn asks_as_registrar(request: &Request) -> bool {
+    let package = request.headers.get(Name::Event).unwrap_or_default();
+    request.method == Method::Register
+        || request.method == Method::Subscribe && package.trim() == super::feature_events::PACKAGE
+}
+
+/// Judges the credentials of a request. REGISTER and feature subscriptions are asked with 401, everything else with 407. Takes [`REFUSAL_TIME`] for
 /// credentials that prove nothing.
 #[must_use]
 pub async fn judge(profile: &Profile, request: &Request, path: &Path) -> Verdict {
@@ -62,7 +92,7 @@ pub async fn judge(profile: &Profile, request: &Request, path: &Path) -> Verdict
 }
 
 async fn judge_at_once(profile: &Profile, request: &Request, path: &Path) -> Verdict {
-    let proxy = request.method != Method::Register;
+    let proxy = !asks_as_registrar(request);
     let Some(credentials) = Credentials::of(&request.headers, proxy) else {
         log_challenge(profile, request, path);
         return Verdict::Challenge(challenge(profile, request, proxy, false));
@@ -72,6 +102,15 @@ async fn judge_at_once(profile: &Profile, request: &Request, path: &Path) -> Ver
     if nonce == NonceState::Stale {
         super::registrar::fire_attempt(profile, request, path, None, "STALE");
         return Verdict::Challenge(challenge(profile, request, proxy, true));
+    }
+    let algorithm = credentials.algorithm;
+    if chosen_algorithms(profile).is_some_and(|allowed| !allowed.contains(&algorithm)) {
+        if profile.refusal_log.admits(&profile.name) {
+            let ip = path.remote.ip();
+            tracing::warn!("Credentials from ip {ip} are of {}, not asked for", algorithm.as_str());
+        }
+        log_failure(profile, request, path);
+        return Verdict::Forbidden;
     }
     if !is_for(profile, request, path, &credentials) {
         if profile.refusal_log.admits(&profile.name) {
@@ -127,7 +166,7 @@ async fn judge_at_once(profile: &Profile, request: &Request, path: &Path) -> Ver
 /// `auth-result` of credentials that are right: with a counted nonce they renew it.
 #[must_use]
 pub fn result_of(credentials: &Credentials) -> &'static str {
-    if credentials.auth.is_some() { "RENEWED" } else { "SUCCESS" }
+    if credentials.counted.is_some() { "RENEWED" } else { "SUCCESS" }
 }
 
 /// Were the credentials made for this request? Digest `uri` and Request-URI must name the same user, and a host that
@@ -145,9 +184,8 @@ fn is_for(profile: &Profile, request: &Request, path: &Path, credentials: &Crede
     if trusted {
         return true;
     }
-    let Some(claimed) =
-        Uri::parse(&credentials.uri).or_else(|| Uri::parse(&format!("sip:{}", credentials.uri)))
-    else {
+    let uri = &credentials.uri;
+    let Some(claimed) = Uri::parse(uri).or_else(|| Uri::parse(&with_scheme(uri))) else {
         return false;
     };
     let user = |uri: &Uri| sip::uri::unescape(uri.user().unwrap_or_default());
@@ -195,8 +233,7 @@ fn fresh_nonce_ttl(profile: &Profile) -> Duration {
     nonce_ttl(profile) + Duration::from_secs(NONCE_GRACE)
 }
 
-fn challenge(profile: &Profile, request: &Request, proxy: bool, stale: bool) -> Challenge {
-    let nonce = profile.nonces.lock().issue(Instant::now());
+fn challenge(profile: &Profile, request: &Request, proxy: bool, stale: bool) -> Challenges {
     let settings = profile.settings.load();
     let host = |name: Name| {
         let address = if name == Name::From {
@@ -211,12 +248,60 @@ fn challenge(profile: &Profile, request: &Request, proxy: bool, stale: bool) -> 
         Some("auto_from") => host(Name::From),
         Some(literal) => literal.to_owned(),
     };
-    let algorithm = settings
-        .params
-        .last("rfc8760-auth-algorithms")
-        .and_then(|list| list.split(',').find_map(|name| Algorithm::parse(name.trim())))
-        .unwrap_or_default();
-    Challenge { realm, nonce, opaque: None, algorithm, qop_auth: true, stale, proxy }
+    let algorithms = chosen_algorithms(profile).unwrap_or_else(|| vec![Algorithm::default()]);
+    let asked = algorithms.into_iter().map(|algorithm| Challenge {
+        realm: realm.clone(),
+        nonce: profile.nonces.lock().issue(Instant::now()),
+        opaque: None,
+        algorithm,
+        qop: Some(Qop::Auth),
+        stale,
+        proxy,
+    });
+    Challenges(asked.collect())
+}
+
+/// The algorithms of `rfc8760-auth-algorithms`, the strongest first as in the reference; `None` where it names none, and
+/// credentials are taken in whatever way they were made.
+fn chosen_algorithms(profile: &Profile) -> Option<Vec<Algorithm>> {
+    let settings = profile.settings.load();
+    let list = settings.params.last("rfc8760-auth-algorithms")?;
+    let chosen = algorithms(list);
+    (!chosen.is_empty()).then_some(chosen)
+}
+
+/// The names of a list, with the spellings the reference reads. Unknown ones are left out.
+fn algorithms(list: &str) -> Vec<Algorithm> {
+    let named = |name: &str| {
+        let (base, session) =
+            match name.len().checked_sub(5).and_then(|at| name.split_at_checked(at)) {
+                Some((base, end)) if end.eq_ignore_ascii_case("-sess") => (base, end),
+                _ => (name, ""),
+            };
+        let base = match base.to_ascii_uppercase().as_str() {
+            "MD-5" => "MD5",
+            "SHA256" => "SHA-256",
+            "SHA512" | "SHA-512" | "SHA512-256" => "SHA-512-256",
+            _ => base,
+        }
+        .to_owned();
+        Algorithm::parse(&format!("{base}{session}"))
+    };
+    let mut chosen: Vec<_> = list.split([',', ' ']).filter_map(|name| named(name.trim())).collect();
+    chosen.sort_by_key(|algorithm| std::cmp::Reverse(strength(*algorithm)));
+    chosen.dedup();
+    chosen
+}
+
+fn strength(algorithm: Algorithm) -> u8 {
+    match algorithm {
+        Algorithm::Md5 => 0,
+        Algorithm::Md5Sess => 1,
+        Algorithm::Sha256 => 2,
+        Algorithm::Sha256Sess => 3,
+        Algorithm::Sha512_256 => 4,
+        Algorithm::Sha512_256Sess => 5,
+    }
 }
 
 /// Why credentials are not accepted.
@@ -266,7 +351,7 @@ fn proves(
         return false;
     }
     let secret = match (user.params.get("a1-hash"), user.params.get("password")) {
-        (Some(hash), _) if credentials.algorithm == Algorithm::Md5 => Secret::Ha1(hash.to_owned()),
+        (Some(hash), _) if credentials.algorithm.is_md5() => Secret::Ha1(hash.to_owned()),
         (_, Some(password)) => {
             // The reference lets anybody be such a user unless it is told not to.
             if password.is_empty() {
@@ -277,7 +362,7 @@ fn proves(
         // Without a password nothing can be proved (the reference accepts users that have no params at all).
         _ => return false,
     };
-    credentials.verify(request.method.as_str(), &secret)
+    credentials.verify(request.method.as_str(), &request.body, &secret)
 }
 
 /// What a web server is told about the request when it is asked for its user.
@@ -309,9 +394,9 @@ fn question(
     for header in headers.iter().filter(|header| header.text.starts_with("X-")) {
         params.push(header.text.to_string(), header.value.to_string());
     }
-    if let Some((count, cnonce)) = &credentials.auth {
-        params.push("sip_auth_qop", "auth");
-        params.push("sip_auth_cnonce", cnonce.as_str());
+    if let Some((qop, count)) = &credentials.counted {
+        params.push("sip_auth_qop", qop.as_str());
+        params.push("sip_auth_cnonce", credentials.cnonce.as_deref().unwrap_or_default());
         params.push("sip_auth_nc", count.as_str());
     }
     params.push("sip_auth_response", credentials.response.as_str());
@@ -415,7 +500,7 @@ pub enum Proof {
 /// Addresses that calls are not let in from are turned away; the reference serves other requests to anybody.
 ///
 /// # Errors
-/// The challenge (407) or refusal (403) to send.
+/// The challenge (407, 401) or refusal (403) to send.
 pub async fn admit_request(
     profile: &Profile,
     request: &Request,
@@ -442,10 +527,9 @@ pub async fn admit_request(
     }
     match judge(profile, request, path).await {
         Verdict::Accepted(_) => Ok(true),
-        Verdict::Challenge(challenge) => {
-            let mut headers = Headers::new();
-            headers.push(challenge.header_name(), challenge.to_string());
-            Err(Refusal { headers, ..Refusal::new(407, "") })
+        Verdict::Challenge(challenges) => {
+            let (status, headers) = challenges.response();
+            Err(Refusal { headers, ..Refusal::new(status, "") })
         }
         Verdict::Forbidden => Err(Refusal::new(403, "")),
     }
@@ -469,12 +553,11 @@ pub async fn authorise_call(
             renew_nonce(profile, &identity.credentials.nonce, 0);
             Ok(admission)
         }
-        Verdict::Challenge(challenge) => {
-            if !challenge.stale {
+        Verdict::Challenge(challenges) => {
+            if !challenges.are_stale() {
                 super::registrar::fire_pre_register(profile, request, path);
             }
-            let mut headers = Headers::new();
-            headers.push(challenge.header_name(), challenge.to_string());
+            let (_, headers) = challenges.response();
             Err(Refusal { headers, known: credentials_shown(request), ..Refusal::new(407, "") })
         }
         Verdict::Forbidden => Err(Refusal { known: true, ..Refusal::new(403, "") }),
@@ -528,4 +611,18 @@ fn kind(request: &Request) -> &'static str {
 fn account(request: &Request) -> String {
     let Some(to) = request.headers.to_addr() else { return String::new() };
     format!("{}@{}", to.uri.user().unwrap_or_default(), to.uri.host())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn algorithms_are_asked_for_strongest_first() {
+        assert_eq!(
+            algorithms("MD5, sha256,SHA-256-sess,nonsense,SHA-512-256,MD5"),
+            [Algorithm::Sha512_256, Algorithm::Sha256Sess, Algorithm::Sha256, Algorithm::Md5]
+        );
+        assert!(algorithms("none, é-sess").is_empty());
+    }
 }

@@ -5,6 +5,12 @@ use sip::uri::Params;
 
 use crate::call::Cause;
 
+/// A status as `proto_specific_hangup_cause` and its kin show it: `sip:486`.
+#[must_use]
+pub fn of_protocol(status: u16) -> String {
+    format!("sip:{status}")
+}
+
 /// The SIP status that refuses an unanswered call with that cause.
 #[must_use]
 pub fn status_of(cause: Cause) -> u16 {

@@ -6,6 +6,7 @@ use dialplan_xml::declare::{EventKind, Value, Variable, event, keeps, reads, set
 #[rustfmt::skip]
 pub(super) const VARIABLES: &[Variable] = &[
     // Headers a dialplan adds.
+    reads("sip_ignore_reinvites", Value::Bool, "Further descriptions of the far end are agreed to and change nothing"),
     reads("sip_h_*", Value::Text, "Header of this name in requests that begin a call"),
     reads("sip_rh_*", Value::Text, "Header of this name in final responses"),
     reads("sip_ph_*", Value::Text, "Header of this name in provisional responses"),
@@ -41,7 +42,7 @@ pub(super) const VARIABLES: &[Variable] = &[
     reads("effective_callee_id_number", Value::Text, "Number the caller is shown"),
     reads("ignore_display_updates", Value::Bool, "The phone is not told who it talks to now"),
     reads("update_ignore_ua", Value::Text, "Expression for User-Agents that are not told"),
-    reads("presence_call_info_full", Value::Text, "Call-Info of this leg"),
+    keeps("presence_call_info_full", Value::Text, "Call-Info of this leg, on a shared line"),
     reads("presence_disable_early", Value::Bool, "Subscribers learn of the call once it is answered"),
     // How a call goes.
     reads("early_use_180", Value::Bool, "180 with a description instead of 183"),
@@ -62,6 +63,11 @@ pub(super) const VARIABLES: &[Variable] = &[
     reads("outbound_redirect_fatal", Value::Bool, "A redirection ends the call"),
     reads("sip_redirect_fork", Value::Bool, "Contacts of a redirection ring together"),
     reads("sip_redirect_profile", Value::Text, "Profile that calls them"),
+    reads("sip-force-contact", Value::Text, "Contact kept of a phone (also a directory parameter): `NDLB-connectile-dysfunction` the address it registers from, `NDLB-connectile-dysfunction-2.0` that as the way to its own; else the contact itself"),
+    reads("sip-force-user", Value::Text, "User that a phone registers as, whatever its To says (also a directory parameter)"),
+    reads("reverse-auth-user", Value::Text, "User whose account answers challenges of a phone that is called (a directory parameter, with `reverse-auth-pass`)"),
+    reads("reverse-auth-pass", Value::Secret, "Its password (a directory parameter)"),
+    reads("register-gateway", Value::Text, "Gateways that register when the user's phone does, and unregister with it: names, or `all` of the user's (also a directory parameter)"),
     reads("sip_sticky_contact", Value::Bool, "Requests go to where the first came from"),
     reads("sip_authorized", Value::Bool, "The caller counts as authenticated"),
     reads("sip_exclude_contact", Value::Text, "Contact that `sofia_contact` leaves out"),
@@ -75,6 +81,7 @@ pub(super) const VARIABLES: &[Variable] = &[
     reads("rtp_codec_negotiation", Value::Text, "generous, greedy or scrooge"),
     reads("rtp_secure_media", Value::Text, "SRTP: mandatory, optional, forbidden, or suites"),
     reads("rtp_secure_media_suites", Value::Text, "Suites that are offered"),
+    reads("ice_lite", Value::Bool, "The switch is an ICE lite agent: it answers checks and makes none"),
     reads("rtp_secure_media_mki", Value::Bool, "A master key identifier is offered"),
     reads("rtp_allow_crypto_in_avp", Value::Bool, "Keys are taken in plain RTP/AVP"),
     reads("rtp_liberal_dtmf", Value::Bool, "Digits are taken from wherever they come"),
@@ -161,6 +168,7 @@ pub(super) const VARIABLES: &[Variable] = &[
     sets("switch_r_sdp", "Description of the far end"),
     sets("rtp_local_sdp_str", "Own description"),
     sets("sip_reinvite_sdp", "Description of a re-INVITE"),
+    sets("filter_codec_string", "List that `filter_codecs` was given"),
     sets("ep_codec_string", "Codecs the far end offered"),
     sets("local_media_ip", "Own address of media"),
     sets("local_media_port", "Own port of media"),
@@ -180,6 +188,7 @@ pub(super) const VARIABLES: &[Variable] = &[
     sets("rtp_use_codec_*", "The codec: name, rate, ptime, channels, fmtp, string"),
     sets("rtp_use_pt", "Its payload type"),
     sets("rtp_use_ssrc", "SSRC that is sent"),
+    sets("rtp_use_video_ssrc", "SSRC of the video that is sent"),
     sets("rtp_use_timer_name", "Clock of media"),
     sets("rtp_audio_recv_pt", "Payload type that is received"),
     sets("rtp_last_audio_codec_string", "Codec before a change"),
@@ -192,6 +201,15 @@ pub(super) const VARIABLES: &[Variable] = &[
     sets("srtp_remote_audio_crypto_key", "Key line of the far end"),
     sets("srtp_remote_audio_crypto_type", "Its suite"),
     sets("rtp_audio_*", "RTP and RTCP figures, when the call has ended or is asked for them"),
+    reads("fax_enable_t38", Value::Bool, "An offer of fax may be taken up"),
+    reads("refuse_t38", Value::Bool, "An offer of fax is declined all the same"),
+    reads("t38_passthru", Value::BoolOr(&["once"]), "An offer of fax is passed on to the partner"),
+    sets("has_t38", "The far end has offered or accepted fax"),
+    keeps("t38_broken_boolean", Value::Bool, "Flags of fax are written with numbers, as the far end does"),
+    sets("sip_Remote-Party-ID", "The header of an INVITE"),
+    sets("sip_P-Asserted-Identity", "The header of an INVITE"),
+    sets("sip_P-Preferred-Identity", "The header of an INVITE"),
+    sets("number_alias", "The user's number, else their name"),
 ];
 
 /// Subclasses of CUSTOM events.

@@ -6,13 +6,13 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use dialplan_xml::config::GatewayConf;
-use esl_server::event::Event;
 use parking_lot::Mutex;
 use sip::digest::{AuthRequest, Authorizer, Challenge, PasswordAuthorizer, Secret};
 use sip::gateway::{Registration, Timing};
 use sip::message::Name;
-use sip::uri::NameAddr;
+use sip::uri::{NameAddr, SipUri, with_scheme};
 
+use super::account_guard::{AccountHosts, GuardedAccount};
 use super::profile::Profile;
 use super::settings::Settings;
 use crate::switch::Switch;
@@ -74,6 +74,8 @@ pub struct Gateway {
     pub series: Mutex<Series>,
     /// What pings found out.
     pub pings: Mutex<Pings>,
+    /// Hosts its credentials are sent to.
+    pub account_hosts: Arc<AccountHosts>,
     /// Address the registrar last answered from, or was last sent to.
     pub network: Mutex<Option<SocketAddr>>,
     /// Counters.
@@ -114,7 +116,7 @@ impl Gateway {
     ///
     /// # Errors
     /// A text that says what is missing.
-    pub fn read(profile: &str, conf: &GatewayConf, _settings: &Settings) -> Result<Self, String> {
+    pub fn read(profile: &str, conf: &GatewayConf, settings: &Settings) -> Result<Self, String> {
         let get = |name: &str| {
             conf.params
                 .get(name)
@@ -137,19 +139,32 @@ impl Gateway {
             None if register => return Err("a gateway that registers needs a password".into()),
             None => String::new(),
         };
-        let realm = get("realm").or_else(|| get("proxy")).unwrap_or_else(|| conf.name.clone());
+        let named_proxy = get("proxy").map(|proxy| without_scheme(&proxy).to_owned());
+        let realm =
+            get("realm").or_else(|| named_proxy.clone()).unwrap_or_else(|| conf.name.clone());
         let timing = timing(&get, register)?;
+        let proxy = named_proxy.unwrap_or_else(|| realm.clone());
+        let transport = transport(&get)?;
+        let ways = [
+            Some(proxy.clone()),
+            get("register-proxy"),
+            get("outbound-proxy"),
+            settings.params.last("outbound-proxy").map(str::to_owned),
+        ];
+        let ways = ways.iter().flatten().map(String::as_str);
+        let account_hosts = Arc::new(AccountHosts::new(get("gw-auth-acl"), ways, &transport));
         Ok(Self {
             name: conf.name.clone(),
             profile: profile.to_owned(),
             auth_username: get("auth-username").unwrap_or_else(|| username.clone()),
-            proxy: get("proxy").unwrap_or_else(|| realm.clone()),
+            proxy,
+            account_hosts,
             from_user: get("from-user").unwrap_or_else(|| username.clone()),
             from_domain: get("from-domain"),
             caller_id_in_from: get("caller-id-in-from").is_some_and(|value| text::is_true(&value)),
             extension: get("extension"),
             context: get("context"),
-            transport: transport(&get)?,
+            transport,
             destination_prefix: get("destination-prefix").unwrap_or_default(),
             outbound_proxy: get("outbound-proxy"),
             register_proxy: get("register-proxy"),
@@ -181,22 +196,19 @@ impl Gateway {
         self.guarded(switch, self.own_authorizer())
     }
 
-    /// The account as far as those who ask for it may (`gw-auth-acl`).
+    /// The account, whose credentials go to the hosts of [`AccountHosts`] only.
     pub(super) fn guarded(
         &self,
         switch: &Arc<Switch>,
         account: Arc<PasswordAuthorizer>,
     ) -> Arc<dyn Authorizer> {
-        match self.conf.params.get("gw-auth-acl").map(str::trim).filter(|list| !list.is_empty()) {
-            None => account,
-            Some(list) => Arc::new(Guarded {
-                account,
-                list: list.to_owned(),
-                gateway: self.name.clone(),
-                profile: self.profile.clone(),
-                switch: Arc::downgrade(switch),
-            }),
-        }
+        Arc::new(GuardedAccount {
+            account,
+            hosts: Arc::clone(&self.account_hosts),
+            gateway: self.name.clone(),
+            profile: self.profile.clone(),
+            switch: Arc::downgrade(switch),
+        })
     }
 
     pub(super) fn own_authorizer(&self) -> Arc<PasswordAuthorizer> {
@@ -223,23 +235,24 @@ impl Gateway {
     /// `sip:PROXY;transport=T`: where REGISTER and OPTIONS are addressed.
     #[must_use]
     pub fn register_url(&self) -> String {
+        let url = with_scheme(&self.proxy);
         if self.proxy.contains("transport=") {
-            format!("sip:{}", self.proxy)
+            url.into_owned()
         } else {
-            format!("sip:{};transport={}", self.proxy, self.transport)
+            format!("{url};transport={}", self.transport)
         }
     }
 
     /// `<sip:FROMUSER@DOMAIN>`.
     #[must_use]
     pub fn from_text(&self) -> String {
-        format!("<sip:{}@{}>", self.from_user, self.domain())
+        SipUri::new(&self.from_user, self.domain()).bracketed()
     }
 
     /// `sip:USER@PROXY`, as listings show the account.
     #[must_use]
     pub fn to_text(&self) -> String {
-        format!("sip:{}@{}", self.username, self.proxy)
+        SipUri::new(&self.username, &self.proxy).to_string()
     }
 
     /// `<sip:gw+NAME@IP:PORT;transport=T;gw=NAME>`.
@@ -258,68 +271,26 @@ impl Gateway {
     fn contact_at(&self, profile: &Profile, ip: IpAddr) -> String {
         let settings = profile.settings.load();
         let host = match self.contact_host.as_deref() {
-            Some("sip-ip") => super::profile::host_text(settings.sip_ip),
+            Some("sip-ip") => settings.sip_ip.to_string(),
             Some(host) => host.to_owned(),
-            None => super::profile::host_text(ip),
+            None => ip.to_string(),
         };
         let user = match &self.extension {
             Some(extension) if self.extension_in_contact => extension.clone(),
             _ => format!("gw+{}", self.name),
         };
         let Self { contact_params, transport, name, .. } = self;
-        format!(
-            "<sip:{user}@{host}:{};{contact_params}transport={transport};gw={name}>",
-            profile.port_for(
-                sip::stack::Transport::parse(transport).unwrap_or(sip::stack::Transport::Udp)
-            )
-        )
+        let by = sip::stack::Transport::parse(transport).unwrap_or(sip::stack::Transport::Udp);
+        SipUri::new(&user, host)
+            .port(profile.port_for(by))
+            .params(&format!(";{contact_params}transport={transport};gw={name}"))
+            .bracketed()
     }
 
     /// The extension calls from it go to, as listings show it.
     #[must_use]
     pub fn extension_shown(&self) -> &str {
         self.extension.as_deref().unwrap_or(&self.username)
-    }
-}
-
-/// An account that only challengers of an access list hear of.
-struct Guarded {
-    account: Arc<PasswordAuthorizer>,
-    list: String,
-    gateway: String,
-    profile: String,
-    switch: Weak<Switch>,
-}
-
-impl std::fmt::Debug for Guarded {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Guarded").field("gateway", &self.gateway).finish_non_exhaustive()
-    }
-}
-
-impl Authorizer for Guarded {
-    fn answer(&self, challenges: &[Challenge], request: &AuthRequest<'_>) -> Vec<(Name, String)> {
-        let Some(switch) = self.switch.upgrade() else { return Vec::new() };
-        let asker = request.source.map(|source| source.ip());
-        if asker.is_some_and(|ip| switch.acl_allows(&self.list, ip)) {
-            return self.account.answer(challenges, request);
-        }
-        tracing::warn!(
-            "Gateway {}: a challenge from {} is not answered: not in {}",
-            self.gateway,
-            asker.map(|ip| ip.to_string()).unwrap_or_default(),
-            self.list
-        );
-        let mut event = Event::custom("sofia::gateway_invalid_digest_req");
-        event.push("Gateway", self.gateway.as_str());
-        event.push("profile-name", self.profile.as_str());
-        event.push("realm", challenges.first().map(|c| c.realm.clone()).unwrap_or_default());
-        esl_server::fire!(switch.bus, event);
-        Vec::new()
-    }
-
-    fn ahead(&self, request: &AuthRequest<'_>) -> Vec<(Name, String)> {
-        self.account.ahead(request)
     }
 }
 
@@ -367,6 +338,14 @@ impl Authorizer for ByRealm {
     }
 }
 
+/// An address without the `sip:` that some write before it: it becomes the host of other addresses.
+fn without_scheme(text: &str) -> &str {
+    match text.split_at_checked(4) {
+        Some((scheme, rest)) if scheme.eq_ignore_ascii_case("sip:") => rest,
+        _ => text,
+    }
+}
+
 fn transport(get: &impl Fn(&str) -> Option<String>) -> Result<String, String> {
     match get("register-transport").unwrap_or_else(|| "udp".into()) {
         known if matches!(known.as_str(), "udp" | "tcp" | "tls") => Ok(known),
@@ -403,4 +382,20 @@ fn timing(get: &impl Fn(&str) -> Option<String>, register: bool) -> Result<Timin
         ping_min: count("ping-min"),
         ping_max: count("ping-max"),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_proxy_is_a_host_whether_sip_stands_before_it_or_not() {
+        for written in ["192.0.2.1:5080;transport=tcp", "sip:192.0.2.1:5080;transport=tcp"] {
+            assert_eq!(without_scheme(written), "192.0.2.1:5080;transport=tcp");
+        }
+        assert_eq!(without_scheme("SIP:carrier.test"), "carrier.test");
+        for other in ["sip", "sip.carrier.test", "sips:carrier.test", "ä:"] {
+            assert_eq!(without_scheme(other), other);
+        }
+    }
 }

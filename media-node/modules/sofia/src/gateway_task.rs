@@ -7,7 +7,7 @@ use esl_server::event::Event;
 use sip::gateway::{Action, State};
 use sip::message::{Headers, Method, Name, Response};
 use sip::stack::{OutOfDialog, Reply, RequestError};
-use sip::uri::{NameAddr, Uri};
+use sip::uri::{NameAddr, SipUri, Uri, with_scheme};
 
 use super::gateway::Gateway;
 use super::profile::Profile;
@@ -15,6 +15,8 @@ use super::registrar;
 
 /// How often registrations that ended are removed, in ticks.
 const SWEEP: u64 = 30;
+/// How often the names of gateways' hosts are looked up, in ticks.
+const LOOK_UP: u64 = 60;
 /// The registrar wants registrations to last longer.
 const TOO_BRIEF: u16 = 423;
 /// A registrar has this long to take notice that we leave.
@@ -39,9 +41,13 @@ async fn run(profile: Weak<Profile>) {
             return;
         }
         turn += 1;
+        if turn % LOOK_UP == 1 {
+            look_up(&profile);
+        }
         if turn.is_multiple_of(SWEEP) {
             registrar::sweep(&profile);
         }
+        super::shared_lines::sweep(&profile);
         if turn.is_multiple_of(super::tls::LOOK) {
             profile.look_at_certificates().await;
         }
@@ -55,6 +61,17 @@ async fn run(profile: Weak<Profile>) {
         }
         profile.bury_gateways();
     }
+}
+
+/// Finds out what the hosts of gateways stand for, beside the clock: a name server may take its time.
+fn look_up(profile: &Arc<Profile>) {
+    let gateways = profile.gateways.read().clone();
+    let resolver = profile.resolver();
+    tokio::spawn(async move {
+        for gateway in gateways {
+            gateway.account_hosts.look_up(&resolver).await;
+        }
+    });
 }
 
 /// Gives up the profile's registrations, all at once and within [`FAREWELL`], so that no provider sends calls to
@@ -178,7 +195,8 @@ fn granted(gateway: &Gateway, profile: &Profile, response: &Response) -> Option<
     let shown: Vec<_> = response.headers.list(Name::Contact).filter_map(NameAddr::parse).collect();
     let ours = shown.iter().find(|contact| contact.uri.user() == own.uri.user());
     let only = || shown.first().filter(|_| shown.len() == 1);
-    let of_contact = |contact: &NameAddr| contact.params().get("expires")?.parse().ok();
+    let of_contact =
+        |contact: &NameAddr| contact.params().get("expires")?.trim_matches('"').parse().ok();
     ours.and_then(of_contact)
         .or_else(|| response.headers.number(Name::Expires))
         .or_else(|| only().and_then(of_contact))
@@ -210,7 +228,7 @@ fn register_request(profile: &Profile, gateway: &Gateway, expires: u32) -> Optio
 
 fn next_hop(profile: &Profile, gateway: &Gateway) -> Option<Uri> {
     let Some(proxy) = gateway.register_proxy.as_deref() else { return profile.outbound_proxy() };
-    Uri::parse(&if proxy.starts_with("sip:") { proxy.to_owned() } else { format!("sip:{proxy}") })
+    Uri::parse(&with_scheme(proxy))
 }
 
 fn ping(profile: &Arc<Profile>, gateway: &Arc<Gateway>) {
@@ -230,7 +248,7 @@ fn ping(profile: &Arc<Profile>, gateway: &Arc<Gateway>) {
 }
 
 fn ping_request(profile: &Profile, gateway: &Gateway) -> Option<OutOfDialog> {
-    let who = NameAddr::parse(&format!("<sip:{}>", gateway.domain()))?;
+    let who = NameAddr::new(SipUri::new("", gateway.domain()).uri()?);
     let mut spec =
         OutOfDialog::new(Method::Options, Uri::parse(&gateway.register_url())?, who.clone(), who);
     let with_contact = gateway.conf.params.bool("contact-in-ping") == Some(true);

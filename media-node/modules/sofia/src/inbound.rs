@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 
 use sip::message::{Headers, Name, Request};
 use sip::stack::{IncomingInvite, Path};
+use sip::uri::NameAddr;
 
 use super::identity::CallerIdentity;
 use super::leg::SofiaLeg;
@@ -89,6 +90,9 @@ async fn admit(profile: &Arc<Profile>, invite: &IncomingInvite) -> Result<Admiss
     }
     if request.headers.contact().is_none() {
         return Err(Refusal::new(400, "Missing Contact Header"));
+    }
+    if let Some((status, reason, headers)) = super::body::refused(request) {
+        return Err(Refusal { status, reason, headers, known: false });
     }
     if profile.is_paused() {
         return Err(Refusal::new(503, "System Paused"));
@@ -260,6 +264,10 @@ fn start(
         }
         found => found.flatten(),
     };
+    let line = match taken_over {
+        None => super::shared_lines::picked_up(profile, &request, admission, path.remote.ip()),
+        Some(_) => None,
+    };
     let uuid = settings
         .callid_as_uuid
         .then(|| request.headers.call_id())
@@ -273,9 +281,13 @@ fn start(
     };
     let mut caller = caller_profile(profile, &channel, &request, &path, admission);
     if let Some(far) = taken_over {
-        caller.rdnis.clone_from(&caller.destination_number);
+        caller.rdnis = caller.destination_number.clone();
         caller.dialplan = "inline".into();
         caller.set_field("destination_number", &format!("answer,intercept:{}", far.uuid()));
+    } else if let Some(there) = line {
+        caller.rdnis = caller.destination_number.clone();
+        caller.dialplan = "inline".into();
+        caller.set_field("destination_number", &there);
     }
     let audio = LegMedia::new(
         Arc::clone(profile),
@@ -306,10 +318,11 @@ fn start(
     Ok(())
 }
 
-/// The name of an inbound call's channel: profile and caller.
+/// The name of an inbound call's channel: profile and caller, or who sent the caller here.
 #[must_use]
 pub fn channel_name(profile: &Profile, request: &Request) -> String {
-    let from = request.headers.from_addr().map(|from| from.uri);
+    let referrer = request.headers.get(Name::ReferredBy).and_then(NameAddr::parse);
+    let from = referrer.or_else(|| request.headers.from_addr()).map(|from| from.uri);
     let user = from.as_ref().and_then(|from| from.user()).unwrap_or("nobody");
     let host = from.as_ref().map_or("nowhere", |from| from.host());
     let port = from
@@ -355,7 +368,7 @@ fn caller_profile(
     caller.hide_number = who.hide_number;
     caller.caller_id_name = who.name;
     caller.username.clone_from(&who.number);
-    caller.orig_caller_id_name.clone_from(&caller.caller_id_name);
+    caller.orig_caller_id_name = caller.caller_id_name.clone();
     caller.orig_caller_id_number.clone_from(&who.number);
     caller.ani.clone_from(&who.number);
     caller.caller_id_number = who.number;
@@ -366,7 +379,11 @@ fn caller_profile(
     caller.source = "mod_sofia".into();
     caller.uuid = channel.uuid().to_string();
     caller.chan_name = channel.name();
-    caller.destination_number = destination(request);
+    let full = settings.params.last("full-id-in-dialplan").is_some_and(text::is_true);
+    caller.destination_number = match request.uri.user() {
+        Some(user) if full && !user.is_empty() => super::variables::user_at_host(&request.uri),
+        _ => destination(request),
+    };
     let of_user = |wanted: &str| {
         let found = admission.variables.iter().find(|(name, _)| name.eq_ignore_ascii_case(wanted));
         found.map(|(_, value)| value.clone()).filter(|value| !value.is_empty())

@@ -8,14 +8,20 @@
 // The core's rooms are known here by their own names.
 use switch_core::*;
 
+mod account_guard;
 pub mod api;
 pub mod auth;
+mod body;
 pub mod capture;
 pub mod cause;
+mod date;
 mod declared;
+mod directives;
 pub mod domains;
 mod event_requests;
 mod external;
+mod feature_events;
+mod filter;
 pub mod gateway;
 mod gateway_task;
 pub mod identity;
@@ -35,11 +41,14 @@ mod refusal_log;
 mod refused;
 pub mod registrar;
 pub mod requests;
+mod reverse_auth;
 mod rtp;
 mod saved;
 mod serving;
 pub mod settings;
+mod shared_lines;
 mod standing;
+mod stored;
 mod tls;
 pub mod trace;
 pub mod variables;
@@ -76,6 +85,7 @@ impl Module for SofiaModule {
 
     fn provides(&self) -> Provides {
         Provides {
+            applications: &[filter::APPS],
             commands: &[api::APIS],
             endpoints: &[
                 EndpointKind {

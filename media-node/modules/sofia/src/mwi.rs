@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 use sip::message::{Headers, Method, Name};
 use sip::registrar::Binding;
 use sip::stack::Body;
+use sip::uri::with_scheme;
 
 use super::Sofia;
 use super::notify;
@@ -85,7 +86,7 @@ pub(super) fn on_register(
 
 fn query(profile: &Profile, account: &str, header: &'static str, call_id: &str) -> Event {
     let mut event = Event::new(EventName::MessageQuery);
-    event.push("Message-Account", format!("sip:{account}"));
+    event.push("Message-Account", with_scheme(account).into_owned());
     event.push("VM-Sofia-Profile", profile.name.as_str());
     event.push(header, call_id.to_owned());
     event
@@ -110,7 +111,7 @@ pub(super) fn ask_for(profile: &Profile, subscription: &Subscription) -> bool {
 pub(super) fn nothing_known(account: &str) -> Body {
     body_of(&[
         ("Messages-Waiting", "no".to_owned()),
-        ("Message-Account", format!("sip:{account}")),
+        ("Message-Account", with_scheme(account).into_owned()),
         ("Voice-Message", "0/0 (0/0)".to_owned()),
     ])
 }
@@ -132,9 +133,8 @@ fn summary(event: &Event) -> Body {
     event.for_each_header(|name, value| {
         if name.get(..4).is_some_and(|prefix| prefix.eq_ignore_ascii_case("MWI-")) {
             let mut value = value.text().into_owned();
-            let account = name.eq_ignore_ascii_case("MWI-Message-Account");
-            if account && !value.get(..4).is_some_and(|p| p.eq_ignore_ascii_case("sip:")) {
-                value = format!("sip:{value}");
+            if name.eq_ignore_ascii_case("MWI-Message-Account") {
+                value = with_scheme(&value).into_owned();
             }
             lines.push((name[4..].to_owned(), value));
         }

@@ -7,10 +7,10 @@ use esl_server::event::{Event, EventName};
 use sip::message::{Headers, Method, Name};
 use sip::registrar::Binding;
 use sip::stack::{Body, OutOfDialog};
-use sip::uri::{NameAddr, Uri, unescape};
+use sip::uri::{NameAddr, SipUri, Uri, unescape};
 
 use super::Sofia;
-use super::profile::{Profile, host_text};
+use super::profile::Profile;
 use super::registrar::uri_of;
 use crate::contract::ChatMessage;
 
@@ -20,9 +20,13 @@ const QUEUE: usize = 1000;
 /// Takes up the events by which programs ask for SIP requests.
 pub fn start(sofia: &Arc<Sofia>) {
     let mut events = sofia.switch().bus.subscribe(QUEUE);
-    for name in
-        [EventName::MessageWaiting, EventName::Notify, EventName::SendMessage, EventName::SendInfo]
-    {
+    for name in [
+        EventName::MessageWaiting,
+        EventName::Notify,
+        EventName::PhoneFeature,
+        EventName::SendMessage,
+        EventName::SendInfo,
+    ] {
         events.listen(name);
     }
     let sofia = Arc::downgrade(sofia);
@@ -32,6 +36,7 @@ pub fn start(sofia: &Arc<Sofia>) {
             crate::tasks::step("Requests by event", async {
                 match event.name() {
                     EventName::MessageWaiting => super::mwi::message_waiting(&sofia, &event),
+                    EventName::PhoneFeature => super::feature_events::tell(&sofia, &event),
                     _ => super::event_requests::handle(&sofia, &event),
                 }
             })
@@ -84,17 +89,30 @@ fn message(
         let table = profile.bindings.lock();
         table.find(user, host, crate::clock::now_secs()).cloned().collect()
     };
-    let from = if from.contains(':') { from.to_owned() } else { format!("sip:{from}") };
+    let shown = sender(from, host);
     for binding in &bindings {
-        let to = format!("sip:{user}@{host}");
+        let to = SipUri::new(user, host).to_string();
         let body = Body::new(kind, text.to_owned().into_bytes());
         let target = uri_of(&binding.contact);
         let (headers, body) = (Headers::new(), Some(body));
-        let request =
-            request_to(profile, &Method::Message, target, &to, Some(&from), headers, body);
+        let request = request_to(profile, &Method::Message, target, &to, None, headers, body);
+        let request = request.zip(shown.clone()).map(|(spec, from)| OutOfDialog { from, ..spec });
         send(profile, request);
     }
     !bindings.is_empty()
+}
+
+/// `From` of a text, in `domain` where it names none: the user is its display name too, as in the reference; of `conf+room@domain`
+/// that is the room alone.
+fn sender(from: &str, domain: &str) -> Option<NameAddr> {
+    if from.contains(':') {
+        return NameAddr::parse(from);
+    }
+    let (user, host) = from.split_once('@').unwrap_or((from, domain));
+    let mut address = NameAddr::new(SipUri::new(user, host).uri()?);
+    let shown = user.split_once('+').filter(|(way, _)| !way.is_empty()).map_or(user, |(_, to)| to);
+    address.display = Some(shown.to_owned());
+    Some(address)
 }
 
 fn request_to_binding(
@@ -104,7 +122,7 @@ fn request_to_binding(
     headers: Headers,
     body: Option<Body>,
 ) -> Option<OutOfDialog> {
-    let address = format!("sip:{}@{}", binding.user, binding.host);
+    let address = SipUri::new(&binding.user, &binding.host).to_string();
     request_to(profile, method, uri_of(&binding.contact), &address, Some(&address), headers, body)
 }
 
@@ -128,15 +146,16 @@ pub(super) fn request_to(
     let own = profile.url();
     let mut spec =
         OutOfDialog::new(method.clone(), uri, address(from.unwrap_or(&own))?, address(to)?);
-    spec.next_hop = stored
-        .params()
-        .get("fs_path")
-        .and_then(|path| Uri::parse(&unescape(path)))
-        .or_else(|| profile.outbound_proxy());
-    let ip = host_text(profile.sip_ip_for(spec.request_uri.host_ip()));
+    let path = stored.params().get("fs_path").map(unescape);
+    let (hop, route) = path.as_deref().map(crate::outbound::way_of).unwrap_or_default();
+    spec.next_hop = hop.or_else(|| profile.outbound_proxy());
+    let ip = profile.sip_ip_for(spec.request_uri.host_ip());
     let user = &profile.settings.load().contact_user;
-    spec.contact = NameAddr::parse(&format!("<sip:{user}@{ip}:{}>", profile.port()));
+    spec.contact = SipUri::new(user, ip).port(profile.port()).uri().map(NameAddr::new);
     spec.headers = headers;
+    if let Some(route) = route {
+        spec.headers.push(Name::Route, route);
+    }
     spec.body = body;
     Some(spec)
 }
@@ -314,5 +333,17 @@ mod tests {
     fn a_phone_never_heard_of_is_gone_at_the_first_silence() {
         let mut ping = Ping { count: 0, reachable: true, time: Duration::ZERO };
         assert!(ping.count(None, 1, 3) && !ping.reachable);
+    }
+
+    #[test]
+    fn a_text_comes_from_the_address_it_may_be_answered_at() {
+        let from = |text: &str| sender(text, "b.test").map(|address| address.to_string());
+        assert_eq!(from("1000@a.test").as_deref(), Some("\"1000\" <sip:1000@a.test>"));
+        assert_eq!(from("conf+hall@a.test").as_deref(), Some("\"hall\" <sip:conf+hall@a.test>"));
+        assert_eq!(from("+4930@a.test").as_deref(), Some("\"+4930\" <sip:+4930@a.test>"));
+        assert_eq!(from("sip:1000@a.test").as_deref(), Some("<sip:1000@a.test>"));
+        assert_eq!(from("a b@a.test").as_deref(), Some("\"a b\" <sip:a%20b@a.test>"));
+        assert_eq!(from("desk").as_deref(), Some("\"desk\" <sip:desk@b.test>"));
+        assert_eq!(from("sip:"), None);
     }
 }

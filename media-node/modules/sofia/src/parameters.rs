@@ -43,6 +43,20 @@ const PROFILE: &[Parameter] = &[
         "wan.auto",
         "ICE candidates of peers that may be used; several lists add up",
     ),
+    param(
+        "turn-server",
+        Value::Text,
+        "",
+        "TURN server that relays calls of browsers where no direct path works: `turn:host[:port][?transport=udp]`, or `tcp`, or `turns:host[:port]` over TLS",
+    ),
+    param("turn-username", Value::Text, "", "User of `turn-server`"),
+    param("turn-password", Value::Secret, "", "Password of that user"),
+    param(
+        "turn-ca-file",
+        Value::Path,
+        "the machine's",
+        "Authorities (PEM) that vouch for the certificate of a `turns:` server",
+    ),
     param("bind-params", Value::Text, "", "`transport=udp` leaves TCP out"),
     param("bind-attempts", COUNT, "2", "How often a busy port is tried"),
     param("bind-attempt-interval", COUNT, "5", "Seconds between these tries"),
@@ -95,6 +109,12 @@ const PROFILE: &[Parameter] = &[
         COUNT,
         "1000",
         "Requests a second beyond which strangers are shed; 0 sets no limit",
+    ),
+    param(
+        "max-proceeding",
+        COUNT,
+        "0",
+        "Requests without a final answer beyond which a new one outside calls gets 503; 0 sets no limit",
     ),
     param("disable-naptr", Value::Bool, "false", "NAPTR records are not asked for"),
     param("disable-srv", Value::Bool, "false", "SRV records are not asked for"),
@@ -193,7 +213,7 @@ const PROFILE: &[Parameter] = &[
         "rfc8760-auth-algorithms",
         Value::Text,
         "MD5",
-        "Digest algorithms, the best first: MD5, SHA-256, SHA-512-256",
+        "Digest algorithms that are asked for, each in a challenge: MD5, SHA-256, SHA-512-256 and their `-sess` forms; others are then refused",
     ),
     param("log-auth-failures", Value::Bool, "false", "Failed and challenged requests are logged"),
     param(
@@ -216,6 +236,12 @@ const PROFILE: &[Parameter] = &[
         Value::Bool,
         "false",
         "The digest's user must be the one that registers",
+    ),
+    param(
+        "full-id-in-dialplan",
+        Value::Bool,
+        "false",
+        "The number a call is for has the host behind it",
     ),
     param(
         "force-register-domain",
@@ -258,7 +284,7 @@ const PROFILE: &[Parameter] = &[
         "manage-shared-appearance",
         Value::Bool,
         "false",
-        "Calls get their `presence_id`, as with `manage-presence`",
+        "Phones of one user share its lines (`call-info`, `line-seize`); calls get their `presence_id`, as with `manage-presence`",
     ),
     param(
         "presence-hosts",
@@ -434,6 +460,12 @@ const PROFILE: &[Parameter] = &[
         "false",
         "The far end's address is not learnt from its packets",
     ),
+    param(
+        "redact-digits",
+        Value::Text,
+        "",
+        "Variable `redact_digits` of the profile's calls: what digits are kept out of",
+    ),
     // Accepted without effect.
     param("hold-music", Value::Text, "`hold_music`", "Music for held parties")
         .no_effect("the channel variable hold_music, or the global one, says what is played"),
@@ -495,5 +527,10 @@ const GATEWAY: &[Parameter] = &[
     param("ping-max", COUNT, "1", "Answers that are counted at most"),
     param("ping-user-agent", Value::Text, "", "User-Agent of these OPTIONS"),
     param("contact-in-ping", Value::Bool, "false", "These OPTIONS have a Contact"),
-    param("gw-auth-acl", Value::AccessList, "", "Whose challenges the account answers"),
+    param(
+        "gw-auth-acl",
+        Value::AccessList,
+        "",
+        "Whose challenges the account answers; without one, those of the hosts the gateway names",
+    ),
 ];

@@ -9,11 +9,13 @@ use std::time::{Duration, Instant};
 use esl_server::event::{Event, EventName};
 use sip::message::{Headers, Method, Name, Request};
 use sip::stack::{Body, IncomingRequest, OutOfDialog, Path};
-use sip::uri::{NameAddr, Uri};
+use sip::uri::{NameAddr, SipUri, Uri};
 
 use super::auth::{self, Proof};
+use super::feature_events;
 use super::mwi;
-use super::profile::{Profile, host_text};
+use super::profile::Profile;
+use super::shared_lines;
 use super::watch;
 use crate::text;
 
@@ -61,6 +63,9 @@ impl Subscription {
 #[derive(Debug, Default)]
 pub struct Subscriptions {
     table: HashMap<(String, String), Subscription>,
+    /// How many there are for each address (`user@host`, the host in lower case): what happens to an address without any, as most
+    /// registrations, costs no walk through the table.
+    watched: HashMap<String, u32>,
     bytes: usize,
     swept: Option<Instant>,
     /// NOTIFYs on their way to those who proved nothing.
@@ -79,12 +84,23 @@ impl Subscriptions {
     fn retain(&mut self, stays: impl Fn(&Subscription) -> bool) {
         self.table.retain(|_, s| stays(s));
         self.bytes = self.table.values().map(Subscription::size).sum();
+        self.watched.clear();
+        for one in self.table.values() {
+            *self.watched.entry(address_of(&one.user, &one.host)).or_default() += 1;
+        }
         self.table.shrink_to(self.table.len().saturating_mul(2));
     }
 
     fn remove(&mut self, call_id: &str, package: &str) -> Option<Subscription> {
         let old = self.table.remove(&(call_id.to_owned(), package.to_owned()))?;
         self.bytes = self.bytes.saturating_sub(old.size());
+        let address = address_of(&old.user, &old.host);
+        if let Some(count) = self.watched.get_mut(&address) {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                self.watched.remove(&address);
+            }
+        }
         Some(old)
     }
 
@@ -95,9 +111,19 @@ impl Subscriptions {
             return false;
         }
         self.bytes += size;
+        *self.watched.entry(address_of(&new.user, &new.host)).or_default() += 1;
         self.table.insert((new.call_id.clone(), new.package.clone()), new);
         true
     }
+
+    /// Has the address a subscription of any kind?
+    pub(super) fn watch(&self, user: &str, host: &str) -> bool {
+        !self.watched.is_empty() && self.watched.contains_key(&address_of(user, host))
+    }
+}
+
+fn address_of(user: &str, host: &str) -> String {
+    format!("{user}@{}", host.to_ascii_lowercase())
 }
 
 /// Answers a SUBSCRIBE.
@@ -108,10 +134,13 @@ pub async fn subscribe(profile: &Arc<Profile>, incoming: IncomingRequest) {
     let off =
         settings.params.last("manage-presence").is_some_and(|v| v.eq_ignore_ascii_case("false"));
     let package = package_of(&request);
-    if off || !matches!(package.as_str(), "message-summary" | "presence" | "dialog") {
+    let features = package == feature_events::PACKAGE;
+    let lines = shared_lines::serves(&settings, &package);
+    let known = matches!(package.as_str(), "message-summary" | "presence" | "dialog");
+    if !lines && (off || !features && !known) {
         return incoming.respond(489, "", Headers::new(), None);
     }
-    let asks = settings.params.last("auth-subscriptions").is_none_or(text::is_true);
+    let asks = features || settings.params.last("auth-subscriptions").is_none_or(text::is_true);
     let proof = if asks { Proof::Digest } else { Proof::None };
     let proved = match auth::admit_request(profile, &request, &path, proof).await {
         Ok(proved) => proved,
@@ -119,6 +148,9 @@ pub async fn subscribe(profile: &Arc<Profile>, incoming: IncomingRequest) {
             return incoming.respond(refusal.status, refusal.reason, refusal.headers, None);
         }
     };
+    if features && !feature_events::is_own(&request) {
+        return incoming.respond(403, "", Headers::new(), None);
+    }
     let forced = settings
         .params
         .int("force-subscription-expires")
@@ -144,11 +176,15 @@ pub async fn subscribe(profile: &Arc<Profile>, incoming: IncomingRequest) {
         return incoming.respond(503, "", Headers::new(), None);
     };
     let mut headers = Headers::new();
-    let ip = host_text(profile.sip_ip_for(Some(path.remote.ip())));
-    headers.push(Name::Contact, format!("<sip:{}@{ip}:{}>", kept.user, profile.port()));
+    let ip = profile.sip_ip_for(Some(path.remote.ip()));
+    headers.push(Name::Contact, SipUri::new(&kept.user, ip).port(profile.port()).bracketed());
     headers.push(Name::Expires, expires.to_string());
     let plain = settings.params.last("sip-subscribe-respond-200-ok").is_some_and(text::is_true);
     incoming.respond(if plain { 200 } else { 202 }, "", headers, None);
+    if features {
+        // The program that keeps them answers, and that becomes the NOTIFY.
+        return feature_events::subscribed(profile, &request, expires);
+    }
     if expires > 0 && kept.package != "message-summary" {
         watch::begin(&profile.switch);
     }
@@ -156,8 +192,17 @@ pub async fn subscribe(profile: &Arc<Profile>, incoming: IncomingRequest) {
         // The module that counts messages answers, and that becomes the NOTIFY.
         return;
     }
-    let body = state_of(profile, &kept);
-    tell(profile, &kept, expires, body, (!proved).then(|| Counted::new(unanswered)));
+    let told = match lines {
+        true => shared_lines::subscribed(profile, &kept, &request, expires),
+        false => state_of(profile, &kept).into(),
+    };
+    tell(profile, &kept, expires, told, (!proved).then(|| Counted::new(unanswered)));
+    if expires > 0 && !lines && kept.package != "message-summary" {
+        let from = request.headers.from_addr();
+        let from =
+            from.map(|from| format!("{}@{}", from.uri.user().unwrap_or_default(), from.uri.host()));
+        watch::probe(profile, &from.unwrap_or_default(), &kept, expires);
+    }
 }
 
 /// Counts while it lives.
@@ -209,11 +254,7 @@ fn read(
         local,
         remote: request.headers.get(Name::From)?.to_owned(),
         target: contact.uri,
-        next_hop: natted
-            .then(|| {
-                Uri::parse(&format!("sip:{};transport={}", path.remote, path.transport.as_param()))
-            })
-            .flatten(),
+        next_hop: natted.then(|| super::requests::source_uri(path)).flatten(),
         cseq: 1,
         expires: Instant::now() + Duration::from_secs(expires.into()),
         version: 0,
@@ -255,10 +296,45 @@ pub(super) fn due(profile: &Profile, watched: impl Fn(&Subscription) -> bool) ->
     told.collect()
 }
 
+/// Is there a subscription of that kind?
+pub(super) fn is_watched(profile: &Profile, watched: impl Fn(&Subscription) -> bool) -> bool {
+    let now = Instant::now();
+    profile.subscriptions.lock().table.values().any(|s| s.expires > now && watched(s))
+}
+
+/// Takes subscriptions away; each is due its last NOTIFY.
+pub(super) fn end(profile: &Profile, over: impl Fn(&Subscription) -> bool) -> Vec<Subscription> {
+    let ended = due(profile, &over);
+    if !ended.is_empty() {
+        profile.subscriptions.lock().retain(|s| !over(s));
+    }
+    ended
+}
+
+/// What a NOTIFY says.
+#[derive(Debug, Default)]
+pub(super) struct Told {
+    pub(super) body: Option<Body>,
+    pub(super) headers: Headers,
+    /// The subscription is over, and why.
+    pub(super) ended: Option<&'static str>,
+}
+
+impl From<Body> for Told {
+    fn from(body: Body) -> Self {
+        Self { body: Some(body), ..Self::default() }
+    }
+}
+
 /// NOTIFY within a subscription that was [`due`].
-pub(super) fn tell_due(profile: &Arc<Profile>, subscription: &Subscription, body: Body) {
+pub(super) fn tell_due(profile: &Arc<Profile>, subscription: &Subscription, told: impl Into<Told>) {
     let left = subscription.expires.saturating_duration_since(Instant::now()).as_secs();
-    tell(profile, subscription, u32::try_from(left).unwrap_or(u32::MAX), body, None);
+    tell(profile, subscription, u32::try_from(left).unwrap_or(u32::MAX), told.into(), None);
+}
+
+/// The last NOTIFY of a subscription that was [`end`]ed.
+pub(super) fn tell_end(profile: &Arc<Profile>, subscription: &Subscription, told: Told) {
+    tell(profile, subscription, 0, told, None);
 }
 
 /// NOTIFY within a subscription.
@@ -266,10 +342,10 @@ fn tell(
     profile: &Arc<Profile>,
     subscription: &Subscription,
     left: u32,
-    body: Body,
+    told: Told,
     counted: Option<Counted>,
 ) {
-    let Some(spec) = notify_request(profile, subscription, left, body) else { return };
+    let Some(spec) = notify_request(profile, subscription, left, told) else { return };
     let (stack, profile) = (profile.stack.clone(), Arc::clone(profile));
     let call_id = subscription.call_id.clone();
     tokio::spawn(async move {
@@ -289,24 +365,28 @@ fn notify_request(
     profile: &Profile,
     subscription: &Subscription,
     left: u32,
-    body: Body,
+    told: Told,
 ) -> Option<OutOfDialog> {
     let (from, to) =
         (NameAddr::parse(&subscription.local)?, NameAddr::parse(&subscription.remote)?);
     let mut spec = OutOfDialog::new(Method::Notify, subscription.target.clone(), from, to);
-    let ip = host_text(profile.sip_ip_for(spec.request_uri.host_ip()));
-    spec.contact = NameAddr::parse(&format!("<sip:{}@{ip}:{}>", subscription.user, profile.port()));
+    let ip = profile.sip_ip_for(spec.request_uri.host_ip());
+    let contact = SipUri::new(&subscription.user, ip).port(profile.port());
+    spec.contact = contact.uri().map(NameAddr::new);
     spec.call_id = Some(subscription.call_id.clone());
     spec.cseq = Some(100_000 + subscription.cseq);
     spec.next_hop = subscription.next_hop.clone();
     spec.headers.push(Name::Event, &subscription.package);
-    let state = if left > 0 {
-        format!("active;expires={left}")
-    } else {
-        "terminated;reason=timeout".into()
+    let state = match told.ended {
+        Some(reason) => format!("terminated;reason={reason}"),
+        None if left > 0 => format!("active;expires={left}"),
+        None => "terminated;reason=timeout".into(),
     };
     spec.headers.push(Name::SubscriptionState, state);
-    spec.body = Some(body);
+    for header in told.headers.iter() {
+        spec.headers.push_text(header.text, header.value);
+    }
+    spec.body = told.body;
     Some(spec)
 }
 

@@ -12,7 +12,7 @@ use sip::stack::{
     DnsOptions, DnsResolver, Identity, LEAST_INTERVAL, Limits, SessionTimers, Stack, StackConfig,
     Tuning, USUAL_LEAST,
 };
-use sip::uri::Uri;
+use sip::uri::{Scheme, SipUri, Uri, with_scheme};
 
 use super::gateway::Gateway;
 use super::settings::Settings;
@@ -42,6 +42,8 @@ pub struct Profile {
     pub nonces: parking_lot::Mutex<sip::digest::Nonces>,
     /// Who wants to be told of what.
     pub subscriptions: parking_lot::Mutex<super::presence::Subscriptions>,
+    /// Shared lines.
+    pub lines: parking_lot::Mutex<super::shared_lines::Lines>,
     /// What keep-alives found out, by contact.
     pub pings: parking_lot::Mutex<std::collections::HashMap<String, super::notify::Ping>>,
     /// The message trace.
@@ -132,12 +134,10 @@ impl Profile {
         trace.set(settings.params.last("sip-trace").is_some_and(crate::text::is_true));
         config.trace = Some(Arc::clone(&trace) as Arc<dyn sip::stack::Trace>);
         config.limits.requests_per_second = requests_per_second(&settings);
+        config.limits.proceeding = proceeding(&settings);
         set_timers(&mut config, &settings);
         config.session = session_timers(&settings);
-        config.resolver = Some(Arc::new(DnsResolver::new(DnsOptions {
-            naptr: !on("disable-naptr"),
-            srv: !on("disable-srv"),
-        })));
+        config.resolver = Some(Arc::new(resolver(&settings)));
         config.rport = settings.rport;
         let settings = Arc::new(ArcSwap::from_pointee(settings));
         let external = External { switch: Arc::downgrade(switch), settings: Arc::clone(&settings) };
@@ -181,6 +181,7 @@ impl Profile {
             refusal_log: super::refusal_log::RefusalLog::default(),
             nonces: parking_lot::Mutex::default(),
             subscriptions: parking_lot::Mutex::default(),
+            lines: parking_lot::Mutex::default(),
             pings: parking_lot::Mutex::default(),
             trace,
             certificates,
@@ -225,17 +226,16 @@ impl Profile {
         let ip = settings.url_ip();
         let port = self.port_for(Transport::Tls);
         self.has(Transport::Tls)
-            .then(|| format!("sip:{}@{}:{port}", settings.contact_user, host_text(ip)))
+            .then(|| SipUri::new(&settings.contact_user, ip).port(port).to_string())
     }
 
     /// `sip:mod_sofia@ip:5066;transport=ws`, `sips:…:7443;transport=wss`; `None` without such a listener.
     #[must_use]
     pub fn websocket_url(&self, transport: Transport) -> Option<String> {
         let (_, address) = self.stack.listening().iter().find(|(t, _)| *t == transport)?;
-        let scheme = if transport == Transport::Wss { "sips" } else { "sip" };
+        let scheme = if transport == Transport::Wss { Scheme::Sips } else { Scheme::Sip };
         let user = &self.settings.load().contact_user;
-        let (ip, port) = (host_text(address.ip()), address.port());
-        Some(format!("{scheme}:{user}@{ip}:{port};transport={}", transport.as_param()))
+        Some(SipUri::of(scheme, user, address).param("transport", transport.as_param()).to_string())
     }
 
     /// Our signalling address as this peer should see it.
@@ -257,7 +257,7 @@ impl Profile {
     pub fn url(&self) -> String {
         let settings = self.settings.load();
         let ip = settings.url_ip();
-        format!("sip:{}@{}:{}", settings.contact_user, host_text(ip), self.port())
+        SipUri::new(&settings.contact_user, ip).port(self.port()).to_string()
     }
 
     /// `outbound-proxy`: where requests go that name no other way.
@@ -265,9 +265,12 @@ impl Profile {
     pub fn outbound_proxy(&self) -> Option<Uri> {
         let settings = self.settings.load();
         let proxy = settings.params.last("outbound-proxy").map(str::trim)?;
-        let scheme =
-            if proxy.starts_with("sip:") || proxy.starts_with("sips:") { "" } else { "sip:" };
-        Uri::parse(&format!("{scheme}{proxy}")).filter(|_| !proxy.is_empty())
+        Uri::parse(&with_scheme(proxy)).filter(|_| !proxy.is_empty())
+    }
+
+    /// Finds hosts as the profile's requests do.
+    pub(crate) fn resolver(&self) -> DnsResolver {
+        resolver(&self.settings.load())
     }
 
     /// `session-timeout`, seconds.
@@ -444,8 +447,20 @@ fn tuning(settings: &Settings) -> Tuning {
         identity: identity(settings),
         session: session_timers(settings),
         requests_per_second: requests_per_second(settings),
+        proceeding: proceeding(settings),
         rport: settings.rport,
     }
+}
+
+/// `max-proceeding`; 0 sets no limit.
+fn proceeding(settings: &Settings) -> usize {
+    let most = settings.params.int("max-proceeding").unwrap_or(0);
+    usize::try_from(most).unwrap_or(0)
+}
+
+fn resolver(settings: &Settings) -> DnsResolver {
+    let on = |name: &str| settings.params.last(name).is_some_and(crate::text::is_true);
+    DnsResolver::new(DnsOptions { naptr: !on("disable-naptr"), srv: !on("disable-srv") })
 }
 
 /// `session-timeout` and its kin (RFC 4028).

@@ -108,14 +108,14 @@ async fn blind(session: &mut Session, partner: Option<Arc<Channel>>, refer: &Ref
     own.set_var("transfer_disposition", "recv_replace");
     own.set_var("transfer_to", format!("blind:{}", partner.uuid()));
     own.set_var("transfer_destination", format!("blind:{}", far::mark(&refer.to)));
-    own.set_var("transfer_fallback_extension", own.profile().destination_number);
+    own.set_var("transfer_fallback_extension", own.profile().destination_number.clone());
     own.set_var("endpoint_disposition", "BLIND_TRANSFER");
     own.unset_var("signal_bond");
     partner.unset_var("signal_bond");
     let moved = transfer::transfer(&partner, &far::mark(&refer.to), None, None);
     let told = Indication::Referral { id: refer.id, outcome: done_if(moved) };
     session.indicate(told).await;
-    if own.flags.bridge_originator.load(Ordering::Relaxed) {
+    if own.leads() {
         own.hangup(Cause::BLIND_TRANSFER);
     }
 }
@@ -321,7 +321,7 @@ async fn together(a: &Arc<Channel>, b: &Arc<Channel>) -> bool {
     let mut watch = b.watch();
     let bridged = async {
         while b.is_up() && a.is_up() {
-            let met = a.with(|data| data.bridged_to.as_ref() == Some(b.uuid()));
+            let met = a.bridge().is_some_and(|bridge| bridge.partner_of(a.uuid()) == b.uuid());
             if met && b.running() == State::ExchangeMedia {
                 return true;
             }

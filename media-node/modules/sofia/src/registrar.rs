@@ -1,18 +1,19 @@
-//! REGISTER: who is registered where, and until when.
+//! REGISTER: which user is registered where, and until when.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use esl_server::event::Event;
+use esl_server::event::{Event, EventName};
 use sip::digest::Credentials;
 use sip::message::{Headers, Name, Request};
 use sip::registrar::{Binding, Multiple};
 use sip::stack::{IncomingRequest, Path, Transport};
-use sip::uri::{NameAddr, escape_param};
+use sip::uri::NameAddr;
 
 use super::auth::{self, Identity, Verdict};
+use super::directives;
 use super::profile::Profile;
+use super::stored::stored_contact;
 use crate::store::registrations::Registration;
 use crate::{clock, text};
 
@@ -61,6 +62,26 @@ pub async fn serve(profile: &Arc<Profile>, incoming: IncomingRequest) {
     }
 }
 
+/// Has a `CUSTOM` event a subscriber? Without one its number is used up all the same.
+fn is_heard(profile: &Profile) -> bool {
+    let heard = profile.switch.bus.wants(EventName::Custom);
+    if !heard {
+        profile.switch.bus.skip();
+    }
+    heard
+}
+
+/// The event, built only for a subscriber: it costs more than the rest of a registration.
+fn wanted(profile: &Profile, build: impl FnOnce() -> Event) -> Option<Event> {
+    is_heard(profile).then(build)
+}
+
+fn fire(profile: &Profile, build: impl FnOnce() -> Event) {
+    if let Some(event) = wanted(profile, build) {
+        esl_server::fire!(profile.switch.bus, event);
+    }
+}
+
 enum Reply {
     Ok { headers: Headers, events: Vec<Event> },
     Refused { status: u16, headers: Headers },
@@ -92,7 +113,7 @@ async fn decide(profile: &Arc<Profile>, request: &Request, path: &Path) -> Reply
         }
         return refused(403);
     }
-    // A user whose address is known registers as himself, whatever he says.
+    // A user whose address is on an access list registers as that user, whatever the request names.
     let token = settings
         .params
         .all("apply-register-acl")
@@ -110,30 +131,52 @@ async fn decide(profile: &Arc<Profile>, request: &Request, path: &Path) -> Reply
         None
     } else {
         match auth::judge(profile, request, path).await {
-            Verdict::Challenge(challenge) => {
-                if !challenge.stale {
+            Verdict::Challenge(challenges) => {
+                if !challenges.are_stale() {
                     fire_pre_register(profile, request, path);
                 }
-                let mut headers = Headers::new();
-                headers.push(challenge.header_name(), challenge.to_string());
-                return Reply::Refused { status: 401, headers };
+                let (status, headers) = challenges.response();
+                return Reply::Refused { status, headers };
             }
             Verdict::Forbidden => return refused(403),
             Verdict::Accepted(identity) => {
                 if !may_register(profile, &asked, &identity) {
-                    let attempt =
-                        asked.attempt(profile, path, known(&asked, &identity), "FORBIDDEN");
-                    esl_server::fire!(profile.switch.bus, attempt);
+                    fire(profile, || {
+                        asked.attempt(profile, path, known(&asked, &identity), "FORBIDDEN")
+                    });
                     fire_failure(profile, request, path);
                     return refused(403);
                 }
                 let result = auth::result_of(&identity.credentials);
-                events.push(asked.attempt(profile, path, Some(&identity.credentials), result));
+                events.extend(wanted(profile, || {
+                    asked.attempt(profile, path, Some(&identity.credentials), result)
+                }));
                 Some(identity)
             }
         }
     };
-    apply(profile, path, request, &asked, identity.as_deref(), events)
+    if is_confused(&request.headers) {
+        return refused(400);
+    }
+    if let Some(identity) = &identity {
+        asked.apply_directives(identity, request, path);
+    }
+    let reply = apply(profile, path, request, &asked, identity.as_deref(), events);
+    let registers = request.headers.get(Name::Contact).is_some();
+    if let Some(identity) =
+        identity.filter(|_| registers && !matches!(reply, Reply::Refused { .. }))
+    {
+        directives::follow(profile, &identity, asked.expires > 0);
+    }
+    reply
+}
+
+/// A `Contact: *` that is not all there is, or not with `Expires: 0`: it means to give up everything, and says otherwise (RFC 3261
+/// §10.3, step 6).
+fn is_confused(headers: &Headers) -> bool {
+    let mut contacts = headers.list(Name::Contact);
+    let all = headers.list(Name::Contact).any(|contact| contact.trim() == "*");
+    all && (contacts.nth(1).is_some() || headers.number(Name::Expires) != Some(0))
 }
 
 /// `user-agent-filter`: only phones whose name fits the pattern register.
@@ -195,7 +238,9 @@ fn apply(
             match bindings.register(binding.clone(), multiple) {
                 Ok(renewed) => {
                     changed = !renewed;
-                    events.push(asked.registered(profile, path, identity, expires, renewed));
+                    events.extend(wanted(profile, || {
+                        asked.registered(profile, path, identity, expires, renewed)
+                    }));
                     let phones = bindings.find(&asked.user, &asked.host, now).count();
                     let own = identity
                         .and_then(|i| i.user.variables.get("send-message-query-on-register"));
@@ -205,7 +250,7 @@ fn apply(
             }
         } else {
             bindings.unregister(&asked.user, &asked.host, &asked.contact, &asked.call_id, multiple);
-            events.push(asked.unregistered(profile, path, identity));
+            events.extend(wanted(profile, || asked.unregistered(profile, path, identity)));
         }
     }
     profile.registrations_changed.notify_one();
@@ -228,7 +273,7 @@ fn apply(
         };
         headers.push(Name::Contact, format!("{shown};expires={}", binding.granted));
     }
-    headers.push(Name::Date, http_date(now));
+    headers.push(Name::Date, super::date::http_date(now));
     Reply::Ok { headers, events }
 }
 
@@ -245,6 +290,8 @@ fn multiple_of(profile: &Profile, identity: Option<&Identity>) -> Multiple {
         Some("call-id") => Multiple::CallId,
         Some("contact") => Multiple::Contact,
         Some(word) if text::is_true(word) => Multiple::Contact,
+        // A shared line has several phones.
+        None if super::shared_lines::is_on(&settings) => Multiple::CallId,
         _ => Multiple::Off,
     }
 }
@@ -300,7 +347,8 @@ impl Asked {
             None => (String::new(), false),
         };
         let base = if natted { DEFAULT_EXPIRES_NAT } else { DEFAULT_EXPIRES };
-        let in_contact = || headers.contact()?.params().get("expires")?.parse().ok();
+        let in_contact =
+            || headers.contact()?.params().get("expires")?.trim_matches('"').parse().ok();
         let expires = if star {
             0
         } else {
@@ -317,6 +365,26 @@ impl Asked {
             call_id: headers.call_id().to_owned(),
             user_agent: headers.get(Name::UserAgent).unwrap_or("unknown").to_owned(),
         })
+    }
+
+    /// `sip-force-user`, `sip-force-contact` and `sip-force-expires` of the user in the directory replace what the phone sent.
+    fn apply_directives(&mut self, identity: &Identity, request: &Request, path: &Path) {
+        if let Some(user) = directives::said(identity, "sip-force-user") {
+            user.clone_into(&mut self.user);
+        }
+        let contact = request.headers.list(Name::Contact).next().filter(|text| *text != "*");
+        if let Some(word) = directives::said(identity, "sip-force-contact")
+            && let Some(contact) = contact.and_then(NameAddr::parse)
+        {
+            let kept = directives::forced_contact(word, &contact, &self.contact, path.remote);
+            self.contact = kept.contact;
+            if let Some(status) = kept.status {
+                status.clone_into(&mut self.status);
+            }
+            if let Some(expires) = kept.expires.filter(|_| self.expires > 0) {
+                self.expires = expires;
+            }
+        }
     }
 
     fn binding(
@@ -492,6 +560,9 @@ pub fn uri_of(contact: &str) -> &str {
 /// `sofia::pre_register`: a phone without credentials is about to be asked for them. The reference
 /// fires it for calls too.
 pub fn fire_pre_register(profile: &Profile, request: &Request, path: &Path) {
+    if !is_heard(profile) {
+        return;
+    }
     let Some(asked) = Asked::read(profile, request, path) else { return };
     let mut event = asked.base("sofia::pre_register", profile, None);
     asked.peer(&mut event, path, asked.expires);
@@ -512,12 +583,18 @@ pub fn fire_attempt(
     credentials: Option<&Credentials>,
     result: &'static str,
 ) {
+    if !is_heard(profile) {
+        return;
+    }
     let Some(asked) = Asked::read(profile, request, path) else { return };
     esl_server::fire!(profile.switch.bus, asked.attempt(profile, path, credentials, result));
 }
 
 /// `sofia::register_failure`: credentials that prove nothing.
 pub fn fire_failure(profile: &Profile, request: &Request, path: &Path) {
+    if !is_heard(profile) {
+        return;
+    }
     let to = request.headers.to_addr();
     let kind = if request.method == sip::message::Method::Register { "REGISTER" } else { "INVITE" };
     let mut event = Event::custom("sofia::register_failure");
@@ -586,47 +663,9 @@ pub fn fire_expired(profile: &Arc<Profile>, binding: &Binding) {
     super::watch::registration_changed(profile, &binding.user, &binding.host);
 }
 
-/// `"display" <sip:user@host...>` as kept and shown; behind NAT with the way back to the source.
-fn stored_contact(contact: &NameAddr, request: &Request, path: &Path, natted: bool) -> String {
-    // Quotes and brackets in a name would end it: the rest would read as another contact.
-    let display =
-        contact.display.as_deref().unwrap_or_default().replace(['"', '\\', '<', '>'], " ");
-    let uri = contact.uri.without_headers();
-    let address = in_dial_string(uri.as_str());
-    let paths: Vec<_> = request.headers.list(Name::Path).collect();
-    let mut extra = String::new();
-    if natted {
-        let user = uri.user().unwrap_or_default();
-        let params = uri.params().as_str();
-        let back = format!("sip:{user}@{}{params}", path.remote);
-        extra = format!(";fs_nat=yes;fs_path={}", escape_param(&back));
-    } else if !paths.is_empty() {
-        extra = format!(";fs_path={}", escape_param(&paths.join(",")));
-    }
-    format!("\"{display}\" <{address}{extra}>")
-}
-
-/// A phone's address, fit for the dial strings it becomes part of: what separates legs there is escaped, or a phone
-/// would choose who else rings when it is called.
-pub(super) fn in_dial_string(uri: &str) -> Cow<'_, str> {
-    const SEPARATORS: [(char, &str); 6] =
-        [(',', "%2C"), ('|', "%7C"), ('{', "%7B"), ('}', "%7D"), ('^', "%5E"), ('\'', "%27")];
-    if !uri.contains(SEPARATORS.map(|(mark, _)| mark)) {
-        return Cow::Borrowed(uri);
-    }
-    SEPARATORS.iter().fold(uri.to_owned(), |text, (mark, code)| text.replace(*mark, code)).into()
-}
-
 fn status_of(transport: Transport, natted: bool) -> String {
     let suffix = if natted { "-NAT" } else { "" };
     format!("Registered({transport}{suffix})")
-}
-
-/// RFC 1123 date.
-fn http_date(seconds: i64) -> String {
-    jiff::Timestamp::from_second(seconds)
-        .map(|t| t.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string())
-        .unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -634,12 +673,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_contact_stays_one_leg_of_a_dial_string() {
-        assert_eq!(
-            in_dial_string("sip:1000@[2001:db8::1]:5060;ob"),
-            "sip:1000@[2001:db8::1]:5060;ob"
-        );
-        let contact = in_dial_string("sip:1,sofia/gateway/trunk/900|x{y}^z@h");
-        assert_eq!(contact, "sip:1%2Csofia/gateway/trunk/900%7Cx%7By%7D%5Ez@h");
+    fn everything_is_given_up_with_expires_0_only() {
+        let confused = |lines: &[(&str, &str)]| is_confused(&lines.iter().copied().collect());
+        assert!(!confused(&[("Contact", "*"), ("Expires", "0")]));
+        assert!(confused(&[("Contact", "*"), ("Expires", "60")]));
+        assert!(confused(&[("Contact", "*")]));
+        assert!(confused(&[("Contact", "*, <sip:1@h>"), ("Expires", "0")]));
+        assert!(confused(&[("Contact", "<sip:1@h>"), ("Contact", "*"), ("Expires", "0")]));
+        assert!(!confused(&[("Contact", "<sip:1@h>"), ("Expires", "60")]));
     }
 }

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use esl_server::event::{Event, EventName};
 use sip::message::{Headers, Method, Name, Request};
 use sip::stack::{Body, IncomingRequest, OutOfDialog, Path};
-use sip::uri::{NameAddr, Uri};
+use sip::uri::{NameAddr, SipUri, Uri};
 
 use super::auth::{self, Proof};
-use super::profile::{Profile, host_text};
+use super::profile::Profile;
 use super::registrar;
+use crate::contract::ChatMessage;
 use crate::text;
 
 /// Answers a request outside calls.
@@ -28,7 +29,8 @@ pub async fn serve(profile: &Arc<Profile>, request: IncomingRequest) {
 
 /// `<sip:ip:port>`: where the profile listens.
 fn own_contact(profile: &Profile, path: &Path) -> String {
-    format!("<sip:{}:{}>", host_text(profile.sip_ip_for(Some(path.remote.ip()))), profile.port())
+    let ip = profile.sip_ip_for(Some(path.remote.ip()));
+    SipUri::new("", ip).port(profile.port()).bracketed()
 }
 
 fn options(profile: &Profile, request: IncomingRequest) {
@@ -43,7 +45,7 @@ fn options(profile: &Profile, request: IncomingRequest) {
         match socket {
             Some((_, address)) => {
                 let ip = profile.sip_ip_for(Some(request.path.remote.ip()));
-                format!("<sip:{}:{};transport=udp>", host_text(ip), address.port())
+                SipUri::new("", ip).port(address.port()).param("transport", "udp").bracketed()
             }
             None => own_contact(profile, &request.path),
         },
@@ -74,7 +76,24 @@ async fn message(profile: &Arc<Profile>, incoming: IncomingRequest) {
     let event = message_event(profile, &incoming.request, &incoming.path);
     let plain = settings.params.last("sip-messages-respond-200-ok").is_some_and(text::is_true);
     incoming.respond(if plain { 200 } else { 202 }, "", Headers::new(), None);
+    hand_on(profile, &event);
     esl_server::fire!(profile.switch.bus, event);
+}
+
+/// A message to `way+addressee` goes to those who take messages that way (`conf+room`).
+fn hand_on(profile: &Profile, event: &Event) {
+    let [from, to, kind] = ["from", "to", "type"].map(|name| event.get(name).unwrap_or_default());
+    let Some((way, to)) = to.split_once('+') else { return };
+    // Another way back to a phone would only be a detour.
+    let mut ways = profile.switch.provided(|provides| provides.chats).filter(|c| c.name != "sip");
+    if let Some(chat) = ways.find(|chat| chat.name.eq_ignore_ascii_case(way)) {
+        let body = String::from_utf8_lossy(event.body().map_or(&[][..], |body| body.as_ref()))
+            .into_owned();
+        let _nobody_there = (chat.send)(
+            &profile.switch,
+            &ChatMessage { from: &from, to, body: &body, kind: &kind },
+        );
+    }
 }
 
 fn message_event(profile: &Profile, request: &Request, path: &Path) -> Event {
@@ -150,7 +169,13 @@ pub fn back_to_source(contact: &Uri, path: &Path) -> Option<Uri> {
     if contact.host_ip() == Some(path.remote.ip()) {
         return None;
     }
-    Uri::parse(&format!("sip:{};transport={}", path.remote, path.transport.as_param()))
+    source_uri(path)
+}
+
+/// The address a request came from, with its transport.
+#[must_use]
+pub fn source_uri(path: &Path) -> Option<Uri> {
+    SipUri::new("", path.remote).param("transport", path.transport.as_param()).uri()
 }
 
 /// The NOTIFY that ends the subscription a REFER makes (RFC 3515).
@@ -165,8 +190,9 @@ fn refer_notify(
     let from = NameAddr::parse(&format!("{};tag={tag}", request.headers.get(Name::To)?))?;
     let to = NameAddr::parse(request.headers.get(Name::From)?)?;
     let user = from.uri.user().unwrap_or_default();
-    let host = host_text(profile.sip_ip_for(Some(path.remote.ip())));
-    let contact = NameAddr::parse(&format!("<sip:{user}@{host}:{}>;isfocus", profile.port()))?;
+    let ip = profile.sip_ip_for(Some(path.remote.ip()));
+    let mut contact = NameAddr::new(SipUri::new(user, ip).port(profile.port()).uri()?);
+    contact.params = ";isfocus".to_owned();
     let mut spec = OutOfDialog::new(Method::Notify, target, from, to);
     spec.contact = Some(contact);
     spec.next_hop = back_to_source(&spec.request_uri, path);

@@ -1,14 +1,14 @@
 //! Registrations on disk, so that phones stay reachable when the switch starts again, however it ended.
 //!
 //! The file keeps the reference's name and table (`sofia_reg_<profile>.db`, `sip_registrations`) with three columns of our
-//! own. Changes are written in batches: what comes while one batch is being written makes up the next.
+//! own. Changes are written in batches: what comes within a twentieth of a second of one batch makes up the next.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use serde_json::{Value, json};
 use sip::registrar::{Binding, Changed};
-use sqlx::query::Query;
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteRow,
     SqliteSynchronous,
@@ -36,6 +36,8 @@ const OWN: &[(&str, &str)] = &[
 ];
 /// When nothing was noticed to change, it is looked after so often.
 const LOOK: Duration = Duration::from_secs(1);
+/// From one batch to the next at least. A phone that registers alone is on disk at once; many that do are written together.
+const BETWEEN: Duration = Duration::from_millis(50);
 
 /// The registrations of one profile on disk.
 #[derive(Clone, Debug)]
@@ -85,53 +87,62 @@ impl Saved {
         rows.iter().map(binding).collect()
     }
 
-    /// Writes what changed, all or nothing.
+    /// Writes what changed, all or nothing: one statement each for what goes and what comes, however much it is, since
+    /// each costs a turn of the database's thread.
     pub(super) async fn write(&self, changed: &[Changed]) -> Result<(), sqlx::Error> {
-        let mut transaction = self.pool.begin().await?;
-        for (key, list) in changed {
+        let accounts = changed.iter().map(|(key, _)| {
             let (user, host) = key.rsplit_once('@').unwrap_or((key, ""));
-            query("DELETE FROM sip_registrations WHERE sip_user = ? AND lower(sip_host) = ? AND profile_name = ?")
-                .bind(user)
-                .bind(host)
-                .bind(&self.profile)
-                .execute(&mut *transaction)
-                .await?;
-            for binding in list {
-                self.insert(binding).execute(&mut *transaction).await?;
-            }
-        }
-        transaction.commit().await
-    }
-
-    fn insert<'q>(
-        &'q self,
-        b: &'q Binding,
-    ) -> Query<'q, sqlx::Sqlite, sqlx::sqlite::SqliteArguments> {
-        let (mwi_user, mwi_host) = b.mwi_account.split_once('@').unwrap_or((&b.mwi_account, ""));
+            json!([user, host])
+        });
+        let accounts = Value::from_iter(accounts).to_string();
+        let bindings = changed.iter().flat_map(|(_, list)| list).map(row);
+        let bindings = Value::from_iter(bindings).to_string();
+        let mut transaction = self.pool.begin().await?;
+        query(
+            "DELETE FROM sip_registrations WHERE profile_name = ? AND (sip_user, lower(sip_host)) IN \
+             (SELECT value ->> 0, value ->> 1 FROM json_each(?))",
+        )
+        .bind(&self.profile)
+        .bind(accounts)
+        .execute(&mut *transaction)
+        .await?;
         query(
             "INSERT INTO sip_registrations (sip_user, sip_host, contact, call_id, expires, granted, status, user_agent, \
              network_ip, network_port, network_proto, sip_username, sip_realm, mwi_user, mwi_host, metadata, \
              profile_name, rpid, ping_status, ping_count, ping_time) \
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'unknown', 'Reachable', 0, 0)",
+             SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, \
+             value ->> 7, value ->> 8, value ->> 9, value ->> 10, value ->> 11, value ->> 12, value ->> 13, \
+             value ->> 14, value ->> 15, ?, 'unknown', 'Reachable', 0, 0 FROM json_each(?)",
         )
-        .bind(&b.user)
-        .bind(&b.host)
-        .bind(&b.contact)
-        .bind(&b.call_id)
-        .bind(b.expires)
-        .bind(b.granted)
-        .bind(&b.status)
-        .bind(&b.user_agent)
-        .bind(&b.network_ip)
-        .bind(b.network_port.to_string())
-        .bind(&b.network_proto)
-        .bind(&b.auth_user)
-        .bind(&b.auth_realm)
-        .bind(mwi_user)
-        .bind(mwi_host)
-        .bind(&b.metadata)
         .bind(&self.profile)
+        .bind(bindings)
+        .execute(&mut *transaction)
+        .await?;
+        transaction.commit().await
     }
+}
+
+/// A binding's values in the order in which they are filed.
+fn row(b: &Binding) -> Value {
+    let (mwi_user, mwi_host) = b.mwi_account.split_once('@').unwrap_or((&b.mwi_account, ""));
+    json!([
+        b.user,
+        b.host,
+        b.contact,
+        b.call_id,
+        b.expires,
+        b.granted,
+        b.status,
+        b.user_agent,
+        b.network_ip,
+        b.network_port.to_string(),
+        b.network_proto,
+        b.auth_user,
+        b.auth_realm,
+        mwi_user,
+        mwi_host,
+        b.metadata,
+    ])
 }
 
 fn file(dir: &Path, profile: &str) -> PathBuf {
@@ -193,7 +204,8 @@ async fn write_changes(profile: Weak<Profile>, saved: Saved) {
     loop {
         let Some(profile) = profile.upgrade() else { return };
         let changed = profile.bindings.lock().take_changed();
-        if !changed.is_empty()
+        let wrote = (!changed.is_empty()).then(tokio::time::Instant::now);
+        if wrote.is_some()
             && let Err(error) = saved.write(&changed).await
         {
             profile.bindings.lock().changed_again(changed);
@@ -209,6 +221,10 @@ async fn write_changes(profile: Weak<Profile>, saved: Saved) {
         }
         let noticed = Arc::clone(&profile.registrations_changed);
         drop(profile);
+        if let Some(wrote) = wrote {
+            // A profile that is stopped meanwhile has the rest written by the next turn.
+            tokio::time::sleep_until(wrote + BETWEEN).await;
+        }
         let _in_any_case = tokio::time::timeout(LOOK, noticed.notified()).await;
     }
 }

@@ -213,6 +213,16 @@ impl Settings {
                 .map(|list| list.trim().to_owned())
                 .filter(|list| !list.is_empty())
                 .collect(),
+            relay: get("turn-server")
+                .filter(|uri| !uri.is_empty())
+                .map(|uri| {
+                    let value = |name: &str| get(name).unwrap_or_default();
+                    let authorities = get("turn-ca-file").filter(|file| !file.is_empty());
+                    let (user, password) = (value("turn-username"), value("turn-password"));
+                    leg_media::turn_server(uri, user, password, authorities)
+                })
+                .transpose()
+                .map_err(|why| format!("turn-server: {why}"))?,
         };
         Ok(Self {
             sip_ip,

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 
 use sip::message::{Headers, Name, Request};
 use sip::stack::Path;
-use sip::uri::{NameAddr, Params, Uri, escape_user};
+use sip::uri::{NameAddr, Params, SipUri, Uri};
 
 use super::identity::{self, CallerIdentity, Named};
 use super::profile::Profile;
@@ -20,14 +20,14 @@ mod responses;
 pub use responses::{Local, of_reinvite, of_response, of_source};
 
 /// A channel as far ends write to it: their texts are made harmless first, and marked as theirs.
-struct Heard<'a>(&'a Channel);
+pub(crate) struct Heard<'a>(pub(crate) &'a Channel);
 
 impl Heard<'_> {
-    fn set_var(&self, name: impl Into<Cow<'static, str>>, value: impl AsRef<str>) {
+    pub(crate) fn set_var(&self, name: impl Into<Cow<'static, str>>, value: impl AsRef<str>) {
         self.0.set_var(name, base::far::mark(&harmless_end(value.as_ref())));
     }
 
-    fn set_vars(&self, pairs: impl IntoIterator<Item = (&'static str, String)>) {
+    pub(crate) fn set_vars(&self, pairs: impl IntoIterator<Item = (&'static str, String)>) {
         for (name, value) in pairs {
             self.set_var(name, value);
         }
@@ -37,7 +37,7 @@ impl Heard<'_> {
     fn push_var(&self, name: &str, value: &str) {
         let open = text::has_reference(value) || value.trim_end_matches('\\').ends_with('$');
         let value = if open { Cow::Owned(value.replace('$', "%")) } else { Cow::Borrowed(value) };
-        self.0.push_var(name, &value);
+        self.0.push_var(name, &base::far::mark(&value));
     }
 }
 
@@ -51,6 +51,16 @@ fn harmless_end(value: &str) -> Cow<'_, str> {
 const NOBODY: &str = "nobody";
 /// Most repetitions of one custom header that become variables.
 const MAX_REPEATS: usize = 20;
+
+/// What digits are kept out of (`redact-digits` of the profile), where the call itself does not say.
+pub(crate) fn redaction(channel: &Channel, profile: &Profile) {
+    let settings = profile.settings.load();
+    if let Some(what) = settings.params.last("redact-digits")
+        && channel.own_var("redact_digits").is_none()
+    {
+        channel.set_var("redact_digits", what.trim());
+    }
+}
 
 /// Variables of an inbound INVITE, in the order the reference assigns them. `codecs_without_offer` is what we would
 /// offer to a caller that offered nothing.
@@ -66,6 +76,10 @@ pub fn of_invite(
     let from = request.headers.from_addr();
     if let Some(from) = &from {
         address(channel, "sip_from", &from.uri, Part::UserUriHost);
+    }
+    if let Some(by) = request.headers.get(Name::ReferredBy).and_then(NameAddr::parse) {
+        uri_params(channel, "sip_referred_by", &by.uri);
+        address(channel, "sip_referred_by", &by.uri, Part::Full);
     }
     channel.set_vars([
         ("video_media_flow", "disabled".to_owned()),
@@ -100,6 +114,7 @@ pub fn of_invite(
         ("sofia_profile_url", profile.url()),
         ("recovery_profile_name", profile.name.clone()),
     ]);
+    redaction(leg, profile);
     identities(channel, request, profile.settings.load().asserted_form);
     if let Some(params) = CallerIdentity::of(request).params {
         channel.set_var("sip_name_params", params);
@@ -150,6 +165,7 @@ pub fn of_invite(
         channel.set_var("alert_info", alert);
     }
     call_info(leg, headers);
+    super::shared_lines::note(&settings, leg, headers);
     if settings.manages_presence() && channel.0.own_var("presence_id").is_none() {
         let who = from.as_ref().map(|from| (from.uri.user().unwrap_or_default(), from.uri.host()));
         let (user, host) = who.unwrap_or_default();
@@ -374,8 +390,7 @@ pub fn user_at_host(uri: &Uri) -> String {
 /// `None` when that is no address.
 #[must_use]
 pub fn identity(name: Option<&str>, number: &str, domain: &str) -> Option<String> {
-    let user = if number.is_empty() { String::new() } else { format!("{}@", escape_user(number)) };
-    let mut address = NameAddr::new(Uri::parse(&format!("sip:{user}{domain}"))?);
+    let mut address = NameAddr::new(SipUri::new(number, domain).uri()?);
     address.display = name.map(str::to_owned);
     Some(address.to_string())
 }

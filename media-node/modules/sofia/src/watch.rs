@@ -10,11 +10,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use base::xml::in_xml;
 use esl_server::event::{Event, EventName};
 use sip::stack::Body;
+use sip::uri::SipUri;
 
 use super::Sofia;
 use super::presence::{self, Subscription};
 use super::profile::Profile;
 use super::settings::Settings;
+use super::shared_lines;
 use crate::call::Channel;
 use crate::switch::Switch;
 use crate::text::is_true;
@@ -53,6 +55,8 @@ pub(super) struct WatchedCall {
     name: String,
     /// The other party is not told.
     private: bool,
+    /// What people are told instead of a note of ours (`force-status`).
+    note: String,
 }
 
 impl WatchedCall {
@@ -93,6 +97,7 @@ impl WatchedCall {
             number,
             name,
             private: is_true(&get("Presence-Privacy")),
+            note: get("force-status"),
         })
     }
 
@@ -145,6 +150,40 @@ pub(super) fn begin(switch: &Arc<Switch>) {
     });
 }
 
+/// PRESENCE_PROBE: modules and clients that know what a subscriber asks for answer with PRESENCE_IN. What belongs to no phone
+/// (`park+5900`) has its protocol in front.
+pub(super) fn probe(profile: &Profile, from: &str, subscription: &Subscription, expires: u32) {
+    let Subscription { user, host, package, call_id, .. } = subscription;
+    let proto = user.split_once('+').map(|(proto, _)| proto);
+    let plain = proto.is_none();
+    let mut event = Event::new(EventName::PresenceProbe);
+    if plain && package == "dialog" {
+        event.push("probe-type", "dialog");
+    }
+    event.push("proto", proto.unwrap_or("sip").to_owned());
+    event.push("login", profile.name.as_str());
+    event.push("sip_profile", profile.name.as_str());
+    if plain && package == "presence" {
+        event.push("presence-source", "subscribe");
+    }
+    event.push("from", from.to_owned());
+    event.push("to", format!("{user}@{host}"));
+    if !plain || package == "dialog" {
+        event.push("proto-specific-event-name", package.as_str());
+        event.push("expires", expires.to_string());
+        event.push("event_type", "presence");
+        event.push("alt_event_type", "dialog");
+        event.push("expires", expires.to_string());
+    } else {
+        event.push("expires", expires.to_string());
+        event.push("alt_event_type", "dialog");
+        event.push("rpid", "unknown");
+        event.push("status", "Registered");
+    }
+    event.push("sub-call-id", call_id.as_str());
+    esl_server::fire!(profile.switch.bus, event);
+}
+
 /// PRESENCE_IN: subscribers of its user learn what its call does now.
 fn changed(sofia: &Sofia, event: &Event) {
     let get = |name: &str| event.get(name).map(std::borrow::Cow::into_owned).unwrap_or_default();
@@ -154,17 +193,21 @@ fn changed(sofia: &Sofia, event: &Event) {
     // `park+5900`: what belongs to no phone is watched with its protocol in front.
     let prefixed = format!("{}+{user}", get("proto"));
     let call = WatchedCall::of(event, user);
+    // The answer to one subscriber's question (PRESENCE_PROBE).
+    let only = get("call-id");
     for profile in sofia.profiles() {
+        shared_lines::changed(&profile, event, user, host);
         let watched = |s: &Subscription| {
             matches!(s.package.as_str(), "dialog" | "presence")
                 && (s.user == user || s.user == prefixed)
                 && s.host.eq_ignore_ascii_case(host)
+                && (only.is_empty() || s.call_id == only)
         };
         let told = presence::due(&profile, watched);
         if told.is_empty() || call.as_ref().is_some_and(|call| is_hushed(&profile, call)) {
             continue;
         }
-        let mut calls = calls_of(&profile.switch, user, host);
+        let mut calls = shown_calls(&profile, user, host);
         if let Some(call) = &call {
             calls.retain(|other| other.uuid != call.uuid);
             calls.push(call.clone());
@@ -184,13 +227,16 @@ fn changed(sofia: &Sofia, event: &Event) {
 
 /// A user's phone has registered or is gone: subscribers to its presence are told.
 pub(super) fn registration_changed(profile: &Arc<Profile>, user: &str, host: &str) {
+    if !profile.subscriptions.lock().watch(user, host) {
+        return;
+    }
     let told = presence::due(profile, |s| {
         s.package == "presence" && s.user == user && s.host.eq_ignore_ascii_case(host)
     });
     if told.is_empty() {
         return;
     }
-    let calls = calls_of(&profile.switch, user, host);
+    let calls = shown_calls(profile, user, host);
     for subscription in &told {
         presence::tell_due(profile, subscription, pidf(profile, subscription, &calls, "", ""));
     }
@@ -206,9 +252,16 @@ fn is_hushed(profile: &Profile, call: &WatchedCall) -> bool {
     hush && (call.progress == Progress::Early || call.progress == Progress::Terminated && !answered)
 }
 
+/// The calls of a user that subscribers are told of now.
+fn shown_calls(profile: &Profile, user: &str, host: &str) -> Vec<WatchedCall> {
+    let mut calls = calls_of(&profile.switch, user, host);
+    calls.retain(|call| !is_hushed(profile, call));
+    calls
+}
+
 /// What a new subscriber is told: all there is.
 pub(super) fn full_state(profile: &Profile, subscription: &Subscription) -> Body {
-    let calls = calls_of(&profile.switch, &subscription.user, &subscription.host);
+    let calls = shown_calls(profile, &subscription.user, &subscription.host);
     match subscription.package.as_str() {
         "dialog" => dialog_info(profile, subscription, &calls, true),
         _ => pidf(profile, subscription, &calls, "", ""),
@@ -232,11 +285,13 @@ fn dialog_info_text(
     calls: &[(&WatchedCall, Progress)],
     full: bool,
 ) -> String {
-    let (user, host) = (in_xml(user), in_xml(host));
+    let entity = in_xml(&SipUri::new(user, host).to_string());
+    let pickup = in_xml(&SipUri::new(&format!("**{user}"), host).to_string());
+    let user = in_xml(user);
     let state = if full { "full" } else { "partial" };
     let mut text = format!(
         "<?xml version=\"1.0\"?>\n<dialog-info xmlns=\"urn:ietf:params:xml:ns:dialog-info\" version=\"{version}\" \
-         state=\"{state}\" entity=\"sip:{user}@{host}\">\n"
+         state=\"{state}\" entity=\"{entity}\">\n"
     );
     for (call, progress) in calls {
         let direction = if call.recipient { "recipient" } else { "initiator" };
@@ -250,22 +305,22 @@ fn dialog_info_text(
             let rendering = if call.held { "no" } else { "yes" };
             let _ = writeln!(
                 text,
-                "<local>\n<identity display=\"{user}\">sip:{user}@{host}</identity>\n\
-                 <target uri=\"sip:{user}@{host}\">\n<param pname=\"+sip.rendering\" pvalue=\"{rendering}\"/>\n\
+                "<local>\n<identity display=\"{user}\">{entity}</identity>\n\
+                 <target uri=\"{entity}\">\n<param pname=\"+sip.rendering\" pvalue=\"{rendering}\"/>\n\
                  </target>\n</local>\n<remote>"
             );
-            let number = in_xml(&call.number);
-            let name = if call.name.is_empty() { number.clone() } else { in_xml(&call.name) };
+            let name = in_xml(if call.name.is_empty() { &call.number } else { &call.name });
+            let party = in_xml(&SipUri::new(&call.number, host).to_string());
             let _ = if call.private {
                 writeln!(
                     text,
                     "<identity display=\"Anonymous\">sip:anonymous@anonymous.invalid</identity>"
                 )
             } else {
-                writeln!(text, "<identity display=\"{name}\">sip:{number}@{host}</identity>")
+                writeln!(text, "<identity display=\"{name}\">{party}</identity>")
             };
             // What a lamp's button dials to pick the call up.
-            let _ = writeln!(text, "<target uri=\"sip:**{user}@{host}\"/>\n</remote>");
+            let _ = writeln!(text, "<target uri=\"{pickup}\"/>\n</remote>");
         }
         text.push_str("</dialog>\n");
     }
@@ -300,7 +355,7 @@ fn pidf(
 }
 
 fn pidf_text(user: &str, host: &str, open: bool, note: &str, activity: Option<&str>) -> String {
-    let (user, host) = (in_xml(user), in_xml(host));
+    let entity = in_xml(&SipUri::new(user, host).to_string());
     let basic = if open { "open" } else { "closed" };
     let activities = activity
         .map(|word| format!("<rpid:activities>\n<rpid:{word}/>\n</rpid:activities>\n"))
@@ -308,7 +363,7 @@ fn pidf_text(user: &str, host: &str, open: bool, note: &str, activity: Option<&s
     format!(
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<presence xmlns=\"urn:ietf:params:xml:ns:pidf\" \
          xmlns:dm=\"urn:ietf:params:xml:ns:pidf:data-model\" xmlns:rpid=\"urn:ietf:params:xml:ns:pidf:rpid\" \
-         entity=\"sip:{user}@{host}\">\n<tuple id=\"t6a5ed77e\">\n<status>\n<basic>{basic}</basic>\n</status>\n</tuple>\n\
+         entity=\"{entity}\">\n<tuple id=\"t6a5ed77e\">\n<status>\n<basic>{basic}</basic>\n</status>\n</tuple>\n\
          <dm:person id=\"p06360c4a\">\n{activities}<dm:note>{}</dm:note>\n</dm:person>\n</presence>\n",
         in_xml(note)
     )
@@ -316,6 +371,9 @@ fn pidf_text(user: &str, host: &str, open: bool, note: &str, activity: Option<&s
 
 /// The note of a user who is on the phone, in the reference's words.
 fn note_of(call: &WatchedCall, secret: bool) -> String {
+    if !call.note.is_empty() {
+        return call.note.clone();
+    }
     let word = match (call.held, call.progress, call.recipient) {
         (true, ..) => "Hold",
         (_, Progress::Early, true) => "Ring",

@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use sip::registrar::Binding;
 use sip::stack::Transport;
+use sip::uri::with_scheme;
 
 use super::super::Sofia;
 use super::super::gateway::Gateway;
@@ -173,7 +174,7 @@ pub(super) fn gateway_facts(
         ("Contact", "contact", contact),
         ("Exten", "exten", gateway.extension_shown().to_owned()),
         ("To", "to", gateway.to_text()),
-        ("Proxy", "proxy", format!("sip:{}", gateway.proxy)),
+        ("Proxy", "proxy", with_scheme(&gateway.proxy).into_owned()),
         ("Context", "context", context),
         ("Expires", "expires", timing.expires.to_string()),
         ("Freq", "freq", timing.expires.to_string()),

@@ -1,11 +1,13 @@
 //! What the call does to the far end: goodbye, refusals, redirects, hold, messages, digits.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use sdp::SessionDescription;
 use sip::message::{Headers, Method, Name};
 use sip::stack::{Body, DialogEvent};
+use sip::uri::{SipUri, with_scheme};
 
 use super::super::cause::{cause_of, reason_header, status_of};
 use super::super::variables;
@@ -112,7 +114,7 @@ impl SofiaLeg {
             .enumerate()
             .map(|(at, target)| {
                 let bare = target.trim_start_matches('<').trim_end_matches('>');
-                let bare = if bare.contains(':') { bare.to_owned() } else { format!("sip:{bare}") };
+                let bare = target_uri(bare);
                 let quality = if several {
                     format!(";q={:.1}", 1.0 - at as f32 / 10.0)
                 } else {
@@ -143,12 +145,12 @@ impl SofiaLeg {
         }
         let Some(dialog) = &self.dialog else { return Err(Cause::NONE) };
         let bare = target.trim_start_matches('<').trim_end_matches('>');
-        let uri = if bare.contains(':') { bare.to_owned() } else { format!("sip:{bare}") };
+        let uri = target_uri(bare);
         let mut headers = Headers::new();
         headers.push(Name::Contact, self.contact_in_dialog());
         headers.push_text("Refer-To", format!("<{uri}>"));
-        let ip = crate::profile::host_text(self.profile.sip_ip_for(None));
-        headers.push_text("Referred-By", format!("<sip:{ip}:{}>", self.profile.port()));
+        let own = SipUri::new("", self.profile.sip_ip_for(None)).port(self.profile.port());
+        headers.push_text("Referred-By", own.bracketed());
         let answer = dialog.request(Method::Refer, headers, None);
         tokio::pin!(answer);
         let response = loop {
@@ -299,6 +301,16 @@ impl SofiaLeg {
     }
 }
 
+/// An address people write as a target: another scheme than SIP stays, a host with a port is none.
+fn target_uri(text: &str) -> Cow<'_, str> {
+    let foreign = text.split_once(':').is_some_and(|(scheme, rest)| {
+        let is_scheme = |c: char| c.is_ascii_alphanumeric() || c == '+' || c == '-';
+        let is_port = rest.split(';').next().is_some_and(|port| port.parse::<u16>().is_ok());
+        !scheme.is_empty() && scheme.chars().all(is_scheme) && (!is_port || scheme == "tel")
+    });
+    if foreign { Cow::Borrowed(text) } else { with_scheme(text) }
+}
+
 /// How long a far end may take to say how a REFER went.
 const REFERRAL: std::time::Duration = std::time::Duration::from_secs(10);
 
@@ -328,4 +340,23 @@ fn refusal_status(channel: &Channel, cause: Cause) -> u16 {
         .and_then(|code| u16::try_from(code).ok())
         .filter(|code| (300..700).contains(code));
     from_peer.unwrap_or_else(|| status_of(cause))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_target_is_a_sip_address_unless_it_names_another_scheme() {
+        for (text, uri) in [
+            ("1000@a.test", "sip:1000@a.test"),
+            ("1000@a.test:5070", "sip:1000@a.test:5070"),
+            ("localhost:5070;transport=tcp", "sip:localhost:5070;transport=tcp"),
+            ("sips:1@a.test", "sips:1@a.test"),
+            ("tel:112", "tel:112"),
+            ("mailto:a@b.test", "mailto:a@b.test"),
+        ] {
+            assert_eq!(target_uri(text), uri);
+        }
+    }
 }

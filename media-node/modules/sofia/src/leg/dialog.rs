@@ -5,9 +5,10 @@ use std::sync::Arc;
 use sdp::SessionDescription;
 use sip::message::{Headers, Name, Request};
 use sip::stack::{Body, DialogEvent, Ended, InDialog};
+use sip::uri::SipUri;
 
 use super::super::cause::reasons;
-use super::super::variables::{self, Repeats};
+use super::super::variables::{self, Heard, Repeats};
 use super::{Offered, Progress, Side, SofiaLeg, described, description_of};
 use crate::call::description::OF_FAR_END;
 use crate::call::index::Key;
@@ -20,7 +21,7 @@ impl SofiaLeg {
     pub(super) fn note_end(&self, channel: &Channel, status: u16, phrase: &str, cause: Cause) {
         channel.set_vars([
             ("sip_term_status", status.to_string()),
-            ("proto_specific_hangup_cause", format!("sip:{status}")),
+            ("proto_specific_hangup_cause", crate::cause::of_protocol(status)),
             ("sip_term_cause", cause.number().to_string()),
         ]);
         let named = |name: &str| channel.switch().channel(&channel.var(name)?);
@@ -29,7 +30,7 @@ impl SofiaLeg {
             .or_else(|| named("originating_leg_uuid"))
             .or_else(|| named("originate_signal_bond"));
         if let Some(other) = other {
-            other.set_var("sip_hangup_phrase", phrase.to_owned());
+            Heard(&other).set_var("sip_hangup_phrase", phrase);
         }
     }
 
@@ -37,7 +38,7 @@ impl SofiaLeg {
         self.progress = Progress::Over;
         let mut cause = Cause::NORMAL_CLEARING;
         if let Some((reason, named)) = reasons(&request.headers) {
-            channel.set_var("sip_reason", reason);
+            Heard(channel).set_var("sip_reason", reason);
             cause = named.unwrap_or(cause);
         }
         variables::custom_headers(channel, &request.headers, "sip_bye_h_", Repeats::LastCounts);
@@ -45,7 +46,7 @@ impl SofiaLeg {
         self.note_end(channel, 200, "OK", cause);
         hang_up(channel, cause);
         if let Some(agent) = request.headers.get(Name::UserAgent) {
-            channel.set_var("sip_user_agent", agent);
+            Heard(channel).set_var("sip_user_agent", agent);
         }
         channel.set_var("sip_hangup_disposition", "recv_bye");
     }
@@ -53,7 +54,7 @@ impl SofiaLeg {
     pub(super) fn on_cancelled(&mut self, channel: &Arc<Channel>, request: &Request) {
         self.progress = Progress::Over;
         if let Some((reason, _)) = reasons(&request.headers) {
-            channel.set_var("sip_reason", reason);
+            Heard(channel).set_var("sip_reason", reason);
         }
         channel.set_vars([
             ("sip_hangup_disposition", "recv_cancel".to_owned()),
@@ -79,6 +80,12 @@ impl SofiaLeg {
     }
 
     pub(super) fn on_reinvite(&mut self, channel: &Arc<Channel>, offer: &InDialog) -> LegEvent {
+        if let Some((status, reason, headers)) = crate::body::refused(&offer.request) {
+            if let Some(dialog) = &self.dialog {
+                dialog.respond(offer.id, status, reason, headers, None);
+            }
+            return LegEvent::Other;
+        }
         channel.fire_custom("sofia::reinvite", |_| {}, |_| {});
         let body = &offer.request.body;
         let read = description_of(body, offer.request.headers.get(Name::ContentType));
@@ -92,6 +99,15 @@ impl SofiaLeg {
                 return LegEvent::Other;
             }
         };
+        if let (Some(_), Some(dialog), true) =
+            (&sdp, &self.dialog, channel.is_true("sip_ignore_reinvites"))
+        {
+            // As in the reference: agreed to, and nothing changes.
+            let mut headers = Headers::new();
+            headers.push(Name::Contact, self.contact_in_dialog());
+            dialog.respond(offer.id, 200, "OK", headers, None);
+            return LegEvent::Other;
+        }
         if let (Some(sdp), true) = (&sdp, bypass::is_on(channel))
             && self.pass_on(channel, offer, sdp)
         {
@@ -102,6 +118,7 @@ impl SofiaLeg {
         {
             return self.on_fax_offer(channel, offer, sdp, fax);
         }
+        crate::shared_lines::note(&self.profile.settings.load(), channel, &offer.request.headers);
         let was_held = self.audio.is_held_by_peer();
         let answer = match &sdp {
             // The hold is told before our side changes, as the reference does.
@@ -173,7 +190,7 @@ impl SofiaLeg {
         let request = &info.request;
         variables::custom_headers(channel, &request.headers, "sip_info_h_", Repeats::LastCounts);
         if let Some(code) = request.headers.named("x-clientcode").filter(|code| !code.is_empty()) {
-            channel.set_var("call_clientcode", text::harmless(code).into_owned());
+            Heard(channel).set_var("call_clientcode", text::harmless(code));
         }
         if super::display::changes_display(request) {
             self.learn_party(channel, &request.headers, true);
@@ -253,8 +270,9 @@ impl SofiaLeg {
         if !known || !plain(user) || !plain(uri.host()) || dialog_named(&header).is_none() {
             return Replaces::Refused;
         }
-        let port = uri.port().map(|port| format!(":{port}")).unwrap_or_default();
-        let dial = format!("sofia/{}/sip:{user}@{}{port}", self.profile.name, uri.host());
+        let address = SipUri::new(user, uri.host());
+        let address = uri.port().map_or(address.clone(), |port| address.port(port));
+        let dial = format!("sofia/{}/{address}", self.profile.name);
         Replaces::Elsewhere { dial, header }
     }
 
@@ -418,17 +436,19 @@ fn tell_info(channel: &Channel, request: &Request) {
 /// The digit an INFO body names.
 fn digit_of_info(content_type: &str, body: &str) -> Option<Digit> {
     let line = |key: &str| {
-        body.lines().find_map(|line| {
+        body.split(['\r', '\n']).find_map(|line| {
             let (name, value) = line.split_once('=')?;
             name.trim().eq_ignore_ascii_case(key).then(|| value.trim().to_owned())
         })
     };
     let (signal, ms) = if content_type.starts_with("application/dtmf-relay") {
-        (line("Signal")?, line("Duration").map_or(250, |text| text::int(&text)))
+        // A length that says nothing becomes 2,000 milliseconds, none at all the default.
+        let ms = line("Duration").map(|text| text::int(&text));
+        (line("Signal")?, ms.map_or(250, |ms| if ms > 0 { ms } else { 2000 }))
     } else if content_type.starts_with("application/dtmf") {
         (body.trim().trim_matches('"').to_owned(), 250)
     } else if content_type.starts_with("application/vnd.nortelnetworks.digits") {
-        (line("d")?, 250)
+        (line("d")?, 50)
     } else {
         return None;
     };
@@ -504,6 +524,10 @@ mod tests {
             Some('*')
         );
         assert_eq!(digit_of_info("application/dtmf", "7").map(|digit| digit.digit), Some('7'));
+        let duration = |kind, body| digit_of_info(kind, body).map(|digit| digit.duration);
+        assert_eq!(duration("application/dtmf-relay", "Signal=5\nDuration=0\n"), Some(16_000));
+        assert_eq!(duration("application/dtmf-relay", "Signal=5"), Some(2000));
+        assert_eq!(duration("application/vnd.nortelnetworks.digits", "d=5"), Some(400));
         assert_eq!(digit_of_info("application/dtmf", "x"), None);
         assert_eq!(digit_of_info("text/plain", "5"), None);
     }

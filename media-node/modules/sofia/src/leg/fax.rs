@@ -1,12 +1,13 @@
-//! Fax over T.38 in a bridge: the far end of one leg changes its call to fax by re-INVITE, the other leg's is asked to do
-//! the same, and UDPTL packets pass between them.
+//! Fax over T.38: the far end changes its call to fax by re-INVITE, or we do.
 //!
-//! As in the reference the leg that gets the re-INVITE must allow both fax (`fax_enable_t38`) and passing it
-//! (`t38_passthru`, `once` for one time); `refuse_t38` forbids it. Without a partner to pass it to there is no fax
-//! machine here, and the change is refused with 488; the call goes on with audio.
+//! As in the reference the leg that gets the re-INVITE must allow fax (`fax_enable_t38`); `refuse_t38` forbids it. Where a
+//! fax application runs on the leg ([`Terminal`]) the change is between it and the far end. In a bridge the other leg's
+//! far end is asked to do the same (`t38_passthru`, `once` for one time), and UDPTL packets pass between them. In all
+//! other cases the change is refused with 488; the call goes on with audio.
 
 use std::sync::Arc;
 
+use ::fax::{Switched, Terminal};
 use negotiation::FaxPlan;
 use sdp::SessionDescription;
 use sip::message::Headers;
@@ -46,6 +47,9 @@ impl SofiaLeg {
         }
         if channel.is_true("fax_enable_t38") && !channel.is_true("refuse_t38") {
             channel.set_var("has_t38", "true");
+            if self.answer_as_terminal(channel, offer.id, &fax) {
+                return LegEvent::Other;
+            }
             let ready = |partner: &&Arc<Channel>| {
                 partner.is_answered() && partner.media().is_some() && !bypass::is_on(partner)
             };
@@ -64,6 +68,29 @@ impl SofiaLeg {
         LegEvent::Other
     }
 
+    /// Agrees to fax with the application that runs on the leg; false when none runs that takes it.
+    fn answer_as_terminal(&mut self, channel: &Channel, id: RequestId, theirs: &FaxPlan) -> bool {
+        let agreed = channel
+            .with(|data| data.find_slot::<Terminal>().and_then(|t| t.answer(&theirs.options)));
+        let Some(options) = agreed else { return false };
+        let ours = self.audio.fax_description(channel, &options, theirs.numbers);
+        self.audio.switch_to_fax(channel, theirs.remote);
+        let contact = self.contact_in_dialog();
+        if let Some(dialog) = &self.dialog {
+            let mut headers = Headers::new();
+            headers.push(sip::message::Name::Contact, contact);
+            dialog.respond(id, 200, "OK", headers, Some(Body::sdp(ours.to_string())));
+        }
+        // The machine keeps to what the far end takes.
+        let options = sdp::T38Options {
+            max_bit_rate: options.max_bit_rate.min(theirs.options.max_bit_rate),
+            max_datagram: theirs.options.max_datagram,
+            ..options
+        };
+        tell_terminal(channel, Switched::ToFax { remote: theirs.remote, options });
+        true
+    }
+
     fn passes_fax(&self, channel: &Channel) -> bool {
         let Some(word) = channel.var("t38_passthru") else { return false };
         crate::text::is_true(&word) || word.eq_ignore_ascii_case("once") && !self.fax.passed_once
@@ -76,7 +103,7 @@ impl SofiaLeg {
         }
     }
 
-    /// Offers the far end the fax that the partner's offers.
+    /// Offers the far end the fax that the partner's, or an application on this leg, offers.
     pub(super) fn offer_fax(
         &mut self,
         channel: &Channel,
@@ -111,6 +138,13 @@ impl SofiaLeg {
             // The far end has answered without taking the fax: audio is wanted back.
             let _gone = self.reinvite(&audio);
         }
+        tell_terminal(
+            channel,
+            match &fax {
+                Some(fax) => Switched::ToFax { remote: fax.remote, options: fax.options.clone() },
+                None => Switched::Refused,
+            },
+        );
         if let Some(partner) = channel.partner() {
             let answer = answer.filter(|_| fax.is_some()).map(Arc::clone);
             tell_peer(channel, partner.uuid(), answer);
@@ -144,4 +178,13 @@ impl SofiaLeg {
         }
         true
     }
+}
+
+/// Tells the fax application that runs on a leg, if one does.
+fn tell_terminal(channel: &Channel, what: Switched) {
+    channel.with(|data| {
+        if let Some(terminal) = data.find_slot::<Terminal>() {
+            terminal.tell(what);
+        }
+    });
 }

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 
 use sip::message::{Headers, Name, Request};
 use sip::stack::{Body, Dialog, DialogEvent, Transport};
+use sip::uri::SipUri;
 
 use super::super::variables;
 use super::{Offered, Progress, Side, SofiaLeg, described};
@@ -126,12 +127,10 @@ impl SofiaLeg {
         let ip = self.profile.sip_ip_for(Some(path.remote.ip()));
         // Over WebSocket a call goes on over the connection it came by, whatever address stands here.
         let shown = if path.transport.is_websocket() { Transport::Udp } else { path.transport };
-        format!(
-            "<sip:{user}@{}:{};transport={}>",
-            crate::profile::host_text(ip),
-            self.profile.port_for(shown),
-            shown.as_param()
-        )
+        SipUri::new(&user, ip)
+            .port(self.profile.port_for(shown))
+            .param("transport", shown.as_param())
+            .bracketed()
     }
 
     pub(super) fn reply_headers(&self, channel: &Channel, provisional: bool) -> Headers {
@@ -160,16 +159,16 @@ impl SofiaLeg {
         // A caller who was sent on before the answer is shown what it dialled, as in the reference.
         let dialled = match &self.side {
             Side::Inbound { dialled, .. } => dialled.clone(),
-            Side::Outbound { .. } => profile.destination_number,
+            Side::Outbound { .. } => profile.destination_number.clone(),
         };
         let number = first(&[
             channel.var("effective_callee_id_number").unwrap_or_default(),
-            profile.callee_id_number,
+            profile.callee_id_number.clone(),
             dialled,
         ]);
         let name = first(&[
             channel.var("effective_callee_id_name").unwrap_or_default(),
-            profile.callee_id_name,
+            profile.callee_id_name.clone(),
             number.clone(),
         ]);
         let ip = crate::profile::host_text(self.profile.sip_ip_for(None));
@@ -200,7 +199,7 @@ impl SofiaLeg {
     }
 
     /// Our description for a 183 or 200.
-    pub(super) fn local_description(
+    pub(super) async fn local_description(
         &mut self,
         channel: &Channel,
         last: bool,
@@ -209,17 +208,18 @@ impl SofiaLeg {
             && let Some(theirs) = channel.description(OF_PARTNER)
         {
             let text = crate::proxy::through(channel, &theirs);
-            channel.set_var("rtp_local_sdp_str", text.as_str());
+            channel.set_var("rtp_local_sdp_str", base::far::mark(&text));
             return Ok(Body::sdp(text));
         }
         self.negotiate_late(channel)?;
         let near = channel.partner();
+        self.audio.gather(channel, near.as_deref()).await?;
         let answer = self.audio.answer(channel, near.as_deref(), last)?;
         Ok(Body::sdp(answer.to_string()))
     }
 
     pub(super) async fn answer_inbound(&mut self, channel: &Arc<Channel>) -> Result<(), Cause> {
-        let body = self.local_description(channel, true)?;
+        let body = self.local_description(channel, true).await?;
         let headers = self.reply_headers(channel, false);
         let Some(dialog) = &self.dialog else { return Err(Cause::WRONG_CALL_STATE) };
         let secured = std::str::from_utf8(&body.bytes).is_ok_and(|text| text.contains("a=setup"));
@@ -269,8 +269,11 @@ impl SofiaLeg {
         }
     }
 
-    pub(super) fn early_media_inbound(&mut self, channel: &Arc<Channel>) -> Result<(), Cause> {
-        let body = self.local_description(channel, false)?;
+    pub(super) async fn early_media_inbound(
+        &mut self,
+        channel: &Arc<Channel>,
+    ) -> Result<(), Cause> {
+        let body = self.local_description(channel, false).await?;
         let headers = self.reply_headers(channel, true);
         let status = if channel.is_true("early_use_180") {
             (180, "Ringing")

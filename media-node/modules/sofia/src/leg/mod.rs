@@ -14,10 +14,10 @@ pub use dialog::replaced_call;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use base::queue;
 use sdp::{SdpError, SessionDescription};
 use sip::message::{Headers, Name, Request};
 use sip::stack::{Dialog, DialogEvent, InviteSpec, Path};
-use tokio::sync::mpsc;
 
 use super::inbound::Admission;
 use super::profile::Profile;
@@ -42,7 +42,7 @@ enum Progress {
 pub struct SofiaLeg {
     profile: Arc<Profile>,
     dialog: Option<Dialog>,
-    events: Option<mpsc::Receiver<DialogEvent>>,
+    events: Option<queue::Receiver<DialogEvent>>,
     audio: LegMedia,
     progress: Progress,
     side: Side,
@@ -104,7 +104,7 @@ impl SofiaLeg {
     pub fn inbound(
         profile: Arc<Profile>,
         dialog: Dialog,
-        events: mpsc::Receiver<DialogEvent>,
+        events: queue::Receiver<DialogEvent>,
         audio: LegMedia,
         request: Arc<Request>,
         path: Path,
@@ -198,7 +198,7 @@ impl EndpointLeg for SofiaLeg {
         Box::pin(async move {
             match self.side {
                 Side::Inbound { .. } => Ok(()),
-                Side::Outbound { .. } => self.start_outbound(channel),
+                Side::Outbound { .. } => self.start_outbound(channel).await,
             }
         })
     }
@@ -240,7 +240,7 @@ impl EndpointLeg for SofiaLeg {
                     self.ring_inbound(channel, queued);
                     Ok(())
                 }
-                Indication::EarlyMedia if inbound => self.early_media_inbound(channel),
+                Indication::EarlyMedia if inbound => self.early_media_inbound(channel).await,
                 Indication::Answer if inbound => self.answer_inbound(channel).await,
                 Indication::Ringing { .. } | Indication::EarlyMedia | Indication::Answer => Ok(()),
                 Indication::Referral { id, outcome } => self.tell_referral(id, outcome),
@@ -259,7 +259,7 @@ impl EndpointLeg for SofiaLeg {
                 }
                 Indication::Offer(offer) => {
                     let offer = crate::proxy::description_through(channel, offer);
-                    channel.set_var("rtp_local_sdp_str", offer.to_string());
+                    channel.set_var("rtp_local_sdp_str", base::far::mark(&offer.to_string()));
                     self.reinvite(&offer)
                 }
                 Indication::PeerDescription(sdp) => {

@@ -8,14 +8,14 @@ use sip::message::Response;
 use sip::stack::{Body, Dialog, Failure};
 
 use super::super::cause::{cause_of, reasons};
-use super::super::variables::{self, Local, Repeats};
+use super::super::variables::{self, Heard, Local, Repeats};
 use super::{Progress, Side, SofiaLeg, described};
 use crate::call::description::OF_FAR_END;
 use crate::call::{Cause, Channel, LegEvent, bypass};
 use crate::proxy::Relay;
 
 impl SofiaLeg {
-    pub(super) fn start_outbound(&mut self, channel: &Arc<Channel>) -> Result<(), Cause> {
+    pub(super) async fn start_outbound(&mut self, channel: &Arc<Channel>) -> Result<(), Cause> {
         self.count();
         self.profile.counters.calls_out.fetch_add(1, Ordering::Relaxed);
         let Side::Outbound { invite, gateway, again, .. } = &mut self.side else { return Ok(()) };
@@ -42,7 +42,7 @@ impl SofiaLeg {
                 }
                 let sdp = crate::proxy::through(channel, &sdp);
                 channel.flags.bypass_media.store(true, Ordering::Relaxed);
-                channel.set_var("rtp_local_sdp_str", sdp.as_str());
+                channel.set_var("rtp_local_sdp_str", base::far::mark(&sdp));
                 channel.set_var("audio_media_flow", "sendrecv");
                 channel.set_var("video_media_flow", "inactive");
                 sdp
@@ -50,6 +50,7 @@ impl SofiaLeg {
             None => {
                 let codecs = self.profile.settings.load().outbound_codecs.clone();
                 self.audio.use_codecs(channel, &codecs);
+                self.audio.gather(channel, near.as_deref()).await?;
                 self.audio.offer(channel, near.as_deref())?.to_string()
             }
         };
@@ -67,6 +68,7 @@ impl SofiaLeg {
             ("recovery_profile_name", self.profile.name.clone()),
             ("sofia_profile_url", self.profile.url()),
         ]);
+        variables::redaction(channel, &self.profile);
         *again = Some(spec.clone());
         let (dialog, events) = self.profile.stack.invite(*spec);
         self.dialog = Some(dialog);
@@ -112,6 +114,7 @@ impl SofiaLeg {
         self.note_support(&response.headers);
         if matches!(response.status, 180 | 183 | 200) {
             self.learn_party(channel, &response.headers, false);
+            crate::shared_lines::note_response(&self.profile, channel, &response.headers);
         }
         let prefix = if response.status < 200 { "sip_ph_" } else { "sip_rh_" };
         variables::custom_headers(channel, &response.headers, prefix, Repeats::LastCounts);
@@ -206,7 +209,7 @@ impl SofiaLeg {
             channel.set_var("sip_hangup_disposition", "recv_refuse");
             phrase.clone_from(&response.reason);
             if let Some((reason, named)) = reasons(&response.headers) {
-                channel.set_var("sip_reason", reason);
+                Heard(channel).set_var("sip_reason", reason);
                 if !channel.is_true("ignore_q850_reason") {
                     cause = named.unwrap_or(cause);
                 }
@@ -215,14 +218,14 @@ impl SofiaLeg {
             tracing::info!(uuid = %channel.uuid(), "{}: {error}", channel.name());
         }
         let status_text = status.to_string();
-        channel.set_vars([
+        Heard(channel).set_vars([
             ("sip_invite_failure_status", status_text.clone()),
             ("sip_invite_failure_phrase", phrase.clone()),
         ]);
         if let Some(caller) =
             channel.var("originating_leg_uuid").and_then(|uuid| channel.switch().channel(&uuid))
         {
-            caller.set_vars([
+            Heard(&caller).set_vars([
                 ("sip_invite_failure_status", status_text.clone()),
                 ("sip_invite_failure_phrase", phrase.clone()),
             ]);
@@ -233,7 +236,7 @@ impl SofiaLeg {
         {
             caller.set_vars([
                 ("last_bridge_hangup_cause", cause.name().to_owned()),
-                ("last_bridge_proto_specific_hangup_cause", format!("sip:{status}")),
+                ("last_bridge_proto_specific_hangup_cause", crate::cause::of_protocol(status)),
             ]);
         }
         self.profile.counters.failed_out.fetch_add(1, Ordering::Relaxed);

@@ -7,6 +7,7 @@ use sip::message::{Name, Response};
 use sip::stack::{InviteSpec, Transport};
 use sip::uri::NameAddr;
 
+use super::super::variables::Heard;
 use super::{Progress, Side, SofiaLeg};
 use crate::call::{Cause, Channel, transfer};
 use crate::text;
@@ -25,14 +26,15 @@ impl SofiaLeg {
         };
         if channel.is_true("outbound_redirect_fatal") {
             show_contacts(channel, &contacts, None);
-            channel.set_var("proto_specific_hangup_cause", format!("sip:{}", response.status));
+            channel
+                .set_var("proto_specific_hangup_cause", crate::cause::of_protocol(response.status));
             self.end_redirected(channel, Cause::REQUESTED_CHAN_UNAVAIL);
             return true;
         }
         let caller =
             channel.var("originating_leg_uuid").and_then(|uuid| channel.switch().channel(&uuid));
         let Some(caller) = caller else {
-            channel.set_var("sip_redirected_to", first.uri.as_str());
+            Heard(channel).set_var("sip_redirected_to", first.uri.as_str());
             return self.call_again(channel, response, first);
         };
         self.show_to_both(channel, &caller, response, &contacts);
@@ -73,7 +75,7 @@ impl SofiaLeg {
             .iter()
             .map(|contact| {
                 // What separates legs there is escaped, or the far end would choose who else is called.
-                let address = crate::registrar::in_dial_string(contact.uri.as_str());
+                let address = crate::stored::in_dial_string(contact.uri.as_str());
                 format!("sofia/{profile}/{address}")
             })
             .collect();
@@ -81,7 +83,7 @@ impl SofiaLeg {
             show_contacts(leg, contacts, Some(&dials));
             leg.set_var("sip_redirect_dialstring", dials.join(separator));
             if let Some(by) = response.headers.named("Diversion") {
-                leg.set_var("sip_redirected_by", by);
+                Heard(leg).set_var("sip_redirected_by", by);
             }
         }
         channel.set_var("sip_redirect_count", contacts.len().to_string());
@@ -117,6 +119,9 @@ impl SofiaLeg {
         }
         *redirects += 1;
         let mut spec = InviteSpec::clone(spec);
+        if let Some(credentials) = spec.credentials.as_ref().and_then(|all| all.after_redirect()) {
+            spec.credentials = Some(credentials);
+        }
         spec.request_uri = contact.uri.without_headers();
         spec.transport = contact.uri.params().get("transport").and_then(Transport::parse);
         if channel.var("sip_route_uri").is_none() {
@@ -139,9 +144,9 @@ impl SofiaLeg {
 fn show_contacts(leg: &Channel, contacts: &[NameAddr], dials: Option<&[String]>) {
     for (at, contact) in contacts.iter().enumerate() {
         if at == 0 {
-            leg.set_var("sip_redirected_to", contact.to_string());
+            Heard(leg).set_var("sip_redirected_to", contact.to_string());
         }
-        leg.set_var(format!("sip_redirect_contact_{at}"), contact.to_string());
+        Heard(leg).set_var(format!("sip_redirect_contact_{at}"), contact.to_string());
         let params = contact.uri.params().as_str().trim_start_matches(';');
         let parts = [
             ("user", contact.uri.user().unwrap_or_default()),
@@ -149,7 +154,7 @@ fn show_contacts(leg: &Channel, contacts: &[NameAddr], dials: Option<&[String]>)
             ("params", params),
         ];
         for (name, value) in parts.into_iter().filter(|(_, value)| !value.is_empty()) {
-            leg.set_var(format!("sip_redirect_contact_{name}_{at}"), value);
+            Heard(leg).set_var(format!("sip_redirect_contact_{name}_{at}"), value);
         }
         if let Some(dial) = dials.and_then(|dials| dials.get(at)) {
             leg.set_var(format!("sip_redirect_dialstring_{at}"), dial.as_str());

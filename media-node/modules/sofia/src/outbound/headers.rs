@@ -5,10 +5,9 @@ use std::sync::Arc;
 use dialplan_xml::regex::Pattern;
 use sip::message::Name;
 use sip::stack::{InviteSpec, Transport};
-use sip::uri::{NameAddr, Uri};
+use sip::uri::{NameAddr, SipUri, Uri, with_scheme};
 
 use crate::call::Channel;
-use crate::gateway::ByRealm;
 use crate::profile::{Profile, host_text};
 use crate::variables;
 
@@ -115,7 +114,7 @@ pub fn finish_headers(channel: &Channel, profile: &Profile, spec: &mut InviteSpe
         spec.credentials = Some(gateway.authorizer(&profile.switch));
     }
     if spec.credentials.is_none() {
-        spec.credentials = ByRealm::of(profile).map(|all| Arc::new(all) as _);
+        spec.credentials = crate::reverse_auth::credentials(profile, spec);
     }
     if let Some(hops) = channel.var("max_forwards") {
         spec.headers.push(Name::MaxForwards, hops);
@@ -134,9 +133,9 @@ pub fn finish_headers(channel: &Channel, profile: &Profile, spec: &mut InviteSpe
         spec.headers.push_text("Alert-Info", info);
     }
     if channel.is_true("sip_auto_answer") {
-        let ip = host_text(settings.sip_ip);
+        let own = SipUri::new("", settings.sip_ip).bracketed();
         let intercom = if channel.is_true("intercom") { ";intercom=true" } else { "" };
-        spec.headers.push_text("Call-Info", format!("<sip:{ip}>;answer-after=0{intercom}"));
+        spec.headers.push_text("Call-Info", format!("{own};answer-after=0{intercom}"));
     }
     push_caller_identity(channel, &caller, &settings.cid_type, profile, spec);
 }
@@ -147,12 +146,19 @@ fn is_excluded(pattern: &str, header: &str) -> bool {
     Pattern::cached(pattern).is_ok_and(|pattern| pattern.is_match(&name))
 }
 
-fn with_scheme(text: &str) -> String {
-    if text.starts_with("sip:") || text.starts_with("sips:") {
-        text.to_owned()
-    } else {
-        format!("sip:{text}")
-    }
+/// The next hop an `fs_path` names, and the route to write down where it is the Path of a registration (RFC 3327 §5.3): addresses
+/// in brackets.
+pub(crate) fn way_of(path: &str) -> (Option<Uri>, Option<String>) {
+    let first = path.split(',').next().unwrap_or_default();
+    let uri = first.split(['<', '>']).find(|part| part.contains(':')).unwrap_or(first);
+    let hop = Uri::parse(&with_scheme(uri.trim()));
+    let bracketed = path.trim_start().starts_with('<');
+    // What a phone wrote becomes part of a message only where it is an address.
+    let hops: Option<Vec<String>> = path
+        .split(',')
+        .map(|part| NameAddr::parse(part.trim()).map(|hop| format!("<{}>", hop.uri.as_str())))
+        .collect();
+    (hop, hops.filter(|_| bracketed).map(|hops| hops.join(", ")))
 }
 
 /// A contact's `fs_path` names the next hop; it and its like do not go out. A peer behind NAT (`fs_nat`) is spoken to
@@ -163,9 +169,8 @@ fn fs_path(channel: &Channel, spec: &mut InviteSpec) {
         && let Some(path) = params.get("fs_path")
     {
         let path = sip::uri::unescape(path);
-        let first = path.split(',').next().unwrap_or_default();
-        let uri = first.split(['<', '>']).find(|part| part.contains(':')).unwrap_or(first);
-        spec.next_hop = Uri::parse(&with_scheme(uri.trim()));
+        let route;
+        (spec.next_hop, route) = way_of(&path);
         // The way to a browser is written down, with its transport outside the brackets as in the reference.
         if let Some(hop) = &spec.next_hop
             && let Some(over) = hop.params().get("transport").and_then(Transport::parse)
@@ -173,9 +178,13 @@ fn fs_path(channel: &Channel, spec: &mut InviteSpec) {
         {
             let bare = hop.as_str().split(';').next().unwrap_or_default();
             spec.headers.push(Name::Route, format!("<{bare}>;transport={}", over.as_param()));
+        } else if let Some(route) = route {
+            spec.headers.push(Name::Route, route);
         }
     }
-    if params.has("fs_nat") || params.has("received") || channel.is_true("sip_sticky_contact") {
+    let sticky =
+        channel.is_true("sip_sticky_contact") || channel.var("sip-force-contact").is_some();
+    if params.has("fs_nat") || params.has("received") || sticky {
         channel.set_var("sip_nat_detected", "true");
         if spec.next_hop.is_none() {
             spec.next_hop = Some(spec.request_uri.clone());
@@ -206,6 +215,8 @@ fn copy_custom_headers(channel: &Channel) {
     for (name, value) in variables::headers_from(&caller, "sip_h_") {
         let variable = format!("sip_h_{name}");
         if channel.var(&variable).is_none() {
+            // What a far end said stays marked as its own.
+            let value = caller.variable_marked(&variable).unwrap_or(value);
             channel.set_var(variable, value);
         }
     }
@@ -258,5 +269,27 @@ fn push_caller_identity(
                 format!("{who};party=calling;screen={screen};privacy={privacy}"),
             );
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stored_path_is_the_route_and_what_is_no_address_is_none() {
+        let way = |path: &str| {
+            let (hop, route) = way_of(path);
+            (hop.map(|hop| hop.as_str().to_owned()), route)
+        };
+        let edge = "<sip:192.0.2.1:5070;lr;received=sip:192.0.2.9:4444%3Btransport%3Dws>";
+        let (hop, route) = way(&format!("{edge},<sip:192.0.2.2;lr>"));
+        assert_eq!(hop.as_deref(), Some(edge.trim_matches(['<', '>'])));
+        assert_eq!(route, Some(format!("{edge}, <sip:192.0.2.2;lr>")));
+        let (hop, route) = way("sip:1000@192.0.2.9:4444;transport=ws");
+        assert_eq!(hop.as_deref(), Some("sip:1000@192.0.2.9:4444;transport=ws"));
+        assert_eq!(route, None);
+        let (_, route) = way("<sip:192.0.2.1;lr>\r\nX-Evil: 1");
+        assert_ne!(route.as_deref().map(|route| route.contains('\n')), Some(true));
     }
 }

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use sip::stack::{InviteSpec, Transport};
-use sip::uri::{NameAddr, Scheme, Uri, escape_param, escape_user};
+use sip::uri::{NameAddr, Scheme, SipUri, Uri, escape_param, escape_user, unescape, with_scheme};
 
 pub use headers::finish_headers;
+pub(crate) use headers::way_of;
 
 use base::far;
 
@@ -61,13 +62,7 @@ struct Route {
 
 impl Route {
     fn plain(profile: Arc<Profile>, uri: Uri, to: Option<String>, dialled: String) -> Self {
-        let named = uri.params().get("transport").and_then(Transport::parse);
-        let transport = match uri.scheme() {
-            Scheme::Sips => {
-                Some(named.filter(|named| named.is_websocket()).unwrap_or(Transport::Tls))
-            }
-            _ => named,
-        };
+        let transport = leaves_by(&uri);
         let contact_params = String::new();
         Self {
             profile,
@@ -79,6 +74,20 @@ impl Route {
             contact_params,
             local_url: None,
         }
+    }
+}
+
+/// The transport a request to that address leaves by, unless it is UDP's turn: that of the first proxy of the address's
+/// stored `Path` (RFC 3327 §5.3, `fs_path` in brackets), which takes it the rest of the way, else the address's own.
+fn leaves_by(uri: &Uri) -> Option<Transport> {
+    let path = uri.params().get("fs_path").map(unescape);
+    let proxy = path.filter(|path| path.trim_start().starts_with('<'));
+    let proxy = proxy.and_then(|path| way_of(&path).0);
+    let next = proxy.as_ref().unwrap_or(uri);
+    let named = next.params().get("transport").and_then(Transport::parse);
+    match next.scheme() {
+        Scheme::Sips => Some(named.filter(|named| named.is_websocket()).unwrap_or(Transport::Tls)),
+        _ => named,
     }
 }
 
@@ -163,7 +172,7 @@ impl SofiaEndpoint {
                 .to_owned();
         }
         if profile.callee_id_number.is_empty() {
-            profile.callee_id_number.clone_from(&profile.destination_number);
+            profile.callee_id_number = profile.destination_number.clone();
         }
         channel.with(|data| data.profile = Some(profile));
         let peer = route.uri.host_ip();
@@ -200,11 +209,7 @@ impl SofiaEndpoint {
             true => address(target),
             false => with_user_escaped(target),
         };
-        let text = if target.starts_with("sip:") || target.starts_with("sips:") {
-            target.to_owned()
-        } else {
-            format!("sip:{target}")
-        };
+        let text = with_scheme(target);
         let uri = Uri::parse(&text).ok_or_else(|| {
             tracing::error!("Invalid URL \'{target}\'");
             Cause::INVALID_URL
@@ -268,12 +273,12 @@ impl SofiaEndpoint {
             return Err(Cause::DESTINATION_OUT_OF_ORDER);
         }
         let target = if number.contains('@') {
-            format!("sip:{}{params}", with_user_escaped(number))
+            Uri::parse(&format!("{}{params}", with_scheme(&with_user_escaped(number))))
         } else {
-            let user = escape_user(&format!("{}{number}", gateway.destination_prefix));
-            format!("sip:{user}@{}{params}", gateway.proxy)
+            let user = format!("{}{number}", gateway.destination_prefix);
+            SipUri::new(&user, &gateway.proxy).params(&params).uri()
         };
-        let uri = Uri::parse(&target).ok_or(Cause::INVALID_URL)?;
+        let uri = target.ok_or(Cause::INVALID_URL)?;
         let transport = Transport::parse(&gateway.transport);
         Ok(Route {
             profile,
@@ -332,7 +337,7 @@ fn set_creation_variables(channel: &Channel, route: &Route, call: &OutgoingCall)
         if let Some(proxy) = &gateway.outbound_proxy
             && call.variable("sip_route_uri").is_none()
         {
-            channel.set_var("sip_route_uri", format!("sip:{}", proxy.trim_start_matches("sip:")));
+            channel.set_var("sip_route_uri", with_scheme(proxy).into_owned());
         }
         if let Some(domain) = &gateway.from_domain
             && call.variable("sip_invite_domain").is_none()
@@ -373,18 +378,18 @@ fn invite(route: &Route, channel: &Channel, call: &OutgoingCall) -> Result<Invit
             let contact = gateway.contact_for(&route.profile, route.uri.host_ip());
             contact.replacen('>', &format!("{}>", route.contact_params), 1)
         }
-        None if transport != Transport::Udp && !transport.is_websocket() => format!(
-            "<sip:{}@{ip}:{port};transport={}>",
-            settings.contact_user,
-            transport.as_param()
-        ),
-        None => format!("<sip:{}@{ip}:{port}>", settings.contact_user),
+        None => {
+            let own = SipUri::new(&settings.contact_user, &ip).port(port);
+            let named = transport != Transport::Udp && !transport.is_websocket();
+            let own = if named { own.param("transport", transport.as_param()) } else { own };
+            own.bracketed()
+        }
     };
     let from = caller_address(&call.profile, &ip).ok_or(Cause::INVALID_URL)?;
     let parse = |text: &str| NameAddr::parse(text).ok_or(Cause::INVALID_URL);
     let mut spec = InviteSpec::new(request_uri, from, parse(&contact)?);
     if let Some(to) = &route.to {
-        spec.to = parse(&format!("<sip:{}>", to.trim_start_matches("sip:")))?;
+        spec.to = NameAddr::new(Uri::parse(&with_scheme(to)).ok_or(Cause::INVALID_URL)?);
     }
     if let Some(gateway) = &route.gateway {
         if !gateway.caller_id_in_from {
@@ -415,11 +420,7 @@ pub fn caller_address(caller: &CallerProfile, host: &str) -> Option<NameAddr> {
         "" => String::new(),
         class => format!(";isup-oli={}", escape_param(class)),
     };
-    let user = match caller.caller_id_number.as_str() {
-        "" => String::new(),
-        number => format!("{}@", escape_user(number)),
-    };
-    Uri::parse(&format!("sip:{user}{host}{class}")).map(NameAddr::new)
+    SipUri::new(&caller.caller_id_number, host).params(&class).uri().map(NameAddr::new)
 }
 
 /// A dial string's address with its user part escaped where it must be: numbers hold blanks and `#`.
@@ -455,6 +456,21 @@ mod tests {
         assert_eq!(shown("12 34", "").as_deref(), Some("<sip:12%2034@192.0.2.1:5080>"));
         assert_eq!(shown("+1555", "61").as_deref(), Some("<sip:+1555@192.0.2.1:5080;isup-oli=61>"));
         assert_eq!(shown("a>b@c", "").as_deref(), Some("<sip:a%3Eb%40c@192.0.2.1:5080>"));
+    }
+
+    #[test]
+    fn a_browser_behind_a_proxy_is_called_over_the_proxys_transport() {
+        let leaves = |text: &str| Uri::parse(text).and_then(|uri| leaves_by(&uri));
+        let browser = "sip:x@a.invalid;transport=ws";
+        let edge =
+            escape_param("<sip:192.0.2.1:5070;lr;received=sip:192.0.2.9:4444%3Btransport%3Dws>");
+        assert_eq!(leaves(browser), Some(Transport::Ws));
+        assert_eq!(leaves(&format!("{browser};fs_path={edge}")), None);
+        let over_tcp = escape_param("<sip:192.0.2.1:5070;transport=tcp;lr>,<sip:192.0.2.2;lr>");
+        assert_eq!(leaves(&format!("{browser};fs_path={over_tcp}")), Some(Transport::Tcp));
+        let own = escape_param("sip:x@192.0.2.9:4444;transport=ws");
+        assert_eq!(leaves(&format!("{browser};fs_nat=yes;fs_path={own}")), Some(Transport::Ws));
+        assert_eq!(leaves("sips:x@h"), Some(Transport::Tls));
     }
 
     #[test]
