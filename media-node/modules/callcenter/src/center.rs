@@ -167,6 +167,9 @@ impl Center {
             let session = channel.uuid();
             // One that still runs ends first.
             run_quietly(&switch, "uuid_displace", &format!("{session} stop '{sound}'")).await;
+            channel.with(|data| {
+                data.slot::<member::Stay>().announced = Some(sound.clone());
+            });
             let reply =
                 run_quietly(&switch, "uuid_displace", &format!("{session} start '{sound}'")).await;
             if !reply.starts_with("+OK") {
@@ -480,6 +483,16 @@ pub(crate) fn hang_up_called(switch: &Switch, member: &str, cause: Cause) {
             channel.hangup(cause);
         }
     }
+}
+
+/// A caller leaves the queue: an announcement that still runs does not go with it.
+pub(crate) fn stop_announcement(switch: &Arc<Switch>, channel: &Channel) {
+    let sound = channel.with(|data| data.slot::<member::Stay>().announced.take());
+    let Some(sound) = sound else { return };
+    let (switch, args) = (Arc::clone(switch), format!("{} stop '{sound}'", channel.uuid()));
+    tokio::spawn(async move {
+        run_quietly(&switch, "uuid_displace", &args).await;
+    });
 }
 
 /// Runs a command without the event that would tell of it.

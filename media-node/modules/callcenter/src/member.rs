@@ -19,6 +19,8 @@ pub(crate) struct Stay {
     pub(crate) cancel: Option<CancelReason>,
     /// It was taken out for an agent who left: its name in the queue, where its place still is.
     pub(crate) back_to: Option<Arc<str>>,
+    /// The announcement that was played last; it may still run.
+    pub(crate) announced: Option<String>,
 }
 
 /// How a stay ended.
@@ -53,6 +55,7 @@ pub(crate) async fn callcenter(session: &mut Session, argument: &str) -> AppResu
     center.tell_count(&switch, &queue);
     center.wake();
     let waited = wait(session, &center, &queue).await;
+    center::stop_announcement(&switch, &channel);
     let left = leave(&switch, &center, &channel, &queue, &member, &waited);
     tracing::debug!(uuid = %channel.uuid(), "Left queue {queue}: {left:?}");
     center.tell_count(&switch, &queue);

@@ -159,7 +159,7 @@ fn tell_offering(switch: &Switch, offer: &Offer, member: &Channel) {
 }
 
 fn push_dnis(event: &mut Event, member: &Channel) {
-    let dnis = member.profile().rdnis;
+    let dnis = member.profile().rdnis.clone();
     if !dnis.is_empty() {
         event.push("CC-Member-DNIS", dnis);
     }

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use esl_server::Level;
 use esl_server::event::{Event, EventName};
 
 use super::{Api, ApiCall, net, usage};
@@ -115,27 +114,8 @@ const PLACE: &str = "mod_commands.c:log_function:7200";
 
 /// Logs for an administrator or a dialplan; false for a level that does not exist.
 pub fn log_line(level: &str, line: &str, uuid: &str) -> bool {
-    let level = match Level::parse(level) {
-        Some(level) => Some(level),
-        None => level.parse().ok().and_then(Level::from_number),
-    };
-    match level {
-        Some(Level::Debug) => tracing::debug!(%uuid, fs_place = PLACE, "{line}"),
-        Some(Level::Info) => tracing::info!(%uuid, fs_place = PLACE, "{line}"),
-        Some(Level::Notice) => {
-            tracing::info!(%uuid, fs_place = PLACE, fs_level = "NOTICE", "{line}")
-        }
-        Some(Level::Warning) => tracing::warn!(%uuid, fs_place = PLACE, "{line}"),
-        Some(Level::Err) => tracing::error!(%uuid, fs_place = PLACE, "{line}"),
-        Some(Level::Crit) => tracing::error!(%uuid, fs_place = PLACE, fs_level = "CRIT", "{line}"),
-        Some(Level::Alert) => {
-            tracing::error!(%uuid, fs_place = PLACE, fs_level = "ALERT", "{line}")
-        }
-        Some(Level::Console) => {
-            tracing::error!(%uuid, fs_place = PLACE, fs_level = "CONSOLE", "{line}")
-        }
-        None => return false,
-    }
+    let Some(level) = crate::parse_level(level) else { return false };
+    crate::log_line(level, Some(PLACE), uuid, line);
     true
 }
 

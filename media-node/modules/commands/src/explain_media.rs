@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::sync::atomic::Ordering;
 
 use media::Stats;
+use media::picture::LegVideo;
 
 use crate::call::{Channel, bypass};
 
@@ -38,6 +39,14 @@ pub(super) fn told(channel: &Channel) -> String {
     line("tried", var("rtp_use_codec_string"));
     line("chosen", var("rtp_last_audio_codec_string"));
     line("video", var("rtp_last_video_codec_string"));
+    let video = channel.with(|data| data.find_slot::<LegVideo>().cloned()).unwrap_or_default();
+    let stats = video.leg.filter(|_| video.codec.is_some()).map(|leg| leg.stats());
+    line("pictures", stats.as_ref().map(pictures));
+    let (shown, hidden) = match video.note {
+        Some(why) if why.starts_with('!') => (None, Some(why)),
+        note => (note, None),
+    };
+    line("watches", shown);
     line("digits", var("dtmf_type"));
     line("direction", var("audio_media_flow"));
     line("protected", Some(channel.with(|data| data.secure.clone())).filter(|s| !s.is_empty()));
@@ -50,6 +59,9 @@ pub(super) fn told(channel: &Channel) -> String {
     if let Some(stats) = &stats {
         line("heard", Some(heard(stats)));
         line("sent", Some(sent(stats)));
+    }
+    if let Some(hidden) = hidden {
+        let _ = writeln!(text, "  {hidden}");
     }
     for reason in reasons(&seen(channel, stats.as_ref())) {
         let _ = writeln!(text, "  ! {reason}");
@@ -75,6 +87,11 @@ fn heard(stats: &Stats) -> String {
         inbound.jitter_loss_rate * 100.0,
         inbound.mos
     )
+}
+
+fn pictures(stats: &Stats) -> String {
+    let (got, sent) = (stats.inbound.packet_count, stats.outbound.packet_count);
+    format!("{got} packets came, {sent} were sent")
 }
 
 fn sent(stats: &Stats) -> String {

@@ -44,6 +44,9 @@ async fn answer(call: &ApiCall, request: &Map<String, Value>) -> Reply {
         Some(_) => &empty,
         None => return Err("Invalid request".into()),
     };
+    if !permitted(call, command) {
+        return Err("Invalid Method, Missing Method or Permission Denied".into());
+    }
     match command {
         "status" => Ok(switch_status(call)),
         "fsapi" => {
@@ -54,12 +57,30 @@ async fn answer(call: &ApiCall, request: &Map<String, Value>) -> Reply {
         }
         "execute" => execute(call, data),
         "channelData" => channel_data(call, data),
-        "mediaStats" => media_stats(call, data),
+        "mediaStats" => {
+            let channel = channel(call, data)?;
+            media_stats(&channel, call, data)
+        }
         method => match call.switch.linked().json(method) {
             Some(kind) => (kind.answer)(&call.switch, data),
             None => Err("Invalid Method, Missing Method or Permission Denied".into()),
         },
     }
+}
+
+/// Methods of mod_commands itself.
+pub(crate) const OWN: [&str; 5] = ["status", "fsapi", "execute", "channelData", "mediaStats"];
+
+/// Whether `<interface-allowlist>` lets a method in.
+fn permitted(call: &ApiCall, method: &str) -> bool {
+    let config = call.switch.config.load();
+    let allowed = &config.switch.allowlist;
+    let brings = |module: &&&dyn crate::contract::Module| {
+        module.provides().json.iter().any(|kind| kind.name == method)
+    };
+    let linked = call.switch.linked();
+    let owner = linked.iter().find(|module| brings(&module)).map_or("mod_commands", |m| m.name());
+    allowed.allows(owner, method, "json_api")
 }
 
 fn channel(
@@ -84,12 +105,12 @@ fn channel_data(call: &ApiCall, data: &Map<String, Value>) -> Reply {
     serde_json::from_slice(&event.json()).map_err(|error| error.to_string())
 }
 
-fn media_stats(call: &ApiCall, data: &Map<String, Value>) -> Reply {
-    let channel = channel(call, data)?;
-    crate::call::statistics::set(&channel);
+fn media_stats(channel: &crate::call::Channel, call: &ApiCall, data: &Map<String, Value>) -> Reply {
+    crate::call::statistics::set(channel);
     let mut reply = Map::new();
-    if let Some(stats) = channel.media().filter(|_| channel.has_media()).map(|media| media.stats())
-    {
+    if let Some(leg) = channel.media().filter(|_| channel.has_media()) {
+        let stats = leg.stats();
+        reply.insert("quality".into(), quality(&stats.quality(leg.codec(), None)));
         let figures = stats.variables();
         // Numbers, as the variables have them: a variance with two decimals.
         let number = |text: String| text.parse::<f64>().map_or(Value::Null, |figure| json!(figure));
@@ -101,6 +122,43 @@ fn media_stats(call: &ApiCall, data: &Map<String, Value>) -> Reply {
         reply.insert("channelData".into(), channel_data(call, data)?);
     }
     Ok(Value::Object(reply))
+}
+
+/// Loss, jitter and score per direction, and the round trip; what is not known is left out.
+fn quality(quality: &media::stats::Quality) -> Value {
+    let hundredths = |value: f64| (value * 100.0).round() / 100.0;
+    let way = |way: media::stats::Way| {
+        json!({
+            "packets": way.packets,
+            "lost": way.lost,
+            "loss_percent": hundredths(way.loss_percent),
+            "jitter_ms": hundredths(way.jitter_ms),
+            "mos": hundredths(way.mos),
+        })
+    };
+    let mut shown = Map::new();
+    for (name, known) in [("inbound", quality.inbound), ("outbound", quality.outbound)] {
+        if let Some(known) = known {
+            shown.insert(name.into(), way(known));
+        }
+    }
+    if let Some(ms) = quality.round_trip_ms {
+        shown.insert("round_trip_ms".into(), json!(hundredths(ms)));
+    }
+    Value::Object(shown)
+}
+
+/// `uuid_media_stats`: the reply of `mediaStats` without its envelope.
+pub(super) fn uuid_media_stats(call: &ApiCall) -> String {
+    let uuid = call.args.trim();
+    if uuid.is_empty() {
+        return super::usage("<uuid>");
+    }
+    let Some(channel) = call.switch.channel(uuid) else { return "-ERR No such channel!\n".into() };
+    match media_stats(&channel, call, &Map::new()) {
+        Ok(reply) => format!("{reply}\n"),
+        Err(why) => format!("-ERR {why}\n"),
+    }
 }
 
 fn switch_status(call: &ApiCall) -> Value {

@@ -4,7 +4,8 @@ use std::sync::atomic::Ordering;
 
 use super::{Api, ApiCall};
 use crate::api;
-use crate::heartbeat::{uptime_text, uptime_us};
+use crate::clock::duration_text;
+use crate::heartbeat::uptime_us;
 use crate::switch::Switch;
 use base::version::{COMPATIBLE_FULL, COMPATIBLE_REVISION, COMPATIBLE_SHORT, OWN};
 
@@ -58,7 +59,7 @@ pub fn status_text(switch: &Switch) -> String {
          {} session(s) max\n\
          min idle cpu {:.2}/{:.2}\n\
          Current Stack Size/Max {stack}K/{stack_max}K\n",
-        uptime_text(uptime_us(switch)),
+        duration_text(uptime_us(switch)),
         if paused { "not ready" } else { "ready" },
         counters.total.load(Ordering::Relaxed),
         switch.channel_count(),
@@ -76,12 +77,16 @@ pub fn status_text(switch: &Switch) -> String {
 
 fn media_load(call: &ApiCall) -> String {
     let counters = &call.switch.counters;
-    let mut text = "thread,legs,busy,late_frames,dropped_packets\n".to_owned();
+    let mut text = "thread,legs,busy,late,late_frames,dropped_packets\n".to_owned();
     for (thread, load) in call.switch.media.load().iter().enumerate() {
-        let (whole, tenth) = (load.busy_permille / 10, load.busy_permille % 10);
+        let percent = |permille: usize| format!("{}.{}%", permille / 10, permille % 10);
         text.push_str(&format!(
-            "{thread},{},{whole}.{tenth}%,{},{}\n",
-            load.legs, load.late_frames, load.dropped_packets
+            "{thread},{},{},{},{},{}\n",
+            load.legs,
+            percent(load.busy_permille),
+            percent(load.late_permille),
+            load.late_frames,
+            load.dropped_packets
         ));
     }
     let full = counters.media_full.load(Ordering::Relaxed);
@@ -184,11 +189,11 @@ mod tests {
     #[test]
     fn one_of_a_unit_is_singular() {
         assert_eq!(
-            uptime_text(((365 + 2) * 86_400 + 3600 + 61) * 1_000_000 + 2_001),
+            duration_text(((365 + 2) * 86_400 + 3600 + 61) * 1_000_000 + 2_001),
             "1 year, 2 days, 1 hour, 1 minute, 1 second, 2 milliseconds, 1 microsecond"
         );
         assert_eq!(
-            uptime_text(454_482_931),
+            duration_text(454_482_931),
             "0 years, 0 days, 0 hours, 7 minutes, 34 seconds, 482 milliseconds, 931 microseconds"
         );
     }

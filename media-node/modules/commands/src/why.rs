@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use base::secrets::masked;
+
 use super::{Api, ApiCall, usage};
 use crate::api;
 use crate::call::channel::Data;
@@ -45,7 +47,7 @@ fn told(channel: &Channel) -> String {
             text += "  runs no application\n";
         }
         if let Some(step) = data.extension.as_ref().and_then(|rest| rest.clone().next()) {
-            let _ = writeln!(text, "  next {}({})", step.application, step.data);
+            let _ = writeln!(text, "  next {}({})", step.application, masked(&step.data));
             told_lines(&mut text, step.written.as_ref());
         }
         for profile in data.profile.iter().chain(data.past_profiles.iter().rev()) {
@@ -56,7 +58,7 @@ fn told(channel: &Channel) -> String {
 }
 
 fn told_doing(text: &mut String, doing: &Doing) {
-    let _ = writeln!(text, "  runs {}({})", doing.application, doing.argument);
+    let _ = writeln!(text, "  runs {}({})", doing.application, masked(&doing.argument));
     if doing.written.is_none() {
         text.push_str("    asked for by a program, a hook or another application\n");
     }

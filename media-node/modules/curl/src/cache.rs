@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_client::tls::{self, TlsSettings};
+use http_client::tls::{self, ClientConfig, TlsSettings};
 use http_client::{Ask, Client, HttpError};
-use hyper::Method;
+use hyper::{HeaderMap, Method};
 use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
 use switch_core::contract::NotLoaded;
@@ -64,8 +64,8 @@ struct Place {
 /// Everything kept of one switch.
 pub(crate) struct Cache {
     settings: Settings,
-    /// The client, or why there is none.
-    client: Result<Client, String>,
+    /// TLS, or why there is none.
+    tls: Result<Arc<ClientConfig>, String>,
     places: Mutex<HashMap<String, Arc<Place>>>,
     ahead: Semaphore,
     waiting: AtomicUsize,
@@ -85,7 +85,7 @@ impl Cache {
         let settings = settings.map_err(|_| NotLoaded)?;
         let made = tokio::task::spawn_blocking(move || Self::new(settings));
         match made.await {
-            Ok(Self { client: Err(error), .. }) => {
+            Ok(Self { tls: Err(error), .. }) => {
                 tracing::error!("http_cache.conf: {error}");
                 Err(NotLoaded)
             }
@@ -104,9 +104,8 @@ impl Cache {
             authorities: settings.authorities.as_deref(),
             ..TlsSettings::default()
         });
-        let client = tls.map(|tls| Client::new(Arc::new(tls), None, None, MOST_BYTES));
         Self {
-            client: client.map_err(|error| error.to_string()),
+            tls: tls.map(Arc::new).map_err(|error| error.to_string()),
             ahead: Semaphore::new(settings.at_once),
             places: Mutex::default(),
             waiting: AtomicUsize::new(0),
@@ -124,13 +123,22 @@ impl Cache {
 
     /// The file of an address, fetched if it is not there.
     pub(crate) async fn get(&self, address: &str) -> Result<PathBuf, CacheError> {
+        self.get_as(address, None).await
+    }
+
+    /// [`Cache::get`] with the headers of a profile.
+    pub(crate) async fn get_as(
+        &self,
+        address: &str,
+        profile: Option<&str>,
+    ) -> Result<PathBuf, CacheError> {
         let place = self.place(address);
         let mut kept = place.kept.lock().await;
         if let Some(path) = fresh(kept.as_ref()).await {
             return Ok(path);
         }
-        let path = self.fetch(address).await?;
-        *kept = Some(Kept { path: path.clone(), until: Instant::now() + self.settings.age });
+        let (path, age) = self.fetch(address, profile).await?;
+        *kept = Some(Kept { path: path.clone(), until: Instant::now() + age });
         Ok(path)
     }
 
@@ -155,16 +163,22 @@ impl Cache {
         place
     }
 
-    async fn fetch(&self, address: &str) -> Result<PathBuf, CacheError> {
+    /// Fetches a file; with it how long it may be kept.
+    async fn fetch(
+        &self,
+        address: &str,
+        profile: Option<&str>,
+    ) -> Result<(PathBuf, Duration), CacheError> {
         let url = parse(address)?;
         let path = self.path_of(&url);
-        let body = self.exchange(Method::GET, url, None).await?;
+        let (headers, body) = self.exchange(Method::GET, url, profile, None).await?;
+        let age = max_age(&headers).unwrap_or(self.settings.age);
         let failed = |source| CacheError::File { path: path.clone(), source };
         tokio::fs::create_dir_all(&self.settings.location).await.map_err(failed)?;
         let draft = path.with_extension("draft");
         tokio::fs::write(&draft, &body).await.map_err(failed)?;
         tokio::fs::rename(&draft, &path).await.map_err(failed)?;
-        Ok(path)
+        Ok((path, age))
     }
 
     fn path_of(&self, url: &Url) -> PathBuf {
@@ -180,16 +194,18 @@ impl Cache {
         &self,
         method: Method,
         url: Url,
-        body: Option<Bytes>,
-    ) -> Result<Bytes, CacheError> {
+        profile: Option<&str>,
+        body: Option<(&'static str, Bytes)>,
+    ) -> Result<(HeaderMap, Bytes), CacheError> {
         let host = url.host_str().unwrap_or_default().to_owned();
-        let body = body.map(|bytes| ("application/octet-stream", bytes));
         let ask = Ask { method, url, user_agent: AGENT, headers: Vec::new(), body };
         let limit = self.settings.limit;
-        let client = self.client.as_ref().map_err(|error| CacheError::Tls(error.clone()))?;
-        match timeout(limit, client.send(ask)).await {
-            Ok(Ok((status, body))) if status.is_success() => Ok(body),
-            Ok(Ok((status, _))) => Err(CacheError::Status { host, status: status.as_u16() }),
+        let tls = self.tls.as_ref().map_err(|error| CacheError::Tls(error.clone()))?;
+        let mut client = Client::new(Arc::clone(tls), None, None, MOST_BYTES);
+        client.extra = self.settings.headers(profile, &host).to_vec();
+        match timeout(limit, client.exchange_whole(ask)).await {
+            Ok(Ok((status, headers, body))) if status.is_success() => Ok((headers, body)),
+            Ok(Ok((status, ..))) => Err(CacheError::Status { host, status: status.as_u16() }),
             Ok(Err(source)) => Err(CacheError::Http { host, source }),
             Err(_) => Err(CacheError::Late { host, seconds: limit.as_secs() }),
         }
@@ -215,11 +231,17 @@ impl Cache {
     }
 
     /// Sends a file to an address. What is kept of the address is the file then.
-    pub(crate) async fn put(&self, address: &str, file: &str) -> Result<(), CacheError> {
+    pub(crate) async fn put(
+        &self,
+        address: &str,
+        file: &str,
+        profile: Option<&str>,
+    ) -> Result<(), CacheError> {
         let url = parse(address)?;
         let failed = |source| CacheError::File { path: file.into(), source };
         let body = tokio::fs::read(file).await.map_err(failed)?;
-        self.exchange(Method::PUT, url, Some(body.into())).await?;
+        let body = Some((kind_of(file), body.into()));
+        self.exchange(Method::PUT, url, profile, body).await?;
         self.remove(address).await;
         Ok(())
     }
@@ -245,6 +267,28 @@ impl Cache {
     /// Removes the files of an earlier process.
     pub(crate) async fn sweep(&self) {
         let _none = tokio::fs::remove_dir_all(&self.settings.location).await;
+    }
+}
+
+/// `max-age` of `Cache-Control`.
+fn max_age(headers: &HeaderMap) -> Option<Duration> {
+    let values = headers.get_all("cache-control").into_iter().filter_map(|v| v.to_str().ok());
+    let mut items = values.flat_map(|value| value.split(','));
+    let seconds = items.find_map(|item| {
+        let item = item.trim();
+        let name = item.get(..8)?.eq_ignore_ascii_case("max-age=");
+        name.then(|| item.get(8..)?.trim().parse::<u32>().ok())?
+    })?;
+    Some(Duration::from_secs(u64::from(seconds)))
+}
+
+/// The content type a file is sent with.
+fn kind_of(file: &str) -> &'static str {
+    match Path::new(file).extension().and_then(|e| e.to_str()).unwrap_or_default() {
+        "wav" => "audio/x-wav",
+        "mp3" => "audio/mpeg",
+        "ogg" => "audio/ogg",
+        _ => "application/octet-stream",
     }
 }
 
@@ -280,17 +324,7 @@ mod tests {
     use tokio::net::TcpListener;
 
     fn cache(folder: &Path, most: usize, limit: Duration) -> Arc<Cache> {
-        Arc::new(Cache::new(Settings {
-            most,
-            location: folder.join("files"),
-            age: Duration::from_secs(60),
-            at_once: 2,
-            waiting: 2,
-            authorities: None,
-            verify_peer: false,
-            verify_host: false,
-            limit,
-        }))
+        Arc::new(Cache::new(Settings::test(folder, most, limit)))
     }
 
     /// A server that answers each request with what `answer` makes of its first line, and counts.
@@ -362,6 +396,29 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_server_says_how_long_a_file_may_be_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let (server, count) = server(|_| {
+            let head =
+                "HTTP/1.1 200 OK\r\nCache-Control: public, Max-Age=0\r\nContent-Length: 1\r\n";
+            Some(format!("{head}Connection: close\r\n\r\nx"))
+        })
+        .await;
+        let cache = cache(folder.path(), 2, Duration::from_secs(5));
+        for _ in 0..3 {
+            cache.get(&format!("{server}/a.wav")).await.unwrap();
+        }
+        assert_eq!(count.load(Ordering::SeqCst), 3);
+        let headers = |value: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert("cache-control", value.parse().unwrap());
+            max_age(&headers)
+        };
+        assert_eq!(headers("no-store"), None);
+        assert_eq!(headers("s-maxage=1, max-age=90"), Some(Duration::from_secs(90)));
+    }
+
+    #[tokio::test]
     async fn no_more_addresses_are_kept_than_allowed() {
         let folder = tempfile::tempdir().unwrap();
         let (server, _) = server(|_| ok("x")).await;
@@ -386,8 +443,8 @@ mod tests {
         })
         .await;
         let cache = cache(folder.path(), 2, Duration::from_secs(5));
-        cache.put(&format!("{server}/up.wav"), file.to_str().unwrap()).await.unwrap();
+        cache.put(&format!("{server}/up.wav"), file.to_str().unwrap(), None).await.unwrap();
         assert_eq!(count.load(Ordering::SeqCst), 1);
-        assert!(cache.put(&format!("{server}/up.wav"), "/nowhere").await.is_err());
+        assert!(cache.put(&format!("{server}/up.wav"), "/nowhere", None).await.is_err());
     }
 }

@@ -1,10 +1,13 @@
-//! Files from the web (mod_http_cache): played, fetched ahead, put.
+//! The web: files of it that are played, fetched ahead or put (mod_http_cache), and requests (mod_curl, [`curl`]).
 //!
 //! `http://` and `https://` are sources of audio like any file; each address is fetched once and kept for its time.
 
 #![deny(unsafe_code)]
 
 mod cache;
+mod curl;
+mod request;
+mod sendfile;
 mod settings;
 
 use std::path::PathBuf;
@@ -46,8 +49,11 @@ const APIS: &[Api] = &[
 const OK: &str = "+OK\n";
 const FAILED: &str = "-ERR\n";
 
+/// All of them.
+pub const MODULES: &[&dyn Module] = &[&curl::Curl, &HttpCache];
+
 /// mod_http_cache.
-pub struct HttpCache;
+struct HttpCache;
 
 impl Module for HttpCache {
     fn name(&self) -> &'static str {
@@ -83,25 +89,33 @@ impl Module for HttpCache {
 }
 
 async fn fetch(channel: &Arc<Channel>, name: &str) -> Result<PathBuf, String> {
-    let url = name.strip_prefix("http_cache://").unwrap_or(name);
-    Cache::of(channel.switch()).get(url).await.map_err(|error| error.to_string())
+    let (url, profile) = parts(name.strip_prefix("http_cache://").unwrap_or(name));
+    Cache::of(channel.switch()).get_as(url, profile).await.map_err(|error| error.to_string())
+}
+
+/// What stands behind the parameters in braces, and the profile they name.
+fn parts(argument: &str) -> (&str, Option<&str>) {
+    let argument = argument.trim();
+    match argument.strip_prefix('{').and_then(|rest| rest.split_once('}')) {
+        Some((params, url)) => {
+            let profile = params.split(',').find_map(|pair| pair.trim().strip_prefix("profile="));
+            (url.trim(), profile)
+        }
+        None => (argument, None),
+    }
 }
 
 /// What stands behind the parameters in braces.
 fn address(argument: &str) -> &str {
-    let argument = argument.trim();
-    match argument.strip_prefix('{').and_then(|rest| rest.split_once('}')) {
-        Some((_, url)) => url.trim(),
-        None => argument,
-    }
+    parts(argument).0
 }
 
 async fn get(call: ApiCall) -> String {
-    let url = address(&call.args);
+    let (url, profile) = parts(&call.args);
     if url.is_empty() {
         return usage(GET);
     }
-    match Cache::of(&call.switch).get(url).await {
+    match Cache::of(&call.switch).get_as(url, profile).await {
         Ok(path) => path.to_string_lossy().into_owned(),
         Err(error) => {
             tracing::error!("http_get: {error}");
@@ -134,8 +148,9 @@ fn prefetch(call: &ApiCall) -> String {
 }
 
 async fn put(call: ApiCall) -> String {
-    let Some((url, file)) = address(&call.args).split_once(' ') else { return usage(PUT) };
-    match Cache::of(&call.switch).put(url, file.trim()).await {
+    let (rest, profile) = parts(&call.args);
+    let Some((url, file)) = rest.split_once(' ') else { return usage(PUT) };
+    match Cache::of(&call.switch).put(url, file.trim(), profile).await {
         Ok(()) => OK.to_owned(),
         Err(error) => {
             tracing::error!("http_put: {error}");
@@ -166,5 +181,6 @@ mod tests {
     fn parameters_in_braces_stand_before_the_address() {
         assert_eq!(address(" {nohead=true}http://a/b.wav "), "http://a/b.wav");
         assert_eq!(address("http://a/{b}.wav"), "http://a/{b}.wav");
+        assert_eq!(parts("{nohead=1,profile=s3}http://a/"), ("http://a/", Some("s3")));
     }
 }

@@ -1,6 +1,6 @@
 //! `http_cache.conf`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use dialplan_xml::Node;
@@ -35,6 +35,40 @@ pub(crate) const PARAMETERS: &[Parameters] = &[Parameters {
     ],
 }];
 
+/// Headers a server wants, by the profile's name or the server's.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Profile {
+    name: String,
+    domains: Vec<String>,
+    pub(crate) headers: Vec<(String, String)>,
+}
+
+impl Profile {
+    fn read(node: Node<'_>) -> Option<Self> {
+        let name = node.attr_or_empty("name").to_owned();
+        if name.is_empty() {
+            tracing::warn!("http_cache.conf: HTTP profile missing name");
+            return None;
+        }
+        if let Some(kind) =
+            ["aws-s3", "azure-blob"].into_iter().find(|kind| node.child(kind).is_some())
+        {
+            tracing::error!("http_cache.conf: profile {name}: {kind} is not supported");
+            return None;
+        }
+        let headers =
+            node.child("default").into_iter().flat_map(|all| all.children_named("header"));
+        let headers = headers.filter_map(|header| {
+            let name = header.attr("name").filter(|name| !name.is_empty())?;
+            Some((name.to_owned(), header.text().trim().to_owned()))
+        });
+        let domains =
+            node.child("domains").into_iter().flat_map(|all| all.children_named("domain"));
+        let domains = domains.filter_map(|domain| domain.attr("name")).map(str::to_ascii_lowercase);
+        Some(Self { name, domains: domains.collect(), headers: headers.collect() })
+    }
+}
+
 /// What is set.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Settings {
@@ -47,9 +81,26 @@ pub(crate) struct Settings {
     pub(crate) verify_peer: bool,
     pub(crate) verify_host: bool,
     pub(crate) limit: Duration,
+    pub(crate) profiles: Vec<Profile>,
 }
 
 impl Settings {
+    #[cfg(test)]
+    pub(crate) fn test(folder: &Path, most: usize, limit: Duration) -> Self {
+        Self {
+            most,
+            location: folder.join("files"),
+            age: Duration::from_secs(60),
+            at_once: 2,
+            waiting: 2,
+            authorities: None,
+            verify_peer: false,
+            verify_host: false,
+            limit,
+            profiles: Vec::new(),
+        }
+    }
+
     pub(crate) fn read(conf: Option<Node<'_>>, switch: &Switch) -> Self {
         let mut read = Self {
             most: 10_000,
@@ -61,6 +112,12 @@ impl Settings {
             verify_peer: true,
             verify_host: true,
             limit: Duration::from_secs(30),
+            profiles: conf
+                .and_then(|conf| conf.child("profiles"))
+                .into_iter()
+                .flat_map(|all| all.children_named("profile"))
+                .filter_map(Profile::read)
+                .collect(),
         };
         for param in &dialplan_xml::config::settings(conf) {
             let value: &str = &param.value;
@@ -81,9 +138,41 @@ impl Settings {
             }
         }
         // Vanilla names a bundle that few installations have; the system's authorities serve then.
-        read.authorities = read.authorities.filter(|file| std::path::Path::new(file).exists());
+        read.authorities = read.authorities.filter(|file| Path::new(file).exists());
         // A folder of its own: what is in it is removed at the start.
         read.location.push("http_file_cache");
         read
+    }
+
+    /// The headers for a server: those of the profile that is named, or else of the one that has its domain.
+    pub(crate) fn headers(&self, profile: Option<&str>, host: &str) -> &[(String, String)] {
+        let named = self.profiles.iter().find(|own| profile.is_some_and(|name| own.name == name));
+        let of_host = || {
+            self.profiles
+                .iter()
+                .find(|own| own.domains.iter().any(|d| d.eq_ignore_ascii_case(host)))
+        };
+        named.or_else(of_host).map(|own| own.headers.as_slice()).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_profile_serves_by_its_name_or_by_the_server_s() {
+        let xml = "<p><profile name='a'><default><header name='X-Key'>1</header></default>\
+                   <domains><domain name='Files.example'/></domains></profile>\
+                   <profile name='s3'><aws-s3/></profile><profile/></p>";
+        let tree = dialplan_xml::parse_raw(xml, "test").tree.unwrap();
+        let profiles: Vec<_> =
+            tree.root().children_named("profile").filter_map(Profile::read).collect();
+        assert_eq!(profiles.len(), 1);
+        let settings = Settings { profiles, ..Settings::test(Path::new("/"), 1, Duration::ZERO) };
+        let key = [("X-Key".to_owned(), "1".to_owned())];
+        assert_eq!(settings.headers(None, "files.EXAMPLE"), key);
+        assert_eq!(settings.headers(Some("a"), "other"), key);
+        assert!(settings.headers(None, "other").is_empty());
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::{App, Flags};
+use super::{App, Flags, record};
 use crate::app;
 use crate::call::links::Link;
 use crate::call::originate::{self, Request};
@@ -25,13 +25,17 @@ async fn att_xfer(session: &mut Session, argument: &str) -> AppResult {
     let own = Arc::clone(session.channel());
     own.unset_var("att_xfer_result");
     let partner = own.partner();
-    let was_originator = own.flags.bridge_originator.load(Ordering::Relaxed);
+    let conversation = own.bridge();
     if let Some(partner) = &partner {
         own.link(Link::SoftHolding, partner);
         partner.flags.awaited.store(true, Ordering::Relaxed);
         if let Some(media) = own.media() {
             let _gone = media.unbridge();
         }
+    }
+    let follows = own.is_true("recording_follow_attxfer");
+    if let Some(partner) = partner.as_ref().filter(|_| follows) {
+        record::hand_on(partner, &own);
     }
     let other = own.with(|data| data.other.clone());
     let outcome = consult(session, argument, partner.as_ref()).await;
@@ -42,9 +46,8 @@ async fn att_xfer(session: &mut Session, argument: &str) -> AppResult {
     {
         // Back to the first conversation.
         partner.flags.awaited.store(false, Ordering::Relaxed);
-        own.flags.bridge_originator.store(was_originator, Ordering::Relaxed);
         own.with(|data| {
-            data.bridged_to = Some(Arc::clone(partner.uuid()));
+            data.bridge = conversation;
             data.other = other;
         });
         own.link(Link::Bond, partner);
@@ -101,7 +104,7 @@ async fn consult(
         Ok(Some(key)) if key == done => {
             own.set_var("att_xfer_result", "success");
             own.hangup(Cause::NORMAL_CLEARING);
-            hand_over(&peer, partner);
+            hand_over(&own, &peer, partner);
             Err(Interrupt::Hangup)
         }
         Ok(Some(key)) if key == conference => {
@@ -116,7 +119,7 @@ async fn consult(
         Err(interrupt) => {
             if interrupt == Interrupt::Hangup && peer.is_up() && partner.is_up() {
                 own.set_var("att_xfer_result", "success");
-                hand_over(&peer, partner);
+                hand_over(&own, &peer, partner);
             } else {
                 peer.hangup(Cause::NORMAL_CLEARING);
                 partner.flags.awaited.store(false, Ordering::Relaxed);
@@ -127,8 +130,11 @@ async fn consult(
     }
 }
 
-/// The one consulted and the one who waits come together.
-fn hand_over(peer: &Arc<Channel>, partner: &Arc<Channel>) {
+/// The one consulted and the one who waits come together; `own` leaves them.
+fn hand_over(own: &Channel, peer: &Arc<Channel>, partner: &Arc<Channel>) {
+    if own.is_true("recording_follow_attxfer") {
+        record::hand_on(own, peer);
+    }
     partner.flags.transferred.store(true, Ordering::Relaxed);
     let (peer, partner) = (Arc::clone(peer), Arc::clone(partner));
     crate::foreign::spawn(async move {

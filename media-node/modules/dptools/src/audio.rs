@@ -9,7 +9,7 @@ use media::leg::Side;
 use media::{LegEvent, PlayId, source};
 use tokio::time::Instant;
 
-use super::play::source_options;
+use super::play::{fetched, source_options};
 use super::{App, Flags};
 use crate::app;
 use crate::call::audio::set_level;
@@ -257,17 +257,19 @@ pub async fn displace(
     limit: Option<Duration>,
 ) -> Result<(), String> {
     let (channel, path, flags) = (Arc::clone(channel), path.to_owned(), flags.to_owned());
+    let rate = channel.media().map_or(8000, |leg| leg.codec().rate());
+    let file = fetched(&channel, &path, rate).await.map_err(|error| error.to_string())?;
     let runtime = tokio::runtime::Handle::current();
     let reading = tokio::task::spawn_blocking(move || {
         let _entered = runtime.enter();
-        displace_now(&channel, &path, &flags, limit)
+        displace_now(&channel, (&path, &file), &flags, limit)
     });
     reading.await.unwrap_or_else(|_| Err("reading the file failed".to_owned()))
 }
 
 fn displace_now(
     channel: &Arc<Channel>,
-    path: &str,
+    (path, file): (&str, &str),
     flags: &str,
     limit: Option<Duration>,
 ) -> Result<(), String> {
@@ -276,7 +278,7 @@ fn displace_now(
         return Err("displaced already".to_owned());
     }
     let options = source_options(channel, leg.codec().rate());
-    let plan = source::open(path, &options).map_err(|e| e.to_string())?;
+    let plan = source::open(file, &options).map_err(|e| e.to_string())?;
     let plan = Box::new(if flags.contains('l') { plan.repeated(None) } else { plan });
     let mixed = flags.contains('m');
     let begun = match flags.contains('r') {

@@ -21,12 +21,12 @@ async fn run(session: &mut Session, argument: &str) -> AppResult {
         return Ok(());
     }
     if session.channel().is_true("campon") {
-        return camp_on(session, argument).await;
+        return Box::pin(camp_on(session, argument)).await;
     }
     session.run_hooks("pre_originate").await;
     let request = Request { dial: argument.to_owned(), ..Request::default() };
     let switch = Arc::clone(session.switch());
-    let result = originate::originate(&switch, &request, Some(session)).await;
+    let result = Box::pin(originate::originate(&switch, &request, Some(session))).await;
     session.ring_wait(false);
     match result {
         Ok(peer) => bridged(session, &peer).await,

@@ -20,6 +20,8 @@ pub(super) const VARIABLES: &[Variable] = &[
     reads("RECORD_INITIAL_TIMEOUT_MS", Value::Millis, "Silence at the beginning that ends a recording"),
     reads("RECORD_FINAL_TIMEOUT_MS", Value::Millis, "Silence after speech that ends a recording"),
     reads("RECORD_SILENCE_THRESHOLD", Value::Number(0, u32::MAX as i64), "Level below which it is silent"),
+    reads("redact_digits", Value::Text, "Digits of the caller are kept out: true, or a list of `audio` (recordings, streams), `transcript`, `log`, `record`"),
+    reads("redact_hang_ms", Value::Number(0, 10_000), "Silence after a pressed key in redacted audio, milliseconds; 200"),
     reads("record_sample_rate", Value::Number(0, u32::MAX as i64), "Rate of the file"),
     sets("record_rate", "Rate of the file that was written"),
     reads("record_post_process_exec_api", Value::Text, "Command that runs when a recording has ended"),
@@ -27,9 +29,34 @@ pub(super) const VARIABLES: &[Variable] = &[
     sets("record_completion_cause", "Why a recording ended"),
     sets("record_file_size", "Bytes of the recording"),
     sets("record_record_file_size", "Bytes of the recording"),
-    reads("recording_follow_attxfer", Value::Bool, "A recording goes with an attended transfer").no_effect("it ends with its leg"),
-    reads("RECORD_PRE_BUFFER_FRAMES", Value::Number(0, u32::MAX as i64), "Frames before the start that are recorded").no_effect("recording begins with the command"),
-    reads("record_fill_cng", Value::Bool, "Comfort noise is recorded").no_effect("silence is"),
+    reads("recording_follow_attxfer", Value::Bool, "`att_xfer` takes the recordings of the partner along, to the one who gets the call at last"),
+    reads("RECORD_PRE_BUFFER_FRAMES", Value::Number(0, 100), "Frames a recording keeps back, so that packets that come late find their place"),
+    reads("RECORD_CHECK_BRIDGE", Value::Bool, "A file that the partner records to already is not recorded to again"),
+    reads("RECORD_WRITE_OVER", Value::Bool, "`record` writes over the beginning of an existing file and leaves the rest of it"),
+    reads("record_fill_cng", Value::Text, "What the caller did not say is noise in the file of `record`: `true`, or what white noise is divided by"),
+    reads("record_waste_resources", Value::Text, "Noise that `record` sends meanwhile: what white noise is divided by (1400), `false` for none"),
+    reads("record_indication", Value::Path, "What the caller hears as `record` begins"),
+    reads("record_restart_limit_on_dtmf", Value::Bool, "A key lets the time limit of `record` begin anew"),
+    reads("flip_record_on_hold", Value::Bool, "The recordings of a leg that is put on hold go on with its partner"),
+    reads("bridge_generate_comfort_noise", Value::BoolOrNumber, "The partner hears noise in this leg's pauses: `true`, or what it is divided by (the larger, the quieter); -1 fills them with silence"),
+    // Paging.
+    reads("page_data", Value::Text, "Whom `page` calls, unless its argument says"),
+    reads("page_path", Value::Text, "What is played to them; without it the caller is recorded"),
+    reads("page_beep", Value::Text, "What the caller hears before the recording"),
+    reads("page_exten", Value::Text, "Where the called legs go, instead of playing it"),
+    reads("page_dp", Value::Text, "Dialplan of that extension; `inline`"),
+    reads("page_context", Value::Text, "Context of that extension"),
+    reads("page_chunk_size", Value::Number(1, 512), "How many are called at once; 10"),
+    reads("page_record_limit", Value::Seconds, "Seconds the recording may last"),
+    reads("page_record_thresh", Value::Number(0, u32::MAX as i64), "Level below which it is silent"),
+    reads("page_record_silence_hits", Value::Seconds, "Seconds of silence that end it"),
+    sets("page_file", "What is played to a called leg"),
+    reads("esf_multicast_ip", Value::Text, "Multicast group of `esf_page_group` where its argument names none"),
+    reads("esf_multicast_bind_ip", Value::Text, "Address of this machine that pages leave from, instead of `local_ip_v4`"),
+    reads("esf_multicast_channel", Value::Number(1, 254), "Polycom's channel of a page; 26"),
+    reads("esf_multicast_alert_sound", Value::Path, "What is heard at the beginning of a page"),
+    reads("esf_multicast_write_codec", Value::Text, "Codec of a page").no_effect("pages are sent as PCMU"),
+    sets("multicast_ttl", "Hops a page goes"),
     // Playing.
     reads("playback_delimiter", Value::Text, "Separates several files"),
     reads("playback_sleep_val", Value::Number(0, u32::MAX as i64), "Milliseconds between them"),
@@ -55,11 +82,11 @@ pub(super) const VARIABLES: &[Variable] = &[
     sets("wait_for_silence_listenhits", "Frames of sound"),
     sets("wait_for_silence_timeout", "It gave up"),
     sets("silence_hits_exhausted", "A recording ended by silence"),
-    reads("fax_detect", Value::Text, "Listens for a fax").no_effect("there is no fax"),
     // Speaking.
     reads("language", Value::Text, "Language of phrases"),
     reads("default_language", Value::Text, "Language of phrases where `language` is not set"),
     reads("sound_prefix", Value::Path, "Folder of a language's sounds"),
+    reads("sound_prefix_enforced", Value::Bool, "It holds for every phrase, whatever prefix its group of macros has"),
     reads("timezone", Value::Text, "Time zone times are said in"),
     reads("tts_engine", Value::Text, "Speech engine where none is named"),
     reads("tts_voice", Value::Text, "Its voice"),
@@ -86,6 +113,7 @@ pub(super) const VARIABLES: &[Variable] = &[
     sets("last_sched_id", "Number of the latest scheduled task"),
     // Menus, mutexes, eavesdropping, parking.
     sets("ivr_menu_status", "How a menu ended"),
+    reads("ivr_menu_terminator", Value::Text, "Keys that end a choice in a menu, instead of `#`"),
     reads("mutex_timeout", Value::Seconds, "How long `mutex` waits"),
     reads("mutex_orbit_exten", Value::Text, "Where the call goes that waited in vain"),
     reads("mutex_orbit_dialplan", Value::Text, "Its dialplan"),
@@ -109,4 +137,12 @@ pub(super) const VARIABLES: &[Variable] = &[
 #[rustfmt::skip]
 pub(super) const EVENTS: &[EventKind] = &[
     event("valet_parking::info", "A call was parked or fetched, or a slot was asked for"),
+];
+
+/// What Russian lets the dialplan choose (mod_say_ru).
+#[rustfmt::skip]
+pub(super) const RUSSIAN: &[Variable] = &[
+    reads("gender", Value::Text, "Russian numbers: `male`, `it`, `female`, and with `_h` behind as ordinals"),
+    reads("cases", Value::Text, "Russian numbers: `nominativus` or `genitivus`"),
+    reads("currency", Value::Word(&["ruble", "dollar", "рубль", "доллар"]), "Russian amounts of money"),
 ];

@@ -18,6 +18,14 @@ use crate::text;
 pub const APPS: &[App] = &[
     app!("eavesdrop", "mod_dptools", Flags::NONE, "[all | <uuid>]", "Eavesdrop on a uuid", run),
     app!(
+        "native_eavesdrop",
+        "mod_dptools",
+        Flags::NONE,
+        "<uuid> [read|write]",
+        "eavesdrop on a uuid",
+        native
+    ),
+    app!(
         "three_way",
         "mod_dptools",
         Flags::NONE,
@@ -62,6 +70,10 @@ struct Manner {
     /// What the one listened to says (`aleg`), and what he hears (`bleg`).
     hears: (bool, bool),
 }
+
+/// Without keys, without a voice.
+const QUIET: Manner =
+    Manner { keys: false, whisper: Whisper { target: false, partner: false }, hears: (true, true) };
 
 impl Manner {
     /// As the listener's variables say it.
@@ -177,6 +189,26 @@ async fn pause(session: &mut Session, time: Duration) -> AppResult {
             return Ok(());
         }
     }
+}
+
+/// Hears one side of a call alone, and says nothing: what the target says, or with `write` what he hears. The reference
+/// passes the target's packets on as they are; here they are decoded like all that is listened to.
+async fn native(session: &mut Session, argument: &str) -> AppResult {
+    let words = text::words(argument, 2);
+    let own = Arc::clone(session.channel());
+    let Some(wanted) = words.first() else {
+        tracing::warn!(uuid = %own.uuid(), "INVALID ARGS usage (<uuid> [read|write])");
+        return Ok(());
+    };
+    let Some(target) = session.switch().channel(wanted) else {
+        tracing::error!(uuid = %own.uuid(), "Cannot locate session {wanted}");
+        return Ok(());
+    };
+    let write = words.get(1).is_some_and(|side| side.eq_ignore_ascii_case("write"));
+    let group = own.variable("eavesdrop_require_group").filter(|group| !group.is_empty());
+    listen(session, &target, Manner { hears: (!write, write), ..QUIET }, group.as_deref())
+        .await
+        .map(|_| ())
 }
 
 async fn three_way(session: &mut Session, argument: &str) -> AppResult {

@@ -105,10 +105,10 @@ async fn execute_extension(session: &mut Session, argument: &str) -> AppResult {
                 && profile.context == context
         };
         if let Some(profile) = data.profile.as_mut().filter(|profile| ours(profile)) {
-            profile.destination_number = before.destination_number;
-            profile.far = before.far;
-            profile.dialplan = before.dialplan;
-            profile.context = before.context;
+            profile.destination_number.clone_from(&before.destination_number);
+            profile.far.clone_from(&before.far);
+            profile.dialplan.clone_from(&before.dialplan);
+            profile.context.clone_from(&before.context);
         }
     });
     result

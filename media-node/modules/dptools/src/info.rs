@@ -26,24 +26,8 @@ pub const APPS: &[App] = &[
 
 async fn log(session: &mut Session, argument: &str) -> AppResult {
     let (level, text) = argument.split_once(' ').unwrap_or(("DEBUG", argument));
-    let uuid = session.channel().uuid();
-    log_line(level, text, Some(uuid));
+    crate::log_line(crate::level_or_debug(level), None, session.channel().uuid(), text);
     Ok(())
-}
-
-/// Logs at a level given by name; an unknown name is DEBUG.
-pub fn log_line(level: &str, text: &str, uuid: Option<&str>) {
-    let uuid = uuid.unwrap_or_default();
-    match level.to_ascii_uppercase().as_str() {
-        "CONSOLE" | "0" => tracing::error!(%uuid, fs_level = "CONSOLE", "{text}"),
-        "ALERT" | "1" => tracing::error!(%uuid, fs_level = "ALERT", "{text}"),
-        "CRIT" | "2" => tracing::error!(%uuid, fs_level = "CRIT", "{text}"),
-        "ERR" | "ERROR" | "3" => tracing::error!(%uuid, "{text}"),
-        "WARNING" | "4" => tracing::warn!(%uuid, "{text}"),
-        "NOTICE" | "5" => tracing::info!(%uuid, fs_level = "NOTICE", "{text}"),
-        "INFO" | "6" => tracing::info!(%uuid, "{text}"),
-        _ => tracing::debug!(%uuid, "{text}"),
-    }
 }
 
 async fn info(session: &mut Session, _argument: &str) -> AppResult {

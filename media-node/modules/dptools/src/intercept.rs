@@ -2,13 +2,16 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use esl_server::event::EventName;
+use tokio::sync::oneshot;
+use tokio::time::timeout;
 
 use super::{App, Flags};
 use crate::app;
 use crate::call::links::Link;
-use crate::call::{AppResult, Cause, Channel, Session, State, uuid_bridge};
+use crate::call::{AppResult, Cause, Channel, Direction, Session, State, uuid_bridge};
 use crate::endpoint::pickup;
 use crate::text;
 
@@ -17,6 +20,9 @@ pub const APPS: &[App] = &[
     app!("intercept", "mod_dptools", Flags::NO_MEDIA, "[-bleg] <uuid>", "intercept", intercept),
     app!("pickup", "mod_dptools", Flags::NO_MEDIA, "[<key>]", "Pickup", run_pickup),
 ];
+
+/// How long a caller may take to be answered before it is taken.
+const ANSWER_TIME: Duration = Duration::from_secs(5);
 
 async fn intercept(session: &mut Session, argument: &str) -> AppResult {
     let words = text::words(argument, 4);
@@ -53,16 +59,37 @@ pub async fn take(session: &mut Session, target: &Arc<Channel>) -> AppResult {
         return Ok(());
     }
     session.answer().await?;
+    session.wait_for(answer(target)).await?;
     tracing::info!(
         uuid = %own.uuid(), fs_level = "NOTICE",
         "{} intercepts {}", own.name(), target.name()
     );
     let left = target.partner();
+    // Phones that ring for it learn that it was picked off, not that it gave up.
+    let dials = target.flags.dials.load(Ordering::Relaxed);
+    target.flags.intercepted.store(dials && left.is_none(), Ordering::Relaxed);
     uuid_bridge::join(target, &own);
     if let Some(left) = left {
         left.hangup(Cause::PICKED_OFF);
     }
     session.check()
+}
+
+/// A caller that still waits for an answer gets it from its own task; without one it has no audio to be bridged.
+async fn answer(target: &Arc<Channel>) {
+    if target.is_answered() || target.direction() != Direction::Inbound {
+        return;
+    }
+    let (tell, answered) = oneshot::channel();
+    let job = target.job(Box::new(move |session| {
+        Box::pin(async move {
+            let _interrupted = session.answer().await;
+            let _gone = tell.send(());
+        })
+    }));
+    if job.is_ok() {
+        let _late = timeout(ANSWER_TIME, answered).await;
+    }
 }
 
 /// Takes the oldest call that waits under the key (`pickup/<key>` in a dial string): this call becomes the leg that was
@@ -80,8 +107,8 @@ async fn run_pickup(session: &mut Session, argument: &str) -> AppResult {
         if let Some(profile) = &mut data.profile {
             profile.callee_id_name = std::mem::take(&mut profile.caller_id_name);
             profile.callee_id_number = std::mem::take(&mut profile.caller_id_number);
-            profile.caller_id_name = caller.caller_id_name;
-            profile.caller_id_number = caller.caller_id_number;
+            profile.caller_id_name.clone_from(&caller.caller_id_name);
+            profile.caller_id_number.clone_from(&caller.caller_id_number);
         }
     });
     own.fire_with(

@@ -1,194 +1,139 @@
-//! `ivr`: menus of ivr.conf.
+//! `ivr`: menus of ivr.conf, and of the database it names.
+
+mod menu;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use dialplan_xml::regex::{Pattern, substitute};
-use dialplan_xml::{Node, Tree};
+use dialplan_xml::Tree;
+use dialplan_xml::config::settings;
+use dialplan_xml::declare::{Parameters, Value, param};
 use esl_server::event::Event;
+use tokio::time::Instant;
 
-use super::play::{Keys, Play};
+use super::play::{Ended, Keys, Play};
 use super::{App, Flags, phrase};
 use crate::app;
-use crate::app::digits;
-use crate::call::{AppResult, Channel, Interrupt, Session, transfer};
-use crate::{text, xml};
+use crate::app::digits::{self, millis};
+use crate::call::{AppResult, Channel, Interrupt, Session, Wake};
+use crate::switch::Switch;
+use crate::xml;
+
+use menu::{Action, Menu};
 
 /// The family.
 pub const APPS: &[App] =
     &[app!("ivr", "mod_dptools", Flags::NONE, "<menu_name>", "Run an ivr menu", ivr)];
 
+/// What is set beside the menus.
+pub const PARAMETERS: &[Parameters] = &[Parameters {
+    file: "ivr.conf",
+    scope: "",
+    list: &[
+        param(
+            "odbc-dsn",
+            Value::Text,
+            "",
+            "Database of menus (`ivr_menus`, `ivr_menu_options`): `pgsql://…`, `sqlite://…`, or a file's name",
+        ),
+        param(
+            "tts-engine",
+            Value::Text,
+            "",
+            "Engine that speaks menus of the database that name none",
+        ),
+        param("tts-voice", Value::Text, "", "Its voice"),
+    ],
+}];
+
 /// Menus within menus; deeper is a loop.
 const MAX_DEPTH: usize = 12;
-/// Tries at a menu's PIN.
+/// Tries at a menu's PIN, and milliseconds for its first key.
 const PIN_TRIES: usize = 3;
+const PIN_TIMEOUT: i64 = 3000;
+const PIN_DIGIT_TIMEOUT: i64 = 10_000;
 
-/// What a choice does.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Action {
-    Execute(String),
-    Play(String),
-    Back,
-    Sub(String),
-    Exit,
-    Top,
-}
-
-/// A choice: the digits, or a pattern for them.
-#[derive(Clone, Debug)]
-struct MenuEntry {
-    digits: String,
-    action: Action,
-}
-
-/// A menu as configured.
-#[derive(Clone, Debug, Default)]
-struct Menu {
-    name: String,
-    greet_long: String,
-    greet_short: String,
-    invalid_sound: String,
-    exit_sound: String,
-    transfer_sound: String,
-    timeout: i64,
-    digit_timeout: i64,
-    max_failures: i64,
-    max_timeouts: i64,
-    digit_len: i64,
-    confirm_macro: String,
-    confirm_key: String,
-    confirm_attempts: i64,
-    exec_on_max_failures: String,
-    exec_on_max_timeouts: String,
-    pin: String,
-    pin_file: String,
-    bad_pin_file: String,
-    entries: Vec<MenuEntry>,
-}
-
-impl Menu {
-    fn read(node: Node<'_>) -> Self {
-        let attr = |name: &str| node.attr_or_empty(name).to_owned();
-        let number = |name: &str, default: i64| {
-            node.attr(name).map(text::int).filter(|&n| n > 0).unwrap_or(default)
-        };
-        let timeout = number("timeout", 10_000);
-        Self {
-            name: attr("name"),
-            greet_long: attr("greet-long"),
-            greet_short: attr("greet-short"),
-            invalid_sound: attr("invalid-sound"),
-            exit_sound: attr("exit-sound"),
-            transfer_sound: attr("transfer-sound"),
-            timeout,
-            digit_timeout: number("inter-digit-timeout", timeout / 2),
-            max_failures: number("max-failures", 3),
-            max_timeouts: number("max-timeouts", 3),
-            digit_len: number("digit-len", 1),
-            confirm_macro: attr("confirm-macro"),
-            confirm_key: attr("confirm-key"),
-            confirm_attempts: number("confirm-attempts", 3),
-            exec_on_max_failures: attr("exec-on-max-failures"),
-            exec_on_max_timeouts: attr("exec-on-max-timeouts"),
-            pin: attr("pin"),
-            pin_file: attr("pin-file"),
-            bad_pin_file: attr("bad-pin-file"),
-            entries: node.children_named("entry").filter_map(entry).collect(),
-        }
-    }
-
-    /// What was chosen, a pattern's captures filled in.
-    fn choose(&self, typed: &str) -> Option<Action> {
-        self.entries.iter().find_map(|entry| {
-            if !entry.digits.starts_with('/') {
-                return (entry.digits == typed).then(|| entry.action.clone());
-            }
-            let captures = Pattern::cached(&entry.digits).ok()?.captures(typed)?;
-            Some(match &entry.action {
-                Action::Execute(param) => Action::Execute(substitute(param, &captures)),
-                Action::Play(param) => Action::Play(substitute(param, &captures)),
-                Action::Sub(param) => Action::Sub(substitute(param, &captures)),
-                other => other.clone(),
-            })
-        })
-    }
-}
-
-fn entry(node: Node<'_>) -> Option<MenuEntry> {
-    let param = node.attr_or_empty("param").to_owned();
-    let action = match node.attr_or_empty("action") {
-        "menu-exec-app" => Action::Execute(param),
-        "menu-play-sound" => Action::Play(param),
-        "menu-back" => Action::Back,
-        "menu-sub" => Action::Sub(param),
-        "menu-exit" => Action::Exit,
-        "menu-top" => Action::Top,
-        _ => return None,
-    };
-    Some(MenuEntry { digits: node.attr("digits")?.to_owned(), action })
-}
-
-/// How a menu was left.
+/// How a menu, or an action in it, ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Left {
-    /// To the menu above.
+enum Status {
+    /// The menu goes on.
+    Success,
+    /// All menus are left.
+    False,
+    /// It was broken off, or the outermost menu is to begin again.
+    Break,
+    /// This menu is left, the one above goes on.
     Back,
-    /// To the outermost menu.
-    Top,
-    /// Out of all menus.
-    Exit,
-    /// After too many wrong choices.
-    Failures,
-    /// After too much silence.
-    Timeouts,
 }
 
 async fn ivr(session: &mut Session, argument: &str) -> AppResult {
     let channel = Arc::clone(session.channel());
     let name = argument.trim();
     let menus = menus(session, name).await?;
-    if menus.find(name).is_none() {
+    let Some(found) = menus.find(session, name).await? else {
         tracing::error!(uuid = %channel.uuid(), "Unable to find menu {name}");
         return Ok(());
-    }
-    channel.unset_var("ivr_menu_status");
-    session.answer().await?;
-    let left = menu(session, &menus, name, 0).await?;
-    channel.set_var(
-        "ivr_menu_status",
-        match left {
-            Left::Failures => "failure",
-            Left::Timeouts => "timeout",
-            Left::Back | Left::Top | Left::Exit => "success",
-        },
-    );
+    };
+    let mut run = Run { menus, top: false };
+    let _status = run.menu(session, found, 1).await?;
     Ok(())
 }
 
-/// The menus of one document: they stay the same for as long as a caller is in them.
-struct Menus(Tree);
+/// The menus of one document, which stay the same for as long as a caller is in them; and those of the database.
+struct Menus {
+    tree: Tree,
+    store: Option<menus::Store>,
+    tts: (String, String),
+}
 
 impl Menus {
-    fn find(&self, name: &str) -> Option<Menu> {
-        let menus = self.0.configuration("ivr.conf")?.child("menus")?;
-        menus.find("menu", "name", name).map(Menu::read)
+    /// A menu of the document, or else of the database.
+    async fn find(&self, session: &mut Session, name: &str) -> Result<Option<Menu>, Interrupt> {
+        let conf = self.tree.configuration("ivr.conf");
+        let written = conf.and_then(|conf| conf.child("menus")?.find("menu", "name", name));
+        if let Some(node) = written {
+            return Ok(Menu::read(node));
+        }
+        let Some(store) = &self.store else { return Ok(None) };
+        let found = session.wait_for(store.find(name)).await?;
+        let found = found.inspect_err(|error| {
+            tracing::error!(uuid = %session.channel().uuid(), "menus: {error}");
+        });
+        Ok(found.ok().flatten().map(|kept| {
+            let mut menu = Menu::of(&kept);
+            if menu.tts.is_none() && !self.tts.0.is_empty() {
+                menu.tts = Some(self.tts.clone());
+            }
+            menu
+        }))
     }
 }
 
-/// A web server's menus for this call, or those of the files.
+/// A web server's menus for this call, or those of the files; and the database.
 async fn menus(session: &mut Session, name: &str) -> Result<Menus, Interrupt> {
     let (switch, channel) = (Arc::clone(session.switch()), Arc::clone(session.channel()));
+    let mut tree = switch.config.load().tree.clone();
     if switch.xml.serve("configuration") {
         let fill = |params: &mut Event| {
             params.push("Menu-Name", name);
             channel.describe(params);
         };
         let answer = xml::configuration(&switch, "ivr.conf", Some(&fill));
-        if let Ok(Some(tree)) = session.wait_for(answer).await? {
-            return Ok(Menus(tree));
+        if let Ok(Some(answer)) = session.wait_for(answer).await? {
+            tree = answer;
         }
     }
-    Ok(Menus(switch.config.load().tree.clone()))
+    let params = settings(switch.config.load().document("ivr.conf"));
+    let text = |name: &str| params.last(name).unwrap_or_default().to_owned();
+    let dsn = text("odbc-dsn");
+    let store = if dsn.is_empty() { None } else { session.wait_for(open(&switch, &dsn)).await? };
+    Ok(Menus { tree, store, tts: (text("tts-engine"), text("tts-voice")) })
+}
+
+async fn open(switch: &Switch, dsn: &str) -> Option<menus::Store> {
+    let opened = switch.module::<menus::Opened>();
+    let store = opened.get(dsn, switch.dirs.db_dir.clone()).await;
+    store.inspect_err(|error| tracing::error!("ivr.conf: odbc-dsn: {error}")).ok()
 }
 
 fn fire(channel: &Channel, subclass: &str, name: &str) {
@@ -201,192 +146,317 @@ fn fire(channel: &Channel, subclass: &str, name: &str) {
     );
 }
 
-async fn sound(session: &mut Session, file: &str) -> AppResult {
+/// A prompt's text with the call's variables in it.
+async fn expanded(session: &mut Session, menu: &Menu, text: &str) -> String {
+    if menu.stored {
+        return text.to_owned();
+    }
+    let text = session.expand(text).await.into_owned();
+    // What a far end said stays marked for macros.
+    if text.starts_with("phrase:") { text } else { base::far::into_plain(text) }
+}
+
+/// Plays one of the menu's sounds; any key ends it and is used up by that.
+async fn sound(session: &mut Session, menu: &Menu, file: &str) -> AppResult {
     if !file.is_empty() {
-        session.play(Play::once(file, Keys::Any)).await?;
+        let file = expanded(session, menu, file).await;
+        if let Ended::Key(None) = session.play(Play::once(&file, Keys::Any)).await? {
+            let _used_up = session.take_digit();
+        }
     }
     Ok(())
 }
 
-/// Runs a menu, and those below it, until it is left.
-async fn menu(
-    session: &mut Session,
-    menus: &Menus,
-    name: &str,
-    depth: usize,
-) -> Result<Left, Interrupt> {
-    let channel = Arc::clone(session.channel());
-    let Some(found) = menus.find(name).filter(|_| depth < MAX_DEPTH) else {
-        tracing::error!(uuid = %channel.uuid(), "No such menu: {name}");
-        return Ok(Left::Back);
-    };
-    if !found.pin.is_empty() && !pin(session, &found).await? {
-        return Ok(Left::Failures);
-    }
-    fire(&channel, "menu::enter", &found.name);
-    let left = choices(session, menus, &found, depth).await;
-    fire(&channel, "menu::exit", &found.name);
-    let left = left?;
-    session.check()?;
-    let gives_up = matches!(left, Left::Failures | Left::Timeouts);
-    if depth == 0 || gives_up {
-        let fallback = match left {
-            Left::Failures => &found.exec_on_max_failures,
-            Left::Timeouts => &found.exec_on_max_timeouts,
-            _ => "",
-        };
-        if !fallback.is_empty() {
-            execute(session, fallback).await?;
-        } else if depth == 0 {
-            sound(session, &found.exit_sound).await?;
-        }
-    }
-    Ok(left)
+/// What was typed at a greeting.
+enum Typed {
+    Digits(String),
+    /// Nothing, and the time for it is over.
+    Silence,
+    /// Nothing that could be a choice: a terminator alone, a refused entry, a broken wait.
+    Nothing,
 }
 
-async fn choices(
-    session: &mut Session,
-    menus: &Menus,
-    menu: &Menu,
-    depth: usize,
-) -> Result<Left, Interrupt> {
-    let (mut failures, mut timeouts, mut long) = (0, 0, true);
-    loop {
-        session.check()?;
-        let greeting =
-            if long || menu.greet_short.is_empty() { &menu.greet_long } else { &menu.greet_short };
-        long = false;
-        let typed = input(session, menu, greeting).await?;
-        if typed.is_empty() {
-            timeouts += 1;
-            if timeouts >= menu.max_timeouts {
-                return Ok(Left::Timeouts);
+/// A caller in menus.
+struct Run {
+    menus: Menus,
+    /// The outermost menu is to begin again.
+    top: bool,
+}
+
+impl Run {
+    /// Runs a menu, and those below it, until it is left.
+    async fn menu(
+        &mut self,
+        session: &mut Session,
+        menu: Menu,
+        depth: usize,
+    ) -> Result<Status, Interrupt> {
+        let channel = Arc::clone(session.channel());
+        speak_with(&channel, &menu);
+        channel.set_var("ivr_menu_status", "success");
+        fire(&channel, "menu::enter", &menu.name);
+        let name = menu.name.clone();
+        let result = self.inside(session, menu, depth).await;
+        fire(&channel, "menu::exit", &name);
+        result
+    }
+
+    async fn inside(
+        &mut self,
+        session: &mut Session,
+        mut menu: Menu,
+        depth: usize,
+    ) -> Result<Status, Interrupt> {
+        if !menu.pin.is_empty() && !pin(session, &menu).await? {
+            return Ok(Status::False);
+        }
+        let (mut errors, mut timeouts, mut short, mut back) = (0, 0, false, false);
+        let status = loop {
+            session.check()?;
+            if let Some(fallback) = gave_up(session, &menu, errors, timeouts) {
+                if !fallback.is_empty() {
+                    execute(session, &fallback).await?;
+                }
+                break Status::Success;
             }
+            if menu.stored {
+                match self.menus.find(session, &menu.name).await? {
+                    Some(now) => menu = now,
+                    None => break Status::False,
+                }
+            }
+            let greeting = if short && !menu.greet_short.is_empty() {
+                menu.greet_short.clone()
+            } else {
+                menu.greet_long.clone()
+            };
+            short = true;
+            let mut status = Status::Success;
+            let digits = match ask(session, &menu, &greeting).await? {
+                Typed::Silence => {
+                    timeouts += 1;
+                    continue;
+                }
+                Typed::Nothing => String::new(),
+                Typed::Digits(digits) => digits,
+            };
+            let chosen = if digits.is_empty() { Vec::new() } else { menu.chosen(&digits) };
+            if chosen.is_empty() {
+                if !digits.is_empty() {
+                    sound(session, &menu, &menu.invalid_sound).await?;
+                }
+                errors += 1;
+            } else {
+                errors = 0;
+                for action in chosen {
+                    speak_with(session.channel(), &menu);
+                    if matches!(&action, Action::Sub(name) if *name != menu.name) {
+                        short = false;
+                    }
+                    status = Box::pin(self.act(session, &menu, action, depth)).await?;
+                    session.check()?;
+                    back |= status == Status::Back;
+                }
+            }
+            if depth == 1 && std::mem::take(&mut self.top) {
+                continue;
+            }
+            match status {
+                _ if back => break Status::Back,
+                Status::Success => {}
+                left => break left,
+            }
+        };
+        if depth == 1 {
+            session.check()?;
+            sound(session, &menu, &menu.exit_sound).await?;
+        }
+        Ok(status)
+    }
+
+    /// Does what was chosen.
+    async fn act(
+        &mut self,
+        session: &mut Session,
+        menu: &Menu,
+        action: Action,
+        depth: usize,
+    ) -> Result<Status, Interrupt> {
+        match action {
+            Action::Exit => Ok(Status::False),
+            Action::Play(file) => {
+                // Keys stay for the next greeting.
+                let file = expanded(session, menu, &file).await;
+                Ok(match session.play(Play::once(&file, Keys::Stop(""))).await? {
+                    Ended::NotFound | Ended::Failed => Status::False,
+                    Ended::Broken => Status::Break,
+                    _ => Status::Success,
+                })
+            }
+            Action::Execute(what) => {
+                let application = what.split(' ').next().unwrap_or_default();
+                if session.switch().app(application).is_none() {
+                    tracing::error!(uuid = %session.channel().uuid(), "Invalid Application {application}");
+                    return Ok(Status::False);
+                }
+                if application == "transfer" {
+                    sound(session, menu, &menu.transfer_sound).await?;
+                }
+                execute(session, &what).await?;
+                Ok(Status::Success)
+            }
+            Action::Api(what) => {
+                let what = session.expand(&what).await.into_owned();
+                let (command, arguments) = what.split_once(' ').unwrap_or((&what, ""));
+                let (switch, channel) =
+                    (Arc::clone(session.switch()), Arc::clone(session.channel()));
+                let reply = switch.run_api(command, arguments, Some(channel));
+                let known = session.wait_for(reply).await?.is_some();
+                Ok(if known { Status::Success } else { Status::False })
+            }
+            Action::Back => Ok(Status::Back),
+            Action::Top => {
+                self.top = true;
+                Ok(Status::Break)
+            }
+            Action::Sub(name) if name == menu.name => Ok(Status::Success),
+            Action::Sub(name) => self.below(session, menu, &name, depth).await,
+        }
+    }
+
+    async fn below(
+        &mut self,
+        session: &mut Session,
+        menu: &Menu,
+        name: &str,
+        depth: usize,
+    ) -> Result<Status, Interrupt> {
+        let channel = Arc::clone(session.channel());
+        fire(&channel, "menu::exit", &menu.name);
+        let status = if depth >= MAX_DEPTH {
+            tracing::error!(uuid = %channel.uuid(), "Too many levels of recursion.");
+            Status::False
+        } else if let Some(found) = self.menus.find(session, name).await? {
+            match self.menu(session, found, depth + 1).await? {
+                Status::Back => Status::Success,
+                other => other,
+            }
+        } else {
+            tracing::error!(uuid = %channel.uuid(), "Invalid Menu! {name}");
+            Status::False
+        };
+        fire(&channel, "menu::enter", &menu.name);
+        Ok(status)
+    }
+}
+
+/// The engine and voice a menu names are the call's from here on.
+fn speak_with(channel: &Channel, menu: &Menu) {
+    if let Some((engine, voice)) = &menu.tts {
+        channel.set_var("tts_engine", engine.as_str());
+        channel.set_var("tts_voice", voice.as_str());
+    }
+}
+
+/// What is executed as too much was wrong or silent; `None` while it is not.
+fn gave_up(session: &Session, menu: &Menu, errors: i64, timeouts: i64) -> Option<String> {
+    let (status, fallback) = if errors >= menu.max_failures {
+        ("failure", &menu.exec_on_max_failures)
+    } else if timeouts >= menu.max_timeouts {
+        ("timeout", &menu.exec_on_max_timeouts)
+    } else {
+        return None;
+    };
+    session.channel().set_var("ivr_menu_status", status);
+    Some(fallback.clone())
+}
+
+/// `app args`.
+async fn execute(session: &mut Session, what: &str) -> AppResult {
+    let (application, argument) = what.split_once(' ').unwrap_or((what, ""));
+    session.execute(application, argument).await
+}
+
+/// Greets and takes the digits, confirmed if the menu wants that.
+async fn ask(session: &mut Session, menu: &Menu, greeting: &str) -> Result<Typed, Interrupt> {
+    if greeting.is_empty() {
+        return Ok(Typed::Nothing);
+    }
+    let ends = session.channel().var("ivr_menu_terminator").filter(|ends| !ends.is_empty());
+    let ends = ends.unwrap_or_else(|| "#".to_owned());
+    let greeting = expanded(session, menu, greeting).await;
+    session.play(Play::once(&greeting, Keys::Any)).await?;
+    let times = [menu.timeout, menu.digit_timeout, menu.timeout].map(millis);
+    let typed = take(session, menu.digit_len, &ends, times).await?;
+    let Typed::Digits(typed) = typed else { return Ok(typed) };
+    if menu.confirm_macro.is_empty() || confirmed(session, menu, &typed, &ends).await? {
+        return Ok(Typed::Digits(typed));
+    }
+    Ok(Typed::Nothing)
+}
+
+/// Takes up to `most` digits: `first` is the time for the first, `next` for each further one, `all` for all of them.
+async fn take(
+    session: &mut Session,
+    most: usize,
+    ends: &str,
+    [first, next, all]: [Duration; 3],
+) -> Result<Typed, Interrupt> {
+    let begun = Instant::now();
+    let (last, mut until) = (begun + all, begun + first);
+    let mut typed = String::new();
+    loop {
+        while let Some(digit) = session.take_digit() {
+            if ends.contains(digit.digit) {
+                return Ok(if typed.is_empty() { Typed::Nothing } else { Typed::Digits(typed) });
+            }
+            typed.push(digit.digit);
+            if typed.len() >= most {
+                return Ok(Typed::Digits(typed));
+            }
+            until = Instant::now() + next;
+        }
+        match session.wait(Some(until.min(last))).await? {
+            Wake::Timeout if typed.is_empty() => return Ok(Typed::Silence),
+            Wake::Timeout => return Ok(Typed::Digits(typed)),
+            Wake::Broken => return Ok(Typed::Nothing),
+            _ => {}
+        }
+    }
+}
+
+/// Has the caller say that the digits are meant: the macro is spoken with them, and the key pressed. Without a key it is
+/// spoken as often as it may be, and the digits are refused, as in the reference.
+async fn confirmed(
+    session: &mut Session,
+    menu: &Menu,
+    typed: &str,
+    ends: &str,
+) -> Result<bool, Interrupt> {
+    for _ in 0..menu.confirm_attempts {
+        phrase::speak(session, &menu.confirm_macro, typed).await?;
+        if menu.confirm_key.is_empty() {
+            session.flush_digits();
             continue;
         }
-        match menu.choose(&typed) {
-            None => {
-                sound(session, &menu.invalid_sound).await?;
-                session.flush_digits();
-                failures += 1;
-                if failures >= menu.max_failures {
-                    return Ok(Left::Failures);
-                }
-            }
-            Some(action) => {
-                (failures, timeouts) = (0, 0);
-                if let Some(left) = Box::pin(act(session, menus, menu, action, depth)).await? {
-                    return Ok(left);
-                }
-            }
+        let time = millis(menu.timeout);
+        if let Typed::Digits(key) = take(session, 1, ends, [time; 3]).await? {
+            return Ok(menu.confirm_key.starts_with(&key));
         }
     }
-}
-
-/// Does what was chosen; `Some` leaves the menu.
-async fn act(
-    session: &mut Session,
-    menus: &Menus,
-    menu: &Menu,
-    action: Action,
-    depth: usize,
-) -> Result<Option<Left>, Interrupt> {
-    match action {
-        Action::Execute(what) => {
-            sound(session, &menu.transfer_sound).await?;
-            execute(session, &what).await?;
-            Ok(None)
-        }
-        Action::Play(file) => {
-            sound(session, &file).await?;
-            Ok(None)
-        }
-        Action::Back if depth == 0 => Ok(Some(Left::Exit)),
-        Action::Back => Ok(Some(Left::Back)),
-        Action::Exit => Ok(Some(Left::Exit)),
-        // The outermost menu begins again.
-        Action::Top if depth == 0 => Ok(None),
-        Action::Top => Ok(Some(Left::Top)),
-        Action::Sub(name) => match self::menu(session, menus, &name, depth + 1).await? {
-            Left::Back => Ok(None),
-            Left::Top if depth == 0 => Ok(None),
-            left => Ok(Some(left)),
-        },
-    }
-}
-
-/// `app args`, `app:args`, or `:number` to transfer to.
-async fn execute(session: &mut Session, what: &str) -> AppResult {
-    if let Some(number) = what.strip_prefix(':') {
-        let words = text::words(number, 3);
-        let word = |at: usize| words.get(at).map(String::as_str);
-        if let Some(exten) = word(0) {
-            transfer::transfer(session.channel(), exten, word(1), word(2));
-        }
-        return session.check();
-    }
-    let (application, argument) = what.split_once([' ', ':']).unwrap_or((what, ""));
-    session.execute(application, argument.trim()).await
-}
-
-/// Greets and takes the digits, confirmed if the menu wants that; empty when nothing was typed.
-async fn input(session: &mut Session, menu: &Menu, greeting: &str) -> Result<String, Interrupt> {
-    let lengths = (1, menu.digit_len);
-    let times = (menu.timeout, menu.digit_timeout);
-    let typed = digits::collect(session, greeting, lengths, times).await?;
-    if typed.is_empty() || menu.confirm_macro.is_empty() || menu.confirm_key.is_empty() {
-        return Ok(typed);
-    }
-    for _ in 0..menu.confirm_attempts {
-        phrase::speak(session, &menu.confirm_macro, &typed).await?;
-        let key = digits::collect(session, "", (1, 1), times).await?;
-        if key == menu.confirm_key {
-            return Ok(typed);
-        }
-        if !key.is_empty() {
-            break;
-        }
-    }
-    Ok(String::new())
+    Ok(false)
 }
 
 async fn pin(session: &mut Session, menu: &Menu) -> Result<bool, Interrupt> {
     let length = i64::try_from(menu.pin.len()).unwrap_or(1);
     for _ in 0..PIN_TRIES {
-        let times = (menu.timeout, menu.digit_timeout);
+        let times = (PIN_TIMEOUT, PIN_DIGIT_TIMEOUT);
         let typed = digits::collect(session, &menu.pin_file, (1, length), times).await?;
         if typed == menu.pin {
             return Ok(true);
         }
-        sound(session, &menu.bad_pin_file).await?;
+        sound(session, menu, &menu.bad_pin_file).await?;
         session.flush_digits();
-        session.sleep(Duration::from_millis(100)).await?;
     }
     Ok(false)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn menu() -> Menu {
-        let entry = |digits: &str, action: Action| MenuEntry { digits: digits.to_owned(), action };
-        Menu {
-            entries: vec![
-                entry("1", Action::Execute("transfer 9196".into())),
-                entry("/^(10[01][0-9])$/", Action::Execute("transfer $1 XML features".into())),
-                entry("9", Action::Top),
-            ],
-            ..Menu::default()
-        }
-    }
-
-    #[test]
-    fn digits_choose_and_patterns_fill_in_what_they_capture() {
-        let menu = menu();
-        assert_eq!(menu.choose("1"), Some(Action::Execute("transfer 9196".into())));
-        assert_eq!(menu.choose("1007"), Some(Action::Execute("transfer 1007 XML features".into())));
-        assert_eq!(menu.choose("9"), Some(Action::Top));
-        assert_eq!(menu.choose("2"), None);
-    }
 }

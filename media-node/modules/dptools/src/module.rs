@@ -5,8 +5,9 @@ use crate::endpoint;
 use crate::schedule;
 use crate::{
     answer, attended, audio, bridge, chat, declared, digit_action, digit_filter, digits, eavesdrop,
-    flow, hold, info, intercept, ivr, jitter, machine, meta, mutex, observer, phone_features,
-    phrase, playback, record, respond, say, tone, uuid_record, valet, variables,
+    esf, flow, hold, idle, info, intercept, ivr, jitter, machine, media_state, meta, mutex,
+    observer, page, phone_features, phrase, playback, record, respond, say, tone, uuid_record,
+    valet, variables,
 };
 
 pub const MODULES: &[&dyn Module] = &[
@@ -25,13 +26,16 @@ pub const MODULES: &[&dyn Module] = &[
                 eavesdrop::APPS,
                 flow::APPS,
                 hold::APPS,
+                idle::APPS,
                 info::APPS,
                 intercept::APPS,
                 ivr::APPS,
                 jitter::APPS,
                 machine::APPS,
+                media_state::APPS,
                 meta::APPS,
                 mutex::APPS,
+                page::APPS,
                 phrase::APPS,
                 playback::APPS,
                 record::APPS,
@@ -41,7 +45,14 @@ pub const MODULES: &[&dyn Module] = &[
                 tone::APPS,
                 variables::APPS,
             ],
-            commands: &[chat::APIS, say::APIS, tone::APIS, uuid_record::APIS],
+            commands: &[
+                chat::APIS,
+                page::APIS,
+                phone_features::APIS,
+                say::APIS,
+                tone::APIS,
+                uuid_record::APIS,
+            ],
             endpoints: endpoint::DPTOOLS,
             chats: &[ChatKind { name: "event", send: chat::by_event }],
             prompts: &[
@@ -57,15 +68,21 @@ pub const MODULES: &[&dyn Module] = &[
             names: &[("dialplan", "inline"), ("file", "file_string")],
             observers: &[&observer::Observer],
             resolver: Some(&endpoint::Resolver),
+            parameters: ivr::PARAMETERS,
             variables: &[declared::VARIABLES],
             events: &[declared::EVENTS],
             ..Provides::NOTHING
         },
     ),
+    &Plain::new("mod_esf", Provides { applications: &[esf::APPS], ..Provides::NOTHING }),
+    &Plain::new("mod_say_de", Provides { names: &[("say", "de")], ..Provides::NOTHING }),
     &Plain::new("mod_say_en", Provides::NOTHING),
+    &Plain::new("mod_say_es", Provides { names: &[("say", "es")], ..Provides::NOTHING }),
+    &Plain::new("mod_say_fr", Provides { names: &[("say", "fr")], ..Provides::NOTHING }),
+    &Plain::new("mod_say_nl", Provides { names: &[("say", "nl")], ..Provides::NOTHING }),
     &Plain::new(
-        "mod_spandsp",
-        Provides { names: &[("codec", "G.722"), ("codec", "GSM")], ..Provides::NOTHING },
+        "mod_say_ru",
+        Provides { names: &[("say", "ru")], variables: &[declared::RUSSIAN], ..Provides::NOTHING },
     ),
     &Plain::new(
         "mod_valet_parking",

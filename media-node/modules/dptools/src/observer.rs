@@ -2,12 +2,15 @@
 
 use std::sync::Arc;
 
+use base::redact::asks_for;
 use esl_server::CallMessage;
 use esl_server::switch::CallCommand;
 use media::LegEvent;
 
 use super::turns::Turns;
-use super::{audio, digit_filter, digit_machine, meta_keys, record, record_hooks, unicast};
+use super::{
+    audio, comfort, digit_filter, digit_machine, meta_keys, record, record_hooks, unicast,
+};
 use crate::BoxFuture;
 use crate::call::{AppResult, Channel, Digit, Session};
 use crate::contract::CallObserver;
@@ -21,11 +24,17 @@ impl CallObserver for Observer {
     }
 
     fn bridged(&self, channel: &Channel) {
+        comfort::bridged(channel);
         record_hooks::call_changed(channel);
     }
 
     fn unbridged(&self, channel: &Channel) {
+        comfort::unbridged(channel);
         record_hooks::call_changed(channel);
+    }
+
+    fn held(&self, channel: &Channel, on: bool) {
+        record::flip(channel, on);
     }
 
     fn moved(&self, from: &Channel, to: &Arc<Channel>) {
@@ -41,6 +50,10 @@ impl CallObserver for Observer {
     }
 
     fn digit(&self, channel: &Arc<Channel>, digit: Digit) -> bool {
+        // The call's record shows none of them.
+        if channel.var("redact_digits").is_some_and(|what| asks_for(&what, "record")) {
+            channel.set_var("digits_dialed_filter", "(.+)");
+        }
         digit_filter::admits(channel, digit)
             && !meta_keys::uses(channel, digit)
             && !digit_machine::uses(channel, digit)

@@ -6,10 +6,10 @@ use esl_server::event::{Event, EventName};
 
 use super::play::{Ended, Keys, Play};
 use super::{App, Flags};
-use crate::app;
+use crate::api::{Api, ApiCall};
 use crate::call::links::Link;
 use crate::call::{AppResult, Session, bridge, broadcast};
-use crate::text;
+use crate::{api, app, text};
 
 /// The family.
 pub const APPS: &[App] = &[
@@ -32,6 +32,10 @@ pub const APPS: &[App] = &[
     ),
 ];
 
+/// The command.
+pub const APIS: &[Api] = &[api!("presence", "mod_dptools", SYNTAX, "presence", tell_presence)];
+
+const SYNTAX: &str = "[in|out] <user> <rpid> <message>";
 const ANYTIME: Flags = Flags::NO_MEDIA.and(Flags::ROUTING);
 
 /// Both legs of a conversation hear music until this one presses the key.
@@ -111,6 +115,36 @@ async fn presence(session: &mut Session, argument: &str) -> AppResult {
     event.push("alt_event_type", "dialog");
     bus.deliver(event);
     Ok(())
+}
+
+/// The same of any user, by command.
+fn tell_presence(call: &ApiCall) -> String {
+    let words = text::words(&call.args, 4);
+    let kind = words.first().map(|word| word.to_ascii_lowercase());
+    let name = match kind.as_deref() {
+        Some("in") if words.len() == 4 => EventName::PresenceIn,
+        Some("out") if words.len() >= 2 => EventName::PresenceOut,
+        _ => return format!("Invalid: presence {SYNTAX}"),
+    };
+    let mut event = Event::new(name);
+    event.push("proto", "dp");
+    event.push("login", "mod_dptools.c");
+    for (header, word) in ["from", "rpid", "status"].into_iter().zip(&words[1..]) {
+        event.push(header, word.clone());
+    }
+    let status = words.get(3).map(|word| word.to_ascii_lowercase()).unwrap_or_default();
+    let over = status.starts_with("cs_") || status.contains("hangup");
+    if name == EventName::PresenceIn && over {
+        event.push("channel-state", "CS_HANGUP");
+    }
+    if name == EventName::PresenceOut || over {
+        event.push("status", "CS_HANGUP");
+    }
+    event.push("event_type", "presence");
+    event.push("alt_event_type", "dialog");
+    event.push("event_count", "0");
+    esl_server::fire!(call.switch.bus, event);
+    "Event Sent".to_owned()
 }
 
 async fn privacy(session: &mut Session, argument: &str) -> AppResult {

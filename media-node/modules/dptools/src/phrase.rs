@@ -24,13 +24,16 @@ pub const APPS: &[App] = &[
 
 /// Steps one macro may have, all inputs together.
 const MAX_STEPS: usize = 512;
+/// Macros may say other macros, so many one within the other.
+const MAX_DEPTH: u8 = 8;
 
 /// One thing a macro does.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Step {
     Play(String),
-    Say { kind: String, method: String, text: String },
-    Speak(String),
+    Say { kind: String, method: String, gender: String, text: String },
+    Speak { engine: Option<String>, voice: Option<String>, text: String },
+    Phrase { name: String, data: String },
     Execute { application: String, argument: String },
     Pause(u64),
     Break,
@@ -41,10 +44,55 @@ enum Step {
 struct Script {
     steps: Vec<Step>,
     sound_prefix: Option<String>,
+    /// The prefix holds for the phrases within too, whatever their languages say.
+    prefix_enforced: Option<String>,
     say_module: String,
 }
 
-/// The macro of that name in that language.
+/// What a macro says something about.
+#[derive(Clone, Debug, Default)]
+struct About {
+    /// Words of a far end in it are marked ([`base::far`]), and stay so in what the macro does with them.
+    data: String,
+    /// What `${name}` stands for, before the channel's variables. Words of a far end are marked.
+    fields: Vec<(String, String)>,
+}
+
+impl About {
+    /// Reads `[{name=value&…}]macro[:data]`, names and values with percent signs where need be.
+    fn read(text: &str) -> (&str, Self) {
+        let (fields, text) = match text.strip_prefix('{').and_then(|rest| rest.split_once('}')) {
+            Some((fields, rest)) => (fields, rest),
+            None => ("", text),
+        };
+        let plain = |text: &str| {
+            String::from_utf8_lossy(&esl_server::event::url_decode(text.as_bytes())).into_owned()
+        };
+        let fields = fields.split('&').filter_map(|field| field.split_once('='));
+        let fields = fields.map(|(name, value)| (plain(name), plain(value))).collect();
+        let (name, data) = text.split_once(':').unwrap_or((text, ""));
+        (name, Self { data: data.to_owned(), fields })
+    }
+
+    /// Puts the fields into a text; what is none of them is left for the channel.
+    fn fill(&self, text: &str) -> String {
+        let mut filled = text.to_owned();
+        if !self.fields.is_empty() && text.contains("${") {
+            for (name, value) in &self.fields {
+                filled = filled.replace(&format!("${{{name}}}"), value);
+            }
+        }
+        filled
+    }
+}
+
+/// The group of macros of that name.
+fn group_of<'t>(language: Node<'t>, name: &str) -> Option<Node<'t>> {
+    let mut groups = language.child("phrases")?.children_named("macros");
+    groups.find(|group| group.attr_or_empty("name").eq_ignore_ascii_case(name))
+}
+
+/// The macro of that name in that language, `name` or `name@group`.
 fn find<'t>(
     languages: Option<Node<'t>>,
     language: &str,
@@ -54,6 +102,11 @@ fn find<'t>(
     // In the older section `phrases` the languages stand in `<macros>`.
     let older = || languages.child("macros")?.find("language", "name", language);
     let language = languages.find("language", "name", language).or_else(older)?;
+    if let Some((name, group)) = name.split_once('@') {
+        let mut macros = group_of(language, group)?.children_named("macro");
+        let found = macros.find(|one| one.attr_or_empty("name").eq_ignore_ascii_case(name))?;
+        return Some((language, found));
+    }
     let holder = language.child("phrases").and_then(|phrases| phrases.child("macros"));
     let found =
         holder.into_iter().chain(language.children_named("macros")).chain([language]).find_map(
@@ -66,14 +119,27 @@ fn find<'t>(
     Some((language, found))
 }
 
-/// What the macro says about `data`.
-fn compile(language: Node<'_>, found: Node<'_>, data: &str) -> Script {
+/// The `field` of each input, which is looked at in place of the data.
+fn fields_of(found: Node<'_>) -> Vec<Option<String>> {
+    found.children_named("input").map(|input| input.attr("field").map(str::to_owned)).collect()
+}
+
+/// What the macro says. `looked_at` has the text of each input's field; an input without one looks at the data.
+fn compile(
+    (language, group, found): (Node<'_>, Option<Node<'_>>, Node<'_>),
+    about: &About,
+    looked_at: &[Option<String>],
+) -> Script {
+    let prefix = |node: Node<'_>| {
+        let names = ["sound-prefix", "sound-path", "sound_path", "sound_prefix"];
+        names.iter().find_map(|name| node.attr(name)).map(str::to_owned)
+    };
     let mut script = Script {
         steps: Vec::new(),
-        sound_prefix: language
-            .attr("sound-prefix")
-            .or_else(|| language.attr("sound-path"))
-            .or_else(|| language.attr("sound_prefix"))
+        sound_prefix: group.and_then(prefix).or_else(|| prefix(language)),
+        prefix_enforced: group
+            .and_then(|group| group.attr("sound-prefix-enforced"))
+            .filter(|enforced| text::is_true(enforced))
             .map(str::to_owned),
         say_module: language
             .attr("say-module")
@@ -85,10 +151,11 @@ fn compile(language: Node<'_>, found: Node<'_>, data: &str) -> Script {
         node.attr("pause").and_then(|ms| u64::try_from(text::int(ms)).ok()).filter(|&ms| ms > 0)
     };
     let between = pause(found);
-    for input in found.children_named("input") {
+    for (index, input) in found.children_named("input").enumerate() {
         let pattern = input.attr("pattern").unwrap_or(".*");
         let Ok(pattern) = Pattern::cached(pattern) else { continue };
-        let captures = pattern.captures(data);
+        let subject = looked_at.get(index).and_then(Option::as_deref).unwrap_or(&about.data);
+        let captures = pattern.captures_marked(subject);
         let branch = if captures.is_some() { "match" } else { "nomatch" };
         let between = pause(input).or(between);
         for action in
@@ -96,25 +163,10 @@ fn compile(language: Node<'_>, found: Node<'_>, data: &str) -> Script {
         {
             let raw = action.attr_or_empty("data");
             let text = captures.as_ref().map_or_else(|| raw.to_owned(), |c| substitute(raw, c));
-            let attr = |name: &str| action.attr_or_empty(name).to_owned();
-            let step = match action.attr_or_empty("function") {
-                "play-file" => Step::Play(text),
-                "say" => Step::Say { kind: attr("type"), method: attr("method"), text },
-                "speak-text" => Step::Speak(text),
-                "execute" => {
-                    let (application, argument) = match text.split_once(['(', ' ']) {
-                        Some((app, rest)) => (app, rest.strip_suffix(')').unwrap_or(rest)),
-                        None => (text.as_str(), ""),
-                    };
-                    Step::Execute {
-                        application: application.to_owned(),
-                        argument: argument.to_owned(),
-                    }
-                }
-                "sleep" => Step::Pause(u64::try_from(text::int(&text)).unwrap_or(0)),
-                "break" => Step::Break,
-                _ => continue,
-            };
+            let Some(mut step) = step(language, action, about.fill(&text)) else { continue };
+            if let (Step::Play(file), true) = (&mut step, is_one_group(raw)) {
+                *file = far::into_plain(std::mem::take(file)).replace('$', &far::mark("$"));
+            }
             if script.steps.len() >= MAX_STEPS {
                 return script;
             }
@@ -134,11 +186,48 @@ fn compile(language: Node<'_>, found: Node<'_>, data: &str) -> Script {
     script
 }
 
-/// The language of a macro: `name@lang`, the channel's, the default.
-fn language_of(channel: &Channel, given: Option<&str>) -> String {
-    given
-        .map(str::to_owned)
-        .or_else(|| channel.var("language"))
+/// Is that a group of the pattern and nothing else (`$1`)? A macro that plays it leaves it to the data which file that is; as
+/// where an application's argument is one reference.
+fn is_one_group(raw: &str) -> bool {
+    raw.strip_prefix('$').is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
+}
+
+/// One action, its data filled in.
+fn step(language: Node<'_>, action: Node<'_>, text: String) -> Option<Step> {
+    let attr = |name: &str| action.attr_or_empty(name).to_owned();
+    let voiced = |name: &str, older: &str| {
+        let own = action.attr(name).or_else(|| language.attr(name));
+        own.or_else(|| language.attr(older)).map(str::to_owned)
+    };
+    Some(match action.attr_or_empty("function").to_ascii_lowercase().as_str() {
+        "play-file" => Step::Play(text),
+        "say" => {
+            let (kind, method, gender) = (attr("type"), attr("method"), attr("gender"));
+            Step::Say { kind, method, gender, text }
+        }
+        "speak-text" => Step::Speak {
+            engine: voiced("tts-engine", "tts_engine"),
+            voice: voiced("tts-voice", "tts_voice"),
+            text,
+        },
+        "phrase" => Step::Phrase { name: attr("phrase"), data: text },
+        "execute" => {
+            let (application, argument) = match text.split_once(['(', ' ']) {
+                Some((app, rest)) => (app, rest.strip_suffix(')').unwrap_or(rest)),
+                None => (text.as_str(), ""),
+            };
+            Step::Execute { application: application.to_owned(), argument: argument.to_owned() }
+        }
+        "sleep" => Step::Pause(u64::try_from(text::int(&text)).unwrap_or(0)),
+        "break" => Step::Break,
+        _ => return None,
+    })
+}
+
+/// The language of a macro that names none: the channel's, the default.
+fn language_of(channel: &Channel) -> String {
+    channel
+        .var("language")
         .or_else(|| channel.var("default_language"))
         .unwrap_or_else(|| "en".to_owned())
 }
@@ -148,14 +237,17 @@ async fn script(
     session: &mut Session,
     name: &str,
     language: &str,
-    data: &str,
+    about: &About,
 ) -> Result<Option<Script>, Interrupt> {
     let (switch, channel) = (Arc::clone(session.switch()), Arc::clone(session.channel()));
     for language in [Some(language), language.split_once('-').map(|(language, _)| language)] {
         let Some(language) = language else { continue };
         for section in ["languages", "phrases"] {
             let fill = |params: &mut Event| {
-                params.push("macro_name", name).push("lang", language).push("data", data);
+                params
+                    .push("macro_name", name)
+                    .push("lang", language)
+                    .push("data", &*far::plain(&about.data));
             };
             let lookup = xml::section(&switch, section, &channel, fill);
             // The caller may give up while a web server thinks.
@@ -165,17 +257,26 @@ async fn script(
                 lookup.await
             };
             let Some(tree) = tree else { continue };
-            let found = find(tree.section(section), language, name)
-                .map(|(language, found)| compile(language, found, data));
-            if found.is_some() {
-                return Ok(found);
+            let Some(mut looked_at) =
+                find(tree.section(section), language, name).map(|(_, found)| fields_of(found))
+            else {
+                continue;
+            };
+            for field in looked_at.iter_mut().flatten() {
+                let filled = about.fill(field);
+                *field = session.expand(&filled).await.into_owned();
             }
+            let found = find(tree.section(section), language, name);
+            return Ok(found.map(|(language, found)| {
+                let group = name.split_once('@').and_then(|(_, name)| group_of(language, name));
+                compile((language, group, found), about, &looked_at)
+            }));
         }
     }
     Ok(None)
 }
 
-/// Plays the macro `name[@lang]` about `data`. [`Ended::NotFound`] when there is no such macro.
+/// Plays the macro `name[@group][@language]` about `data`, which may be marked. [`Ended::NotFound`] when there is no such macro.
 ///
 /// # Errors
 /// [`Interrupt`] when the call ended or moved.
@@ -185,23 +286,49 @@ pub async fn run(
     data: &str,
     keys: Keys<'_>,
 ) -> Result<Ended, Interrupt> {
+    let about = About { data: data.to_owned(), fields: Vec::new() };
+    run_within(session, name, None, about, keys, 0).await
+}
+
+/// The same, `depth` macros deep, in the language of the macro around it.
+async fn run_within(
+    session: &mut Session,
+    name: &str,
+    around: Option<&str>,
+    mut about: About,
+    keys: Keys<'_>,
+    depth: u8,
+) -> Result<Ended, Interrupt> {
     let channel = Arc::clone(session.channel());
-    let data = far::into_plain(session.expand(data).await.into_owned());
-    let (name, given) =
-        name.split_once('@').map_or((name, None), |(name, lang)| (name, Some(lang)));
-    let language = language_of(&channel, given);
-    let script = script(session, name, &language, &data).await?;
-    let Some(script) = script else {
+    about.data = session.expand(&about.data).await.into_owned();
+    let language = around.map_or_else(|| language_of(&channel), str::to_owned);
+    let mut found =
+        script(session, name, &language, &about).await?.map(|script| (script, language));
+    // A macro of a group, or of a language that is named with it (`sayPhrase` of scripts).
+    if let (None, Some((name, language))) = (&found, name.rsplit_once('@')) {
+        let named = script(session, name, language, &about).await?;
+        found = named.map(|script| (script, language.to_owned()));
+    }
+    let Some((script, language)) = found else {
         tracing::error!(uuid = %channel.uuid(), "Can't find macro {name}.");
         return Ok(Ended::NotFound);
     };
+    session.pre_answer().await?;
+    let enforced = channel.is_true("sound_prefix_enforced");
+    let prefix = script.sound_prefix.as_deref().filter(|_| !enforced);
     let before = channel.var("sound_prefix");
-    if let Some(prefix) = &script.sound_prefix {
-        channel.set_var("sound_prefix", prefix.as_str());
+    if let Some(prefix) = prefix {
+        channel.set_var("sound_prefix", prefix);
     }
-    let result = perform(session, &script, keys).await;
-    if script.sound_prefix.is_some() {
+    if let Some(word) = script.prefix_enforced.as_deref().filter(|_| !enforced) {
+        channel.set_var("sound_prefix_enforced", word);
+    }
+    let result = perform(session, &script, &language, keys, depth).await;
+    if prefix.is_some() {
         channel.set_var("sound_prefix", before.unwrap_or_default());
+    }
+    if script.prefix_enforced.is_some() && !enforced {
+        channel.unset_var("sound_prefix_enforced");
     }
     result
 }
@@ -209,7 +336,9 @@ pub async fn run(
 async fn perform(
     session: &mut Session,
     script: &Script,
+    language: &str,
     keys: Keys<'_>,
+    depth: u8,
 ) -> Result<Ended, Interrupt> {
     for step in &script.steps {
         let ended = match step {
@@ -218,14 +347,24 @@ async fn perform(
                 let file = far::path(&file).into_owned();
                 session.play(Play::once(&file, keys)).await?
             }
-            Step::Say { kind, method, text } => {
+            Step::Say { kind, method, gender, text } => {
                 let text = far::into_plain(session.expand(text).await.into_owned());
-                let saying = Saying { language: &script.say_module, kind, method, text: &text };
+                let saying =
+                    Saying { module: &script.say_module, kind, method, gender, text: &text };
                 say::speak(session, &saying, keys).await?
             }
-            Step::Speak(text) => {
+            Step::Speak { engine, voice, text } => {
                 let text = far::into_plain(session.expand(text).await.into_owned());
-                say_text(session, None, None, &text, keys).await?
+                say_text(session, engine.as_deref(), voice.as_deref(), &text, keys).await?
+            }
+            Step::Phrase { name, .. } if depth >= MAX_DEPTH => {
+                tracing::error!(uuid = %session.channel().uuid(), "Macros say each other without end: {name}");
+                Ended::Failed
+            }
+            Step::Phrase { name, data } => {
+                let about = About { data: data.clone(), fields: Vec::new() };
+                let inner = run_within(session, name, Some(language), about, keys, depth + 1);
+                Box::pin(inner).await?
             }
             Step::Execute { application, argument } => {
                 session.execute(application, argument).await?;
@@ -254,7 +393,8 @@ pub async fn speak(session: &mut Session, name: &str, data: &str) -> Result<Ende
     Box::pin(run(session, name, data, Keys::Any)).await
 }
 
-/// Plays what stands behind `phrase:`, `name:data`.
+/// Plays what stands behind `phrase:`, `[{fields}]name[:data]`. Fields, `name=value` with `&` between, stand for
+/// `${name}` in the macro, and are written with percent signs; menus of modules pass them so.
 ///
 /// # Errors
 /// [`Interrupt`] when the call ended or moved.
@@ -263,8 +403,8 @@ pub async fn play_phrase(
     text: &str,
     keys: Keys<'_>,
 ) -> Result<Ended, Interrupt> {
-    let (name, data) = text.split_once(':').unwrap_or((text, ""));
-    run(session, name, data, keys).await
+    let (name, about) = About::read(text);
+    run_within(session, name, None, about, keys, 0).await
 }
 
 /// Speaks what stands behind `say:`.
@@ -307,7 +447,7 @@ async fn say_text(
 
 async fn phrase(session: &mut Session, argument: &str) -> AppResult {
     let (name, data) = argument.split_once(',').unwrap_or((argument, ""));
-    let (name, data) = (&*far::plain(name), &*far::plain(data));
+    let name = &*far::plain(name);
     let channel = Arc::clone(session.channel());
     let keys = terminators(&channel);
     let result = run(session, name.trim(), data, Keys::Stop(&keys)).await;
@@ -375,16 +515,71 @@ mod tests {
         let section = tree.section("languages");
         let (language, found) = find(section, "en", "count").unwrap();
         assert!(find(section, "de", "count").is_none());
-        compile(language, found, data).steps
+        let about = About { data: data.to_owned(), fields: Vec::new() };
+        compile((language, None, found), &about, &[]).steps
+    }
+
+    fn said(kind: &str, text: &str) -> Step {
+        let [kind, method, text] = [kind, "pronounced", text].map(str::to_owned);
+        Step::Say { kind, method, gender: String::new(), text }
+    }
+
+    #[test]
+    fn a_macro_of_a_group_looks_at_fields_and_says_other_macros() {
+        let text = r#"<document><section name="languages"><language name="fr"><phrases><macros/>
+            <macros name="vm" sound-prefix="/vm"><macro name="count"><input field="${New}" pattern="^(0)$"><nomatch>
+            <action function="phrase" phrase="key@vm" data="${Key}:${New}:${other}"/></nomatch></input>
+            <input pattern="x"><match><action function="play-file" data="$1"/></match></input></macro></macros>
+            </phrases></language></section></document>"#;
+        let tree = dialplan_xml::parse_raw(text, "test").tree.unwrap();
+        let section = tree.section("languages");
+        assert!(find(section, "fr", "count").is_none(), "it is in a group");
+        assert!(find(section, "fr", "count@other").is_none());
+        let (language, found) = find(section, "fr", "count@vm").unwrap();
+        let (name, about) = About::read("{New=2&Key=%23&A%2c=%7d}count@vm");
+        assert_eq!(name, "count@vm");
+        assert_eq!(about.fill("${A,}"), "}");
+        assert_eq!(fields_of(found), [Some("${New}".to_owned()), None]);
+        let looked_at = [Some("2".to_owned()), None];
+        let script = compile((language, group_of(language, "VM"), found), &about, &looked_at);
+        let step = Step::Phrase { name: "key@vm".into(), data: "#:2:${other}".into() };
+        assert_eq!(script.steps, [step]);
+        assert_eq!(script.sound_prefix.as_deref(), Some("/vm"));
+        assert_eq!(script.say_module, "fr");
+        let none = compile((language, None, found), &about, &[Some("0".to_owned()), None]);
+        assert!(none.steps.is_empty());
     }
 
     #[test]
     fn a_match_says_what_it_captured_with_pauses_between() {
-        let say = Step::Say { kind: "items".into(), method: "pronounced".into(), text: "7".into() };
+        let say = said("items", "7");
         assert_eq!(
             steps("7"),
             [Step::Play("have.wav".into()), Step::Pause(100), say, Step::Pause(100)]
         );
+    }
+
+    #[test]
+    fn what_a_far_end_said_stays_one_value_of_what_a_macro_does() {
+        let xml = r#"<language name="en"><macros><macro name="m"><input pattern="^(.*)$"><match>
+            <action function="execute" data="set(said=$1)"/><action function="play-file" data="a/$1.wav"/>
+            <action function="play-file" data="$1"/></match></input></macro></macros></language>"#;
+        let tree = dialplan_xml::parse_raw(
+            &format!("<document><section name=\"languages\">{xml}</section></document>"),
+            "test",
+        );
+        let tree = tree.tree.unwrap();
+        let (language, found) = find(tree.section("languages"), "en", "m").unwrap();
+        let said = "/x ${system(id)},b=1)";
+        let about = About { data: far::mark(said), fields: Vec::new() };
+        let steps = compile((language, None, found), &about, &[]).steps;
+        let [Step::Execute { argument, .. }, Step::Play(part), Step::Play(whole)] = &*steps else {
+            panic!("{steps:?}");
+        };
+        assert_eq!(*argument, format!("said={}", far::mark(said)));
+        assert_eq!(*part, format!("a/{}.wav", far::mark(said)));
+        // The macro leaves the file to its data; it is not expanded again.
+        assert_eq!(*whole, said.replace('$', &far::mark("$")));
     }
 
     #[test]

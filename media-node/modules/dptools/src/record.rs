@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use esl_server::event::{Event, EventName};
 use media::event::RecordEnd;
-use media::record::{RecordMix, SilenceStop, Tags};
+use media::record::{RecordMix, Redaction, SilenceStop, Tags};
 use media::{LegEvent, RecordId, RecordReport, RecordSpec};
 use tokio::time::Instant;
 
@@ -121,6 +121,9 @@ pub enum StartError {
     /// That file is being written already.
     #[error("already recording to that file")]
     Busy,
+    /// The partner writes that file already (`RECORD_CHECK_BRIDGE`).
+    #[error("the partner is recording to that file")]
+    Partner,
     /// The second start of a file stopped it (`RECORD_TOGGLE_ON_REPEAT`).
     #[error("stopped")]
     Toggled,
@@ -156,12 +159,22 @@ pub fn start(
         let own = variables.iter().rev().find(|(n, _)| n.eq_ignore_ascii_case(name));
         own.map(|(_, value)| value.clone()).or_else(|| channel.variable(name))
     };
-    if channel.with(|data| data.slot::<Vec<Recording>>().iter().any(|r| r.path == path)) {
+    if is_recording_to(channel, path) {
         if var("RECORD_TOGGLE_ON_REPEAT").is_some_and(|v| text::is_true(&v)) {
             stop(channel, path);
             return Err(StartError::Toggled);
         }
         return Err(StartError::Busy);
+    }
+    if let Some(partner) = channel.partner()
+        && var("RECORD_CHECK_BRIDGE").is_some_and(|v| text::is_true(&v))
+        && is_recording_to(&partner, path)
+    {
+        if !partner.is_true("RECORD_TOGGLE_ON_REPEAT") {
+            return Err(StartError::Partner);
+        }
+        stop(&partner, path);
+        return Err(StartError::Toggled);
     }
     let spec = session_spec(resolve(channel, path), limit, &var);
     // What is added to an older recording is kept however short it is.
@@ -202,7 +215,7 @@ fn begin(
     let answered = channel.is_answered();
     channel.with(|data| {
         let mut new = new(leg.record(spec).map_err(|_| StartError::Overloaded)?);
-        new.waiting = !new.conditions.met(answered, data.bridged_to.is_some());
+        new.waiting = !new.conditions.met(answered, data.bridge.is_some());
         if new.is_paused() {
             leg.pause_record(new.id, true).map_err(|_| StartError::Overloaded)?;
         }
@@ -211,10 +224,25 @@ fn begin(
     })
 }
 
+/// A leg is put on hold: with `flip_record_on_hold` its recordings go on with the partner, who keeps them.
+pub fn flip(holder: &Channel, on: bool) {
+    if let Some(partner) = holder.partner().filter(|_| on && holder.is_true("flip_record_on_hold"))
+    {
+        hand_on(holder, &partner);
+    }
+}
+
 /// A leg leaves its partner by a transfer: with `recording_follow_transfer` its recordings go on with the partner, in
 /// the same files, once they are closed here.
 pub fn follow(from: &Channel, to: &Arc<Channel>) {
-    if !from.is_true("recording_follow_transfer") || to.media().is_none() {
+    if from.is_true("recording_follow_transfer") {
+        hand_on(from, to);
+    }
+}
+
+/// The recordings of a leg go on with another, in the same files, once they are closed here.
+pub(super) fn hand_on(from: &Channel, to: &Arc<Channel>) {
+    if to.media().is_none() {
         return;
     }
     for name in ["record_post_process_exec_api", "record_post_process_exec_app"] {
@@ -239,6 +267,11 @@ fn go_on(recording: &Recording, report: &RecordReport) -> bool {
     begin(&to, spec.clone(), new).is_ok()
 }
 
+/// Whether pressed keys are kept out (`redact_digits`).
+pub(super) fn redaction(var: impl Fn(&str) -> Option<String>) -> Option<Redaction> {
+    Redaction::asked(var("redact_digits").as_deref(), var("redact_hang_ms").as_deref())
+}
+
 fn session_spec(
     path: PathBuf,
     limit: Option<Duration>,
@@ -260,6 +293,7 @@ fn session_spec(
     };
     spec.rate = number("record_sample_rate").filter(|r| *r > 0);
     spec.append = truth("RECORD_APPEND");
+    spec.lead = number("RECORD_PRE_BUFFER_FRAMES").unwrap_or(0);
     spec.limit_ms = limit.map(|l| l.as_millis() as u64);
     let (initial, last) = (number("RECORD_INITIAL_TIMEOUT_MS"), number("RECORD_FINAL_TIMEOUT_MS"));
     if initial.is_some() || last.is_some() {
@@ -267,6 +301,7 @@ fn session_spec(
         let (after_ms, before_ms) = (last.unwrap_or(0), Some(initial.unwrap_or(0)));
         spec.silence = Some(SilenceStop { threshold, after_ms, before_ms });
     }
+    spec.redact = redaction(var);
     let tag = |name: &str| var(name).unwrap_or_default();
     spec.tags = Tags {
         title: tag("RECORD_TITLE"),
@@ -291,6 +326,10 @@ pub fn stop(channel: &Channel, path: &str) -> bool {
 pub fn is_recording(channel: &Channel, path: &str) -> bool {
     let all = path.eq_ignore_ascii_case("all");
     channel.with(|data| data.slot::<Vec<Recording>>().iter().any(|r| all || r.path == path))
+}
+
+fn is_recording_to(channel: &Channel, path: &str) -> bool {
+    channel.with(|data| data.slot::<Vec<Recording>>().iter().any(|r| r.path == path))
 }
 
 /// Can that file be written? Makes its directories, and tries. The caller gets an answer at once; [`start`] itself
@@ -556,11 +595,17 @@ mod tests {
 
     #[test]
     fn variables_shape_the_file() {
-        let vars =
-            [("RECORD_STEREO", "yes"), ("RECORD_TITLE", "t"), ("record_sample_rate", "16000")];
+        let vars = [
+            ("RECORD_STEREO", "yes"),
+            ("RECORD_TITLE", "t"),
+            ("record_sample_rate", "16000"),
+            ("redact_digits", "audio"),
+            ("redact_hang_ms", "300"),
+        ];
         let var = |name: &str| vars.iter().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned());
         let spec = session_spec("/tmp/a.wav".into(), None, &var);
         assert_eq!((spec.mix, spec.rate), (RecordMix::Stereo, Some(16_000)));
+        assert_eq!(spec.redact.map(|asked| asked.hang_ms), Some(300));
         assert_eq!((spec.tags.title.as_str(), spec.append), ("t", false));
     }
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use esl_server::event::EventName;
 use media::event::RecordEnd;
-use media::record::{RecordMix, SilenceStop};
-use media::{RecordId, RecordReport, RecordSpec};
+use media::record::{NOISE, RecordMix, SilenceStop, noise_level};
+use media::{Leg, PlayId, RecordId, RecordReport, RecordSpec};
 use tokio::time::Instant;
 
 use super::play::terminators;
@@ -32,29 +32,42 @@ pub(super) async fn record(session: &mut Session, argument: &str) -> AppResult {
     let rate = channel.variable("record_rate").map_or(0, |r| text::int(&r));
     spec.rate = u32::try_from(rate).ok().filter(|r| *r > 0);
     spec.append = channel.is_true("RECORD_APPEND");
-    if number(2) > 0 {
-        let seconds = u32::try_from(number(3)).unwrap_or(0);
-        let seconds = if seconds == 0 { SILENCE_SECONDS } else { seconds };
-        let threshold = u32::try_from(number(2)).unwrap_or(u32::MAX);
-        let after_ms = seconds.saturating_mul(1000);
-        spec.silence = Some(SilenceStop { threshold, after_ms, before_ms: None });
-    }
+    spec.over = channel.is_true("RECORD_WRITE_OVER");
+    spec.fill = channel.var("record_fill_cng").and_then(|level| noise_level(&level));
+    spec.waste = waste(&channel);
+    spec.silence = silence_stop(number(2), number(3));
+    spec.redact = super::record::redaction(|name| channel.var(name));
     channel.unset_var("playback_terminator_used");
     channel.set_var("silence_hits_exhausted", "false");
     let limit = time_limit(number(1));
     record_file(session, path, spec, limit).await
 }
 
+/// The noise a recording sends meanwhile (`record_waste_resources`): FreeSWITCH sends some unless told not to.
+pub(super) fn waste(channel: &Channel) -> Option<u32> {
+    let level = channel.var("record_waste_resources");
+    level.map_or(Some(NOISE), |level| noise_level(&level))
+}
+
+/// Silence that ends a recording: below a level, for so many seconds. `None` without a level.
+pub(super) fn silence_stop(threshold: i64, seconds: i64) -> Option<SilenceStop> {
+    let threshold = u32::try_from(threshold.max(0)).unwrap_or(u32::MAX);
+    let seconds = u32::try_from(seconds).ok().filter(|seconds| *seconds > 0);
+    let after_ms = seconds.unwrap_or(SILENCE_SECONDS).saturating_mul(1000);
+    (threshold > 0).then_some(SilenceStop { threshold, after_ms, before_ms: None })
+}
+
 /// The reference compares whole seconds of the clock, so a limit of three ends between three and
 /// four seconds.
-fn time_limit(seconds: i64) -> Option<Duration> {
+pub(super) fn time_limit(seconds: i64) -> Option<Duration> {
     let seconds = u64::try_from(seconds).ok().filter(|s| *s > 0)?;
     let now_us = u64::try_from(crate::clock::now_us()).unwrap_or(0);
     let into_second = Duration::from_micros(now_us % 1_000_000);
     Some(Duration::from_secs(seconds + 1).saturating_sub(into_second))
 }
 
-async fn record_file(
+/// Records until a key, the limit, silence or a break ends it; the channel ends if the file cannot be written.
+pub(super) async fn record_file(
     session: &mut Session,
     path: &str,
     spec: RecordSpec,
@@ -66,6 +79,7 @@ async fn record_file(
         channel.hangup(Cause::DESTINATION_OUT_OF_ORDER);
         return Err(Interrupt::Hangup);
     }
+    let indication = indicate(session, &leg).await?;
     let codec = read_linear(&channel);
     channel.fire_with(
         EventName::RecordStart,
@@ -81,6 +95,9 @@ async fn record_file(
     };
     let result = follow(session, id, limit).await;
     let _over = leg.stop_record(id);
+    if let Some(play) = indication {
+        let _ended = leg.stop_play(play);
+    }
     let report = await_report(session, id).await;
     if let Some(report) = &report {
         channel.set_var("record_record_file_size", report.bytes.to_string());
@@ -117,12 +134,31 @@ async fn record_file(
     Err(Interrupt::Hangup)
 }
 
+/// What the caller hears as a recording begins (`record_indication`), beside it.
+async fn indicate(session: &mut Session, leg: &Leg) -> Result<Option<PlayId>, Interrupt> {
+    let channel = Arc::clone(session.channel());
+    let Some(name) = channel.var("record_indication").filter(|name| !name.is_empty()) else {
+        return Ok(None);
+    };
+    match session.open_plan(&name, leg.codec().rate()).await? {
+        Ok(plan) => Ok(leg.play_alone(Box::new(plan)).ok()),
+        Err(error) => {
+            tracing::error!(uuid = %channel.uuid(), "Indication file invalid: {error}");
+            Ok(None)
+        }
+    }
+}
+
 /// Waits for the end of a recording: a key, a break, the limit, silence.
 async fn follow(session: &mut Session, id: RecordId, limit: Option<Duration>) -> AppResult {
     let keys = terminators(session.channel());
-    let until = limit.map(|l| Instant::now() + l);
+    let starts_over = session.channel().is_true("record_restart_limit_on_dtmf");
+    let mut until = limit.map(|l| Instant::now() + l);
     loop {
         while let Some(digit) = session.take_digit() {
+            if starts_over {
+                until = limit.map(|l| Instant::now() + l);
+            }
             if keys.contains(digit.digit) {
                 session.channel().set_var("playback_terminator_used", digit.digit.to_string());
                 return Ok(());

@@ -65,7 +65,7 @@ pub fn run(channel: &Arc<Channel>, moment: Moment, own: &[(String, String)]) {
                 let argument = crate::host::expand_for(&switch, Some(&channel), &argument).await;
                 let reply = switch.run_api(&api, &argument, Some(Arc::clone(&channel))).await;
                 let argument = base::far::plain(&argument);
-                tracing::debug!(uuid = %channel.uuid(), "{api}({argument}): {}", reply.unwrap_or_default());
+                tracing::debug!(uuid = %channel.uuid(), "{api}({}): {}", base::secrets::masked(&argument), reply.unwrap_or_default());
             }
         });
     }
@@ -106,7 +106,7 @@ impl Conditions {
 pub fn call_changed(channel: &Channel) {
     let answered = channel.is_answered();
     let changed: Vec<_> = channel.with(|data| {
-        let bridged = data.bridged_to.is_some();
+        let bridged = data.bridge.is_some();
         data.slot::<Vec<Recording>>()
             .iter_mut()
             .filter_map(|r| r.reconsider(answered, bridged))

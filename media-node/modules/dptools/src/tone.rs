@@ -23,6 +23,7 @@ pub const APPS: &[App] = &[
         "Stop detecting tones",
         stop_tone_detect
     ),
+    app!("fax_detect", "mod_dptools", Flags::NONE, "", "Detect faxes", fax_detect),
 ];
 
 /// The command.
@@ -113,6 +114,11 @@ async fn tone_detect(session: &mut Session, argument: &str) -> AppResult {
         tracing::error!(uuid = %channel.uuid(), "Cannot detect tones: {error}");
     }
     Ok(())
+}
+
+/// The tone of a calling fax, until the end of the call.
+async fn fax_detect(session: &mut Session, _argument: &str) -> AppResult {
+    tone_detect(session, "fax 1100.0 r 0").await
 }
 
 async fn stop_tone_detect(session: &mut Session, _argument: &str) -> AppResult {

@@ -47,6 +47,11 @@ async fn record_session(call: ApiCall) -> String {
             let variables = words.get(4).map(|w| variables(w)).unwrap_or_default();
             match record::start(&channel, path, seconds(words.get(3)), variables) {
                 Ok(()) | Err(StartError::Toggled) => SUCCESS.into(),
+                // The file is being written, which is what was asked for.
+                Err(StartError::Busy | StartError::Partner) => {
+                    tracing::warn!(uuid = %channel.uuid(), "Already recording [{path}]");
+                    SUCCESS.into()
+                }
                 Err(_) => "-ERR Cannot record session!\n".into(),
             }
         }

@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::play::{Ended, Keys, Play};
-use super::{App, Flags};
+use super::{App, Flags, valet_presence};
 use crate::api::{Api, ApiCall};
 use crate::call::{AppResult, Channel, Interrupt, Session, transfer, uuid_bridge};
 use crate::{api, app, text};
@@ -30,7 +30,7 @@ pub const APIS: &[Api] =
 
 /// The parking lots: lot, slot, who stands there. A lot once used stays known.
 #[derive(Debug, Default)]
-pub struct Lots(Mutex<BTreeMap<String, BTreeMap<String, Arc<str>>>>);
+pub struct Lots(pub(super) Mutex<BTreeMap<String, BTreeMap<String, Arc<str>>>>);
 
 impl Lots {
     /// Takes a slot. `Err` names who has it.
@@ -66,13 +66,12 @@ impl Lots {
             .cloned()
     }
 
-    /// Leaves a slot, if it still is `uuid`'s.
-    fn leave(&self, lot: &str, slot: &str, uuid: &str) {
-        if let Some(slots) = self.0.lock().get_mut(lot)
-            && slots.get(slot).is_some_and(|owner| **owner == *uuid)
-        {
-            slots.remove(slot);
-        }
+    /// Leaves a slot; false if it is not `uuid`'s any more.
+    fn leave(&self, lot: &str, slot: &str, uuid: &str) -> bool {
+        let mut lots = self.0.lock();
+        let slots = lots.get_mut(lot);
+        let own = slots.filter(|slots| slots.get(slot).is_some_and(|owner| **owner == *uuid));
+        own.is_some_and(|slots| slots.remove(slot).is_some())
     }
 
     fn describe(&self, wanted: &str) -> String {
@@ -125,6 +124,7 @@ async fn valet_park(session: &mut Session, argument: &str) -> AppResult {
     };
     session.answer().await?;
     let switch = Arc::clone(session.switch());
+    valet_presence::answer_probes(&switch);
     let slot = if what.eq_ignore_ascii_case("auto") {
         let (min, max) = (number(3, SLOT_MIN), number(4, SLOT_MAX));
         let out = words.get(2).is_some_and(|word| word.eq_ignore_ascii_case("out"));
@@ -157,10 +157,13 @@ async fn valet_park(session: &mut Session, argument: &str) -> AppResult {
                 Some(parked) => {
                     fire(&parked, lot, &slot, "bridge", Some(channel.uuid()));
                     switch.module::<Lots>().leave(lot, &slot, &uuid);
+                    valet_presence::tell(&switch, lot, &slot);
                     uuid_bridge::join(&parked, &channel);
                     return session.check();
                 }
-                None => switch.module::<Lots>().leave(lot, &slot, &uuid),
+                None => {
+                    switch.module::<Lots>().leave(lot, &slot, &uuid);
+                }
             },
         }
     }
@@ -220,6 +223,7 @@ async fn stand(session: &mut Session, lot: &str, slot: &str) -> AppResult {
         ),
     );
     fire(&channel, lot, slot, "hold", None);
+    valet_presence::tell(&switch, lot, slot);
     channel.set_var("valet_lot_extension", slot.to_owned());
     let limit = channel
         .var("valet_parking_timeout")
@@ -228,7 +232,9 @@ async fn stand(session: &mut Session, lot: &str, slot: &str) -> AppResult {
         .map(Duration::from_secs);
     let exits = channel.var("valet_parking_orbit_exit_key").unwrap_or_default();
     let ended = wait(session, &music, limit, &exits).await;
-    switch.module::<Lots>().leave(lot, slot, channel.uuid());
+    if switch.module::<Lots>().leave(lot, slot, channel.uuid()) {
+        valet_presence::tell(&switch, lot, slot);
+    }
     fire(&channel, lot, slot, "exit", None);
     let orbit = ended?;
     if orbit && let Some(exten) = channel.var("valet_parking_orbit_exten") {
@@ -286,9 +292,9 @@ mod tests {
             lots.describe("garage"),
             "<lots>\n  <lot name=\"garage\">\n    <extension uuid=\"a\">71</extension>\n  </lot>\n</lots>\n"
         );
-        lots.leave("garage", "71", "b");
+        assert!(!lots.leave("garage", "71", "b"));
         assert!(lots.enter("garage", "71", &b).is_err());
-        lots.leave("garage", "71", "a");
+        assert!(lots.leave("garage", "71", "a"));
         assert_eq!(lots.describe(""), "<lots>\n  <lot name=\"garage\">\n  </lot>\n</lots>\n");
         assert_eq!(lots.describe("other"), "<lots>\n</lots>\n");
     }

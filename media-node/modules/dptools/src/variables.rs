@@ -1,6 +1,7 @@
 //! `set`, `unset`, `export`, `multiset`, arrays, globals, profile fields.
 
 use base::far;
+use base::redact::logged;
 
 use super::{App, Flags};
 use crate::app;
@@ -115,7 +116,7 @@ async fn set(session: &mut Session, argument: &str) -> AppResult {
     if !name.is_empty() {
         let plain = far::plain(&value);
         let shown = if value.is_empty() { "UNDEF" } else { &plain };
-        tracing::debug!(uuid = %session.channel().uuid(), "SET {} [{name}]=[{}]", session.channel().name(), shown);
+        tracing::debug!(uuid = %session.channel().uuid(), "SET {} {}", session.channel().name(), logged(&format!("[{name}]=[{shown}]"), session.channel().var("redact_digits").as_deref()));
         session.channel().set_var_as_is(name.to_owned(), value);
     }
     Ok(())

@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use esl_server::server::{Listener, ServerConfig, ServerHandle};
 
-use crate::contract::{Plain, Provides};
+use crate::contract::{JsonKind, Plain, Provides};
 use crate::guesses::Door;
 use crate::switch::Switch;
 pub use adapter::EslAdapter;
@@ -30,6 +30,10 @@ pub const MODULE: Plain = Plain::new(
         parameters: parameters::PARAMETERS,
         variables: &[declared::VARIABLES],
         readings: &[readings::take],
+        json: &[JsonKind {
+            name: "event_socket.clients",
+            answer: |switch, _| Ok(readings::rows(switch)),
+        }],
         ..Provides::NOTHING
     },
 )

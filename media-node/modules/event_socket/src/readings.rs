@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use base::reading::Reading;
+use esl_server::clients::ClientState;
 use esl_server::server::Counts;
 
 use crate::switch::Switch;
@@ -20,7 +21,7 @@ pub(super) fn take(switch: &Arc<Switch>) -> Vec<Reading> {
     let most = |of: fn(&esl_server::bus::Reader) -> usize| {
         readers.iter().map(of).max().unwrap_or(0) as f64
     };
-    vec![
+    let mut taken = vec![
         Reading::gauge(
             "event_socket_clients",
             "Event Socket connections, logged in or not.",
@@ -50,5 +51,53 @@ pub(super) fn take(switch: &Arc<Switch>) -> Vec<Reading> {
             switch.bus.lost(),
         ),
         Reading::counter("events_total", "Events made or skipped.", switch.bus.last_sequence()),
+    ];
+    taken.extend(counts.present.states().iter().flat_map(client));
+    taken
+}
+
+/// How far one client is behind. Its label is its number, of which there are never more than clients at once.
+fn client(state: &ClientState) -> [Reading; 4] {
+    [
+        Reading::gauge(
+            "event_client_queue_events",
+            "Events that wait for an Event Socket client, by its number in show event_clients.",
+            state.waiting as f64,
+        ),
+        Reading::gauge(
+            "event_client_queue_bytes",
+            "Bytes of events that wait for the client.",
+            state.bytes as f64,
+        ),
+        Reading::gauge(
+            "event_client_lag_seconds",
+            "Age of the oldest event that waits for the client.",
+            state.lag.as_secs_f64(),
+        ),
+        Reading::gauge(
+            "event_client_lost_events",
+            "Events that did not fit into the queue of the client since it connected.",
+            state.lost as f64,
+        ),
     ]
+    .map(|reading| reading.of("client", state.number.to_string()))
+}
+
+/// The rows of `show event_clients`.
+pub(super) fn rows(switch: &Switch) -> serde_json::Value {
+    let states = switch.module::<Counts>().present.states();
+    let row = |state: &ClientState| {
+        serde_json::json!({
+            "client": state.number.to_string(),
+            "address": state.peer.to_string(),
+            "user": state.account.clone().unwrap_or_default(),
+            "since": state.since.to_string(),
+            "waiting": state.waiting.to_string(),
+            "bytes": state.bytes.to_string(),
+            "lag_ms": state.lag.as_millis().to_string(),
+            "lost": state.lost.to_string(),
+            "sent": state.sent.to_string(),
+        })
+    };
+    states.iter().map(row).collect()
 }

@@ -394,8 +394,8 @@ impl Consumer {
         let shown_to_own = other.clone();
         own.callee_id_name.clone_from(&other.callee_id_name);
         own.callee_id_number.clone_from(&other.callee_id_number);
-        other.callee_id_name.clone_from(&other.caller_id_name);
-        other.callee_id_number.clone_from(&other.caller_id_number);
+        other.callee_id_name = other.caller_id_name.clone();
+        other.callee_id_number = other.caller_id_number.clone();
         other.caller_id_name.clone_from(&own.caller_id_name);
         other.caller_id_number.clone_from(&own.caller_id_number);
         self.channel.with(|data| {
@@ -444,7 +444,7 @@ impl Consumer {
             Direction::Outbound => seen_as(own),
             Direction::Inbound => {
                 let profile = own.profile();
-                (profile.callee_id_name, profile.callee_id_number)
+                (profile.callee_id_name.clone(), profile.callee_id_number.clone())
             }
         };
         if let Some(outbound) = &self.outbound {
@@ -483,8 +483,8 @@ impl Consumer {
         let shown = caller.profile();
         own.with(|data| {
             if let Some(profile) = &mut data.profile {
-                profile.callee_id_name = shown.callee_id_name;
-                profile.callee_id_number = shown.callee_id_number;
+                profile.callee_id_name.clone_from(&shown.callee_id_name);
+                profile.callee_id_number.clone_from(&shown.callee_id_number);
             }
         });
         for (leg, other, role) in [(own, caller, "consumer"), (caller, own, "caller")] {

@@ -60,6 +60,7 @@ pub(super) const VARIABLES: &[Variable] = &[
     sets("fifo_bridged", "A tracked call is bridged"),
     sets("fifo_manual_bridge", "A tracked call was bridged"),
     sets("fifo_track_call", "The call is tracked"),
+    reads("fifo_on_hold", Value::Bool, "The consumer has the caller on hold: key 0 does not do it again"),
 ];
 
 /// All events.

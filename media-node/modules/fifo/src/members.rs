@@ -273,7 +273,8 @@ fn add_caller_variables(
         variables.push(("origination_caller_id_name".to_owned(), name));
     }
     if !has(variables, "origination_caller_id_number") {
-        variables.push(("origination_caller_id_number".to_owned(), profile.caller_id_number));
+        variables
+            .push(("origination_caller_id_number".to_owned(), profile.caller_id_number.clone()));
     }
     variables.push(("fifo_bridge_uuid".to_owned(), caller.uuid().to_string()));
     variables.push(("fifo_originate_uuid".to_owned(), attempt.to_owned()));

@@ -6,7 +6,7 @@ use crate::app;
 use crate::app::{App, Flags};
 use crate::call::{AppResult, Session, State};
 use crate::limiting::{Backend, exceeded, release, take};
-use crate::limits::{Allowance, Resource};
+use crate::limits::{Resource, allowance};
 use crate::text;
 
 /// The family.
@@ -47,24 +47,24 @@ pub const APPS: &[App] = &[
 
 async fn limit(session: &mut Session, argument: &str) -> AppResult {
     let words = text::words(argument, 7);
-    let Some(backend) = words.first().and_then(|name| Backend::parse(name)) else {
+    let Some(backend) = words.first().and_then(|name| Backend::find(session.switch(), name)) else {
         tracing::error!(uuid = %session.channel().uuid(), "limit: no such backend: {argument}");
         return Ok(());
     };
-    limited(session, backend, &words[1..]).await
+    limited(session, &backend, &words[1..]).await
 }
 
 async fn limit_hash(session: &mut Session, argument: &str) -> AppResult {
     let words = text::words(argument, 6);
-    limited(session, Backend::Hash, &words).await
+    limited(session, &Backend::Hash, &words).await
 }
 
-async fn limited(session: &mut Session, backend: Backend, words: &[String]) -> AppResult {
+async fn limited(session: &mut Session, backend: &Backend, words: &[String]) -> AppResult {
     let [realm, id, rest @ ..] = words else {
         tracing::error!(uuid = %session.channel().uuid(), "limit: realm and id are missing");
         return Ok(());
     };
-    let allowed = Allowance::parse(rest.first().map(String::as_str).unwrap_or_default());
+    let allowed = allowance(rest.first().map(String::as_str).unwrap_or_default());
     let (switch, channel) = (Arc::clone(session.switch()), Arc::clone(session.channel()));
     if !take(&switch, &channel, backend, &(realm.clone(), id.clone()), allowed).await {
         let target = rest.get(1).map_or("limit_exceeded", String::as_str);
@@ -80,19 +80,19 @@ async fn limited(session: &mut Session, backend: Backend, words: &[String]) -> A
 
 async fn limit_execute(session: &mut Session, argument: &str) -> AppResult {
     let words = text::words_marked(argument, 6);
-    let Some(backend) = words.first().and_then(|name| Backend::parse(name)) else {
+    let Some(backend) = words.first().and_then(|name| Backend::find(session.switch(), name)) else {
         tracing::error!(uuid = %session.channel().uuid(), "limit_execute: no such backend: {argument}");
         return Ok(());
     };
-    execute_limited(session, backend, &words[1..]).await
+    execute_limited(session, &backend, &words[1..]).await
 }
 
 async fn limit_hash_execute(session: &mut Session, argument: &str) -> AppResult {
     let words = text::words_marked(argument, 5);
-    execute_limited(session, Backend::Hash, &words).await
+    execute_limited(session, &Backend::Hash, &words).await
 }
 
-async fn execute_limited(session: &mut Session, backend: Backend, words: &[String]) -> AppResult {
+async fn execute_limited(session: &mut Session, backend: &Backend, words: &[String]) -> AppResult {
     let [realm, id, max, application, rest @ ..] = words else {
         tracing::error!(uuid = %session.channel().uuid(), "limit_execute: arguments are missing");
         return Ok(());
@@ -100,7 +100,7 @@ async fn execute_limited(session: &mut Session, backend: Backend, words: &[Strin
     let plain = |text: &str| base::far::plain(text).into_owned();
     let resource: Resource = (plain(realm), plain(id));
     let (switch, channel) = (Arc::clone(session.switch()), Arc::clone(session.channel()));
-    if !take(&switch, &channel, backend, &resource, Allowance::parse(&plain(max))).await {
+    if !take(&switch, &channel, backend, &resource, allowance(&plain(max))).await {
         return Ok(());
     }
     let argument = rest.first().map(String::as_str).unwrap_or_default();

@@ -3,7 +3,7 @@
 use super::Stores;
 use crate::api::{Api, ApiCall};
 use crate::limiting::{Backend, release, take};
-use crate::limits::{Allowance, Resource};
+use crate::limits::{Resource, allowance};
 use crate::switch::Switch;
 use crate::{api, text};
 
@@ -47,11 +47,12 @@ fn usage(command: &str, syntax: &str) -> String {
     format!("USAGE: {command} {syntax}\n")
 }
 
-async fn used(switch: &Switch, backend: Backend, resource: &Resource) -> (u32, u32) {
+async fn used(switch: &Switch, backend: &Backend, resource: &Resource) -> (i64, u32) {
     match backend {
+        Backend::Other(other) => (other.usage(&resource.0, &resource.1).await, 0),
         Backend::Hash => {
             let usage = switch.module::<Stores>().limits.usage(resource);
-            (usage.total, usage.rate)
+            (i64::from(usage.total), usage.rate)
         }
         Backend::Db => {
             let hostname = switch.global("hostname").unwrap_or_default();
@@ -64,7 +65,7 @@ async fn used(switch: &Switch, backend: Backend, resource: &Resource) -> (u32, u
                     .limit_usage(&resource.0, &resource.1)
                     .await
             };
-            (count.await.unwrap_or(0), 0)
+            (i64::from(count.await.unwrap_or(0)), 0)
         }
     }
 }
@@ -74,8 +75,8 @@ async fn limit_usage(call: ApiCall) -> String {
     let (Some(backend), Some(realm), Some(id)) = (words.first(), words.get(1), words.get(2)) else {
         return usage("limit_usage", USAGE);
     };
-    let Some(backend) = Backend::parse(backend) else { return NO_BACKEND.into() };
-    let (total, rate) = used(&call.switch, backend, &(realm.clone(), id.clone())).await;
+    let Some(backend) = Backend::find(&call.switch, backend) else { return NO_BACKEND.into() };
+    let (total, rate) = used(&call.switch, &backend, &(realm.clone(), id.clone())).await;
     if words.len() > 3 { format!("{total}/{rate}") } else { total.to_string() }
 }
 
@@ -93,16 +94,17 @@ fn hash_usage(call: &ApiCall) -> String {
 }
 
 fn status(call: &ApiCall) -> String {
-    match Backend::parse(call.args.trim()) {
+    match Backend::find(&call.switch, call.args.trim()) {
         Some(Backend::Hash) => "-ERR not supported yet (locking problems).".into(),
         Some(Backend::Db) => "-ERR not supported".into(),
+        Some(Backend::Other(other)) => other.status(),
         None if call.args.trim().is_empty() => usage("limit_status", "<backend>"),
         None => NO_BACKEND.into(),
     }
 }
 
 async fn reset(call: ApiCall) -> String {
-    match Backend::parse(call.args.trim()) {
+    match Backend::find(&call.switch, call.args.trim()) {
         Some(Backend::Hash) => "-ERR".into(),
         Some(Backend::Db) => {
             let hostname = call.switch.global("hostname").unwrap_or_default();
@@ -111,6 +113,10 @@ async fn reset(call: ApiCall) -> String {
                 stores.db.open(&call.switch.dirs.db_dir, &hostname).await?.limit_reset().await
             };
             if done.await.is_ok() { "+OK".into() } else { "-ERR".into() }
+        }
+        Some(Backend::Other(other)) => {
+            tracing::error!("{}", other.cannot_reset());
+            "-ERR".into()
         }
         None if call.args.trim().is_empty() => usage("limit_reset", "<backend>"),
         None => NO_BACKEND.into(),
@@ -122,10 +128,15 @@ fn interval_reset(call: &ApiCall) -> String {
     let [backend, realm, id] = words.as_slice() else {
         return usage("limit_interval_reset", RESET_INTERVAL);
     };
-    if Backend::parse(backend).is_none() {
-        return NO_BACKEND.into();
+    match Backend::find(&call.switch, backend) {
+        None => return NO_BACKEND.into(),
+        // The reply is the same whatever the backend did (reference behaviour).
+        Some(Backend::Other(other)) => tracing::error!("{}", other.cannot_reset()),
+        Some(Backend::Hash | Backend::Db) => {
+            let stores = call.switch.module::<Stores>();
+            stores.limits.reset_interval(&(realm.clone(), id.clone()));
+        }
     }
-    call.switch.module::<Stores>().limits.reset_interval(&(realm.clone(), id.clone()));
     "+OK".into()
 }
 
@@ -137,9 +148,9 @@ async fn uuid_limit(call: ApiCall) -> String {
     let Some(channel) = call.switch.channel(uuid) else {
         return format!("-ERR Cannot find session with uuid {uuid}\n");
     };
-    let Some(backend) = Backend::parse(backend) else { return NO_BACKEND.into() };
-    let allowed = Allowance::parse(rest.first().map(String::as_str).unwrap_or_default());
-    if !take(&call.switch, &channel, backend, &(realm.clone(), id.clone()), allowed).await {
+    let Some(backend) = Backend::find(&call.switch, backend) else { return NO_BACKEND.into() };
+    let allowed = allowance(rest.first().map(String::as_str).unwrap_or_default());
+    if !take(&call.switch, &channel, &backend, &(realm.clone(), id.clone()), allowed).await {
         let target = rest.get(1).map_or("limit_exceeded", String::as_str);
         let (dialplan, context) =
             (rest.get(2).map(String::as_str), rest.get(3).map(String::as_str));
@@ -156,8 +167,8 @@ fn uuid_release(call: &ApiCall) -> String {
     if call.switch.channel(uuid).is_none() {
         return format!("-ERR Cannot find session with uuid {uuid}\n");
     }
-    let Some(backend) = Backend::parse(backend) else { return NO_BACKEND.into() };
+    let Some(backend) = Backend::find(&call.switch, backend) else { return NO_BACKEND.into() };
     let only = words.get(2).zip(words.get(3)).map(|(realm, id)| (realm.clone(), id.clone()));
-    release(&call.switch, backend, uuid, only.as_ref());
+    release(&call.switch, &backend, uuid, only.as_ref());
     "+OK".into()
 }

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use esl_server::event::{Event, EventName};
 
+use base::limits::{Backend as Shared, Backends};
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
@@ -19,36 +20,39 @@ use crate::contract::CallObserver;
 use crate::switch::Switch;
 
 /// Where usage is kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone)]
 pub enum Backend {
     /// In memory.
     Hash,
     /// In the database.
     Db,
+    /// Where another module counts.
+    Other(Arc<dyn Shared>),
 }
 
 impl Backend {
     /// The backend of that name, in any case.
     #[must_use]
-    pub fn parse(name: &str) -> Option<Self> {
+    pub fn find(switch: &Switch, name: &str) -> Option<Self> {
         match name.to_ascii_lowercase().as_str() {
             "hash" => Some(Self::Hash),
             "db" => Some(Self::Db),
-            _ => None,
+            name => switch.module::<Backends>().find(name).map(Self::Other),
         }
     }
 
     /// Its name.
     #[must_use]
-    pub const fn name(self) -> &'static str {
+    pub fn name(&self) -> &'static str {
         match self {
             Self::Hash => "hash",
             Self::Db => "db",
+            Self::Other(backend) => backend.name(),
         }
     }
 }
 
-/// Releases on their way to the database, by call. A call that takes something again waits for its own: a transfer
+/// Releases on their way to where usage is kept, by call. A call that takes something again waits for its own: a transfer
 /// gives everything back, and what it leads to may take the same.
 #[derive(Default)]
 pub struct Releases(Mutex<HashMap<String, (u64, oneshot::Receiver<()>)>>);
@@ -82,13 +86,16 @@ impl Releases {
 pub async fn take(
     switch: &Arc<Switch>,
     channel: &Arc<Channel>,
-    backend: Backend,
+    backend: &Backend,
     resource: &Resource,
     allowed: Allowance,
 ) -> bool {
     let stores = switch.module::<Stores>();
     channel.set_var("limit_backend", backend.name());
     let taken = match backend {
+        Backend::Other(other) => {
+            return take_shared(switch, channel, other, resource, allowed).await;
+        }
         Backend::Hash => stores.limits.take(resource, channel.uuid(), allowed, clock::now_secs()),
         Backend::Db => take_db(switch, channel, resource, allowed).await,
     };
@@ -114,6 +121,26 @@ pub async fn take(
             false
         }
     }
+}
+
+/// Takes a resource where another module counts it.
+async fn take_shared(
+    switch: &Arc<Switch>,
+    channel: &Arc<Channel>,
+    backend: &Arc<dyn Shared>,
+    resource: &Resource,
+    allowed: Allowance,
+) -> bool {
+    switch.module::<Stores>().limit_releases.finished(channel.uuid()).await;
+    let (realm, id) = resource;
+    let outcome = backend.take(channel.uuid(), realm, id, allowed).await;
+    for (name, value) in outcome.variables {
+        channel.set_var(name, value);
+    }
+    if outcome.granted && !channel.is_up() {
+        release(switch, &Backend::Other(Arc::clone(backend)), channel.uuid(), Some(resource));
+    }
+    outcome.granted
 }
 
 async fn take_db(
@@ -158,58 +185,79 @@ impl CallObserver for Observer {
 
     fn gone(&self, channel: &Channel) {
         // Already done in CS_HANGUP, unless the call's task ended before it came there.
-        let _released = channel.switch().module::<Stores>().limits.release(channel.uuid(), None);
+        let switch = channel.switch();
+        let _released = switch.module::<Stores>().limits.release(channel.uuid(), None);
+        for backend in switch.module::<Backends>().holding(channel.uuid()) {
+            release(switch, &Backend::Other(backend), channel.uuid(), None);
+        }
     }
 }
 
-/// Gives back what a call holds in both backends.
+/// Gives back what a call holds in all backends.
 fn release_everything(switch: &Arc<Switch>, uuid: &str) {
-    release(switch, Backend::Hash, uuid, None);
+    release(switch, &Backend::Hash, uuid, None);
     if switch.module::<Stores>().db.is_open() {
-        release(switch, Backend::Db, uuid, None);
+        release(switch, &Backend::Db, uuid, None);
+    }
+    for backend in switch.module::<Backends>().holding(uuid) {
+        release(switch, &Backend::Other(backend), uuid, None);
     }
 }
 
 /// Gives back what a call holds: everything, or one resource.
-pub fn release(switch: &Arc<Switch>, backend: Backend, uuid: &str, only: Option<&Resource>) {
-    let stores = switch.module::<Stores>();
+pub fn release(switch: &Arc<Switch>, backend: &Backend, uuid: &str, only: Option<&Resource>) {
     match backend {
         Backend::Hash => {
-            for (resource, usage) in stores.limits.release(uuid, only) {
+            for (resource, usage) in switch.module::<Stores>().limits.release(uuid, only) {
                 announce(switch, backend, &resource, &usage, None);
             }
         }
         Backend::Db => {
-            static TURN: AtomicU64 = AtomicU64::new(0);
-            let turn = TURN.fetch_add(1, Ordering::Relaxed);
-            let (done, before) = stores.limit_releases.begin(uuid, turn);
-            let (switch, uuid, only) = (Arc::clone(switch), uuid.to_owned(), only.cloned());
-            crate::foreign::spawn(async move {
-                if let Some(before) = before {
-                    let _over = before.await;
-                }
-                let hostname = switch.global("hostname").unwrap_or_default();
-                let attempt = async {
-                    let open = stores.db.open(&switch.dirs.db_dir, &hostname).await?;
-                    open.limit_release(
-                        &uuid,
-                        only.as_ref().map(|(realm, id)| (realm.as_str(), id.as_str())),
-                    )
-                    .await
-                };
-                if let Err(error) = attempt.await {
-                    tracing::error!(uuid = %uuid, "limit: {error}");
-                }
-                drop(done);
-                stores.limit_releases.forget(&uuid, turn);
+            let (own, call, only) = (Arc::clone(switch), uuid.to_owned(), only.cloned());
+            in_turn(switch, uuid, async move { release_db(&own, &call, only.as_ref()).await });
+        }
+        Backend::Other(backend) => {
+            let (backend, call, only) = (Arc::clone(backend), uuid.to_owned(), only.cloned());
+            in_turn(switch, uuid, async move {
+                let only = only.as_ref().map(|(realm, id)| (realm.as_str(), id.as_str()));
+                backend.release(&call, only).await;
             });
         }
     }
 }
 
+/// Runs a release of a call after those before it.
+fn in_turn(switch: &Arc<Switch>, uuid: &str, work: impl Future<Output = ()> + Send + 'static) {
+    static TURN: AtomicU64 = AtomicU64::new(0);
+    let turn = TURN.fetch_add(1, Ordering::Relaxed);
+    let stores = switch.module::<Stores>();
+    let (done, before) = stores.limit_releases.begin(uuid, turn);
+    let uuid = uuid.to_owned();
+    crate::foreign::spawn(async move {
+        if let Some(before) = before {
+            let _over = before.await;
+        }
+        work.await;
+        drop(done);
+        stores.limit_releases.forget(&uuid, turn);
+    });
+}
+
+async fn release_db(switch: &Switch, uuid: &str, only: Option<&Resource>) {
+    let hostname = switch.global("hostname").unwrap_or_default();
+    let stores = switch.module::<Stores>();
+    let attempt = async {
+        let open = stores.db.open(&switch.dirs.db_dir, &hostname).await?;
+        open.limit_release(uuid, only.map(|(realm, id)| (realm.as_str(), id.as_str()))).await
+    };
+    if let Err(error) = attempt.await {
+        tracing::error!(uuid = %uuid, "limit: {error}");
+    }
+}
+
 fn announce(
     switch: &Switch,
-    backend: Backend,
+    backend: &Backend,
     resource: &Resource,
     usage: &Usage,
     max: Option<u32>,

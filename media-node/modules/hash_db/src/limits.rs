@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+pub use base::limits::Allowance;
 use parking_lot::Mutex;
 
 /// A resource: realm and name.
@@ -27,24 +28,13 @@ struct Entry {
     holders: Vec<Arc<str>>,
 }
 
-/// How much is allowed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Allowance {
-    /// Most calls, or most calls per interval; `None` only counts.
-    pub max: Option<u32>,
-    /// Seconds; 0 limits calls at once instead of calls per time.
-    pub interval: u32,
-}
-
-impl Allowance {
-    /// `max[/interval]`; a negative or missing number means no limit.
-    #[must_use]
-    pub fn parse(text: &str) -> Self {
-        let (max, interval) = text.split_once('/').unwrap_or((text, "0"));
-        let number = |text: &str| u32::try_from(crate::text::int(text)).ok();
-        let max = if max.is_empty() { None } else { number(max) };
-        Self { max, interval: number(interval).unwrap_or(0) }
-    }
+/// `max[/interval]`; a negative or missing number means no limit.
+#[must_use]
+pub fn allowance(text: &str) -> Allowance {
+    let (max, interval) = text.split_once('/').unwrap_or((text, "0"));
+    let number = |text: &str| u32::try_from(crate::text::int(text)).ok();
+    let max = if max.is_empty() { None } else { number(max) };
+    Allowance { max, interval: number(interval).unwrap_or(0) }
 }
 
 /// Counters by resource.
@@ -154,7 +144,7 @@ mod tests {
     fn calls_at_once_are_limited_and_released() {
         let limits = Limits::default();
         let (a, b): (Arc<str>, Arc<str>) = ("a".into(), "b".into());
-        let one = Allowance::parse("1");
+        let one = allowance("1");
         assert!(limits.take(&resource(), &a, one, 0).is_ok());
         assert!(limits.take(&resource(), &a, one, 0).is_ok(), "a holder is not counted again");
         assert_eq!(limits.take(&resource(), &b, one, 0).map_err(|usage| usage.total), Err(1));
@@ -167,7 +157,7 @@ mod tests {
     #[test]
     fn calls_per_time_begin_anew_with_each_interval() {
         let limits = Limits::default();
-        let allowed = Allowance::parse("2/10");
+        let allowed = allowance("2/10");
         let take = |uuid: &str, now| limits.take(&resource(), &uuid.into(), allowed, now).is_ok();
         assert!(take("a", 100));
         assert!(take("b", 101));
@@ -178,9 +168,9 @@ mod tests {
 
     #[test]
     fn no_number_means_no_limit() {
-        assert_eq!(Allowance::parse(""), Allowance { max: None, interval: 0 });
-        assert_eq!(Allowance::parse("-1"), Allowance { max: None, interval: 0 });
-        assert_eq!(Allowance::parse("3/60"), Allowance { max: Some(3), interval: 60 });
+        assert_eq!(allowance(""), Allowance { max: None, interval: 0 });
+        assert_eq!(allowance("-1"), Allowance { max: None, interval: 0 });
+        assert_eq!(allowance("3/60"), Allowance { max: Some(3), interval: 60 });
     }
 
     #[test]

@@ -23,4 +23,5 @@ pub(super) const VARIABLES: &[Variable] = &[
     reads("null_no_pre_answer", Value::Bool, "It sends none"),
     reads("null_hangup_cause", Value::Text, "It ends with this cause"),
     sets("null_channel_dtmf_queued", "Digits it was sent"),
+    sets("channel_name", "Name of the channel"),
 ];

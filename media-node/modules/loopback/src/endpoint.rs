@@ -14,6 +14,7 @@ use self::bowout::Bowout;
 use crate::BoxFuture;
 use crate::call::dialstring::Variables;
 use crate::call::links::Link;
+use crate::call::profile::Times;
 use crate::call::{
     CallerProfile, Cause, Channel, CodecInfo, Direction, Endpoint, EndpointLeg, Extension,
     Indication, LegEvent, OutgoingCall, Session, State,
@@ -211,25 +212,18 @@ impl LoopLeg {
         if let Some(from) = a.var("loopback_from_uuid") {
             b.set_var("other_loopback_from_uuid", from);
         }
-        let outer = a.profile();
-        let now = clock::now_us();
-        let mut profile = CallerProfile {
-            direction: Direction::Inbound,
-            logical_direction: Direction::Inbound,
-            dialplan: target.dialplan.clone(),
-            context: target.context.clone(),
-            uuid: b.uuid().to_string(),
-            chan_name: name,
-            source: SOURCE.into(),
-            callee_id_name: String::new(),
-            callee_id_number: String::new(),
-            times: crate::call::profile::Times {
-                profile_created: now,
-                created: now,
-                ..Default::default()
-            },
-            ..outer
-        };
+        let mut profile = a.profile();
+        profile.times = Times::at(clock::now_us());
+        let own = &mut *profile;
+        own.direction = Direction::Inbound;
+        own.logical_direction = Direction::Inbound;
+        own.dialplan.clone_from(&target.dialplan);
+        own.context.clone_from(&target.context);
+        own.uuid = b.uuid().to_string();
+        own.chan_name = name;
+        own.source = SOURCE.into();
+        own.callee_id_name.clear();
+        own.callee_id_number.clear();
         profile.set_field("destination_number", &target.number);
         b.with(|data| {
             data.profile = Some(profile);

@@ -11,6 +11,7 @@ pub mod null;
 
 use std::sync::Arc;
 
+use crate::app::{App, Flags};
 use crate::contract::{EndpointKind, Plain, Provides};
 
 /// Is that something only a far end beyond the switch could be told? Neither endpoint has one: it is refused, not
@@ -29,9 +30,19 @@ fn needs_a_network(what: &call::Indication) -> bool {
     )
 }
 
+/// The applications.
+const APPS: &[App] =
+    &[app!("unloop", "mod_loopback", Flags::NONE, "", "Tell loopback to unfold", unloop)
+        .no_effect("it does nothing in FreeSWITCH either: a pair leaves by `loopback_bowout`")];
+
+async fn unloop(session: &mut call::Session, _argument: &str) -> call::AppResult {
+    session.check()
+}
+
 pub const MODULE: Plain = Plain::new(
     "mod_loopback",
     Provides {
+        applications: &[APPS],
         endpoints: &[
             EndpointKind {
                 name: "loopback",

@@ -53,7 +53,7 @@ impl Endpoint for NullEndpoint {
             profile.chan_name = name;
             profile.source = "mod_loopback".into();
             if profile.callee_id_number.is_empty() {
-                profile.callee_id_number.clone_from(&profile.destination_number);
+                profile.callee_id_number = profile.destination_number.clone();
             }
             channel.with(|data| data.profile = Some(profile));
             let (media, events) =

@@ -1,21 +1,19 @@
 //! Databases behind `freeswitch.Dbh`: connections that are kept for the next script, and queries as text.
 
 use std::collections::HashMap;
-use std::str::FromStr as _;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ::database::conninfo;
 use futures_util::StreamExt as _;
 use parking_lot::Mutex;
 use sqlx::Either;
-use sqlx::postgres::{PgConnectOptions, PgConnection, PgRow, PgSslMode};
+use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteRow};
 use sqlx::{AssertSqlSafe, Column as _, ConnectOptions as _, Row as _, ValueRef as _, raw_sql};
 
-use crate::odbc::{Target, libpq_words};
+use ::database::odbc::Target;
 
-/// For connecting.
-const CONNECT: Duration = Duration::from_secs(10);
 /// SQLite waits so long for another writer.
 const BUSY: Duration = Duration::from_secs(10);
 /// Connections of one database that are kept.
@@ -34,8 +32,8 @@ pub(crate) enum Connection {
 pub(crate) enum Trouble {
     #[error(transparent)]
     Database(#[from] sqlx::Error),
-    #[error("the words for the connection cannot be read")]
-    Words,
+    #[error(transparent)]
+    Words(#[from] conninfo::Invalid),
     #[error("no connection within {0:?}")]
     Late(Duration),
     #[error("the answer is longer than {MAX_ANSWER} bytes")]
@@ -87,46 +85,28 @@ pub(crate) struct Answer {
 
 /// Connects.
 pub(crate) async fn connect(target: &Target) -> Result<Connection, Trouble> {
-    let connecting = async {
-        Ok(match target {
-            Target::Sqlite(path) => {
-                let options = SqliteConnectOptions::new()
-                    .filename(path)
-                    .create_if_missing(true)
-                    .busy_timeout(BUSY)
-                    .disable_statement_logging();
-                Connection::Sqlite(options.connect().await?)
-            }
-            Target::Postgres(words) => Connection::Postgres(postgres(words)?.connect().await?),
-        })
-    };
-    tokio::time::timeout(CONNECT, connecting).await.unwrap_or(Err(Trouble::Late(CONNECT)))
+    Ok(match target {
+        Target::Sqlite(path) => {
+            let options = SqliteConnectOptions::new()
+                .filename(path)
+                .create_if_missing(true)
+                .busy_timeout(BUSY)
+                .disable_statement_logging();
+            Connection::Sqlite(in_time(conninfo::TIMEOUT, options.connect()).await?)
+        }
+        Target::Postgres(words) => {
+            let (options, within) = conninfo::read(words)?;
+            Connection::Postgres(in_time(within, options.connect()).await?)
+        }
+    })
 }
 
-fn postgres(words: &str) -> Result<PgConnectOptions, Trouble> {
-    if words.starts_with("postgres") && words.contains("://") {
-        let options = PgConnectOptions::from_str(words).map_err(|_| Trouble::Words)?;
-        return Ok(options.disable_statement_logging());
-    }
-    let mut options = PgConnectOptions::new().disable_statement_logging();
-    for (name, value) in libpq_words(words).ok_or(Trouble::Words)? {
-        options = match name.as_str() {
-            _ if value.is_empty() => options,
-            "host" if value.starts_with('/') => options.socket(&value),
-            "host" | "hostaddr" => options.host(&value),
-            "port" => options.port(value.parse().map_err(|_| Trouble::Words)?),
-            "dbname" => options.database(&value),
-            "user" => options.username(&value),
-            "password" => options.password(&value),
-            "application_name" => options.application_name(&value),
-            "sslmode" => options.ssl_mode(PgSslMode::from_str(&value).map_err(|_| Trouble::Words)?),
-            "sslrootcert" => options.ssl_root_cert(&value),
-            "sslcert" => options.ssl_client_cert(&value),
-            "sslkey" => options.ssl_client_key(&value),
-            _ => options,
-        };
-    }
-    Ok(options)
+async fn in_time<T>(
+    within: Duration,
+    connecting: impl Future<Output = Result<T, sqlx::Error>>,
+) -> Result<T, Trouble> {
+    let done = tokio::time::timeout(within, connecting).await;
+    Ok(done.map_err(|_| Trouble::Late(within))??)
 }
 
 /// Runs statements; their rows are read if they are wanted.

@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
+use ::database::odbc;
 use mlua::{Function, Lua, MultiValue, Table, UserData, UserDataMethods, Value};
 
 use crate::argument::{Text, number};
@@ -11,7 +12,6 @@ use crate::context::Context;
 use crate::database::{self, Answer, Connection, Handles, Row};
 use crate::engine::text_of;
 use crate::logging;
-use crate::odbc;
 use crate::scripts::Scripts;
 
 /// The object.

@@ -1,6 +1,6 @@
 //! Keys and events of a call on their way to a script's input callback.
 
-use esl_server::event::{Event, EventName};
+use esl_server::event::Event;
 use tokio::sync::mpsc;
 
 use std::sync::Arc;
@@ -75,16 +75,7 @@ fn tell(channel: &Channel, tap: &mpsc::Sender<Input>, digit: Digit) -> bool {
     if tap.try_send(Input::Digit(digit)).is_err() {
         return false;
     }
-    channel.with(|data| data.digits_dialed.push(digit.digit));
-    channel.fire_with(
-        EventName::Dtmf,
-        |_| {},
-        |event| {
-            event.push("DTMF-Digit", digit.digit.to_string());
-            event.push("DTMF-Duration", digit.duration.to_string());
-            event.push("DTMF-Source", digit.source.name());
-        },
-    );
+    channel.use_digit(digit);
     true
 }
 

@@ -29,7 +29,6 @@ mod line;
 mod logging;
 mod menu;
 mod module;
-mod odbc;
 mod program;
 mod scripts;
 mod session;

@@ -24,6 +24,7 @@ enum Action {
     Sub,
     Execute,
     Play,
+    Say,
     Back,
     Top,
     Nothing,
@@ -39,7 +40,8 @@ impl Action {
             "menu-back" => Self::Back,
             "menu-top" => Self::Top,
             "menu-call-transfer" => Self::Execute,
-            "menu-say-phrase" | "menu-noop" => Self::Nothing,
+            "menu-say-phrase" => Self::Say,
+            "menu-noop" => Self::Nothing,
             _ => return None,
         })
     }
@@ -53,6 +55,11 @@ struct Settings {
     greet_short: String,
     invalid: String,
     exit: String,
+    confirm_macro: String,
+    confirm_key: String,
+    confirm_attempts: i64,
+    /// Engine and voice of `say:` sounds; without an engine they are the call's.
+    speech: (String, String),
     digits: usize,
     between: Duration,
     timeout: Duration,
@@ -85,6 +92,10 @@ impl Menu {
             greet_short: text(3)?,
             invalid: text(4)?,
             exit: text(5)?,
+            confirm_macro: text(7)?,
+            confirm_key: text(8)?,
+            speech: (text(9)?, text(10)?),
+            confirm_attempts: Some(number(11)?).filter(|tries| *tries > 0).unwrap_or(3),
             between: millis(number(12)?),
             digits: usize::try_from(number(13)?.clamp(1, 128)).unwrap_or(1),
             timeout: millis(number(14)?),
@@ -179,7 +190,7 @@ async fn enter(session: &mut Session, menu: &Settings) -> Result<Leave, crate::c
         terminators: Terminators::parse("#"),
     };
     loop {
-        let entered = session.collect_digits(greeting, &entry).await?;
+        let entered = session.collect_digits(&menu.sound(greeting), &entry).await?;
         if !menu.greet_short.is_empty() {
             greeting = &menu.greet_short;
         }
@@ -188,6 +199,9 @@ async fn enter(session: &mut Session, menu: &Settings) -> Result<Leave, crate::c
             if menu.max_timeouts > 0 && timeouts >= menu.max_timeouts {
                 return leave(session, menu).await;
             }
+            continue;
+        }
+        if !menu.confirm_macro.is_empty() && !confirmed(session, menu, &entered.digits).await? {
             continue;
         }
         let matching = menu.entries.iter().filter(|(keys, ..)| fits(keys, &entered.digits));
@@ -200,8 +214,10 @@ async fn enter(session: &mut Session, menu: &Settings) -> Result<Leave, crate::c
                 Action::Sub => return Ok(Leave::Sub(argument)),
                 Action::Back => return Ok(Leave::Back),
                 Action::Top => return Ok(Leave::Top),
-                Action::Play => {
-                    session.play(Play::once(&argument, Keys::Any)).await?;
+                Action::Play => play(session, menu, &argument).await?,
+                Action::Say => {
+                    let (name, data) = argument.split_once(' ').unwrap_or((argument.as_str(), ""));
+                    play(session, menu, &format!("phrase:{name}:{data}")).await?;
                 }
                 Action::Execute => execute(session, &argument).await?,
                 Action::Nothing => {}
@@ -209,9 +225,7 @@ async fn enter(session: &mut Session, menu: &Settings) -> Result<Leave, crate::c
         }
         if !found {
             failures += 1;
-            if !menu.invalid.is_empty() {
-                session.play(Play::once(&menu.invalid, Keys::Any)).await?;
-            }
+            play(session, menu, &menu.invalid).await?;
             if menu.max_failures > 0 && failures >= menu.max_failures {
                 return leave(session, menu).await;
             }
@@ -220,10 +234,56 @@ async fn enter(session: &mut Session, menu: &Settings) -> Result<Leave, crate::c
 }
 
 async fn leave(session: &mut Session, menu: &Settings) -> Result<Leave, crate::call::Interrupt> {
-    if !menu.exit.is_empty() {
-        session.play(Play::once(&menu.exit, Keys::Any)).await?;
-    }
+    play(session, menu, &menu.exit).await?;
     Ok(Leave::Exit)
+}
+
+impl Settings {
+    /// A sound of the menu: what is to be said is spoken by its own engine.
+    fn sound(&self, sound: &str) -> String {
+        let (engine, voice) = &self.speech;
+        match sound.strip_prefix("say:").filter(|_| !engine.is_empty()) {
+            Some(said) => format!("tts://{engine}|{voice}|{said}"),
+            None => sound.to_owned(),
+        }
+    }
+}
+
+/// Plays a sound of the menu, if there is one.
+async fn play(session: &mut Session, menu: &Settings, sound: &str) -> AppResult {
+    if !sound.is_empty() {
+        session.play(Play::once(&menu.sound(sound), Keys::Any)).await?;
+    }
+    Ok(())
+}
+
+/// Has the caller say that the digits are meant: the macro is spoken with them, and the key pressed. Without a key it is
+/// spoken as often as it may be, and the digits are refused, as in the reference.
+async fn confirmed(
+    session: &mut Session,
+    menu: &Settings,
+    digits: &str,
+) -> Result<bool, crate::call::Interrupt> {
+    let phrase = format!("phrase:{}:{digits}", menu.confirm_macro);
+    let entry = Entry {
+        min: 1,
+        max: 1,
+        timeout: menu.timeout,
+        digit_timeout: menu.timeout,
+        terminators: Terminators::parse(""),
+    };
+    for _ in 0..menu.confirm_attempts {
+        if menu.confirm_key.is_empty() {
+            session.play(Play::once(&phrase, Keys::Any)).await?;
+            session.flush_digits();
+            continue;
+        }
+        let key = session.collect_digits(&phrase, &entry).await?.digits;
+        if !key.is_empty() {
+            return Ok(menu.confirm_key.starts_with(&key));
+        }
+    }
+    Ok(false)
 }
 
 /// An application and its argument.
@@ -254,4 +314,21 @@ fn substituted(keys: &str, digits: &str, argument: &str) -> String {
     let captures =
         pattern(keys).and_then(|pattern| Pattern::cached(pattern).ok()?.captures(digits));
     captures.map_or_else(|| argument.to_owned(), |c| dialplan_xml::regex::substitute(argument, &c))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_menu_says_is_spoken_by_its_engine() {
+        let menu = |engine: &str| Settings {
+            speech: (engine.to_owned(), "en-us".to_owned()),
+            ..Settings::default()
+        };
+        assert_eq!(menu("flite").sound("say:Hello there"), "tts://flite|en-us|Hello there");
+        assert_eq!(menu("flite").sound("ivr/hello.wav"), "ivr/hello.wav");
+        assert_eq!(menu("").sound("say:Hello there"), "say:Hello there");
+        assert_eq!(Action::parse("menu-say-phrase"), Some(Action::Say));
+    }
 }

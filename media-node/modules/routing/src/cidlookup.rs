@@ -308,7 +308,8 @@ async fn run(session: &mut Session, argument: &str) -> AppResult {
     let words = text::words(argument, 4);
     let channel = Arc::clone(session.channel());
     let has = |wanted: &str| words.iter().skip(1).any(|word| word.eq_ignore_ascii_case(wanted));
-    let number = words.first().cloned().unwrap_or_else(|| channel.profile().caller_id_number);
+    let number =
+        words.first().cloned().unwrap_or_else(|| channel.profile().caller_id_number.clone());
     let switch = Arc::clone(session.switch());
     let looking = lookup(&switch, &number, has("skipurl"), has("skipcitystate"));
     let found = session.wait_for(looking).await?;
@@ -319,7 +320,7 @@ async fn run(session: &mut Session, argument: &str) -> AppResult {
         );
         return Ok(());
     }
-    let before = channel.profile().caller_id_name;
+    let before = channel.profile().caller_id_name.clone();
     channel.set_var("original_caller_id_name", base::far::mark(&before));
     channel.set_var("cidlookup_source", found.source);
     channel.set_var("cidlookup_area", found.area);

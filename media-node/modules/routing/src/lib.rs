@@ -1,5 +1,5 @@
 //! Small routing modules, one file each: who is refused ([`blacklist`]), who calls ([`cidlookup`]), which carrier takes a
-//! call ([`distributor`], [`easyroute`]), and what it costs ([`nibblebill`]).
+//! call ([`distributor`], [`easyroute`], [`lcr`]), and what it costs ([`nibblebill`]).
 
 #![deny(unsafe_code)]
 
@@ -8,6 +8,7 @@ mod cidlookup;
 mod conf;
 mod distributor;
 mod easyroute;
+mod lcr;
 mod nibblebill;
 
 use switch_core::contract::Module;
@@ -18,5 +19,6 @@ pub const MODULES: &[&dyn Module] = &[
     &cidlookup::CidLookup,
     &distributor::Distributor,
     &easyroute::Easyroute,
+    &lcr::Lcr,
     &nibblebill::Nibblebill,
 ];

@@ -12,6 +12,7 @@ use crate::deliver::{Injection, inject};
 use crate::mwi::{self, Reason};
 use crate::rss;
 use crate::store::{Counts, Message, Prefs};
+use crate::web;
 
 const BOXCOUNT: &str = "[profile/]<user>@<domain>[|[new|saved|new-urgent|saved-urgent|all]]";
 const PREFS: &str = "[profile/]<user>@<domain>[|[name_path|greeting_path|password]]";
@@ -251,6 +252,9 @@ fn element(message: &Message) -> String {
 async fn voicemail(call: ApiCall) -> String {
     let words = text::words(&call.marked, 6);
     let word = |index: usize| words.get(index).map_or("", String::as_str);
+    if let Some(request) = base::web::request() {
+        return web::answer(&call, &request, word(0).eq_ignore_ascii_case("rss")).await;
+    }
     let loaded = call.switch.module::<Loaded>();
     match (word(0).to_ascii_lowercase().as_str(), word(1)) {
         ("load", name) if !name.is_empty() => {

@@ -44,6 +44,7 @@ pub(crate) const VARIABLES: &[Variable] = &[
     sets("voicemail_uuid", "For mail: UUID of the message"),
     sets("user_pin_authenticated", "`auth_only`: the caller is known"),
     sets("user_pin_authenticated_user", "`auth_only`: as whom"),
+    sets("RECORD_*", "What a message's file says of itself: title, artist, comment, copyright, software, date"),
 ];
 
 /// Events.
@@ -52,9 +53,3 @@ pub(crate) const EVENTS: &[EventKind] = &[
     event("vm::maintenance", "Something happened to a mailbox (`VM-Action`)"),
     event("MESSAGE_WAITING", "The messages of a mailbox were counted"),
 ];
-
-/// Parts that do nothing.
-pub(crate) const IDLE: &[(&str, &str)] = &[(
-    "voicemail web",
-    "there are no web pages of mailboxes; `rss` and `vm_list` say what is in one",
-)];

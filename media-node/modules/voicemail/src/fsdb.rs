@@ -161,14 +161,15 @@ impl Asked {
         String::from_utf8_lossy(&event.json()).into_owned()
     }
 
+    /// Where greetings and names of the box go: below the switch's storage, whatever `storage-dir` the profile has, as the
+    /// reference does it; what a box says is found by its row.
     fn folder(&self) -> PathBuf {
         let dirs = &self.call.switch.dirs;
-        let one = |name: &str| name.replace('/', "_");
         dirs.storage_dir
             .join("voicemail")
             .join(&self.boxes.profile.name)
-            .join(one(&self.domain))
-            .join(one(&self.user))
+            .join(owner::component(&self.domain))
+            .join(owner::component(&self.user))
     }
 
     async fn message(&self) -> Result<Option<Message>, database::Error> {

@@ -12,6 +12,7 @@ use crate::boxes::Boxes;
 use crate::deliver::{Delivery, deliver};
 use crate::mail::clock_time;
 use crate::owner::{self, Owner};
+use crate::profile::writable;
 use crate::recording::{self, Outcome, Wish};
 use crate::store::{NORMAL, Prefs, URGENT};
 use crate::{check, prompts, unfinished};
@@ -50,8 +51,8 @@ fn caller(channel: &Channel) -> (String, String) {
     let profile = channel.profile();
     let of = |name: &str, own: String| channel.variable(name).unwrap_or(own);
     (
-        of("effective_caller_id_name", profile.caller_id_name),
-        of("effective_caller_id_number", profile.caller_id_number),
+        of("effective_caller_id_name", profile.caller_id_name.clone()),
+        of("effective_caller_id_number", profile.caller_id_number.clone()),
     )
 }
 
@@ -122,7 +123,8 @@ async fn take_message(
         .variable("vm_message_ext")
         .or(own_extension)
         .unwrap_or_else(|| profile.file_extension.clone());
-    let path = folder.join(format!("msg_{}.{}", clock::new_uuid(), extension.replace('/', "_")));
+    let extension = writable(&extension, &owner.id);
+    let path = folder.join(format!("msg_{}.{extension}", clock::new_uuid()));
     let instructions =
         owner.param("vm-skip-instructions").map_or(!skips.instructions, |v| !text::is_true(v));
     let visit = Visit { boxes, owner, folder: &folder, prefs: &prefs };

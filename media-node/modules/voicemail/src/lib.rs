@@ -3,6 +3,7 @@
 //! [`leave`] and [`check`] are the two ways a call meets a box ([`listen`] and [`options`] are rooms of the latter);
 //! [`recording`] takes what is said, [`deliver`] makes it a message, [`mail`] sends it on, [`mwi`] lights lamps.
 //! [`store`] keeps rows, [`unfinished`] what the end of the process cut off. [`boxes`] holds the profiles.
+//! [`vmivr`] is mod_voicemail_ivr, which works with any commands of the kind of [`fsdb`].
 
 #![deny(unsafe_code)]
 
@@ -26,6 +27,8 @@ mod recording;
 mod rss;
 mod store;
 mod unfinished;
+mod vmivr;
+mod web;
 
 use std::sync::Arc;
 
@@ -50,6 +53,9 @@ const APPS: &[App] = &[app!(
     voicemail
 )];
 
+/// mod_voicemail and the menus that are made of its commands.
+pub const MODULES: &[&dyn Module] = &[&Voicemail, &vmivr::MODULE];
+
 /// mod_voicemail.
 pub struct Voicemail;
 
@@ -66,7 +72,6 @@ impl Module for Voicemail {
             parameters: parameters::PARAMETERS,
             variables: &[declared::VARIABLES],
             events: &[declared::EVENTS],
-            idle: declared::IDLE,
             ..Provides::NOTHING
         }
     }

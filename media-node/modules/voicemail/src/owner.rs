@@ -73,7 +73,7 @@ impl Owner {
 }
 
 /// A name that came from outside, as one component of a path.
-fn component(name: &str) -> String {
+pub(crate) fn component(name: &str) -> String {
     let name = name.replace(['/', '\0'], "_");
     if matches!(name.as_str(), "" | "." | "..") { "_".to_owned() } else { name }
 }

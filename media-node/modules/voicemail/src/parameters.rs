@@ -79,7 +79,7 @@ pub(crate) const PARAMETERS: &[Parameters] = &[
         param("convert-ext", Value::Text, "", "Ending of that form"),
         param("notify-email-body", Value::Text, "", "Text of notices"),
         param("notify-email-headers", Value::Text, "", "Headers of notices"),
-        param("web-template-file", Value::Path, "", "Page around `voicemail web`").no_effect("there are no web pages of boxes; `voicemail rss` and `vm_list` say what is in one"),
+        param("web-template-file", Value::Path, "", "Page around `voicemail web`").no_effect("the page is plain; `voicemail rss` and `vm_list` say what is in a box for pages of your own"),
         param("email-from", Value::Text, "<user>@<domain>", "Sender of mail (in `<email>`)"),
         param("date-fmt", Value::Text, "%A, %B %d %Y, %I:%M %p", "How mail writes dates (in `<email>`)"),
         param("template-file", Value::Path, "", "Headers and text of mail, an empty line between (in `<email>`)"),

@@ -22,6 +22,18 @@ pub(crate) struct Template {
     pub(crate) body: Option<String>,
 }
 
+/// The form messages get of one that is wished for: those that cannot be written are refused, and `wav` is written.
+pub(crate) fn writable(form: &str, who: &str) -> String {
+    let form = form.replace(['/', '\\'], "_");
+    match media::record::check_form(std::path::Path::new(&format!("message.{form}"))) {
+        Ok(()) => form,
+        Err(error) => {
+            tracing::error!("Voicemail of {who}: {error}: messages are written as wav");
+            "wav".to_owned()
+        }
+    }
+}
+
 /// One profile.
 #[derive(Clone, Debug)]
 pub(crate) struct Profile {
@@ -202,7 +214,7 @@ impl Profile {
             vmain_extension: own.text("vmain-extension", ""),
             forward_key: own.key("forward-key", "8"),
             prepend_key: own.key("prepend-key", "1"),
-            file_extension: own.text("file-extension", "wav"),
+            file_extension: writable(&own.text("file-extension", "wav"), &name),
             record_title: own.text("record-title", "FreeSWITCH Voicemail"),
             record_comment: own.text("record-comment", "FreeSWITCH Voicemail"),
             record_copyright: own.text("record-copyright", "http://www.freeswitch.org"),
@@ -300,6 +312,18 @@ pub(crate) mod tests {
         assert_eq!((one.digit_timeout.as_secs(), one.max_login_attempts), (10, 3));
         assert_eq!((one.record_sample_rate, one.database.as_str()), (None, "voicemail_test"));
         assert!(one.allow_empty_password && !one.db_password_override);
+    }
+
+    #[test]
+    fn messages_are_written_in_a_form_that_can_be_written() {
+        let form = |form: &str| {
+            profile(&format!("<param name=\"file-extension\" value=\"{form}\"/>")).file_extension
+        };
+        assert_eq!(
+            (form("wav"), form("PCMU"), form("raw")),
+            ("wav".into(), "PCMU".into(), "raw".into())
+        );
+        assert_eq!((form("gsm"), form("a/b")), ("wav".into(), "wav".into()));
     }
 
     #[test]

@@ -94,7 +94,7 @@ pub(crate) async fn create(
             return (kept, Err(interrupt));
         }
         kept = Outcome::None;
-        let taken = record(session, profile, wish.path).await;
+        let taken = record(session, &Bounds::of(profile), wish.path).await;
         let short = wish.bounded && taken.seconds < profile.min_record_len;
         if short {
             let _gone = tokio::fs::remove_file(wish.path).await;
@@ -202,8 +202,32 @@ fn take_tags(channel: &Channel) -> Tags {
     Tags { title, copyright, software, artist, comment, date }
 }
 
+/// What ends a recording besides a key, and its form.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bounds {
+    /// Samples per second; those of the call if there is none.
+    pub(crate) rate: Option<u32>,
+    /// What is quieter than this is silence; 0 for no end by silence.
+    pub(crate) threshold: u32,
+    /// Seconds of silence that end it; 0 for three.
+    pub(crate) silence_seconds: u32,
+    /// Longest time in seconds; none if it is not above 0.
+    pub(crate) seconds: i64,
+}
+
+impl Bounds {
+    fn of(profile: &Profile) -> Self {
+        Self {
+            rate: profile.record_sample_rate,
+            threshold: profile.record_threshold,
+            silence_seconds: profile.record_silence_hits,
+            seconds: profile.max_record_len,
+        }
+    }
+}
+
 /// Records until a key, silence or the longest time.
-async fn record(session: &mut Session, profile: &Profile, path: &Path) -> Taken {
+pub(crate) async fn record(session: &mut Session, bounds: &Bounds, path: &Path) -> Taken {
     let channel = Arc::clone(session.channel());
     let Some(leg) = channel.media() else { return Taken::default() };
     if let Some(why) = not_writable(path).await {
@@ -213,13 +237,12 @@ async fn record(session: &mut Session, profile: &Profile, path: &Path) -> Taken 
     let mut spec = RecordSpec::new(path);
     spec.mix = RecordMix::ReadOnly;
     spec.prompt = true;
-    spec.rate = profile.record_sample_rate;
+    spec.rate = bounds.rate;
     spec.tags = take_tags(&channel);
-    if profile.record_threshold > 0 {
-        let seconds =
-            if profile.record_silence_hits == 0 { 3 } else { profile.record_silence_hits };
+    if bounds.threshold > 0 {
+        let seconds = if bounds.silence_seconds == 0 { 3 } else { bounds.silence_seconds };
         let after_ms = seconds.saturating_mul(1000);
-        let threshold = profile.record_threshold;
+        let threshold = bounds.threshold;
         spec.silence = Some(SilenceStop { threshold, after_ms, before_ms: None });
     }
     let silence = spec.silence.is_some();
@@ -237,7 +260,7 @@ async fn record(session: &mut Session, profile: &Profile, path: &Path) -> Taken 
     if let Some(id) = begun {
         // The far end gets something to hear meanwhile, as from the reference.
         let _closed = leg.silence(Some(NOISE));
-        match follow(session, profile.max_record_len).await {
+        match follow(session, bounds.seconds).await {
             Ok(key) => taken.key = key,
             Err(interrupt) => taken.interrupted = Some(interrupt),
         }

@@ -3,24 +3,16 @@
 use base::xml::in_xml;
 use switch_core::api::ApiCall;
 
-use crate::boxes::{self, Loaded};
 use crate::commands::told;
 use crate::letter::kind_of;
 use crate::mail::clock_time;
 use crate::store::Message;
+use crate::web;
 
 /// `rss host port uri user domain`.
 pub(crate) async fn feed(call: &ApiCall, words: &[String]) -> String {
     let [_, host, port, uri, user, domain] = words else { return String::new() };
-    let mut found = None;
-    for name in [domain.as_str(), "default"] {
-        found = boxes::find(&call.switch, name).await;
-        if found.is_some() {
-            break;
-        }
-    }
-    let Some(boxes) = found.or_else(|| call.switch.module::<Loaded>().all().into_iter().next())
-    else {
+    let Some(boxes) = web::profile_of(call, domain).await else {
         return "Can't find profile.\n".into();
     };
     let messages = match boxes.store.listed(user, domain, None).await {
@@ -48,7 +40,7 @@ pub(crate) async fn feed(call: &ApiCall, words: &[String]) -> String {
     )
 }
 
-async fn date(call: &ApiCall, epoch: i64) -> String {
+pub(crate) async fn date(call: &ApiCall, epoch: i64) -> String {
     let text = format!("{epoch}|%a, %e %b %Y %T %z");
     Box::pin(call.switch.run_api("strftime", &text, None)).await.unwrap_or_default()
 }

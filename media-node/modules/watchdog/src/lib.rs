@@ -121,16 +121,15 @@ impl Module for Watchdog {
     fn start<'a>(&'a self, switch: &'a Arc<Switch>) -> BoxFuture<'a, ()> {
         let watching = switch.module::<Watching>();
         let (switch, state) = (Arc::downgrade(switch), Arc::downgrade(&watching));
-        let task = tokio::spawn(async move {
-            loop {
-                let Some(watching) = state.upgrade() else { return };
-                let pause = Duration::from_secs(watching.settings.lock().interval);
-                drop(watching);
-                tokio::time::sleep(pause).await;
-                let Some(switch) = switch.upgrade() else { return };
+        let task = base::tasks::look_again(
+            "Watchdog",
+            move || Some(Duration::from_secs(state.upgrade()?.settings.lock().interval)),
+            move |_| {
+                let Some(switch) = switch.upgrade() else { return false };
                 watch(&switch);
-            }
-        });
+                true
+            },
+        );
         *watching.task.lock() = Some(task);
         Box::pin(std::future::ready(()))
     }

@@ -26,6 +26,17 @@ struct Roster {
     free: usize,
 }
 
+/// What a search found among the agents it may choose from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Found {
+    /// No agent.
+    None,
+    /// Agents, none of whom can take a call now.
+    Busy,
+    /// Agents who can, though their level may have to be waited for.
+    Free,
+}
+
 /// How far a caller may look, as levels have to be waited for.
 struct Reach<'q> {
     rules: &'q QueueSettings,
@@ -121,7 +132,10 @@ impl Dispatcher {
             }
         };
         let found = self.offer_to_roster(uuid, strategy, &name, &rules, now, roster);
-        self.note_agents(&name, uuid, strategy, found, now);
+        self.note_agents(&name, found, now);
+        if strategy == Strategy::TopDown && found != Found::Free {
+            self.begin_anew(uuid);
+        }
     }
 
     /// A caller follows its queue where that rings several agents now, or no more.
@@ -156,23 +170,19 @@ impl Dispatcher {
     }
 
     /// Whether there were agents at all: callers may leave when there are none for too long.
-    fn note_agents(
-        &mut self,
-        name: &str,
-        uuid: &Arc<str>,
-        strategy: Strategy,
-        found: bool,
-        now: Epoch,
-    ) {
+    fn note_agents(&mut self, name: &str, found: Found, now: Epoch) {
         if let Some(queue) = self.queues.get_mut(name) {
             queue.last_agent_exist_check = now;
-            if found {
+            if found != Found::None {
                 queue.last_agent_exist = now;
             }
         }
-        if !found
-            && strategy == Strategy::TopDown
-            && let Some(member) = self.members.get_mut(uuid)
+    }
+
+    /// `top-down`: the next search begins with the first agent. In the reference it does not as long as there are agents
+    /// behind the one tried last, and a caller waits for them alone, be they on break until the evening.
+    fn begin_anew(&mut self, uuid: &Arc<str>) {
+        if let Some(member) = self.members.get_mut(uuid)
             && member.here.last_tier.take().is_some()
         {
             self.out.push(Output::ForgetTier(Arc::clone(uuid)));
@@ -209,7 +219,7 @@ impl Dispatcher {
         Roster { order: keyed.into_iter().map(|(_, candidate)| candidate).collect(), free }
     }
 
-    /// Offers a caller to the first free agent, or to all of a level at once. True if there were agents, free or not.
+    /// Offers a caller to the first free agent, or to all of a level at once.
     fn offer_to_roster(
         &mut self,
         uuid: &Arc<str>,
@@ -218,8 +228,8 @@ impl Dispatcher {
         rules: &Arc<QueueSettings>,
         now: Epoch,
         roster: &mut Roster,
-    ) -> bool {
-        let Some(member) = self.members.get(uuid) else { return false };
+    ) -> Found {
+        let Some(member) = self.members.get(uuid) else { return Found::None };
         let last = member.here.last_tier.unwrap_or_default();
         let waited = now.saturating_sub(member.joined_epoch);
         let top_down = |candidate: &&Candidate| {
@@ -227,9 +237,15 @@ impl Dispatcher {
                 || candidate.level > last.0
                 || (candidate.level == last.0 && candidate.position > last.1)
         };
-        let found = roster.order.iter().any(|candidate| top_down(&candidate));
-        if roster.free == 0 {
-            return found;
+        if !roster.order.iter().any(|candidate| top_down(&candidate)) {
+            return Found::None;
+        }
+        let is_free = |candidate: &Candidate| {
+            let known = self.agents.get(&candidate.agent).zip(self.tiers.get(candidate.tier));
+            known.is_some_and(|(agent, tier)| is_free(agent, tier, rules, now))
+        };
+        if roster.free == 0 || !roster.order.iter().filter(top_down).any(is_free) {
+            return Found::Busy;
         }
         let behind = match strategy {
             Strategy::RoundRobin => self.offered_last(roster),
@@ -247,8 +263,7 @@ impl Dispatcher {
             if !reach.allows(candidate.level) {
                 break;
             }
-            let free = self.agents.get(&candidate.agent).zip(self.tiers.get(candidate.tier));
-            if free.is_some_and(|(agent, tier)| is_free(agent, tier, rules, now)) {
+            if is_free(candidate) {
                 taken.push((candidate.tier, Arc::clone(&candidate.agent)));
                 if !several {
                     break;
@@ -259,7 +274,7 @@ impl Dispatcher {
             roster.free = roster.free.saturating_sub(1);
             self.offer(uuid, &agent, tier, queue, rules, now);
         }
-        found
+        Found::Free
     }
 
     /// Level and position of the agent of a roster that was called last.

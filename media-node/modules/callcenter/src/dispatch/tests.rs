@@ -493,6 +493,25 @@ fn top_down_goes_on_behind_the_agent_tried_last_and_begins_anew_when_none_is_lef
 }
 
 #[test]
+fn top_down_begins_anew_when_those_behind_cannot_take_the_call() {
+    let mut center = center("top-down");
+    for away in ["ben", "cem"] {
+        center.set_agent(AgentKey::Status, away, "On Break", 0).unwrap();
+    }
+    comes(&mut center, "m", 100);
+    let mut tried = Vec::new();
+    for now in 100..108 {
+        for (_, agent, id) in offered(&mut center, now) {
+            tried.push(agent);
+            center.failed(id, Miss::Busy, now);
+            center.release(id, false, false);
+        }
+    }
+    assert!(tried.len() > 1, "ann is asked again: {tried:?}");
+    assert!(tried.iter().all(|agent| agent == "ann"));
+}
+
+#[test]
 fn ring_all_calls_everybody_and_the_first_to_answer_has_the_caller() {
     let mut center = center("ring-all");
     comes(&mut center, "m", 100);

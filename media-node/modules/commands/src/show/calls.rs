@@ -263,8 +263,8 @@ fn calls_of(switch: &Switch) -> Vec<Call> {
             calls.push(Call { a: row(&channel, &hostname), b: None });
             continue;
         };
-        let leads = channel.flags.bridge_originator.load(Ordering::Relaxed);
-        if leads || !partner.flags.bridge_originator.load(Ordering::Relaxed) {
+        let leads = channel.leads();
+        if leads || !partner.leads() {
             let met = channel.profile().times.bridged / 1_000_000;
             calls.push(Call {
                 a: row(&channel, &hostname),

@@ -77,7 +77,8 @@ fn listing(switch: &Switch, what: &str, wanted: Option<&str>, like: Option<&str>
         _ if what.starts_with("module") => modules(switch, wanted),
         "application" | "api" => described(switch, what, wanted),
         "tasks" => tasks(switch),
-        "stuck" => stuck(switch)?,
+        "stuck" => told(switch, "watchdog.stuck", &STUCK)?,
+        "event_clients" => told(switch, "event_socket.clients", &CLIENTS)?,
         "aliases" => aliases(switch),
         "complete" => completions(switch),
         "nat_map" => Table::new(&["port", "proto", "proto_num", "sticky"]),
@@ -96,19 +97,23 @@ fn kind_of(what: &str) -> Option<&str> {
     asked.then(|| what.strip_suffix('s').unwrap_or(what))
 }
 
-/// Legs that do not go on, as mod_watchdog sees them; nothing where it is not loaded.
-fn stuck(switch: &Switch) -> Option<Table> {
-    const COLUMNS: [&str; 6] = ["uuid", "name", "reason", "waits_for", "since", "seconds"];
-    let answer =
-        switch.provided(|provides| provides.json).find(|kind| kind.name == "watchdog.stuck")?;
+/// Columns of legs that do not go on, as mod_watchdog sees them.
+const STUCK: [&str; 6] = ["uuid", "name", "reason", "waits_for", "since", "seconds"];
+/// Columns of Event Socket clients and how far each is behind.
+const CLIENTS: [&str; 9] =
+    ["client", "address", "user", "since", "waiting", "bytes", "lag_ms", "lost", "sent"];
+
+/// Rows that a method of the `json` command gives; nothing where its module is not loaded.
+fn told(switch: &Switch, method: &str, columns: &[&'static str]) -> Option<Table> {
+    let answer = switch.provided(|provides| provides.json).find(|kind| kind.name == method)?;
     let rows = (answer.answer)(switch, &serde_json::Map::new()).ok()?;
-    let mut table = Table::new(&COLUMNS);
+    let mut table = Table::new(columns);
     for row in rows.as_array().into_iter().flatten() {
         let text = |name: &&str| match &row[*name] {
             serde_json::Value::String(text) => text.clone(),
             other => other.to_string(),
         };
-        table.rows.push(COLUMNS.iter().map(text).collect());
+        table.rows.push(columns.iter().map(text).collect());
     }
     Some(table)
 }

@@ -9,17 +9,57 @@ use media::leg::Side;
 pub const APIS: &[Api] = &[
     api!("pause", "mod_commands", PAUSE, "Pause media on a channel", pause),
     api!("uuid_audio", "mod_commands", AUDIO, "uuid_audio", audio),
+    api!("uuid_capture_text", "mod_commands", "<uuid> <on|off>", "start/stop capture_text", unread)
+        .no_effect(TEXT),
+    api!("uuid_codec_debug", "mod_commands", CODEC_DEBUG, "Send codec a debug message", codec)
+        .no_effect("codecs have no log of their own"),
+    api!("uuid_codec_param", "mod_commands", CODEC_PARAM, "Send codec a param", codec_param)
+        .no_effect("codecs have no parameters that change in a call"),
     api!("uuid_debug_media", "mod_commands", DEBUG, "Debug media", debug_media)
         .no_effect("packets are seen by tools that capture them"),
     api!("uuid_fileman", "mod_commands", FILEMAN, "Manage session audio", fileman),
     api!("uuid_jitterbuffer", "mod_commands", JITTER, "uuid_jitterbuffer", jitterbuffer),
+    api!(
+        "uuid_media_stats",
+        "mod_commands",
+        "<uuid>",
+        "Loss, jitter, round trip and score of a call's audio, as JSON",
+        media_stats
+    ),
+    api!(
+        "uuid_media_params",
+        "mod_commands",
+        "<uuid> <json>",
+        "Update remote vid params",
+        video_of
+    )
+    .no_effect(VIDEO),
     api!("uuid_pause", "mod_commands", PAUSE, "Pause media on a channel", pause),
     api!("uuid_preprocess", "mod_commands", "<>", "Pre-process Channel", preprocess)
         .no_effect("there is no echo canceller, gain control or noise suppression"),
+    api!("uuid_send_text", "mod_commands", "<uuid> <text>", "Send text in real-time", unread)
+        .no_effect(TEXT),
     api!("uuid_set_media_stats", "mod_commands", "<uuid>", "Set media stats", set_media_stats),
+    api!("uuid_video_bandwidth", "mod_commands", "<uuid> <bw>", "Send video bandwidth", video_of)
+        .no_effect(VIDEO),
+    api!(
+        "uuid_video_bitrate",
+        "mod_commands",
+        "<uuid> <bitrate>",
+        "Send video bitrate req.",
+        video_of
+    )
+    .no_effect(VIDEO),
+    api!("uuid_video_refresh", "mod_commands", REFRESH, "Send video refresh.", video)
+        .no_effect(VIDEO),
 ];
 
 const AUDIO: &str = "<uuid> [start [read|write] [mute|level <level>]|stop]";
+const CODEC_DEBUG: &str = "<uuid> audio|video <level>";
+const CODEC_PARAM: &str = "<uuid> audio|video read|write <param> <val>";
+const REFRESH: &str = "<uuid> [auto|manual]";
+const TEXT: &str = "real-time text is passed between legs, not read or written";
+const VIDEO: &str = "video is passed between legs: far ends ask each other for what they need";
 const DEBUG: &str = "<uuid> <read|write|both|vread|vwrite|vboth|all> <on|off>";
 const FILEMAN: &str = "<uuid> <cmd>:<val>";
 const JITTER: &str = "<uuid> [0|<min_msec>[:<max_msec>]]";
@@ -71,6 +111,47 @@ fn pause(call: &ApiCall) -> String {
     String::new()
 }
 
+/// Refused: nothing of the kind can be done, and the reference's failure says so.
+fn refused(call: &ApiCall, words: usize, syntax: &str) -> String {
+    if call.words(words).len() < words { usage(syntax) } else { "-ERR Operation Failed\n".into() }
+}
+
+fn codec(call: &ApiCall) -> String {
+    refused(call, 3, CODEC_DEBUG)
+}
+
+fn codec_param(call: &ApiCall) -> String {
+    let words = call.words(5);
+    let (Some(uuid), Some(_), Some(_)) = (words.first(), words.get(1), words.get(2)) else {
+        return usage(CODEC_PARAM);
+    };
+    // A codec that takes no parameters answers nothing, there as here.
+    let outcome = match call.switch.channel(uuid) {
+        Some(_) => "+OK Command sent reply:",
+        None => "-ERR Operation Failed",
+    };
+    format!("{outcome} [NOT SENT]\n")
+}
+
+fn video(call: &ApiCall) -> String {
+    refused(call, 1, REFRESH)
+}
+
+fn video_of(call: &ApiCall) -> String {
+    refused(call, 2, "<uuid> <value>")
+}
+
+fn unread(call: &ApiCall) -> String {
+    let words = call.words(2);
+    let (Some(uuid), Some(_)) = (words.first(), words.get(1)) else {
+        return usage("<uuid> <text>");
+    };
+    match call.switch.channel(uuid) {
+        Some(_) => "-ERR Operation Failed\n".into(),
+        None => format!("-ERR No such channel {uuid}!\n"),
+    }
+}
+
 fn debug_media(call: &ApiCall) -> String {
     let words = call.words(3);
     let [uuid, which, _] = words.as_slice() else { return format!("{}{FAILED}", usage(DEBUG)) };
@@ -106,6 +187,10 @@ fn preprocess(call: &ApiCall) -> String {
     // No echo canceller and no gain control is built in.
     let known = call.switch.channel(uuid).is_some();
     if known { "-ERR Operation failed\n".into() } else { NO_CHANNEL.into() }
+}
+
+fn media_stats(call: &ApiCall) -> String {
+    crate::json::uuid_media_stats(call)
 }
 
 fn set_media_stats(call: &ApiCall) -> String {

@@ -33,6 +33,10 @@ impl contract::Resolver for Resolver {
         Box::pin(resolve(switch, leg, global, caller))
     }
 
+    fn in_order(&self) -> &'static [&'static str] {
+        &["group"]
+    }
+
     fn groups<'a>(
         &'a self,
         switch: &'a Arc<Switch>,

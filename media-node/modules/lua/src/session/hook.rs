@@ -66,13 +66,17 @@ pub(super) fn add<M: UserDataMethods<Call>>(methods: &mut M) {
         *this.hook.borrow_mut() = hook;
         Ok(())
     });
-    methods.add_method("setInputCallback", |_, this, (function, argument): (Text, Text)| {
-        if this.sane().is_some() {
-            let argument = argument.0.filter(|name| !name.is_empty());
-            *this.callback.borrow_mut() = function.0.map(|function| Named { function, argument });
-        }
-        Ok(())
-    });
+    // The second is the name of the first in the classes of the reference.
+    for name in ["setInputCallback", "setDTMFCallback"] {
+        methods.add_method(name, |_, this, (function, argument): (Text, Text)| {
+            if this.sane().is_some() {
+                let argument = argument.0.filter(|name| !name.is_empty());
+                *this.callback.borrow_mut() =
+                    function.0.map(|function| Named { function, argument });
+            }
+            Ok(())
+        });
+    }
     methods.add_method("unsetInputCallback", |_, this, ()| {
         this.sane();
         this.callback.borrow_mut().take();

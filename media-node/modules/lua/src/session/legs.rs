@@ -65,16 +65,6 @@ pub(super) fn add<M: UserDataMethods<Call>>(methods: &mut M) {
             }
         })
     });
-    methods.add_method("insertFile", |_, this, _all: mlua::Variadic<Value>| {
-        let Some(channel) = this.sane() else { return Ok(-1.0) };
-        tracing::error!(uuid = %channel.uuid(), "insertFile is not available");
-        Ok(0.0)
-    });
-    methods.add_method("print", |_, this, _text: Text| {
-        let Some(channel) = this.sane() else { return Ok(-1.0) };
-        tracing::error!(uuid = %channel.uuid(), "print: the call has no text");
-        Ok(0.0)
-    });
 }
 
 impl Call {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use mlua::{Lua, UserDataMethods, Value};
 
-use super::Call;
+use super::{Call, splice};
 use crate::app::play::{self, Ended, Keys, Play};
 use crate::argument::{Int, Text, number};
 use crate::call::{AppResult, Channel, Session};
@@ -56,6 +56,33 @@ pub(super) fn add<M: UserDataMethods<Call>>(methods: &mut M) {
             Ok(())
         });
     }
+    methods.add_method("insertFile", |_, this, (file, insert, at): (Text, Text, Int)| {
+        let Some(channel) = this.sane() else { return Ok(-1.0) };
+        let (Some(file), Some(insert)) = (file.filled(), insert.filled()) else {
+            return Ok(0.0);
+        };
+        let options = play::source_options(&channel, 8000);
+        let (file, insert) = (options.sound_prefix.join(file), insert.to_owned());
+        let at = usize::try_from(at.or(0)).unwrap_or(0);
+        let task = async move {
+            tokio::task::spawn_blocking(move || splice::insert(&file, &insert, at, options)).await
+        };
+        match this.context.wait("a file", task)? {
+            Ok(Ok(())) => Ok(1.0),
+            Ok(Err(error)) => {
+                tracing::error!(uuid = %channel.uuid(), "insertFile: {error}");
+                Ok(0.0)
+            }
+            Err(_) => Ok(0.0),
+        }
+    });
+    // Real-time text: legs pass it on to each other, none of them takes it from a script.
+    methods.add_method("print", |_, this, _text: Text| {
+        if let Some(channel) = this.sane() {
+            tracing::warn!(uuid = %channel.uuid(), "print: the call takes no text");
+        }
+        Ok(())
+    });
     add_phrases(methods);
     add_speech(methods);
 }
@@ -165,7 +192,7 @@ pub(super) fn steer(channel: &Arc<Channel>, said: &str) {
         return;
     }
     let verb = said.split(':').next().unwrap_or_default().to_ascii_lowercase();
-    let order = ["pause", "restart", "seek", "volume"].contains(&verb.as_str());
+    let order = ["pause", "restart", "seek", "speed", "volume"].contains(&verb.as_str());
     if order && play::steer(channel, said).is_some() {
         return;
     }

@@ -5,6 +5,7 @@ mod digits;
 mod hook;
 mod legs;
 mod media;
+mod splice;
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
