@@ -142,6 +142,8 @@ pub struct World {
     /// Tasks that belong to the switch and not to calls.
     tasks: usize,
     driver: Option<tokio::task::JoinHandle<()>>,
+    /// Where modules store what outlives a call; gone with the world.
+    _storage: tempfile::TempDir,
 }
 
 /// Events a story may fire before they are looked at.
@@ -177,6 +179,7 @@ impl World {
         for name in setup.listens.unwrap_or(&[EventName::All]) {
             subscription.listen(*name);
         }
+        let storage = tempfile::tempdir().expect("a temporary folder");
         let switch = Switch::new(Parts {
             bus,
             logs: LogHub::new(),
@@ -184,7 +187,7 @@ impl World {
             config,
             globals,
             stores: Stores::default(),
-            dirs: nowhere(),
+            dirs: directories(storage.path()),
             allow_preprocess: BTreeSet::new(),
             no_sql: true,
             modules: Linked::new(&modules),
@@ -213,7 +216,7 @@ impl World {
         tokio::time::sleep(STEP).await;
         let tasks = Handle::current().metrics().num_alive_tasks();
         let events = Mutex::new((subscription, Record::default()));
-        Self { switch, wires, events, tasks, driver }
+        Self { switch, wires, events, tasks, driver, _storage: storage }
     }
 
     /// The phone of that name.
@@ -392,8 +395,9 @@ impl Wires {
     }
 }
 
-/// Directories that are not there.
-fn nowhere() -> base::dirs::Dirs {
+/// Directories that are not there, but for the one modules store in: as root a process would make the others, and a test would pass
+/// for root only.
+fn directories(storage: &std::path::Path) -> base::dirs::Dirs {
     let dir = |name: &str| std::path::PathBuf::from(format!("/nonexistent/{name}"));
     base::dirs::Dirs {
         base_dir: dir(""),
@@ -409,7 +413,7 @@ fn nowhere() -> base::dirs::Dirs {
         fonts_dir: dir("fonts"),
         images_dir: dir("images"),
         certs_dir: dir("tls"),
-        storage_dir: dir("storage"),
+        storage_dir: storage.to_owned(),
         cache_dir: dir("cache"),
         recordings_dir: dir("recordings"),
         sounds_dir: dir("sounds"),

@@ -42,6 +42,9 @@ cases! { leaves:
     limit_counts => (&[("limit", "hash realm id 5"), ("set", "a=${limit_usage(hash realm id)}")], &[("a", "1")]),
     wait_for_answer_is_over_at_once_when_answered => (&[("answer", ""), ("wait_for_answer", ""), ("set", "b=1")], &[("b", "1")]),
     check_acl_lets_loopback_pass => (&[("check_acl", "192.0.2.1 any_v4.auto"), ("set", "b=1")], &[("b", "1")]),
+    media_is_to_pass_through_the_switch_after_all => (&[("set", "bypass_media=true"), ("set", "proxy_media=true"), ("media_reset", "")], &[("bypass_media", ""), ("proxy_media", "")]),
+    media_that_flows_is_not_reset => (&[("answer", ""), ("set", "bypass_media=true"), ("media_reset", "")], &[("bypass_media", "true")]),
+    what_has_nothing_to_do_lets_the_call_go_on => (&[("answer", ""), ("cng_plc", ""), ("novideo", ""), ("video_write_overlay", "x.png"), ("unloop", ""), ("set", "on=yes")], &[("on", "yes")]),
     the_call_record_names_the_last_application => (&[("log", "INFO last words")], &[("last_app", "log"), ("last_arg", "INFO last words")]),
 }
 

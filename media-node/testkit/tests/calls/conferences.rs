@@ -1,5 +1,8 @@
 //! Conferences: who hears whom.
 
+use std::sync::Arc;
+
+use media::picture::LegVideo;
 use switch_core::contract::Module;
 use testkit::{Setup, World, run};
 
@@ -15,6 +18,10 @@ fn conference() -> Setup {
     let dialplan = extension("1000", &[("answer", ""), ("conference", "room@default")])
         + &extension("2000", &[("answer", ""), ("conference", "room@default+flags{mute}")])
         + &extension("3000", &[("answer", ""), ("conference", "room@default+flags{deaf}")])
+        + &extension(
+            "5000",
+            &[("answer", ""), ("conference", "room@default+flags{join-vid-floor}")],
+        )
         + &extension("4000", &[("answer", ""), ("conference", "other@default")]);
     Setup::new(MODULES).dialplan(&dialplan).configuration(configuration)
 }
@@ -83,5 +90,154 @@ fn a_member_that_leaves_is_heard_no_more() {
         world.ended(&b).await;
         world.settle().await;
         assert_eq!(world.listen().await.of("a"), ["c"]);
+    });
+}
+
+/// Gives a call video of that codec, or takes the camera away, as a negotiation would.
+fn film(world: &World, call: &testkit::Call, codec: &str, sends: bool) {
+    let channel = world.channels().into_iter().find(|c| **c.uuid() == *call.uuid()).unwrap();
+    let old = channel.with(|data| data.slot::<LegVideo>().leg.clone());
+    let leg = old.unwrap_or_else(|| Arc::new(channel.switch().media.open_null().expect("a leg").0));
+    let video = LegVideo {
+        leg: Some(leg),
+        codec: Some(codec.to_owned()),
+        sends,
+        wants: true,
+        pli: true,
+        ..LegVideo::default()
+    };
+    if channel.with(|data| data.slot::<LegVideo>().renew(video)) {
+        channel.notify();
+    }
+}
+
+/// What has happened to the video floor since it was asked last: who had it, who has it.
+fn floors(world: &World) -> Vec<(String, String)> {
+    let changes = world.events().custom("conference::maintenance");
+    let changes =
+        changes.filter(|event| event.get("Action").as_deref() == Some("video-floor-change"));
+    world.forget_events();
+    changes.headers("Old-ID").into_iter().zip(changes.headers("New-ID")).collect()
+}
+
+fn change(old: &str, new: &str) -> (String, String) {
+    (old.to_owned(), new.to_owned())
+}
+
+#[test]
+fn the_video_floor_goes_to_who_has_the_word_and_on_when_one_leaves() {
+    run(conference(), async |world| {
+        let calls: Vec<_> = ["a", "b", "c"].iter().map(|n| world.phone(n).dial("1000")).collect();
+        world.seconds(2).await;
+        let [a, b, c] = &calls[..] else { panic!("three calls") };
+        film(world, b, "VP8", true);
+        world.settle().await;
+        assert_eq!(floors(world), [change("none", "2")]);
+        film(world, c, "VP8", true);
+        world.settle().await;
+        assert_eq!(floors(world), [change("2", "3")], "who comes with a picture is shown");
+        film(world, a, "VP8", true);
+        world.settle().await;
+        assert_eq!(floors(world), [change("3", "1")]);
+        // The first has the word, and nothing counts as silence in this room: its picture stays.
+        for sends in [false, true] {
+            film(world, c, "VP8", sends);
+            world.settle().await;
+        }
+        assert_eq!(floors(world), [change("1", "3"), change("3", "1")]);
+
+        assert_eq!(world.api("conference room vid-floor 2").await, "-ERR floor is held by 1\n");
+        assert_eq!(world.api("conference room vid-floor 2 force").await, "+OK floor 2\n");
+        assert_eq!(floors(world), [change("1", "2")]);
+        let list = world.api("conference room list").await;
+        assert!(list.contains(";hear|speak|video|vid-floor;"), "{list}");
+        for sends in [false, true] {
+            film(world, c, "VP8", sends);
+            world.settle().await;
+        }
+        assert_eq!(floors(world), [], "what a command gave no newcomer takes");
+        assert_eq!(world.api("conference room vid-floor 2").await, "+OK floor none\n");
+        b.hang_up();
+        world.ended(b).await;
+        world.settle().await;
+        // That gave it the word, too, which the last to come has now.
+        assert_eq!(floors(world).last().map(|(_, new)| new.clone()), Some("3".to_owned()));
+        // No member sends a picture now.
+        film(world, a, "VP8", false);
+        film(world, c, "VP8", false);
+        world.settle().await;
+        assert_eq!(floors(world).last().map(|(_, new)| new.clone()), Some("none".to_owned()));
+        assert_eq!(world.api("conference room vmute 1").await, "+OK vmute 1\n");
+        let events = world.events().custom("conference::maintenance");
+        let muted = events.filter(|event| event.get("Action").as_deref() == Some("vmute-member"));
+        assert_eq!((muted.header("See"), muted.header("Video")), ("false".into(), "true".into()));
+        assert_eq!(world.api("conference room tvblind 1").await, "+OK vblind 1\n");
+        assert_eq!(world.api("conference room tvblind 1").await, "+OK unvblind 1\n");
+    });
+}
+
+#[test]
+fn a_member_that_only_looks_is_not_given_the_video_floor() {
+    run(conference(), async |world| {
+        let calls: Vec<_> = ["a", "b"].iter().map(|n| world.phone(n).dial("1000")).collect();
+        world.seconds(2).await;
+        film(world, &calls[0], "VP8", true);
+        film(world, &calls[1], "VP8", false);
+        world.settle().await;
+        assert_eq!(floors(world), [change("none", "1")]);
+        for command in ["vid-floor 2", "vid-floor 2 force"] {
+            let reply = world.api(&format!("conference room {command}")).await;
+            assert_eq!(reply, "-ERR member 2 sends no video\n");
+        }
+        film(world, &calls[1], "VP8", true);
+        world.settle().await;
+        assert_eq!(floors(world).first(), Some(&change("1", "2")), "the floor is not locked");
+    });
+}
+
+#[test]
+fn a_picture_that_could_not_be_hidden_is_not_said_to_be() {
+    run(conference(), async |world| {
+        let a = world.phone("a").dial("1000");
+        world.seconds(2).await;
+        film(world, &a, "VP8", true);
+        world.settle().await;
+        let channel = world.channels().into_iter().find(|c| **c.uuid() == *a.uuid()).unwrap();
+        let leg = channel.with(|data| data.slot::<LegVideo>().leg.clone()).unwrap();
+        while leg.hide_pictures(false).is_ok() {}
+        let reply = world.api("conference room vmute 1").await;
+        assert_eq!(reply, "-ERR the media engine is overloaded\n");
+        world.settle().await;
+        assert_eq!(world.api("conference room tvmute 1").await, "+OK vmute 1\n");
+        let events = world.events().custom("conference::maintenance");
+        let muted = events.filter(|event| event.get("Action").as_deref() == Some("vmute-member"));
+        assert_eq!(muted.len(), 1);
+    });
+}
+
+#[test]
+fn a_member_without_video_has_no_video_floor_and_says_so() {
+    run(conference(), async |world| {
+        join(world, &[("a", "1000")]).await;
+        for command in ["vid-floor 1", "vmute 1", "vblind 1", "vid-banner 1 text"] {
+            assert_eq!(world.api(&format!("conference room {command}")).await, "", "{command}");
+        }
+        assert_eq!(floors(world), []);
+    });
+}
+
+#[test]
+fn who_comes_with_the_flag_keeps_the_video_floor() {
+    run(conference(), async |world| {
+        let a = world.phone("a").dial("1000");
+        let b = world.phone("b").dial("5000");
+        world.seconds(2).await;
+        film(world, &b, "VP8", true);
+        film(world, &a, "H264", true);
+        world.settle().await;
+        assert_eq!(floors(world), [change("none", "2")]);
+        let channel = world.channels().into_iter().find(|c| **c.uuid() == *a.uuid()).unwrap();
+        let note = channel.with(|data| data.slot::<LegVideo>().note.clone()).unwrap();
+        assert!(note.starts_with("! member 2 sends VP8, this one takes H264"), "{note}");
     });
 }

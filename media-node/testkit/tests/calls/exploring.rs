@@ -106,7 +106,7 @@ async fn something(world: &World, dice: &mut Dice) -> String {
 
 /// Is it where a call may stay?
 fn complaint(leg: &Arc<Channel>) -> Option<String> {
-    let (state, running, to) = leg.with(|data| (data.state, data.running, data.bridged_to.clone()));
+    let (state, running, bridge) = leg.with(|data| (data.state, data.running, data.bridge.clone()));
     let name = format!("{} {} in {}", leg.name(), leg.uuid(), running.name());
     if !leg.is_up() {
         return Some(format!("{name}: hung up and still there"));
@@ -114,15 +114,15 @@ fn complaint(leg: &Arc<Channel>) -> Option<String> {
     if state != running {
         return Some(format!("{name}: asked for {} and not there", state.name()));
     }
-    match to {
-        Some(to) => match leg.switch().channel(&to) {
-            None => Some(format!("{name}: bridged to {to}, which is gone")),
+    match bridge {
+        Some(bridge) => match leg.switch().channel(bridge.partner_of(leg.uuid())) {
+            None => Some(format!("{name}: in {bridge:?}, the other leg of which is gone")),
             Some(partner) => {
-                let back = partner.with(|data| data.bridged_to.clone());
                 // One that waits while its partner consults another shows the partner it had.
                 let waits = leg.flags.awaited.load(Ordering::Relaxed);
-                (!waits && back.as_ref() != Some(leg.uuid()))
-                    .then(|| format!("{name}: bridged to {to}, which is bridged to {back:?}"))
+                (!waits && !partner.is_in(&bridge)).then(|| {
+                    format!("{name}: in {bridge:?}, the other leg in {:?}", partner.bridge())
+                })
             }
         },
         None if matches!(running, State::ExchangeMedia | State::SoftExecute | State::Reset) => {

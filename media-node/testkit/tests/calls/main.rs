@@ -25,10 +25,10 @@ mod parking;
 mod playing;
 mod queues;
 mod racing;
+mod recordings;
 mod routing;
 mod scheduling;
 mod scripts;
-mod variables;
 mod voicemail;
 
 use std::time::Duration;

@@ -21,7 +21,7 @@ fn race(dial: &str, phones: &[(&str, Option<u64>)], winner: &str, seconds: u64) 
         let alice = world.phone("alice").dial("1000");
         if winner.is_empty() {
             world.ended(&alice).await;
-            assert!(alice.channel.with(|data| data.bridged_to.is_none()));
+            assert!(alice.channel.bridge().is_none());
             return;
         }
         world.until("one leg wins", || alice.is_bridged()).await;

@@ -99,10 +99,44 @@ cases! { says:
     commands_run_on_behalf_of_the_call => (
         "session:setVariable('a', freeswitch.API():executeString('expr 2+3') .. freeswitch.API():execute('no_such', ''))",
         &[], &[("a", "5INVALID COMMAND!\n")]),
+    a_menu_asks_whether_it_is_meant => (
+        "session:answer() local m = freeswitch.IVRMenu(nil, 'm', 'silence_stream://300', '', 'silence_stream://300', '', '', 'sure', '1', '', '', 3, 1000, 1, 3000, 4, 4) \
+         m:bindAction('menu-exec-app', 'set chosen=two', '2') m:bindAction('menu-exit', '', '9') m:execute(session, 'm')",
+        &[(1000, "2"), (2000, "1"), (4000, "9"), (5000, "1")], &[("chosen", "two"), ("after", "yes")]),
+    what_is_not_meant_is_asked_again => (
+        "session:answer() local m = freeswitch.IVRMenu(nil, 'm', 'silence_stream://300', '', 'silence_stream://300', '', '', 'sure', '1', '', '', 3, 1000, 1, 3000, 4, 4) \
+         m:bindAction('menu-exec-app', 'set chosen=two', '2') m:bindAction('menu-exit', '', '9') m:execute(session, 'm')",
+        &[(1000, "2"), (2000, "5"), (4000, "9"), (5000, "1")], &[("chosen", ""), ("after", "yes")]),
+    another_name_of_the_callback => (
+        "session:answer() function f(s, k, o) s:setVariable('k', o.digit) return 'break' end session:setDTMFCallback('f', '') session:sleep(20000)",
+        &[(1000, "7")], &[("k", "7"), ("after", "yes")]),
+    nothing_is_inserted_into_a_file_that_is_not_there => (
+        "session:answer() session:setVariable('a', session:insertFile('/nonexistent/a.wav', 'b.wav', 0)) session:print('x')", &[], &[("a", "0.0"), ("after", "yes")]),
     a_menu_of_a_script => (
         "session:answer() local m = freeswitch.IVRMenu(nil, 'm', 'silence_stream://300', '', 'silence_stream://300', '', '', '', '', '', '', 0, 1000, 1, 3000, 2, 2) \
          m:bindAction('menu-exec-app', 'set chosen=two', '2') m:bindAction('menu-exit', '', '9') m:execute(session, 'm')",
         &[(1000, "2"), (3000, "9")], &[("chosen", "two"), ("after", "yes")]),
+}
+
+#[test]
+fn a_file_is_inserted_into_another() {
+    let folder = tempfile::tempdir().unwrap();
+    let [file, other] = ["a.wav", "b.wav"].map(|name| folder.path().join(name));
+    let write = |path: &std::path::Path, samples: &[i16]| {
+        let mut bytes = media::wav::Header { rate: 8000, channels: 1 }
+            .bytes(samples.len() as u64 * 2, 0)
+            .to_vec();
+        bytes.extend(samples.iter().flat_map(|sample| sample.to_le_bytes()));
+        std::fs::write(path, bytes).unwrap();
+    };
+    write(&file, &[1, 2, 3]);
+    write(&other, &[8, 9]);
+    let (a, b) = (file.display(), other.display());
+    let code =
+        format!("session:answer() session:setVariable('a', session:insertFile('{a}', '{b}', 2))");
+    says(&code, &[], &[("a", "1.0"), ("after", "yes")]);
+    let bytes = std::fs::read(&file).unwrap();
+    assert_eq!(media::wav::decode(&bytes).unwrap().1, [1, 2, 8, 9, 3]);
 }
 
 #[test]

@@ -9,10 +9,11 @@ use testkit::{Call, Setup, World, run};
 
 use crate::extension;
 
+mod menus;
 mod visits;
 
 const MODULES: &[&[&dyn Module]] =
-    &[mod_dptools::MODULES, mod_commands::MODULES, &[&mod_voicemail::Voicemail]];
+    &[mod_dptools::MODULES, mod_commands::MODULES, mod_voicemail::MODULES];
 
 /// Macros that say their name and what they are about, for as long as a prompt may take.
 const MACROS: &[&str] = &[
@@ -57,8 +58,9 @@ fn languages() -> String {
             )
         })
         .collect();
+    let menus = menus::phrases();
     format!(
-        r#"<language name="en" say-module="en" sound-prefix="/nowhere"><phrases><macros>{macros}</macros></phrases></language>"#
+        r#"<language name="en" say-module="en" sound-prefix="/nowhere"><phrases><macros>{macros}</macros>{menus}</phrases></language>"#
     )
 }
 
@@ -111,7 +113,7 @@ impl Office {
         let domain = format!(
             r#"<domain name="d"><groups><group name="all"><users>
             <user id="1" number-alias="101"><params><param name="vm-password" value="11"/>{}</params></user>
-            <user id="2"><params><param name="vm-password" value="22"/></params></user>
+            <user id="2" number-alias="102"><params><param name="vm-password" value="22"/></params></user>
             <user id="3"><params><param name="vm-enabled" value="false"/></params></user>
             </users></group></groups></domain>"#,
             self.owner
@@ -134,6 +136,12 @@ impl Office {
                 &[("answer", ""), ("voicemail", argument), ("set", "after=yes"), ("park", "")],
             );
         }
+        for (number, argument) in [("4000", "check default d"), ("4001", "check default d 1")] {
+            dialplan += &extension(
+                number,
+                &[("answer", ""), ("voicemail_ivr", argument), ("set", "after=yes"), ("park", "")],
+            );
+        }
         for number in ["2000", "2001", "5551234"] {
             dialplan +=
                 &extension(number, &[("set", "reached=${destination_number}"), ("park", "")]);
@@ -141,7 +149,7 @@ impl Office {
         Setup::new(MODULES)
             .dialplan(&dialplan)
             .directory(&domain)
-            .configuration(&conf)
+            .configuration(&(conf + menus::CONF))
             .languages(&languages())
     }
 
