@@ -9,7 +9,7 @@ use switch_core::contract::{Module, Plain, Provides};
 pub const CORE: Provides = Provides {
     parameters: SWITCH_PARAMETERS,
     variables: switch_core::call::variables::ALL,
-    events: &[call_model::declared::EVENTS],
+    events: &[call_model::events::EVENTS],
     ..Provides::NOTHING
 };
 
@@ -18,6 +18,14 @@ const LOCAL_STREAM: &[Parameters] = &[Parameters {
     scope: "",
     list: &[
         param("shuffle", Value::Bool, "false", "Files are played in any order"),
+        param(
+            "chime-list",
+            Value::Text,
+            "",
+            "Sounds in place of the music from time to time, in turn",
+        ),
+        param("chime-freq", Value::Number(2, 86_400), "30", "Seconds between two of them"),
+        param("chime-max", Value::Number(0, 86_400), "0", "Seconds of one that are heard at most"),
         param("rate", Value::Number(8000, 48_000), "", "Samples a second")
             .no_effect("files are played at the rate of the call"),
         param("channels", Value::Number(1, 2), "1", "Channels").no_effect("calls are mono"),
@@ -64,12 +72,17 @@ pub const MODULES: &[&dyn Module] = &[
     ),
     &Plain::new(
         "mod_opus",
-        Provides { names: &[("codec", "OPUS (STANDARD)")], ..Provides::NOTHING },
+        Provides {
+            names: &[("codec", "OPUS (STANDARD)")],
+            parameters: leg_media::opus::PARAMETERS,
+            ..Provides::NOTHING
+        },
     ),
     &Plain::new(
         "mod_siren",
         Provides { names: &[("codec", "Polycom(R) G722.1/G722.1C")], ..Provides::NOTHING },
     ),
+    &crate::shout::Shout,
     &Plain::new("mod_sndfile", Provides { names: &[("file", "wav")], ..Provides::NOTHING }),
     &Plain::new(
         "mod_tone_stream",

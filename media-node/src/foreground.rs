@@ -1,12 +1,16 @@
-//! The console of a switch that runs in the foreground: commands typed on its own terminal.
+//! The console of a switch that runs in the foreground: commands typed on its own terminal, or written to it by
+//! another program.
 //!
 //! The line editor is `fs_cli`'s. Log lines are printed above the line being typed; answers go the same
-//! way. There is no console where standard input or output is no terminal, or where the terminal belongs
-//! to another process group (`ferroswitch &`), which reading from it would stop.
+//! way. From a pipe or a file lines are read as they are, and answers go to standard output between the log's lines; the
+//! end of the input ends the console, not the switch. There is no console where the terminal belongs
+//! to another process group (`ferroswitch &`), which reading from it would stop, or standard input is anything else
+//! (`/dev/null`, a supervisor's socket).
 
 use std::io::{self, IsTerminal, Write};
 use std::os::fd::AsFd;
 use std::path::PathBuf;
+use std::pin::pin;
 use std::sync::Arc;
 
 use clap::Parser;
@@ -14,6 +18,7 @@ use esl_server::fs_cli::{
     Completion, Input, Keyboard, Options, Printer, Settings, Typed, read_keyboard,
 };
 use nix::sys::signal::{Signal, raise};
+use nix::sys::stat::{SFlag, fstat};
 use nix::unistd::{getpgrp, tcgetpgrp};
 use parking_lot::Mutex;
 use tokio::task::JoinHandle;
@@ -37,45 +42,67 @@ F1 to F12 type the commands that fs_cli's function keys type; Tab completes.
 pub struct Foreground {
     serving: JoinHandle<()>,
     log: LogControl,
+    source: Source,
+}
+
+/// Where commands come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Source {
+    /// A terminal that this process is in front of.
+    Terminal,
+    /// A pipe or a file.
+    Lines,
+}
+
+impl Source {
+    fn of_this_process() -> Option<Self> {
+        let (input, output) = (io::stdin(), io::stdout());
+        if input.is_terminal() {
+            let in_front = || tcgetpgrp(input.as_fd()).is_ok_and(|front| front == getpgrp());
+            return (output.is_terminal() && in_front()).then_some(Self::Terminal);
+        }
+        let kind = SFlag::from_bits_truncate(fstat(input.as_fd()).ok()?.st_mode) & SFlag::S_IFMT;
+        (kind == SFlag::S_IFIFO || kind == SFlag::S_IFREG).then_some(Self::Lines)
+    }
 }
 
 impl Foreground {
-    /// Opens the console, if this process has a terminal of its own.
+    /// Opens the console, if this process has a terminal of its own, or a pipe or a file for its input.
     #[must_use]
     pub fn open(switch: &Arc<Switch>, log: &LogControl) -> Option<Self> {
-        if !has_terminal() {
-            return None;
-        }
-        let options = Options::try_parse_from(["fs_cli"]).ok()?;
+        let source = Source::of_this_process()?;
+        let arguments: &[&str] = match source {
+            Source::Terminal => &["fs_cli"],
+            Source::Lines => &["fs_cli", "--batchmode"],
+        };
+        let options = Options::try_parse_from(arguments).ok()?;
         let settings = Settings::new(options, None, std::env::var_os("NO_COLOR").is_none()).ok()?;
         let history = std::env::var_os("HOME").map(|home| PathBuf::from(home).join(HISTORY_FILE));
         let mut keyboard = read_keyboard(&settings, history);
         let print: Printer = std::mem::replace(&mut keyboard.print, Box::new(|_| {}));
         let print = Arc::new(Mutex::new(print));
-        log.show_on(Box::new(Screen { print: Arc::clone(&print), line: Vec::new() }));
+        if source == Source::Terminal {
+            log.show_on(Box::new(Screen { print: Arc::clone(&print), line: Vec::new() }));
+        }
         // What was logged before stands above the first prompt.
         log.flush();
-        let console = Console { switch: Arc::clone(switch), print, ends: 0 };
-        Some(Self { serving: tokio::spawn(console.serve(keyboard)), log: log.clone() })
+        let console = Console { switch: Arc::clone(switch), print, source, ends: 0 };
+        Some(Self { serving: tokio::spawn(console.serve(keyboard)), log: log.clone(), source })
     }
 
     /// Gives the terminal back; what is logged from now on is printed plainly.
     pub async fn close(self) {
         self.log.flush();
-        self.log.show_on(Box::new(io::stdout()));
+        if self.source == Source::Terminal {
+            self.log.show_on(Box::new(io::stdout()));
+        }
         self.serving.abort();
         // The keyboard is dropped, and the terminal as it was, when the task has ended.
         let _cancelled = self.serving.await;
-        let _ = io::stdout().write_all(b"\n");
+        if self.source == Source::Terminal {
+            let _ = io::stdout().write_all(b"\n");
+        }
     }
-}
-
-/// Whether standard input and output are a terminal that this process is in front of.
-fn has_terminal() -> bool {
-    let (input, output) = (io::stdin(), io::stdout());
-    input.is_terminal()
-        && output.is_terminal()
-        && tcgetpgrp(input.as_fd()).is_ok_and(|front| front == getpgrp())
 }
 
 /// The log's way to the terminal: whole lines, above the one being typed.
@@ -107,6 +134,7 @@ impl Write for Screen {
 struct Console {
     switch: Arc<Switch>,
     print: Arc<Mutex<Printer>>,
+    source: Source,
     /// How often in a row the keyboard has ended: a terminal that is gone ends for good.
     ends: u32,
 }
@@ -114,7 +142,14 @@ struct Console {
 impl Console {
     async fn serve(mut self, mut keyboard: Keyboard) {
         self.ask(&keyboard);
-        while let Some(input) = keyboard.inputs.recv().await {
+        // Lines that were piped after `shutdown` are not run in a switch that ends.
+        let switch = Arc::clone(&self.switch);
+        let mut end = pin!(switch.stopped());
+        while let Some(input) = tokio::select! {
+            biased;
+            _ = &mut end => None,
+            input = keyboard.inputs.recv() => input,
+        } {
             match input {
                 Input::Line(line) => {
                     self.ends = 0;
@@ -124,7 +159,7 @@ impl Console {
                 }
                 // As where the terminal itself turns the key into a signal.
                 Input::Interrupt => drop(raise(Signal::SIGINT)),
-                Input::End if self.ends == 0 => {
+                Input::End if self.ends == 0 && self.source == Source::Terminal => {
                     self.ends += 1;
                     self.say(HINT);
                 }

@@ -8,11 +8,15 @@
 pub mod built_in;
 pub mod declarations;
 pub mod foreground;
+#[cfg(test)]
+mod honest;
 pub mod linked;
 pub mod offline;
 pub mod reference;
 #[cfg(test)]
 mod shipped;
+mod shout;
+mod stored;
 
 mod run;
 

@@ -17,7 +17,9 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use base::machine;
-use boot::arguments::{CheckArgs, DialplanCommand, ExplainArgs, Offline, StreamTestArgs};
+use boot::arguments::{
+    AuditArgs, CheckArgs, DialplanCommand, ExplainArgs, Offline, StreamTestArgs,
+};
 use boot::cli::DirOptions;
 use boot::{complain, dirs, print, secret};
 
@@ -40,9 +42,11 @@ fn colours(terminal: bool, refused: bool) -> Paint {
 pub fn run(what: &Offline, dirs: &DirOptions) -> ExitCode {
     match what {
         Offline::Check(args) => check_command(args, dirs),
+        Offline::Audit(args) => audit_command(args, dirs),
         Offline::Explain(args) => explain_command(args, dirs),
         Offline::Dialplan(command) => dialplan_command(command, dirs),
         Offline::StreamTest(args) => stream_test(args),
+        Offline::Records(command) => crate::stored::command(command, dirs),
         Offline::Reference(page) => match crate::reference::page(page, &crate::linked::linked()) {
             Some(text) => {
                 print(&text);
@@ -80,12 +84,16 @@ fn check_command(args: &CheckArgs, dirs: &DirOptions) -> ExitCode {
         Err(status) => return status,
     };
     let catalogue = crate::declarations::catalogue(&crate::linked::linked());
+    let no_mp3 = media::record::check_mp3().err().map(|why| why.to_string());
     let options = CheckOptions {
         catalogue: &catalogue,
         file_exists: &|path| path.exists(),
         own_address: &machine::owns,
+        no_mp3: no_mp3.as_deref(),
     };
-    let checked = check(loaded, &options);
+    let mut checked = check(loaded, &options);
+    let library = checked.tree.as_ref().and_then(mod_spandsp::check);
+    checked.diagnostics.extend(library);
     let report =
         checked.tree.as_ref().filter(|_| args.report).map(|t| report::report(t, &catalogue));
     if args.json {
@@ -101,6 +109,31 @@ fn check_command(args: &CheckArgs, dirs: &DirOptions) -> ExitCode {
         }
     }
     ExitCode::from(checked.exit_status(args.strict))
+}
+
+/// Runs `ferroswitch audit`.
+fn audit_command(args: &AuditArgs, dirs: &DirOptions) -> ExitCode {
+    let loaded = match loaded(args.conf.as_ref(), dirs) {
+        Ok(loaded) => loaded,
+        Err(status) => return status,
+    };
+    let catalogue = crate::declarations::catalogue(&crate::linked::linked());
+    if args.interface_allowlist {
+        return match dialplan_xml::check::interface_allowlist(&loaded, &catalogue) {
+            Some(list) => {
+                print(&list);
+                ExitCode::SUCCESS
+            }
+            None => complain(&loaded.status, 1),
+        };
+    }
+    let found = mod_commands::audit::of(loaded, &catalogue);
+    if args.json {
+        print(&format!("{:#}\n", found.to_json()));
+    } else {
+        print(&found.to_text_in(true, paint()));
+    }
+    ExitCode::from(found.exit_status(args.strict))
 }
 
 /// Runs `ferroswitch explain`.
@@ -220,7 +253,7 @@ fn setting(conf: Option<&PathBuf>, dirs: &DirOptions) -> Result<Setting, ExitCod
 }
 
 /// Reads the configuration the switch would read, changing nothing on the way.
-fn loaded(conf: Option<&PathBuf>, options: &DirOptions) -> Result<Loaded, ExitCode> {
+pub(crate) fn loaded(conf: Option<&PathBuf>, options: &DirOptions) -> Result<Loaded, ExitCode> {
     let mut options = options.clone();
     if let Some(path) = conf {
         let (folder, name) = match (path.is_dir(), path.file_name()) {

@@ -81,8 +81,12 @@ fn loads_without_a_complaint() {
 #[test]
 fn a_check_finds_nothing_but_the_password_everybody_knows() {
     let catalogue = crate::declarations::catalogue(&crate::linked::linked());
-    let options =
-        CheckOptions { catalogue: &catalogue, file_exists: &|_| true, own_address: &|_| true };
+    let options = CheckOptions {
+        catalogue: &catalogue,
+        file_exists: &|_| true,
+        own_address: &|_| true,
+        no_mp3: None,
+    };
     let checked = check(loaded_with(&[]), &options);
     let found = checked.diagnostics.iter().filter(|d| d.severity > Severity::Info);
     let codes: Vec<_> = found.map(|d| d.code).collect();

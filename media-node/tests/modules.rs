@@ -26,6 +26,14 @@ const DOCUMENT: &str = r#"<document type="freeswitch/xml">
     <configuration name="callcenter.conf"/>
     <configuration name="easyroute.conf"/>
     <configuration name="fifo.conf"/>
+    <configuration name="format_cdr.conf"><profiles><profile name="default"/></profiles></configuration>
+    <configuration name="hiredis.conf"><profiles/></configuration>
+    <configuration name="httapi.conf">
+      <profiles>
+        <profile name="default"><params><param name="gateway-url" value="http://127.0.0.1:9/"/></params></profile>
+      </profiles>
+    </configuration>
+    <configuration name="lcr.conf"/>
     <configuration name="nibblebill.conf"/>
     <configuration name="voicemail.conf"/>
     <configuration name="webhook.conf">

@@ -1,9 +1,9 @@
-//! Arguments of `ferroswitch check`, `explain` and `dialplan`: what can be said about a configuration without running
+//! Arguments of `ferroswitch check`, `explain`, `dialplan` and `records`: what can be said about a configuration without running
 //! it is not this crate's to say.
 
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
@@ -12,6 +12,8 @@ use jiff::tz::TimeZone;
 pub enum Offline {
     /// `ferroswitch check`.
     Check(CheckArgs),
+    /// `ferroswitch audit`.
+    Audit(AuditArgs),
     /// `ferroswitch explain`.
     Explain(Box<ExplainArgs>),
     /// `ferroswitch dialplan …`.
@@ -20,6 +22,116 @@ pub enum Offline {
     Reference(String),
     /// `ferroswitch stream-test`.
     StreamTest(StreamTestArgs),
+    /// `ferroswitch records …`.
+    Records(RecordsCommand),
+}
+
+/// What `ferroswitch records` can do.
+#[derive(Debug, Clone, Subcommand)]
+pub enum RecordsCommand {
+    /// Write stored call records as CSV or as lines of JSON
+    Export(ExportArgs),
+    /// Remove old call records
+    Purge(PurgeArgs),
+}
+
+/// Which database of call records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum RecordsSource {
+    /// That of cdr_sqlite.conf
+    Sqlite,
+    /// That of cdr_pg_csv.conf
+    Postgresql,
+}
+
+/// How records are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum RecordsFormat {
+    /// Comma separated values (RFC 4180) with a line of names
+    Csv,
+    /// A JSON object per line
+    Jsonl,
+}
+
+/// Arguments of `ferroswitch records export`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+The database is that of cdr_sqlite.conf or cdr_pg_csv.conf of the configuration; the switch may be running. Rows come in the
+order in which calls began. Exit status: 0 when all was written, else 1.
+
+Examples:
+  ferroswitch records export > calls.csv
+      everything in the table of records
+  ferroswitch records export --from 2026-03-01 --to 2026-04-01 -o march.csv
+      the calls that began in March
+  ferroswitch records export --format jsonl --table call_logs | jq 'select(.status != \"completed\")'
+      one object per call: those that were not answered
+  ferroswitch records export --spreadsheet -o calls.csv
+      for a spreadsheet: what a caller calls itself is never read as a formula")]
+pub struct ExportArgs {
+    /// How records are written
+    #[arg(short, long, value_enum, default_value = "csv")]
+    pub format: RecordsFormat,
+    /// Table [default: that of the records; the other is call_logs]
+    #[arg(short, long, value_name = "NAME")]
+    pub table: Option<String>,
+    /// Calls that began then or later: 2026-03-01, 2026-03-01T08:30, local time
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    pub from: Option<i64>,
+    /// Calls that began before
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    pub to: Option<i64>,
+    /// File to write; it must not be there yet [default: standard output]
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Values that a spreadsheet would take for formulas get a ' in front (CSV only)
+    #[arg(long)]
+    pub spreadsheet: bool,
+    /// Database, where the configuration names two [default: the first there is]
+    #[arg(long, value_enum)]
+    pub source: Option<RecordsSource>,
+    /// Configuration directory or root file, if not the one the switch would use
+    #[arg(long = "in", value_name = "DIR")]
+    pub conf: Option<PathBuf>,
+}
+
+/// Arguments of `ferroswitch records purge`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+Removes rows of calls that began before a time from the table of records and from call_logs, a few thousand at once, so that calls
+that end meanwhile do not wait. Rows that do not say when their call began stay. The parameter `keep-days` of cdr_sqlite.conf and
+cdr_pg_csv.conf does the same every hour. Export first what is to be kept. Exit status: 0 when it was done, else 1.
+
+Examples:
+  ferroswitch records purge --older-than 90 --dry-run
+      how many rows are older than 90 days
+  ferroswitch records purge --older-than 90
+  ferroswitch records purge --before 2026-01-01 --source postgresql")]
+#[command(group = clap::ArgGroup::new("age").required(true))]
+pub struct PurgeArgs {
+    /// Age in days
+    #[arg(long, value_name = "DAYS", group = "age", value_parser = clap::value_parser!(u32).range(1..=36_500))]
+    pub older_than: Option<u32>,
+    /// Calls that began before: 2026-03-01, 2026-03-01T08:30, local time
+    #[arg(long, value_name = "TIME", group = "age", value_parser = moment)]
+    pub before: Option<i64>,
+    /// Only say how many there are
+    #[arg(short = 'n', long)]
+    pub dry_run: bool,
+    /// Database, where the configuration names two [default: both]
+    #[arg(long, value_enum)]
+    pub source: Option<RecordsSource>,
+    /// Configuration directory or root file, if not the one the switch would use
+    #[arg(long = "in", value_name = "DIR")]
+    pub conf: Option<PathBuf>,
+}
+
+/// A time of this machine's clock, as microseconds since the epoch.
+fn moment(text: &str) -> Result<i64, String> {
+    let civil = text.parse::<jiff::civil::DateTime>();
+    let civil = civil.map_err(|_| "a date is wanted: 2026-03-01 or 2026-03-01T08:30".to_owned())?;
+    let zoned = civil.to_zoned(TimeZone::system()).map_err(|error| error.to_string())?;
+    Ok(zoned.timestamp().as_microsecond())
 }
 
 /// Arguments of `ferroswitch stream-test`.
@@ -78,6 +190,30 @@ pub struct CheckArgs {
     /// Print remarks too
     #[arg(short, long)]
     pub verbose: bool,
+}
+
+/// Arguments of `ferroswitch audit`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+Exit status: 0 when nothing is wrong, 1 when there are errors (with --strict: or warnings).
+
+Examples:
+  ferroswitch audit                          what strangers can reach and do
+  ferroswitch audit --strict --json          for a script
+  ferroswitch audit --interface-allowlist    a list for switch.conf, of what the configuration uses
+On a running switch: fs_cli -x audit")]
+pub struct AuditArgs {
+    /// Configuration directory or root file, if not the one the switch would use
+    pub conf: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Warnings fail too
+    #[arg(long)]
+    pub strict: bool,
+    /// Print `interface-allowlist` with what the configuration uses, instead
+    #[arg(long)]
+    pub interface_allowlist: bool,
 }
 
 /// Arguments of `ferroswitch explain`.

@@ -15,7 +15,9 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use dialplan_xml::PreprocessorCommand;
 
-use super::arguments::{CheckArgs, DialplanCommand, ExplainArgs, StreamTestArgs};
+use super::arguments::{
+    AuditArgs, CheckArgs, DialplanCommand, ExplainArgs, RecordsCommand, StreamTestArgs,
+};
 use super::sounds::SoundsArgs;
 
 /// Exit status of a command line that is wrong in the way the reference also refuses with 255.
@@ -37,6 +39,8 @@ pub enum Invocation {
     Sounds(SoundsArgs, Box<Options>),
     /// `check ...`: all problems of the configuration.
     Check(CheckArgs, Box<Options>),
+    /// `audit ...`: what strangers can reach and do.
+    Audit(AuditArgs, Box<Options>),
     /// `explain ...`: why a call goes where it goes.
     Explain(ExplainArgs, Box<Options>),
     /// `dialplan ...`: fixture files.
@@ -45,6 +49,8 @@ pub enum Invocation {
     Reference(String),
     /// Try a program's server.
     StreamTest(StreamTestArgs),
+    /// `records ...`: stored call records.
+    Records(RecordsCommand, Box<Options>),
     /// `cli ...`: the arguments of `fs_cli`, untouched.
     Cli(Vec<OsString>),
 }
@@ -196,10 +202,12 @@ impl Options {
         Ok(match parsed.command {
             Some(Verb::Sounds(args)) => Invocation::Sounds(args, options),
             Some(Verb::Check(args)) => Invocation::Check(args, options),
+            Some(Verb::Audit(args)) => Invocation::Audit(args, options),
             Some(Verb::Explain(args)) => Invocation::Explain(args, options),
             Some(Verb::Dialplan { command }) => Invocation::Dialplan(command, options),
             Some(Verb::Reference { page }) => Invocation::Reference(page),
             Some(Verb::StreamTest(args)) => Invocation::StreamTest(args),
+            Some(Verb::Records { command }) => Invocation::Records(command, options),
             Some(Verb::Cli { args }) => Invocation::Cli(args),
             None if parsed.version => Invocation::Version,
             None if parsed.stop => Invocation::Stop(options),
@@ -258,6 +266,8 @@ struct CommandLine {
 enum Verb {
     /// Name every problem of the configuration, with file, line and column
     Check(CheckArgs),
+    /// Name what strangers can reach and do, with place and remedy
+    Audit(AuditArgs),
     /// Show why a call goes where it goes
     Explain(ExplainArgs),
     /// Test the dialplan
@@ -270,6 +280,12 @@ enum Verb {
     Sounds(SoundsArgs),
     /// Try the server of a program that is to hear calls and speak to them
     StreamTest(StreamTestArgs),
+    /// Export stored call records, or remove old ones
+    Records {
+        /// What to do
+        #[command(subcommand)]
+        command: RecordsCommand,
+    },
     /// Print a generated page of the documentation
     #[command(hide = true)]
     Reference {
@@ -284,9 +300,6 @@ enum Verb {
         args: Vec<OsString>,
     },
 }
-
-const SUBCOMMANDS: &[&str] =
-    &["check", "explain", "dialplan", "sounds", "stream-test", "cli", "help"];
 
 const AFTER_HELP: &str = "\
 Accepted for FreeSWITCH's sake, without effect:
@@ -381,9 +394,11 @@ fn translate(
     let env_words = env_options.unwrap_or_default().split_ascii_whitespace();
     // A subcommand swallows what follows it, so the environment's words must come before.
     let own: Vec<OsString> = words.collect();
+    let command = CommandLine::command();
+    let is_verb = |word: &str| word == "help" || command.find_subcommand(word).is_some();
     let verb_at = own
         .iter()
-        .position(|word| word.to_str().is_some_and(|w| SUBCOMMANDS.contains(&w)))
+        .position(|word| word.to_str().is_some_and(is_verb))
         .filter(|&at| !takes_value(at.checked_sub(1).and_then(|before| own.get(before))));
     let (before, verb) = own.split_at(verb_at.unwrap_or(own.len()));
     let mut words = before.iter().cloned().chain(env_words.map(OsString::from)).peekable();
@@ -446,180 +461,4 @@ fn usage_error(error: clap::Error) -> UsageError {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::path::Path;
-
-    use super::*;
-
-    fn parse(line: &str) -> Result<Invocation, UsageError> {
-        parse_env(line, None)
-    }
-
-    fn parse_env(line: &str, env: Option<&str>) -> Result<Invocation, UsageError> {
-        Options::parse(line.split_ascii_whitespace().map(OsString::from), env)
-    }
-
-    fn run(line: &str) -> Options {
-        match parse(line) {
-            Ok(Invocation::Run(options)) => *options,
-            other => panic!("{line}: {other:?}"),
-        }
-    }
-
-    #[test]
-    fn clap_definition_is_consistent() {
-        CommandLine::command().debug_assert();
-    }
-
-    #[test]
-    fn commands_about_the_configuration_take_their_own_options() {
-        let Ok(Invocation::Check(check, options)) = parse("ferroswitch -conf /c check --strict")
-        else {
-            panic!("check");
-        };
-        assert!(check.strict && !check.json && check.conf.is_none());
-        assert_eq!(options.dirs.conf.as_deref(), Some(Path::new("/c")));
-        let line = "ferroswitch explain -d 1000 -c public --set a=b=c --time 2026-03-04T12:00:00Z";
-        let Ok(Invocation::Explain(explain, _)) = parse(line) else { panic!("{line}") };
-        assert_eq!((&*explain.destination, explain.context.as_deref()), ("1000", Some("public")));
-        assert_eq!(explain.variables, [("a".to_owned(), "b=c".to_owned())]);
-        assert!(matches!(parse("ferroswitch dialplan test a b"), Ok(Invocation::Dialplan(..))));
-        assert!(parse("ferroswitch explain").is_err());
-        let run = run("ferroswitch -allow-preprocess exec,exec-set");
-        assert_eq!(run.allow_preprocess().len(), 2);
-        assert!(parse("ferroswitch -allow-preprocess everything").is_err());
-    }
-
-    #[test]
-    fn every_flag_of_init_scripts_is_accepted() {
-        let line = "ferroswitch -nc -nf -nonat -np -rp -lp -hp -u freeswitch -g daemon -conf /c -log /l \
-                    -db /d -run /r -mod /m -scripts /s -temp /t -sounds /snd -recordings /rec -storage /st \
-                    -cache /ca -certs /ce -base /b -htdocs /h -grammar /gr -waste -core -reincarnate \
-                    -syslog -vg -nosql -heavy-timer -nocal";
-        let options = run(line);
-        assert_eq!(options.user.as_deref(), Some("freeswitch"));
-        assert!(!options.normal_priority && run("ferroswitch -rp -np").normal_priority);
-        assert_eq!(options.group.as_deref(), Some("daemon"));
-        assert!(options.no_sql && options.core_dumps && options.background && !options.detach());
-        let path = |text: &str| Some(PathBuf::from(text));
-        assert_eq!(
-            options.dirs,
-            DirOptions {
-                base: path("/b"),
-                conf: path("/c"),
-                cfgname: None,
-                log: path("/l"),
-                db: path("/d"),
-                run: path("/r"),
-                sounds: path("/snd"),
-                recordings: path("/rec"),
-                storage: path("/st"),
-                cache: path("/ca"),
-                certs: path("/ce"),
-                scripts: path("/s"),
-                temp: path("/t"),
-                modules: path("/m"),
-                htdocs: path("/h"),
-                grammar: path("/gr"),
-            }
-        );
-        assert_eq!(
-            options.ignored,
-            ["-nonat", "-waste", "-reincarnate", "-syslog", "-vg", "-heavy-timer", "-nocal"]
-        );
-    }
-
-    #[test]
-    fn one_dash_and_two_mean_the_same() {
-        assert_eq!(run("f -conf /x -nc").dirs, run("f --conf /x --nc").dirs);
-        assert_eq!(run("f --conf=/x").dirs.conf, Some("/x".into()));
-    }
-
-    #[test]
-    fn background_only_when_nothing_forbids_it() {
-        assert!(!run("f").detach());
-        assert!(!run("f -c").detach());
-        assert!(run("f -nc").detach());
-        assert!(run("f -ncwait").detach());
-        assert!(!run("f -nc -nf").detach());
-        assert!(!run("f -nc -c").detach());
-    }
-
-    #[test]
-    fn directory_flag_without_directory_exits_255() {
-        for line in ["f -conf", "f -conf -log /l", "f -u -nc"] {
-            let error = parse(line).expect_err(line);
-            assert_eq!(error.exit, EXIT_REFUSED, "{line}");
-            assert!(error.message.contains(line.split(' ').nth(1).unwrap_or("?")));
-        }
-    }
-
-    #[test]
-    fn unknown_flag_is_named_and_exits_1() {
-        let error = parse("f --frobnicate").expect_err("unknown flag");
-        assert_eq!((error.exit, error.to_stdout), (1, false));
-        assert!(error.message.contains("--frobnicate"), "{}", error.message);
-        for line in ["f -frobnicate", "f -unknown"] {
-            let error = parse(line).expect_err(line);
-            assert_eq!(error.exit, 1);
-            assert!(error.message.contains(&line[3..]), "{}", error.message);
-        }
-    }
-
-    #[test]
-    fn help_teaches_on_standard_output() {
-        for line in ["f -help", "f --help", "f -h", "f -?"] {
-            let help = parse(line).expect_err(line);
-            assert_eq!((help.exit, help.to_stdout), (0, true), "{line}");
-            for word in ["--conf", "sounds", "fs_cli -x status", "-heavy-timer"] {
-                assert!(help.message.contains(word), "{line} lacks {word}");
-            }
-        }
-    }
-
-    #[test]
-    fn stop_and_version_are_not_runs() {
-        assert!(
-            matches!(parse("f -stop -run /r"), Ok(Invocation::Stop(o)) if o.dirs.run == Some("/r".into()))
-        );
-        assert!(matches!(parse("f -version"), Ok(Invocation::Version)));
-        assert!(matches!(parse("f --version"), Ok(Invocation::Version)));
-        assert!(matches!(parse("f -V"), Ok(Invocation::Version)));
-    }
-
-    #[test]
-    fn environment_options_come_after_the_command_line() {
-        match parse_env("f -conf /a", Some("  -nc -log /b ")) {
-            Ok(Invocation::Run(o)) => {
-                assert!(o.background);
-                assert_eq!(o.dirs.log, Some("/b".into()));
-            }
-            other => panic!("{other:?}"),
-        }
-        assert!(
-            matches!(parse_env("f cli -x status", Some("-nc")), Ok(Invocation::Cli(a)) if a == ["-x", "status"])
-        );
-    }
-
-    #[test]
-    fn subcommand_arguments_are_left_alone() {
-        assert!(
-            matches!(parse("f cli -H host -P 8021 -x status"), Ok(Invocation::Cli(a)) if a.len() == 6)
-        );
-        match parse("f -sounds sounds sounds --list") {
-            Ok(Invocation::Sounds(args, options)) => {
-                assert!(args.list);
-                assert_eq!(options.dirs.sounds, Some("sounds".into()));
-            }
-            other => panic!("{other:?}"),
-        }
-    }
-
-    #[test]
-    fn drain_is_bounded_unless_elegant() {
-        assert_eq!(run("f").drain(), None);
-        assert_eq!(run("f --drain 30").drain(), Some(Duration::from_secs(30)));
-        assert_eq!(run("f -drain 30").drain(), Some(Duration::from_secs(30)));
-        assert_eq!(run("f -elegant-term").drain(), Some(Duration::MAX));
-    }
-}
+mod tests;

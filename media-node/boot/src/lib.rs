@@ -106,12 +106,14 @@ where
         Invocation::Stop(options) => stop(&options),
         Invocation::Sounds(args, options) => sounds::command(&args, &options.dirs),
         Invocation::Check(args, options) => offline(&Offline::Check(args), &options.dirs),
+        Invocation::Audit(args, options) => offline(&Offline::Audit(args), &options.dirs),
         Invocation::Explain(args, options) => {
             offline(&Offline::Explain(args.into()), &options.dirs)
         }
         Invocation::Dialplan(command, options) => {
             offline(&Offline::Dialplan(command), &options.dirs)
         }
+        Invocation::Records(command, options) => offline(&Offline::Records(command), &options.dirs),
         Invocation::Reference(page) => {
             offline(&Offline::Reference(page), &cli::DirOptions::default())
         }
@@ -323,6 +325,7 @@ fn give(path: &Path, uid: Option<u32>, gid: Option<u32>) -> io::Result<()> {
 }
 
 fn runtime() -> Result<tokio::runtime::Runtime, Fatal> {
+    base::memory::bound_arenas();
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_name("switch")

@@ -11,9 +11,47 @@ pub(super) struct Prompt<'a> {
     pub(super) text: &'a str,
 }
 
-/// The prompts every installation should have.
-pub(super) fn standard() -> Vec<Prompt<'static>> {
-    parse(include_str!("phrases.txt")).unwrap_or_default()
+/// A language that prompts are made in.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Language {
+    /// `de`, as `--lang` and phrase macros name it.
+    pub(super) name: &'static str,
+    /// Language, country and voice, as dialplans and languages for FreeSWITCH spell the folder.
+    pub(super) folder: &'static str,
+    /// The synthesiser's voice.
+    pub(super) voice: &'static str,
+    list: &'static str,
+}
+
+/// English is whole; of others what is said in numbers, dates, amounts, mailboxes and the directory.
+pub(super) const LANGUAGES: &[Language] = &[
+    language("en", super::VOICE_DIR, "en-us", include_str!("phrases.txt")),
+    language("de", "de/DE/default", "de", include_str!("phrases_de.txt")),
+    language("es", "es/ES/cristina", "es", include_str!("phrases_es.txt")),
+    language("fr", "fr/ca/june", "fr", include_str!("phrases_fr.txt")),
+    language("nl", "nl/NL/default", "nl", include_str!("phrases_nl.txt")),
+    language("ru", "ru/RU/elena", "ru", include_str!("phrases_ru.txt")),
+];
+
+const fn language(
+    name: &'static str,
+    folder: &'static str,
+    voice: &'static str,
+    list: &'static str,
+) -> Language {
+    Language { name, folder, voice, list }
+}
+
+impl Language {
+    /// The language of that name.
+    pub(super) fn find(name: &str) -> Option<&'static Self> {
+        LANGUAGES.iter().find(|one| one.name.eq_ignore_ascii_case(name))
+    }
+
+    /// The prompts every installation that speaks it should have.
+    pub(super) fn standard(&self) -> Vec<Prompt<'static>> {
+        parse(self.list).unwrap_or_default()
+    }
 }
 
 /// Reads `[category]` and `name: text` lines; the number of a line that is neither is the error.
@@ -87,10 +125,47 @@ mod tests {
     }
 
     #[test]
+    fn other_languages_say_what_is_said_in_english_too() {
+        let english = parse(include_str!("phrases.txt")).expect("English");
+        let english: HashSet<_> =
+            english.iter().map(|prompt| (prompt.category, prompt.name)).collect();
+        for language in LANGUAGES {
+            let prompts = parse(language.list)
+                .unwrap_or_else(|line| panic!("{}: line {line}", language.name));
+            let names: HashSet<_> =
+                prompts.iter().map(|prompt| (prompt.category, prompt.name)).collect();
+            assert_eq!(names.len(), prompts.len(), "{}: a prompt is there twice", language.name);
+            for (category, name) in &names {
+                let fit = |c: char| c.is_ascii_alphanumeric() || "-_".contains(c);
+                assert!(name.chars().all(fit), "{}: {name} is no file name", language.name);
+                // What only one language has are its numbers, units and forms.
+                let own = ["digits", "time", "currency"].contains(category);
+                assert!(
+                    own || english.contains(&(*category, *name)),
+                    "{}: {category}/{name}",
+                    language.name
+                );
+            }
+            for number in 0..=20 {
+                assert!(
+                    names.contains(&("digits", number.to_string().as_str())),
+                    "{}: {number}",
+                    language.name
+                );
+            }
+            for (category, count) in [("time", 7 + 12), ("ascii", 26), ("voicemail", 50)] {
+                let here = names.iter().filter(|(one, _)| *one == category).count();
+                assert!(here >= count, "{}: {category} has {here}", language.name);
+            }
+        }
+    }
+
+    #[test]
     fn every_prompt_the_shipped_dialplan_plays_can_be_made() {
         let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../conf/dialplan");
+        let english = Language::find("en").expect("English").standard();
         let known: HashSet<String> =
-            standard().iter().map(|p| format!("{}/{}.wav", p.category, p.name)).collect();
+            english.iter().map(|p| format!("{}/{}.wav", p.category, p.name)).collect();
         let mut played = 0;
         for name in ["default.xml", "features.xml", "public.xml"] {
             let text = std::fs::read_to_string(dir.join(name)).expect(name);

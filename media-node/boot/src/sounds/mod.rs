@@ -1,4 +1,4 @@
-//! `ferroswitch sounds`: makes the standard English prompts, so that a fresh installation is not silent.
+//! `ferroswitch sounds`: makes the standard prompts, so that a fresh installation is not silent.
 //!
 //! The prompts people know belong to others; these are spoken by a free synthesiser, espeak-ng, run as
 //! a process. File names and folders are those dialplans expect; a file that is already there is kept,
@@ -19,11 +19,11 @@ use std::thread;
 use clap::Args;
 
 use self::engine::{Engine, EngineError};
-use self::list::{Prompt, standard};
+use self::list::{LANGUAGES, Language, Prompt};
 use super::cli::DirOptions;
 use super::dirs::resolve;
 
-/// Language, country and voice, as dialplans for FreeSWITCH spell the folder.
+/// Language, country and voice of English prompts, as dialplans for FreeSWITCH spell the folder.
 pub const VOICE_DIR: &str = "en/us/callie";
 
 /// Failures named one by one; of more only the number is told.
@@ -32,7 +32,9 @@ const NAMED_FAILURES: usize = 5;
 /// Arguments of `ferroswitch sounds`.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "\
-Files go to DIR/en/us/callie/CATEGORY/RATE/NAME.wav. Files that exist are kept unless --force.
+Files go to DIR/en/us/callie/CATEGORY/RATE/NAME.wav, of other languages to the folder that stands in
+place of en/us/callie: de/DE/default, es/ES/cristina, fr/ca/june, nl/NL/default, ru/RU/elena.
+Files that exist are kept unless --force.
 The synthesiser is espeak-ng: apt-get install espeak-ng")]
 pub struct SoundsArgs {
     /// Print what would be made: one file and its text per line
@@ -45,9 +47,12 @@ pub struct SoundsArgs {
     #[arg(long = "rate", value_name = "HZ", value_delimiter = ',', default_values_t = [8000, 16000],
           value_parser = clap::value_parser!(u32).range(8000..=48000))]
     pub rates: Vec<u32>,
-    /// Voice of the synthesiser: see espeak-ng --voices=en
-    #[arg(long, default_value = "en-us")]
-    pub voice: String,
+    /// Language of the prompts: en, de, es, fr, nl or ru
+    #[arg(long = "lang", value_name = "NAME", default_value = "en")]
+    pub language: String,
+    /// Voice of the synthesiser, if not the usual one of the language: see espeak-ng --voices=en
+    #[arg(long, value_name = "NAME")]
+    pub voice: Option<String>,
     /// Words per minute
     #[arg(long, value_name = "WORDS", default_value_t = 150,
           value_parser = clap::value_parser!(u32).range(80..=400))]
@@ -89,14 +94,10 @@ pub fn command(args: &SoundsArgs, dirs: &DirOptions) -> ExitCode {
             Err(error) => return fail(&error),
         },
     };
-    let engine = Engine {
-        program: args.program.clone(),
-        voice: args.voice.clone(),
-        words_per_minute: args.speed,
-    };
+    let folder = language(args).map_or(VOICE_DIR, |language| language.folder);
     let made = make_music(args, &root)
         .map_err(|error| error.to_string())
-        .and_then(|()| make_all(&prompts, args, &engine, &root.join(VOICE_DIR)));
+        .and_then(|()| make_all(&prompts, args, &engine(args), &root.join(folder)));
     match made {
         Ok(()) => ExitCode::SUCCESS,
         Err(message) => fail(&message),
@@ -108,8 +109,25 @@ fn fail(message: &dyn std::fmt::Display) -> ExitCode {
     ExitCode::FAILURE
 }
 
+/// The language asked for; what to say if prompts cannot be made in it.
+fn language(args: &SoundsArgs) -> Result<&'static Language, String> {
+    Language::find(&args.language).ok_or_else(|| {
+        let names: Vec<_> = LANGUAGES.iter().map(|one| one.name).collect();
+        format!("There are no prompts in \"{}\"; there are {}", args.language, names.join(", "))
+    })
+}
+
+fn engine(args: &SoundsArgs) -> Engine {
+    let usual = || language(args).map_or("en-us", |language| language.voice).to_owned();
+    Engine {
+        program: args.program.clone(),
+        voice: args.voice.clone().unwrap_or_else(usual),
+        words_per_minute: args.speed,
+    }
+}
+
 fn chosen(args: &SoundsArgs) -> Result<Vec<Prompt<'static>>, String> {
-    let all = standard();
+    let all = language(args)?.standard();
     if let Some(unknown) = args
         .categories
         .iter()
@@ -271,7 +289,8 @@ mod tests {
             list: false,
             force: false,
             rates: vec![8000, 16000],
-            voice: "en-us".to_owned(),
+            language: "en".to_owned(),
+            voice: None,
             speed: 150,
             dir: None,
             categories: vec!["currency".to_owned()],
@@ -280,12 +299,7 @@ mod tests {
     }
 
     fn make(args: &SoundsArgs, root: &Path) -> Result<(), String> {
-        let engine = Engine {
-            program: args.program.clone(),
-            voice: args.voice.clone(),
-            words_per_minute: args.speed,
-        };
-        make_all(&chosen(args)?, args, &engine, root)
+        make_all(&chosen(args)?, args, &engine(args), root)
     }
 
     #[test]
@@ -320,6 +334,18 @@ mod tests {
         make_music(&args, dir.path()).expect("written");
         let bytes = fs::read(dir.path().join("music/8000/quiet_morning.wav")).expect("music");
         assert!(audio::read_wav(&bytes).is_some_and(|music| music.samples.len() > 8000 * 40));
+    }
+
+    #[test]
+    fn a_language_has_its_voice_and_an_unknown_one_is_named() {
+        let mut args = args("x");
+        args.language = "DE".to_owned();
+        assert_eq!(engine(&args).voice, "de");
+        assert!(chosen(&args).is_ok_and(|prompts| prompts.iter().any(|one| one.text == "und")));
+        args.voice = Some("de+f2".to_owned());
+        assert_eq!(engine(&args).voice, "de+f2");
+        args.language = "tlh".to_owned();
+        assert!(chosen(&args).is_err_and(|why| why.contains("\"tlh\"") && why.contains("en, de")));
     }
 
     #[test]
