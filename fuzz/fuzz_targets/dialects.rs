@@ -6,6 +6,7 @@ use serde_json::Map;
 use voice::audio::Coding;
 use voice::capture::Mix;
 use voice::dialects::{audiosocket, chan_websocket, fork, openai, stream, twilio};
+use voice::opus::Opus;
 use voice::playout::Queue;
 use voice::{Action, Dialect, Input};
 
@@ -26,7 +27,7 @@ fn dialect(kind: u8) -> Box<dyn Dialect> {
         5 => Box::new(audiosocket::AudioSocket::new("x", 8000)),
         6 => Box::new(chan_websocket::ChanWebsocket::new(chan_websocket::Setup {
             json: kind & 0x80 != 0,
-            coding: Coding::Linear,
+            coding: if kind & 0x40 != 0 { Coding::Opus } else { Coding::Linear },
             rate: 8000,
             connection: String::new(),
             channel: String::new(),
@@ -35,7 +36,7 @@ fn dialect(kind: u8) -> Box<dyn Dialect> {
         })),
         _ => Box::new(twilio::MediaStream::new(twilio::Setup {
             flavour: twilio::Flavour::of(flavours[usize::from(kind) / 10 % 5]).unwrap_or_default(),
-            coding: Coding::Ulaw,
+            coding: if kind & 0x80 != 0 { Coding::Opus } else { Coding::Ulaw },
             rate: 8000,
             mix: Mix::Stereo,
             call: String::new(),
@@ -52,6 +53,7 @@ fuzz_target!(|data: &[u8]| {
     let Some((kind, rest)) = data.split_first() else { return };
     let mut dialect = dialect(*kind);
     let mut queue = Queue::new(1000, 30);
+    let mut opus = dialect.wanted().opus.then(|| Opus::new(8000)).flatten();
     let mut actions = Vec::new();
     dialect.feed(Input::Opened, &mut actions);
     // Messages are separated by a byte that no UTF-8 has.
@@ -66,6 +68,11 @@ fuzz_target!(|data: &[u8]| {
         match action {
             Action::Play(rate, samples) => {
                 queue.push(rate, samples, 0);
+            }
+            Action::PlayFrame(frame) => {
+                let coder = opus.as_mut().expect("frames are for those who want them");
+                let samples = coder.decode(&frame);
+                queue.push_frame(coder.rate(), samples, Some(frame), 0);
             }
             Action::Mark(name) => {
                 dialect.feed(Input::Heard(&name), &mut actions);
