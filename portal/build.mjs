@@ -7,7 +7,7 @@ mkdirSync("dist");
 cpSync("pages", "dist", { recursive: true });
 cpSync("node_modules/sip.js/LICENSE.md", "dist/sip.js-LICENSE.txt");
 await build({
-  entryPoints: ["src/customer.js", "src/agent.js", "src/room.js"],
+  entryPoints: ["src/customer.js", "src/agent.js", "src/operator.js", "src/room.js"],
   bundle: true,
   minify: true,
   format: "esm",

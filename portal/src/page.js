@@ -42,25 +42,30 @@ export function keypad(press) {
   return element("div", { className: "keypad" }, ...[..."123456789*0#"].map((key) => button(key, () => press(key), { ariaLabel: `key ${key}` })));
 }
 
-// The login. The password stays in memory only.
-export async function login(title, ready) {
+// The login. The password stays in memory only. With `token`, a user and its password, there is nothing to ask.
+export async function login(title, ready, token) {
   const configuration = await (await fetch("/portal/config.json")).json();
   const domain = configuration.domain || location.hostname;
   const websocket = configuration.websocket || `wss://${location.hostname}:7443`;
   const user = element("input", { id: "user", placeholder: "user", autocomplete: "username", required: true, value: localStorage.getItem("user") ?? "" });
   const password = element("input", { id: "password", placeholder: "password", type: "password", autocomplete: "current-password", required: true });
   const form = element("form", { className: "card" }, element("h1", { textContent: title }), user, password, element("button", { textContent: "Log in" }));
+  const start = async (account) => {
+    const phone = new Phone({ websocket, domain, ...account });
+    form.remove();
+    ready(phone);
+    await phone.start();
+  };
   form.onsubmit = (event) => {
     event.preventDefault();
     attempt(async () => {
-      const phone = new Phone({ websocket, domain, user: user.value.trim(), password: password.value });
-      localStorage.setItem("user", user.value.trim());
+      const account = { user: user.value.trim(), password: password.value };
+      localStorage.setItem("user", account.user);
       password.value = "";
-      form.remove();
-      ready(phone);
-      await phone.start();
+      await start(account);
     });
   };
+  if (token) return attempt(() => start(token));
   document.querySelector("main").replaceChildren(form);
 }
 

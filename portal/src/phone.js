@@ -5,11 +5,16 @@ import { Inviter, Registerer, RegistererState, RequestPendingError, SessionState
 const RECONNECT_FIRST = 1000;
 const RECONNECT_LONGEST = 30000;
 
+// Ends what a camera or a screen gives; the browser shows no more that it is on.
+function stop(stream) {
+  stream?.getTracks().forEach((track) => track.stop());
+}
+
 // One call.
 class Call {
   constructor(phone, session, peer, incoming) {
     Object.assign(this, { phone, session, peer, incoming, id: crypto.randomUUID(), state: incoming ? "incoming" : "calling" });
-    Object.assign(this, { held: false, muted: false, begun: Date.now(), answered: null });
+    Object.assign(this, { held: false, muted: false, showing: null, picture: null, begun: Date.now(), answered: null });
     session.stateChange.addListener((state) => this.changed(state));
   }
 
@@ -22,6 +27,7 @@ class Call {
       this.session.delegate = { ...this.session.delegate, onBye: (bye) => bye.accept() };
     } else if (state === SessionState.Terminated) {
       this.state = "ended";
+      this.dropPicture();
       if (this.speaker) this.speaker.srcObject = null;
       this.phone.forget(this);
     }
@@ -44,8 +50,12 @@ class Call {
 
   // What a far end does not accept is left as it was.
   hold(on) {
+    return this.describeAnew(on);
+  }
+
+  describeAnew(hold) {
     const before = this.held;
-    this.session.sessionDescriptionHandlerOptionsReInvite = { ...this.phone.media, hold: on };
+    this.session.sessionDescriptionHandlerOptionsReInvite = { ...this.phone.media, hold };
     return new Promise((done, failed) => {
       const back = (error) => {
         this.session.sessionDescriptionHandlerOptionsReInvite = { ...this.phone.media, hold: before };
@@ -53,7 +63,7 @@ class Call {
       };
       const requestDelegate = {
         onAccept: () => {
-          this.held = on;
+          this.held = hold;
           this.setTracks();
           this.phone.tell();
           done();
@@ -64,6 +74,68 @@ class Call {
     });
   }
 
+  // The line of the call that has video, if there is one.
+  get video() {
+    const lines = this.session.sessionDescriptionHandler?.peerConnection?.getTransceivers() ?? [];
+    return lines.find((line) => line.receiver.track.kind === "video");
+  }
+
+  // Sends the picture of the "camera" or the "screen", or none. The far end's is seen all the same. One change at a time: the
+  // far end is asked each time.
+  show(source) {
+    const shown = (this.changing ?? Promise.resolve()).catch(() => {}).then(() => this.showNow(source));
+    this.changing = shown;
+    return shown;
+  }
+
+  async showNow(source) {
+    const line = this.video;
+    if (!line || !line.mid) throw new Error("there is no video in this call");
+    const constraints = { video: { width: { ideal: 640 }, height: { ideal: 360 }, frameRate: { max: 30 } } };
+    const stream = source && (await (source === "screen" ? navigator.mediaDevices.getDisplayMedia({ video: true }) : navigator.mediaDevices.getUserMedia(constraints)));
+    // The call may have ended while the browser asked.
+    if (this.state === "ended") {
+      stop(stream);
+      throw new Error("the call has ended");
+    }
+    this.dropPicture();
+    const [track] = stream ? stream.getVideoTracks() : [];
+    if (track) {
+      Object.assign(this, { showing: source, picture: stream });
+      // The browser's own "stop sharing".
+      track.onended = () => this.picture === stream && this.show(null).catch(() => {});
+    }
+    const before = line.direction;
+    try {
+      await line.sender.replaceTrack(track ?? null);
+      if (track) await this.layer(line.sender);
+      line.direction = track ? "sendrecv" : "recvonly";
+      if (line.direction !== before) await this.describeAnew(this.held);
+    } catch (error) {
+      // What the far end does not take is filmed no longer.
+      this.dropPicture();
+      if (this.state !== "ended") {
+        line.direction = before;
+        await line.sender.replaceTrack(null).catch(() => {});
+      }
+      throw error;
+    } finally {
+      this.phone.tell();
+    }
+  }
+
+  // A higher layer of pictures that receivers with bad lines can do without, where the browser makes one.
+  async layer(sender) {
+    const wanted = sender.getParameters();
+    for (const encoding of wanted.encodings ?? []) Object.assign(encoding, { maxBitrate: 1000000, scalabilityMode: "L1T2" });
+    await sender.setParameters(wanted).catch(() => {});
+  }
+
+  dropPicture() {
+    stop(this.picture);
+    this.picture = this.showing = null;
+  }
+
   mute(on) {
     this.muted = on;
     this.setTracks();
@@ -72,7 +144,7 @@ class Call {
 
   setTracks() {
     const connection = this.session.sessionDescriptionHandler?.peerConnection;
-    connection?.getSenders().forEach((sender) => sender.track && (sender.track.enabled = !this.muted && !this.held));
+    connection?.getSenders().forEach((sender) => sender.track && (sender.track.enabled = !this.held && (sender.track.kind === "video" || !this.muted)));
     connection?.getReceivers().forEach((receiver) => receiver.track && (receiver.track.enabled = !this.held));
   }
 
@@ -185,12 +257,20 @@ export class Phone extends EventTarget {
     this.tell();
   }
 
-  async dial(number) {
+  // With `pictures` the call is ready for video both ways; none is sent before Call.show.
+  async dial(number, { pictures = false } = {}) {
     for (const call of this.calls) if (call.state === "active" && !call.held) await call.hold(true);
     const inviter = new Inviter(this.agent, this.address(number), { sessionDescriptionHandlerOptions: this.media });
     const call = new Call(this, inviter, number, false);
     this.calls.push(call);
     this.tell();
+    const onSessionDescriptionHandler = (handler) => {
+      if (!pictures) return;
+      handler.peerConnection.addTransceiver("audio");
+      const { receiver } = handler.peerConnection.addTransceiver("video", { direction: "recvonly" });
+      receiver.track.onunmute = receiver.track.onmute = () => this.tell();
+    };
+    inviter.delegate = { onSessionDescriptionHandler };
     const onReject = (response) => (call.refused = response.message.reasonPhrase);
     await inviter.invite({ requestDelegate: { onReject } });
     return call;

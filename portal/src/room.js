@@ -1,33 +1,81 @@
-// A room: a conference of the switch, joined by its name. Phones join the same room by its number.
+// A room: a conference of the switch, joined by its name. Phones join the same room by its number. One picture is seen, that of
+// the member who speaks, or of the one who spoke before for the one who does.
 import { button, element, login, statusText, time } from "./page.js";
 
 const room = decodeURIComponent(location.pathname.split("/").pop());
+// A guest's user and password come behind the #, which no server is sent. The address bar does not keep them.
+const [, user, password] = location.hash.match(/^#([\w-]+)\.(\w+)$/) ?? [];
+if (user) history.replaceState(null, "", location.pathname);
 
 login(`Room ${room}`, (phone) => {
   const main = document.querySelector("main");
-  const clock = element("span", { className: "quiet" });
-  const level = element("meter", { min: 0, max: 1, value: 0, ariaLabel: "speech" });
+  const status = element("p", { id: "status" });
+  let view;
   phone.addEventListener("change", draw);
-  setInterval(() => phone.calls[0] && (clock.textContent = time(phone.calls[0])), 500);
+  setInterval(() => view?.tick(), 500);
   draw();
 
   function draw() {
     const call = phone.calls[0];
-    const status = element("p", { id: "status", className: phone.status === "online" ? "good" : "quiet", textContent: statusText(phone) });
+    status.className = phone.status === "online" ? "good" : "quiet";
+    status.textContent = statusText(phone);
     if (!call) {
-      main.replaceChildren(status, element("div", { className: "card" }, element("h1", { textContent: room }),
-        button("Join", () => phone.dial(room), { className: "large", disabled: phone.status !== "online" })));
-      return;
+      view = null;
+      main.classList.remove("wide");
+      const join = () => phone.dial(room, { pictures: true });
+      return main.replaceChildren(status, element("div", { className: "card" }, element("h1", { textContent: room }),
+        button("Join", join, { className: "large", disabled: phone.status !== "online" })));
     }
-    if (call.speaker && !call.watched) watch(call);
-    main.replaceChildren(status, element("div", { className: "card call" }, element("h1", { textContent: room }),
-      element("p", { className: "state", textContent: call.state === "active" ? "in the room" : "joining …" }), clock, level,
-      element("div", { className: "row" }, button(call.muted ? "Unmute" : "Mute", () => call.mute(!call.muted)),
-        button("Leave", () => call.hangUp(), { className: "bad" }))));
+    if (view?.call !== call) {
+      view = inside(call);
+      main.classList.add("wide");
+      main.replaceChildren(status, view.card);
+    }
+    view.draw();
+  }
+
+  // The page of a call in the room. Its elements stay while the call lasts, so that pictures do not begin anew.
+  function inside(call) {
+    const clock = element("span", { className: "quiet" });
+    const level = element("meter", { min: 0, max: 1, value: 0, ariaLabel: "speech" });
+    const state = element("p", { className: "state" });
+    const picture = (className, label) => element("video", { className, ariaLabel: label, autoplay: true, muted: true, playsInline: true, hidden: true });
+    const speaker = picture("speaker", "who speaks");
+    const self = picture("self", "your picture");
+    const mute = button("Mute", () => call.mute(!call.muted));
+    const camera = button("Camera on", () => call.show(call.showing === "camera" ? null : "camera"));
+    const screen = button("Share screen", () => call.show(call.showing === "screen" ? null : "screen"));
+    const stage = element("div", { className: "stage" }, speaker, self);
+    const card = element("div", { className: "card call" }, element("h1", { textContent: room }), state, stage, clock, level,
+      element("div", { className: "row" }, mute, camera, screen, button("Leave", () => call.hangUp(), { className: "bad" })));
+    screen.hidden = !navigator.mediaDevices?.getDisplayMedia;
+
+    function draw() {
+      state.textContent = call.state === "active" ? "in the room" : "joining …";
+      if (call.speaker && !call.watched) watch(call, level);
+      mute.textContent = call.muted ? "Unmute" : "Mute";
+      camera.textContent = call.showing === "camera" ? "Camera off" : "Camera on";
+      screen.textContent = call.showing === "screen" ? "Stop sharing" : "Share screen";
+      const line = call.video;
+      // What the switch does not take has no number.
+      const possible = call.state === "active" && Boolean(line?.currentDirection) && line.currentDirection !== "stopped";
+      camera.disabled = screen.disabled = !possible;
+      put(speaker, possible && !line.receiver.track.muted ? line.receiver.track : null);
+      put(self, call.picture?.getVideoTracks()[0] ?? null);
+      stage.hidden = speaker.hidden && self.hidden;
+    }
+
+    return { call, card, draw, tick: () => (clock.textContent = time(call)) };
+  }
+
+  function put(video, track) {
+    video.hidden = !track;
+    if (video.srcObject?.getVideoTracks()[0] === (track ?? undefined)) return;
+    video.srcObject = track && new MediaStream([track]);
   }
 
   // Shows how loud the room is.
-  function watch(call) {
+  function watch(call, level) {
     call.watched = true;
     const context = new AudioContext();
     const analyser = context.createAnalyser();
@@ -42,4 +90,4 @@ login(`Room ${room}`, (phone) => {
       level.value = Math.min(1, Math.sqrt(samples.reduce((sum, sample) => sum + sample * sample, 0) / samples.length) * 4);
     }, 200);
   }
-});
+}, user && { user, password });
