@@ -7,7 +7,7 @@ import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
-from harness import ports, tree  # noqa: E402
+from harness import office, ports, tree  # noqa: E402
 from harness.sip import Phone  # noqa: E402
 from harness.switch import Switch  # noqa: E402
 
@@ -109,6 +109,12 @@ def settled(site):
 @pytest.fixture
 def site(small_server):
     yield from settled(small_server)
+
+
+@pytest.fixture
+def esl(site):
+    """A connection to the test's server that has subscribed to every event."""
+    yield from office.listening(site, "ALL")
 
 
 @pytest.fixture

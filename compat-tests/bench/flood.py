@@ -26,7 +26,7 @@ def main():
     options.add_argument("--sources", type=int, default=200)
     options.add_argument("kinds", nargs="*", metavar="KIND", help=", ".join(KINDS))
     args = options.parse_args()
-    print(f"{'flood':12} {'idle MB':>8} {'peak MB':>8} {'later MB':>8} {'answered':>9} {'p99 ms':>7}")
+    print(f"{'flood':12} {'idle MB':>8} {'peak MB':>8} {'later MB':>8} {'of them anonymous':>18} {'answered':>9} {'p99 ms':>7}")
     for kind in args.kinds or KINDS:
         with tempfile.TemporaryDirectory(prefix="flood-") as where:
             site = Site(pathlib.Path(where), tree.guarded)
@@ -41,7 +41,7 @@ def measure(site, kind, args):
     server = site.sip(tree.AUTH)
     peer = Peer(server)
     peer.run(1)
-    idle, peak = site.switch.rss_kb(), [0]
+    idle, peak, anonymous = site.switch.rss_kb(), [0], site.switch.rss_kb("RssAnon")
     peer.sent, peer.took = {}, {}
 
     def look():
@@ -52,7 +52,8 @@ def measure(site, kind, args):
     part, p99 = peer.answered()
     time.sleep(args.rest)
     later = site.switch.rss_kb()
-    print(f"{kind:12} {idle / 1024:8.1f} {peak[0] / 1024:8.1f} {later / 1024:8.1f} {part:9.2%} {p99 * 1000:7.1f}", flush=True)
+    anonymous = f"{anonymous / 1024:.1f} -> {site.switch.rss_kb('RssAnon') / 1024:.1f}"
+    print(f"{kind:12} {idle / 1024:8.1f} {peak[0] / 1024:8.1f} {later / 1024:8.1f} {anonymous:>18} {part:9.2%} {p99 * 1000:7.1f}", flush=True)
     peer.close()
 
 

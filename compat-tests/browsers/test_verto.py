@@ -51,14 +51,6 @@ def site(verto_server):
     yield from settled(verto_server)
 
 
-@pytest.fixture
-def esl(site):
-    client = site.esl()
-    client.command("event plain ALL")
-    yield client
-    client.close()
-
-
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory):
     browser = chromium.Chromium(tmp_path_factory.mktemp("chromium"), MICROPHONE)

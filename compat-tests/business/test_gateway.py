@@ -27,6 +27,7 @@ CONF = """<include>
 </settings><api-keys>
   <api-key name="crm" sha256="{hash}" scopes="calls:read calls:write system:read events:read"/>
   <api-key name="wall" sha256="{wall}" scopes="system:read"/>
+  <api-key name="tenant" sha256="{tenant}" scopes="calls:read calls:write system:read events:read" domain="b.test"/>
 </api-keys></configuration>
 </include>"""
 JWKS = 70
@@ -37,7 +38,7 @@ ALL = "calls:read calls:write system:read events:read"
 def site(fresh):
     sha = lambda text: hashlib.sha256(text.encode()).hexdigest()      # noqa: E731
     text = CONF.format(http=fresh.block[tree.HTTP], secret=SECRET, jwks=fresh.block[JWKS], carrier=fresh.block[tree.CARRIER],
-                       hash=sha(KEY), wall=sha("wall-key"))
+                       hash=sha(KEY), wall=sha("wall-key"), tenant=sha("tenant-key"))
     (fresh.conf / "autoload_configs/http_api.conf.xml").write_text(text)
     modules = fresh.conf / "autoload_configs/modules.conf.xml"
     modules.write_text(modules.read_text().replace("</modules>", '<load module="mod_http_api"/></modules>'))
@@ -207,5 +208,80 @@ def test_the_description_names_every_path(site):
     assert status == 200 and document["openapi"] == "3.1.0"
     routes = set()
     source = (ROOT / "media-node/modules/http_api/src/gateway/mod.rs").read_text()
-    routes.update(re.findall(r'\.route\("([^"]+)"', source))
+    routes.update(re.findall(r'\.route\(\s*"([^"]+)"', source))
     assert set(document["paths"]) == routes - {"/api/openapi.json"}
+
+
+def test_a_tenant_sees_and_steers_its_own_calls_only(site):
+    carrier = site.carrier()
+    ours, theirs = {"bearer": token(domain="a.test")}, {"key": "tenant-key"}
+    assert ask(site, "/call", {"to": "4711", "uuid": "call-a"}, **ours, Idempotency_Key="same")[0] == 202
+    first = carrier.accept()
+    first.answer()
+    assert ask(site, "/call", {"to": "4712", "uuid": "call-b"}, **theirs, Idempotency_Key="same")[0] == 202
+    second = carrier.accept()
+    second.answer()
+    until(lambda: [ask(site, f"/status/{uuid}")[1]["state"] for uuid in ("call-a", "call-b")] == ["answered"] * 2, "both calls")
+    assert site.switch.api("uuid_getvar call-a domain_name") == "a.test"
+    for who, own, other in ((ours, "call-a", "call-b"), (theirs, "call-b", "call-a")):
+        assert [leg["uuid"] for leg in ask(site, "/api/calls/active", **who)[1]["items"]] == [own]
+        assert ask(site, f"/status/{own}", **who)[0] == 200 and ask(site, f"/status/{other}", **who)[0] == 404
+        for verb, body in (("hangup", {}), ("transfer", {"to": "tone"}), ("hold", {}), ("dtmf", {"digits": "1"}), ("say", {"text": "a"}), ("record", {})):
+            assert ask(site, f"/api/calls/{other}/{verb}", body, **who)[0] == 404, verb
+        assert ask(site, "/call/end", {"call_id": other}, **who)[0] == 404
+        # What is about the whole switch, and contexts of others, are not theirs.
+        for path in ("/api/gateways", "/api/conferences", "/api/dashboard/stats", "/api/ivr/menus"):
+            assert ask(site, path, **who)[0] == 403, path
+        assert ask(site, "/call", {"to": "1", "context": "default"}, **who)[0] == 403
+        assert ask(site, f"/api/calls/{own}/transfer", {"to": "1", "context": "default"}, **who)[0] == 403
+        assert ask(site, "/api/users", **who)[1]["items"] == []
+    assert ask(site, "/api/calls/active")[1]["total"] == 2 and ask(site, "/api/calls/active", bearer=token(domain="c.test"))[1]["total"] == 0
+    assert ask(site, "/api/calls/active", bearer=token(domain="a.test}x"))[0] == 401
+    assert ask(site, "/call/end", {"call_id": "call-b", "cause": "USER_BUSY"}, **theirs)[0] == 200
+    second.wait_end()
+    until(lambda: ask(site, "/api/calls/history", **theirs)[1]["total"] == 1, "ended call")
+    assert ask(site, "/api/calls/history", **ours)[1]["total"] == 0 and ask(site, "/status/call-b", **ours)[0] == 404
+    first.hangup()
+
+
+def test_events_of_a_tenant_are_its_own(site):
+    carrier = site.carrier()
+    connection = http.client.HTTPConnection("127.0.0.1", site.block[tree.HTTP], timeout=15)
+    connection.request("GET", f"/api/events?types=CALL_END&access_token={token('events:read', domain='a.test')}")
+    stream = connection.getresponse()
+    assert stream.status == 200
+    for uuid, domain in (("call-b", "b.test"), ("call-a", "a.test")):
+        assert ask(site, "/call", {"to": "4711", "uuid": uuid}, bearer=token(domain=domain))[0] == 202
+        call = carrier.accept()
+        call.answer()
+        until(lambda: ask(site, f"/status/{uuid}")[1]["state"] == "answered", "answer")
+        call.hangup()
+        until(lambda: ask(site, f"/status/{uuid}")[1]["state"] == "ended", "end")
+    while not (line := stream.readline().decode()).startswith("data:"):
+        assert line
+    assert json.loads(line[5:])["call_id"] == "call-a"
+    connection.close()
+
+
+def test_what_is_configured_is_listed(site):
+    users = ask(site, "/api/users?limit=500")[1]["items"]
+    assert users and all({"user", "domain", "source", "registered"} <= set(user) and "password" not in user for user in users)
+    assert ask(site, "/api/health")[1]["status"] == "ok"
+    for path in ("/api/queues", "/api/agents"):
+        assert ask(site, path)[1]["total"] == 0, path
+    menus = ask(site, "/api/ivr/menus")[1]["items"]
+    assert menus and all(menu["name"] and isinstance(menu["entries"], list) for menu in menus)
+
+
+def test_a_call_of_a_voice_bots_platform(site):
+    carrier = site.carrier()
+    uuid = ask(site, "/call/setup", {"to": "4711"})[1]["uuid"]
+    call = carrier.accept()
+    call.answer()
+    until(lambda: ask(site, f"/call/status/{uuid}")[1]["state"] == "answered", "answer")
+    for text in ("${system(touch x)}", "", "a\x00b"):
+        assert ask(site, f"/api/calls/{uuid}/say", {"text": text})[0] == 422
+    assert ask(site, "/call/transfer", {"uuid": uuid, "to": "tone"})[0] == 200
+    call.rtp.wait_tone(500)
+    assert ask(site, "/call/end", {"uuid": uuid})[0] == 200
+    call.wait_end()

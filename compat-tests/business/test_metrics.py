@@ -17,8 +17,11 @@ CONF = """<include>
 </settings></configuration>
 </include>"""
 PROMETHEUS = 70
-# Shown only where there is a broker, or a listener with a certificate.
-ELSEWHERE = {"ferroswitch_sip_certificate_expiry_seconds", "ferroswitch_verto_clients", *(f"ferroswitch_amqp_{name}" for name in ("connected", "dropped_total", "messages_total", "spool_bytes"))}
+# Shown only where there is a broker, Redis, an Event Socket client, or a listener with a certificate.
+ELSEWHERE = {"ferroswitch_sip_certificate_expiry_seconds", "ferroswitch_verto_clients", *(f"ferroswitch_amqp_{name}" for name in ("connected", "dropped_total", "messages_total", "spool_bytes")),
+             *(f"ferroswitch_event_client_{name}" for name in ("lag_seconds", "lost_events", "queue_bytes", "queue_events")),
+             *(f"ferroswitch_hiredis_{name}" for name in ("call_messages_lost_total", "call_messages_total", "commands_total", "connected", "failures_total")),
+             *(f"ferroswitch_trace_spans_{name}_total" for name in ("lost", "refused", "sent"))}
 DASHBOARD = ROOT / "deploy/grafana/voice-kpi.json"
 ALERTS = ROOT / "deploy/prometheus/alerts.yml"
 

@@ -283,3 +283,17 @@ def test_messages_are_kept_in_postgresql(fresh):
         check(site, listening).hangup()
     finally:
         database.stop()
+
+
+def test_messages_are_mp3_where_that_is_wanted(fresh):
+    site = lay_out(fresh, params='<param name="file-extension" value="mp3"/>')
+    listening = Listening(site)
+    left = leave(site, listening)
+    listening.said("record_file_check")
+    left.hangup()
+    until(lambda: count(site) == "1:0:0:0", "message")
+    message, = (site.where / "boxes").rglob("msg_*.mp3")
+    assert message.read_bytes()[:3] == b"ID3", "the tag says whose message it is"
+    heard = check(site, listening)
+    heard.hangup()
+    assert not site.settle()

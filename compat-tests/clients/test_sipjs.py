@@ -39,14 +39,6 @@ def site(sockets_server):
 
 
 @pytest.fixture
-def esl(site):
-    client = site.esl()
-    client.command("event plain ALL")
-    yield client
-    client.close()
-
-
-@pytest.fixture
 def rtp():
     stream = Rtp()
     yield stream

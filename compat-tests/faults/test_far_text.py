@@ -16,8 +16,18 @@ def extension(number, *actions):
     return f'<extension name="{number}"><condition field="destination_number" expression="^{number}$">{lines}</condition></extension>\n'
 
 
+# A macro that does with its data whatever macros can.
+MACRO = ('<section name="languages"><language name="en" say-module="en"><phrases><macros><macro name="far">'
+         '<input pattern="^(.*)$"><match><action function="execute" data="multiset(said=$1 again=yes)"/>'
+         '<action function="phrase" phrase="inner" data="$1"/>'
+         '</match></input></macro><macro name="inner"><input pattern="^(.*)$"><match><action function="execute" data="multiset(inner=$1 deep=yes)"/>'
+         '<action function="play-file" data="nothing/$1.wav"/></match></input></macro></macros></phrases></language></section>')
+
+
 def actions(where):
     return [
+        ("phrased", ("answer", ""), ("phrase", "far,${sip_h_X-Foo}"), ("park", "")),
+        ("played", ("answer", ""), ("playback", "phrase:far:${sip_h_X-Foo}"), ("park", "")),
         ("bridged", ("bridge", DIAL)),
         ("limited", ("limit_execute", f"hash far text 5 bridge {DIAL}")),
         ("originated", ("set", "job=${bgapi(originate " + DIAL + " &amp;park)}"), ("answer", ""), ("park", "")),
@@ -42,6 +52,8 @@ def hostile(block, where):
     (where / "rec").mkdir()
     extensions = "".join(extension(number, *apps) for number, *apps in actions(where))
     (conf / "dialplan/far.xml").write_text(f'<include>\n<context name="public">\n{extensions}</context>\n</include>\n')
+    whole = conf / "freeswitch.xml"
+    whole.write_text(whole.read_text().replace("</document>", f"{MACRO}</document>"))
     return conf
 
 
@@ -105,6 +117,18 @@ def test_a_header_is_one_word_of_a_shell(site, esl, said):
     near = site.phone().invite("shell", extra=[f"X-Foo: {said}"])
     esl.wait_event("CHANNEL_PARK")
     assert (site.where / "said").read_text() == said
+    near.wait(200)
+    near.hangup()
+    untouched(site)
+
+
+@pytest.mark.parametrize("how", ["phrased", "played"])
+def test_a_header_is_data_of_a_phrase_macro_and_of_those_within(site, esl, said, how):
+    said = f"{said} again=no deep=no $1)"
+    near = site.phone().invite(how, extra=[f"X-Foo: {said}"])
+    uuid = esl.wait_event("CHANNEL_PARK", timeout=20).event["Unique-ID"]
+    seen = [site.switch.api(f"uuid_getvar {uuid} {name}") for name in ("said", "again", "inner", "deep")]
+    assert seen == [said, "yes", said, "yes"]
     near.wait(200)
     near.hangup()
     untouched(site)

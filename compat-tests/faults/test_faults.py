@@ -187,6 +187,7 @@ def test_a_changed_dialplan_is_used_after_reload(site):
         site.switch.api("reloadxml")
 
 
+@pytest.mark.timeout(300)
 def test_a_thousand_reloads_under_fifty_calls_drop_nothing_and_leak_nothing(site):
     phone = site.phone()
     calls = [phone.invite("park") for _ in range(50)]

@@ -255,7 +255,7 @@ def test_it_goes_on_when_its_terminal_is_closed(fresh, foreground):
     t.status = 0
 
 
-@pytest.mark.parametrize("shell", ("echo shutdown | {}", "{} </dev/null", "exec {} | cat", "set -m; {} & wait"), ids=("pipe", "nothing", "output", "background"))
+@pytest.mark.parametrize("shell", ("{} </dev/null", "exec {} | cat", "set -m; {} & wait"), ids=("nothing", "output", "background"))
 def test_without_a_terminal_of_its_own_there_is_no_console(fresh, foreground, shell):
     t = foreground(shell)
     t.expect(LISTENS)
@@ -266,6 +266,29 @@ def test_without_a_terminal_of_its_own_there_is_no_console(fresh, foreground, sh
     assert not re.search(PROMPT, t.text)
     with open(f"/proc/{running(fresh)}/stat") as f:
         assert f.read().rpartition(")")[2].split()[0] != "T"
+
+
+PIPED = r"echo 'global_setvar piped=here'; echo; echo 'nosuch thing'; printf 'echo one;;echo \xff two\necho last'"
+
+
+@pytest.mark.parametrize("shell", (f"({PIPED}) | {{}}", f"({PIPED}) >lines; {{}} <lines"), ids=("pipe", "file"))
+def test_lines_of_a_pipe_or_a_file_are_commands_and_their_end_is_not_the_switchs(fresh, foreground, shell):
+    t = foreground(f"cd {shlex.quote(str(fresh.where))}; {shell}")
+    t.expect(r"\+OK\n")
+    t.expect(r"Unknown Command: nosuch\n")
+    t.expect("one\n(.*\n)*?\ufffd two\n")
+    t.expect(r"last\n")
+    assert ask(fresh, "global_getvar piped") == "here"
+    assert not re.search(PROMPT, t.text)
+    t.type("shutdown\r")
+    assert ask(fresh, "echo alive") == "alive"
+
+
+def test_a_pipe_can_end_it(foreground):
+    t = foreground("(echo 'echo before'; echo shutdown; echo 'echo after') | {}")
+    t.expect(r"\nbefore\n")
+    assert t.wait_end() == 0
+    assert "\nafter\n" not in t.text
 
 
 def test_with_no_port_at_all_the_start_fails_and_says_so(fresh):

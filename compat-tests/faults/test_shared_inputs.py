@@ -68,13 +68,6 @@ def site(server):
     yield from settled(server)
 
 
-@pytest.fixture
-def esl(site):
-    with site.esl() as client:
-        client.command("event plain ALL")
-        yield client
-
-
 def test_every_file_has_its_replay():
     files = {path.name for path in FAULTS.iterdir() if path.is_file()} - {"README.md"}
     assert files == set(replays), files ^ set(replays)

@@ -10,14 +10,6 @@ from harness.rtp import Rtp
 LIMIT = 10
 
 
-@pytest.fixture
-def esl(site):
-    client = site.esl()
-    client.command("event plain ALL")
-    yield client
-    client.close()
-
-
 def parked(site, esl):
     call = site.phone().invite("park")
     call.wait(200)

@@ -13,14 +13,6 @@ from harness.bot import Bot
 
 
 @pytest.fixture
-def esl(site):
-    client = site.esl()
-    client.command("event plain ALL")
-    yield client
-    client.close()
-
-
-@pytest.fixture
 def bot():
     bot = Bot()
     yield bot

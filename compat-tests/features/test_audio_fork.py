@@ -16,14 +16,6 @@ CUSTOM = "mod_audio_fork::{}".format
 
 
 @pytest.fixture
-def esl(site):
-    client = site.esl()
-    client.command("event plain ALL")
-    yield client
-    client.close()
-
-
-@pytest.fixture
 def bot():
     bot = Bot(subprotocols=["audio.drachtio.org"])
     yield bot

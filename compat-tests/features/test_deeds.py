@@ -4,14 +4,6 @@ import pytest
 from harness.ear import FAR, NEAR, bridged, caller, hears, run, talk
 
 
-@pytest.fixture
-def esl(site):
-    client = site.esl()
-    client.command("event plain ALL")
-    yield client
-    client.close()
-
-
 def nothing_began(esl, names=("RECORD_START", "MEDIA_BUG_START", "RECORD_STOP")):
     """No such event came before the one that is fired now."""
     esl.command("sendevent CUSTOM\nEvent-Subclass: marked")
@@ -20,7 +12,7 @@ def nothing_began(esl, names=("RECORD_START", "MEDIA_BUG_START", "RECORD_STOP"))
     assert not began, began
 
 
-@pytest.mark.parametrize("name", ("file.xyz", "file.mp3", "file", "no-folder\0", "http://127.0.0.1/x.wav"))
+@pytest.mark.parametrize("name", ("file.xyz", "file.flac", "file", "no-folder\0", "http://127.0.0.1/x.wav"))
 def test_what_cannot_be_recorded_is_refused(site, esl, name):
     if name.endswith("\0"):
         (site.where / "is-a-file").write_text("")
@@ -106,7 +98,7 @@ def test_what_has_no_effect_is_not_called_done(site, esl):
     assert esl.api(f"uuid_recovery_refresh {uuid} x") == "+OK:(null)\n"
     run(esl, uuid, "playback:tone_stream://%(60000,0,500)")
     esl.wait_event("PLAYBACK_START", Unique_ID=uuid)
-    assert esl.api(f"uuid_fileman {uuid} speed:+1") == "-ERR Operation failed\n"
+    assert esl.api(f"uuid_fileman {uuid} truncate") == "-ERR Operation failed\n"
     assert esl.api(f"uuid_fileman {uuid} pause") == "+OK\n"
     assert esl.api("originate null/x &park").startswith("+OK")
     other = esl.wait_event("CHANNEL_PARK", Channel_Name="null/x").event["Unique-ID"]

@@ -40,14 +40,6 @@ def site(fresh, names):
     assert not wrong, "\n".join(wrong)
 
 
-@pytest.fixture
-def esl(site):
-    client = site.esl()
-    client.command("event plain ALL")
-    yield client
-    client.close()
-
-
 def configure(site, names, root="e164.test"):
     conf = site.conf / "autoload_configs/enum.conf.xml"
     conf.write_text(CONF.format(root=root, ip=names.ip, port=names.port))

@@ -1,14 +1,4 @@
 """Applications that join, take over and announce calls, with phones on both ends."""
-import pytest
-
-
-@pytest.fixture
-def esl(site):
-    client = site.esl()
-    client.command("event plain ALL")
-    yield client
-    client.close()
-
 
 def caller(site, esl, number="park"):
     """A phone in a parked call, and the call's UUID."""

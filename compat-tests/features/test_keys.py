@@ -1,14 +1,4 @@
 """Keys: bound ones, kept ones, replaced ones; and what phones ask for in signalling."""
-import pytest
-
-
-@pytest.fixture
-def esl(site):
-    client = site.esl()
-    client.command("event plain ALL")
-    yield client
-    client.close()
-
 
 def caller(site, esl, phone=None):
     call = (phone or site.phone()).invite("park")

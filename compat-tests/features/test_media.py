@@ -2,21 +2,11 @@
 import socket
 import wave
 
-import pytest
-
 from harness import audio
 from harness.rtp import Rtp
 
 ROWS, COLUMNS = (697, 770, 852, 941), (1209, 1336, 1477, 1633)
 KEYS = "123A456B789C*0#D"
-
-
-@pytest.fixture
-def esl(site):
-    client = site.esl()
-    client.command("event plain ALL")
-    yield client
-    client.close()
 
 
 def caller(site, esl, number="park", **more):
@@ -163,6 +153,109 @@ def test_music_comes_from_the_folders_of_local_stream_conf(site, esl):
     assert esl.api("reloadxml").startswith("+OK")
     run(esl, uuid, "playback:local_stream://lobby")
     call.rtp.wait_tone(600)
+    call.hangup()
+
+
+def test_chimes_are_heard_in_place_of_the_music_from_time_to_time(site, esl):
+    call, uuid = caller(site, esl)
+    music = site.where / "chimed"
+    music.mkdir(exist_ok=True)
+    wav(music / "a.wav", 600, 30)
+    chime = wav(site.where / "chime.wav", 1500, 1)
+    (site.conf / "autoload_configs" / "local_stream.conf.xml").write_text(
+        f'<configuration name="local_stream.conf"><directory name="hall" path="{music}">'
+        f'<param name="chime-list" value="{chime}"/><param name="chime-freq" value="2"/></directory></configuration>')
+    assert esl.api("reloadxml").startswith("+OK")
+    run(esl, uuid, "playback:local_stream://hall")
+    call.rtp.wait_tone(1500, seconds=0.9, timeout=20)
+    since = len(call.rtp.packets)
+    call.rtp.wait_tone(600, seconds=1, timeout=20, since=since)
+    call.rtp.wait_tone(1500, seconds=0.9, timeout=20, since=since)
+    call.hangup()
+
+
+def test_a_file_is_played_faster_and_slower(site, esl):
+    call, uuid = caller(site, esl)
+    path = wav(site.where / "long.wav", 800, 60)
+    run(esl, uuid, f"playback:{path}")
+    call.rtp.wait_tone(800, timeout=20)
+    for order, hz in (("speed:2", 1600), ("speed:0", 800), ("speed:-1", 640), ("restart", 800)):
+        assert esl.api(f"uuid_fileman {uuid} {order}").startswith("+OK")
+        call.rtp.wait_tone(hz, timeout=20, since=len(call.rtp.packets))
+    assert esl.api(f"uuid_fileman {uuid} truncate").startswith("-ERR")
+    call.hangup()
+
+
+def test_busy_tones_are_known_by_their_cadence(site, esl):
+    (site.conf / "autoload_configs" / "spandsp.conf.xml").write_text(
+        '<configuration name="spandsp.conf"><descriptors><descriptor name="1">'
+        '<tone name="BUSY_TONE"><element freq1="480" freq2="620" min="464" max="536"/><element freq1="0" freq2="0" min="464" max="572"/>'
+        '<element freq1="480" freq2="620" min="464" max="536"/></tone></descriptor></descriptors></configuration>')
+    assert esl.api("reloadxml").startswith("+OK")
+    assert "+OK" in esl.api("load mod_spandsp") or "already" in esl.api("load mod_spandsp")
+    call, uuid = caller(site, esl)
+    assert esl.api(f"spandsp_start_tone_detect {uuid} 2") == "-ERR failed to start tone detector\n"
+    assert esl.api(f"spandsp_start_tone_detect {uuid} 1") == "+OK started\n"
+    busy = [a + b for a, b in zip(audio.sine(480, 0.5, 5000), audio.sine(620, 0.5, 5000))]
+    with call.rtp.lock:
+        call.rtp.loop = audio.frames(busy + [0] * 4000)
+    found = esl.wait_event("DETECTED_TONE", timeout=20).event
+    assert (found["Detected-Tone"], found["Unique-ID"]) == ("BUSY_TONE", uuid)
+    assert esl.api(f"spandsp_stop_tone_detect {uuid}") == "+OK stopped\n"
+    call.hangup()
+
+
+def test_one_side_of_a_call_is_listened_to_alone(site, esl):
+    near, far, uuid, other = bridged(site, esl)
+    near.rtp.tone(440)
+    far.rtp.tone(1000)
+    spy, listener = caller(site, esl)
+    for side, hz in (("read", 440), ("write", 1000)):
+        run(esl, listener, f"native_eavesdrop:{uuid} {side}")
+        spy.rtp.wait_tone(hz, seconds=1, timeout=20, since=len(spy.rtp.packets))
+    spy.hangup()
+    near.hangup()
+    far.wait_end()
+
+
+def listener(group, port):
+    """Takes datagrams to a multicast group, on loopback."""
+    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    sock.bind((group, port))
+    sock.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, socket.inet_aton(group) + socket.inet_aton("127.0.0.1"))
+    sock.settimeout(20)
+    return sock
+
+
+def test_a_page_is_heard_by_all_who_listen_to_its_group(site, esl):
+    assert "+OK" in esl.api("load mod_esf") or "already" in esl.api("load mod_esf")
+    heard, control = listener("239.255.7.1", 0), listener("239.255.7.1", 0)
+    ports = [sock.getsockname()[1] for sock in (heard, control)]
+    call, uuid = caller(site, esl)
+    call.rtp.tone(440)
+    run(esl, uuid, "set:esf_multicast_bind_ip=127.0.0.1", f"esf_page_group:239.255.7.1 {ports[0]} {ports[1]}")
+    start = control.recv(100)
+    assert start[4:] == bytes([0, 0, 0, 6, 239, 255, 7, 1]) + ports[0].to_bytes(4, "big")
+    packets = [heard.recv(2048) for _ in range(60)]
+    assert {packet[1] & 127 for packet in packets} == {0}, "PCMU"
+    samples = [sample for packet in packets for sample in audio.decode(0, packet[12:])]
+    assert audio.seconds_of(440, samples) > 0.8
+    call.hangup()
+    while (end := control.recv(100)) == start:
+        pass
+    assert end[4:] == bytes([0, 0, 0, 7])
+    heard.close()
+    control.close()
+
+
+def test_codecs_of_the_offer_are_filtered(site, esl):
+    call, uuid = caller(site, esl)
+    run(esl, uuid, "filter_codecs:PCMA,opus", "park")
+    esl.wait_event("CHANNEL_EXECUTE_COMPLETE", timeout=20, Application="filter_codecs")
+    left = esl.api(f"uuid_getvar {uuid} ep_codec_string")
+    assert "PCMU" not in left and (left == "_undef_" or "PCMA" in left), left
+    assert esl.api(f"uuid_getvar {uuid} filter_codec_string") == "PCMA,opus"
     call.hangup()
 
 

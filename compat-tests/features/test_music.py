@@ -5,14 +5,6 @@ from harness import audio
 from harness.ear import FAR, FILE, MUSIC, NEAR, THIRD, TONE, bridged, caller, dial, hears, hears_nothing, run, talk
 
 
-@pytest.fixture
-def esl(site):
-    client = site.esl()
-    client.command("event plain ALL")
-    yield client
-    client.close()
-
-
 @pytest.fixture(scope="module")
 def sound(tmp_path_factory):
     """A file of one second of sound, shorter than what the tests wait for."""

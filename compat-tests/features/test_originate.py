@@ -6,14 +6,6 @@ from harness import tree
 RING = "tone_stream://%(4000,0,300)"
 
 
-@pytest.fixture
-def esl(site):
-    client = site.esl()
-    client.command("event plain ALL")
-    yield client
-    client.close()
-
-
 def dial(phone):
     return f"sofia/open/{phone.user}@{phone.ip}:{phone.port}"
 

@@ -27,14 +27,6 @@ def site(server):
     yield from settled(server)
 
 
-@pytest.fixture
-def esl(site):
-    client = site.esl()
-    client.command("event plain ALL")
-    yield client
-    client.close()
-
-
 class Watch:
     """A subscription of a phone: what it was told, in order."""
 

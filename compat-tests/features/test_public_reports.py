@@ -9,13 +9,6 @@ from harness import tree
 from harness.ear import FAR, NEAR, THIRD, bridged, dial, hears, run, talk
 
 
-@pytest.fixture
-def esl(site):
-    with site.esl() as client:
-        client.command("event plain ALL")
-        yield client
-
-
 def told(call, pattern):
     return call.until(lambda p: p.method == "NOTIFY" and not p.status and re.search(pattern, p.body), pattern)
 

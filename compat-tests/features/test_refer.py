@@ -8,14 +8,6 @@ from harness.ear import FAR, MUSIC, NEAR, THIRD, TONE, bridged, dial, hears, run
 from harness.sip import uri_of
 
 
-@pytest.fixture
-def esl(site):
-    client = site.esl()
-    client.command("event plain ALL")
-    yield client
-    client.close()
-
-
 def fragments(call):
     """Status lines of what the phone was told about its transfer, in order."""
     return [p.body.strip() for p in call.seen if p.method == "NOTIFY" and not p.status]

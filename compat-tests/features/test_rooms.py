@@ -1,15 +1,11 @@
 """Conferences and listeners by ear: who hears whom after a command or a variable said so."""
+import queue
+from xml.etree import ElementTree
+
 import pytest
 
+from harness import tree
 from harness.ear import FAR, NEAR, THIRD, bridged, caller, dial, hears, hears_nothing, run, talk
-
-
-@pytest.fixture
-def esl(site):
-    client = site.esl()
-    client.command("event plain ALL")
-    yield client
-    client.close()
 
 
 @pytest.fixture
@@ -139,3 +135,47 @@ def test_a_call_of_another_group_is_not_heard(site, esl):
     third.hangup()
     near.hangup()
     far.wait_end()
+
+
+def test_a_room_leaves_a_record_and_an_event_with_it(site, esl, room):
+    (site.conf / "autoload_configs" / "conference.conf.xml").write_text(
+        '<configuration name="conference.conf"><profiles><profile name="default"><param name="rate" value="8000"/>'
+        '<param name="pin" value="77"/><param name="cdr-log-dir" value="auto"/><param name="cdr-event-mode" value="content"/>'
+        '</profile></profiles></configuration>')
+    assert esl.api("reloadxml").startswith("+OK")
+    call, uuid = caller(site, esl)
+    run(esl, uuid, "set:supplied_pin=77", "conference:recorded")
+    number = member(esl, uuid)
+    other, second = caller(site, esl)
+    run(esl, second, "set:supplied_pin=1", "set:conference_enforce_security=true", "conference:recorded", "park")
+    other.rtp.digits("1#1#1#")
+    esl.api("msleep 300")
+    other.hangup()
+    assert esl.api(f"conference recorded kick {number}").startswith("+OK")
+    event = esl.wait_event("CUSTOM", timeout=20, Event_Subclass="conference::cdr")
+    record = ElementTree.fromstring(event.event_body)
+    entry = record.find("conference/members/member")
+    assert record.findtext("conference/name") == "recorded"
+    assert (entry.get("type"), entry.findtext("flags/was_kicked")) == ("caller", "true")
+    assert int(entry.findtext("leave_time")) >= int(entry.findtext("join_time")) > 0
+    assert entry.findtext("caller_profile/uuid") == uuid
+    found = list((site.where).rglob("conference_cdr/*.cdr.xml"))
+    assert found and found[0].read_text() == event.event_body
+    call.hangup()
+
+
+def test_a_message_to_a_room_is_answered_with_who_is_in_it(site, esl, room):
+    call, uuid = caller(site, esl)
+    run(esl, uuid, f"conference:{room}")
+    number = member(esl, uuid)
+    phone = site.phone(tree.AUTH, user="1000", password="one-thousand", domain="test.example")
+    assert phone.register().status == 200
+    said, answered = queue.SimpleQueue(), phone.reply
+    phone.reply = lambda packet, *rest, **more: (said.put(packet), answered(packet, 200, "OK"))
+    assert phone.ask("MESSAGE", f"sip:conf+{room}@test.example", body="list").status < 300
+    answer = said.get(timeout=20)
+    assert answer.method == "MESSAGE"
+    assert answer.body.startswith(f"{number}) "), answer.body
+    assert answer["from"].startswith(f'"{room}" <sip:conf+{room}@test.example>'), answer["from"]
+    call.hangup()
+    assert phone.register(expires=0).status == 200

@@ -10,14 +10,6 @@ FILE = 700
 
 
 @pytest.fixture
-def esl(site):
-    client = site.esl()
-    client.command("event plain ALL")
-    yield client
-    client.close()
-
-
-@pytest.fixture
 def script(tmp_path):
     """Writes a script; its path."""
     def write(text, name="script"):

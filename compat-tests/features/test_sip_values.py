@@ -3,13 +3,7 @@ import re
 
 import pytest
 
-
-@pytest.fixture
-def esl(site):
-    client = site.esl()
-    client.command("event plain ALL")
-    yield client
-    client.close()
+from harness import tree
 
 
 def parked(site, esl, *extra, number="park", **how):
@@ -161,4 +155,90 @@ def test_the_packet_time_answered_is_sent(site, ptime, sent):
     assert f"a=ptime:{sent}\r\n" in call.wait(200).body
     call.rtp.wait_packets(5)
     assert {len(payload) for _, payload in call.rtp.packets[1:5]} == {sent * 8}
+    call.hangup()
+
+
+def test_a_further_description_may_be_agreed_to_and_ignored(site):
+    with site.esl() as esl:
+        esl.command("event plain CHANNEL_PARK CHANNEL_HOLD")
+        near = site.phone().invite("park")
+        near.wait(200)
+        uuid = esl.wait_event("CHANNEL_PARK").event["Unique-ID"]
+        esl.api(f"uuid_setvar {uuid} sip_ignore_reinvites true")
+        answer = near.reinvite("sendonly")
+        assert (answer.status, answer.body) == (200, "")
+        esl.api(f"uuid_broadcast {uuid} tone_stream://%(2000,0,700)")
+        near.rtp.wait_tone(700, seconds=0.5)            # it is not on hold
+        esl.api(f"uuid_setvar {uuid} sip_ignore_reinvites false")
+        assert "a=recvonly" in near.reinvite("sendonly").body
+        esl.wait_event("CHANNEL_HOLD", Unique_ID=uuid)
+        near.hangup()
+
+
+def test_the_dialplan_may_see_the_host_behind_the_number(fresh):
+    tree.patch(fresh.conf / "sip_profiles/open.xml", {r"(?=<param name=\"context\")": '<param name="full-id-in-dialplan" value="true"/>\n    '})
+    tree.patch(fresh.conf / "dialplan/public.xml", {r'"\^park\$"': '"^park@127.0.0.1:\\\\d+$"'})
+    fresh.start()
+    with fresh.esl() as esl:
+        esl.command("event plain CHANNEL_PARK")
+        near = fresh.phone()
+        near.domain = f"127.0.0.1:{fresh.sip(tree.OPEN)[1]}"
+        call = near.invite("park")
+        call.wait(200)
+        assert esl.wait_event("CHANNEL_PARK").event["Caller-Destination-Number"] == f"park@{near.domain}"
+        call.hangup()
+    assert not fresh.settle()
+@pytest.mark.parametrize("kind, more, status", [
+    ("text/plain", [], 415), ("application/sdp", ["Content-Encoding: gzip"], 415), ("application/sdp", ["Content-Disposition: render"], 415),
+    ("multipart/mixed;boundary=b", [], 406), ("application/sdp", ["Accept: text/html"], 406), ("application/sdp", ["Accept: text/html, application/*;q=0.1"], 200),
+    ("Application/SDP ; charset=utf-8", [], 200)])
+def test_a_session_is_made_of_a_description(site, kind, more, status):
+    body = (lambda call: "--b\r\nContent-Type: application/isup\r\n\r\nx\r\n--b--\r\n") if kind.startswith("multipart") else None
+    call = site.phone().invite("echo", more, sdp=body, kind=kind)
+    answer = call.until(lambda p: p.status >= 200, "an answer")
+    assert answer.status == status, answer.start
+    if status != 200:
+        assert answer["accept"] == "application/sdp"
+        return
+    call.rtp.tone(440)
+    call.rtp.wait_tone(440)
+    # The same within the call, which goes on.
+    for method in "INVITE", "UPDATE":
+        call.acks = False
+        call.cseq += 1
+        branch = call.phone.request(method, call.target, call.call_id, call.cseq, call.local, call.remote, body="hello", kind="text/plain", to_address=call.address)
+        refused = call.until(lambda p: p.status >= 200 and p["cseq"] == f"{call.cseq} {method}", f"answer to {method}")
+        assert (refused.status, refused["accept"]) == (415, "application/sdp")
+        if method == "INVITE":
+            call.phone.request("ACK", call.target, call.call_id, call.cseq, call.local, call.remote, branch=branch, to_address=call.address)
+    call.rtp.wait_tone(440, since=len(call.rtp.packets))
+    call.hangup()
+
+
+def test_lines_of_a_description_may_end_in_carriage_returns_alone(site):
+    call = site.phone().invite("echo", sdp=lambda call: call.sdp().replace("\r\n", "\r"))
+    call.wait(200)
+    call.rtp.tone(440)
+    call.rtp.wait_tone(440)
+    call.hangup()
+
+
+def test_who_sent_the_caller_is_told_in_parts(site, esl):
+    event = parked(site, esl, 'Referred-By: "R, x" <sip:%2B1555@e.example:5070;a=b>;cid="2@x"')
+    assert event["Channel-Name"] == "sofia/open/+1555@e.example:5070"
+    told = {name: event.get(f"variable_sip_referred_by_{name}") for name in ("user", "host", "port", "uri", "params", "user_stripped", "cid")}
+    assert told == {"user": "+1555", "host": "e.example", "port": "5070", "uri": "+1555@e.example:5070", "params": "a=b", "user_stripped": "1555", "cid": '"2@x"'}
+
+
+@pytest.mark.parametrize("body, digit, duration", [
+    ("Signal=5\r\nDuration=160\r\n", "5", "1280"), ("Signal = 10\nDuration = 0\n", "*", "16000"), ("Signal=#\rDuration=-1", "#", "16000"), ("Signal=7", "7", "2000")])
+def test_the_length_of_a_digit_told_by_info(site, esl, body, digit, duration):
+    call = site.phone().invite("park")
+    call.wait(200)
+    uuid = esl.wait_event("CHANNEL_PARK").event["Unique-ID"]
+    esl.api(f"uuid_setvar {uuid} rtp_liberal_dtmf true")
+    call.cseq += 1
+    call.phone.request("INFO", call.target, call.call_id, call.cseq, call.local, call.remote, body=body, kind="application/dtmf-relay", to_address=call.address)
+    heard = esl.wait_event("DTMF", Unique_ID=uuid).event
+    assert (heard["DTMF-Digit"], heard["DTMF-Duration"]) == (digit, duration)
     call.hangup()

@@ -12,14 +12,6 @@ from harness import audio
 
 
 @pytest.fixture
-def esl(site):
-    client = site.esl()
-    client.command("event plain ALL")
-    yield client
-    client.close()
-
-
-@pytest.fixture
 def web():
     """A server of tones by their frequency: /700.wav; `asked` are the requests."""
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -119,6 +111,7 @@ def test_addresses_are_played_and_fetched_once(site, esl, web):
     at = len(call.rtp.packets)
     esl.api(f"uuid_broadcast {uuid} {web.url}/700.wav aleg")
     call.rtp.wait_tone(700, 0.9, since=at)
+    done(esl, uuid, "playback")
     assert web.asked == ["/700.wav"]
     path = esl.api(f"http_get {web.url}/700.wav")
     assert path.endswith(".wav") and audio.power_of(700, audio.read_wav(path)[0]) > 0.9

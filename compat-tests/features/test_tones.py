@@ -1,13 +1,5 @@
 """Tones in a call's audio, and what they lead to."""
-import pytest
-
-
-@pytest.fixture
-def esl(site):
-    client = site.esl()
-    client.command("event plain ALL")
-    yield client
-    client.close()
+from harness import audio
 
 
 def caller(site, esl):
@@ -67,3 +59,33 @@ def test_a_ringing_tone_in_early_media_is_ringing(site, esl):
     assert reply.startswith("+OK "), reply
     esl.api(f"uuid_kill {reply.split()[1]}")
     call.wait_end()
+
+
+def test_listening_for_a_tone_ends_when_that_is_asked_for(site, esl):
+    near, uuid = caller(site, esl)
+    esl.api(f"tone_detect {uuid} first 1000 r")
+    assert "<function>tone_detect</function>" in esl.api(f"uuid_buglist {uuid}")
+    esl.execute(uuid, "stop_tone_detect")
+    esl.wait_event("CHANNEL_EXECUTE_COMPLETE", timeout=20, Unique_ID=uuid, Application="stop_tone_detect")
+    assert "<function>tone_detect</function>" not in esl.api(f"uuid_buglist {uuid}")
+    near.rtp.say(audio.sine(1000, 1))
+    near.rtp._wait("all said", lambda: not near.rtp.once, 60)
+    # One that begins later hears what comes later, and is the first that is told.
+    esl.api(f"tone_detect {uuid} second 1400 r")
+    near.rtp.tone(1400)
+    assert esl.wait_event("DETECTED_TONE", timeout=20).event["Detected-Tone"] == "second"
+    near.hangup()
+
+
+def test_a_tone_is_told_as_often_as_asked_and_no_more(site, esl):
+    near, uuid = caller(site, esl)
+    esl.api(f"tone_detect {uuid} once 1000 r")
+    near.rtp.tone(1000)
+    assert esl.wait_event("DETECTED_TONE", timeout=20).event["Detected-Tone"] == "once"
+    near.rtp.tone(None)
+    near.rtp.say([0] * 8000 + list(audio.sine(1000, 1)) + [0] * 4000)
+    near.rtp._wait("all said", lambda: not near.rtp.once, 60)
+    esl.api(f"tone_detect {uuid} other 1400 r")
+    near.rtp.tone(1400)
+    assert esl.wait_event("DETECTED_TONE", timeout=20).event["Detected-Tone"] == "other"
+    near.hangup()

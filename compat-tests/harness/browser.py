@@ -24,7 +24,9 @@ from cryptography.x509.oid import NameOID
 from . import audio
 
 RATE = 48000
-aioice.ice.get_host_addresses = lambda use_ipv4, use_ipv6: ["127.0.0.1"]         # the network of the tests is this machine
+# The network of the tests is this machine, unless a browser says where its is.
+PLACE = threading.local()
+aioice.ice.get_host_addresses = lambda use_ipv4, use_ipv6: [getattr(PLACE, "address", "127.0.0.1")]
 
 
 class Tone(MediaStreamTrack):
@@ -71,12 +73,19 @@ def spelt_out(sdp):
 
 
 class Browser:
-    """One call of a browser. `codecs` are the names offered, best first; `lossy` is the part of its DTLS datagrams that get lost."""
+    """One call of a browser. `codecs` are the names offered, best first; `lossy` is the part of its DTLS datagrams that get lost;
+    `place` is (a function that enters a network, the browser's address there)."""
 
-    def __init__(self, phone, hz=440, codecs=("opus", "PCMU", "PCMA"), rsa_key=False, lossy=0.0):
+    def __init__(self, phone, hz=440, codecs=("opus", "PCMU", "PCMA"), rsa_key=False, lossy=0.0, place=None):
         self.phone, self.heard, self.call, self.lossy = phone, [], None, lossy
         self.loop = asyncio.new_event_loop()
-        threading.Thread(target=self.loop.run_forever, daemon=True).start()
+
+        def run():
+            if place:
+                enter, PLACE.address = place
+                enter()
+            self.loop.run_forever()
+        threading.Thread(target=run, daemon=True).start()
         self.pc = self._do(self._open(hz, codecs, rsa_key))
 
     def _do(self, what, timeout=20):

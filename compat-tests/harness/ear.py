@@ -8,8 +8,7 @@ FRAMES = 20             # packets in a row that make up what is heard "now"
 
 def caller(site, esl, number="park", phone=None):
     """A phone in a parked call, and the call's UUID."""
-    call = (phone or site.phone()).invite(number)
-    call.wait(200)
+    call = (phone or site.phone()).admitted(number)
     return call, esl.wait_event("CHANNEL_PARK").event["Unique-ID"]
 
 

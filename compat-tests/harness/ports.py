@@ -9,7 +9,7 @@ import socket
 import tempfile
 import time
 
-FIRST, LAST, SIZE = 10000, 32000, 500
+FIRST, LAST, SIZE = 10500, 32000, 500       # above 10080, the last of the ports that browsers refuse
 FIXED = 160                     # ports of a block that must be free now; the rest is an RTP range
 
 

@@ -1,5 +1,6 @@
 """One RTP stream: sends silence, tones or RFC 4733 digits every 20 ms, and keeps what it hears."""
 import random
+import select
 import socket
 import struct
 import threading
@@ -18,10 +19,10 @@ class Rtp:
         self.ip, self.port = self.sock.getsockname()
         self.event_type, self.remote = event_type, None
         self.seq, self.ts, self.ssrc = random.getrandbits(15), random.getrandbits(30), random.getrandbits(32)
-        self.loop, self.events = [audio.SILENCE], []
+        self.loop, self.once, self.events = [audio.SILENCE], [], []
         self.packets, self.heard_events, self.sources = [], [], set()
         self.lock, self.changed, self.open = threading.Lock(), threading.Condition(), True
-        self.sending = None
+        self.sending, self.paused = None, False
         self.hearing = threading.Thread(target=self._hear, daemon=True)
         self.hearing.start()
 
@@ -37,6 +38,15 @@ class Rtp:
     def tone(self, hz):
         with self.lock:
             self.loop = audio.frames(audio.sine(hz, 1)) if hz else [audio.SILENCE]
+
+    def pause(self, on=True):
+        """Sends nothing at all meanwhile; time goes on."""
+        self.paused = on
+
+    def say(self, samples):
+        """Say these samples once, then be silent; what is left of the last is not said."""
+        with self.lock:
+            self.once = audio.frames(samples)
 
     def digits(self, text, ms=100, gap_ms=100):
         """Queue telephone events; the time they take passes while the stream goes on."""
@@ -56,6 +66,7 @@ class Rtp:
         due, n = time.monotonic(), 0
         event = step = pause = began = 0
         while self.open:
+            waiting = bool(self.once or self.events or step)
             with self.lock:
                 if not step and not pause and self.events:
                     event, step, pause = self.events.pop(0)
@@ -68,9 +79,14 @@ class Rtp:
                     marker = False
                 else:
                     pause = max(0, pause - 1)
-                    self._send(0, self.loop[n % len(self.loop)], self.ts)
+                    frame = self.once.pop(0) if self.once else self.loop[n % len(self.loop)]
+                    if not self.paused:
+                        self._send(0, frame, self.ts)
                     n += 1
                 self.ts = self.ts + audio.FRAME & 0xFFFFFFFF
+            if waiting and not (self.once or self.events):
+                with self.changed:                  # those who wait for that learn it also where nothing is heard
+                    self.changed.notify_all()
             due += 0.02
             time.sleep(max(0.0, due - time.monotonic()))
 
@@ -96,19 +112,30 @@ class Rtp:
                     self.packets.append((kind, data[12:]))
                 self.changed.notify_all()
 
+    def caught_up(self, timeout=5):
+        """Until what lies in the socket by now is heard: on a loaded machine this process is behind what the switch has sent."""
+        until = time.monotonic() + timeout
+        while self.open and time.monotonic() < until and select.select([self.sock], [], [], 0)[0]:
+            time.sleep(0.001)
+
     def samples(self, since=0):
         """All audio heard from packet number `since` on."""
+        self.caught_up()
         return [s for kind, payload in self.packets[since:] if kind in (0, 8) for s in audio.decode(kind, payload)]
 
     def heard_digits(self):
         return "".join(DIGITS[e] for _, e in self.heard_events if e < 16)
 
     def _wait(self, what, done, timeout):
+        until = time.monotonic() + timeout
         with self.changed:
-            if not self.changed.wait_for(done, timeout):
+            # Sending tells no one, and a call may hear nothing meanwhile: look again without being told.
+            while not self.changed.wait_for(done, 0.05) and time.monotonic() < until:
+                pass
+            if not done():
                 raise AssertionError(f"not heard in {timeout} s: {what}; {len(self.packets)} packets, digits {self.heard_digits()!r}")
 
-    def wait_tone(self, hz, seconds=0.5, timeout=8, since=0):
+    def wait_tone(self, hz, seconds=0.5, timeout=20, since=0):
         """Until `hz` was heard for that long."""
         found, at = 0.0, since
 

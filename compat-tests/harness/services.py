@@ -185,3 +185,48 @@ class Rabbit(Service):
         super().stop(how)
         # The port mapper that Erlang started beside it.
         subprocess.run(["epmd", "-kill"], env={**os.environ, **self.env}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+class Redis(Service):
+    """A Redis (or Valkey) server that keeps nothing on disk, with a password."""
+
+    PASSWORD = "compat-redis"
+
+    def __init__(self, where, port):
+        where.mkdir()
+        self.port = port
+        self.program = "redis" if find("redis-server") else "valkey"
+        super().__init__([find(f"{self.program}-server"), "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no",
+                          "--requirepass", self.PASSWORD, "--dir", str(where)], where)
+
+    @staticmethod
+    def is_installed():
+        return find("redis-server") is not None or find("valkey-server") is not None
+
+    def start(self):
+        def answers():
+            if self.process is None or self.process.poll() is not None:
+                self.spawn()
+            return self.ask("ping") == "PONG"
+
+        until(answers, "redis")
+        return self
+
+    def ask(self, *words):
+        """What the server says to a command; None while it cannot be asked."""
+        run = subprocess.run([find(f"{self.program}-cli"), "-h", "127.0.0.1", "-p", str(self.port), "--no-auth-warning", "--raw", *map(str, words)],
+                             capture_output=True, text=True, env={**os.environ, "REDISCLI_AUTH": self.PASSWORD}, timeout=60)
+        return run.stdout.rstrip("\n") if run.returncode == 0 else None
+
+    def table(self, key):
+        """Fields of a hash."""
+        lines = (self.ask("hgetall", key) or "").splitlines()
+        return dict(zip(lines[::2], lines[1::2]))
+
+    def listen(self, channel):
+        """A process whose output is what is published."""
+        cli = subprocess.Popen([find(f"{self.program}-cli"), "-h", "127.0.0.1", "-p", str(self.port), "--no-auth-warning", "--raw", "subscribe", channel],
+                               stdout=subprocess.PIPE, text=True, env={**os.environ, "REDISCLI_AUTH": self.PASSWORD})
+        for _ in range(3):          # subscribe, the channel, a number
+            cli.stdout.readline()
+        return cli

@@ -38,17 +38,42 @@ class Packet:
         return (ip[1], int(port[1])) if ip and port else None
 
 
-def authorization(challenge, user, password, method, uri):
-    """Value of the header that answers a digest challenge (MD5, with or without qop)."""
-    given = {k.lower(): v.strip('"') for k, v in re.findall(r'(\w+)=("[^"]*"|[^,\s]+)', challenge)}
-    md5 = lambda *parts: hashlib.md5(":".join(parts).encode()).hexdigest()  # noqa: E731
-    one, two = md5(user, given["realm"], password), md5(method, uri)
-    fields = f'username="{user}", realm="{given["realm"]}", nonce="{given["nonce"]}", uri="{uri}", algorithm=MD5'
-    if "qop" not in given:
-        return f'Digest {fields}, response="{md5(one, given["nonce"], two)}"'
-    cnonce = secrets.token_hex(4)
-    response = md5(one, given["nonce"], "00000001", cnonce, "auth", two)
-    return f'Digest {fields}, response="{response}", qop=auth, nc=00000001, cnonce="{cnonce}"'
+HASHES = {"MD5": "md5", "SHA-256": "sha256", "SHA-512-256": "sha512_256"}
+
+
+def digest_fields(value):
+    """What stands in a challenge or in credentials; names in lower case."""
+    return {k.lower(): v.strip('"') for k, v in re.findall(r'([\w-]+)=("[^"]*"|[^,\s]+)', value)}
+
+
+def digest_response(fields, password, method, body=""):
+    """The response that credentials with these fields are to hold (RFC 7616 §3.4)."""
+    algorithm = fields.get("algorithm", "MD5")
+    base = algorithm.removesuffix("-sess")
+
+    def of(*parts):
+        return hashlib.new(HASHES[base], ":".join(parts).encode()).hexdigest()
+    one = of(fields["username"], fields["realm"], password)
+    if algorithm != base:
+        one = of(one, fields["nonce"], fields["cnonce"])
+    two = of(method, fields["uri"], of(body)) if fields.get("qop") == "auth-int" else of(method, fields["uri"])
+    counted = [fields[name] for name in ("nc", "cnonce", "qop")] if "qop" in fields else []
+    return of(one, fields["nonce"], *counted, two)
+
+
+def authorization(challenge, user, password, method, uri, body=""):
+    """Value of the header that answers a digest challenge, in the way it asks for."""
+    given = digest_fields(challenge)
+    fields = {"username": user, "realm": given["realm"], "nonce": given["nonce"], "uri": uri, "algorithm": given.get("algorithm", "MD5")}
+    offered = given.get("qop", "").split(",")
+    if any(offered):
+        fields["qop"] = "auth" if "auth" in offered else offered[0].strip()
+    if "qop" in fields or fields["algorithm"].endswith("-sess"):
+        fields |= {"cnonce": secrets.token_hex(4)}
+    if "qop" in fields:
+        fields["nc"] = "00000001"
+    fields["response"] = digest_response(fields, password, method, body)
+    return "Digest " + ", ".join(f"{k}={v}" if k in ("algorithm", "qop", "nc") else f'{k}="{v}"' for k, v in fields.items())
 
 
 def uri_of(value):
@@ -140,7 +165,7 @@ class Phone:
             if answer.status not in (401, 407) or self.password is None or cseq == 2:
                 return answer
             name = "WWW-Authenticate" if answer.status == 401 else "Proxy-Authenticate"
-            value = authorization(answer[name.lower()], self.user, self.password, method, uri)
+            value = authorization(answer[name.lower()], self.user, self.password, method, uri, body)
             extra = [*extra, f"{'Authorization' if answer.status == 401 else 'Proxy-Authorization'}: {value}"]
 
     def _hear(self, box, again):
@@ -164,6 +189,17 @@ class Phone:
         call = Call(self, secrets.token_hex(8))
         call.acks, call.from_, call.kind = acks, from_, kind
         call.start(f"sip:{number}@{self.domain}" if "@" not in number else number, extra, sdp)
+        return call
+
+    def admitted(self, number, **more):
+        """A call that is answered; asked again while the media threads of a loaded machine refuse new ones."""
+        for _ in range(30):
+            call = self.invite(number, **more)
+            final = call.until(lambda p: p.method == "INVITE" and p.status >= 200, "final response")
+            if final.status != 503:
+                break
+            time.sleep(1)
+        call.wait(200)
         return call
 
     def accept(self, timeout=TIMEOUT):
@@ -233,7 +269,7 @@ class Call:
                     self.ack(packet)
             if packet.status in (401, 407) and self.phone.password and self.cseq == 1:
                 kind, ask = ("Authorization", "www-authenticate") if packet.status == 401 else ("Proxy-Authorization", "proxy-authenticate")
-                self.extra.append(f"{kind}: " + authorization(packet[ask], self.phone.user, self.phone.password, "INVITE", self.uri))
+                self.extra.append(f"{kind}: " + authorization(packet[ask], self.phone.user, self.phone.password, "INVITE", self.uri, self.offer))
                 self._invite()
                 self.seen.pop()
         elif packet.method == "BYE":

@@ -103,9 +103,10 @@ class Switch:
                 pass
         return count
 
-    def rss_kb(self):
+    def rss_kb(self, of="VmRSS"):
+        """Memory resident, in kB: all, or (`RssAnon`) without what is only mapped from the program's file."""
         with open(f"/proc/{self.pid}/status") as f:
-            return next(int(line.split()[1]) for line in f if line.startswith("VmRSS"))
+            return next(int(line.split()[1]) for line in f if line.startswith(f"{of}:"))
 
     def said(self, lines=40):
         """The end of its output and of its log file."""

@@ -253,7 +253,7 @@ def test_menus_come_from_the_service(site, web):
         <menu name="web" greet-long="tone_stream://%(300,0,650)" timeout="3000" digit-len="1">
         <entry action="menu-exec-app" digits="1" param="playback tone_stream://%(700,0,900)"/>
         </menu></menus></configuration>""") if q["key_value"] == "ivr.conf" else None
-    web.answers["dialplan"] = extension('<action application="ivr" data="web"/>')
+    web.answers["dialplan"] = extension('<action application="answer"/><action application="ivr" data="web"/>')
     call = site.phone().invite("menu")
     call.wait(200)
     call.rtp.wait_tone(650, seconds=0.2)

@@ -1,0 +1,167 @@
+"""Video in the portal's rooms: pages in Chromium with cameras of one colour each, a browser's own, and a phone without any."""
+import time
+
+import pytest
+
+from conftest import settled, shared_site
+from harness import ear, tree
+from harness.portal import AGENT, CUSTOMER, WSS, browsers, capture_sound, configured, pages, press, state  # noqa: F401 (fixtures among them)
+
+ROOMS = """<configuration name="conference.conf"><caller-controls/><profiles><profile name="default">
+  <param name="rate" value="8000"/><param name="interval" value="20"/><param name="energy-level" value="300"/>
+</profile></profiles></configuration>
+"""
+DIALPLAN = """
+  <extension name="studio"><condition field="destination_number" expression="^studio$">
+    <action application="set" data="absolute_codec_string=PCMU,VP8"/><action application="set" data="suppress_cng=true"/>
+    <action application="answer"/><action application="conference" data="studio@default"/></condition></extension>
+"""
+# A camera that films one colour, with something that moves; screens are of another.
+CAMERA = """(() => {
+  const made = (colour) => {
+    const canvas = Object.assign(document.createElement('canvas'), {width: 320, height: 180}), pen = canvas.getContext('2d');
+    let turn = 0;
+    setInterval(() => { pen.fillStyle = colour; pen.fillRect(0, 0, 320, 180); pen.fillStyle = '#888'; pen.fillRect(turn++ %% 320, 0, 8, 8); }, 60);
+    return canvas.captureStream(15);
+  };
+  const devices = navigator.mediaDevices, real = devices.getUserMedia.bind(devices);
+  devices.getUserMedia = async (wanted) => (wanted.video && %r ? made(%r) : real(wanted));
+  devices.getDisplayMedia = async () => made('#d000d0');
+  const Real = RTCPeerConnection;
+  window.connections = [];
+  window.RTCPeerConnection = function (...how) { const one = new Real(...how); connections.push(one); return one; };
+  window.RTCPeerConnection.prototype = Real.prototype;
+})(); 1"""
+SEEN = """(() => {
+  const video = document.querySelector('video.speaker');
+  if (!video || video.hidden || !video.videoWidth) return 'nothing';
+  const pen = new OffscreenCanvas(8, 8).getContext('2d');
+  pen.drawImage(video, 0, 0, 8, 8);
+  const [r, g, b] = pen.getImageData(4, 4, 1, 1).data;
+  if (r > 120 && g < 90 && b < 90) return 'red';
+  if (b > 120 && r < 90 && g < 90) return 'blue';
+  if (r > 120 && b > 120 && g < 90) return 'screen';
+  if (g > 120 && r < 90 && b < 90) return 'green';      // the browser's own
+  return `${r} ${g} ${b}`;
+})()"""
+FRAMES = "connections.at(-1).getStats().then((all) => [...all.values()].find((s) => s.type == 'inbound-rtp' && s.kind == 'video')?.framesDecoded ?? 0)"
+
+
+def with_video(block, where):
+    conf = configured(block, where, f"wss://127.0.0.1:{block[WSS]}")
+    (conf / "autoload_configs/conference.conf.xml").write_text(ROOMS)
+    tree.patch(conf / "sip_profiles/auth.xml", {r'name="inbound-codec-prefs" value="[^"]*"': 'name="inbound-codec-prefs" value="OPUS,PCMU,VP8"'})
+    tree.patch(conf / "dialplan/public.xml", {r'(?<=<context name="public">)': DIALPLAN.replace("\\", r"\\")})
+    return conf
+
+
+with_video.needs_trees = False
+video_server = shared_site(with_video)
+
+
+@pytest.fixture
+def site(video_server):
+    yield from settled(video_server)
+
+
+@pytest.fixture
+def studio(esl, pages):  # noqa: F811
+    def enter(browser, colour, *account):
+        """A page in the room, muted, its camera on: the page and its member's number."""
+        page = pages(browser, "/rooms/studio", *account)
+        page.run(CAMERA % (colour or "", colour or ""))
+        capture_sound(page)
+        for _ in range(20):                                  # a loaded machine refuses calls for a while
+            press(page, "Join")
+            inside = "document.querySelector('.state')?.textContent == 'in the room'"
+            page.until(f"{inside} || [...document.querySelectorAll('button')].some((b) => b.textContent == 'Join' && !b.disabled)")
+            if page.run(inside):
+                break
+            time.sleep(1)
+        state(page, "in the room")
+        number = esl.wait_event("CUSTOM", Action="add-member").event["Member-ID"]
+        press(page, "Mute")
+        press(page, "Camera on")
+        page.until("[...document.querySelectorAll('button')].some((b) => b.textContent == 'Camera off')")
+        page.until("!document.querySelector('video.self').hidden")
+        return page, number
+    return enter
+
+
+def sees(page, what, timeout=30):
+    """Until the page shows that colour, and goes on decoding."""
+    page.until(f"{SEEN} == {what!r}", timeout)
+    before = page.run(FRAMES)
+    page.until(f"{FRAMES}.then((n) => n > {before} + 3)", timeout)
+
+
+def sounds(page, hz):
+    """Until the page plays that tone; a loaded machine takes its time."""
+    page.until("speakers.some((s) => s.srcObject?.active)")
+    page.run("listen(speakers.findLast((s) => s.srcObject?.active).srcObject)")
+    page.hears(hz, timeout=60)
+
+
+def frozen(page):
+    """Until no frame has been decoded for a second."""
+    page.until(f"{FRAMES}.then((before) => new Promise((done) => setTimeout(() => {FRAMES}.then((n) => done(n == before)), 1000)))", 20)
+
+
+def test_three_pages_see_who_speaks_and_a_phone_hears(site, esl, browsers, studio):  # noqa: F811
+    red, first = studio(browsers[0], "#e00000")
+    blue, second = studio(browsers[0], "#0000e0")
+    own, third = studio(browsers[1], None, "1001", "one-thousand-one")       # the browser's own camera
+    phone = site.phone().admitted("studio")
+    for page in (red, blue):
+        sees(page, "green")
+    sees(own, "blue")
+
+    esl.events.clear()
+    press(red, "Unmute")
+    esl.wait_event("CUSTOM", timeout=30, Action="video-floor-change", New_ID=first)
+    for page in (blue, own):
+        sees(page, "red")
+    ear.hears(phone, CUSTOMER, timeout=30)
+    sounds(own, CUSTOMER)
+    red.shot("speaker-desk")
+    blue.shot("listener-desk")
+    blue.shot("listener-phone", phone=True)
+
+    esl.events.clear()
+    press(red, "Mute")
+    esl.wait_event("CUSTOM", timeout=30, Action="stop-talking", Member_ID=first)
+    press(blue, "Unmute")
+    esl.wait_event("CUSTOM", timeout=30, Action="video-floor-change", New_ID=second)
+    sees(own, "blue")
+    sees(red, "blue")
+    sees(blue, "red")
+    flags = {line.split(";")[0]: line.split(";")[5].split("|") for line in esl.api("conference studio list").splitlines()}
+    assert [n for n, f in flags.items() if "video" in f] == [third, second, first] and "vid-floor" in flags[second], flags
+
+    assert esl.api(f"conference studio vmute {second}") == f"+OK vmute {second}\n"
+    frozen(own)
+    ear.hears(phone, CUSTOMER, timeout=30)
+    assert esl.api(f"conference studio unvmute {second}") == f"+OK unvmute {second}\n"
+    sees(own, "blue")
+
+    press(blue, "Share screen")
+    sees(own, "screen")
+    blue.shot("screen")
+    esl.events.clear()
+    press(blue, "Stop sharing")
+    assert esl.wait_event("CUSTOM", timeout=30, Action="video-floor-change").event["New-ID"] in (first, third)
+    press(blue, "Camera on")
+    esl.wait_event("CUSTOM", timeout=30, Action="video-floor-change", New_ID=second)
+    sees(own, "blue")
+
+    esl.events.clear()
+    press(blue, "Leave")
+    assert esl.wait_event("CUSTOM", timeout=30, Action="video-floor-change").event["New-ID"] in (first, third)
+    press(own, "Unmute")
+    esl.wait_event("CUSTOM", timeout=30, Action="start-talking", Member_ID=third)
+    sees(own, "red")
+    ear.hears(phone, AGENT, timeout=30)
+    sounds(red, AGENT)
+    for page in (red, own):
+        press(page, "Leave")
+    phone.hangup()
