@@ -67,7 +67,7 @@ impl Context {
             let first = std::future::poll_fn(|at| Poll::Ready(future.as_mut().poll(at))).await;
             match first {
                 Poll::Ready(value) if !self.script.is_killed() => return Some(value),
-                _ => drop(self.script.turn.lock().take()),
+                _ => self.script.yield_turn(),
             }
             tokio::select! {
                 biased;

@@ -122,8 +122,9 @@ impl Scripts {
         let thread =
             std::thread::Builder::new().name(format!("lua-{}", script.id)).stack_size(STACK);
         let run = move || {
-            let _entry = entry;
             let outcome = crate::engine::run(begin, task);
+            // Who is told that it has ended finds it in the list no more.
+            drop(entry);
             // No one reads the reply of a script in the background.
             let _unheard = tell.send(outcome);
             ended_turn.turn.lock().take();
@@ -224,6 +225,7 @@ impl Script {
 
     /// Tells it to end; only the first reason counts.
     pub(crate) fn kill(&self, why: &str) {
+        let mut turn = self.turn.lock();
         self.killed.send_if_modified(|reason| {
             let first = reason.is_none();
             if first {
@@ -231,6 +233,16 @@ impl Script {
             }
             first
         });
+        // Until its thread has noticed, a test's time stands still.
+        turn.get_or_insert_with(Turn::begin);
+    }
+
+    /// Its turn is over while it waits, unless it has to end.
+    pub(crate) fn yield_turn(&self) {
+        let mut turn = self.turn.lock();
+        if !self.is_killed() {
+            turn.take();
+        }
     }
 
     pub(crate) fn is_killed(&self) -> bool {
