@@ -1,5 +1,5 @@
-//! What applications need beside the configuration: speech engines and recognisers, scripts, modules that fetch files,
-//! queues of mod_fifo, the encoder of MP3.
+//! What applications need beside the configuration: speech engines and recognisers, scripts, queues of mod_fifo, the encoder
+//! of MP3.
 
 use std::path::Path;
 
@@ -18,19 +18,6 @@ const VERBS: [&str; 13] = [
     "grammar", "nogrammar", "grammaron", "grammaroff", "grammarsalloff", "init", "pause", "resume", "stop", "param",
     "start_input_timers", "loadgrammar", "unloadgrammar",
 ];
-/// Applications that play files, and which words of their arguments these are (`None`: the whole of it).
-const PLAYERS: [(&str, Option<&[usize]>); 6] = [
-    ("playback", None),
-    ("endless_playback", None),
-    ("loop_playback", None),
-    ("displace_session", None),
-    ("read", Some(&[2])),
-    ("play_and_get_digits", Some(&[5, 6])),
-];
-/// What is played by a module that fetches it.
-const FETCHED: [&str; 3] = ["http://", "https://", "http_cache://"];
-const FETCHER: &str = "mod_http_cache";
-
 /// Parameters that name the file of a recording, or the form of recordings.
 const RECORDERS: [(&str, &str); 3] = [
     ("conference.conf", "auto-record"),
@@ -101,16 +88,6 @@ pub(super) fn check(subject: &mut Subject<'_>, uses: &[Use<'_>]) {
                 encoded(subject, words.first().map_or("", String::as_str), &one.place);
             }
             _ => {}
-        }
-        if let Some((_, at)) = PLAYERS.iter().find(|(name, _)| *name == application) {
-            let words = split(data, ' ', usize::MAX);
-            let files: Vec<&str> = match at {
-                None => vec![data],
-                Some(at) => at.iter().filter_map(|at| words.get(*at).map(String::as_str)).collect(),
-            };
-            for file in files {
-                file.split('!').for_each(|item| fetched(subject, item.trim(), one));
-            }
         }
     }
     recorders(subject);
@@ -218,19 +195,6 @@ fn script(subject: &mut Subject<'_>, name: &str, place: &Place) {
         true => found,
         false => found.with_hint(format!("looked for in {folder}")),
     });
-}
-
-/// A file of the web, and nothing that fetches it.
-fn fetched(subject: &mut Subject<'_>, file: &str, one: &Use<'_>) {
-    let (_, name) = file.rsplit_once('}').unwrap_or(("", file));
-    let name = name.strip_prefix("file_string://").unwrap_or(name);
-    let Some(scheme) = FETCHED.iter().find(|scheme| name.starts_with(**scheme)) else { return };
-    if subject.loaded.as_ref().is_none_or(|all| all.contains(FETCHER)) {
-        return;
-    }
-    let message = format!("{FETCHER} is not loaded: {scheme} is not played");
-    let found = Diagnostic::warning("file-not-fetched", message, Some(one.place.clone()));
-    subject.say(found.with_focus(*scheme, 0));
 }
 
 /// `name in|out`: a queue is made when it is first used, so only one that is nearly another is told of.

@@ -29,6 +29,8 @@ const SCHEMES: [&str; 9] = [
     "http_cache",
     "tts",
 ];
+/// The module that plays what is fetched from the web.
+const FETCHER: &str = "mod_http_cache";
 /// Applications that write the file that is played later.
 const RECORDERS: [&str; 2] = ["record", "record_session"];
 
@@ -127,6 +129,13 @@ fn stream(subject: &mut Subject<'_>, one: &Played, item: &str, scheme: &str, res
             let message = format!("{}: {scheme}:// names no address", one.by);
             let found = Diagnostic::error("argument", message, Some(one.place.clone()));
             subject.say(found.with_focus(item, 0));
+        }
+        "http" | "https" | "http_cache"
+            if subject.loaded.as_ref().is_some_and(|all| !all.contains(FETCHER)) =>
+        {
+            let message = format!("{FETCHER} is not loaded: {scheme}:// is not played");
+            let found = Diagnostic::warning("file-not-fetched", message, Some(one.place.clone()));
+            subject.say(found.with_focus(format!("{scheme}://"), 0));
         }
         _ => {}
     }
