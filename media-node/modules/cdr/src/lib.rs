@@ -122,6 +122,24 @@ impl CallObserver for Ends {
     }
 }
 
+/// Names this switch's journal among those that fill the same database. Made once, kept beside the journal. `None`, with
+/// the reason logged, if it can be neither read nor written.
+async fn journal_identity(journal: &records::Journal, module: &str) -> Option<String> {
+    let file = journal.cursor_path("journal").with_extension("id");
+    let read_or_made = move || match std::fs::read_to_string(&file) {
+        Ok(text) if !text.trim().is_empty() => Ok(text.trim().to_owned()),
+        _ => {
+            let made = switch_core::clock::new_uuid();
+            std::fs::write(&file, &made).map(|()| made)
+        }
+    };
+    tokio::task::spawn_blocking(read_or_made)
+        .await
+        .ok()?
+        .inspect_err(|error| tracing::error!("{module}: the journal's identity: {error}"))
+        .ok()
+}
+
 /// Has the module read its settings and receive records from now on.
 async fn start(switch: &Arc<Switch>, name: &'static str) -> Result<(), NotLoaded> {
     let records = switch.module::<Records>();
@@ -132,7 +150,7 @@ async fn start(switch: &Arc<Switch>, name: &'static str) -> Result<(), NotLoaded
     })?;
     let (recorder, sink) = match name {
         "mod_cdr_csv" => csv::make(switch, &journal),
-        "mod_cdr_pg_csv" => pg::make(switch, &journal).ok_or(NotLoaded)?,
+        "mod_cdr_pg_csv" => pg::make(switch, &journal).await.ok_or(NotLoaded)?,
         "mod_cdr_sqlite" => sqlite::make(switch),
         "mod_format_cdr" => format::make(switch).ok_or(NotLoaded)?,
         "mod_odbc_cdr" => odbc::make(switch, &journal).await.ok_or(NotLoaded)?,

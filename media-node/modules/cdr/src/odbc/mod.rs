@@ -32,11 +32,7 @@ pub(super) async fn make(
         tracing::error!("odbc_cdr.conf: {error}");
         return None;
     }
-    let file = journal.cursor_path("journal").with_extension("id");
-    let identity = tokio::task::spawn_blocking(move || super::pg::identity(&file)).await.ok()?;
-    let identity = identity
-        .inspect_err(|error| tracing::error!("{NAME}: the journal's identity: {error}"))
-        .ok()?;
+    let identity = crate::journal_identity(journal, NAME).await?;
     let sink = sink::Tables::new(Arc::clone(&settings), db_dir, identity);
     Some((Arc::new(Rows { settings }), Box::new(sink)))
 }

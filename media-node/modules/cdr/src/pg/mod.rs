@@ -26,7 +26,7 @@ use settings::Settings;
 const NAME: &str = "mod_cdr_pg_csv";
 
 /// The module's two halves; `None`, with the reason logged, if its settings cannot be used.
-pub(super) fn make(
+pub(super) async fn make(
     switch: &Arc<Switch>,
     journal: &Arc<Journal>,
 ) -> Option<(Arc<dyn Recorder>, Box<dyn Sink>)> {
@@ -35,9 +35,7 @@ pub(super) fn make(
     let settings = Settings::read(conf, &switch.dirs.log_dir)
         .inspect_err(|error| tracing::error!("cdr_pg_csv.conf: {error}"))
         .ok()?;
-    let identity = identity(&journal.cursor_path("journal").with_extension("id"))
-        .inspect_err(|error| tracing::error!("{NAME}: the journal's identity: {error}"))
-        .ok()?;
+    let identity = crate::journal_identity(journal, NAME).await?;
     let settings = Arc::new(settings);
     let sink = sink::Table::new(Arc::clone(&settings), identity);
     Some((Arc::new(Rows { settings }), Box::new(sink)))
@@ -59,18 +57,6 @@ pub(crate) fn place(
         false => format!("pgsql://{}", settings.info),
     };
     Ok((name, settings.table, column))
-}
-
-/// Names this switch's journal among those that fill the same database. Made once, kept beside the journal.
-pub(crate) fn identity(file: &Path) -> std::io::Result<String> {
-    match std::fs::read_to_string(file) {
-        Ok(text) if !text.trim().is_empty() => Ok(text.trim().to_owned()),
-        _ => {
-            let made = switch_core::clock::new_uuid();
-            std::fs::write(file, &made)?;
-            Ok(made)
-        }
-    }
 }
 
 struct Rows {
