@@ -76,13 +76,14 @@ const KEEP_MARKS: &[&str] = &[
 /// Applications and commands whose argument is a line for the shell.
 const SHELLS: &[&str] = &["bg_spawn", "bg_system", "bgsystem", "spawn", "spawn_stream", "system"];
 
-/// Applications and commands whose argument holds the name of a file or directory.
+/// Applications and commands whose argument holds the name of a file or directory. `playback` and its kin are not among
+/// them: they take a list apart, and each of its items for a path.
 #[rustfmt::skip]
 const PATHS: &[&str] = &[
-    "broadcast", "displace_session", "endless_playback", "file_exists", "loop_playback", "mkdir", "play_and_get_digits",
-    "playback", "read", "record", "record_session", "record_session_mask", "record_session_pause",
-    "record_session_resume", "record_session_unmask", "rename", "sched_broadcast", "stop_displace_session",
-    "rxfax", "stop_record_session", "txfax", "uuid_broadcast", "uuid_displace", "uuid_fileman", "uuid_record",
+    "broadcast", "displace_session", "file_exists", "mkdir", "play_and_get_digits", "read", "record",
+    "record_session", "record_session_mask", "record_session_pause", "record_session_resume", "record_session_unmask",
+    "rename", "rxfax", "sched_broadcast", "stop_displace_session", "stop_record_session", "txfax", "uuid_broadcast",
+    "uuid_displace", "uuid_fileman", "uuid_record",
 ];
 
 /// The argument of an application or a command with what a far end said in it fit for shells and paths; the rest of it

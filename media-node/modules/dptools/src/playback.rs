@@ -95,8 +95,8 @@ async fn play_list(
     Ok(ended)
 }
 
-/// An item as it is played. What a far end said stays marked for macros, which put it into actions of their own; elsewhere it is part
-/// of a path, which the argument as a whole was not taken for if it begins with a macro.
+/// An item as it is played. What a far end said stays marked for macros, which put it into actions of their own; elsewhere
+/// it is part of a path, and does not say where the path begins.
 fn meant(item: &str) -> Cow<'_, str> {
     if item.contains("phrase:") { Cow::Borrowed(item) } else { far::path(item) }
 }
@@ -240,7 +240,6 @@ mod tests {
     fn what_a_far_end_said_leaves_no_directory_in_any_item_of_a_list() {
         let name = far::mark("../../recordings/x");
         let file = format!("names/{name}.wav");
-        // Behind a macro the argument as a whole was not taken for a path.
         let argument = format!("phrase:welcome!{file}");
         let items: Vec<_> = argument.split('!').map(meant).collect();
         assert_eq!(items[0], "phrase:welcome");
@@ -251,6 +250,10 @@ mod tests {
         let parts = spoken_parts(&list).unwrap();
         assert_eq!(parts.len(), 4);
         assert!(parts.iter().all(|part| is_inside(part)), "{parts:?}");
+        // Whatever holds the items apart.
+        let argument = format!("hello.wav;{}", far::mark("/etc/passwd"));
+        let items: Vec<_> = argument.split(';').map(meant).collect();
+        assert_eq!(items, ["hello.wav", "_etc/passwd"]);
         let macros = format!("phrase:say:{name}");
         assert_eq!(meant(&macros), macros, "a macro gets it marked");
     }
