@@ -1,7 +1,8 @@
 //! From the journal to a sink, in order, each entry once.
 //!
-//! A sink's position is saved after each batch: by the sink itself, together with what it stored ([`Sink::position`]),
-//! or in a file beside the journal. A sink in trouble is tried again with growing pauses; the journal keeps what it
+//! A sink's position is saved after each batch: by the sink itself, together with what it stored
+//! ([`Sink::keeps_position`]), or in a file beside the journal. A record that comes alone is delivered at once; those
+//! that follow within [`GATHER`] share a batch, since a batch costs more than the records in it. A sink in trouble is tried again with growing pauses; the journal keeps what it
 //! has not got.
 
 use std::sync::Arc;
@@ -9,12 +10,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use crate::journal::{Journal, Position};
 use crate::record::Entry;
 
 /// Entries per batch.
 const BATCH: usize = 64;
+/// From one batch that was not full to the next, at least.
+const GATHER: Duration = Duration::from_millis(100);
 /// Pauses between tries grow from the first to the second.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(30));
 
@@ -31,7 +35,12 @@ pub trait Sink: Send + Sync {
     /// The name entries call it by: its module's.
     fn name(&self) -> &str;
 
-    /// The position stored with what was received, for sinks that store both together. `None`: kept beside the journal.
+    /// Does it store its position itself, together with what it received? Then none is kept beside the journal.
+    fn keeps_position(&self) -> bool {
+        false
+    }
+
+    /// The position stored with what was received. `None`: there is none yet, or it is kept beside the journal.
     fn position(&mut self) -> Deed<'_, Result<Option<Position>, SinkError>> {
         Box::pin(async { Ok(None) })
     }
@@ -131,10 +140,14 @@ impl Runner {
                         _ = stopped.wait_for(|stop| *stop) => return,
                     }
                 }
-                Ok(read) => match self.hand_on(read).await {
-                    Some(after) => at = after,
-                    None => return,
-                },
+                Ok(read) => {
+                    let (began, full) = (Instant::now(), read.len() == BATCH);
+                    let Some(after) = self.hand_on(read).await else { return };
+                    at = after;
+                    if !full && !self.pause(GATHER.saturating_sub(began.elapsed())).await {
+                        return;
+                    }
+                }
                 Err(error) => {
                     tracing::error!("call records for {}: {error}", self.sink.name());
                     if !self.pause(PAUSES.1).await {
@@ -214,7 +227,9 @@ impl Runner {
             }
         }
         self.progress.delivered.fetch_add(entries.len() as u64, Ordering::Relaxed);
-        self.save(after).await;
+        if !self.sink.keeps_position() {
+            self.save(after).await;
+        }
         self.told.send_replace(after);
         Some(after)
     }

@@ -29,6 +29,9 @@ const COLUMNS: &str = "caller_id_name VARCHAR, caller_id_number VARCHAR, destina
      start_stamp DATETIME, answer_stamp DATETIME, end_stamp DATETIME, duration INTEGER, billsec INTEGER, \
      hangup_cause VARCHAR, uuid VARCHAR, bleg_uuid VARCHAR, accountcode VARCHAR";
 
+/// Rows of one statement: the number of values in one is bounded.
+const ROWS: usize = 32;
+
 const POSITION: &str =
     "CREATE TABLE IF NOT EXISTS journal_position (sink VARCHAR PRIMARY KEY, position VARCHAR)";
 
@@ -107,6 +110,10 @@ impl Sink for Table {
         NAME
     }
 
+    fn keeps_position(&self) -> bool {
+        true
+    }
+
     fn position(&mut self) -> Deed<'_, Result<Option<Position>, SinkError>> {
         Box::pin(async {
             let connection = self.connection().await.map_err(told)?;
@@ -181,19 +188,28 @@ impl Table {
         let table = self.name_of_table();
         let connection = self.connection().await?;
         let mut transaction = connection.begin().await?;
-        for (_, entry) in entries {
-            for line in entry.lines.iter().filter(|line| line.sink == NAME) {
-                let marks = vec!["?"; line.values.len()].join(", ");
-                let statement = format!("INSERT INTO {table} VALUES ({marks})");
+        let lines: Vec<&Line> = entries
+            .iter()
+            .flat_map(|(_, entry)| &entry.lines)
+            .filter(|line| line.sink == NAME)
+            .collect();
+        // Rows of one template follow each other: one statement for all of them.
+        for rows in lines.chunk_by(|one, next| one.values.len() == next.values.len()) {
+            for rows in rows.chunks(ROWS) {
+                let marks = vec!["?"; rows.first().map_or(0, |row| row.values.len())].join(", ");
+                let marks = vec![format!("({marks})"); rows.len()].join(", ");
+                let statement = format!("INSERT INTO {table} VALUES {marks}");
                 let mut query = sqlx::query(AssertSqlSafe(statement));
-                for value in &line.values {
+                for value in rows.iter().flat_map(|row| &row.values) {
                     query = query.bind(value);
                 }
                 query.execute(&mut *transaction).await?;
             }
-            if entry.record.a_leg {
-                log_call(&mut transaction, entry).await?;
-            }
+        }
+        let calls: Vec<&Entry> =
+            entries.iter().map(|(_, entry)| entry).filter(|entry| entry.record.a_leg).collect();
+        for calls in calls.chunks(ROWS) {
+            log_calls(&mut transaction, calls).await?;
         }
         sqlx::query("INSERT OR REPLACE INTO journal_position (sink, position) VALUES (?, ?)")
             .bind(NAME)
@@ -204,22 +220,30 @@ impl Table {
     }
 }
 
-async fn log_call(connection: &mut SqliteConnection, entry: &Entry) -> Result<(), sqlx::Error> {
-    let logged = Logged::of(&entry.record);
-    let stamp = |name: &str| entry.record.variable(name).unwrap_or_default().to_owned();
-    sqlx::query(
+/// A row of `call_logs` for each of them.
+async fn log_calls(
+    connection: &mut SqliteConnection,
+    entries: &[&Entry],
+) -> Result<(), sqlx::Error> {
+    let marks = vec!["(?, ?, ?, ?, ?, ?, ?, ?)"; entries.len()].join(", ");
+    let statement = format!(
         "INSERT OR REPLACE INTO call_logs (call_id, from_number, to_number, status, start_time, end_time, duration, \
-         recording_url) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-    )
-    .bind(logged.call_id)
-    .bind(logged.from)
-    .bind(logged.to)
-    .bind(logged.status)
-    .bind(stamp("start_stamp"))
-    .bind(stamp("end_stamp"))
-    .bind(logged.seconds)
-    .bind(logged.recording)
-    .execute(connection)
-    .await?;
+         recording_url) VALUES {marks}"
+    );
+    let mut query = sqlx::query(AssertSqlSafe(statement));
+    for entry in entries {
+        let logged = Logged::of(&entry.record);
+        let stamp = |name: &str| entry.record.variable(name).unwrap_or_default().to_owned();
+        query = query
+            .bind(logged.call_id)
+            .bind(logged.from)
+            .bind(logged.to)
+            .bind(logged.status)
+            .bind(stamp("start_stamp"))
+            .bind(stamp("end_stamp"))
+            .bind(logged.seconds)
+            .bind(logged.recording);
+    }
+    query.execute(connection).await?;
     Ok(())
 }

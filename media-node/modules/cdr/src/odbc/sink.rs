@@ -72,6 +72,10 @@ impl Sink for Tables {
         NAME
     }
 
+    fn keeps_position(&self) -> bool {
+        self.open.as_ref().is_some_and(|open| open.keeps_position)
+    }
+
     fn position(&mut self) -> Deed<'_, Result<Option<Position>, SinkError>> {
         Box::pin(async {
             let journal = self.journal.clone();

@@ -61,6 +61,10 @@ impl Sink for Table {
         NAME
     }
 
+    fn keeps_position(&self) -> bool {
+        true
+    }
+
     fn position(&mut self) -> Deed<'_, Result<Option<Position>, SinkError>> {
         Box::pin(async {
             let open = self.open().await.map_err(told)?;
@@ -264,8 +268,13 @@ impl Batch<'_> {
                 }
             }
         }
-        for entry in entries.iter().filter(|entry| entry.record.a_leg) {
-            log_call(&mut transaction, entry).await?;
+        let calls: Vec<Logged> = entries
+            .iter()
+            .filter(|entry| entry.record.a_leg)
+            .map(|entry| Logged::of(&entry.record))
+            .collect();
+        if !calls.is_empty() {
+            log_calls(&mut transaction, &calls).await?;
         }
         let number = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
         sqlx::query(
@@ -302,19 +311,20 @@ impl Batch<'_> {
     }
 }
 
-async fn log_call(connection: &mut PgConnection, entry: &Entry) -> Result<(), Trouble> {
-    let logged = Logged::of(&entry.record);
+async fn log_calls(connection: &mut PgConnection, calls: &[Logged]) -> Result<(), Trouble> {
     let clean = |text: &str| text.replace('\0', "");
-    sqlx::query(sql::CALL_LOG)
-        .bind(clean(&logged.call_id))
-        .bind(clean(&logged.from))
-        .bind(clean(&logged.to))
-        .bind(clean(&logged.status))
-        .bind(logged.start_us.map(|at| at as f64 / 1e6))
-        .bind(logged.end_us.map(|at| at as f64 / 1e6))
-        .bind(i32::try_from(logged.seconds).unwrap_or(i32::MAX))
-        .bind(logged.recording.as_deref().map(clean))
-        .execute(connection)
-        .await?;
+    let mut query = sqlx::query(AssertSqlSafe(sql::call_logs(calls.len())));
+    for logged in calls {
+        query = query
+            .bind(clean(&logged.call_id))
+            .bind(clean(&logged.from))
+            .bind(clean(&logged.to))
+            .bind(clean(&logged.status))
+            .bind(logged.start_us.map(|at| at as f64 / 1e6))
+            .bind(logged.end_us.map(|at| at as f64 / 1e6))
+            .bind(i32::try_from(logged.seconds).unwrap_or(i32::MAX))
+            .bind(logged.recording.as_deref().map(clean));
+    }
+    query.execute(connection).await?;
     Ok(())
 }

@@ -17,10 +17,29 @@ pub(super) const VERSIONS: &str = "CREATE TABLE IF NOT EXISTS switch_migrations 
 /// Several switches may start at once: one of them migrates.
 pub(super) const LOCK: &str = "SELECT pg_advisory_xact_lock(7305413041)";
 
-/// The row of `call_logs`, once per call.
-pub(super) const CALL_LOG: &str = "INSERT INTO call_logs (call_id, from_number, to_number, status, start_time, end_time, \
-     duration, recording_url) VALUES ($1, $2, $3, $4, to_timestamp($5), to_timestamp($6), $7, $8) \
-     ON CONFLICT (call_id) DO NOTHING";
+/// Adds so many rows to `call_logs`; a call that has one keeps it.
+pub(super) fn call_logs(rows: usize) -> String {
+    let row = |first: usize| {
+        let at = |n: usize| first + n;
+        format!(
+            "(${}, ${}, ${}, ${}, to_timestamp(${}), to_timestamp(${}), ${}, ${})",
+            at(1),
+            at(2),
+            at(3),
+            at(4),
+            at(5),
+            at(6),
+            at(7),
+            at(8)
+        )
+    };
+    let rows: Vec<String> = (0..rows).map(|n| row(n * 8)).collect();
+    format!(
+        "INSERT INTO call_logs (call_id, from_number, to_number, status, start_time, end_time, duration, recording_url) \
+         VALUES {} ON CONFLICT (call_id) DO NOTHING",
+        rows.join(", ")
+    )
+}
 
 /// A name of a table or column; `schema.table` is two names.
 pub(super) fn name(text: &str) -> String {
