@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use crossbeam_queue::ArrayQueue;
+use crossbeam_queue::{ArrayQueue, SegQueue};
 
 use crate::codec::{Codec, Coder};
 use crate::conceal::Concealer;
@@ -193,8 +193,8 @@ pub(crate) enum RecordControl {
 #[derive(Debug)]
 pub(crate) struct Mailbox {
     commands: ArrayQueue<Command>,
-    /// Handles dropped. Never full: it has room for every leg the worker may have.
-    closes: ArrayQueue<Arc<LegShared>>,
+    /// Handles dropped: each leg's once, so that it holds no more than [`MAX_LEGS`].
+    closes: SegQueue<Arc<LegShared>>,
     /// The worker blocks, or is about to.
     sleeping: AtomicBool,
     pub(crate) stop: AtomicBool,
@@ -214,7 +214,7 @@ impl Mailbox {
     pub(crate) fn new(waker: Option<Arc<Waker>>) -> Self {
         Self {
             commands: ArrayQueue::new(COMMANDS),
-            closes: ArrayQueue::new(MAX_LEGS * 2),
+            closes: SegQueue::new(),
             sleeping: AtomicBool::new(false),
             stop: AtomicBool::new(false),
             legs: AtomicUsize::new(0),
@@ -233,8 +233,7 @@ impl Mailbox {
     }
 
     pub(crate) fn close(&self, leg: Arc<LegShared>) {
-        // Cannot be full, see the field; were it so, the leg would stay until the engine stops.
-        let _ = self.closes.push(leg);
+        self.closes.push(leg);
         self.wake();
     }
 

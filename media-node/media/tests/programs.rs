@@ -174,7 +174,7 @@ fn frames_of_opus_come_and_go_as_they_are_and_are_encoded_where_something_else_i
         })
         .collect();
     let mut ears = call.leg.listen_as_is(false).unwrap();
-    let mut playout = call.leg.playout().unwrap();
+    let mut playout = call.leg.playout_with_frames().unwrap();
     world.sim.run_ms(40);
     for frame in &frames {
         call.phone.speak(frame);

@@ -72,7 +72,8 @@ impl Playout {
     }
 
     /// The samples from position `at` on are those of this frame of the leg's codec: it is sent in their place where
-    /// nothing else is heard with them. One that finds no room is left out.
+    /// nothing else is heard with them. One that finds no room is left out, as all are without room for any
+    /// ([`Leg::playout`]).
     pub fn original(&mut self, at: u64, frame: &[u8]) {
         let Ok(length) = u16::try_from(frame.len()) else { return };
         let room = self.frames.slots() >= FRAME_HEAD + frame.len();
@@ -140,7 +141,7 @@ pub(crate) struct PlayoutEnd {
     frames: Consumer<u8>,
     /// The next frame beside the audio: its position and length, and what is in it.
     next: Option<(u64, usize)>,
-    frame: Box<[u8; LONGEST_FRAME]>,
+    frame: Box<[u8]>,
     /// The audio mixed last was that of the frame, and nothing else.
     is_frame: bool,
     counters: Arc<Counters>,
@@ -262,8 +263,17 @@ impl PlayoutEnd {
 impl Leg {
     /// Begins a playout at the leg's rate; several may run at once. Undone with [`Leg::end_playout`].
     pub fn playout(&self) -> Result<Playout, LegError> {
+        self.begin_playout(false)
+    }
+
+    /// [`Leg::playout`] that takes frames of the leg's codec beside the audio ([`Playout::original`]).
+    pub fn playout_with_frames(&self) -> Result<Playout, LegError> {
+        self.begin_playout(true)
+    }
+
+    fn begin_playout(&self, with_frames: bool) -> Result<Playout, LegError> {
         let rate = self.codec().rate();
-        let (playout, end) = pair(PlayId(self.new_id()), rate);
+        let (playout, end) = pair(PlayId(self.new_id()), rate, with_frames);
         self.post(Op::Playout(Box::new(end)))?;
         Ok(playout)
     }
@@ -274,9 +284,10 @@ impl Leg {
     }
 }
 
-fn pair(id: PlayId, rate: u32) -> (Playout, PlayoutEnd) {
+fn pair(id: PlayId, rate: u32, with_frames: bool) -> (Playout, PlayoutEnd) {
     let (producer, consumer) = rtrb::RingBuffer::new(rate as usize / 1000 * RING_MS);
-    let (frames, frames_out) = rtrb::RingBuffer::new(FRAME_RING);
+    let (ring, longest) = if with_frames { (FRAME_RING, LONGEST_FRAME) } else { (0, 0) };
+    let (frames, frames_out) = rtrb::RingBuffer::new(ring);
     let counters = Arc::new(Counters {
         cut: AtomicU64::new(0),
         passed: AtomicU64::new(0),
@@ -292,7 +303,7 @@ fn pair(id: PlayId, rate: u32) -> (Playout, PlayoutEnd) {
         ring: consumer,
         frames: frames_out,
         next: None,
-        frame: Box::new([0; LONGEST_FRAME]),
+        frame: vec![0; longest].into(),
         is_frame: false,
         counters: Arc::clone(&counters),
         passed: 0,
@@ -308,7 +319,7 @@ mod tests {
 
     #[test]
     fn a_cut_fades_out_and_what_comes_after_it_is_heard() {
-        let (mut playout, mut end) = pair(PlayId(1), 8000);
+        let (mut playout, mut end) = pair(PlayId(1), 8000, false);
         playout.push(&[1000; 800]);
         let mut frame = [0; 160];
         end.mix(&mut frame, 8000);
@@ -324,7 +335,7 @@ mod tests {
 
     #[test]
     fn what_is_held_waits_and_what_runs_dry_is_counted() {
-        let (mut playout, mut end) = pair(PlayId(1), 8000);
+        let (mut playout, mut end) = pair(PlayId(1), 8000, false);
         playout.push(&[5; 200]);
         playout.hold(true);
         let mut frame = [1; 160];
@@ -344,7 +355,7 @@ mod tests {
 
     #[test]
     fn a_frame_stands_for_its_samples_and_for_no_others() {
-        let (mut playout, mut end) = pair(PlayId(1), 8000);
+        let (mut playout, mut end) = pair(PlayId(1), 8000, true);
         for n in 0..3_u8 {
             playout.original(u64::from(n) * 160, &[n; 40]);
             playout.push(&[i16::from(n); 160]);
@@ -371,7 +382,7 @@ mod tests {
 
     #[test]
     fn no_more_than_the_ring_holds_is_taken() {
-        let (mut playout, end) = pair(PlayId(1), 8000);
+        let (mut playout, end) = pair(PlayId(1), 8000, true);
         assert_eq!(playout.push(&[0; 4000]), 2000);
         assert_eq!(playout.push(&[0; 10]), 0);
         drop(end);

@@ -68,7 +68,11 @@ impl CallAudio {
             false => leg.listen_redacted(self.both, self.redact),
         };
         let Ok(tap) = tap else { return };
-        let playout = if self.speaks { leg.playout().ok() } else { None };
+        let playout = match (self.speaks, self.opus && coding == Coding::Opus) {
+            (true, true) => leg.playout_with_frames().ok(),
+            (true, false) => leg.playout().ok(),
+            (false, _) => None,
+        };
         if let Some(playout) = &playout {
             playout.duck(self.duck);
             playout.hold(self.held);

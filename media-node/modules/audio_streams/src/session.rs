@@ -168,7 +168,8 @@ impl Session {
         let mut pause = FIRST_PAUSE;
         let mut was_open = false;
         loop {
-            let over = match self.connect().await {
+            // On the heap while it lasts: what looking up names and shaking hands takes is not held by a stream that is open.
+            let over = match Box::pin(self.connect()).await {
                 Ok(link) => {
                     (was_open, pause) = (true, FIRST_PAUSE);
                     left = self.plan.reconnects;
