@@ -288,11 +288,11 @@ impl Session {
         let mut pings = Pings::new(self.plan.ping.filter(|_| !self.raw));
         // What came with the handshake's answer.
         if let Some(over) = self.received(&mut frames, &mut pings).await {
-            return self.finish(over, reader, writing).await;
+            return Box::pin(self.finish(over, reader, writing)).await;
         }
         loop {
             if let Some(code) = self.closing {
-                return self.finish_own(code, reader, writing).await;
+                return Box::pin(self.finish_own(code, reader, writing)).await;
             }
             writing.refill(&mut self.outbox);
             let over = tokio::select! {
@@ -320,7 +320,7 @@ impl Session {
                 request = self.requests.recv() => self.asked(request).await,
             };
             if let Some(over) = over {
-                return self.finish(over, reader, writing).await;
+                return Box::pin(self.finish(over, reader, writing)).await;
             }
         }
     }

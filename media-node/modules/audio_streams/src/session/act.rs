@@ -42,7 +42,9 @@ impl Session {
             Action::AudioText(text) => self.send_audio(client::text(&text), more),
             Action::AudioBinary(bytes) => self.send_audio(self.framed(&bytes), more),
             Action::Event(name, body) => self.event(name, body),
-            Action::Store(clip, name, body) => self.store(clip, name, body, more).await,
+            Action::Store(clip, name, body) => {
+                Box::pin(self.store(clip, name, body, more)).await;
+            }
             Action::Play(rate, samples) => self.play(rate, samples, more),
             Action::PlayFrame(frame) => {
                 let Some(coder) = &mut self.opus else { return };
