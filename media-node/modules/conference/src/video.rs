@@ -1,5 +1,9 @@
-//! Video of a room: who has the video floor, and who is shown whom. Packets are passed on as they are (`passthrough`): all
-//! see the member that has the floor, which sees the one that had it before.
+//! Video of a room (`passthrough`: packets are forwarded, never decoded): which member holds the video floor, and which
+//! member each leg is sent. All members receive the holder of the video floor; the holder receives the previous one.
+//!
+//! The video floor follows the audio floor (`state.floor`, the member that speaks) unless a command has locked it. A change
+//! is told in three ways: the event `video-floor-change`, the live arrays of the two members concerned, and one command to
+//! the media leg of each member whose source changes ([`Room::show_pictures`]).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,18 +14,18 @@ use media::{LegError, LegId};
 use super::member::Member;
 use super::room::Room;
 
-/// What is known of the video floor.
+/// The video floor of a room.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct VideoFloor {
-    /// Who has it.
+    /// The member whose video the others receive.
     pub holder: Option<u32>,
-    /// Who had it before.
+    /// The previous holder, which the holder itself receives.
     pub last: Option<u32>,
-    /// It was given by command: talking does not move it.
+    /// Given by command or flag: the audio floor does not move it.
     pub locked: bool,
 }
 
-/// What a member's video was when it was looked at last.
+/// What was negotiated of a member's video, as the room last acted on it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Known {
     leg: Option<LegId>,
@@ -42,7 +46,7 @@ impl Known {
 }
 
 impl Member {
-    /// What was negotiated of its video.
+    /// A copy of the slot in which its leg keeps what was negotiated of its video.
     pub(super) fn video(&self) -> LegVideo {
         let seen = self.channel.with(|data| data.find_slot::<LegVideo>().cloned());
         seen.unwrap_or_default()
@@ -55,7 +59,7 @@ impl Member {
             .with(|data| data.find_slot::<LegVideo>().is_some_and(|video| video.codec.is_some()))
     }
 
-    /// Whether it sends pictures.
+    /// Whether a video codec is agreed on and the far end sends: only such a member can hold the video floor.
     fn sends_video(&self) -> bool {
         let video = self.video();
         video.codec.is_some() && video.sends
@@ -63,7 +67,8 @@ impl Member {
 }
 
 impl Room {
-    /// Follows what has been negotiated of a member's video since it was looked at last.
+    /// Applies what has been negotiated of a member's video since the last call: joins or leaves the room's video, takes
+    /// or gives up the video floor. Called when the member joins and whenever its call is notified.
     pub(super) fn follow_video(self: &Arc<Self>, member: &Arc<Member>) {
         let video = member.video();
         let now = Known::of(&video);
@@ -87,9 +92,11 @@ impl Room {
             let _left = leg.unbridge();
         }
         if joins {
-            // A leg that joins, or leaves, is shown nothing before it is told again.
+            // A leg that joins or leaves has no source until it is told one.
             *member.shown.lock() = None;
         }
+        // Once more after `options.hidden` above: a `vmute` or `hold` that came between reading the state and the join was
+        // sent to a leg that was not in the room yet. Both read the state under its lock, so the later one is right.
         let _logged = self.hide_or_show(member);
         let sends = |known: &Known| known.codec.is_some() && known.sends;
         match (sends(&old), sends(&now)) {
@@ -101,8 +108,8 @@ impl Room {
         self.show_pictures();
     }
 
-    /// A member's video comes into the room: it is shown to all, unless the floor was given by command, or the one who
-    /// has the word takes it back at once.
+    /// A member begins to send video: it takes the video floor unless that is locked. The holder of the audio floor takes it
+    /// back at once in a room without talk detection (`energy-level` 0), where talking never would.
     fn video_began(self: &Arc<Self>, member: &Arc<Member>) {
         let forced = member.state().flags.join_video_floor;
         if forced {
@@ -115,7 +122,8 @@ impl Room {
         }
     }
 
-    /// The word was given to a member: its picture follows, at once or when it has kept it for `video-auto-floor-msec`.
+    /// A member was given the audio floor: it is given the video floor too, at once or when it has kept the audio floor for
+    /// `video-auto-floor-msec`.
     pub(super) fn move_video_floor(self: &Arc<Self>, member: &Arc<Member>) {
         if !member.sends_video() || self.with(|s| s.video_floor.holder) == Some(member.id) {
             return;
@@ -134,8 +142,8 @@ impl Room {
         });
     }
 
-    /// Gives the video floor to a member, if it was not given by command (or `force` is); without one, to another that
-    /// has video, or to none.
+    /// Gives the video floor to a member, unless it is locked and `force` is not set; with `None`, to the first other member
+    /// that sends video, or to none.
     pub(super) fn set_video_floor(self: &Arc<Self>, member: Option<&Arc<Member>>, force: bool) {
         let old = self.with(|s| {
             s.video_floor.locked &= member.is_some();
@@ -162,13 +170,15 @@ impl Room {
         self.show_pictures();
     }
 
-    /// Talking moves the video floor again after it was given by command.
+    /// Unlocks the video floor: it follows the audio floor again from its next change on. The holder stays.
     pub(super) fn clear_video_floor(&self) {
         self.with(|s| s.video_floor.locked = false);
         self.show_pictures();
     }
 
-    /// Finds who is to be shown: the one who has the word, or else any with video. `gone`: that one has none any more.
+    /// Gives the video floor, unless it is locked, to the holder of the audio floor if that sends video; a floor that is free
+    /// goes to the first member that does. A missing previous holder is replaced too. `gone` names a member that sends no video
+    /// any more; if it held the floor, the lock goes with it.
     pub(super) fn find_video_floor(self: &Arc<Self>, gone: Option<u32>) {
         let lost = self.with(|s| {
             let floor = &mut s.video_floor;
@@ -204,6 +214,7 @@ impl Room {
         self.show_pictures();
     }
 
+    /// Fires `video-floor-change`, unless the profile suppresses `floor-change`.
     fn tell_video_floor(&self, old: Option<u32>) {
         if self.profile.suppresses("floor-change") {
             return;
@@ -216,7 +227,7 @@ impl Room {
         });
     }
 
-    /// Whether others are shown a member's pictures.
+    /// Tells a member's leg whether its video is forwarded to the others: not while it is muted (`vmute`) or on hold.
     ///
     /// # Errors
     /// The media engine is overloaded and did not take it.
@@ -228,12 +239,12 @@ impl Room {
                 tracing::error!(uuid = %member.channel.uuid(), "Conference {}: member {}'s video is not hidden or shown: {full}", self.name, member.id);
                 Err(full)
             }
-            // A leg that is closed shows nothing.
+            // The video of a closed leg is forwarded to none.
             Ok(()) | Err(LegError::Closed) => Ok(()),
         }
     }
 
-    /// Tells each member's leg whom it is shown.
+    /// Tells the leg of each member whose source has changed which member it receives.
     pub(super) fn show_pictures(&self) {
         let (floor, members) = self.with(|s| (s.video_floor, s.members.clone()));
         let find = |id: Option<u32>| members.iter().find(|m| Some(m.id) == id);
@@ -242,7 +253,7 @@ impl Room {
             let video = member.video();
             let (Some(leg), Some(codec)) = (&video.leg, &video.codec) else { continue };
             let state = member.state();
-            // The holder of the floor without another to look at sees its own picture, as in the reference.
+            // A holder without a previous one receives its own video, as in the reference.
             let before = last.filter(|_| floor.holder == Some(member.id) && !floor.locked);
             let source = before.or(holder).filter(|_| video.wants && state.sees && !state.held);
             let shown = source.map(|source| (source, source.video()));
@@ -270,7 +281,7 @@ impl Room {
         }
     }
 
-    /// Keeps for `explain media` what a member sees, and says in the log why it sees nothing.
+    /// Keeps for `explain media` what a member receives, and logs why it receives nothing.
     fn note_shown(&self, member: &Member, note: Option<String>) {
         let changed = member.channel.with(|data| {
             let video = data.slot::<LegVideo>();
@@ -283,7 +294,7 @@ impl Room {
         }
     }
 
-    /// A member's call leaves the room.
+    /// A member's call leaves the room: its video leg leaves the room's video.
     pub(super) fn leave_pictures(&self, member: &Member) {
         let video = member.video();
         if let Some(leg) = video.leg {
@@ -292,20 +303,20 @@ impl Room {
         self.note_shown(member, None);
     }
 
-    /// Keeps a member's pictures from the others.
+    /// Stops forwarding a member's video to the others.
     ///
     /// # Errors
-    /// The media engine is overloaded: they are seen as before.
+    /// The media engine is overloaded: it is forwarded as before.
     pub fn vmute(self: &Arc<Self>, member: &Arc<Member>) -> Result<(), LegError> {
         self.set_seen(member, false)?;
         self.fire_member(member, "vmute-member", |_| {});
         Ok(())
     }
 
-    /// Shows them again.
+    /// Forwards it again, from the next key frame on.
     ///
     /// # Errors
-    /// The media engine is overloaded: they are hidden as before.
+    /// The media engine is overloaded: it is not forwarded, as before.
     pub fn unvmute(self: &Arc<Self>, member: &Arc<Member>) -> Result<(), LegError> {
         self.set_seen(member, true)?;
         self.fire_member(member, "unvmute-member", |_| {});
@@ -322,7 +333,7 @@ impl Room {
         set
     }
 
-    /// Shows a member nothing, or again what the others see.
+    /// Sends a member no video, or again that of the floor.
     pub fn vblind(self: &Arc<Self>, member: &Arc<Member>, blind: bool) {
         member.change(self, |state| state.sees = !blind);
         self.show_pictures();
@@ -334,16 +345,17 @@ impl Room {
 /// Why a member is not given the video floor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NoVideoFloor {
-    /// That member has it.
+    /// Another member holds it.
     HeldBy(u32),
-    /// It sends no pictures that could be shown.
+    /// It sends no video.
     SendsNone,
 }
 
-/// Takes the video floor, or gives it back to talking: `None` when another has it, else who was given it by command.
+/// Gives a member the video floor and locks it there; of the member that holds it locked, unlocks it and gives that member
+/// the audio floor. Returns the member it is locked to, `None` when it was unlocked.
 ///
 /// # Errors
-/// Another has it, or there is nothing to show.
+/// Another member holds it and `force` is not set, or this one sends no video.
 pub fn toggle_video_floor(
     room: &Arc<Room>,
     member: &Arc<Member>,
