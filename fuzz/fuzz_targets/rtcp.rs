@@ -16,7 +16,7 @@ fuzz_target!(|packet: &[u8]| {
                 Report { ssrc: from, sender: None, block: Some(block), cname: "" }
             }
             // What is said of pictures is written elsewhere.
-            Item::Bye { .. } | Item::WholePicture | Item::Missing { .. } | Item::Limit { .. } => {
+            Item::Bye { .. } | Item::KeyFrameRequest | Item::Nack { .. } | Item::Remb { .. } => {
                 return;
             }
         };

@@ -73,17 +73,17 @@ pub enum Item {
         /// Which one.
         ssrc: u32,
     },
-    /// A receiver needs a picture that needs no other (PLI, FIR).
-    WholePicture,
-    /// A receiver misses packets.
-    Missing {
+    /// A receiver needs a key frame (PLI of RFC 4585, FIR of RFC 5104).
+    KeyFrameRequest,
+    /// A receiver lacks packets (generic NACK, RFC 4585 §6.2.1).
+    Nack {
         /// The first of them.
         seq: u16,
         /// Which of the sixteen after it are missing, too, from the lowest bit on.
         more: u16,
     },
-    /// Bits a second a receiver can take, as it estimates (REMB).
-    Limit {
+    /// A receiver's estimate of what it can take (REMB, draft-alvestrand-rmcat-remb-03).
+    Remb {
         /// Bits a second.
         bits: u64,
     },
@@ -120,17 +120,17 @@ fn one(kind: u8, count: u8, body: &[u8], each: &mut impl FnMut(Item)) {
         }
         RR => blocks(ssrc, count, words, each),
         BYE => each(Item::Bye { ssrc }),
-        PSFB if count == PLI || count == FIR => each(Item::WholePicture),
+        PSFB if count == PLI || count == FIR => each(Item::KeyFrameRequest),
         RTPFB if count == NACK => {
             for word in words.skip(1) {
-                each(Item::Missing { seq: (word >> 16) as u16, more: word as u16 });
+                each(Item::Nack { seq: (word >> 16) as u16, more: word as u16 });
             }
         }
         PSFB if count == AFB && words.nth(1) == Some(u32::from_be_bytes(*b"REMB")) => {
             // How many sources it is about, then exponent and mantissa.
             let said = words.next().unwrap_or_default();
             let bits = u64::from(said & 0x3_ffff).checked_shl(said >> 18 & 0x3f);
-            bits.into_iter().for_each(|bits| each(Item::Limit { bits }));
+            bits.into_iter().for_each(|bits| each(Item::Remb { bits }));
         }
         _ => {}
     }
@@ -215,13 +215,13 @@ impl Report<'_> {
     }
 }
 
-/// Octets of a request for a whole picture: PLI, then FIR.
-pub const WHOLE_PICTURE: usize = 12 + 20;
+/// Octets of a key frame request: PLI, then FIR.
+pub const KEY_FRAME_REQUEST: usize = 12 + 20;
 
-/// Writes a request of `ours` for a whole picture of `theirs`: as PLI, and with a number of its own as FIR. Returns its
+/// Writes a request of `ours` for a key frame of `theirs`: as PLI, as FIR with its sequence number, or both. Returns the
 /// length.
-pub fn ask_for_picture(
-    out: &mut [u8; WHOLE_PICTURE],
+pub fn request_key_frame(
+    out: &mut [u8; KEY_FRAME_REQUEST],
     (ours, theirs): (u32, u32),
     pli: bool,
     fir: Option<u8>,
@@ -241,9 +241,9 @@ pub fn ask_for_picture(
     at
 }
 
-/// Writes a request of `ours` to send packets of `theirs` again; `missing` as in [`Item::Missing`]. Returns its length,
+/// Writes a generic NACK of `ours` for packets of `theirs`; `missing` as in [`Item::Nack`]. Returns its length,
 /// 0 when it finds no room.
-pub fn ask_again(out: &mut [u8], (ours, theirs): (u32, u32), missing: &[(u16, u16)]) -> usize {
+pub fn generic_nack(out: &mut [u8], (ours, theirs): (u32, u32), missing: &[(u16, u16)]) -> usize {
     let len = 12 + missing.len() * 4;
     let Some(out) = out.get_mut(..len).filter(|_| !missing.is_empty()) else { return 0 };
     feedback(out, (RTPFB, NACK), ours, theirs);
@@ -310,8 +310,8 @@ mod tests {
 
     #[test]
     fn requests_about_pictures_read_back() {
-        let mut out = [0; WHOLE_PICTURE];
-        let len = ask_for_picture(&mut out, (1, 2), true, Some(9));
+        let mut out = [0; KEY_FRAME_REQUEST];
+        let len = request_key_frame(&mut out, (1, 2), true, Some(9));
         assert_eq!(
             out[..len],
             [
@@ -319,20 +319,20 @@ mod tests {
                 0x84, 206, 0, 4, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 2, 9, 0, 0, 0
             ]
         );
-        assert_eq!(items(&out[..len]), [Item::WholePicture; 2]);
-        assert_eq!(ask_for_picture(&mut out, (1, 2), false, None), 0);
+        assert_eq!(items(&out[..len]), [Item::KeyFrameRequest; 2]);
+        assert_eq!(request_key_frame(&mut out, (1, 2), false, None), 0);
 
         let mut out = [0; 20];
-        let len = ask_again(&mut out, (1, 2), &[(7, 3), (65_535, 0)]);
-        let missing = [Item::Missing { seq: 7, more: 3 }, Item::Missing { seq: 65_535, more: 0 }];
+        let len = generic_nack(&mut out, (1, 2), &[(7, 3), (65_535, 0)]);
+        let missing = [Item::Nack { seq: 7, more: 3 }, Item::Nack { seq: 65_535, more: 0 }];
         assert_eq!(items(&out[..len]), missing);
-        assert_eq!(ask_again(&mut out, (1, 2), &[(0, 0); 3]), 0, "no room");
-        assert_eq!(ask_again(&mut out, (1, 2), &[]), 0);
+        assert_eq!(generic_nack(&mut out, (1, 2), &[(0, 0); 3]), 0, "no room");
+        assert_eq!(generic_nack(&mut out, (1, 2), &[]), 0);
 
         let mut remb = [0; 24];
         feedback(&mut remb, (PSFB, AFB), 1, 0);
         remb[12..20].copy_from_slice(b"REMB\x01\x08\x00\x05");
-        assert_eq!(items(&remb), [Item::Limit { bits: 20 }]);
+        assert_eq!(items(&remb), [Item::Remb { bits: 20 }]);
         remb[12] = 0;
         assert!(items(&remb).is_empty());
     }

@@ -61,7 +61,7 @@ impl Camera {
                 parse(&packet, |item| items.push(item));
             }
         }
-        items.retain(|item| matches!(item, Item::WholePicture | Item::Missing { .. }));
+        items.retain(|item| matches!(item, Item::KeyFrameRequest | Item::Nack { .. }));
         items
     }
 
@@ -108,7 +108,7 @@ fn who_is_shown_changes_at_a_whole_picture_and_the_stream_goes_on() {
     a.film(false);
     world.sim.run_ms(10);
     assert!(c.seen().is_empty(), "nothing before a whole picture");
-    assert_eq!(a.asked(), [Item::WholePicture], "which is asked for");
+    assert_eq!(a.asked(), [Item::KeyFrameRequest], "which is asked for");
     for whole in [true, false, false] {
         a.film(whole);
         b.film(true);
@@ -118,7 +118,7 @@ fn who_is_shown_changes_at_a_whole_picture_and_the_stream_goes_on() {
     assert_eq!(names(&all), [1, 1, 1], "and no other is shown");
     c.leg().look_at(Some(b.leg())).unwrap();
     world.sim.run_ms(200);
-    assert_eq!(b.asked(), [Item::WholePicture]);
+    assert_eq!(b.asked(), [Item::KeyFrameRequest]);
     for (of_a, of_b) in [(false, false), (false, true), (true, false)] {
         a.film(of_a);
         b.film(of_b);
@@ -161,7 +161,7 @@ fn requests_for_pictures_reach_the_source_and_not_too_often() {
     }
     let asked = a.asked();
     assert!((2..=3).contains(&asked.len()), "twice a second: {asked:?}");
-    assert!(asked.iter().all(|item| *item == Item::WholePicture));
+    assert!(asked.iter().all(|item| *item == Item::KeyFrameRequest));
 }
 
 #[test]
@@ -194,7 +194,7 @@ fn lost_packets_are_sent_again_or_asked_for_once_for_all() {
         viewer.nack(next.wrapping_sub(2), 1);
         world.sim.run_ms(5);
     }
-    assert_eq!(a.asked(), [Item::Missing { seq: lost - 1, more: 1 }]);
+    assert_eq!(a.asked(), [Item::Nack { seq: lost - 1, more: 1 }]);
     let phone = &a.call.phone;
     let payload = [0x90, 0xa0, 0x80, 9, 0, 1, 1];
     phone.send(lost, phone.timestamp, phone.pt, true, &payload);
@@ -256,7 +256,7 @@ fn what_is_hidden_is_not_seen_and_comes_back_whole() {
     a.film(false);
     world.sim.run_ms(200);
     assert!(b.seen().is_empty(), "not in the middle");
-    assert!(a.asked().contains(&Item::WholePicture));
+    assert!(a.asked().contains(&Item::KeyFrameRequest));
     a.film(true);
     world.sim.run_ms(33);
     assert_eq!(names(&b.seen()), [1]);

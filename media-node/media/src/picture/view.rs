@@ -5,7 +5,7 @@ use super::Seen;
 use crate::leg::LegId;
 use crate::rtp::{Header, seq_distance};
 
-/// Sequence numbers whose fate is remembered, for packets that come late.
+/// Sequence numbers whose state is kept, for packets that come late and for NACKs.
 const WINDOW: usize = 128;
 /// RTP clock of video, ticks per millisecond.
 const TICKS: u64 = 90;
@@ -37,7 +37,7 @@ struct Shown {
     ticks: u32,
     picture: u16,
     base: u8,
-    fates: [Fate; WINDOW],
+    states: [PacketState; WINDOW],
 }
 
 /// What a source sends without a break.
@@ -49,22 +49,22 @@ pub(crate) struct Stream {
     pub(crate) epoch: u32,
 }
 
-/// What became of a packet of the source.
+/// State of one of the source's packets, by its sequence number there.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Fate {
+enum PacketState {
     #[default]
     Unknown,
-    /// Still to come, with so much to be added to its number.
-    Passes {
+    /// Missing so far: when it comes, or is asked for at the source, it goes out with this added to its number.
+    Expected {
         seq: u16,
         offset: u16,
     },
-    /// It went out, once: another of its number would be protected with the same key stream.
-    Passed {
+    /// Sent, once: a second packet of that number would be encrypted with the same SRTP key stream.
+    Sent {
         seq: u16,
         offset: u16,
     },
-    LeftOut {
+    Dropped {
         seq: u16,
     },
 }
@@ -173,15 +173,15 @@ impl View {
             ticks: timestamp.wrapping_sub(header.timestamp),
             picture: self.picture.wrapping_add(1).wrapping_sub(number),
             base: self.base.wrapping_add(1).wrapping_sub(base),
-            fates: [Fate::Unknown; WINDOW],
+            states: [PacketState::Unknown; WINDOW],
         }
     }
 
     /// The source's number of a packet the receiver knows by `seq`; `None` when it is not the source's that is shown.
     pub(crate) fn number_at_source(&self, seq: u16) -> Option<u16> {
         let shown = self.shown.as_ref()?;
-        shown.fates.iter().find_map(|fate| match *fate {
-            Fate::Passes { seq: own, offset } | Fate::Passed { seq: own, offset }
+        shown.states.iter().find_map(|fate| match *fate {
+            PacketState::Expected { seq: own, offset } | PacketState::Sent { seq: own, offset }
                 if own.wrapping_add(offset) == seq =>
             {
                 Some(own)
@@ -196,28 +196,28 @@ impl Shown {
     fn follow(&mut self, seq: u16, leave_out: bool) -> Option<u16> {
         let ahead = seq_distance(self.highest, seq);
         if ahead <= 0 {
-            let place = &mut self.fates[usize::from(seq) % WINDOW];
-            let Fate::Passes { offset, .. } = *place else { return None };
-            if *place != (Fate::Passes { seq, offset }) {
+            let place = &mut self.states[usize::from(seq) % WINDOW];
+            let PacketState::Expected { offset, .. } = *place else { return None };
+            if *place != (PacketState::Expected { seq, offset }) {
                 return None;
             }
-            *place = Fate::Passed { seq, offset };
+            *place = PacketState::Sent { seq, offset };
             return Some(offset);
         }
         // Those between are late or lost; their numbers stay theirs, so that the receiver misses them.
         for missing in (1..ahead).take(WINDOW - 1) {
             let missing = seq.wrapping_sub(missing as u16);
-            self.fates[usize::from(missing) % WINDOW] =
-                Fate::Passes { seq: missing, offset: self.offset };
+            self.states[usize::from(missing) % WINDOW] =
+                PacketState::Expected { seq: missing, offset: self.offset };
         }
         self.highest = seq;
-        let place = &mut self.fates[usize::from(seq) % WINDOW];
+        let place = &mut self.states[usize::from(seq) % WINDOW];
         if leave_out {
-            *place = Fate::LeftOut { seq };
+            *place = PacketState::Dropped { seq };
             self.offset = self.offset.wrapping_sub(1);
             return None;
         }
-        *place = Fate::Passed { seq, offset: self.offset };
+        *place = PacketState::Sent { seq, offset: self.offset };
         Some(self.offset)
     }
 }

@@ -15,21 +15,21 @@ use crate::picture::PictureOptions;
 use crate::picture::sent::{ASKED, Asked, Sent, nack_words};
 use crate::picture::view::{self, LEAST_STEP, Stream, View};
 use crate::picture::{Seen, VideoCodec};
-use crate::rtcp::{self, Item, MAX_REPORT, Report, WHOLE_PICTURE};
+use crate::rtcp::{self, Item, KEY_FRAME_REQUEST, MAX_REPORT, Report};
 use crate::rtp::{self, Header, Kind};
 use crate::service::Retired;
 use crate::shared::{Command, LegShared, Op};
 use crate::srtp::OVERHEAD;
 
-/// Microseconds between two requests for a whole picture to one source.
-const KEY_EVERY_US: u64 = 500_000;
-/// Microseconds between two reports to a source.
-const REPORT_EVERY_US: u64 = 1_000_000;
-/// Share of packets lost (of 256) from which a receiver does without spare pictures: a tenth.
-const MUCH: u8 = 26;
-/// Packets sent again for one request.
-const AGAIN: usize = 64;
-/// Sequence numbers a packet comes late by at most.
+/// Microseconds between two key frame requests (PLI, FIR) to one source.
+const KEY_FRAME_INTERVAL_US: u64 = 500_000;
+/// Microseconds between two receiver reports to a source.
+const REPORT_INTERVAL_US: u64 = 1_000_000;
+/// Fraction lost (of 256) from which a receiver gets no discardable frames for a while: a tenth.
+const HEAVY_LOSS: u8 = 26;
+/// Sequence numbers taken from the NACKs of one compound packet.
+const MAX_NACKED: usize = 64;
+/// Reordering tolerated, in sequence numbers.
 const REORDERED: i16 = 256;
 /// RTP clock of video.
 const CLOCK: u32 = 90_000;
@@ -50,8 +50,8 @@ pub(crate) struct Picture {
     view: Option<View>,
     sent: Sent,
     /// A receiver needs a whole picture of this source.
-    key_wanted: bool,
-    key_asked_us: u64,
+    key_frame_wanted: bool,
+    key_frame_asked_us: u64,
     firs: u8,
     asked: Asked,
     reported_us: u64,
@@ -67,8 +67,8 @@ impl Picture {
             source: None,
             view: None,
             sent: Sent::new(),
-            key_wanted: false,
-            key_asked_us: 0,
+            key_frame_wanted: false,
+            key_frame_asked_us: 0,
             firs: 0,
             asked: Asked::default(),
             reported_us: 0,
@@ -87,7 +87,7 @@ impl Picture {
             std::mem::swap(&mut self.view, &mut old.view);
             std::mem::swap(&mut self.sent, &mut old.sent);
         }
-        (self.firs, self.key_asked_us) = (old.firs, old.key_asked_us);
+        (self.firs, self.key_frame_asked_us) = (old.firs, old.key_frame_asked_us);
         if let Some(view) = &mut self.view {
             view.stop();
         }
@@ -118,16 +118,16 @@ struct Frame<'a> {
     len: usize,
 }
 
-/// What the far end of a leg asks for in one compound packet.
-struct Wishes {
-    whole: bool,
-    missing: [u16; AGAIN],
+/// What one compound RTCP packet of a receiver asks for.
+struct Feedback {
+    key_frame: bool,
+    missing: [u16; MAX_NACKED],
     count: usize,
-    loses: bool,
+    heavy_loss: bool,
 }
 
-impl Wishes {
-    fn miss(&mut self, seq: u16, more: u16) {
+impl Feedback {
+    fn nack(&mut self, seq: u16, more: u16) {
         let after = (0..16).filter(|bit| more >> bit & 1 == 1).map(|bit| seq.wrapping_add(bit + 1));
         for seq in std::iter::once(seq).chain(after) {
             if let Some(place) = self.missing.get_mut(self.count) {
@@ -188,7 +188,7 @@ impl<I: MediaIo> Worker<I> {
     pub(super) fn show(&mut self, leg: &mut LegState, kind: Kind, len: usize) {
         match kind {
             Kind::Rtp => self.show_rtp(leg, len),
-            Kind::Rtcp => self.take_wishes(leg, len),
+            Kind::Rtcp => self.take_feedback(leg, len),
             _ => {}
         }
     }
@@ -210,41 +210,42 @@ impl<I: MediaIo> Worker<I> {
         let Some(place) = self.find(&host) else { return };
         let Some(host) = self.take(place) else { return };
         self.with_leg(place, host, |worker, host| {
-            let mut key_wanted = false;
+            let mut key_frame_wanted = false;
             for viewer in host.room.iter().flat_map(|room| room.viewers()) {
                 if viewer.id == from.id {
-                    key_wanted |= leg.show(&frame, &mut worker.ctx);
+                    key_frame_wanted |= leg.show(&frame, &mut worker.ctx);
                     continue;
                 }
                 let Some(slot) = worker.find(viewer) else { continue };
                 let Some(other) = worker.take(slot) else { continue };
                 worker.with_leg(slot, other, |worker, other| {
-                    key_wanted |= other.show(&frame, &mut worker.ctx);
+                    key_frame_wanted |= other.show(&frame, &mut worker.ctx);
                 });
             }
-            if key_wanted {
-                leg.want_key(&mut worker.ctx);
+            if key_frame_wanted {
+                leg.request_key_frame(&mut worker.ctx);
             }
         });
     }
 
-    fn take_wishes(&mut self, leg: &mut LegState, len: usize) {
-        let mut wishes = Wishes { whole: false, missing: [0; AGAIN], count: 0, loses: false };
+    fn take_feedback(&mut self, leg: &mut LegState, len: usize) {
+        let mut feedback =
+            Feedback { key_frame: false, missing: [0; MAX_NACKED], count: 0, heavy_loss: false };
         let (ours, now) = (leg.out.ssrc, self.ctx.now.us);
         let arrival = &mut leg.arrival;
         rtcp::parse(self.ctx.packet.get(..len).unwrap_or_default(), |item| match item {
-            Item::WholePicture => wishes.whole = true,
-            Item::Missing { seq, more } => wishes.miss(seq, more),
+            Item::KeyFrameRequest => feedback.key_frame = true,
+            Item::Nack { seq, more } => feedback.nack(seq, more),
             Item::Block { block, .. } if block.ssrc == ours => {
-                wishes.loses |= block.fraction_lost >= MUCH;
+                feedback.heavy_loss |= block.fraction_lost >= HEAVY_LOSS;
             }
             Item::Sender { info, .. } => arrival.sender_report(info.ntp, now),
             _ => {}
         });
         let mut upstream = [0; ASKED];
         let mut count = 0;
-        for seq in wishes.missing.iter().take(wishes.count) {
-            if let Some(seq) = leg.send_again(*seq, &mut self.ctx)
+        for seq in feedback.missing.iter().take(feedback.count) {
+            if let Some(seq) = leg.retransmit(*seq, &mut self.ctx)
                 && let Some(place) = upstream.get_mut(count)
             {
                 *place = seq;
@@ -252,24 +253,24 @@ impl<I: MediaIo> Worker<I> {
             }
         }
         let Some(picture) = &mut leg.picture else { return };
-        if wishes.loses
+        if feedback.heavy_loss
             && let Some(view) = &mut picture.view
         {
             view.thin_out(now);
         }
         // While a switch waits, it is the new source's picture that is missing.
         let source = picture.wanted.as_ref().or(picture.source.as_ref()).cloned();
-        if wishes.whole
+        if feedback.key_frame
             && let Some(source) = &source
         {
-            self.of_source(leg, source, |source, ctx| source.want_key(ctx));
+            self.of_source(leg, source, |source, ctx| source.request_key_frame(ctx));
         }
         let source = leg.picture.as_ref().and_then(|picture| picture.source.clone());
         if count > 0
             && let Some(source) = source
         {
             let missing = upstream.get_mut(..count).unwrap_or_default();
-            self.of_source(leg, &source, |source, ctx| source.ask_again(missing, ctx));
+            self.of_source(leg, &source, |source, ctx| source.request_retransmission(missing, ctx));
         }
     }
 
@@ -296,16 +297,16 @@ impl<I: MediaIo> Worker<I> {
         let Some(picture) = &mut leg.picture else { return };
         let wanted = picture.wanted.clone().filter(|wanted| picture.waits_for(wanted.id));
         if let Some(wanted) = wanted {
-            self.of_source(leg, &wanted, |source, ctx| source.want_key(ctx));
+            self.of_source(leg, &wanted, |source, ctx| source.request_key_frame(ctx));
         }
         let now = self.ctx.now.us;
         let Some(picture) = &mut leg.picture else { return };
-        if leg.heard_ssrc != 0 && now.saturating_sub(picture.reported_us) >= REPORT_EVERY_US {
+        if leg.heard_ssrc != 0 && now.saturating_sub(picture.reported_us) >= REPORT_INTERVAL_US {
             picture.reported_us = now;
             leg.send_feedback(&[], &mut self.ctx);
         }
-        if leg.picture.as_ref().is_some_and(|picture| picture.key_wanted) {
-            leg.want_key(&mut self.ctx);
+        if leg.picture.as_ref().is_some_and(|picture| picture.key_frame_wanted) {
+            leg.request_key_frame(&mut self.ctx);
         }
     }
 }
@@ -333,7 +334,7 @@ impl LegState {
         };
         picture.hidden = hidden;
         picture.epoch = picture.epoch.wrapping_add(1);
-        picture.key_wanted |= !hidden;
+        picture.key_frame_wanted |= !hidden;
     }
 
     /// Shows a packet of a source to this leg, if it is to see it. True when it waits for a whole picture.
@@ -382,7 +383,7 @@ impl LegState {
     }
 
     /// Sends a packet again; the source's number of one that is not kept.
-    fn send_again(&mut self, seq: u16, ctx: &mut Ctx) -> Option<u16> {
+    fn retransmit(&mut self, seq: u16, ctx: &mut Ctx) -> Option<u16> {
         let picture = self.picture.as_mut()?;
         match picture.sent.again(seq, &mut ctx.out, ctx.now.us) {
             Some(0) => None,
@@ -416,26 +417,26 @@ impl LegState {
     }
 
     /// Asks the far end for a whole picture, now or as soon as it may be asked again.
-    fn want_key(&mut self, ctx: &mut Ctx) {
+    fn request_key_frame(&mut self, ctx: &mut Ctx) {
         let (ours, theirs) = (self.out.ssrc, self.heard_ssrc);
         let Some(picture) = &mut self.picture else { return };
-        picture.key_wanted = true;
-        let due = ctx.now.us.saturating_sub(picture.key_asked_us) >= KEY_EVERY_US;
-        if theirs == 0 || !due && picture.key_asked_us != 0 {
+        picture.key_frame_wanted = true;
+        let due = ctx.now.us.saturating_sub(picture.key_frame_asked_us) >= KEY_FRAME_INTERVAL_US;
+        if theirs == 0 || !due && picture.key_frame_asked_us != 0 {
             return;
         }
-        picture.key_wanted = false;
-        picture.key_asked_us = ctx.now.us;
+        picture.key_frame_wanted = false;
+        picture.key_frame_asked_us = ctx.now.us;
         let PictureOptions { pli, fir, .. } = picture.options;
         picture.firs = picture.firs.wrapping_add(u8::from(fir));
         let fir = fir.then_some(picture.firs);
-        let mut out = [0; WHOLE_PICTURE];
-        let len = rtcp::ask_for_picture(&mut out, (ours, theirs), pli, fir);
+        let mut out = [0; KEY_FRAME_REQUEST];
+        let len = rtcp::request_key_frame(&mut out, (ours, theirs), pli, fir);
         self.send_feedback(out.get(..len).unwrap_or_default(), ctx);
     }
 
     /// Asks the far end to send packets again, those it was not asked for a moment ago.
-    fn ask_again(&mut self, missing: &mut [u16], ctx: &mut Ctx) {
+    fn request_retransmission(&mut self, missing: &mut [u16], ctx: &mut Ctx) {
         let (ours, theirs) = (self.out.ssrc, self.heard_ssrc);
         let Some(picture) = &mut self.picture else { return };
         let mut wanted = [0; ASKED];
@@ -450,7 +451,7 @@ impl LegState {
         let count = nack_words(wanted.get_mut(..count).unwrap_or_default(), &mut words);
         let mut out = [0; 12 + 4 * ASKED];
         let words = words.get(..count).unwrap_or_default();
-        let len = rtcp::ask_again(&mut out, (ours, theirs), words);
+        let len = rtcp::generic_nack(&mut out, (ours, theirs), words);
         if len > 0 {
             self.send_feedback(out.get(..len).unwrap_or_default(), ctx);
         }
