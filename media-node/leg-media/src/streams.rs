@@ -175,7 +175,7 @@ impl Streams {
             wants: direction.sends(),
             pli: video.feedback.pli || !video.feedback.fir,
             fir: video.feedback.fir && !video.feedback.pli,
-            note: None,
+            watches: None,
         }
     }
 

@@ -6,6 +6,7 @@
 pub(crate) mod sent;
 pub(crate) mod view;
 
+use std::fmt;
 use std::sync::Arc;
 
 use crate::leg::Leg;
@@ -43,8 +44,36 @@ pub struct LegVideo {
     pub pli: bool,
     /// The far end knows FIR (RFC 5104).
     pub fir: bool,
-    /// What a room says of who is shown to it; `!` begins a reason why it is shown none.
-    pub note: Option<String>,
+    /// What a room sends it, written by the room alone; `None` outside of rooms and while it is sent nothing.
+    pub watches: Option<Watches>,
+}
+
+/// The member of a room whose video another is to receive, by its number in the room.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Watches {
+    /// It receives that member's.
+    Member(u32),
+    /// It receives none: that member sends what this one cannot decode.
+    OtherCodec {
+        /// That member.
+        member: u32,
+        /// The codec it sends, if one was agreed on.
+        sends: Option<String>,
+        /// The codec this one takes.
+        takes: String,
+    },
+}
+
+impl fmt::Display for Watches {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Member(member) => write!(f, "shown member {member}"),
+            Self::OtherCodec { member, sends, takes } => {
+                let sends = sends.as_deref().unwrap_or("no codec");
+                write!(f, "member {member} sends {sends}, this one takes {takes}: it is not shown")
+            }
+        }
+    }
 }
 
 impl LegVideo {
@@ -53,8 +82,8 @@ impl LegVideo {
         let leg = |video: &Self| video.leg.as_ref().map(|leg| leg.id());
         let same = leg(self) == leg(&new)
             && (&self.codec, self.sends, self.wants) == (&new.codec, new.sends, new.wants);
-        let note = self.note.take();
-        *self = Self { note, ..new };
+        let watches = self.watches.take();
+        *self = Self { watches, ..new };
         !same
     }
 

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::sync::atomic::Ordering;
 
 use media::Stats;
-use media::picture::LegVideo;
+use media::picture::{LegVideo, Watches};
 
 use crate::call::{Channel, bypass};
 
@@ -40,11 +40,11 @@ pub(super) fn told(channel: &Channel) -> String {
     line("chosen", var("rtp_last_audio_codec_string"));
     line("video", var("rtp_last_video_codec_string"));
     let video = channel.with(|data| data.find_slot::<LegVideo>().cloned()).unwrap_or_default();
-    let stats = video.leg.filter(|_| video.codec.is_some()).map(|leg| leg.stats());
+    let stats = video.leg.as_ref().filter(|_| video.codec.is_some()).map(|leg| leg.stats());
     line("pictures", stats.as_ref().map(pictures));
-    let (shown, hidden) = match video.note {
-        Some(why) if why.starts_with('!') => (None, Some(why)),
-        note => (note, None),
+    let (shown, hidden) = match video.watches {
+        Some(why @ Watches::OtherCodec { .. }) => (None, Some(format!("! {why}"))),
+        watches => (watches.map(|member| member.to_string()), None),
     };
     line("watches", shown);
     line("digits", var("dtmf_type"));

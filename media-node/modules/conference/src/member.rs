@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use media::LegId;
 use media::leg::{AutoGain, MemberOptions, Side};
 use media::record::Redaction;
 use parking_lot::Mutex;
@@ -31,8 +30,8 @@ pub struct Member {
     state: Mutex<MemberState>,
     /// Its video as the room has taken it up.
     pub(super) known_video: Mutex<super::video::Known>,
-    /// Whose pictures its leg was told last to show; `None` where that is not known.
-    pub(super) shown: Mutex<Option<Option<LegId>>>,
+    /// What its leg was told last; `None` where that is not known.
+    pub(super) shown: Mutex<Option<super::video::Shown>>,
     /// What plays to it alone.
     pub(super) deck: Mutex<Deck>,
 }

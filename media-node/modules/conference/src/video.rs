@@ -8,7 +8,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use media::picture::{LegVideo, PictureOptions};
+use media::picture::{LegVideo, PictureOptions, Watches};
 use media::{LegError, LegId};
 
 use super::member::Member;
@@ -43,6 +43,14 @@ impl Known {
             wants: video.wants,
         }
     }
+}
+
+/// What a member's video leg receives from the room.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Shown {
+    /// The leg whose packets are forwarded to it.
+    source: Option<LegId>,
+    watches: Option<Watches>,
 }
 
 impl Member {
@@ -256,41 +264,31 @@ impl Room {
             // A holder without a previous one receives its own video, as in the reference.
             let before = last.filter(|_| floor.holder == Some(member.id) && !floor.locked);
             let source = before.or(holder).filter(|_| video.wants && state.sees && !state.held);
-            let shown = source.map(|source| (source, source.video()));
-            let (to, note) = match &shown {
-                None => (None, None),
-                Some((source, theirs)) if theirs.fits(&video) => {
-                    (theirs.leg.as_ref(), Some(format!("shown member {}", source.id)))
-                }
-                Some((source, theirs)) => {
-                    let other = theirs.codec.as_deref().unwrap_or("no codec");
-                    let why = format!(
-                        "! member {} sends {other}, this one takes {codec}: it is not shown",
-                        source.id
-                    );
-                    (None, Some(why))
-                }
-            };
-            self.note_shown(member, note);
+            let theirs = source.map(|source| source.video()).unwrap_or_default();
+            let to = theirs.leg.as_ref().filter(|_| theirs.fits(&video));
+            let watches = source.map(|source| match to {
+                Some(_) => Watches::Member(source.id),
+                None => Watches::OtherCodec {
+                    member: source.id,
+                    sends: theirs.codec.clone(),
+                    takes: codec.clone(),
+                },
+            });
+            let shown = Shown { source: to.map(|leg| leg.id()), watches };
             let mut told = member.shown.lock();
-            let source = to.map(|leg| leg.id());
-            // One command for each change: all are looked at whenever one member changes.
-            if *told != Some(source) {
-                *told = leg.look_at(to.map(|leg| &**leg)).is_ok().then_some(source);
+            // All members are gone through whenever one changes; a leg is told only what is new to it.
+            if told.as_ref() == Some(&shown) {
+                continue;
             }
-        }
-    }
-
-    /// Keeps for `explain media` what a member receives, and logs why it receives nothing.
-    fn note_shown(&self, member: &Member, note: Option<String>) {
-        let changed = member.channel.with(|data| {
-            let video = data.slot::<LegVideo>();
-            let changed = video.note != note;
-            video.note.clone_from(&note);
-            changed
-        });
-        if let (true, Some(why)) = (changed, note.as_deref().and_then(|n| n.strip_prefix("! "))) {
-            tracing::warn!(uuid = %member.channel.uuid(), "Conference {}: {why}", self.name);
+            let accepted = leg.look_at(to.map(|leg| &**leg)).is_ok();
+            if let Some(why @ Watches::OtherCodec { .. }) = &shown.watches {
+                tracing::warn!(uuid = %member.channel.uuid(), "Conference {}: {why}", self.name);
+            }
+            member.channel.with(|data| {
+                data.slot::<LegVideo>().watches.clone_from(&shown.watches);
+            });
+            // What the engine had no room for is told again at the next change.
+            *told = accepted.then_some(shown);
         }
     }
 
@@ -300,7 +298,8 @@ impl Room {
         if let Some(leg) = video.leg {
             let _left = leg.unbridge();
         }
-        self.note_shown(member, None);
+        *member.shown.lock() = None;
+        member.channel.with(|data| data.slot::<LegVideo>().watches = None);
     }
 
     /// Stops forwarding a member's video to the others.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use media::picture::LegVideo;
+use media::picture::{LegVideo, Watches};
 use switch_core::contract::Module;
 use testkit::{Setup, World, run};
 
@@ -237,7 +237,8 @@ fn who_comes_with_the_flag_keeps_the_video_floor() {
         world.settle().await;
         assert_eq!(floors(world), [change("none", "2")]);
         let channel = world.channels().into_iter().find(|c| **c.uuid() == *a.uuid()).unwrap();
-        let note = channel.with(|data| data.slot::<LegVideo>().note.clone()).unwrap();
-        assert!(note.starts_with("! member 2 sends VP8, this one takes H264"), "{note}");
+        let watches = channel.with(|data| data.slot::<LegVideo>().watches.clone());
+        let (sends, takes) = (Some("VP8".to_owned()), "H264".to_owned());
+        assert_eq!(watches, Some(Watches::OtherCodec { member: 2, sends, takes }));
     });
 }
