@@ -55,7 +55,7 @@ class Camera:
             else:
                 _, _, seq, stamp, ssrc = struct.unpack("!BBHII", packet[:12])
                 self.all.append((seq, stamp, ssrc))
-                self.seen.put((packet[1] & 0x7f, packet[17:].decode()))
+                self.seen.put((packet[1] & 0x7f, packet[17:].decode(errors="replace")))
 
     def _asked(self, packet):
         while len(packet) >= 8:
@@ -92,6 +92,21 @@ class Camera:
             except queue.Empty:
                 return
             assert time.monotonic() < until, f"{self.name} still sees {last}"
+
+    def sees_something(self, timeout=15):
+        """Until a picture comes, whatever it holds."""
+        until = time.monotonic() + timeout
+        while not self.all:
+            assert time.monotonic() < until, f"{self.name} sees nothing"
+            time.sleep(EVERY)
+
+    def can_take(self, bits):
+        """Says so of the stream it sees (REMB)."""
+        shift = max(0, bits.bit_length() - 18)
+        source = self.all[-1][2]
+        report = struct.pack("!BBHI", 0x80, 201, 1, self.ssrc)
+        estimate = struct.pack("!BBHII4sII", 0x8f, 206, 5, self.ssrc, 0, b"REMB", 1 << 24 | shift << 18 | bits >> shift, source)
+        self.socket.sendto(report + estimate, self.to)
 
     def one_stream(self):
         """Everything seen was one stream without a gap."""

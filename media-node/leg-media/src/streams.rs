@@ -175,6 +175,7 @@ impl Streams {
             wants: direction.sends(),
             pli: video.feedback.pli || !video.feedback.fir,
             fir: video.feedback.fir && !video.feedback.pli,
+            remb: video.feedback.remb,
             watches: None,
         }
     }

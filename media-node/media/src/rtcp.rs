@@ -84,8 +84,12 @@ pub enum Item {
     },
     /// A receiver's estimate of what it can take (REMB, draft-alvestrand-rmcat-remb-03).
     Remb {
-        /// Bits a second.
+        /// One of the sources it is about.
+        ssrc: u32,
+        /// Bits a second of all of them together.
         bits: u64,
+        /// How many there are; an item follows for each.
+        sources: u8,
     },
 }
 
@@ -127,10 +131,13 @@ fn one(kind: u8, count: u8, body: &[u8], each: &mut impl FnMut(Item)) {
             }
         }
         PSFB if count == AFB && words.nth(1) == Some(u32::from_be_bytes(*b"REMB")) => {
-            // How many sources it is about, then exponent and mantissa.
-            let said = words.next().unwrap_or_default();
-            let bits = u64::from(said & 0x3_ffff).checked_shl(said >> 18 & 0x3f);
-            bits.into_iter().for_each(|bits| each(Item::Remb { bits }));
+            // How many sources it is about, then exponent and mantissa, then the sources.
+            let head = words.next().unwrap_or_default();
+            let sources = (head >> 24) as u8;
+            let bits = u64::from(head & 0x3_ffff).saturating_mul(1 << (head >> 18 & 0x3f));
+            words.take(usize::from(sources)).for_each(|ssrc| {
+                each(Item::Remb { ssrc, bits, sources });
+            });
         }
         _ => {}
     }
@@ -254,6 +261,19 @@ pub fn generic_nack(out: &mut [u8], (ours, theirs): (u32, u32), missing: &[(u16,
     len
 }
 
+/// Octets of an estimate about one source.
+pub const REMB: usize = 24;
+
+/// Writes what `ours` can take of `theirs`, bits a second (REMB), rounded down to 18 significant bits.
+pub fn remb(out: &mut [u8; REMB], (ours, theirs): (u32, u32), bits: u64) {
+    feedback(out, (PSFB, AFB), ours, 0);
+    let exponent = (64 - bits.leading_zeros()).saturating_sub(18);
+    let mantissa = (bits >> exponent) as u32;
+    out[12..16].copy_from_slice(b"REMB");
+    out[16..20].copy_from_slice(&(1 << 24 | exponent << 18 | mantissa).to_be_bytes());
+    out[20..].copy_from_slice(&theirs.to_be_bytes());
+}
+
 fn feedback(packet: &mut [u8], (kind, format): (u8, u8), ours: u32, theirs: u32) {
     head(packet, kind, format);
     packet[4..8].copy_from_slice(&ours.to_be_bytes());
@@ -328,13 +348,32 @@ mod tests {
         assert_eq!(items(&out[..len]), missing);
         assert_eq!(generic_nack(&mut out, (1, 2), &[(0, 0); 3]), 0, "no room");
         assert_eq!(generic_nack(&mut out, (1, 2), &[]), 0);
+    }
 
-        let mut remb = [0; 24];
-        feedback(&mut remb, (PSFB, AFB), 1, 0);
-        remb[12..20].copy_from_slice(b"REMB\x01\x08\x00\x05");
-        assert_eq!(items(&remb), [Item::Remb { bits: 20 }]);
-        remb[12] = 0;
-        assert!(items(&remb).is_empty());
+    #[test]
+    fn estimates_of_bit_rates_read_back() {
+        let mut out = [0; REMB];
+        for (bits, said) in [
+            (0, 0),
+            (300_000, 300_000),
+            (262_143, 262_143),
+            (1_000_001, 1_000_000),
+            (u64::MAX, 0x3_ffff << 46),
+        ] {
+            remb(&mut out, (1, 7), bits);
+            assert_eq!(items(&out), [Item::Remb { ssrc: 7, bits: said, sources: 1 }]);
+        }
+        let mut two = [0; 28];
+        feedback(&mut two, (PSFB, AFB), 1, 0);
+        two[12..].copy_from_slice(b"REMB\x02\x08\x00\x05\x00\x00\x00\x07\x00\x00\x00\x08");
+        let remb = |ssrc| Item::Remb { ssrc, bits: 20, sources: 2 };
+        assert_eq!(items(&two), [remb(7), remb(8)]);
+        // One that names more sources than it holds is about those it holds; the highest is more than 64 bits hold.
+        (two[16], two[17]) = (255, 0xff);
+        assert_eq!(items(&two).len(), 2);
+        assert_eq!(items(&two)[0], Item::Remb { ssrc: 7, bits: u64::MAX, sources: 255 });
+        two[12] = 0;
+        assert!(items(&two).is_empty());
     }
 
     #[test]

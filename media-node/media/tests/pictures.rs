@@ -4,7 +4,7 @@ mod kit;
 
 use kit::{Call, Packet, World};
 use media::picture::{PictureOptions, VideoCodec};
-use media::rtcp::{Item, parse};
+use media::rtcp::{Item, REMB, parse, remb};
 use media::srtp::{Keying, OVERHEAD, Srtp, SrtpKeys, Suite};
 use media::{Codec, EngineConfig, Handling, Leg, MemberOptions, ProtectionSpec};
 
@@ -17,7 +17,7 @@ struct Camera {
 }
 
 fn options() -> PictureOptions {
-    PictureOptions { codec: VideoCodec::Vp8, pli: true, fir: false, hidden: false }
+    PictureOptions { codec: VideoCodec::Vp8, pli: true, fir: false, remb: true, hidden: false }
 }
 
 impl Camera {
@@ -51,6 +51,32 @@ impl Camera {
     fn seen(&self) -> Vec<Packet> {
         let video = |packet: &Packet| packet.payload.len() == 7;
         self.call.phone.heard().into_iter().filter(video).collect()
+    }
+
+    /// Bit rates it was told to keep to.
+    fn limits(&self) -> Vec<u64> {
+        let mut told = Vec::new();
+        for packet in self.call.phone.socket.drain() {
+            if packet.get(1).is_some_and(|kind| (200..=206).contains(kind)) {
+                parse(&packet, |item| {
+                    if let Item::Remb { ssrc, bits, sources: 1 } = item {
+                        assert_eq!(ssrc, self.call.phone.ssrc);
+                        told.push(bits);
+                    }
+                });
+            }
+        }
+        told
+    }
+
+    /// Says what it can take of the streams named.
+    fn remb(&self, bits: u64, ssrcs: &[u32]) {
+        let mut one = [0; REMB];
+        remb(&mut one, (9, 0), bits);
+        let mut message = one[..20].to_vec();
+        (message[3], message[16]) = (4 + ssrcs.len() as u8, ssrcs.len() as u8);
+        message.extend(ssrcs.iter().flat_map(|ssrc| ssrc.to_be_bytes()));
+        self.tell(&message);
     }
 
     /// Requests that have come, besides pictures.
@@ -232,6 +258,72 @@ fn a_receiver_that_loses_much_sees_less_and_the_others_all() {
         assert_eq!(packet.header.seq, first.seq.wrapping_add(n as u16 + 1), "and leave no gap");
     }
     assert_eq!(c.seen().len(), 9);
+}
+
+#[test]
+fn a_source_is_told_the_lowest_its_receivers_can_take() {
+    let mut world = World::new();
+    let (_mixer, [mut a, mut b, c, d]) = room::<4>(&mut world);
+    for viewer in [&b, &c] {
+        viewer.leg().look_at(Some(a.leg())).unwrap();
+    }
+    d.leg().look_at(Some(b.leg())).unwrap();
+    a.film(true);
+    b.film(true);
+    world.sim.run_ms(1500);
+    assert!(a.limits().is_empty(), "no receiver has said anything");
+    b.remb(2_000_000, &[b.leg().ssrc()]);
+    world.sim.run_ms(5);
+    assert_eq!(a.limits(), [2_000_000], "at once");
+    c.remb(900_000, &[c.leg().ssrc(), 77]);
+    d.remb(400_000, &[d.leg().ssrc()]);
+    world.sim.run_ms(1200);
+    assert_eq!(a.limits(), [450_000], "its share of what is for two streams");
+    assert_eq!(b.limits(), [400_000, 400_000], "each source its own receivers'");
+    // Streams of further lines of a call are spoken of on one of them; those of strangers are not known.
+    c.remb(1_200_000, &[c.leg().ssrc(), d.leg().ssrc(), 78]);
+    c.remb(1, &[79]);
+    world.sim.run_ms(8000);
+    let (told_a, told_b) = (a.limits(), b.limits());
+    assert!(told_a.contains(&400_000) && told_b.contains(&400_000), "{told_a:?} {told_b:?}");
+    assert_eq!(told_a.last(), Some(&(1 << 27)), "what is not repeated ends");
+    world.sim.run_ms(3000);
+    a.limits();
+    world.sim.run_ms(3000);
+    assert!(a.limits().is_empty());
+
+    // Who can take too little limits none, and gets no discardable frames.
+    a.film(true);
+    world.sim.run_ms(33);
+    b.seen();
+    c.seen();
+    c.remb(50_000, &[c.leg().ssrc()]);
+    world.sim.run_ms(5);
+    assert_eq!(a.limits(), [300_000]);
+    for n in 0..4 {
+        a.film_layer(false, n % 2);
+        world.sim.run_ms(33);
+    }
+    assert_eq!((b.seen().len(), c.seen().len()), (4, 2));
+    a.leg().unbridge().unwrap();
+    world.sim.run_ms(10_000);
+    assert_eq!(a.limits(), [1 << 27; 3], "who leaves is limited no longer");
+}
+
+#[test]
+fn in_a_bridge_the_estimate_reaches_the_sender_about_its_own_source() {
+    let mut world = World::new();
+    let mut a = Camera::new(&mut world, 1, PT);
+    let mut b = Camera::new(&mut world, 2, PT);
+    a.leg().bridge(b.leg()).unwrap();
+    world.sim.settle();
+    a.film(true);
+    b.film(true);
+    world.sim.run_ms(33);
+    a.limits();
+    b.remb(700_000, &[b.leg().ssrc()]);
+    world.sim.run_ms(33);
+    assert_eq!(a.limits(), [700_000]);
 }
 
 #[test]

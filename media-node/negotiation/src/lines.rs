@@ -110,6 +110,7 @@ pub(crate) fn feedback(lines: &mut Vec<Attribute>, payload_type: u8, feedback: F
         (feedback.tmmbr, "ccm tmmbr"),
         (feedback.nack, "nack"),
         (feedback.pli, "nack pli"),
+        (feedback.remb, "goog-remb"),
     ] {
         if said {
             lines.push(Attribute::new("rtcp-fb", format!("{payload_type} {text}")));

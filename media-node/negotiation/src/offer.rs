@@ -225,7 +225,7 @@ fn video_sections(local: &Local, codecs: &[Choice], direction: MediaDirection) -
         lines.push(Attribute::flag(direction.as_str()));
         secured(lines, local, &local.video);
         for codec in codecs {
-            lines::feedback(lines, codec.payload_type, Feedback::ALL);
+            lines::feedback(lines, codec.payload_type, Feedback::all(local.webrtc));
         }
         let stream = (&local.identity, &local.video.ice);
         if let (true, (Some(identity), Some(ice))) = (local.webrtc, stream) {

@@ -51,11 +51,15 @@ pub struct Feedback {
     pub nack: bool,
     /// Picture loss indication.
     pub pli: bool,
+    /// Receiver estimated maximum bit rate (draft-alvestrand-rmcat-remb-03): named to browsers only, whose own it is.
+    pub remb: bool,
 }
 
 impl Feedback {
-    /// All that we pass on.
-    pub(crate) const ALL: Self = Self { fir: true, tmmbr: true, nack: true, pli: true };
+    /// All that we pass on; `remb` to a browser.
+    pub(crate) const fn all(remb: bool) -> Self {
+        Self { fir: true, tmmbr: true, nack: true, pli: true, remb }
+    }
 
     fn of(media: &MediaLine) -> Self {
         let mut said = Self::default();
@@ -66,6 +70,7 @@ impl Feedback {
             said.tmmbr |= value.contains("tmmbr");
             said.nack |= value.contains("nack");
             said.pli |= value.contains("pli");
+            said.remb |= value.ends_with(" goog-remb");
         }
         said
     }

@@ -3,6 +3,7 @@
 //! A receiver that is shown another source must begin with a whole picture, and one that loses too much can do without the
 //! pictures no other is made from. Both are read from the payload descriptors (RFC 7741, RFC 9628, RFC 6184, RFC 7798, AV1).
 
+pub(crate) mod limit;
 pub(crate) mod sent;
 pub(crate) mod view;
 
@@ -44,6 +45,8 @@ pub struct LegVideo {
     pub pli: bool,
     /// The far end knows FIR (RFC 5104).
     pub fir: bool,
+    /// The far end keeps to the bit rate it is told (REMB).
+    pub remb: bool,
     /// What a room sends it, written by the room alone; `None` outside of rooms and while it is sent nothing.
     pub watches: Option<Watches>,
 }
@@ -98,7 +101,7 @@ impl LegVideo {
     #[must_use]
     pub fn options(&self) -> PictureOptions {
         let codec = self.codec.as_deref().map(VideoCodec::by_name).unwrap_or_default();
-        PictureOptions { codec, pli: self.pli, fir: self.fir, hidden: false }
+        PictureOptions { codec, pli: self.pli, fir: self.fir, remb: self.remb, hidden: false }
     }
 }
 
@@ -111,6 +114,8 @@ pub struct PictureOptions {
     pub pli: bool,
     /// Whole pictures are asked for by FIR.
     pub fir: bool,
+    /// It is told what its receivers can take (REMB).
+    pub remb: bool,
     /// Nothing of it is shown to others at first.
     pub hidden: bool,
 }

@@ -1,8 +1,9 @@
 //! Video in rooms: packets of one member shown to others, each as a stream of its own.
 //!
 //! Who is shown what is decided outside. Here a switch waits for a picture that needs no other, which the source is asked
-//! for; lost packets are sent again from what was sent last, or asked for at the source, once for all who miss them. What a
-//! receiver says of its line reaches no source: one that loses much does without pictures no other is made from.
+//! for; lost packets are sent again from what was sent last, or asked for at the source, once for all who miss them. A
+//! source is told the lowest bit rate its receivers can take ([`Limit`]); a receiver that loses much gets no discardable
+//! frames.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -12,10 +13,11 @@ use super::{Ctx, Worker};
 use crate::io::MediaIo;
 use crate::leg::LegId;
 use crate::picture::PictureOptions;
+use crate::picture::limit::{LEAST_BITS, Limit};
 use crate::picture::sent::{ASKED, Asked, Sent, nack_words};
 use crate::picture::view::{self, LEAST_STEP, Stream, View};
 use crate::picture::{Seen, VideoCodec};
-use crate::rtcp::{self, Item, KEY_FRAME_REQUEST, MAX_REPORT, Report};
+use crate::rtcp::{self, Item, KEY_FRAME_REQUEST, MAX_REPORT, REMB, Report};
 use crate::rtp::{self, Header, Kind};
 use crate::service::Retired;
 use crate::shared::{Command, LegShared, Op};
@@ -27,6 +29,8 @@ const KEY_FRAME_INTERVAL_US: u64 = 500_000;
 const REPORT_INTERVAL_US: u64 = 1_000_000;
 /// Fraction lost (of 256) from which a receiver gets no discardable frames for a while: a tenth.
 const HEAVY_LOSS: u8 = 26;
+/// Sources of one estimate that are taken: those of the lines a call can have.
+const MAX_LIMITED: usize = 16;
 /// Sequence numbers taken from the NACKs of one compound packet.
 const MAX_NACKED: usize = 64;
 /// Reordering tolerated, in sequence numbers.
@@ -55,6 +59,8 @@ pub(crate) struct Picture {
     firs: u8,
     asked: Asked,
     reported_us: u64,
+    /// What its receivers can take of it.
+    limit: Limit,
 }
 
 impl Picture {
@@ -72,6 +78,7 @@ impl Picture {
             firs: 0,
             asked: Asked::default(),
             reported_us: 0,
+            limit: Limit::default(),
         }
     }
 
@@ -87,6 +94,7 @@ impl Picture {
             std::mem::swap(&mut self.view, &mut old.view);
             std::mem::swap(&mut self.sent, &mut old.sent);
         }
+        std::mem::swap(&mut self.limit, &mut old.limit);
         (self.firs, self.key_frame_asked_us) = (old.firs, old.key_frame_asked_us);
         if let Some(view) = &mut self.view {
             view.stop();
@@ -124,9 +132,33 @@ struct Feedback {
     missing: [u16; MAX_NACKED],
     count: usize,
     heavy_loss: bool,
+    /// What it estimates it can take of each of these sources, bits a second.
+    share: u64,
+    limited: [u32; MAX_LIMITED],
+    limited_count: usize,
 }
 
 impl Feedback {
+    fn new() -> Self {
+        Self {
+            key_frame: false,
+            missing: [0; MAX_NACKED],
+            count: 0,
+            heavy_loss: false,
+            share: 0,
+            limited: [0; MAX_LIMITED],
+            limited_count: 0,
+        }
+    }
+
+    fn remb(&mut self, ssrc: u32, share: u64) {
+        self.share = share;
+        if let Some(place) = self.limited.get_mut(self.limited_count) {
+            *place = ssrc;
+            self.limited_count += 1;
+        }
+    }
+
     fn nack(&mut self, seq: u16, more: u16) {
         let after = (0..16).filter(|bit| more >> bit & 1 == 1).map(|bit| seq.wrapping_add(bit + 1));
         for seq in std::iter::once(seq).chain(after) {
@@ -229,8 +261,7 @@ impl<I: MediaIo> Worker<I> {
     }
 
     fn take_feedback(&mut self, leg: &mut LegState, len: usize) {
-        let mut feedback =
-            Feedback { key_frame: false, missing: [0; MAX_NACKED], count: 0, heavy_loss: false };
+        let mut feedback = Feedback::new();
         let (ours, now) = (leg.out.ssrc, self.ctx.now.us);
         let arrival = &mut leg.arrival;
         rtcp::parse(self.ctx.packet.get(..len).unwrap_or_default(), |item| match item {
@@ -238,6 +269,9 @@ impl<I: MediaIo> Worker<I> {
             Item::Nack { seq, more } => feedback.nack(seq, more),
             Item::Block { block, .. } if block.ssrc == ours => {
                 feedback.heavy_loss |= block.fraction_lost >= HEAVY_LOSS;
+            }
+            Item::Remb { ssrc, bits, sources } => {
+                feedback.remb(ssrc, bits / u64::from(sources.max(1)));
             }
             Item::Sender { info, .. } => arrival.sender_report(info.ntp, now),
             _ => {}
@@ -252,6 +286,7 @@ impl<I: MediaIo> Worker<I> {
                 count += 1;
             }
         }
+        self.take_estimate(leg, &feedback);
         let Some(picture) = &mut leg.picture else { return };
         if feedback.heavy_loss
             && let Some(view) = &mut picture.view
@@ -274,6 +309,57 @@ impl<I: MediaIo> Worker<I> {
         }
     }
 
+    /// Limits the sources of the streams that a receiver's estimate names: this leg's, and those of further lines of the same
+    /// call, of which a browser speaks on one line.
+    fn take_estimate(&mut self, leg: &mut LegState, feedback: &Feedback) {
+        let (Route::Pictures(host), Some(named)) =
+            (&leg.route, feedback.limited.get(..feedback.limited_count).filter(|n| !n.is_empty()))
+        else {
+            return;
+        };
+        let (ours, share, now) = (leg.shared.id, feedback.share, self.ctx.now.us);
+        let mut sources: [Option<Arc<LegShared>>; MAX_LIMITED] = Default::default();
+        let mut found = 0;
+        let mut limited = |viewer: &mut LegState| {
+            let Some(picture) = &mut viewer.picture else { return };
+            let Some(view) = &mut picture.view else { return };
+            if share < LEAST_BITS {
+                view.thin_out(now);
+            }
+            let shown = view.source();
+            let source = picture.source.as_ref().filter(|source| shown == Some(source.id));
+            if let (Some(place), Some(source)) = (sources.get_mut(found), source) {
+                *place = Some(Arc::clone(source));
+                found += 1;
+            }
+        };
+        let host = Arc::clone(host);
+        if named.contains(&leg.shared.ssrc) {
+            limited(leg);
+        }
+        let Some(place) = self.find(&host) else { return };
+        let Some(host) = self.take(place) else { return };
+        for viewer in host.room.iter().flat_map(|room| room.viewers()) {
+            if viewer.id == ours || !named.contains(&viewer.ssrc) {
+                continue;
+            }
+            let Some(slot) = self.find(viewer) else { continue };
+            let Some(mut other) = self.take(slot) else { continue };
+            limited(&mut other);
+            self.put(slot, other);
+        }
+        self.put(place, host);
+        for source in sources.iter().flatten() {
+            self.of_source(leg, source, |source, ctx| {
+                let told = source.picture.as_mut().filter(|p| p.options.remb);
+                let Some(picture) = told.filter(|_| source.heard_ssrc != 0) else { return };
+                if picture.limit.estimate(share, ctx.now.us) {
+                    source.report(ctx);
+                }
+            });
+        }
+    }
+
     /// Works on a source, which may be the leg itself: who is alone with a picture is shown the own one.
     fn of_source(
         &mut self,
@@ -291,19 +377,25 @@ impl<I: MediaIo> Worker<I> {
 
     /// Asks again for what has not come, and reports, now and then.
     pub(super) fn tend_picture(&mut self, leg: &mut LegState) {
+        let now = self.ctx.now.us;
+        let Some(picture) = &mut leg.picture else { return };
         if !matches!(leg.route, Route::Pictures(_)) {
+            // It has left the room, whose receivers limit it no longer.
+            let due = now.saturating_sub(picture.reported_us) >= REPORT_INTERVAL_US;
+            if due && picture.limit.end() {
+                picture.reported_us = now;
+                leg.report(&mut self.ctx);
+            }
             return;
         }
-        let Some(picture) = &mut leg.picture else { return };
         let wanted = picture.wanted.clone().filter(|wanted| picture.waits_for(wanted.id));
         if let Some(wanted) = wanted {
             self.of_source(leg, &wanted, |source, ctx| source.request_key_frame(ctx));
         }
-        let now = self.ctx.now.us;
         let Some(picture) = &mut leg.picture else { return };
         if leg.heard_ssrc != 0 && now.saturating_sub(picture.reported_us) >= REPORT_INTERVAL_US {
             picture.reported_us = now;
-            leg.send_feedback(&[], &mut self.ctx);
+            leg.report(&mut self.ctx);
         }
         if leg.picture.as_ref().is_some_and(|picture| picture.key_frame_wanted) {
             leg.request_key_frame(&mut self.ctx);
@@ -454,6 +546,20 @@ impl LegState {
         let len = rtcp::generic_nack(&mut out, (ours, theirs), words);
         if len > 0 {
             self.send_feedback(out.get(..len).unwrap_or_default(), ctx);
+        }
+    }
+
+    /// Sends a report, and what the receivers can take.
+    fn report(&mut self, ctx: &mut Ctx) {
+        let names = (self.out.ssrc, self.heard_ssrc);
+        let told = self.picture.as_mut().filter(|picture| picture.options.remb && names.1 != 0);
+        let mut out = [0; REMB];
+        match told.and_then(|picture| picture.limit.tell(ctx.now.us)) {
+            Some(bits) => {
+                rtcp::remb(&mut out, names, bits);
+                self.send_feedback(&out, ctx);
+            }
+            None => self.send_feedback(&[], ctx),
         }
     }
 

@@ -95,7 +95,7 @@ fn a_browser_is_offered_as_recorded() {
         a=candidate:0123456789 2 udp 2130706431 127.0.0.1 27372 typ host generation 0\r\na=ptime:20\r\n\
         m=video 27256 RTP/SAVPF 103\r\nb=AS:1024\r\na=rtpmap:103 VP8/90000\r\na=fingerprint:sha-256 02:01\r\n\
         a=setup:actpass\r\na=rtcp-mux\r\na=rtcp:27256 IN IP4 127.0.0.1\r\na=rtcp-fb:103 ccm fir\r\n\
-        a=rtcp-fb:103 ccm tmmbr\r\na=rtcp-fb:103 nack\r\na=rtcp-fb:103 nack pli\r\na=ssrc:22 cname:CNAME\r\n\
+        a=rtcp-fb:103 ccm tmmbr\r\na=rtcp-fb:103 nack\r\na=rtcp-fb:103 nack pli\r\na=rtcp-fb:103 goog-remb\r\na=ssrc:22 cname:CNAME\r\n\
         a=ssrc:22 msid:MSID v0\r\na=ssrc:22 mslabel:MSID\r\na=ssrc:22 label:MSIDv0\r\na=ice-ufrag:ours\r\n\
         a=ice-pwd:ourPassword\r\na=candidate:0123456789 1 udp 2130706431 127.0.0.1 27256 typ host generation 0\r\n\
         a=candidate:0123456789 2 udp 2130706430 127.0.0.1 27256 typ host generation 0\r\na=end-of-candidates\r\n";
