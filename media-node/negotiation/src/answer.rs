@@ -8,7 +8,7 @@ use crate::offer::{VIDEO_BANDWIDTH, appended};
 use crate::plan::{AudioPlan, Plan, TextPlan, is_secure};
 use crate::video::VideoPlan;
 use crate::wire::in_library_order;
-use crate::{Local, Secure, Transport, fmtp};
+use crate::{FurtherStream, Local, Secure, Transport, fmtp};
 
 /// First of the numbers named when no video codec of the offer is ours.
 const FIRST_OF_OURS: u8 = 96;
@@ -25,7 +25,10 @@ pub struct Answer {
 /// Writes the answer to an offer for which `plan` was made.
 pub fn answer(theirs: &SessionDescription, plan: &Plan, local: &Local) -> Answer {
     let audio = plan.audio.as_ref().map(|audio| audio_section(audio, plan, local));
-    let video = plan.video.as_ref().map(|video| video_section(video, plan, local));
+    let video =
+        plan.video.as_ref().map(|video| video_section(video, plan, local, (&local.video, 0)));
+    let further: Vec<_> =
+        plan.further.iter().map(|line| further_section(line, plan, local)).collect();
     let text = plan.text.as_ref().map(|text| text_section(text, local));
     let fax = plan.fax.as_ref().map(|_| MediaLine::new("image", 0, "udptl", vec!["T38".into()]));
     let mut session = local.description(Vec::new());
@@ -37,9 +40,11 @@ pub fn answer(theirs: &SessionDescription, plan: &Plan, local: &Local) -> Answer
     let place = |index: usize, line: &MediaLine| {
         let is_audio = plan.audio.as_ref().is_some_and(|p| p.media_index == index && !p.declined);
         let is_video = plan.video.as_ref().is_some_and(|p| p.media_index == index);
+        let another = plan.further.iter().position(|p| p.media_index == index);
         let taken = match line.kind.as_str() {
             "audio" if is_audio => audio.as_ref(),
             "video" if is_video => video.as_ref(),
+            "video" => another.and_then(|n| further.get(n)),
             "text" if plan.text.as_ref().is_some_and(|p| p.media_index == index) => text.as_ref(),
             "image" if plan.fax.as_ref().is_some_and(|p| p.media_index == index) => fax.as_ref(),
             _ => None,
@@ -62,7 +67,8 @@ pub fn answer(theirs: &SessionDescription, plan: &Plan, local: &Local) -> Answer
     sent.media = theirs.media.iter().enumerate().map(|(n, line)| place(n, line)).collect();
     let other =
         passed_over(theirs, plan).then(|| MediaLine::new("audio", 0, "RTP/AVP", vec!["19".into()]));
-    session.media = [audio, other, fax, video, text].into_iter().flatten().collect();
+    session.media = [audio, other, fax, video].into_iter().flatten().collect();
+    session.media.extend(further.into_iter().chain(text));
     Answer { shown: session, sent }
 }
 
@@ -121,24 +127,35 @@ fn audio_section(plan: &AudioPlan, whole: &Plan, local: &Local) -> MediaLine {
     media
 }
 
-fn video_section(plan: &VideoPlan, whole: &Plan, local: &Local) -> MediaLine {
+/// A line of video on which we only send, under a track of its own.
+fn further_section(plan: &VideoPlan, whole: &Plan, local: &Local) -> MediaLine {
+    let bound = FurtherStream::at(local, plan.media_index).cloned().unwrap_or_default();
+    video_section(plan, whole, local, (&bound.stream, plan.media_index))
+}
+
+/// The section of a line of video; `track` numbers its track.
+fn video_section(
+    plan: &VideoPlan,
+    whole: &Plan,
+    local: &Local,
+    (stream, track): (&crate::LocalStream, usize),
+) -> MediaLine {
     if plan.declined {
         return video_of_ours(plan, local);
     }
     let number = plan.codec.payload_type;
-    let mut media =
-        MediaLine::new("video", local.video.port, &plan.proto, vec![number.to_string()]);
+    let mut media = MediaLine::new("video", stream.port, &plan.proto, vec![number.to_string()]);
     media.other.push(('b', VIDEO_BANDWIDTH.into()));
     let lines = &mut media.attributes;
     lines::codec(lines, &plan.codec);
     lines.push(Attribute::flag(plan.remote_direction.answer().as_str()));
     let rtcp = whole.feedback || local.rtcp;
-    reach(lines, &plan.transport, rtcp, &local.video, local);
+    reach(lines, &plan.transport, rtcp, stream, local);
     lines::feedback(lines, number, plan.feedback);
-    if let Some((identity, ice)) = checks(whole, &plan.transport, &local.video, local) {
-        lines::source(lines, local.video.ssrc, identity, "v0");
+    if let Some((identity, ice)) = checks(whole, &plan.transport, stream, local) {
+        lines::source(lines, stream.ssrc, identity, &format!("v{track}"));
         let how = Candidates { mux: plan.transport.rtcp_mux, both: false, level: false, end: true };
-        lines::ice(lines, ice, &local.video, local.address, how);
+        lines::ice(lines, ice, stream, local.address, how);
     }
     key(lines, &plan.transport);
     media

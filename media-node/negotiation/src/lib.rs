@@ -45,7 +45,7 @@ pub use codecs::{CodecInfo, CodecPref, parse_codec_list};
 pub use fmtp::OpusWishes;
 pub use jitter::jitter_buffer;
 pub use listed::{audio_codecs, common_codecs, known_codec, offered_choices, video_codecs};
-pub use local::{Before, CandidateFilter, Local};
+pub use local::{Before, CandidateFilter, FurtherStream, Local};
 pub use offer::offer;
 pub use plan::{AudioPlan, FaxPlan, NegotiationError, Plan, TextPlan, fax_line, negotiate};
 pub use secure::{Dtls, DtlsRole, Ice, Identity, LocalIce, LocalStream, Secure, Transport};

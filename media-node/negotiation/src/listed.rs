@@ -43,7 +43,12 @@ pub fn common_codecs(description: &SessionDescription, ours: &str) -> String {
         match media.kind.as_str() {
             _ if media.port == 0 => {}
             "audio" => names.extend(common_audio(media, &audio)),
-            "video" => names.extend(common_video(media, &video)),
+            // Further lines of video name the same codecs again.
+            "video" => {
+                let mut new = common_video(media, &video);
+                new.retain(|name| !names.contains(name));
+                names.append(&mut new);
+            }
             "image" if T38Options::is_fax(media) => names.push("t38".to_owned()),
             _ => {}
         }

@@ -59,10 +59,32 @@ pub struct Local {
     pub audio: LocalStream,
     /// What the video line has bound.
     pub video: LocalStream,
+    /// What further lines of video have bound, on which we only send, in the order of their places.
+    pub further: Vec<FurtherStream>,
+    /// Further lines of video that are taken of an offer.
+    pub most_further: usize,
     /// What the text line has bound.
     pub text: LocalStream,
     /// What an earlier exchange of this call agreed on.
     pub before: Before,
+}
+
+/// What a line of video behind the first has bound.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FurtherStream {
+    /// The line's place in the descriptions of the call.
+    pub media_index: usize,
+    /// What it has bound.
+    pub stream: LocalStream,
+    /// Our side of its handshake, as an earlier exchange agreed.
+    pub role: Option<crate::DtlsRole>,
+}
+
+impl FurtherStream {
+    /// That of the line in this place, if it has one.
+    pub(crate) fn at(local: &Local, media_index: usize) -> Option<&Self> {
+        local.further.iter().find(|line| line.media_index == media_index)
+    }
 }
 
 /// What an earlier exchange of the call agreed on and a later one keeps.
@@ -135,6 +157,8 @@ impl Local {
             offer_video: None,
             audio: LocalStream::default(),
             video: LocalStream::default(),
+            further: Vec::new(),
+            most_further: 0,
             text: LocalStream::default(),
             before: Before::default(),
         }

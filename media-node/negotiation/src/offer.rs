@@ -5,7 +5,7 @@ use sdp::{Attribute, MediaDirection, MediaLine, SessionDescription, Setup, stati
 use crate::choice::Choice;
 use crate::lines::{self, Candidates};
 use crate::video::{self, Feedback};
-use crate::{Local, fmtp};
+use crate::{FurtherStream, Local, fmtp};
 
 /// First dynamic payload type of our offers.
 const FIRST_DYNAMIC: u8 = 102;
@@ -54,7 +54,16 @@ pub fn offer(local: &Local) -> SessionDescription {
         }
     }
     if let Some(direction) = local.offer_video.filter(|_| !video.is_empty()) {
-        sections.extend(video_sections(local, &video, direction));
+        sections.extend(video_sections(local, &video, direction, (&local.video, 0)));
+        for FurtherStream { media_index, stream, .. } in &local.further {
+            // Lines keep their places (RFC 3264 §8): those between that are no longer used are offered as such.
+            while sections.len() < *media_index {
+                let proto = sections.last().map_or("RTP/AVP", |line| &line.proto).to_owned();
+                sections.push(MediaLine::new("video", 0, &proto, vec!["19".into()]));
+            }
+            let ours = (stream, *media_index);
+            sections.extend(video_sections(local, &video, MediaDirection::SendOnly, ours));
+        }
     }
     let mut description = local.description(sections);
     if let Some(identity) = local.identity.as_ref().filter(|_| local.webrtc) {
@@ -210,28 +219,32 @@ pub(crate) fn appended(lines: &mut Vec<Attribute>, append: &[String]) {
     }));
 }
 
-/// The video line, once per profile as the audio's.
-fn video_sections(local: &Local, codecs: &[Choice], direction: MediaDirection) -> Vec<MediaLine> {
+/// A video line, once per profile as the audio's; `track` numbers its track.
+fn video_sections(
+    local: &Local,
+    codecs: &[Choice],
+    direction: MediaDirection,
+    (stream, track): (&crate::LocalStream, usize),
+) -> Vec<MediaLine> {
     let profiles = match local.webrtc {
         true => vec![(local.before.proto.as_deref().unwrap_or("RTP/SAVPF"), Vec::new())],
         false => local.video_security.sections(),
     };
     let section = |(proto, keys): (&str, Vec<sdp::CryptoLine>)| {
         let formats = codecs.iter().map(|codec| codec.payload_type.to_string()).collect();
-        let mut media = MediaLine::new("video", local.video.port, proto, formats);
+        let mut media = MediaLine::new("video", stream.port, proto, formats);
         media.other.push(('b', VIDEO_BANDWIDTH.into()));
         let lines = &mut media.attributes;
         codecs.iter().for_each(|codec| lines::codec(lines, codec));
         lines.push(Attribute::flag(direction.as_str()));
-        secured(lines, local, &local.video);
+        secured(lines, local, stream);
         for codec in codecs {
             lines::feedback(lines, codec.payload_type, Feedback::all(local.webrtc));
         }
-        let stream = (&local.identity, &local.video.ice);
-        if let (true, (Some(identity), Some(ice))) = (local.webrtc, stream) {
-            lines::source(lines, local.video.ssrc, identity, "v0");
+        if let (true, Some(identity), Some(ice)) = (local.webrtc, &local.identity, &stream.ice) {
+            lines::source(lines, stream.ssrc, identity, &format!("v{track}"));
             let how = Candidates { mux: local.rtcp_mux, both: true, level: false, end: true };
-            lines::ice(lines, ice, &local.video, local.address, how);
+            lines::ice(lines, ice, stream, local.address, how);
         }
         lines.extend(keys.iter().map(|key| Attribute::new("crypto", key.value())));
         media

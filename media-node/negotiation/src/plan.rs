@@ -20,6 +20,8 @@ pub struct Plan {
     pub audio: Option<AudioPlan>,
     /// The video line used, or the one declined for want of a codec.
     pub video: Option<VideoPlan>,
+    /// Further lines of video used, on which the peer only receives ([`Local::most_further`]).
+    pub further: Vec<VideoPlan>,
     /// The line of real-time text (RFC 4103) used.
     pub text: Option<TextPlan>,
     /// A fax line that is in use by the peer, and what it says; the answer declines it unless the caller takes it up.
@@ -117,6 +119,9 @@ pub fn negotiate(
         Err(error) => failed = Some(error),
     }
     plan.video = video::video_line(theirs, local, mode, feedback);
+    if let Some(first) = &plan.video {
+        plan.further = video::further_lines(theirs, local, first, feedback);
+    }
     plan.text = text_line(theirs, feedback);
     let none_of_other_kinds =
         plan.video.as_ref().is_none_or(|video| video.declined) && plan.text.is_none();

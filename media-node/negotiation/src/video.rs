@@ -4,7 +4,7 @@ use sdp::{MediaDirection, MediaLine, SessionDescription};
 
 use crate::choice::{Choice, Mode};
 use crate::plan::{is_usable, protect, transport};
-use crate::{Local, Transport};
+use crate::{FurtherStream, Local, Transport};
 
 /// Names of the codecs that can be passed through, with the number each has when it is static.
 const CODECS: [(&str, Option<u8>); 8] = [
@@ -109,11 +109,50 @@ pub(crate) fn video_line(
         }
     };
     let role = local.before.video_role;
+    let line = (media_index, media);
+    Some(plan_line(theirs, line, local, feedback, chosen.cloned(), (&local.video, role)))
+}
+
+/// The lines of video behind the first on which the peer only receives, as many as are taken, of the first's codec. A line that
+/// is inactive keeps its place: the peer may want it again.
+pub(crate) fn further_lines(
+    theirs: &SessionDescription,
+    local: &Local,
+    first: &VideoPlan,
+    feedback: bool,
+) -> Vec<VideoPlan> {
+    if first.declined {
+        return Vec::new();
+    }
+    let plan = |(media_index, media): (usize, &MediaLine)| {
+        let codec = offered(media).into_iter().find(|codec| codec.is(&first.codec.name));
+        let bound = FurtherStream::at(local, media_index).cloned().unwrap_or_default();
+        plan_line(theirs, (media_index, media), local, feedback, codec, (&bound.stream, bound.role))
+    };
+    let receives = |media: &MediaLine| {
+        matches!(
+            MediaDirection::of(theirs, media),
+            MediaDirection::RecvOnly | MediaDirection::Inactive
+        )
+    };
+    let lines = theirs.media.iter().enumerate().skip(first.media_index + 1);
+    let lines = lines.filter(|(_, media)| is_usable(media, "video") && receives(media));
+    lines.map(plan).filter(|plan| !plan.declined).take(local.most_further).collect()
+}
+
+fn plan_line(
+    theirs: &SessionDescription,
+    (media_index, media): (usize, &MediaLine),
+    local: &Local,
+    feedback: bool,
+    chosen: Option<Choice>,
+    (stream, role): (&crate::LocalStream, Option<crate::DtlsRole>),
+) -> VideoPlan {
     let secured = protect(theirs, media, local, feedback, &local.video_security, role);
     let path = secured
         .ok()
         .flatten()
-        .and_then(|secure| transport(theirs, media, local, secure, &local.video).ok());
+        .and_then(|secure| transport(theirs, media, local, secure, stream).ok());
     let none = || Choice {
         payload_type: 0,
         name: String::new(),
@@ -122,15 +161,15 @@ pub(crate) fn video_line(
         ptime: 0,
         fmtp: None,
     };
-    Some(VideoPlan {
+    VideoPlan {
         media_index,
         proto: media.proto.clone(),
         declined: chosen.is_none() || path.is_none(),
-        codec: chosen.cloned().unwrap_or_else(none),
+        codec: chosen.unwrap_or_else(none),
         transport: path.unwrap_or_default(),
         feedback: Feedback::of(media),
         remote_direction: MediaDirection::of(theirs, media),
-    })
+    }
 }
 
 /// The codecs of a line in the peer's order.

@@ -1,7 +1,7 @@
 //! Browsers: feedback, DTLS and ICE.
 
 use super::*;
-use crate::{Before, CandidateFilter, DtlsRole, Identity, LocalIce, Secure};
+use crate::{Before, CandidateFilter, DtlsRole, FurtherStream, Identity, LocalIce, Secure};
 use sdp::{Credentials, Fingerprint};
 
 const ICE: &str = "a=candidate:1 1 udp 2122260223 192.0.2.7 15200 typ host generation 0\r\n\
@@ -156,4 +156,91 @@ fn plain_audio_beside_video_with_feedback_is_declined() {
         text.contains("a=candidate:0123456789 2 udp 2130706430 127.0.0.1 27257 typ host"),
         "{text}"
     );
+}
+
+/// Further lines of video as a browser offers them in a room, the second of them held.
+fn with_further_lines(local: &Local, most_further: usize) -> (SessionDescription, Local) {
+    let line = |port: u16, direction: &str, codec: &str| {
+        format!(
+            "m=video {port} UDP/TLS/RTP/SAVPF 98\r\na=rtpmap:98 {codec}/90000\r\na=rtcp-fb:98 goog-remb\r\n\
+             a={direction}\r\n{ICE}{KEYS}"
+        )
+    };
+    let text = [
+        audio(&format!("{ICE}{KEYS}")),
+        line(15_202, "sendrecv", "VP8"),
+        line(15_204, "recvonly", "VP8"),
+        line(15_206, "inactive", "VP8"),
+        line(15_208, "recvonly", "H264"),
+        line(15_210, "sendrecv", "VP8"),
+        line(15_212, "recvonly", "VP8"),
+    ];
+    (parsed(&text.concat()), Local { most_further, ..local.clone() })
+}
+
+#[test]
+fn further_lines_are_taken_as_many_as_there_is_use_for_and_only_to_send() {
+    let (offer, local) = with_further_lines(&browser(), 0);
+    let plan = negotiate(&offer, &local, Mode::Generous).unwrap();
+    assert!(plan.further.is_empty(), "as the reference outside of rooms");
+    for (most, places) in [(8, &[2, 3, 6][..]), (2, &[2, 3])] {
+        let local = Local { most_further: most, ..local.clone() };
+        let plan = negotiate(&offer, &local, Mode::Generous).unwrap();
+        let taken: Vec<_> = plan.further.iter().map(|line| line.media_index).collect();
+        assert_eq!(taken, places);
+    }
+    let local = Local {
+        most_further: 8,
+        further: [(2, 40_000, 31), (3, 40_002, 32), (6, 40_004, 33)]
+            .map(|(media_index, port, ssrc)| FurtherStream {
+                media_index,
+                stream: stream(port, ssrc),
+                role: None,
+            })
+            .into(),
+        ..local
+    };
+    let plan = negotiate(&offer, &local, Mode::Generous).unwrap();
+    let written = answer(&offer, &plan, &local).sent;
+    let shown = |line: &MediaLine| {
+        let direction =
+            line.attributes.iter().find(|a| ["sendonly", "inactive"].contains(&&*a.name));
+        (line.port, direction.map(|a| a.name.clone()).unwrap_or_default())
+    };
+    let lines: Vec<_> = written.media[2..].iter().map(shown).collect();
+    let expected =
+        [(40_000, "sendonly"), (40_002, "inactive"), (0, ""), (0, ""), (40_004, "sendonly")];
+    assert_eq!(lines, expected.map(|(port, direction)| (port, direction.to_owned())));
+    let text = written.media[6].to_string();
+    for said in [
+        "a=rtcp-fb:98 goog-remb\r\n",
+        "a=ssrc:33 msid:MSID v6\r\n",
+        "a=ice-ufrag:ours\r\n",
+        "a=setup:active\r\n",
+    ] {
+        assert!(text.contains(said), "{said}: {text}");
+    }
+    // An offer of ours later in the call has all of them in their places.
+    let again = Local {
+        webrtc: true,
+        offer_video: Some(sdp::MediaDirection::SendRecv),
+        video_codecs: vec!["VP8".into()],
+        ..local
+    };
+    let ours = offered(&again);
+    let ports: Vec<_> = ours.media.iter().map(|line| (&*line.kind, line.port)).collect();
+    let video = |port| ("video", port);
+    assert_eq!(
+        ports,
+        [
+            ("audio", 27_372),
+            video(27_256),
+            video(40_000),
+            video(40_002),
+            video(0),
+            video(0),
+            video(40_004)
+        ]
+    );
+    assert!(ours.media[6].to_string().contains("a=sendonly\r\n"));
 }
