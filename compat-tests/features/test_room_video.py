@@ -1,4 +1,6 @@
 """Video of conferences between phones: who is shown whom, what commands and talking change, and that audio stays as it is."""
+import re
+
 import pytest
 
 from harness import audio, office, tree
@@ -110,6 +112,82 @@ def test_all_see_who_has_the_floor_and_that_one_sees_the_one_before(site, esl, s
 def floor_of(esl):
     lines = esl.api("conference studio list").splitlines()
     return next(line.split(";")[0] for line in lines if "vid-floor" in line.split(";")[5])
+
+
+def ports(answer):
+    assert answer.status == 200, answer.start
+    return [int(port) for port in re.findall(r"^m=video (\d+)", answer.body, re.M)]
+
+
+def test_further_lines_show_the_others_each_in_its_place(site, esl, studio):
+    one, first, red, _ = studio("red")
+    two, second, blue, _ = studio("blue", pt=101)
+    three, third, green, _ = studio("green", pt=120)
+    left, right = screens = Camera("left"), Camera("right")
+    left.films = right.films = False
+    call, fourth, own, uuid = studio("own")
+
+    def more(*flows):
+        return own.sdp(call) + "".join(screen.line(flow) for screen, flow in zip(screens, flows))
+    assert 0 not in ports(call.reinvite(sdp=more("recvonly", "recvonly")))
+    own.sees("green")                                   # who had the floor before
+    left.sees("red")
+    right.sees("blue")
+    said = esl.api(f"explain media {uuid}")
+    assert f"watches   shown member {third}" in said and f"and       member {first}, member {second}" in said, said
+    # Who is seen on the first line is on no other; the rest stay where they are.
+    assert esl.api(f"conference studio vid-floor {first} force") == f"+OK floor {first}\n"
+    for screen, name in ((own, "red"), (left, "green"), (right, "blue")):
+        screen.sees(name)
+    assert esl.api(f"conference studio vmute {second}").startswith("+OK")
+    right.sees_nothing()
+    left.sees("green")
+    assert esl.api(f"conference studio unvmute {second}").startswith("+OK")
+    right.sees("blue")
+    three.hangup()
+    left.sees_nothing()
+    right.sees("blue")
+    own.sees("red")
+    # A line that is put away keeps its port; one that is wanted again is filled again.
+    before = ports(call.reinvite(sdp=more("recvonly", "inactive")))
+    right.sees_nothing()
+    left.sees("blue")
+    assert ports(call.reinvite(sdp=more("inactive", "recvonly"))) == before
+    left.sees_nothing()
+    right.sees("blue")
+    for screen in (own, left, right):
+        screen.one_stream()
+    # Outside of rooms there is no use for them.
+    assert esl.api(f"uuid_transfer {uuid} echo inline").startswith("+OK")
+    right.sees_nothing()
+    talk_alone(call)
+    for end in (one.hangup, two.hangup, call.hangup, left.close, right.close):
+        end()
+
+
+def talk_alone(call):
+    call.rtp.tone(THIRD)
+    hears(call, THIRD)
+
+
+def test_further_lines_are_declined_outside_of_rooms_and_where_the_room_takes_one_picture(fresh):
+    prepare(fresh)
+    rooms = fresh.conf / "autoload_configs" / "conference.conf.xml"
+    tree.patch(rooms, {"(?=</profile>)": '<param name="video-max-pictures" value="2"/>'})
+    fresh.start()
+    esl = next(listening := office.listening(fresh, "ALL"))
+    assert "+OK" in esl.api("load mod_conference")
+    screens = [Camera("a"), Camera("b")]
+    lines = "".join(screen.line("recvonly") for screen in screens)
+    camera = Camera("own")
+    call = fresh.phone().admitted("studio", sdp=lambda call: camera.sdp(call) + lines)
+    first, *others = ports(call.wait(200))
+    assert first and others == [0, 0]
+    esl.wait_event("CUSTOM", Action="video-floor-change")
+    first, *others = ports(call.reinvite(sdp=camera.sdp(call) + lines))
+    assert first and others[0] and others[1] == 0
+    for end in (call.hangup, camera.close, listening.close, *(screen.close for screen in screens)):
+        end()
 
 
 def test_pictures_are_hidden_blinded_held_and_come_back(site, esl, studio):

@@ -23,6 +23,7 @@ mod again;
 mod answer;
 mod apply;
 pub mod certificate;
+mod further;
 mod local;
 mod offer;
 pub mod opus;
@@ -246,7 +247,7 @@ impl LegMedia {
             biased;
             event = reach.event() => News::Link(Linked { kind: "audio", event }),
             event = media => News::Media(event),
-            event = streams.link_event() => News::Link(Linked { kind: "video", event }),
+            (kind, event) = streams.link_event() => News::Link(Linked { kind, event }),
         }
     }
 
@@ -256,7 +257,7 @@ impl LegMedia {
         tokio::select! {
             biased;
             event = reach.event() => Linked { kind: "audio", event },
-            event = streams.link_event() => Linked { kind: "video", event },
+            (kind, event) = streams.link_event() => Linked { kind, event },
         }
     }
 

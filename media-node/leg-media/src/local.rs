@@ -52,6 +52,8 @@ impl LegMedia {
             audio: LocalStream { port: self.port(), rtcp_port, ssrc, ice: self.ice.clone() },
             video: streams.video(),
             text: streams.text(),
+            further: streams.further.streams(self.plan.as_ref().filter(|_| !self.anew)),
+            most_further: streams.further.most(channel),
             before: self.before(),
             ..Local::new(&settings.username, self.advertised)
         }

@@ -48,7 +48,10 @@ impl LegMedia {
         };
         let near = self.media.as_ref().map(|media| media.id());
         let spec = RtpSpec { near, ..RtpSpec::new(self.bind_ip) };
-        self.streams.open(channel, &self.profile.switch().media, &spec, video, text)
+        let engine = &self.profile.switch().media;
+        self.streams.open(channel, engine, &spec, video, text)?;
+        let further = self.plan.as_ref().map_or(&[][..], |plan| &plan.further);
+        self.streams.further.open(channel, engine, &spec, (further, self.identity.is_some()))
     }
 
     /// Writes our offer.
@@ -98,6 +101,10 @@ impl LegMedia {
     pub fn offer_anew(&mut self, channel: &Channel) -> Result<SessionDescription, Cause> {
         self.ice = self.identity.as_ref().and_then(|_| self.new_credentials());
         self.streams.prepare_checks(self.bind_ip);
+        // A page that was loaded again knows nothing of the lines it had asked for.
+        if let Some(plan) = &mut self.plan {
+            plan.further.clear();
+        }
         self.anew = true;
         self.beginnings = self.beginnings.wrapping_add(1);
         self.offer(channel, None)

@@ -25,6 +25,9 @@ const ACCEPTED: [Suite; 4] =
 /// Priority of a relayed candidate: the least preferred type (RFC 8445 §5.1.2.1), one address, component 1.
 const RELAY_PRIORITY: u32 = (65_535 << 8) | 255;
 
+/// The kind of a line of video behind the first: programs are told of the first alone.
+pub(super) const FURTHER: &str = "further video";
+
 /// Lines of a fragment that are read.
 const MOST_LINES: usize = 100;
 
@@ -183,7 +186,7 @@ pub enum News {
 
 /// What the checks or the handshake of a line have led to.
 pub struct Linked {
-    /// `audio` or `video`.
+    /// `audio`, `video` or [`FURTHER`].
     pub(super) kind: &'static str,
     pub(super) event: LinkEvent,
 }
@@ -196,7 +199,9 @@ impl Linked {
             LinkEvent::Path(Some(Way { to, relayed })) => {
                 let how = if relayed { " through the TURN server" } else { "" };
                 tracing::info!(uuid = %uuid, "{kind}: packets go to {to}{how}, as the connectivity checks found");
-                shown::path(channel, kind, to);
+                if kind != FURTHER {
+                    shown::path(channel, kind, to);
+                }
             }
             LinkEvent::Path(None) => {
                 tracing::warn!(uuid = %uuid, "{kind}: the peer answers no checks any more; nothing is sent");
@@ -204,6 +209,9 @@ impl Linked {
             LinkEvent::Keys(keys) => {
                 let secure = format!("srtp:dtls:{}", keys.local.suite().name());
                 tracing::info!(uuid = %uuid, "{kind}: fingerprint verified, {secure}");
+                if kind == FURTHER {
+                    return;
+                }
                 channel.set_var("rtp_has_crypto", secure.as_str());
                 shown::secured(channel, &secure);
                 channel.with(|data| data.secure = secure);

@@ -11,7 +11,8 @@ use webrtc::link::LinkEvent;
 use webrtc::turn::driver::Server;
 
 use super::apply::flow;
-use super::reach::{self, Reach};
+use super::further::Further;
+use super::reach::{self, FURTHER, Reach};
 use crate::call::{Cause, Channel};
 use crate::contract::CallObserver;
 
@@ -25,6 +26,8 @@ pub(super) struct Streams {
     video_reach: Reach,
     /// Keys of the video.
     pub(super) security: Security,
+    /// Lines of video behind the first.
+    pub(super) further: Further,
 }
 
 /// What other legs and bridges see of a leg's streams: its slot on the channel.
@@ -41,6 +44,7 @@ pub(crate) struct BridgedStreams {
 impl Streams {
     /// Makes credentials for the connectivity checks of the video.
     pub(super) fn prepare_checks(&mut self, bind_ip: IpAddr) {
+        self.further.prepare_checks();
         self.video_ice = LocalIce::new();
         if let (Some(ours), Some(leg)) = (&mut self.video_ice, &self.video) {
             self.video_reach.name_relay(ours, SocketAddr::new(bind_ip, leg.rtp_port()));
@@ -93,9 +97,13 @@ impl Streams {
         Ok(())
     }
 
-    /// The next thing that checks or handshake of the video lead to.
-    pub(super) async fn link_event(&mut self) -> LinkEvent {
-        self.video_reach.event().await
+    /// The next thing that checks or handshake of a line of video lead to, and which kind of line it is.
+    pub(super) async fn link_event(&mut self) -> (&'static str, LinkEvent) {
+        tokio::select! {
+            biased;
+            event = self.video_reach.event() => ("video", event),
+            event = self.further.link_event() => (FURTHER, event),
+        }
     }
 
     /// Takes candidates of the video that came later.
@@ -176,7 +184,8 @@ impl Streams {
             pli: video.feedback.pli || !video.feedback.fir,
             fir: video.feedback.fir && !video.feedback.pli,
             remb: video.feedback.remb,
-            watches: None,
+            further: self.further.known(plan, held),
+            ..LegVideo::default()
         }
     }
 
@@ -189,6 +198,7 @@ impl Streams {
         (held, association): (bool, u32),
         identity: Option<&webrtc::dtls::Identity>,
     ) {
+        self.further.apply(channel, bind_ip, plan, (held, association), identity);
         let known = self.known_video(plan, held);
         if channel.with(|data| data.slot::<LegVideo>().renew(known)) {
             // Who waits on the call looks again: a room shows it, and it is shown others.
@@ -214,12 +224,13 @@ impl Streams {
 }
 
 /// What a stream's leg has bound.
-fn bound(leg: Option<&media::Leg>) -> LocalStream {
+pub(super) fn bound(leg: Option<&media::Leg>) -> LocalStream {
     let Some(leg) = leg else { return LocalStream::default() };
     LocalStream { port: leg.rtp_port(), rtcp_port: leg.rtcp_port(), ssrc: leg.ssrc(), ice: None }
 }
 
-fn set(
+/// Tells a line's leg what was agreed.
+pub(super) fn set(
     channel: &Channel,
     leg: &media::Leg,
     transport: &Transport,

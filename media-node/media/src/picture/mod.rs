@@ -47,8 +47,23 @@ pub struct LegVideo {
     pub fir: bool,
     /// The far end keeps to the bit rate it is told (REMB).
     pub remb: bool,
+    /// Further lines, over which the far end receives other members of a room.
+    pub further: Vec<FurtherLine>,
+    /// Further lines the room has use for, written by the room alone; 0 outside of rooms.
+    pub room_lines: usize,
     /// What a room sends it, written by the room alone; `None` outside of rooms and while it is sent nothing.
     pub watches: Option<Watches>,
+    /// The members it is sent on further lines, written by the room alone.
+    pub also_watches: Vec<u32>,
+}
+
+/// A line of video behind the first.
+#[derive(Clone, Debug)]
+pub struct FurtherLine {
+    /// Its media leg.
+    pub leg: Arc<Leg>,
+    /// The far end wants pictures on it.
+    pub wants: bool,
 }
 
 /// The member of a room whose video another is to receive, by its number in the room.
@@ -80,13 +95,16 @@ impl fmt::Display for Watches {
 }
 
 impl LegVideo {
-    /// Puts what was negotiated in the place of what was; true if that is something else. What a room says stays.
+    /// Puts what was negotiated in the place of what was; true if that is something else. What the room wrote stays.
     pub fn renew(&mut self, new: Self) -> bool {
         let leg = |video: &Self| video.leg.as_ref().map(|leg| leg.id());
+        let line = |line: &FurtherLine| (line.leg.id(), line.wants);
+        let further = |video: &Self| -> Vec<_> { video.further.iter().map(line).collect() };
         let same = leg(self) == leg(&new)
+            && further(self) == further(&new)
             && (&self.codec, self.sends, self.wants) == (&new.codec, new.sends, new.wants);
-        let watches = self.watches.take();
-        *self = Self { watches, ..new };
+        let (watches, also_watches) = (self.watches.take(), std::mem::take(&mut self.also_watches));
+        *self = Self { watches, also_watches, room_lines: self.room_lines, ..new };
         !same
     }
 

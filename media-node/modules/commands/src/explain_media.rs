@@ -47,6 +47,8 @@ pub(super) fn told(channel: &Channel) -> String {
         watches => (watches.map(|member| member.to_string()), None),
     };
     line("watches", shown);
+    let also: Vec<_> = video.also_watches.iter().map(|member| format!("member {member}")).collect();
+    line("and", Some(also.join(", ")).filter(|also| !also.is_empty()));
     line("digits", var("dtmf_type"));
     line("direction", var("audio_media_flow"));
     line("protected", Some(channel.with(|data| data.secure.clone())).filter(|s| !s.is_empty()));

@@ -132,6 +132,12 @@ const PROFILE: &[Parameter] = &[
         "0",
         "Milliseconds a member keeps the floor before its picture is shown to all",
     ),
+    param(
+        "video-max-pictures",
+        Value::Number(1, 9),
+        "9",
+        "Members whose pictures one member may be sent at once, over lines of its own for each",
+    ),
     param("recording-metadata", Value::Text, "", "Artist named in recordings of the room"),
     param("timer-name", Value::Text, "soft", "Clock").no_effect("there is one clock"),
     param("channels", Value::Number(1, 2), "1", "Channels").no_effect("rooms are mono"),

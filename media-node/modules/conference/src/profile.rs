@@ -67,6 +67,9 @@ const USUAL_CONTROLS: [(&str, &str); 12] = [
     ("#", "hangup"),
 ];
 
+/// Pictures a member may be sent at once: each is a line with a port, checks and a handshake of its own.
+const MAX_PICTURES: i64 = 9;
+
 /// Words `suppress-events` knows; others have no effect, in the reference too.
 #[rustfmt::skip]
 const SUPPRESSIBLE: [&str; 26] = [
@@ -185,6 +188,12 @@ impl Profile {
     }
 
     /// Says in the log that pictures are not put together, where the profile wants that.
+    /// Lines of video behind the first that a member may have (`video-max-pictures`).
+    pub(super) fn further_lines(&self) -> usize {
+        let most = self.number("video-max-pictures", MAX_PICTURES).clamp(1, MAX_PICTURES);
+        usize::try_from(most - 1).unwrap_or(0)
+    }
+
     pub(super) fn warn_of_video(&self, room: &str) {
         let mode = self.params.get("video-mode").unwrap_or_default();
         if ["mux", "transcode"].iter().any(|word| mode.eq_ignore_ascii_case(word)) {

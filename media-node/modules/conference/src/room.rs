@@ -602,6 +602,8 @@ impl Room {
             self.move_video_floor(member);
         } else if free && member.state().speaks {
             self.give_floor(Some(member));
+        } else {
+            self.show_speaker(member);
         }
     }
 

@@ -8,8 +8,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use media::picture::{LegVideo, PictureOptions, Watches};
-use media::{LegError, LegId};
+use media::picture::{FurtherLine, LegVideo, PictureOptions, Watches};
+use media::{Leg, LegError, LegId};
 
 use super::member::Member;
 use super::room::Room;
@@ -32,6 +32,7 @@ pub(super) struct Known {
     codec: Option<String>,
     sends: bool,
     wants: bool,
+    further: Vec<(LegId, bool)>,
 }
 
 impl Known {
@@ -41,6 +42,7 @@ impl Known {
             codec: video.codec.clone(),
             sends: video.sends,
             wants: video.wants,
+            further: video.further.iter().map(|line| (line.leg.id(), line.wants)).collect(),
         }
     }
 }
@@ -51,6 +53,9 @@ pub(super) struct Shown {
     /// The leg whose packets are forwarded to it.
     source: Option<LegId>,
     watches: Option<Watches>,
+    /// The legs of its further lines, and what each receives.
+    lines: Vec<LegId>,
+    further: Vec<Option<Candidate>>,
 }
 
 impl Member {
@@ -87,6 +92,9 @@ impl Room {
             }
             std::mem::replace(&mut *known, now.clone())
         };
+        // Known to those who negotiate from now on: the next description may have further lines.
+        let lines = self.profile.further_lines();
+        member.channel.with(|data| data.slot::<LegVideo>().room_lines = lines);
         let joins = (&old.leg, &old.codec) != (&now.leg, &now.codec);
         if let (Some(leg), Some(codec), true) = (&video.leg, &video.codec, joins) {
             let state = member.state();
@@ -98,6 +106,14 @@ impl Room {
         }
         if let (Some(leg), None, true) = (&video.leg, &video.codec, joins) {
             let _left = leg.unbridge();
+        }
+        let is_new = |leg: &Leg| joins || old.further.iter().all(|(known, _)| *known != leg.id());
+        for FurtherLine { leg, .. } in video.further.iter().filter(|line| is_new(&line.leg)) {
+            // The far end only receives on them.
+            let options = PictureOptions { hidden: true, ..video.options() };
+            if leg.join_pictures(&self.mixer, options).is_err() {
+                tracing::error!(uuid = %member.channel.uuid(), "Conference {}: a line without video: the media engine is overloaded", self.name);
+            }
         }
         if joins {
             // A leg that joins or leaves has no source until it is told one.
@@ -114,6 +130,13 @@ impl Room {
         }
         self.show_again(member);
         self.show_pictures();
+    }
+
+    /// A member talks while another has the floor: further lines may show it.
+    pub(super) fn show_speaker(&self, member: &Member) {
+        if member.sends_video() {
+            self.show_pictures();
+        }
     }
 
     /// A member begins to send video: it takes the video floor unless that is locked. The holder of the audio floor takes it
@@ -257,6 +280,7 @@ impl Room {
         let (floor, members) = self.with(|s| (s.video_floor, s.members.clone()));
         let find = |id: Option<u32>| members.iter().find(|m| Some(m.id) == id);
         let (holder, last) = (find(floor.holder), find(floor.last));
+        let speakers = speakers(&members);
         for member in &members {
             let video = member.video();
             let (Some(leg), Some(codec)) = (&video.leg, &video.codec) else { continue };
@@ -274,18 +298,34 @@ impl Room {
                     takes: codec.clone(),
                 },
             });
-            let shown = Shown { source: to.map(|leg| leg.id()), watches };
             let mut told = member.shown.lock();
+            let before = told.as_ref().map(|shown| &*shown.further).unwrap_or_default();
+            let receives = video.wants && state.sees && !state.held;
+            let open: Vec<_> = video.further.iter().map(|line| line.wants && receives).collect();
+            let except = [Some(member.id), source.map(|source| source.id)];
+            let fit = speakers.iter().filter(|speaker| {
+                !except.contains(&Some(speaker.member)) && speaker.video.fits(&video)
+            });
+            let further = allot(before, fit.map(Speaker::candidate), &open);
+            let lines = video.further.iter().map(|line| line.leg.id()).collect();
+            let shown = Shown { source: to.map(|leg| leg.id()), watches, lines, further };
             // All members are gone through whenever one changes; a leg is told only what is new to it.
             if told.as_ref() == Some(&shown) {
                 continue;
             }
-            let accepted = leg.look_at(to.map(|leg| &**leg)).is_ok();
+            let mut accepted = leg.look_at(to.map(|leg| &**leg)).is_ok();
+            for (line, to) in video.further.iter().zip(&shown.further) {
+                let to = to.and_then(|to| speakers.iter().find(|s| s.candidate() == to));
+                let to = to.and_then(|speaker| speaker.video.leg.as_deref());
+                accepted &= line.leg.look_at(to).is_ok();
+            }
             if let Some(why @ Watches::OtherCodec { .. }) = &shown.watches {
                 tracing::warn!(uuid = %member.channel.uuid(), "Conference {}: {why}", self.name);
             }
             member.channel.with(|data| {
-                data.slot::<LegVideo>().watches.clone_from(&shown.watches);
+                let video = data.slot::<LegVideo>();
+                video.watches.clone_from(&shown.watches);
+                video.also_watches = shown.further.iter().flatten().map(|c| c.member).collect();
             });
             // What the engine had no room for is told again at the next change.
             *told = accepted.then_some(shown);
@@ -295,11 +335,15 @@ impl Room {
     /// A member's call leaves the room: its video leg leaves the room's video.
     pub(super) fn leave_pictures(&self, member: &Member) {
         let video = member.video();
-        if let Some(leg) = video.leg {
+        for leg in video.leg.iter().chain(video.further.iter().map(|line| &line.leg)) {
             let _left = leg.unbridge();
         }
         *member.shown.lock() = None;
-        member.channel.with(|data| data.slot::<LegVideo>().watches = None);
+        member.channel.with(|data| {
+            let video = data.slot::<LegVideo>();
+            (video.watches, video.room_lines) = (None, 0);
+            video.also_watches.clear();
+        });
     }
 
     /// Stops forwarding a member's video to the others.
@@ -326,8 +370,10 @@ impl Room {
         let before = member.state().seen;
         member.change(self, |state| state.seen = seen);
         let set = self.hide_or_show(member);
-        if set.is_err() {
-            member.change(self, |state| state.seen = before);
+        match set {
+            // Further lines show another in its place.
+            Ok(()) => self.show_pictures(),
+            Err(_) => member.change(self, |state| state.seen = before),
         }
         set
     }
@@ -339,6 +385,72 @@ impl Room {
         let action = if blind { "vblind-member" } else { "unvblind-member" };
         self.fire_member(member, action, |_| {});
     }
+}
+
+/// A member whose video can be sent to the others' further lines, and its leg.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Candidate {
+    member: u32,
+    leg: LegId,
+}
+
+/// The same with what was negotiated.
+struct Speaker {
+    member: u32,
+    leg: LegId,
+    video: LegVideo,
+}
+
+impl Speaker {
+    fn candidate(&self) -> Candidate {
+        Candidate { member: self.member, leg: self.leg }
+    }
+}
+
+/// The members that send video to the others: those that talk first, then by when they talked last.
+fn speakers(members: &[Arc<Member>]) -> Vec<Speaker> {
+    let receives = |member: &Arc<Member>| {
+        member.channel.with(|data| {
+            data.find_slot::<LegVideo>().is_some_and(|video| !video.further.is_empty())
+        })
+    };
+    // Most rooms have no further lines, and need no list.
+    if !members.iter().any(receives) {
+        return Vec::new();
+    }
+    let mut found: Vec<_> = members
+        .iter()
+        .filter_map(|member| {
+            let (video, state) = (member.video(), member.state());
+            let leg = video.leg.as_ref().map(|leg| leg.id())?;
+            let sends = video.codec.is_some() && video.sends && state.seen && !state.held;
+            let speaker = Speaker { member: member.id, leg, video };
+            sends.then_some(((!state.talking, -state.last_talking, member.id), speaker))
+        })
+        .collect();
+    found.sort_by_key(|(order, _)| *order);
+    found.into_iter().map(|(_, speaker)| speaker).collect()
+}
+
+/// Gives each open line one of `wanted`, the first ones first. One that has a line keeps it, so that pictures do not change
+/// places.
+fn allot<T: Copy + PartialEq>(
+    before: &[Option<T>],
+    wanted: impl Iterator<Item = T>,
+    open: &[bool],
+) -> Vec<Option<T>> {
+    let wanted: Vec<T> = wanted.take(open.iter().filter(|open| **open).count()).collect();
+    let kept = |line: usize| before.get(line).copied().flatten().filter(|c| wanted.contains(c));
+    let mut all: Vec<_> =
+        open.iter().enumerate().map(|(n, open)| kept(n).filter(|_| *open)).collect();
+    for candidate in wanted {
+        let mut free = all.iter().zip(open).map(|(line, open)| line.is_none() && *open);
+        let free = free.position(|free| free).filter(|_| !all.contains(&Some(candidate)));
+        if let Some(line) = free.and_then(|n| all.get_mut(n)) {
+            *line = Some(candidate);
+        }
+    }
+    all
 }
 
 /// Why a member is not given the video floor.
@@ -378,5 +490,25 @@ pub fn toggle_video_floor(
             room.show_pictures();
             Ok(Some(member.id))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_has_a_line_keeps_it_and_the_others_come_in_their_order() {
+        let shown = |before: &[u32], wanted: &[u32], open: &[bool]| -> Vec<u32> {
+            let before: Vec<_> = before.iter().map(|m| (*m > 0).then_some(*m)).collect();
+            let after = allot(&before, wanted.iter().copied(), open);
+            after.into_iter().map(Option::unwrap_or_default).collect()
+        };
+        assert_eq!(shown(&[], &[5, 3], &[true; 3]), [5, 3, 0]);
+        assert_eq!(shown(&[5, 3, 0], &[7, 3, 5], &[true; 3]), [5, 3, 7]);
+        assert_eq!(shown(&[5, 3, 7], &[8, 7, 5, 3], &[true; 3]), [5, 8, 7]);
+        assert_eq!(shown(&[5, 8, 7], &[7], &[true; 3]), [0, 0, 7]);
+        assert_eq!(shown(&[5, 8, 7], &[5, 8, 7], &[true; 2]), [5, 8], "a line is gone");
+        assert_eq!(shown(&[5, 8, 7], &[5, 8, 7], &[true, false, true]), [5, 0, 8], "or put away");
     }
 }

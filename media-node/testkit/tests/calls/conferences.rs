@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use media::picture::{LegVideo, Watches};
+use media::picture::{FurtherLine, LegVideo, Watches};
 use switch_core::contract::Module;
 use testkit::{Setup, World, run};
 
@@ -240,5 +240,57 @@ fn who_comes_with_the_flag_keeps_the_video_floor() {
         let watches = channel.with(|data| data.slot::<LegVideo>().watches.clone());
         let (sends, takes) = (Some("VP8".to_owned()), "H264".to_owned());
         assert_eq!(watches, Some(Watches::OtherCodec { member: 2, sends, takes }));
+    });
+}
+
+/// Gives a call with video so many further lines to receive on.
+fn widen(world: &World, call: &testkit::Call, lines: usize) {
+    let channel = world.channels().into_iter().find(|c| **c.uuid() == *call.uuid()).unwrap();
+    let open = || Arc::new(channel.switch().media.open_null().expect("a leg").0);
+    let further = (0..lines).map(|_| FurtherLine { leg: open(), wants: true }).collect();
+    let old = channel.with(|data| data.slot::<LegVideo>().clone());
+    if channel.with(|data| data.slot::<LegVideo>().renew(LegVideo { further, ..old })) {
+        channel.notify();
+    }
+}
+
+#[test]
+fn further_lines_show_the_others_of_the_same_codec_that_are_not_hidden() {
+    run(conference(), async |world| {
+        let names = ["a", "b", "c", "d", "e"];
+        let calls: Vec<_> = names.iter().map(|n| world.phone(n).dial("1000")).collect();
+        world.seconds(2).await;
+        for (call, codec) in calls.iter().zip(["VP8", "VP8", "H264", "VP8", "VP8"]) {
+            film(world, call, codec, true);
+            world.settle().await;
+        }
+        let viewer = world.channels().into_iter().find(|c| **c.uuid() == *calls[0].uuid()).unwrap();
+        let seen = || {
+            viewer.with(|data| {
+                let video = data.slot::<LegVideo>();
+                (video.watches.clone(), video.also_watches.clone(), video.room_lines)
+            })
+        };
+        let shown = |main, also: &[u32]| (Some(Watches::Member(main)), also.to_vec(), 8);
+        world.api("conference room vid-floor 5 force").await;
+        assert_eq!(seen(), shown(5, &[]));
+        widen(world, &calls[0], 3);
+        world.settle().await;
+        assert_eq!(seen(), shown(5, &[2, 4]), "not itself, the first line's and another codec's");
+        world.api("conference room vid-floor 2 force").await;
+        assert_eq!(seen(), shown(2, &[5, 4]), "who is left keeps its place");
+        for (command, also) in [
+            ("vmute 4", &[5][..]),
+            ("unvmute 4", &[5, 4]),
+            ("vblind 1", &[]),
+            ("unvblind 1", &[4, 5]),
+        ] {
+            world.api(&format!("conference room {command}")).await;
+            assert_eq!(seen().1, also, "{command}");
+        }
+        calls[3].hang_up();
+        world.ended(&calls[3]).await;
+        world.settle().await;
+        assert_eq!(seen(), shown(2, &[5]));
     });
 }
