@@ -5,6 +5,7 @@ import pytest
 
 from conftest import settled, shared_site
 from harness import ear, tree
+from harness.camera import Camera
 from harness.portal import AGENT, CUSTOMER, WSS, browsers, capture_sound, configured, pages, press, state  # noqa: F401 (fixtures among them)
 
 ROOMS = """<configuration name="conference.conf"><caller-controls/><profiles><profile name="default">
@@ -32,8 +33,7 @@ CAMERA = """(() => {
   window.RTCPeerConnection = function (...how) { const one = new Real(...how); connections.push(one); return one; };
   window.RTCPeerConnection.prototype = Real.prototype;
 })(); 1"""
-SEEN = """(() => {
-  const video = document.querySelector('video.speaker');
+COLOUR = """((video) => {
   if (!video || video.hidden || !video.videoWidth) return 'nothing';
   const pen = new OffscreenCanvas(8, 8).getContext('2d');
   pen.drawImage(video, 0, 0, 8, 8);
@@ -43,7 +43,15 @@ SEEN = """(() => {
   if (r > 120 && b > 120 && g < 90) return 'screen';
   if (g > 120 && r < 90 && b < 90) return 'green';      // the browser's own
   return `${r} ${g} ${b}`;
-})()"""
+})"""
+SEEN = f"{COLOUR}(document.querySelector('video.speaker'))"
+# What the others' pictures show, in their places.
+OTHERS = f"[...document.querySelectorAll('.others video')].map({COLOUR}).filter((colour) => colour != 'nothing').join(' ')"
+# What the page was told its receivers can take, bits a second.
+ALLOWED = """connections.at(-1).getStats().then((all) => [...all.values()].filter((s) => s.type == 'candidate-pair' && s.state == 'succeeded')
+  .map((s) => s.availableOutgoingBitrate ?? 0).reduce((a, b) => Math.max(a, b), 0))"""
+# Bits a second that the page's camera is encoded with.
+TARGET = "connections.at(-1).getStats().then((all) => [...all.values()].find((s) => s.type == 'outbound-rtp' && s.kind == 'video')?.targetBitrate ?? 0)"
 FRAMES = "connections.at(-1).getStats().then((all) => [...all.values()].find((s) => s.type == 'inbound-rtp' && s.kind == 'video')?.framesDecoded ?? 0)"
 
 
@@ -165,3 +173,75 @@ def test_three_pages_see_who_speaks_and_a_phone_hears(site, esl, browsers, studi
     for page in (red, own):
         press(page, "Leave")
     phone.hangup()
+
+
+def others(page, colours, timeout=60):
+    """Until the page shows these beside the speaker, in these places."""
+    try:
+        page.until(f"{OTHERS} == {colours!r}", timeout)
+    except AssertionError:
+        raise AssertionError(f"the page shows {page.run(OTHERS)!r} and not {colours!r}") from None
+
+
+def test_a_page_sees_all_members_at_once(site, esl, browsers, studio):  # noqa: F811
+    red, first = studio(browsers[0], "#e00000")
+    blue, second = studio(browsers[0], "#0000e0")
+    violet, third = studio(browsers[1], "#d000d0", "1001", "one-thousand-one")
+    own, fourth = studio(browsers[1], None)
+    sees(own, "screen")                                 # who had the floor before
+    press(own, "Show all")
+    own.until("[...document.querySelectorAll('button')].some((b) => b.textContent == 'Show speaker only')", 60)
+    own.until(f"{OTHERS}.split(' ').sort().join(' ') == 'blue red'", 60)
+    places = own.run(OTHERS)
+    sees(own, "screen")
+    own.shot("all-desk")
+    own.shot("all-phone", phone=True)
+    own.ask("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": "dark"}])
+    own.shot("all-dark")
+
+    # Who speaks is large, and the one before takes the place that is free.
+    press(red, "Unmute")
+    esl.wait_event("CUSTOM", timeout=30, Action="video-floor-change", New_ID=first)
+    sees(own, "red")
+    places = places.replace("red", "screen")
+    others(own, places)
+    assert esl.api(f"conference studio vmute {second}") == f"+OK vmute {second}\n"
+    others(own, "screen")
+    assert esl.api(f"conference studio unvmute {second}") == f"+OK unvmute {second}\n"
+    others(own, places)
+    press(blue, "Leave")
+    others(own, "screen")
+
+    press(own, "Show speaker only")
+    others(own, "")
+    press(own, "Show all")
+    others(own, "screen")
+    sounds(own, CUSTOMER)
+    for page in (red, violet, own):
+        press(page, "Leave")
+
+
+def test_a_receiver_on_a_narrow_line_lowers_the_rate_of_the_sender(site, esl, browsers, studio):  # noqa: F811
+    red, first = studio(browsers[0], "#e00000")
+    own, second = studio(browsers[1], None, "1001", "one-thousand-one")
+    sees(red, "green")
+    sees(own, "red")
+    own.until(f"{ALLOWED}.then((bits) => bits > 0)", 30)
+    camera = Camera("narrow")
+    phone = site.phone().admitted("studio", sdp=camera.sdp)
+    camera.hear_answer(phone.wait(200).body)
+    camera.films = False
+    assert esl.wait_event("CUSTOM", timeout=30, Action="add-member").event
+    assert esl.api(f"conference studio vid-floor {second} force") == f"+OK floor {second}\n"
+    camera.sees_something()
+    for _ in range(40):
+        camera.can_take(350_000)
+        time.sleep(0.25)
+    own.until(f"{ALLOWED}.then((bits) => 0 < bits && bits <= 350000)", 10)
+    own.until(f"{TARGET}.then((bits) => 0 < bits && bits <= 350000)", 10)
+    phone.hangup()
+    camera.close()
+    # When it is gone the sender may send more again.
+    own.until(f"{ALLOWED}.then((bits) => bits > 400000)", 60)
+    for page in (red, own):
+        press(page, "Leave")

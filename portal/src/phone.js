@@ -14,7 +14,7 @@ function stop(stream) {
 class Call {
   constructor(phone, session, peer, incoming) {
     Object.assign(this, { phone, session, peer, incoming, id: crypto.randomUUID(), state: incoming ? "incoming" : "calling" });
-    Object.assign(this, { held: false, muted: false, showing: null, picture: null, begun: Date.now(), answered: null });
+    Object.assign(this, { held: false, muted: false, showing: null, picture: null, seeing: 0, more: [], begun: Date.now(), answered: null });
     session.stateChange.addListener((state) => this.changed(state));
   }
 
@@ -86,6 +86,47 @@ class Call {
     const shown = (this.changing ?? Promise.resolve()).catch(() => {}).then(() => this.showNow(source));
     this.changing = shown;
     return shown;
+  }
+
+  // Receives up to `count` pictures beside the first, each over a line of its own, or that of the first alone (0).
+  see(count) {
+    const seen = (this.changing ?? Promise.resolve()).catch(() => {}).then(() => this.seeNow(count));
+    this.changing = seen;
+    return seen;
+  }
+
+  async seeNow(count) {
+    const connection = this.session.sessionDescriptionHandler?.peerConnection;
+    if (!connection || !this.video?.mid) throw new Error("there is no video in this call");
+    while (this.more.length < count) this.more.push(this.oneMore(connection));
+    this.seeing = count;
+    try {
+      await this.describeAnew(this.held);
+      // What the far end does not take is stopped.
+      this.more = this.more.filter((line) => line.currentDirection && line.currentDirection !== "stopped");
+      if (count && !this.more.length) throw new Error("one picture at a time is shown here");
+    } catch (error) {
+      this.seeing = 0;
+      throw error;
+    } finally {
+      this.phone.tell();
+    }
+  }
+
+  // A line that names the codec in use only: with all the browser knows, ten lines are more than a switch reads.
+  oneMore(connection) {
+    const line = connection.addTransceiver("video", { direction: "recvonly" });
+    const used = this.video.receiver.getParameters().codecs?.[0]?.mimeType;
+    const codecs = RTCRtpReceiver.getCapabilities("video").codecs.filter((codec) => codec.mimeType === used);
+    if (codecs.length) line.setCodecPreferences?.(codecs);
+    return line;
+  }
+
+  // Which of those lines the next offer asks pictures on. SIP.js would have all of them.
+  aim(connection, hold) {
+    if (connection.signalingState !== "stable") return;
+    const usable = this.more.filter((line) => line.currentDirection !== "stopped");
+    usable.forEach((line, n) => (line.direction = n < this.seeing && !hold ? "recvonly" : "inactive"));
   }
 
   async showNow(source) {
@@ -181,7 +222,8 @@ export class Phone extends EventTarget {
       authorizationUsername: user,
       authorizationPassword: password,
       transportOptions: { server: websocket, keepAliveInterval: 20 },
-      sessionDescriptionHandlerFactoryOptions: { iceGatheringTimeout: 500, peerConnectionConfiguration: { iceServers: [] } },
+      // The switch does not bundle lines: each offers candidates of its own from the beginning.
+      sessionDescriptionHandlerFactoryOptions: { iceGatheringTimeout: 500, peerConnectionConfiguration: { iceServers: [], bundlePolicy: "max-compat" } },
       logLevel: "warn",
       delegate: {
         onInvite: (invitation) => this.ring(invitation),
@@ -266,6 +308,11 @@ export class Phone extends EventTarget {
     this.tell();
     const onSessionDescriptionHandler = (handler) => {
       if (!pictures) return;
+      const update = handler.updateDirection.bind(handler);
+      // SIP.js ends a track when the next of its kind comes; pictures are taken from their lines.
+      const take = handler.setRemoteTrack.bind(handler);
+      handler.setRemoteTrack = (track) => track.kind === "video" || take(track);
+      handler.updateDirection = (options) => update(options).then(() => call.aim(handler.peerConnection, options?.hold));
       handler.peerConnection.addTransceiver("audio");
       const { receiver } = handler.peerConnection.addTransceiver("video", { direction: "recvonly" });
       receiver.track.onunmute = receiver.track.onmute = () => this.tell();

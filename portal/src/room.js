@@ -1,6 +1,10 @@
-// A room: a conference of the switch, joined by its name. Phones join the same room by its number. One picture is seen, that of
-// the member who speaks, or of the one who spoke before for the one who does.
+// A room: a conference of the switch, joined by its name. Phones join the same room by its number. The picture of the member who
+// speaks is seen, or of the one who spoke before for the one who does; and, if that is wished, those of the others.
 import { button, element, login, statusText, time } from "./page.js";
+
+// Pictures beside the speaker's, and how long one is left that has stopped, in milliseconds.
+const OTHERS = 8;
+const STALE = 4000;
 
 const room = decodeURIComponent(location.pathname.split("/").pop());
 // A guest's user and password come behind the #, which no server is sent. The address bar does not keep them.
@@ -45,9 +49,12 @@ login(`Room ${room}`, (phone) => {
     const mute = button("Mute", () => call.mute(!call.muted));
     const camera = button("Camera on", () => call.show(call.showing === "camera" ? null : "camera"));
     const screen = button("Share screen", () => call.show(call.showing === "screen" ? null : "screen"));
+    const all = button("Show all", () => call.see(call.seeing ? 0 : OTHERS));
     const stage = element("div", { className: "stage" }, speaker, self);
-    const card = element("div", { className: "card call" }, element("h1", { textContent: room }), state, stage, clock, level,
-      element("div", { className: "row" }, mute, camera, screen, button("Leave", () => call.hangUp(), { className: "bad" })));
+    const others = element("div", { className: "others", hidden: true });
+    const tiles = new Map();
+    const card = element("div", { className: "card call" }, element("h1", { textContent: room }), state, stage, others, clock, level,
+      element("div", { className: "row" }, mute, camera, screen, all, button("Leave", () => call.hangUp(), { className: "bad" })));
     screen.hidden = !navigator.mediaDevices?.getDisplayMedia;
 
     function draw() {
@@ -59,19 +66,43 @@ login(`Room ${room}`, (phone) => {
       const line = call.video;
       // What the switch does not take has no number.
       const possible = call.state === "active" && Boolean(line?.currentDirection) && line.currentDirection !== "stopped";
-      camera.disabled = screen.disabled = !possible;
+      camera.disabled = screen.disabled = all.disabled = !possible;
+      all.textContent = call.seeing ? "Show speaker only" : "Show all";
       put(speaker, possible && !line.receiver.track.muted ? line.receiver.track : null);
       put(self, call.picture?.getVideoTracks()[0] ?? null);
       stage.hidden = speaker.hidden && self.hidden;
     }
 
-    return { call, card, draw, tick: () => (clock.textContent = time(call)) };
+    // A line has a picture while pictures come: the switch leaves lines empty that it has no other member for.
+    async function look() {
+      for (const line of call.more) {
+        if (!tiles.has(line)) tiles.set(line, { video: others.appendChild(picture("other", "another member")), frames: 0, since: 0 });
+        const tile = tiles.get(line);
+        const stats = [...(await line.receiver.getStats()).values()].find((one) => one.type === "inbound-rtp");
+        if ((stats?.framesDecoded ?? 0) > tile.frames) Object.assign(tile, { frames: stats.framesDecoded, since: Date.now() });
+      }
+      for (const [line, tile] of tiles) {
+        const comes = call.seeing && call.more.includes(line) && Date.now() - tile.since < STALE;
+        put(tile.video, comes ? line.receiver.track : null);
+      }
+      others.hidden = [...tiles.values()].every((tile) => tile.video.hidden);
+      card.classList.toggle("several", !others.hidden);
+    }
+
+    function tick() {
+      clock.textContent = time(call);
+      look().catch(() => {});
+    }
+
+    return { call, card, draw, tick };
   }
 
   function put(video, track) {
     video.hidden = !track;
     if (video.srcObject?.getVideoTracks()[0] === (track ?? undefined)) return;
     video.srcObject = track && new MediaStream([track]);
+    // Below the fold browsers begin nothing by themselves.
+    if (track) video.play().catch(() => {});
   }
 
   // Shows how loud the room is.
