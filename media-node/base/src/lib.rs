@@ -2,12 +2,13 @@
 //! Socket or configuration.
 //!
 //! Text as the reference reads it, the clock, identifiers, the machine and its directories, the version, a STUN
-//! question, memory given back, small queues, the guard against guessing.
+//! question, memory given back, small queues, the guard against guessing, functions of C libraries.
 #![deny(unsafe_code)]
 
 pub mod cause;
 pub mod clock;
 pub mod dirs;
+pub mod dynamic_library;
 pub mod far;
 pub mod foreign;
 pub mod guess_guard;

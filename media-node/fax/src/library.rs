@@ -75,36 +75,7 @@ const STATISTICS: usize = size_of::<Statistics>();
 /// Octets offered to the library where it fills in statistics: more than either version writes.
 const ROOM: usize = 512;
 
-macro_rules! functions {
-    ($($name:ident($($argument:ty),*) $(-> $result:ty)?;)*) => {
-        /// The functions that are used, by their names.
-        pub(crate) struct Functions {
-            $(pub(crate) $name: unsafe extern "C" fn($($argument),*) $(-> $result)?,)*
-        }
-
-        impl Functions {
-            /// Looks them up.
-            ///
-            /// # Safety
-            /// The library must be spandsp 0.0.6, whose functions have these signatures, and outlive the result.
-            unsafe fn of(shared: &Shared) -> Result<Self, &'static str> {
-                Ok(Self {
-                    $($name: {
-                        // SAFETY: the caller's promise about the signatures.
-                        let found = unsafe {
-                            shared.get::<unsafe extern "C" fn($($argument),*) $(-> $result)?>(
-                                concat!(stringify!($name), "\0").as_bytes(),
-                            )
-                        };
-                        *found.map_err(|_| stringify!($name))?
-                    },)*
-                })
-            }
-        }
-    };
-}
-
-functions! {
+base::library_functions! {
     fax_init(*mut State, c_int) -> *mut State;
     fax_free(*mut State) -> c_int;
     fax_rx(*mut State, *mut i16, c_int) -> c_int;
@@ -195,7 +166,7 @@ impl Library {
         // SAFETY: the version is what the file's name says, and is looked at below before anything is called but
         // `fax_init`, `fax_get_t30_state`, `t30_get_transfer_statistics` and `fax_free`, whose arguments are the same in both
         // versions; `shared` is kept as long as the functions.
-        let functions = unsafe { Functions::of(&shared) }
+        let functions = unsafe { Functions::find(&shared) }
             .map_err(|lacks| LoadError::Lacks(wanted.to_owned(), lacks))?;
         let library = Self { functions, _shared: shared };
         let octets = library.statistics_size();

@@ -21,49 +21,26 @@ pub(crate) struct Handle {
 /// Takes a line of text LAME has to say. The second argument is a `va_list`, which is never looked at: only null is given.
 type Reporter = Option<unsafe extern "C" fn(*const c_char, *mut c_void)>;
 
-macro_rules! functions {
-    ($($name:ident: fn($($argument:ty),*) -> $result:ty;)*) => {
-        /// The functions that are used, with the types of `lame.h`.
-        #[derive(Clone, Copy)]
-        #[expect(non_snake_case, reason = "LAME's names")]
-        pub(crate) struct Functions {
-            $(pub(crate) $name: unsafe extern "C" fn($($argument),*) -> $result,)*
-        }
-
-        impl Functions {
-            /// # Safety
-            /// The library must be LAME 3.98 or later, whose functions have these types, and stay loaded while they are
-            /// used.
-            unsafe fn find(library: &Library) -> Result<Self, libloading::Error> {
-                Ok(Self {
-                    // SAFETY: the caller's promise.
-                    $($name: *unsafe { library.get(concat!(stringify!($name), "\0").as_bytes()) }?,)*
-                })
-            }
-        }
-    };
-}
-
-functions! {
-    lame_init: fn() -> *mut Handle;
-    lame_close: fn(*mut Handle) -> c_int;
-    lame_init_params: fn(*mut Handle) -> c_int;
-    lame_set_errorf: fn(*mut Handle, Reporter) -> c_int;
-    lame_set_debugf: fn(*mut Handle, Reporter) -> c_int;
-    lame_set_msgf: fn(*mut Handle, Reporter) -> c_int;
-    lame_set_bWriteVbrTag: fn(*mut Handle, c_int) -> c_int;
-    lame_set_write_id3tag_automatic: fn(*mut Handle, c_int) -> ();
-    lame_set_num_channels: fn(*mut Handle, c_int) -> c_int;
-    lame_set_in_samplerate: fn(*mut Handle, c_int) -> c_int;
-    lame_set_out_samplerate: fn(*mut Handle, c_int) -> c_int;
-    lame_set_brate: fn(*mut Handle, c_int) -> c_int;
-    lame_set_mode: fn(*mut Handle, c_int) -> c_int;
-    lame_set_quality: fn(*mut Handle, c_int) -> c_int;
-    lame_set_disable_reservoir: fn(*mut Handle, c_int) -> c_int;
-    lame_encode_buffer: fn(*mut Handle, *const i16, *const i16, c_int, *mut u8, c_int) -> c_int;
-    lame_encode_buffer_interleaved: fn(*mut Handle, *const i16, c_int, *mut u8, c_int) -> c_int;
-    lame_encode_flush: fn(*mut Handle, *mut u8, c_int) -> c_int;
-    lame_get_lametag_frame: fn(*const Handle, *mut u8, usize) -> usize;
+base::library_functions! {
+    lame_init() -> *mut Handle;
+    lame_close(*mut Handle) -> c_int;
+    lame_init_params(*mut Handle) -> c_int;
+    lame_set_errorf(*mut Handle, Reporter) -> c_int;
+    lame_set_debugf(*mut Handle, Reporter) -> c_int;
+    lame_set_msgf(*mut Handle, Reporter) -> c_int;
+    lame_set_bWriteVbrTag(*mut Handle, c_int) -> c_int;
+    lame_set_write_id3tag_automatic(*mut Handle, c_int);
+    lame_set_num_channels(*mut Handle, c_int) -> c_int;
+    lame_set_in_samplerate(*mut Handle, c_int) -> c_int;
+    lame_set_out_samplerate(*mut Handle, c_int) -> c_int;
+    lame_set_brate(*mut Handle, c_int) -> c_int;
+    lame_set_mode(*mut Handle, c_int) -> c_int;
+    lame_set_quality(*mut Handle, c_int) -> c_int;
+    lame_set_disable_reservoir(*mut Handle, c_int) -> c_int;
+    lame_encode_buffer(*mut Handle, *const i16, *const i16, c_int, *mut u8, c_int) -> c_int;
+    lame_encode_buffer_interleaved(*mut Handle, *const i16, c_int, *mut u8, c_int) -> c_int;
+    lame_encode_flush(*mut Handle, *mut u8, c_int) -> c_int;
+    lame_get_lametag_frame(*const Handle, *mut u8, usize) -> usize;
 }
 
 /// What was found. A library that is missing is looked for again: it may be installed meanwhile.
@@ -80,16 +57,13 @@ pub(crate) fn functions() -> Result<Functions, Error> {
 }
 
 fn load(file: &str) -> Result<Functions, Error> {
-    let missing = |error: libloading::Error| Error::Missing {
-        file: FILE,
-        package: PACKAGE,
-        why: error.to_string(),
-    };
+    let missing = |why: String| Error::Missing { file: FILE, package: PACKAGE, why };
     // SAFETY: loading runs the library's initialisers. The name is a constant and found by the system's loader alone, and
     // LAME has no initialisers but the C runtime's.
-    let library = unsafe { Library::new(file) }.map_err(missing)?;
+    let library = unsafe { Library::new(file) }.map_err(|error| missing(error.to_string()))?;
     // SAFETY: the name says LAME's ABI 0, in which these functions have these types since 3.98; it is never unloaded (below).
-    let found = unsafe { Functions::find(&library) }.map_err(missing)?;
+    let found = unsafe { Functions::find(&library) }
+        .map_err(|lacks| missing(format!("it has no {lacks}")))?;
     std::mem::forget(library);
     Ok(found)
 }
