@@ -4,8 +4,8 @@
 //! spandsp is LGPL and is not linked: [`Library`] loads it where it is installed, and says which Debian package has it
 //! where it is not. All of the unsafe code is in `library` and `machine`; what they give is safe.
 //!
-//! [`Machine`] is one fax machine. Audio or T.38 packets go in and come out as time passes, and [`News`] tell how far it
-//! got. It works on the thread that made it and must not be fed from async code: it reads and writes files.
+//! [`Machine`] is one fax machine. Audio or T.38 packets go in and come out as time passes, and each [`FaxEvent`] says how
+//! far it got. It works on the thread that made it and must not be fed from async code: it reads and writes files.
 //!
 //! [`Terminal`] stands between a fax application and the signalling of its leg, which are of modules that do not know
 //! each other: it lies in a slot of the channel.
@@ -21,5 +21,5 @@ pub mod udptl;
 
 pub use library::{Library, LoadError, PACKAGE};
 pub use machine::{Machine, MachineError, Setup};
-pub use report::{Code, News, Report};
-pub use terminal::{Offer, Switched, Terminal};
+pub use report::{Code, FaxEvent, Report};
+pub use terminal::{MediaChange, Offer, Terminal};

@@ -129,7 +129,7 @@ base::library_functions! {
 
 /// Held while a state is made: that fills in tables that all states of the process share, however often the library was
 /// loaded.
-pub(crate) static MAKING: Mutex<()> = Mutex::new(());
+pub(crate) static INIT_LOCK: Mutex<()> = Mutex::new(());
 
 /// spandsp 0.0.6. Its functions work on states of their own and may be called from several threads at once, each state
 /// from one.
@@ -179,7 +179,7 @@ impl Library {
     /// Octets that the library fills in of statistics, found out by having it do so twice.
     fn statistics_size(&self) -> usize {
         let f = &self.functions;
-        let _one = MAKING.lock();
+        let _one = INIT_LOCK.lock();
         // SAFETY: a state of the library's own making is given back to it; its statistics get more room than they have in
         // any version.
         unsafe {

@@ -10,22 +10,22 @@ use std::sync::Arc;
 
 use sdp::T38Options;
 
-use crate::library::{Library, MAKING, State, Statistics};
-use crate::report::{Code, News, Report};
+use crate::library::{INIT_LOCK, Library, State, Statistics};
+use crate::report::{Code, FaxEvent, Report};
 
 /// Octets of a file's name; the library keeps no more, and would write to another file.
-const LONGEST_NAME: usize = 255;
+const MAX_FILE_NAME: usize = 255;
 /// Octets of an identifier and of a header line (T.30).
-const LONGEST_IDENT: usize = 20;
-const LONGEST_HEADER: usize = 50;
+const MAX_IDENT: usize = 20;
+const MAX_HEADER: usize = 50;
 /// Octets of a time zone.
-const LONGEST_ZONE: usize = 64;
-/// Packets and news that wait to be taken; more are lost, as on a network.
-const WAITING: usize = 512;
+const MAX_ZONE: usize = 64;
+/// Packets and events that wait to be taken; more are lost, as on a network.
+const MAX_QUEUED: usize = 512;
 /// Lines of the protocol's log that wait.
-const LINES: usize = 256;
+const MAX_LOG_LINES: usize = 256;
 
-// What is said of what a machine can do: see t30.h.
+// Capabilities of a machine: see t30.h.
 const V27TER: c_int = 1;
 const V29: c_int = 2;
 const V17: c_int = 4;
@@ -76,38 +76,42 @@ pub enum MachineError {
     #[error("spandsp cannot make a fax machine")]
     Refused,
     /// The name of the file cannot be handed on.
-    #[error("the name of the file is empty, longer than {LONGEST_NAME} octets, or has a NUL in it")]
+    #[error(
+        "the name of the file is empty, longer than {MAX_FILE_NAME} octets, or has a NUL in it"
+    )]
     FileName,
 }
 
-/// Where the library's handlers leave what they are told. Handlers run within calls to the library, on the same thread.
-struct Mailbox {
+/// Queues that the library's handlers fill. Handlers run within calls to the library, on the same thread.
+struct Callbacks {
     library: Arc<Library>,
-    news: RefCell<VecDeque<News>>,
+    events: RefCell<VecDeque<FaxEvent>>,
     packets: RefCell<VecDeque<(Vec<u8>, usize)>>,
 }
 
 thread_local! {
-    /// The log of the machines of this thread: the library's log handler is told no more than the text.
+    /// The log of the machines of this thread: the library gives its log handler the text and nothing that names the machine.
     static LOG: RefCell<VecDeque<(i32, String)>> = const { RefCell::new(VecDeque::new()) };
 }
 
-enum Front {
+enum Transport {
     Audio(*mut State),
     T38 { state: *mut State, core: *mut State },
 }
 
 /// A fax machine. It is of one thread.
 pub struct Machine {
-    front: Front,
+    transport: Transport,
     t30: *mut State,
     /// Boxed: the library holds its address.
-    mailbox: Box<Mailbox>,
+    callbacks: Box<Callbacks>,
 }
 
 impl std::fmt::Debug for Machine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Machine").field("t38", &matches!(self.front, Front::T38 { .. })).finish()
+        f.debug_struct("Machine")
+            .field("t38", &matches!(self.transport, Transport::T38 { .. }))
+            .finish()
     }
 }
 
@@ -118,9 +122,9 @@ impl Machine {
     /// See [`MachineError`].
     pub fn audio(library: &Arc<Library>, setup: &Setup) -> Result<Self, MachineError> {
         let texts = Texts::of(setup)?;
-        let mailbox = Mailbox::new(library);
+        let callbacks = Callbacks::new(library);
         let f = &library.functions;
-        let _one = MAKING.lock();
+        let _one = INIT_LOCK.lock();
         // SAFETY: without a state of ours `fax_init` makes one, which is freed in `drop`; the others get that one.
         unsafe {
             let state = (f.fax_init)(ptr::null_mut(), c_int::from(setup.calls));
@@ -131,7 +135,7 @@ impl Machine {
             (f.fax_set_tep_mode)(state, c_int::from(setup.tep));
             let t30 = (f.fax_get_t30_state)(state);
             let logs = [(f.fax_get_logging_state)(state), (f.t30_get_logging_state)(t30)];
-            let machine = Self { front: Front::Audio(state), t30, mailbox };
+            let machine = Self { transport: Transport::Audio(state), t30, callbacks };
             machine.set_up(setup, &texts, logs);
             Ok(machine)
         }
@@ -147,17 +151,21 @@ impl Machine {
         agreed: &T38Options,
     ) -> Result<Self, MachineError> {
         let texts = Texts::of(setup)?;
-        let mailbox = Mailbox::new(library);
+        let callbacks = Callbacks::new(library);
         let f = &library.functions;
-        let _one = MAKING.lock();
+        let _one = INIT_LOCK.lock();
         let number = |n: u32| c_int::try_from(n).unwrap_or(c_int::MAX);
         let local = agreed.rate_management.eq_ignore_ascii_case("localTCF");
         let fastest = agreed.max_bit_rate.min(if setup.v17 { 14_400 } else { 9600 });
-        // SAFETY: as in `audio`. The handler gets the mailbox's address, which does not change and is freed after the state.
+        // SAFETY: as in `audio`. The handler gets the callbacks's address, which does not change and is freed after the state.
         unsafe {
-            let user = mailbox.address();
-            let state =
-                (f.t38_terminal_init)(ptr::null_mut(), c_int::from(setup.calls), on_packet, user);
+            let user = callbacks.address();
+            let state = (f.t38_terminal_init)(
+                ptr::null_mut(),
+                c_int::from(setup.calls),
+                on_t38_packet,
+                user,
+            );
             if state.is_null() {
                 return Err(MachineError::Refused);
             }
@@ -174,7 +182,7 @@ impl Machine {
             (f.t38_set_data_rate_management_method)(core, method);
             let t30 = (f.t38_terminal_get_t30_state)(state);
             let logs = [(f.t38_terminal_get_logging_state)(state), (f.t30_get_logging_state)(t30)];
-            let machine = Self { front: Front::T38 { state, core }, t30, mailbox };
+            let machine = Self { transport: Transport::T38 { state, core }, t30, callbacks };
             machine.set_up(setup, &texts, logs);
             Ok(machine)
         }
@@ -182,12 +190,12 @@ impl Machine {
 
     /// What both kinds have in common.
     fn set_up(&self, setup: &Setup, texts: &Texts, logs: [*mut State; 2]) {
-        let (f, t30, user) = (self.functions(), self.t30, self.mailbox.address());
+        let (f, t30, user) = (self.functions(), self.t30, self.callbacks.address());
         LOG.with_borrow_mut(VecDeque::clear);
         let (first, last) = setup.pages;
         let modems = V29 | V27TER | if setup.v17 { V17 } else { 0 };
         // SAFETY: live states of this library; it copies the texts, which end with NUL and are within its bounds. The
-        // mailbox outlives the states.
+        // callbacks outlives the states.
         unsafe {
             for log in logs {
                 (f.span_log_set_message_handler)(log, on_log);
@@ -198,9 +206,9 @@ impl Machine {
             if !texts.zone.is_empty() {
                 (f.t30_set_tx_page_header_tz)(t30, texts.zone.as_ptr());
             }
-            (f.t30_set_phase_b_handler)(t30, on_agreed, user);
-            (f.t30_set_phase_d_handler)(t30, on_page, user);
-            (f.t30_set_phase_e_handler)(t30, on_end, user);
+            (f.t30_set_phase_b_handler)(t30, on_phase_b, user);
+            (f.t30_set_phase_d_handler)(t30, on_phase_d, user);
+            (f.t30_set_phase_e_handler)(t30, on_phase_e, user);
             (f.t30_set_supported_image_sizes)(t30, SIZES);
             (f.t30_set_supported_resolutions)(t30, RESOLUTIONS);
             (f.t30_set_supported_compressions)(t30, T4_1D | T4_2D | T6);
@@ -215,20 +223,20 @@ impl Machine {
     }
 
     fn functions(&self) -> &crate::library::Functions {
-        &self.mailbox.library.functions
+        &self.callbacks.library.functions
     }
 
     /// Takes audio of the line; nothing on a network.
-    pub fn hear(&mut self, samples: &mut [i16]) {
-        let Front::Audio(state) = self.front else { return };
+    pub fn receive(&mut self, samples: &mut [i16]) {
+        let Transport::Audio(state) = self.transport else { return };
         let Ok(length) = c_int::try_from(samples.len()) else { return };
         // SAFETY: a live state; the library reads and filters so many samples in place.
         unsafe { (self.functions().fax_rx)(state, samples.as_mut_ptr(), length) };
     }
 
     /// Fills in audio for the line; returns how many samples there are. None on a network.
-    pub fn speak(&mut self, samples: &mut [i16]) -> usize {
-        let Front::Audio(state) = self.front else { return 0 };
+    pub fn transmit(&mut self, samples: &mut [i16]) -> usize {
+        let Transport::Audio(state) = self.transport else { return 0 };
         let Ok(room) = c_int::try_from(samples.len()) else { return 0 };
         // SAFETY: a live state; the library writes at most so many samples.
         let made = unsafe { (self.functions().fax_tx)(state, samples.as_mut_ptr(), room) };
@@ -236,8 +244,8 @@ impl Machine {
     }
 
     /// Takes a T.38 packet of the network; nothing on a line.
-    pub fn packet(&mut self, number: u16, ifp: &[u8]) {
-        let Front::T38 { core, .. } = self.front else { return };
+    pub fn receive_packet(&mut self, number: u16, ifp: &[u8]) {
+        let Transport::T38 { core, .. } = self.transport else { return };
         let Ok(length) = c_int::try_from(ifp.len()) else { return };
         if length == 0 {
             return;
@@ -247,8 +255,8 @@ impl Machine {
     }
 
     /// So much time of 8,000 samples per second has passed on a network.
-    pub fn pass(&mut self, samples: u32) {
-        let Front::T38 { state, .. } = self.front else { return };
+    pub fn advance(&mut self, samples: u32) {
+        let Transport::T38 { state, .. } = self.transport else { return };
         let Ok(samples) = c_int::try_from(samples) else { return };
         // SAFETY: a live state.
         unsafe { (self.functions().t38_terminal_send_timeout)(state, samples) };
@@ -256,14 +264,14 @@ impl Machine {
 
     /// The next packet for the network, and how often it is to be sent.
     pub fn next_packet(&mut self) -> Option<(Vec<u8>, usize)> {
-        self.mailbox.packets.borrow_mut().pop_front()
+        self.callbacks.packets.borrow_mut().pop_front()
     }
 
-    /// What the machine has to tell.
-    pub fn next_news(&mut self) -> Option<News> {
+    /// The machine's next event.
+    pub fn next_event(&mut self) -> Option<FaxEvent> {
         let logged = LOG.with_borrow_mut(VecDeque::pop_front);
-        let line = logged.map(|(severity, text)| News::Log(severity, text));
-        line.or_else(|| self.mailbox.news.borrow_mut().pop_front())
+        let line = logged.map(|(severity, text)| FaxEvent::Log(severity, text));
+        line.or_else(|| self.callbacks.events.borrow_mut().pop_front())
     }
 
     /// Whether the fax goes on.
@@ -276,11 +284,11 @@ impl Machine {
     /// The figures so far.
     #[must_use]
     pub fn report(&self) -> Report {
-        self.mailbox.report(self.t30)
+        self.callbacks.report(self.t30)
     }
 
-    /// Ends the fax; [`News::Done`] follows if it was not over.
-    pub fn end(&mut self) {
+    /// Ends the fax; [`FaxEvent::Finished`] follows if it was not over.
+    pub fn terminate(&mut self) {
         // SAFETY: a live state.
         unsafe { (self.functions().t30_terminate)(self.t30) };
     }
@@ -289,11 +297,11 @@ impl Machine {
 impl Drop for Machine {
     fn drop(&mut self) {
         let f = self.functions();
-        // SAFETY: made by `fax_init` or `t38_terminal_init`, and freed only here. The mailbox still stands.
+        // SAFETY: made by `fax_init` or `t38_terminal_init`, and freed only here. The callbacks still stands.
         unsafe {
-            match self.front {
-                Front::Audio(state) => (f.fax_free)(state),
-                Front::T38 { state, .. } => (f.t38_terminal_free)(state),
+            match self.transport {
+                Transport::Audio(state) => (f.fax_free)(state),
+                Transport::T38 { state, .. } => (f.t38_terminal_free)(state),
             };
         }
     }
@@ -310,30 +318,30 @@ struct Texts {
 impl Texts {
     fn of(setup: &Setup) -> Result<Self, MachineError> {
         let file = &setup.file;
-        let fits = !file.is_empty() && file.len() <= LONGEST_NAME;
+        let fits = !file.is_empty() && file.len() <= MAX_FILE_NAME;
         let file = fits.then(|| CString::new(file.as_str()).ok()).flatten();
         Ok(Self {
             file: file.ok_or(MachineError::FileName)?,
-            ident: short(&setup.ident, LONGEST_IDENT),
-            header: short(&setup.header, LONGEST_HEADER),
-            zone: short(&setup.zone, LONGEST_ZONE),
+            ident: printable_ascii(&setup.ident, MAX_IDENT),
+            header: printable_ascii(&setup.header, MAX_HEADER),
+            zone: printable_ascii(&setup.zone, MAX_ZONE),
         })
     }
 }
 
 /// So much of a text as a page and a protocol of ASCII can hold.
-fn short(text: &str, longest: usize) -> CString {
+fn printable_ascii(text: &str, longest: usize) -> CString {
     let shown = text.chars().filter(|c| !c.is_control());
     let ascii: Vec<u8> =
         shown.map(|c| if c.is_ascii() { c as u8 } else { b'?' }).take(longest).collect();
     CString::new(ascii).unwrap_or_default()
 }
 
-impl Mailbox {
+impl Callbacks {
     fn new(library: &Arc<Library>) -> Box<Self> {
         Box::new(Self {
             library: Arc::clone(library),
-            news: RefCell::default(),
+            events: RefCell::default(),
             packets: RefCell::default(),
         })
     }
@@ -342,18 +350,18 @@ impl Mailbox {
         ptr::from_ref(self).cast_mut().cast()
     }
 
-    fn tell(&self, news: News) {
-        // Handlers run while nothing else has the list; where that is not so, what is told is lost, not the switch.
-        if let Ok(mut list) = self.news.try_borrow_mut()
-            && list.len() < WAITING
+    fn push(&self, event: FaxEvent) {
+        // Handlers run while nothing else borrows the list; if that were ever not so, an event is lost instead of a panic.
+        if let Ok(mut list) = self.events.try_borrow_mut()
+            && list.len() < MAX_QUEUED
         {
-            list.push_back(news);
+            list.push_back(event);
         }
     }
 
     fn report(&self, t30: *mut State) -> Report {
         let f = &self.library.functions;
-        // SAFETY: `t30` is the live state of the machine this mailbox is of.
+        // SAFETY: `t30` is the live state of the machine this callbacks is of.
         let s: Statistics = unsafe { self.library.statistics(t30) };
         // SAFETY: the same; the texts are the state's and are copied at once.
         let [local, remote, country, vendor, model] = unsafe {
@@ -398,42 +406,44 @@ unsafe fn text(pointer: *const c_char) -> String {
     unsafe { CStr::from_ptr(pointer) }.to_string_lossy().into_owned()
 }
 
-/// The mailbox a handler was given.
+/// The queues a handler was given.
 ///
 /// # Safety
-/// The pointer is one of [`Mailbox::address`], and the machine lives.
-unsafe fn mailbox<'a>(user: *mut c_void) -> Option<&'a Mailbox> {
-    // SAFETY: the caller's promise. Nothing holds the mailbox mutably: its lists are in cells.
-    unsafe { user.cast::<Mailbox>().as_ref() }
+/// The pointer is one of [`Callbacks::address`], and the machine lives.
+unsafe fn callbacks<'a>(user: *mut c_void) -> Option<&'a Callbacks> {
+    // SAFETY: the caller's promise. Nothing holds the callbacks mutably: its lists are in cells.
+    unsafe { user.cast::<Callbacks>().as_ref() }
 }
 
-unsafe extern "C" fn on_agreed(t30: *mut State, user: *mut c_void, _result: c_int) -> c_int {
+unsafe extern "C" fn on_phase_b(t30: *mut State, user: *mut c_void, _result: c_int) -> c_int {
     // SAFETY: the library hands back what `set_up` gave it, within a call to it.
-    if let Some(mailbox) = unsafe { mailbox(user) } {
-        mailbox.tell(News::Agreed(mailbox.report(t30)));
+    if let Some(callbacks) = unsafe { callbacks(user) } {
+        callbacks.push(FaxEvent::Negotiated(callbacks.report(t30)));
     }
     0
 }
 
-unsafe extern "C" fn on_page(t30: *mut State, user: *mut c_void, _result: c_int) -> c_int {
-    // SAFETY: as in `on_agreed`.
-    if let Some(mailbox) = unsafe { mailbox(user) } {
-        mailbox.tell(News::Page(mailbox.report(t30)));
+unsafe extern "C" fn on_phase_d(t30: *mut State, user: *mut c_void, _result: c_int) -> c_int {
+    // SAFETY: as in `on_phase_b`.
+    if let Some(callbacks) = unsafe { callbacks(user) } {
+        callbacks.push(FaxEvent::PageDone(callbacks.report(t30)));
     }
     0
 }
 
-unsafe extern "C" fn on_end(t30: *mut State, user: *mut c_void, result: c_int) {
-    // SAFETY: as in `on_agreed`.
-    if let Some(mailbox) = unsafe { mailbox(user) } {
+unsafe extern "C" fn on_phase_e(t30: *mut State, user: *mut c_void, result: c_int) {
+    // SAFETY: as in `on_phase_b`.
+    if let Some(callbacks) = unsafe { callbacks(user) } {
         // SAFETY: the function takes any number and gives a text of the library's own.
-        let words = unsafe { text((mailbox.library.functions.t30_completion_code_to_str)(result)) };
-        let done = News::Done { code: Code(result), text: words, report: mailbox.report(t30) };
-        mailbox.tell(done);
+        let words =
+            unsafe { text((callbacks.library.functions.t30_completion_code_to_str)(result)) };
+        let done =
+            FaxEvent::Finished { code: Code(result), text: words, report: callbacks.report(t30) };
+        callbacks.push(done);
     }
 }
 
-unsafe extern "C" fn on_packet(
+unsafe extern "C" fn on_t38_packet(
     _core: *mut State,
     user: *mut c_void,
     octets: *const u8,
@@ -446,10 +456,11 @@ unsafe extern "C" fn on_packet(
     if octets.is_null() {
         return 0;
     }
-    // SAFETY: as in `on_agreed`; the library gives a buffer of so many octets.
-    let (mailbox, packet) = unsafe { (mailbox(user), std::slice::from_raw_parts(octets, length)) };
-    if let Some(mut list) = mailbox.and_then(|mailbox| mailbox.packets.try_borrow_mut().ok())
-        && list.len() < WAITING
+    // SAFETY: as in `on_phase_b`; the library gives a buffer of so many octets.
+    let (callbacks, packet) =
+        unsafe { (callbacks(user), std::slice::from_raw_parts(octets, length)) };
+    if let Some(mut list) = callbacks.and_then(|callbacks| callbacks.packets.try_borrow_mut().ok())
+        && list.len() < MAX_QUEUED
     {
         list.push_back((packet.to_vec(), count));
     }
@@ -462,7 +473,7 @@ unsafe extern "C" fn on_log(severity: c_int, line: *const c_char) {
     // While the thread ends there is no list any more.
     let _gone = LOG.try_with(|log| {
         if let Ok(mut log) = log.try_borrow_mut()
-            && log.len() < LINES
+            && log.len() < MAX_LOG_LINES
         {
             log.push_back((severity, line.trim_end().to_owned()));
         }

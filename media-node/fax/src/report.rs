@@ -42,11 +42,11 @@ pub struct Report {
     pub bad_rows: i32,
     /// The most of them in a row.
     pub longest_bad_run: i32,
-    /// Who we said we are.
+    /// Our identifier.
     pub local: String,
-    /// Who the far end says it is.
+    /// The far end's identifier, as it sent it.
     pub remote: String,
-    /// Country of the far end's machine, where it says so.
+    /// Country of the far end's machine, if it was sent.
     pub country: String,
     /// Its maker.
     pub vendor: String,
@@ -84,15 +84,15 @@ impl Report {
     }
 }
 
-/// What a machine tells.
+/// An event of a fax machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum News {
+pub enum FaxEvent {
     /// Both sides have agreed on how (phase B).
-    Agreed(Report),
+    Negotiated(Report),
     /// A page was transferred (phase D).
-    Page(Report),
+    PageDone(Report),
     /// It is over (phase E).
-    Done {
+    Finished {
         /// How.
         code: Code,
         /// The same in words.
@@ -100,6 +100,6 @@ pub enum News {
         /// The figures.
         report: Report,
     },
-    /// A line of the protocol's log: severity of spandsp, and what it says.
+    /// A line of the protocol's log: severity as spandsp numbers it, and the text.
     Log(i32, String),
 }

@@ -7,19 +7,19 @@ use tokio::sync::mpsc;
 
 use crate::udptl::LONGEST;
 
-/// Changes of a leg that wait for the application: it is asked once, and hears one answer.
-const WAITING: usize = 4;
+/// Changes of a leg's media that wait for the application: it offers once, and gets one answer.
+const MAX_QUEUED: usize = 4;
 /// `T38FaxMaxBuffer` where the far end says none.
 const BUFFER: u32 = 2000;
 /// The latest version of T.38 that is understood.
 const VERSION: u16 = 3;
 
-/// What became of a change to T.38.
+/// A change of a leg's media that the signalling has made, or has not.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Switched {
+pub enum MediaChange {
     /// The leg's packets are UDPTL from now on.
-    ToFax {
-        /// Where the far end takes them, if it says so.
+    ToT38 {
+        /// Where the far end takes them, if its description has an address.
         remote: Option<SocketAddr>,
         /// What was agreed on.
         options: T38Options,
@@ -63,17 +63,17 @@ impl Offer {
     }
 }
 
-/// In a slot of the channel while a fax application runs: the leg's signalling answers re-INVITEs with it, and tells it
-/// what came of ours.
+/// In a slot of the channel while a fax application runs: the leg's signalling answers re-INVITEs with it, and reports
+/// the answers to ours.
 #[derive(Debug, Default)]
-pub struct Terminal(Option<(Option<Offer>, mpsc::Sender<Switched>)>);
+pub struct Terminal(Option<(Option<Offer>, mpsc::Sender<MediaChange>)>);
 
 impl Terminal {
     /// A fax application begins. Without `offer` it stays with audio.
-    pub fn open(&mut self, offer: Option<Offer>) -> mpsc::Receiver<Switched> {
-        let (told, hears) = mpsc::channel(WAITING);
-        self.0 = Some((offer, told));
-        hears
+    pub fn open(&mut self, offer: Option<Offer>) -> mpsc::Receiver<MediaChange> {
+        let (sender, changes) = mpsc::channel(MAX_QUEUED);
+        self.0 = Some((offer, sender));
+        changes
     }
 
     /// It has ended.
@@ -81,18 +81,18 @@ impl Terminal {
         self.0 = None;
     }
 
-    /// The answer to a far end that offers fax; `None` = it is refused. It is to be followed by [`Terminal::tell`].
+    /// The answer to a far end that offers fax; `None` = it is refused. It is to be followed by [`Terminal::notify`].
     #[must_use]
     pub fn answer(&self, theirs: &T38Options) -> Option<T38Options> {
-        let (offer, told) = self.0.as_ref()?;
-        offer.filter(|_| !told.is_closed()).map(|offer| offer.answer(theirs))
+        let (offer, sender) = self.0.as_ref()?;
+        offer.filter(|_| !sender.is_closed()).map(|offer| offer.answer(theirs))
     }
 
-    /// Tells the application.
-    pub fn tell(&self, what: Switched) {
-        if let Some((_, told)) = &self.0 {
+    /// Tells the application of a change.
+    pub fn notify(&self, change: MediaChange) {
+        if let Some((_, sender)) = &self.0 {
             // The queue holds more than a leg has changes that are acted on.
-            let _too_many = told.try_send(what);
+            let _too_many = sender.try_send(change);
         }
     }
 }
@@ -109,13 +109,13 @@ mod tests {
         let audio = terminal.open(None);
         assert_eq!(terminal.answer(&theirs), None);
         drop(audio);
-        let mut hears = terminal.open(Some(Offer { max_bit_rate: 9600 }));
+        let mut changes = terminal.open(Some(Offer { max_bit_rate: 9600 }));
         let ours = terminal.answer(&theirs).unwrap();
         assert_eq!((ours.version, ours.max_bit_rate, ours.max_buffer), (3, 9600, 2000));
         assert_eq!(ours.max_datagram, 400);
-        terminal.tell(Switched::Refused);
-        assert_eq!(hears.try_recv(), Ok(Switched::Refused));
-        drop(hears);
+        terminal.notify(MediaChange::Refused);
+        assert_eq!(changes.try_recv(), Ok(MediaChange::Refused));
+        drop(changes);
         assert_eq!(terminal.answer(&theirs), None);
         terminal.close();
     }

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use fax::udptl::{Incoming, Outgoing, REDUNDANCY};
-use fax::{Code, Library, Machine, MachineError, News, Offer, Report, Setup, tiff};
+use fax::{Code, FaxEvent, Library, Machine, MachineError, Offer, Report, Setup, tiff};
 
 fn library() -> Option<Arc<Library>> {
     Library::load("").map_err(|error| eprintln!("SKIPPED: {error}")).ok()
@@ -69,23 +69,23 @@ fn setup(file: &Path, sends: bool) -> Setup {
     }
 }
 
-/// What one machine has told.
+/// What one machine has reported.
 #[derive(Default)]
-struct Told {
-    agreed: Option<Report>,
+struct Reported {
+    negotiated: Option<Report>,
     pages: Vec<Report>,
     done: Option<(Code, String, Report)>,
     lines: usize,
 }
 
-impl Told {
+impl Reported {
     fn take(&mut self, machine: &mut Machine) {
-        while let Some(news) = machine.next_news() {
-            match news {
-                News::Agreed(report) => self.agreed = Some(report),
-                News::Page(report) => self.pages.push(report),
-                News::Done { code, text, report } => self.done = Some((code, text, report)),
-                News::Log(..) => self.lines += 1,
+        while let Some(event) = machine.next_event() {
+            match event {
+                FaxEvent::Negotiated(report) => self.negotiated = Some(report),
+                FaxEvent::PageDone(report) => self.pages.push(report),
+                FaxEvent::Finished { code, text, report } => self.done = Some((code, text, report)),
+                FaxEvent::Log(..) => self.lines += 1,
             }
         }
     }
@@ -96,14 +96,14 @@ impl Told {
 }
 
 /// Lets both talk for at most so many seconds of their time.
-fn talk(one: &mut Machine, other: &mut Machine, seconds: u32) -> (Told, Told) {
-    let (mut first, mut second) = (Told::default(), Told::default());
+fn talk(one: &mut Machine, other: &mut Machine, seconds: u32) -> (Reported, Reported) {
+    let (mut first, mut second) = (Reported::default(), Reported::default());
     for _ in 0..seconds * 50 {
         let (mut there, mut back) = ([0; 160], [0; 160]);
-        one.speak(&mut there);
-        other.speak(&mut back);
-        other.hear(&mut there);
-        one.hear(&mut back);
+        one.transmit(&mut there);
+        other.transmit(&mut back);
+        other.receive(&mut there);
+        one.receive(&mut back);
         first.take(one);
         second.take(other);
         if first.done.is_some() && second.done.is_some() {
@@ -124,15 +124,15 @@ fn pages_go_over_a_line() {
         let mut sender = Machine::audio(&library, &with(&from, true)).unwrap();
         let mut receiver = Machine::audio(&library, &with(&to, false)).unwrap();
         let (sent, received) = talk(&mut sender, &mut receiver, 120);
-        for told in [&sent, &received] {
-            assert_eq!(told.code(), Some(Code::OK), "{:?}", told.done);
-            let (_, text, report) = told.done.clone().unwrap();
+        for reported in [&sent, &received] {
+            assert_eq!(reported.code(), Some(Code::OK), "{:?}", reported.done);
+            let (_, text, report) = reported.done.clone().unwrap();
             assert_eq!((text.as_str(), report.bit_rate, report.ecm), ("OK", rate, ecm));
-            let page = told.pages.last().unwrap();
+            let page = reported.pages.last().unwrap();
             assert_eq!((page.size, page.resolution), ((1728, 200), (8031, 3850)));
             assert!(page.octets > 100 && page.bad_rows == 0, "{page:?}");
-            assert_eq!(told.agreed.as_ref().map(|report| report.bit_rate), Some(rate));
-            assert_eq!((told.pages.len(), told.lines), (3, 0));
+            assert_eq!(reported.negotiated.as_ref().map(|report| report.bit_rate), Some(rate));
+            assert_eq!((reported.pages.len(), reported.lines), (3, 0));
         }
         let (sent, received) = (sent.done.unwrap().2, received.done.unwrap().2);
         assert_eq!((sent.sent, sent.in_file, received.received), (3, 3, 3));
@@ -156,13 +156,13 @@ fn pages_go_over_a_network_that_loses_packets() {
         Machine::t38(&library, &setup(&from, true), &agreed).unwrap(),
         Machine::t38(&library, &setup(&to, false), &agreed).unwrap(),
     ];
-    let mut told = [Told::default(), Told::default()];
+    let mut reported = [Reported::default(), Reported::default()];
     let mut out = [Outgoing::new(REDUNDANCY, 0), Outgoing::new(REDUNDANCY, 0)];
     let mut inc = [Incoming::default(), Incoming::default()];
     let mut lost = 0_u32;
     for _ in 0..120 * 50 {
         for me in [0, 1] {
-            sides[me].pass(160);
+            sides[me].advance(160);
             while let Some((packet, count)) = sides[me].next_packet() {
                 let datagram = out[me].packet(&packet).unwrap();
                 for _ in 0..count.max(1) {
@@ -171,17 +171,17 @@ fn pages_go_over_a_network_that_loses_packets() {
                         continue;
                     }
                     let peer = &mut sides[1 - me];
-                    inc[1 - me].take(&datagram, |n, ifp| peer.packet(n, ifp)).unwrap();
+                    inc[1 - me].take(&datagram, |n, ifp| peer.receive_packet(n, ifp)).unwrap();
                 }
             }
-            told[me].take(&mut sides[me]);
+            reported[me].take(&mut sides[me]);
         }
-        if told.iter().all(|told| told.done.is_some()) {
+        if reported.iter().all(|reported| reported.done.is_some()) {
             break;
         }
     }
-    for told in &told {
-        assert_eq!(told.code(), Some(Code::OK), "{:?}", told.done);
+    for reported in &reported {
+        assert_eq!(reported.code(), Some(Code::OK), "{:?}", reported.done);
     }
     drop(sides);
     assert_eq!(tiff::inspect(&to).unwrap().len(), 2);
@@ -199,7 +199,7 @@ fn a_fax_that_is_ended_says_so() {
     let (mut sent, _) = talk(&mut sender, &mut receiver, 14);
     assert!(sent.done.is_none() && sender.is_active());
     assert!(sent.lines > 5, "{}", sent.lines);
-    sender.end();
+    sender.terminate();
     sent.take(&mut sender);
     let (code, text, _) = sent.done.unwrap();
     assert_eq!((code, text.as_str()), (Code::DROPPED, "The call dropped prematurely"));
@@ -241,8 +241,8 @@ fn packets_of_noise_do_no_harm() {
     };
     for n in 0..20_000_u16 {
         let packet: Vec<u8> = (0..random() % 40).map(|_| random()).collect();
-        machine.packet(n, &packet);
-        machine.pass(160);
-        while machine.next_packet().is_some() || machine.next_news().is_some() {}
+        machine.receive_packet(n, &packet);
+        machine.advance(160);
+        while machine.next_packet().is_some() || machine.next_event().is_some() {}
     }
 }

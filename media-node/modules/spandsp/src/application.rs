@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use fax::{Code, Library, News, Report, Switched, Terminal, udptl};
+use fax::{Code, FaxEvent, Library, MediaChange, Report, Terminal, udptl};
 use futures_util::future::Either;
 use media::Leg;
 use sdp::SessionDescription;
@@ -17,8 +17,9 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 
 use crate::outcome::{self, Side, T38};
+use crate::ports::{AudioPort, T38Session};
 use crate::settings::{self, Job};
-use crate::work::{Line, ToFax, Work};
+use crate::thread::FaxThread;
 
 /// The applications.
 pub(crate) const APPS: &[App] = &[
@@ -48,7 +49,7 @@ async fn txfax(session: &mut Session, argument: &str) -> AppResult {
     run(session, argument.trim(), Side::Sends).await
 }
 
-/// Ends the fax of the leg; the application that runs it says what came of it.
+/// Ends the fax of the leg; the application that runs it reports its result.
 async fn stopfax(session: &mut Session, _argument: &str) -> AppResult {
     let stop = session.channel().with(|data| data.slot::<Running>().0.clone());
     if let Some(stop) = stop {
@@ -78,7 +79,7 @@ async fn run(session: &mut Session, file: &str, side: Side) -> AppResult {
         Err(unable) => {
             tracing::error!(uuid = %channel.uuid(), "{}: {}", side.application(), unable.response);
             channel.set_var("current_application_response", unable.response.as_str());
-            outcome::ended(
+            outcome::finished(
                 &channel,
                 side,
                 unable.code,
@@ -145,44 +146,44 @@ async fn follow(session: &mut Session, job: Job, library: Arc<Library>, side: Si
     if let Some(leg) = &leg {
         let _behind = leg.set_jitter(None);
     }
-    let line = leg.as_ref().filter(|leg| leg.codec().rate() == RATE).and_then(Line::open);
-    let unable = if line.is_none() && job.offer.is_none() {
+    let port = leg.as_ref().filter(|leg| leg.codec().rate() == RATE).and_then(AudioPort::open);
+    let unable = if port.is_none() && job.offer.is_none() {
         Some("Faxes need audio of 8000 samples per second: PCMU or PCMA".to_owned())
     } else {
         None
     };
-    let begun = match unable {
-        None => Work::begin(library, job.clone(), line).map_err(|error| error.to_string()),
+    let started = match unable {
+        None => FaxThread::start(library, job.clone(), port).map_err(|error| error.to_string()),
         Some(why) => Err(why),
     };
-    let work = match begun {
-        Ok(work) => work,
+    let thread = match started {
+        Ok(thread) => thread,
         Err(why) => {
             tracing::error!(uuid = %channel.uuid(), "{}: {why}", side.application());
             channel.set_var("current_application_response", why.as_str());
-            outcome::ended(&channel, side, Code::NO_MACHINE, &why, &Report::default(), T38::Off);
+            outcome::finished(&channel, side, Code::NO_MACHINE, &why, &Report::default(), T38::Off);
             outcome::run_hooks(session, false).await;
             return session.check();
         }
     };
-    let told = channel.with(|data| {
-        data.slot::<Running>().0 = Some(work.stopper());
+    let changes = channel.with(|data| {
+        data.slot::<Running>().0 = Some(thread.stopper());
         data.slot::<Terminal>().open(job.offer)
     });
     let mut fax =
-        Fax { side, work, told, t38: T38::Off, last_page: Report::default(), done: false };
+        Fax { side, thread, changes, t38: T38::Off, last_page: Report::default(), done: false };
     let result = fax.run(session, &job, leg.as_ref()).await;
     channel.with(|data| {
         data.slot::<Running>().0 = None;
         data.slot::<Terminal>().close();
     });
     if !fax.done {
-        // The call ends, or goes elsewhere: what came of the fax is told before.
-        fax.work.stop();
-        let code = timeout(ENDING, fax.rest(&channel)).await.ok().flatten();
+        // The call ends, or goes elsewhere: the result of the fax is reported before.
+        fax.thread.stop();
+        let code = timeout(ENDING, fax.report_end(&channel)).await.ok().flatten();
         let code = code.unwrap_or_else(|| {
             let text = "The call dropped prematurely";
-            outcome::ended(&channel, side, Code::DROPPED, text, &fax.last_page, fax.t38);
+            outcome::finished(&channel, side, Code::DROPPED, text, &fax.last_page, fax.t38);
             Code::DROPPED
         });
         outcome::queue_hooks(&channel, code == Code::OK);
@@ -193,8 +194,8 @@ async fn follow(session: &mut Session, job: Job, library: Arc<Library>, side: Si
 /// A fax that runs, as the call's task sees it.
 struct Fax {
     side: Side,
-    work: Work,
-    told: mpsc::Receiver<Switched>,
+    thread: FaxThread,
+    changes: mpsc::Receiver<MediaChange>,
     t38: T38,
     /// The figures of the latest page: the machine has forgotten them at the end.
     last_page: Report,
@@ -202,8 +203,8 @@ struct Fax {
 }
 
 enum Next {
-    News(Option<News>),
-    Switched(Option<Switched>),
+    FaxEvent(Option<FaxEvent>),
+    MediaChange(Option<MediaChange>),
 }
 
 impl Fax {
@@ -211,12 +212,12 @@ impl Fax {
         let channel = Arc::clone(session.channel());
         let mut request = job.request_after.map(|packets| Instant::now() + PACKET * packets);
         loop {
-            let Self { work, told, .. } = self;
+            let Self { thread, changes, .. } = self;
             let next = async {
                 tokio::select! {
                     biased;
-                    switched = told.recv() => Next::Switched(switched),
-                    news = work.news() => Next::News(news),
+                    change = changes.recv() => Next::MediaChange(change),
+                    event = thread.next_event() => Next::FaxEvent(event),
                 }
             };
             match session.wait_or(request, next).await? {
@@ -225,34 +226,34 @@ impl Fax {
                     self.request(session, job).await;
                 }
                 Either::Left(_) => {}
-                Either::Right(Next::Switched(Some(Switched::ToFax { remote, options }))) => {
+                Either::Right(Next::MediaChange(Some(MediaChange::ToT38 { remote, options }))) => {
                     request = None;
                     self.change(&channel, leg, remote, options);
                 }
-                Either::Right(Next::Switched(_)) => {
+                Either::Right(Next::MediaChange(_)) => {
                     self.t38 = T38::Refused;
                     tracing::info!(uuid = %channel.uuid(), "T.38 is refused: the fax goes on in audio");
                 }
-                Either::Right(Next::News(Some(news))) => {
-                    let moment = match &news {
-                        News::Agreed(_) => Some("fax_phase_b"),
-                        News::Page(_) => Some("fax_phase_d"),
-                        News::Log(..) | News::Done { .. } => None,
+                Either::Right(Next::FaxEvent(Some(event))) => {
+                    let hook = match &event {
+                        FaxEvent::Negotiated(_) => Some("fax_phase_b"),
+                        FaxEvent::PageDone(_) => Some("fax_phase_d"),
+                        FaxEvent::Log(..) | FaxEvent::Finished { .. } => None,
                     };
-                    let ended = self.take(&channel, job, news);
-                    if let Some(moment) = moment {
-                        session.run_hooks(moment).await;
+                    let ended = self.report(&channel, job, event);
+                    if let Some(hook) = hook {
+                        session.run_hooks(hook).await;
                     }
                     if let Some(code) = ended {
                         outcome::run_hooks(session, code == Code::OK).await;
                         return session.check();
                     }
                 }
-                Either::Right(Next::News(None)) => {
+                Either::Right(Next::FaxEvent(None)) => {
                     self.done = true;
                     let text = "Cannot initialize Fax engine";
                     channel.set_var("current_application_response", text);
-                    outcome::ended(
+                    outcome::finished(
                         &channel,
                         self.side,
                         Code::DROPPED,
@@ -293,7 +294,7 @@ impl Fax {
         let side = leg.and_then(|leg| leg.side_channel().ok().flatten());
         let Some(side) = side else {
             tracing::error!(uuid = %channel.uuid(), "Cannot initialize Fax engine for T.38");
-            return self.work.stop();
+            return self.thread.stop();
         };
         self.t38 = T38::Negotiated;
         tracing::info!(
@@ -305,34 +306,36 @@ impl Fax {
         let given = channel.var("t38_gateway_redundancy");
         let redundancy = given.and_then(|n| usize::try_from(text::int(&n)).ok());
         let redundancy = redundancy.unwrap_or(udptl::REDUNDANCY);
-        self.work.change(ToFax { side, remote, options, redundancy });
+        self.thread.switch_to_t38(T38Session { side, remote, options, redundancy });
     }
 
-    /// Tells what is new; how the fax ended once it has.
-    fn take(&mut self, channel: &Channel, job: &Job, news: News) -> Option<Code> {
-        match news {
-            News::Log(severity, line) => outcome::log(channel, job.level, severity, &line),
-            News::Agreed(report) => outcome::agreed(channel, self.side, &report, self.t38),
-            News::Page(report) => {
+    /// Reports an event of the machine; returns how the fax ended once it has.
+    fn report(&mut self, channel: &Channel, job: &Job, event: FaxEvent) -> Option<Code> {
+        match event {
+            FaxEvent::Log(severity, line) => outcome::log(channel, job.level, severity, &line),
+            FaxEvent::Negotiated(report) => {
+                outcome::negotiated(channel, self.side, &report, self.t38)
+            }
+            FaxEvent::PageDone(report) => {
                 outcome::page(channel, self.side, &report);
                 self.last_page = report;
             }
-            News::Done { code, text, report } => {
+            FaxEvent::Finished { code, text, report } => {
                 self.done = true;
                 let report = report.with_page(&self.last_page);
-                outcome::ended(channel, self.side, code, &text, &report, self.t38);
+                outcome::finished(channel, self.side, code, &text, &report, self.t38);
                 return Some(code);
             }
         }
         None
     }
 
-    /// What is still to be told of a fax that was ended.
-    async fn rest(&mut self, channel: &Channel) -> Option<Code> {
-        while let Some(news) = self.work.news().await {
-            if let News::Done { code, text, report } = news {
+    /// Waits for the result of a fax that was stopped, and reports it.
+    async fn report_end(&mut self, channel: &Channel) -> Option<Code> {
+        while let Some(event) = self.thread.next_event().await {
+            if let FaxEvent::Finished { code, text, report } = event {
                 let report = report.with_page(&self.last_page);
-                outcome::ended(channel, self.side, code, &text, &report, self.t38);
+                outcome::finished(channel, self.side, code, &text, &report, self.t38);
                 return Some(code);
             }
         }

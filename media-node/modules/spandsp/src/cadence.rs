@@ -281,27 +281,27 @@ impl Drop for Running {
     }
 }
 
-/// What a leg says. Dropped, also with its task, the leg is listened to no more.
-pub(crate) struct Heard {
+/// The audio that comes from a leg's far end. Dropping it ends the tap.
+pub(crate) struct LegAudio {
     leg: Weak<Leg>,
     audio: LiveAudio,
 }
 
-impl Heard {
+impl LegAudio {
     /// Of a leg.
     pub(crate) fn of(leg: &Arc<Leg>) -> Option<Self> {
         let audio = leg.tap(RecordMix::ReadOnly).ok()?;
         Some(Self { leg: Arc::downgrade(leg), audio })
     }
 
-    /// What was said since the last time, in place of what is there; false when nothing more will come.
+    /// What has come since the last time, in place of what is there; false when nothing more will come.
     pub(crate) fn read(&mut self, samples: &mut Vec<i16>) -> bool {
         samples.clear();
         self.audio.read(samples)
     }
 }
 
-impl Drop for Heard {
+impl Drop for LegAudio {
     fn drop(&mut self) {
         if let Some(leg) = self.leg.upgrade() {
             let _closed = leg.end_tap(&self.audio);
@@ -331,7 +331,7 @@ fn start(channel: &Arc<Channel>, name: &str) -> Result<(), StartError> {
     let tones = descriptor(channel.switch(), name).ok_or_else(unknown)?;
     let leg = channel.media().ok_or(StartError::NoMedia)?;
     let mut detector = Detector::new(tones, leg.codec().rate()).ok_or(StartError::Frequencies)?;
-    let mut heard = Heard::of(&leg).ok_or(StartError::NoMedia)?;
+    let mut heard = LegAudio::of(&leg).ok_or(StartError::NoMedia)?;
     let weak = Arc::downgrade(channel);
     let task = foreign::spawn(async move {
         let mut samples = Vec::new();

@@ -1,4 +1,4 @@
-//! `spandsp_start_fax_detect`: waits for the tone of a fax machine in what a leg says, and runs an application then.
+//! `spandsp_start_fax_detect`: waits for the tone of a fax machine in a leg's audio, and runs an application then.
 
 use std::f32::consts::TAU;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use switch_core::{app, foreign, text};
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
-use crate::cadence::{FRAME, Heard};
+use crate::cadence::{FRAME, LegAudio};
 
 /// The applications.
 pub(crate) const APPS: &[App] = &[
@@ -169,7 +169,7 @@ fn start(channel: &Arc<Channel>, wanted: Wanted) -> Result<(), &'static str> {
     let leg = channel.media().ok_or("there is no audio")?;
     let detector = Steady::new(wanted.hz, leg.codec().rate());
     let mut detector = detector.ok_or("the tone cannot be heard on this leg")?;
-    let mut heard = Heard::of(&leg).ok_or("the media engine is overloaded")?;
+    let mut heard = LegAudio::of(&leg).ok_or("the media engine is overloaded")?;
     drop(leg);
     let weak = Arc::downgrade(channel);
     let task = foreign::spawn(async move {

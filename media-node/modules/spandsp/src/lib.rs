@@ -1,7 +1,7 @@
 //! Faxes (`rxfax`, `txfax`, `stopfax`), the tones of fax machines, and tones with a cadence (mod_spandsp).
 //!
-//! The fax machine itself is the library spandsp, behind the crate `fax`. `settings` says how a fax is to go, `work` is
-//! the thread that does it, `application` follows it in the call's task, and `outcome` tells what came of it.
+//! The fax machine itself is the library spandsp, behind the crate `fax`. `settings` reads the parameters of a fax, `ports` connects to the leg's media, `thread` is
+//! the thread that runs the machine, `application` follows it in the call's task, and `outcome` reports its result.
 
 #![deny(unsafe_code)]
 
@@ -11,8 +11,9 @@ mod check;
 mod declared;
 mod detect;
 mod outcome;
+mod ports;
 mod settings;
-mod work;
+mod thread;
 
 pub use check::check;
 

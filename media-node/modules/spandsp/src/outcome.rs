@@ -1,4 +1,4 @@
-//! What is told of a fax: variables, events, lines of the log, and hooks.
+//! What a fax reports: variables, events, lines of the log, and hooks.
 
 use std::sync::Arc;
 
@@ -65,26 +65,26 @@ impl T38 {
     }
 }
 
-/// Variables, and the headers of an event beside them. What the far end said of itself is marked as that.
-struct Told<'a> {
+/// Variables, and the headers of an event beside them. What the far end sent of itself is marked as that.
+struct ResultFields<'a> {
     channel: &'a Channel,
     headers: Vec<(String, String)>,
 }
 
-impl<'a> Told<'a> {
+impl<'a> ResultFields<'a> {
     fn new(channel: &'a Channel) -> Self {
         Self { channel, headers: Vec::new() }
     }
 
     /// A variable, and a header of the same name.
-    fn say(&mut self, name: &'static str, value: impl Into<String>) {
+    fn set(&mut self, name: &'static str, value: impl Into<String>) {
         let value = value.into();
         self.channel.set_var(name, value.as_str());
         self.headers.push((name.replace('_', "-"), value));
     }
 
-    /// The same with what a far end said.
-    fn heard(&mut self, name: &'static str, value: &str) {
+    /// The same with a value that the far end sent.
+    fn set_remote(&mut self, name: &'static str, value: &str) {
         let value = text::harmless(value);
         self.channel.set_var(name, far::mark(&value));
         self.headers.push((name.replace('_', "-"), value.into_owned()));
@@ -112,18 +112,18 @@ fn on_off(on: bool) -> &'static str {
 }
 
 /// Both sides have agreed (phase B).
-pub(crate) fn agreed(channel: &Channel, side: Side, report: &Report, t38: T38) {
-    let mut told = Told::new(channel);
-    told.say("fax_transfer_rate", report.bit_rate.to_string());
-    told.say("fax_ecm_used", on_off(report.ecm));
-    told.say("fax_t38_status", t38.name());
-    told.say("fax_local_station_id", &*report.local);
-    told.heard("fax_remote_station_id", &report.remote);
-    told.heard("fax_remote_country", &report.country);
-    told.heard("fax_remote_vendor", &report.vendor);
-    told.heard("fax_remote_model", &report.model);
+pub(crate) fn negotiated(channel: &Channel, side: Side, report: &Report, t38: T38) {
+    let mut fields = ResultFields::new(channel);
+    fields.set("fax_transfer_rate", report.bit_rate.to_string());
+    fields.set("fax_ecm_used", on_off(report.ecm));
+    fields.set("fax_t38_status", t38.name());
+    fields.set("fax_local_station_id", &*report.local);
+    fields.set_remote("fax_remote_station_id", &report.remote);
+    fields.set_remote("fax_remote_country", &report.country);
+    fields.set_remote("fax_remote_vendor", &report.vendor);
+    fields.set_remote("fax_remote_model", &report.model);
     if side == Side::Sends {
-        told.say("fax_document_total_pages", report.in_file.to_string());
+        fields.set("fax_document_total_pages", report.in_file.to_string());
     }
     tracing::info!(
         uuid = %channel.uuid(),
@@ -131,42 +131,42 @@ pub(crate) fn agreed(channel: &Channel, side: Side, report: &Report, t38: T38) {
         text::harmless(&report.remote), report.local, report.bit_rate, on_off(report.ecm), t38.name()
     );
     let subclass = side.event("spandsp::rxfaxnegociateresult", "spandsp::txfaxnegociateresult");
-    told.fire(subclass, true);
+    fields.fire(subclass, true);
 }
 
 /// A page was transferred (phase D).
 pub(crate) fn page(channel: &Channel, side: Side, report: &Report) {
-    let mut told = Told::new(channel);
-    told.say("fax_document_transferred_pages", side.pages(report).to_string());
+    let mut fields = ResultFields::new(channel);
+    fields.set("fax_document_transferred_pages", side.pages(report).to_string());
     if side == Side::Sends {
-        told.say("fax_document_total_pages", report.in_file.to_string());
+        fields.set("fax_document_total_pages", report.in_file.to_string());
     }
-    image(&mut told, report);
-    told.say("fax_longest_bad_row_run", report.longest_bad_run.to_string());
+    image(&mut fields, report);
+    fields.set("fax_longest_bad_row_run", report.longest_bad_run.to_string());
     let (number, name) = report.encoding();
-    told.say("fax_encoding", number.to_string());
-    told.say("fax_encoding_name", name);
+    fields.set("fax_encoding", number.to_string());
+    fields.set("fax_encoding_name", name);
     tracing::info!(
         uuid = %channel.uuid(),
         "Fax page {}: {} x {} pixels, {} octets in {name}, {} bad rows",
         side.pages(report), report.size.0, report.size.1, report.octets, report.bad_rows
     );
-    told.fire(side.event("spandsp::rxfaxpageresult", "spandsp::txfaxpageresult"), true);
+    fields.fire(side.event("spandsp::rxfaxpageresult", "spandsp::txfaxpageresult"), true);
 }
 
 /// Figures of a page. What is in the file is what is on the line: nothing is scaled.
-fn image(told: &mut Told<'_>, report: &Report) {
+fn image(fields: &mut ResultFields<'_>, report: &Report) {
     let by = |(x, y): (i32, i32)| format!("{x}x{y}");
-    told.say("fax_image_resolution", by(report.resolution));
-    told.say("fax_file_image_resolution", by(report.resolution));
-    told.say("fax_image_size", report.octets.to_string());
-    told.say("fax_image_pixel_size", by(report.size));
-    told.say("fax_file_image_pixel_size", by(report.size));
-    told.say("fax_bad_rows", report.bad_rows.to_string());
+    fields.set("fax_image_resolution", by(report.resolution));
+    fields.set("fax_file_image_resolution", by(report.resolution));
+    fields.set("fax_image_size", report.octets.to_string());
+    fields.set("fax_image_pixel_size", by(report.size));
+    fields.set("fax_file_image_pixel_size", by(report.size));
+    fields.set("fax_bad_rows", report.bad_rows.to_string());
 }
 
 /// It is over (phase E).
-pub(crate) fn ended(
+pub(crate) fn finished(
     channel: &Channel,
     side: Side,
     code: Code,
@@ -175,18 +175,18 @@ pub(crate) fn ended(
     t38: T38,
 ) {
     let success = code == Code::OK;
-    let mut told = Told::new(channel);
-    told.say("fax_success", if success { "1" } else { "0" });
-    told.say("fax_result_code", code.0.to_string());
-    told.say("fax_result_text", words);
-    told.say("fax_document_transferred_pages", side.pages(report).to_string());
-    told.say("fax_document_total_pages", report.in_file.max(0).to_string());
-    image(&mut told, report);
-    told.say("fax_transfer_rate", report.bit_rate.to_string());
-    told.say("fax_ecm_used", on_off(report.ecm));
-    told.say("fax_t38_status", t38.name());
-    told.say("fax_local_station_id", &*report.local);
-    told.heard("fax_remote_station_id", &report.remote);
+    let mut fields = ResultFields::new(channel);
+    fields.set("fax_success", if success { "1" } else { "0" });
+    fields.set("fax_result_code", code.0.to_string());
+    fields.set("fax_result_text", words);
+    fields.set("fax_document_transferred_pages", side.pages(report).to_string());
+    fields.set("fax_document_total_pages", report.in_file.max(0).to_string());
+    image(&mut fields, report);
+    fields.set("fax_transfer_rate", report.bit_rate.to_string());
+    fields.set("fax_ecm_used", on_off(report.ecm));
+    fields.set("fax_t38_status", t38.name());
+    fields.set("fax_local_station_id", &*report.local);
+    fields.set_remote("fax_remote_station_id", &report.remote);
     let pages = side.pages(report);
     match (success, side) {
         (true, Side::Sends) => {
@@ -200,7 +200,7 @@ pub(crate) fn ended(
             "Fax processing not successful - result ({}) {words}, after {pages} pages", code.0
         ),
     }
-    told.fire(side.event("spandsp::rxfaxresult", "spandsp::txfaxresult"), false);
+    fields.fire(side.event("spandsp::rxfaxresult", "spandsp::txfaxresult"), false);
 }
 
 /// A line of the library's log.
@@ -214,29 +214,29 @@ pub(crate) fn log(channel: &Channel, level: Level, severity: i32, line: &str) {
 }
 
 /// The moments that follow the end.
-fn moments(success: bool) -> [&'static str; 2] {
+fn hook_names(success: bool) -> [&'static str; 2] {
     ["fax_result", if success { "fax_success" } else { "fax_failure" }]
 }
 
 /// What the variables ask for at the end of a fax, on a call that goes on.
 pub(crate) async fn run_hooks(session: &mut Session, success: bool) {
-    for moment in moments(success) {
-        run_system(session.channel(), moment);
-        session.run_hooks(moment).await;
+    for hook in hook_names(success) {
+        run_system(session.channel(), hook);
+        session.run_hooks(hook).await;
     }
 }
 
 /// The same on a call that ends: commands run at once, applications if it goes on elsewhere.
 pub(crate) fn queue_hooks(channel: &Arc<Channel>, success: bool) {
-    for moment in moments(success) {
-        run_system(channel, moment);
-        channel.queue_hooks(moment);
+    for hook in hook_names(success) {
+        run_system(channel, hook);
+        channel.queue_hooks(hook);
     }
 }
 
 /// `system_on_fax_…`: a line for the shell, whose end is not waited for.
-fn run_system(channel: &Arc<Channel>, moment: &'static str) {
-    let Some(line) = channel.var_marked(&format!("system_on_{moment}")) else { return };
+fn run_system(channel: &Arc<Channel>, hook: &'static str) {
+    let Some(line) = channel.var_marked(&format!("system_on_{hook}")) else { return };
     let channel = Arc::clone(channel);
     foreign::spawn(async move {
         let switch = Arc::clone(channel.switch());

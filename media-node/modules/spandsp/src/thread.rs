@@ -4,107 +4,63 @@
 //! takes little (a machine 0.15 % of a core), so a thread of its own costs no more than its stack. What waits on either
 //! side is in rings of the engine, which have bounds.
 
-use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc as sync;
-use std::sync::{Arc, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use fax::tiff::{self, LONGEST_PAGE};
-use fax::udptl::{Incoming, Outgoing};
-use fax::{Code, Library, Machine, News, Report};
-use media::record::live::LiveAudio;
-use media::{Leg, Playout, SideChannel};
-use sdp::T38Options;
+use fax::{Code, FaxEvent, Library, Machine, Report};
 use tokio::sync::mpsc;
 
+use crate::ports::{AudioPort, FRAME, T38Session, UdptlPort};
 use crate::settings::Job;
 
-/// How often the machine is fed, and the samples of that time.
-const TICK: Duration = Duration::from_millis(20);
-const FRAME: usize = 160;
-/// Audio that is made in advance: a thread that runs that late is not heard.
-const AHEAD: usize = FRAME * 6;
+/// How often the machine is fed: once for each [`FRAME`].
+pub(crate) const TICK: Duration = Duration::from_millis(20);
 /// Ticks that are made up for after a pause; more are left out.
-const MOST_LATE: u32 = 25;
-/// News that wait for the application.
-const WAITING: usize = 64;
+const MAX_LATE_TICKS: u32 = 25;
+/// Events that wait for the application.
+const MAX_QUEUED: usize = 64;
 /// Ticks between two looks at how large a page has become.
-const LOOK: u32 = 50;
-/// The last that was said is waited for so long.
-const LAST_WORDS: Duration = Duration::from_millis(500);
-/// Repetitions of a packet, whatever is asked for.
-const MOST_COPIES: usize = 8;
-
-/// The engine's ends of a leg's audio.
-pub(crate) struct Line {
-    leg: Weak<Leg>,
-    heard: LiveAudio,
-    said: Playout,
-}
-
-impl Line {
-    /// Of a leg with 8,000 samples per second.
-    pub(crate) fn open(leg: &Arc<Leg>) -> Option<Self> {
-        let said = leg.playout().ok()?;
-        let Ok(heard) = leg.listen(false) else {
-            let _closed = leg.end_playout(&said);
-            return None;
-        };
-        Some(Self { leg: Arc::downgrade(leg), heard, said })
-    }
-}
-
-impl Drop for Line {
-    fn drop(&mut self) {
-        if let Some(leg) = self.leg.upgrade() {
-            let _closed = (leg.end_tap(&self.heard), leg.end_playout(&self.said));
-        }
-    }
-}
-
-/// The change to T.38, as the leg's signalling has made it.
-pub(crate) struct ToFax {
-    pub(crate) side: SideChannel,
-    pub(crate) remote: Option<SocketAddr>,
-    pub(crate) options: T38Options,
-    pub(crate) redundancy: usize,
-}
+const SIZE_CHECK_TICKS: u32 = 50;
+/// How long the last audio may take to be sent after the end of a fax.
+const DRAIN_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// What the application holds of a fax that runs.
-pub(crate) struct Work {
+pub(crate) struct FaxThread {
     stop: Arc<AtomicBool>,
-    changes: sync::SyncSender<ToFax>,
-    news: mpsc::Receiver<News>,
+    changes: sync::SyncSender<T38Session>,
+    events: mpsc::Receiver<FaxEvent>,
 }
 
-impl Work {
+impl FaxThread {
     /// Begins a fax. Without a line only T.38 can bring it forward.
     ///
     /// # Errors
     /// There is no thread for it.
-    pub(crate) fn begin(
+    pub(crate) fn start(
         library: Arc<Library>,
         job: Job,
-        line: Option<Line>,
+        port: Option<AudioPort>,
     ) -> std::io::Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
         let (changes, changed) = sync::sync_channel(1);
-        let (told, news) = mpsc::channel(WAITING);
-        let run = Run { library, job, stop: Arc::clone(&stop), changed, told };
-        thread::Builder::new().name("fax".into()).spawn(move || run.run(line))?;
-        Ok(Self { stop, changes, news })
+        let (sender, events) = mpsc::channel(MAX_QUEUED);
+        let worker = Worker { library, job, stop: Arc::clone(&stop), changed, events: sender };
+        thread::Builder::new().name("fax".into()).spawn(move || worker.run(port))?;
+        Ok(Self { stop, changes, events })
     }
 
     /// What is new; `None` once the fax is over. May be given up half-way.
-    pub(crate) async fn news(&mut self) -> Option<News> {
-        self.news.recv().await
+    pub(crate) async fn next_event(&mut self) -> Option<FaxEvent> {
+        self.events.recv().await
     }
 
     /// Goes on over T.38.
-    pub(crate) fn change(&self, to: ToFax) {
+    pub(crate) fn switch_to_t38(&self, to: T38Session) {
         // A leg changes once.
         let _second = self.changes.try_send(to);
     }
@@ -114,40 +70,40 @@ impl Work {
         Arc::clone(&self.stop)
     }
 
-    /// Ends it; [`News::Done`] follows.
+    /// Ends it; [`FaxEvent::Finished`] follows.
     pub(crate) fn stop(&self) {
         self.stop.store(true, Ordering::Relaxed);
     }
 }
 
-impl Drop for Work {
+impl Drop for FaxThread {
     fn drop(&mut self) {
         self.stop();
     }
 }
 
 /// The thread's side.
-struct Run {
+struct Worker {
     library: Arc<Library>,
     job: Job,
     stop: Arc<AtomicBool>,
-    changed: sync::Receiver<ToFax>,
-    told: mpsc::Sender<News>,
+    changed: sync::Receiver<T38Session>,
+    events: mpsc::Sender<FaxEvent>,
 }
 
 /// What the machine is connected to.
-enum Front {
-    Audio(Option<Line>, Vec<i16>),
-    Network { side: SideChannel, remote: Option<SocketAddr>, inward: Incoming, outward: Outgoing },
+enum Transport {
+    Audio(Option<AudioPort>, Vec<i16>),
+    T38(UdptlPort),
 }
 
-impl Run {
-    fn run(self, line: Option<Line>) {
+impl Worker {
+    fn run(self, port: Option<AudioPort>) {
         if let Some((code, text)) = self.unfit() {
-            return self.tell(News::Done { code, text, report: Report::default() });
+            return self.send(FaxEvent::Finished { code, text, report: Report::default() });
         }
         let made = Machine::audio(&self.library, &self.job.setup);
-        let mut front = Front::Audio(line, Vec::new());
+        let mut transport = Transport::Audio(port, Vec::new());
         let mut machine = match made {
             Ok(machine) => machine,
             Err(error) => return self.fail(Code::FILE, &error.to_string()),
@@ -159,7 +115,7 @@ impl Run {
             let now = Instant::now();
             match due.checked_duration_since(now) {
                 Some(wait) => thread::sleep(wait),
-                None if now - due > TICK * MOST_LATE => due = now,
+                None if now - due > TICK * MAX_LATE_TICKS => due = now,
                 None => {}
             }
             ticks = ticks.wrapping_add(1);
@@ -170,27 +126,27 @@ impl Run {
                     Ok(machine) => machine,
                     Err(error) => return self.fail(Code::FILE, &error.to_string()),
                 };
-                front = Front::of(to);
+                transport = Transport::T38(UdptlPort::open(to));
             }
-            let open = front.tick(&mut machine);
-            let large = ticks.is_multiple_of(LOOK)
+            let open = transport.tick(&mut machine);
+            let large = ticks.is_multiple_of(SIZE_CHECK_TICKS)
                 && !self.job.setup.sends
                 && is_too_large(&machine.report());
             if self.stop.load(Ordering::Relaxed) || !open || large {
-                machine.end();
-                front.tick(&mut machine);
+                machine.terminate();
+                transport.tick(&mut machine);
             }
-            while let Some(news) = machine.next_news() {
-                let done = matches!(news, News::Done { .. });
+            while let Some(event) = machine.next_event() {
+                let done = matches!(event, FaxEvent::Finished { .. });
                 if done {
-                    front.finish();
+                    transport.drain();
                 }
-                self.tell(news);
+                self.send(event);
                 if done {
                     return;
                 }
             }
-            if self.told.is_closed() || !machine.is_active() && !open {
+            if self.events.is_closed() || !machine.is_active() && !open {
                 return;
             }
         }
@@ -216,14 +172,14 @@ impl Run {
     }
 
     fn fail(&self, code: Code, text: &str) {
-        self.tell(News::Done { code, text: text.to_owned(), report: Report::default() });
+        self.send(FaxEvent::Finished { code, text: text.to_owned(), report: Report::default() });
     }
 
-    fn tell(&self, news: News) {
-        let _over = match news {
+    fn send(&self, event: FaxEvent) {
+        let _over = match event {
             // The log and pages are left out where the application is behind; the end is not.
-            News::Done { .. } => self.told.blocking_send(news).is_err(),
-            news => self.told.try_send(news).is_err(),
+            FaxEvent::Finished { .. } => self.events.blocking_send(event).is_err(),
+            event => self.events.try_send(event).is_err(),
         };
     }
 }
@@ -233,71 +189,42 @@ fn is_too_large(report: &Report) -> bool {
     u64::try_from(report.size.1).is_ok_and(|rows| rows > LONGEST_PAGE)
 }
 
-impl Front {
-    fn of(to: ToFax) -> Self {
-        let longest = usize::try_from(to.options.max_datagram).unwrap_or(usize::MAX);
-        Self::Network {
-            side: to.side,
-            remote: to.remote,
-            inward: Incoming::default(),
-            outward: Outgoing::new(to.redundancy, longest),
-        }
-    }
-
+impl Transport {
     /// One tick; false when there is no leg any more.
     fn tick(&mut self, machine: &mut Machine) -> bool {
         match self {
             Self::Audio(None, _) => {
                 // Time passes in silence.
                 let mut frame = [0; FRAME];
-                machine.hear(&mut frame);
-                machine.speak(&mut frame);
+                machine.receive(&mut frame);
+                machine.transmit(&mut frame);
                 true
             }
-            Self::Audio(Some(line), samples) => {
+            Self::Audio(Some(port), samples) => {
                 samples.clear();
-                let open = line.heard.read(samples);
+                let open = port.read(samples);
                 for frame in samples.chunks_mut(FRAME) {
-                    machine.hear(frame);
+                    machine.receive(frame);
                 }
-                while line.said.waiting() < AHEAD {
-                    let mut frame = [0; FRAME];
-                    let made = machine.speak(&mut frame);
-                    let Some(made) = frame.get(..made).filter(|made| !made.is_empty()) else {
-                        break;
-                    };
-                    if line.said.push(made) < made.len() {
-                        break;
-                    }
-                }
-                open && line.said.is_open()
+                port.fill(|frame| machine.transmit(frame));
+                open && port.is_open()
             }
-            Self::Network { side, remote, inward, outward } => {
-                while let Some(datagram) = side.take() {
-                    let taken = inward.take(&datagram.octets, |n, ifp| machine.packet(n, ifp));
-                    if taken.is_ok() {
-                        *remote = Some(datagram.from);
-                    }
-                }
-                machine.pass(FRAME as u32);
+            Self::T38(port) => {
+                port.receive(|number, ifp| machine.receive_packet(number, ifp));
+                machine.advance(FRAME as u32);
                 while let Some((ifp, count)) = machine.next_packet() {
-                    let (Some(packet), Some(to)) = (outward.packet(&ifp), *remote) else {
-                        continue;
-                    };
-                    for _ in 0..count.clamp(1, MOST_COPIES) {
-                        let _lost = side.send_to(&packet, to, false);
-                    }
+                    port.send(&ifp, count);
                 }
                 true
             }
         }
     }
 
-    /// Lets what was said last be heard.
-    fn finish(&self) {
-        let Self::Audio(Some(line), _) = self else { return };
-        let end = Instant::now() + LAST_WORDS;
-        while line.said.waiting() > 0 && line.said.is_open() && Instant::now() < end {
+    /// Waits until the last audio has been sent.
+    fn drain(&self) {
+        let Self::Audio(Some(port), _) = self else { return };
+        let end = Instant::now() + DRAIN_TIMEOUT;
+        while port.is_sending() && Instant::now() < end {
             thread::sleep(TICK);
         }
     }

@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use ::fax::{Switched, Terminal};
+use ::fax::{MediaChange, Terminal};
 use negotiation::FaxPlan;
 use sdp::SessionDescription;
 use sip::message::Headers;
@@ -87,7 +87,7 @@ impl SofiaLeg {
             max_datagram: theirs.options.max_datagram,
             ..options
         };
-        tell_terminal(channel, Switched::ToFax { remote: theirs.remote, options });
+        notify_terminal(channel, MediaChange::ToT38 { remote: theirs.remote, options });
         true
     }
 
@@ -138,11 +138,13 @@ impl SofiaLeg {
             // The far end has answered without taking the fax: audio is wanted back.
             let _gone = self.reinvite(&audio);
         }
-        tell_terminal(
+        notify_terminal(
             channel,
             match &fax {
-                Some(fax) => Switched::ToFax { remote: fax.remote, options: fax.options.clone() },
-                None => Switched::Refused,
+                Some(fax) => {
+                    MediaChange::ToT38 { remote: fax.remote, options: fax.options.clone() }
+                }
+                None => MediaChange::Refused,
             },
         );
         if let Some(partner) = channel.partner() {
@@ -181,10 +183,10 @@ impl SofiaLeg {
 }
 
 /// Tells the fax application that runs on a leg, if one does.
-fn tell_terminal(channel: &Channel, what: Switched) {
+fn notify_terminal(channel: &Channel, change: MediaChange) {
     channel.with(|data| {
         if let Some(terminal) = data.find_slot::<Terminal>() {
-            terminal.tell(what);
+            terminal.notify(change);
         }
     });
 }
