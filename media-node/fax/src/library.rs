@@ -71,6 +71,15 @@ pub(crate) struct Statistics {
     pub(crate) status: c_int,
 }
 
+/// `t38_stats_t`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct GatewayStatistics {
+    pub(crate) bit_rate: c_int,
+    pub(crate) ecm: c_int,
+    pub(crate) pages: c_int,
+}
+
 const STATISTICS: usize = size_of::<Statistics>();
 /// Octets offered to the library where it fills in statistics: more than either version writes.
 const ROOM: usize = 512;
@@ -91,6 +100,24 @@ base::library_functions! {
     t38_terminal_get_t30_state(*mut State) -> *mut State;
     t38_terminal_get_t38_core_state(*mut State) -> *mut State;
     t38_terminal_get_logging_state(*mut State) -> *mut State;
+    t38_gateway_init(*mut State, PacketHandler, *mut c_void) -> *mut State;
+    t38_gateway_free(*mut State) -> c_int;
+    t38_gateway_rx(*mut State, *mut i16, c_int) -> c_int;
+    t38_gateway_rx_fillin(*mut State, c_int) -> c_int;
+    t38_gateway_tx(*mut State, *mut i16, c_int) -> c_int;
+    t38_gateway_set_ecm_capability(*mut State, c_int);
+    t38_gateway_set_transmit_on_idle(*mut State, c_int);
+    t38_gateway_set_supported_modems(*mut State, c_int);
+    t38_gateway_set_tep_mode(*mut State, c_int);
+    t38_gateway_set_fill_bit_removal(*mut State, c_int);
+    t38_gateway_get_transfer_statistics(*mut State, *mut c_void);
+    t38_gateway_get_t38_core_state(*mut State) -> *mut State;
+    t38_gateway_get_logging_state(*mut State) -> *mut State;
+    t38_core_get_logging_state(*mut State) -> *mut State;
+    modem_connect_tones_rx_init(*mut State, c_int, *mut c_void, *mut c_void) -> *mut State;
+    modem_connect_tones_rx_free(*mut State) -> c_int;
+    modem_connect_tones_rx(*mut State, *const i16, c_int) -> c_int;
+    modem_connect_tones_rx_get(*mut State) -> c_int;
     t38_core_rx_ifp_packet(*mut State, *const u8, c_int, u16) -> c_int;
     t38_set_t38_version(*mut State, c_int);
     t38_set_max_buffer_size(*mut State, c_int);
@@ -213,6 +240,24 @@ impl Library {
         unsafe {
             (self.functions.t30_get_transfer_statistics)(t30, ptr::from_mut(&mut room).cast())
         };
+        room.statistics
+    }
+
+    /// The statistics of a gateway.
+    ///
+    /// # Safety
+    /// `gateway` is a live gateway of this library.
+    pub(crate) unsafe fn gateway_statistics(&self, gateway: *mut State) -> GatewayStatistics {
+        // With spare room, as above.
+        #[repr(C)]
+        struct Room {
+            statistics: GatewayStatistics,
+            spare: [u8; ROOM],
+        }
+        let mut room = Room { statistics: GatewayStatistics::default(), spare: [0; ROOM] };
+        let get = self.functions.t38_gateway_get_transfer_statistics;
+        // SAFETY: the caller's promise; all fields are integers.
+        unsafe { get(gateway, ptr::from_mut(&mut room).cast()) };
         room.statistics
     }
 }

@@ -2,14 +2,15 @@
 
 #![allow(unsafe_code)]
 
-use std::cell::RefCell;
-use std::collections::VecDeque;
-use std::ffi::{CStr, CString, c_char, c_int, c_void};
+use std::ffi::{CString, c_int, c_void};
 use std::ptr;
 use std::sync::Arc;
 
 use sdp::T38Options;
 
+use crate::callbacks::{
+    Callbacks, callbacks, configure_t38, modems, next_log_line, on_t38_packet, set_up_logs, text,
+};
 use crate::library::{INIT_LOCK, Library, State, Statistics};
 use crate::report::{Code, FaxEvent, Report};
 
@@ -20,15 +21,7 @@ const MAX_IDENT: usize = 20;
 const MAX_HEADER: usize = 50;
 /// Octets of a time zone.
 const MAX_ZONE: usize = 64;
-/// Packets and events that wait to be taken; more are lost, as on a network.
-const MAX_QUEUED: usize = 512;
-/// Lines of the protocol's log that wait.
-const MAX_LOG_LINES: usize = 256;
-
 // Capabilities of a machine: see t30.h.
-const V27TER: c_int = 1;
-const V29: c_int = 2;
-const V17: c_int = 4;
 const T4_1D: c_int = 2;
 const T4_2D: c_int = 4;
 const T6: c_int = 8;
@@ -36,12 +29,6 @@ const T6: c_int = 8;
 const RESOLUTIONS: c_int = 0x01 | 0x02 | 0x04 | 0x2_0000 | 0x4_0000 | 0x10_0000 | 0x20_0000;
 /// All widths and lengths.
 const SIZES: c_int = 0x01 | 0x02 | 0x04 | 0x1_0000 | 0x2_0000 | 0x4_0000 | 0x8_0000 | 0x10_0000;
-/// Severity of every message of the protocol, with severity and protocol before each.
-const LOG_ALL: c_int = 5 | 0x0400 | 0x0800;
-/// `T38_DATA_RATE_MANAGEMENT_…`
-const LOCAL_TCF: c_int = 1;
-const TRANSFERRED_TCF: c_int = 2;
-
 /// What a machine is to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Setup {
@@ -80,18 +67,6 @@ pub enum MachineError {
         "the name of the file is empty, longer than {MAX_FILE_NAME} octets, or has a NUL in it"
     )]
     FileName,
-}
-
-/// Queues that the library's handlers fill. Handlers run within calls to the library, on the same thread.
-struct Callbacks {
-    library: Arc<Library>,
-    events: RefCell<VecDeque<FaxEvent>>,
-    packets: RefCell<VecDeque<(Vec<u8>, usize)>>,
-}
-
-thread_local! {
-    /// The log of the machines of this thread: the library gives its log handler the text and nothing that names the machine.
-    static LOG: RefCell<VecDeque<(i32, String)>> = const { RefCell::new(VecDeque::new()) };
 }
 
 enum Transport {
@@ -154,10 +129,8 @@ impl Machine {
         let callbacks = Callbacks::new(library);
         let f = &library.functions;
         let _one = INIT_LOCK.lock();
-        let number = |n: u32| c_int::try_from(n).unwrap_or(c_int::MAX);
-        let local = agreed.rate_management.eq_ignore_ascii_case("localTCF");
-        let fastest = agreed.max_bit_rate.min(if setup.v17 { 14_400 } else { 9600 });
-        // SAFETY: as in `audio`. The handler gets the callbacks's address, which does not change and is freed after the state.
+        // SAFETY: as in `audio`. The handler gets the address of the queues, which does not
+        // change and is freed after the state.
         unsafe {
             let user = callbacks.address();
             let state = (f.t38_terminal_init)(
@@ -171,15 +144,7 @@ impl Machine {
             }
             (f.t38_terminal_set_tep_mode)(state, c_int::from(setup.tep));
             let core = (f.t38_terminal_get_t38_core_state)(state);
-            (f.t38_set_t38_version)(core, c_int::from(agreed.version));
-            (f.t38_set_max_buffer_size)(core, number(agreed.max_buffer));
-            (f.t38_set_max_datagram_size)(core, number(agreed.max_datagram));
-            (f.t38_set_fastest_image_data_rate)(core, number(fastest));
-            (f.t38_set_fill_bit_removal)(core, c_int::from(agreed.fill_bit_removal));
-            (f.t38_set_mmr_transcoding)(core, c_int::from(agreed.transcoding_mmr));
-            (f.t38_set_jbig_transcoding)(core, c_int::from(agreed.transcoding_jbig));
-            let method = if local { LOCAL_TCF } else { TRANSFERRED_TCF };
-            (f.t38_set_data_rate_management_method)(core, method);
+            configure_t38(f, core, agreed, setup.v17);
             let t30 = (f.t38_terminal_get_t30_state)(state);
             let logs = [(f.t38_terminal_get_logging_state)(state), (f.t30_get_logging_state)(t30)];
             let machine = Self { transport: Transport::T38 { state, core }, t30, callbacks };
@@ -191,16 +156,11 @@ impl Machine {
     /// What both kinds have in common.
     fn set_up(&self, setup: &Setup, texts: &Texts, logs: [*mut State; 2]) {
         let (f, t30, user) = (self.functions(), self.t30, self.callbacks.address());
-        LOG.with_borrow_mut(VecDeque::clear);
         let (first, last) = setup.pages;
-        let modems = V29 | V27TER | if setup.v17 { V17 } else { 0 };
         // SAFETY: live states of this library; it copies the texts, which end with NUL and are within its bounds. The
-        // callbacks outlives the states.
+        // queues outlive the states.
         unsafe {
-            for log in logs {
-                (f.span_log_set_message_handler)(log, on_log);
-                (f.span_log_set_level)(log, if setup.verbose { LOG_ALL } else { 0 });
-            }
+            set_up_logs(f, logs, setup.verbose);
             (f.t30_set_tx_ident)(t30, texts.ident.as_ptr());
             (f.t30_set_tx_page_header_info)(t30, texts.header.as_ptr());
             if !texts.zone.is_empty() {
@@ -212,7 +172,7 @@ impl Machine {
             (f.t30_set_supported_image_sizes)(t30, SIZES);
             (f.t30_set_supported_resolutions)(t30, RESOLUTIONS);
             (f.t30_set_supported_compressions)(t30, T4_1D | T4_2D | T6);
-            (f.t30_set_supported_modems)(t30, modems);
+            (f.t30_set_supported_modems)(t30, modems(setup.v17));
             (f.t30_set_ecm_capability)(t30, c_int::from(setup.ecm));
             if setup.sends {
                 (f.t30_set_tx_file)(t30, texts.file.as_ptr(), first, last);
@@ -264,13 +224,12 @@ impl Machine {
 
     /// The next packet for the network, and how often it is to be sent.
     pub fn next_packet(&mut self) -> Option<(Vec<u8>, usize)> {
-        self.callbacks.packets.borrow_mut().pop_front()
+        self.callbacks.next_packet()
     }
 
     /// The machine's next event.
     pub fn next_event(&mut self) -> Option<FaxEvent> {
-        let logged = LOG.with_borrow_mut(VecDeque::pop_front);
-        let line = logged.map(|(severity, text)| FaxEvent::Log(severity, text));
+        let line = next_log_line().map(|(severity, text)| FaxEvent::Log(severity, text));
         line.or_else(|| self.callbacks.events.borrow_mut().pop_front())
     }
 
@@ -338,27 +297,7 @@ fn printable_ascii(text: &str, longest: usize) -> CString {
 }
 
 impl Callbacks {
-    fn new(library: &Arc<Library>) -> Box<Self> {
-        Box::new(Self {
-            library: Arc::clone(library),
-            events: RefCell::default(),
-            packets: RefCell::default(),
-        })
-    }
-
-    fn address(&self) -> *mut c_void {
-        ptr::from_ref(self).cast_mut().cast()
-    }
-
-    fn push(&self, event: FaxEvent) {
-        // Handlers run while nothing else borrows the list; if that were ever not so, an event is lost instead of a panic.
-        if let Ok(mut list) = self.events.try_borrow_mut()
-            && list.len() < MAX_QUEUED
-        {
-            list.push_back(event);
-        }
-    }
-
+    /// The figures of a T.30 state so far.
     fn report(&self, t30: *mut State) -> Report {
         let f = &self.library.functions;
         // SAFETY: `t30` is the live state of the machine this callbacks is of.
@@ -394,27 +333,6 @@ impl Callbacks {
     }
 }
 
-/// A text of the library; none is empty.
-///
-/// # Safety
-/// The pointer is null or to a text that ends with NUL.
-unsafe fn text(pointer: *const c_char) -> String {
-    if pointer.is_null() {
-        return String::new();
-    }
-    // SAFETY: the caller's promise.
-    unsafe { CStr::from_ptr(pointer) }.to_string_lossy().into_owned()
-}
-
-/// The queues a handler was given.
-///
-/// # Safety
-/// The pointer is one of [`Callbacks::address`], and the machine lives.
-unsafe fn callbacks<'a>(user: *mut c_void) -> Option<&'a Callbacks> {
-    // SAFETY: the caller's promise. Nothing holds the callbacks mutably: its lists are in cells.
-    unsafe { user.cast::<Callbacks>().as_ref() }
-}
-
 unsafe extern "C" fn on_phase_b(t30: *mut State, user: *mut c_void, _result: c_int) -> c_int {
     // SAFETY: the library hands back what `set_up` gave it, within a call to it.
     if let Some(callbacks) = unsafe { callbacks(user) } {
@@ -441,41 +359,4 @@ unsafe extern "C" fn on_phase_e(t30: *mut State, user: *mut c_void, result: c_in
             FaxEvent::Finished { code: Code(result), text: words, report: callbacks.report(t30) };
         callbacks.push(done);
     }
-}
-
-unsafe extern "C" fn on_t38_packet(
-    _core: *mut State,
-    user: *mut c_void,
-    octets: *const u8,
-    length: c_int,
-    count: c_int,
-) -> c_int {
-    let (Ok(length), Ok(count)) = (usize::try_from(length), usize::try_from(count)) else {
-        return 0;
-    };
-    if octets.is_null() {
-        return 0;
-    }
-    // SAFETY: as in `on_phase_b`; the library gives a buffer of so many octets.
-    let (callbacks, packet) =
-        unsafe { (callbacks(user), std::slice::from_raw_parts(octets, length)) };
-    if let Some(mut list) = callbacks.and_then(|callbacks| callbacks.packets.try_borrow_mut().ok())
-        && list.len() < MAX_QUEUED
-    {
-        list.push_back((packet.to_vec(), count));
-    }
-    0
-}
-
-unsafe extern "C" fn on_log(severity: c_int, line: *const c_char) {
-    // SAFETY: the library gives a text that ends with NUL.
-    let line = unsafe { text(line) };
-    // While the thread ends there is no list any more.
-    let _gone = LOG.try_with(|log| {
-        if let Ok(mut log) = log.try_borrow_mut()
-            && log.len() < MAX_LOG_LINES
-        {
-            log.push_back((severity, line.trim_end().to_owned()));
-        }
-    });
 }
