@@ -1,5 +1,5 @@
 //! What comes to an RTP port and is no media: connectivity checks (STUN) and handshakes (DTLS), told apart by the first
-//! octet (RFC 7983), and fax over UDPTL on a leg that is not bridged. The worker copies them into a ring of the leg's; the
+//! octet (RFC 7983), and fax over UDPTL on a leg that is not bridged, or bridged to one with audio. The worker copies them into a ring of the leg's; the
 //! control side answers from the same socket.
 //!
 //! A flood costs no more than the ring and so many datagrams per interval. The address in use has a share that

@@ -182,3 +182,31 @@ fn fax_packets_come_to_the_control_side_of_a_leg_without_a_bridge() {
     world.sim.run_ms(20);
     assert_eq!(call.phone.socket.drain().len(), 1, "ours, and no audio");
 }
+
+#[test]
+fn fax_packets_of_a_leg_bridged_to_audio_come_to_its_control_side_and_no_audio_to_its_far_end() {
+    let mut world = World::new();
+    let fax = world.call_with(1, Codec::PCMU, |p| p.handling = Handling::Datagrams);
+    let mut audio = world.call(2, Codec::PCMU);
+    fax.leg.bridge(&audio.leg).unwrap();
+    let mut side = fax.leg.side_channel().unwrap().unwrap();
+    let peer = fax.phone.socket.addr();
+    for n in 0..25 {
+        fax.phone.socket.send_to(&[0, n, 1, 9, 0, 0], fax.phone.server).unwrap();
+        audio.phone.speak(&[n; 160]);
+        world.sim.run_ms(20);
+    }
+    let came: Vec<_> = std::iter::from_fn(|| side.take()).collect();
+    assert_eq!(came.len(), 25);
+    assert!(came.iter().all(|datagram| datagram.from == peer && datagram.octets.len() == 6));
+    assert!(fax.phone.socket.drain().is_empty(), "audio was sent where fax is taken");
+    // Audio goes again once the leg has it.
+    let mut params = RtpParams::new(Codec::PCMU, 0);
+    params.remote = Some(peer);
+    fax.leg.set_rtp(params).unwrap();
+    for n in 0..5 {
+        audio.phone.speak(&[n; 160]);
+        world.sim.run_ms(20);
+    }
+    assert_eq!(fax.phone.heard().len(), 5);
+}

@@ -52,10 +52,16 @@ impl<I: MediaIo> Worker<I> {
         } else if let Some((place, mut peer)) = self.peer_of(leg) {
             let names = [(leg.heard_ssrc, peer.out.ssrc), (leg.out.ssrc, peer.heard_ssrc)];
             let packet = self.ctx.packet.get_mut(..len).unwrap_or_default();
-            if peer.params.handling == leg.params.handling && rename(packet, kind, names) {
+            let alike = peer.params.handling == leg.params.handling;
+            if alike && rename(packet, kind, names) {
                 peer.send_passed(kind, renumber, len, &mut self.ctx);
             }
             self.put(place, peer);
+            if !alike && leg.params.handling == Handling::Datagrams {
+                // A gateway of this switch translates between fax packets and the audio of the other leg.
+                let packet = self.ctx.packet.get(..len).unwrap_or_default();
+                leg.pass_aside(packet, from, false);
+            }
         } else if leg.params.handling == Handling::Datagrams {
             // A fax machine of this switch is the other side.
             let packet = self.ctx.packet.get(..len).unwrap_or_default();

@@ -7,6 +7,7 @@ use super::receive::Turn;
 use super::{Ctx, Now};
 use crate::codec::Coding;
 use crate::event::{LegEvent, PlayEnd};
+use crate::params::Handling;
 use crate::record::tap::Fifo;
 use crate::resample::Converter;
 use crate::rtp::{self, Header};
@@ -19,7 +20,12 @@ const NOISE: [u8; 2] = [65, 0];
 impl LegState {
     /// Whether audio of a bridged peer reaches this leg now.
     pub(crate) fn open_to_peer(&self) -> bool {
-        self.active && self.params.direction.sends() && self.main.is_none()
+        self.active && self.sends_audio() && self.main.is_none()
+    }
+
+    /// Whether audio may be sent at all: not to a far end that takes datagrams of fax.
+    fn sends_audio(&self) -> bool {
+        self.params.direction.sends() && self.params.handling == Handling::Audio
     }
 
     /// Whether a peer's packets leave this leg one for one: the clock and the length are the same.
@@ -351,7 +357,7 @@ impl LegState {
     /// One packet interval of our own clock: a digit, a play, or silence.
     pub(crate) fn write_tick(&mut self, ctx: &mut Ctx) {
         let frame = self.frame();
-        let sends = self.params.direction.sends();
+        let sends = self.sends_audio();
         self.look_at_playouts(ctx.now);
         if self.digits_out.busy() && self.digit_tick(frame, ctx) {
             return self.play_unheard(frame, ctx);
