@@ -1,8 +1,8 @@
 //! UDPTL (T.38, annex "UDP transport layer"): each datagram carries an IFP packet, and earlier ones again in case they
 //! were lost.
 //!
-//! We send redundancy and ask for it. A peer that sends parity instead is understood as far as its own packets go:
-//! nothing is repaired from parity.
+//! We send redundancy and ask for it. From a peer that sends parity instead, lost packets are made again where all others that
+//! a parity packet covers are known.
 
 use std::collections::VecDeque;
 
@@ -10,6 +10,8 @@ use std::collections::VecDeque;
 pub const LONGEST: usize = 400;
 /// Packets repeated in one datagram at most.
 const MOST: usize = 16;
+/// Packets kept to repair others with parity, and packets that parity may cover.
+const KEPT: usize = 32;
 /// Packets of others that are repeated unless told otherwise.
 pub const REDUNDANCY: usize = 3;
 
@@ -52,11 +54,20 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// Parity packets (T.38's forward error correction). They cover the `span * packets.len()` packets before the datagram's own:
+/// the first is the exclusive or of the oldest of them and of every `packets.len()`th after it, the second begins one later.
+struct Parity<'a> {
+    span: usize,
+    packets: Vec<&'a [u8]>,
+}
+
 /// The receiving side: hands out each packet once, in order, those that were lost from later datagrams.
 #[derive(Debug, Default)]
 pub struct Incoming {
     /// Number of the packet that is due; none has come yet without.
     next: Option<u16>,
+    /// The latest packets of a peer that sends parity.
+    kept: VecDeque<(u16, Vec<u8>)>,
 }
 
 impl Incoming {
@@ -73,6 +84,7 @@ impl Incoming {
         let number = u16::from_be_bytes([rest.octet()?, rest.octet()?]);
         let first = rest.packet()?;
         let mut again: Vec<&[u8]> = Vec::new();
+        let mut parity = None;
         if rest.octet()? & 0x80 == 0 {
             let count = rest.length()?;
             if count > MOST {
@@ -82,18 +94,17 @@ impl Incoming {
                 again.push(rest.packet()?);
             }
         } else {
-            // Parity: span (an integer of one octet), and as many packets of it.
+            // Span (an integer of one octet), and the parity packets.
             if rest.octet()? != 1 {
                 return Err(Malformed);
             }
-            let _span = rest.octet()?;
+            let span = usize::from(rest.octet()?);
             let count = rest.length()?;
             if count > MOST {
                 return Err(Malformed);
             }
-            for _ in 0..count {
-                rest.packet()?;
-            }
+            let packets = (0..count).map(|_| rest.packet()).collect::<Result<Vec<_>, _>>()?;
+            parity = Some(Parity { span, packets });
         }
         if !rest.0.is_empty() {
             return Err(Malformed);
@@ -112,9 +123,61 @@ impl Incoming {
                 each(number.wrapping_sub(back), packet);
             }
         }
+        if let Some(parity) = parity {
+            self.repair(number, missing, &parity, &mut each);
+            self.keep(number, first.to_vec());
+        }
         each(number, first);
         self.next = Some(number.wrapping_add(1));
         Ok(())
+    }
+
+    fn keep(&mut self, number: u16, packet: Vec<u8>) {
+        if self.kept.len() == KEPT {
+            self.kept.pop_front();
+        }
+        self.kept.push_back((number, packet));
+    }
+
+    /// Makes the `missing` packets before `number` again, as far as parity and what is kept allow.
+    fn repair(
+        &mut self,
+        number: u16,
+        missing: u16,
+        parity: &Parity<'_>,
+        each: &mut impl FnMut(u16, &[u8]),
+    ) {
+        let covered = parity.span * parity.packets.len();
+        if covered > KEPT {
+            return;
+        }
+        for back in (1..=missing.min(covered as u16)).rev() {
+            let lost = number.wrapping_sub(back);
+            if let Some(packet) = self.made_again(number, covered, usize::from(back), parity) {
+                each(lost, &packet);
+                self.keep(lost, packet);
+            }
+        }
+    }
+
+    /// The packet `back` before `number`; `None` if another one that its parity covers is lost too.
+    fn made_again(
+        &self,
+        number: u16,
+        covered: usize,
+        back: usize,
+        parity: &Parity<'_>,
+    ) -> Option<Vec<u8>> {
+        let step = parity.packets.len();
+        let mut packet = parity.packets.get((covered - back) % step)?.to_vec();
+        // The others of the same parity packet.
+        for other in (1..=covered).filter(|other| *other != back && other % step == back % step) {
+            let of = number.wrapping_sub(other as u16);
+            let (_, known) = self.kept.iter().rev().find(|(kept, _)| *kept == of)?;
+            // Parity is as long as the longest packet it covers.
+            packet.iter_mut().zip(known).for_each(|(octet, known)| *octet ^= known);
+        }
+        (!packet.is_empty()).then_some(packet)
     }
 }
 
@@ -245,10 +308,69 @@ mod tests {
         for bad in [&[0, 0, 0xc1, 0, 0][..], &[0, 0, 1, 9, 0, 0x7f], &[0, 0, 0xbf, 0xff, 0]] {
             assert!(Incoming::default().take(bad, |_, _| panic!()).is_err());
         }
-        // Parity of a peer that sends it: its packet counts.
+        // Parity of a peer that sends it: its packet counts, whatever is said of spans.
         let parity = [0, 9, 2, 5, 6, 0x80, 1, 3, 1, 2, 0, 0];
         let mut got = Vec::new();
         Incoming::default().take(&parity, |n, packet| got.push((n, packet.to_vec()))).unwrap();
         assert_eq!(got, [(9, vec![5, 6])]);
+    }
+    /// Datagrams of a peer that sends parity: `entries` packets of it, each over `span` packets.
+    fn with_parity(packets: &[Vec<u8>], span: usize, entries: usize) -> Vec<Vec<u8>> {
+        let datagram = |n: usize| {
+            let mut out = (n as u16).to_be_bytes().to_vec();
+            write_packet(&mut out, &packets[n]);
+            let (span, entries) = if n < span * entries { (0, 0) } else { (span, entries) };
+            out.extend([0x80, 1, span as u8, entries as u8]);
+            for m in 0..entries {
+                let covered = (0..span).map(|i| &packets[n - span * entries + m + i * entries]);
+                let mut parity = vec![0; covered.clone().map(Vec::len).max().unwrap()];
+                for packet in covered {
+                    parity.iter_mut().zip(packet).for_each(|(octet, own)| *octet ^= own);
+                }
+                write_packet(&mut out, &parity);
+            }
+            out
+        };
+        (0..packets.len()).map(datagram).collect()
+    }
+
+    #[test]
+    fn lost_packets_are_made_again_of_parity() {
+        let packets: Vec<Vec<u8>> = (0..60_u8).map(|n| vec![n, n ^ 0x5a, 7, n]).collect();
+        // Which are lost, and which of them can be made again.
+        let cases: [(usize, usize, &[u16], &[u16]); 5] = [
+            (3, 3, &[20], &[20]),
+            (3, 3, &[20, 21, 22], &[20, 21, 22]),
+            // The first is made again before the second is missed.
+            (3, 3, &[20, 23], &[20, 23]),
+            // Two that one parity packet covers.
+            (3, 1, &[20, 21], &[]),
+            (1, 1, &[20, 40], &[20, 40]),
+        ];
+        for (span, entries, lost, made) in cases {
+            let mut incoming = Incoming::default();
+            let mut got = Vec::new();
+            for (n, datagram) in with_parity(&packets, span, entries).iter().enumerate() {
+                if !lost.contains(&(n as u16)) {
+                    got.extend(taken(&mut incoming, datagram));
+                }
+            }
+            let due = (0..60).filter(|n| !lost.contains(n) || made.contains(n));
+            let due: Vec<_> = due.map(|n| (n, packets[usize::from(n)].clone())).collect();
+            assert_eq!(got, due, "{span} {entries} {lost:?}");
+        }
+    }
+
+    #[test]
+    fn parity_that_covers_more_than_is_kept_is_left() {
+        let mut incoming = Incoming::default();
+        for (number, span, count) in
+            [(0_u16, 0, 0), (5, 255, 16), (9, 0, 3), (40, 32, 1), (60, 1, 0)]
+        {
+            let mut datagram = number.to_be_bytes().to_vec();
+            datagram.extend([1, 9, 0x80, 1, span, count]);
+            datagram.extend((0..count).flat_map(|_| [2, 1, 1]));
+            assert_eq!(taken(&mut incoming, &datagram), [(number, vec![9])]);
+        }
     }
 }
