@@ -340,7 +340,7 @@ def test_where_the_library_is_missing_everything_says_so(tmp_path):
             assert "install the Debian package libspandsp2" in result["fax-result-text"]
             assert "libspandsp2" in esl.api(f"uuid_getvar {uuid} current_application_response")
             call.hangup()
-        assert "No rxfax and txfax: faxes need the library spandsp (/nonexistent/libspandsp.so.2)" in site.switch.said(400)
+        assert "No rxfax, txfax and t38_gateway: faxes need the library spandsp (/nonexistent/libspandsp.so.2)" in site.switch.said(400)
         checked = subprocess.run([binary(), "check", site.conf], capture_output=True, text=True)
         assert "install the Debian package libspandsp2" in checked.stdout, checked.stdout + checked.stderr
         assert not site.settle()

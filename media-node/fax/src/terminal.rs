@@ -1,4 +1,4 @@
-//! Between a fax application and the signalling of its leg.
+//! Between a fax application, or a T.38 gateway, and the signalling of its leg.
 
 use std::net::SocketAddr;
 
@@ -26,6 +26,8 @@ pub enum MediaChange {
     },
     /// The far end has refused our offer.
     Refused,
+    /// The far end has described audio again. Also told where the leg had audio before.
+    ToAudio,
 }
 
 /// What a fax application agrees to.
@@ -63,7 +65,7 @@ impl Offer {
     }
 }
 
-/// In a slot of the channel while a fax application runs: the leg's signalling answers re-INVITEs with it, and reports
+/// In a slot of the channel while a fax application or a gateway works: the leg's signalling answers re-INVITEs with it, and reports
 /// the answers to ours.
 #[derive(Debug, Default)]
 pub struct Terminal(Option<(Option<Offer>, mpsc::Sender<MediaChange>)>);

@@ -5,19 +5,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use fax::{Code, FaxEvent, Library, MediaChange, Report, Terminal, udptl};
+use fax::{Code, FaxEvent, Library, MediaChange, Report, Terminal};
 use futures_util::future::Either;
 use media::Leg;
-use sdp::SessionDescription;
 use switch_core::app;
 use switch_core::app::{App, Flags};
 use switch_core::call::{AppResult, Channel, Indication, Interrupt, Session, Wake};
-use switch_core::text;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 
 use crate::outcome::{self, Side, T38};
-use crate::ports::{AudioPort, T38Session};
+use crate::ports::{AudioPort, RATE, T38Session};
 use crate::settings::{self, Job};
 use crate::thread::FaxThread;
 
@@ -28,14 +26,10 @@ pub(crate) const APPS: &[App] = &[
     app!("stopfax", "mod_spandsp", Flags::NO_MEDIA, "", "Stop FAX Application", stopfax),
 ];
 
-/// What the machine deals with: samples of 20 ms at this rate.
-const RATE: u32 = 8000;
 /// Length of a packet where packets are counted.
 const PACKET: Duration = Duration::from_millis(20);
 /// The end of a fax that is stopped is waited for so long.
 const ENDING: Duration = Duration::from_secs(2);
-/// Our offer of T.38 is written for the leg, which puts in its own address and port.
-const OFFER: &str = "v=0\r\no=- 0 0 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\n";
 
 /// The fax of a leg, to be stopped from elsewhere.
 #[derive(Default)]
@@ -230,7 +224,8 @@ impl Fax {
                     request = None;
                     self.change(&channel, leg, remote, options);
                 }
-                Either::Right(Next::MediaChange(_)) => {
+                Either::Right(Next::MediaChange(Some(MediaChange::ToAudio))) => {}
+                Either::Right(Next::MediaChange(Some(MediaChange::Refused) | None)) => {
                     self.t38 = T38::Refused;
                     tracing::info!(uuid = %channel.uuid(), "T.38 is refused: the fax goes on in audio");
                 }
@@ -271,8 +266,7 @@ impl Fax {
     /// Offers the far end T.38, unless it has done so itself.
     async fn request(&mut self, session: &mut Session, job: &Job) {
         let (Some(offer), T38::Off) = (job.offer, self.t38) else { return };
-        let Ok(mut description) = SessionDescription::parse(OFFER) else { return };
-        description.media.push(offer.options().section(9, false));
+        let Some(description) = settings::description(offer) else { return };
         self.t38 = T38::Requested;
         if !session.indicate(Indication::Offer(Arc::new(description))).await {
             self.t38 = T38::Off;
@@ -297,15 +291,8 @@ impl Fax {
             return self.thread.stop();
         };
         self.t38 = T38::Negotiated;
-        tracing::info!(
-            uuid = %channel.uuid(),
-            "T.38: version {}, {} bit/s, datagrams of {} octets, {}, {}",
-            options.version, options.max_bit_rate, options.max_datagram, options.rate_management,
-            options.error_correction
-        );
-        let given = channel.var("t38_gateway_redundancy");
-        let redundancy = given.and_then(|n| usize::try_from(text::int(&n)).ok());
-        let redundancy = redundancy.unwrap_or(udptl::REDUNDANCY);
+        outcome::log_t38(channel, &options);
+        let redundancy = settings::redundancy(channel);
         self.thread.switch_to_t38(T38Session { side, remote, options, redundancy });
     }
 

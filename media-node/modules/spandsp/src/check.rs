@@ -15,8 +15,9 @@ pub fn check(tree: &Tree) -> Option<Diagnostic> {
     let library = params.find(|node| node.attr("name") == Some("library"));
     let name = library.map_or("", |node| node.attr_or_empty("value"));
     let missing = fax::Library::load(name).err()?.to_string();
-    let faxes =
-        |node: &dialplan_xml::Node<'_>| matches!(node.attr("application"), Some("rxfax" | "txfax"));
+    let faxes = |node: &dialplan_xml::Node<'_>| {
+        matches!(node.attr("application"), Some("rxfax" | "txfax" | "t38_gateway"))
+    };
     let used = tree.section("dialplan").and_then(|section| section.descendants().find(faxes));
     Some(match (used, library) {
         (Some(action), _) => {

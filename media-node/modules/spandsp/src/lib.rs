@@ -1,7 +1,9 @@
-//! Faxes (`rxfax`, `txfax`, `stopfax`), the tones of fax machines, and tones with a cadence (mod_spandsp).
+//! Faxes (`rxfax`, `txfax`, `stopfax`), faxes of others that pass between audio and T.38 (`t38_gateway`), the tones of fax
+//! machines, and tones with a cadence (mod_spandsp).
 //!
-//! The fax machine itself is the library spandsp, behind the crate `fax`. `settings` reads the parameters of a fax, `ports` connects to the leg's media, `thread` is
-//! the thread that runs the machine, `application` follows it in the call's task, and `outcome` reports its result.
+//! The fax machine itself is the library spandsp, behind the crate `fax`. `settings` reads the parameters of a fax, `ports`
+//! connects to the leg's media, `thread` is the thread that runs the machine, `application` follows it in the call's task,
+//! and `outcome` reports its result. `gateway` and `gateway_thread` are the same of a T.38 gateway.
 
 #![deny(unsafe_code)]
 
@@ -10,6 +12,8 @@ mod cadence;
 mod check;
 mod declared;
 mod detect;
+mod gateway;
+mod gateway_thread;
 mod outcome;
 mod ports;
 mod settings;
@@ -36,12 +40,13 @@ impl Module for Spandsp {
 
     fn provides(&self) -> Provides {
         Provides {
-            applications: &[application::APPS, detect::APPS, cadence::APPS],
+            applications: &[application::APPS, gateway::APPS, detect::APPS, cadence::APPS],
             commands: &[cadence::APIS],
             names: &[("codec", "G.722"), ("codec", "GSM")],
             parameters: declared::PARAMETERS,
             variables: &[declared::VARIABLES],
             events: &[declared::EVENTS],
+            observers: &[&gateway::Observer],
             ..Provides::NOTHING
         }
     }
@@ -53,7 +58,7 @@ impl Module for Spandsp {
             let looking = tokio::task::spawn_blocking(move || settings::library(&switch));
             // The module has more than faxes: it is loaded all the same.
             if let Ok(Err(error)) = looking.await {
-                tracing::info!(fs_level = "NOTICE", "No rxfax and txfax: {error}");
+                tracing::info!(fs_level = "NOTICE", "No rxfax, txfax and t38_gateway: {error}");
             }
             Ok(())
         })

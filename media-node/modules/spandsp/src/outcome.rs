@@ -55,7 +55,7 @@ pub(crate) enum T38 {
 }
 
 impl T38 {
-    fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Off => "off",
             Self::Requested => "requested",
@@ -107,7 +107,7 @@ impl<'a> ResultFields<'a> {
     }
 }
 
-fn on_off(on: bool) -> &'static str {
+pub(crate) fn on_off(on: bool) -> &'static str {
     if on { "on" } else { "off" }
 }
 
@@ -201,6 +201,16 @@ pub(crate) fn finished(
         ),
     }
     fields.fire(side.event("spandsp::rxfaxresult", "spandsp::txfaxresult"), false);
+}
+
+/// Logs what was negotiated of T.38.
+pub(crate) fn log_t38(channel: &Channel, options: &sdp::T38Options) {
+    tracing::info!(
+        uuid = %channel.uuid(),
+        "T.38: version {}, {} bit/s, datagrams of {} octets, {}, {}",
+        options.version, options.max_bit_rate, options.max_datagram, options.rate_management,
+        options.error_correction
+    );
 }
 
 /// A line of the library's log.

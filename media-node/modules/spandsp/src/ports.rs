@@ -9,6 +9,8 @@ use media::record::live::LiveAudio;
 use media::{Leg, Playout, SideChannel};
 use sdp::T38Options;
 
+/// Samples per second that modems work with.
+pub(crate) const RATE: u32 = 8000;
 /// Samples of 20 ms.
 pub(crate) const FRAME: usize = 160;
 /// Samples sent in advance: a thread that runs late by less leaves no gap in the audio.

@@ -5,8 +5,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use base::far;
 use esl_server::log::Level;
-use fax::{Library, LoadError, Offer, Setup};
+use fax::{GatewaySetup, Library, LoadError, Offer, Setup, udptl};
 use parking_lot::Mutex;
+use sdp::SessionDescription;
 use switch_core::call::Channel;
 use switch_core::switch::Switch;
 use switch_core::{clock, text};
@@ -186,10 +187,61 @@ pub(crate) fn job(channel: &Channel, file: String, sends: bool) -> Job {
             tep: truth("fax_enable_tep", settings.tep),
             verbose: truth("fax_verbose", settings.verbose),
         },
-        offer: offers.then_some(Offer { max_bit_rate: if v17 { 14_400 } else { 9600 } }),
+        offer: offers.then(|| offer(v17)),
         request_after: Some(after).filter(|after| requests && *after > 0),
         level: level.unwrap_or(settings.verbose_level),
     }
+}
+
+/// How a gateway is to work: the settings, and the variables of its T.38 leg.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct GatewayJob {
+    pub(crate) setup: GatewaySetup,
+    /// What the far end is offered, or answered.
+    pub(crate) offer: Offer,
+    /// T.38 is asked for.
+    pub(crate) requests: bool,
+    /// Level of the protocol's log.
+    pub(crate) level: Level,
+}
+
+/// Reads settings and variables for a gateway whose T.38 leg this is.
+pub(crate) fn gateway(channel: &Channel) -> GatewayJob {
+    let settings = settings(channel.switch());
+    let truth = |name: &str, otherwise: bool| {
+        channel.var(name).map_or(otherwise, |value| text::is_true(&value))
+    };
+    let v17 = !truth("fax_disable_v17", !settings.v17);
+    let level = channel.var("fax_verbose_log_level").and_then(|level| parse_level(&level));
+    GatewayJob {
+        setup: GatewaySetup {
+            ecm: truth("fax_use_ecm", settings.ecm) && !truth("FAX_DISABLE_ECM", false),
+            v17,
+            tep: truth("fax_enable_tep", settings.tep),
+            verbose: truth("fax_verbose", settings.verbose),
+        },
+        offer: offer(v17),
+        requests: truth("fax_enable_t38_request", settings.t38_request),
+        level: level.unwrap_or(settings.verbose_level),
+    }
+}
+
+fn offer(v17: bool) -> Offer {
+    Offer { max_bit_rate: if v17 { 14_400 } else { 9600 } }
+}
+
+/// A description that offers T.38. It is written for the leg, which puts in its own address and port.
+pub(crate) fn description(offer: Offer) -> Option<SessionDescription> {
+    const HEAD: &str = "v=0\r\no=- 0 0 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\n";
+    let mut description = SessionDescription::parse(HEAD).ok()?;
+    description.media.push(offer.options().section(9, false));
+    Some(description)
+}
+
+/// Earlier packets that each datagram of a leg repeats.
+pub(crate) fn redundancy(channel: &Channel) -> usize {
+    let given = channel.var("t38_gateway_redundancy");
+    given.and_then(|n| usize::try_from(text::int(&n)).ok()).unwrap_or(udptl::REDUNDANCY)
 }
 
 /// First and last page, the last not before the first.

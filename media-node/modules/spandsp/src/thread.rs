@@ -29,6 +29,28 @@ const SIZE_CHECK_TICKS: u32 = 50;
 /// How long the last audio may take to be sent after the end of a fax.
 const DRAIN_TIMEOUT: Duration = Duration::from_millis(500);
 
+/// The clock of a thread.
+pub(crate) struct Ticker {
+    due: Instant,
+}
+
+impl Ticker {
+    pub(crate) fn new() -> Self {
+        Self { due: Instant::now() }
+    }
+
+    /// Sleeps until the next tick is due. After a long pause ticks are left out.
+    pub(crate) fn wait(&mut self) {
+        self.due += TICK;
+        let now = Instant::now();
+        match self.due.checked_duration_since(now) {
+            Some(wait) => thread::sleep(wait),
+            None if now - self.due > TICK * MAX_LATE_TICKS => self.due = now,
+            None => {}
+        }
+    }
+}
+
 /// What the application holds of a fax that runs.
 pub(crate) struct FaxThread {
     stop: Arc<AtomicBool>,
@@ -108,16 +130,10 @@ impl Worker {
             Ok(machine) => machine,
             Err(error) => return self.fail(Code::FILE, &error.to_string()),
         };
-        let mut due = Instant::now();
+        let mut ticker = Ticker::new();
         let mut ticks = 0_u32;
         loop {
-            due += TICK;
-            let now = Instant::now();
-            match due.checked_duration_since(now) {
-                Some(wait) => thread::sleep(wait),
-                None if now - due > TICK * MAX_LATE_TICKS => due = now,
-                None => {}
-            }
+            ticker.wait();
             ticks = ticks.wrapping_add(1);
             if let Ok(to) = self.changed.try_recv() {
                 // The file is opened again by the new machine.

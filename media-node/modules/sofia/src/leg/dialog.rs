@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use ::fax::MediaChange;
 use sdp::SessionDescription;
 use sip::message::{Headers, Name, Request};
 use sip::stack::{Body, DialogEvent, Ended, InDialog};
@@ -9,6 +10,7 @@ use sip::uri::SipUri;
 
 use super::super::cause::reasons;
 use super::super::variables::{self, Heard, Repeats};
+use super::fax::notify_terminal;
 use super::{Offered, Progress, Side, SofiaLeg, described, description_of};
 use crate::call::description::OF_FAR_END;
 use crate::call::index::Key;
@@ -140,6 +142,9 @@ impl SofiaLeg {
                 let body = Some(Body::sdp(text.to_string()));
                 dialog.respond(offer.id, 200, "OK", headers, body);
                 self.offered = if sdp.is_none() { Offered::Within } else { Offered::No };
+                if sdp.is_some() {
+                    notify_terminal(channel, MediaChange::ToAudio);
+                }
             }
             Err(_) => dialog.respond(offer.id, 488, "", Headers::new(), None),
         }

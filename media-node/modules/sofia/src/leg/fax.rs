@@ -1,7 +1,7 @@
 //! Fax over T.38: the far end changes its call to fax by re-INVITE, or we do.
 //!
 //! As in the reference the leg that gets the re-INVITE must allow fax (`fax_enable_t38`); `refuse_t38` forbids it. Where a
-//! fax application runs on the leg ([`Terminal`]) the change is between it and the far end. In a bridge the other leg's
+//! fax application or a T.38 gateway has the leg ([`Terminal`]) the change is between it and the far end. In a bridge the other leg's
 //! far end is asked to do the same (`t38_passthru`, `once` for one time), and UDPTL packets pass between them. In all
 //! other cases the change is refused with 488; the call goes on with audio.
 
@@ -182,8 +182,8 @@ impl SofiaLeg {
     }
 }
 
-/// Tells the fax application that runs on a leg, if one does.
-fn notify_terminal(channel: &Channel, change: MediaChange) {
+/// Tells the fax application that runs on a leg, if one does, of a change of its media.
+pub(super) fn notify_terminal(channel: &Channel, change: MediaChange) {
     channel.with(|data| {
         if let Some(terminal) = data.find_slot::<Terminal>() {
             terminal.notify(change);
