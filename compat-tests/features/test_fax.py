@@ -1,5 +1,6 @@
 """Faxes: two calls of one switch through SIP and RTP, one sends, the other receives."""
 import ctypes
+import math
 import random
 import re
 import shutil
@@ -284,6 +285,24 @@ def test_the_tone_of_a_fax_machine_runs_an_application(site, esl, tone, hz):
     assert (event["Detected-Fax-Tone"], event["Unique-ID"]) == ("true", uuid)
     esl.wait_event("CHANNEL_EXECUTE_COMPLETE", **{"Application-Data": f"heard={tone}"})
     assert esl.api(f"uuid_getvar {uuid} hooked") == "yes"
+    call.hangup()
+
+
+def test_the_preamble_of_a_machine_that_answers_runs_an_application(site, esl):
+    call = site.phone().invite("park")
+    call.wait(200)
+    uuid = esl.wait_event("CHANNEL_PARK").event["Unique-ID"]
+    esl.execute(uuid, "spandsp_start_fax_detect", "set heard=preamble 60 ced")
+    esl.wait_event("CHANNEL_EXECUTE_COMPLETE", Application="spandsp_start_fax_detect")
+    # V.21, channel 2: flags (01111110) at 300 bit/s, 1650 Hz for a one.
+    samples, phase = [], 0.0
+    for n in range(2 * 8000):
+        phase += 2 * math.pi * (1650 if "01111110"[n * 300 // 8000 % 8] == "1" else 1850) / 8000
+        samples.append(int(8000 * math.sin(phase)))
+    call.rtp.say(samples)
+    event = esl.wait_event("DETECTED_TONE").event
+    assert (event["Detected-Fax-Tone"], event["Unique-ID"]) == ("true", uuid)
+    esl.wait_event("CHANNEL_EXECUTE_COMPLETE", **{"Application-Data": "heard=preamble"})
     call.hangup()
 
 

@@ -1,4 +1,5 @@
-//! `spandsp_start_fax_detect`: waits for the tone of a fax machine in a leg's audio, and runs an application then.
+//! `spandsp_start_fax_detect`: waits for the tone of a fax machine in a leg's audio, and runs an application then. A machine
+//! that answers is also known by the preamble of its first frame, where the library is there to find it.
 
 use std::f32::consts::TAU;
 use std::sync::Arc;
@@ -6,6 +7,7 @@ use std::time::Duration;
 
 use esl_server::CallMessage;
 use esl_server::event::{Event, EventName};
+use fax::AnswerDetector;
 use switch_core::app::{App, Flags};
 use switch_core::call::{AppResult, Channel, Session};
 use switch_core::{app, foreign, text};
@@ -13,6 +15,8 @@ use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use crate::cadence::{FRAME, LegAudio};
+use crate::ports::RATE;
+use crate::settings;
 
 /// The applications.
 pub(crate) const APPS: &[App] = &[
@@ -167,20 +171,28 @@ fn start(channel: &Arc<Channel>, wanted: Wanted) -> Result<(), &'static str> {
         return Err("Max Tones Reached!");
     }
     let leg = channel.media().ok_or("there is no audio")?;
+    let answers = wanted.hz == CED && leg.codec().rate() == RATE;
     let detector = Steady::new(wanted.hz, leg.codec().rate());
     let mut detector = detector.ok_or("the tone cannot be heard on this leg")?;
     let mut heard = LegAudio::of(&leg).ok_or("the media engine is overloaded")?;
     drop(leg);
     let weak = Arc::downgrade(channel);
+    let switch = Arc::clone(channel.switch());
     let task = foreign::spawn(async move {
         let began = Instant::now();
+        let mut preamble = None;
+        if answers {
+            let loading = tokio::task::spawn_blocking(move || settings::library(&switch)).await;
+            preamble = loading.ok().and_then(Result::ok).and_then(|l| AnswerDetector::new(&l));
+        }
         let mut samples = Vec::new();
         let mut ticks = tokio::time::interval(FRAME);
         loop {
             ticks.tick().await;
             let open = heard.read(&mut samples);
             let Some(channel) = weak.upgrade().filter(|_| open) else { return };
-            let found = detector.feed(&samples);
+            let found = detector.feed(&samples)
+                | preamble.as_mut().is_some_and(|preamble| preamble.feed(&samples));
             if found {
                 tell(&channel, &wanted);
             }
