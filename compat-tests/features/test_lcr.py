@@ -111,6 +111,23 @@ def test_routes_of_a_dial_string_are_tried_one_after_the_other(site, esl):
     second.wait_end()
 
 
+def test_a_connected_leg_is_in_the_context_its_route_names(site, esl):
+    carrier = site.carrier()
+    near, uuid = caller(site, esl)
+    before = esl.api(f"uuid_getvar {uuid} context")
+    for options, context in (("[lcr_context=partners]", "partners"), ("", before)):
+        run(esl, uuid, f"bridge:{options}lcr/cheapest/49170", "park")
+        far = carrier.accept()
+        leg = esl.wait_event("CHANNEL_OUTGOING")
+        assert leg.event["Caller-Context"] == before
+        far.answer()
+        talk(near, far)
+        assert esl.api(f"uuid_getvar {leg.event['Unique-ID']} context") == context
+        far.hangup()
+        esl.wait_event("CHANNEL_PARK", Unique_ID=uuid)
+    near.hangup()
+
+
 def test_a_call_without_a_caller_finds_routes_and_what_has_none_fails(site, esl):
     carrier = site.carrier()
     esl.send("bgapi originate lcr/49170 &park")

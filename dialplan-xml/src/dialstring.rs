@@ -45,6 +45,8 @@ pub struct DialLeg {
     pub rest: String,
     /// The directory's users this leg stands for, the outermost last; none for an address of its own.
     pub users: Vec<DialledUser>,
+    /// Variable of the leg that names its dialplan context once it is connected (`lcr_context` of `lcr/`).
+    pub context_variable: Option<&'static str>,
 }
 
 /// A user whose dial string led to a leg. What belongs to him is the leg's once it is connected.
@@ -147,6 +149,7 @@ impl DialLeg {
             endpoint: far::plain(endpoint).into_owned(),
             rest: rest.trim_end_matches(' ').to_owned(),
             users: Vec::new(),
+            context_variable: None,
         })
     }
 }

@@ -64,6 +64,7 @@ const VARIABLES: &[Variable] = &[
     reads("intrastate", Value::Bool, "`true`: rates within a state"),
     reads("lrn", Value::Text, "Location routing number, looked up beside the number"),
     reads("max_rate", Value::Text, "Routes that cost more are left out"),
+    reads("lcr_context", Value::Text, "Dialplan context of a leg dialled by `lcr/`, once it is connected"),
     sets("lcr_rate_field", "Column of the rate"),
     sets("lcr_user_rate_field", "Column of the rate to the customer"),
     sets("lcr_query_digits", "Digits looked up"),

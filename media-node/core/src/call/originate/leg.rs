@@ -107,6 +107,7 @@ pub(super) async fn start_leg(
     ringing.required = find(&variables, "leg_required").is_some_and(text::is_true);
     ringing.ignores_early_media = find(&leg.local, "ignore_early_media").is_some_and(text::is_true);
     ringing.pickup = leg.endpoint.eq_ignore_ascii_case("pickup");
+    ringing.context_variable = leg.context_variable;
     ringing.users = leg
         .users
         .iter()
@@ -132,13 +133,7 @@ pub(super) struct ThroughUser {
 impl ThroughUser {
     /// The leg is connected, or one of several that ring: it becomes the user's.
     pub(super) fn take_over(self, channel: &Arc<Channel>) {
-        if let Some(context) = channel.var("user_context") {
-            channel.with(|data| {
-                if let Some(profile) = &mut data.profile {
-                    profile.context = context;
-                }
-            });
-        }
+        take_context(channel, "user_context");
         for (name, value) in &self.user.variables {
             channel.set_var(name.clone(), value.as_str());
         }
@@ -151,6 +146,16 @@ impl ThroughUser {
         let (caller, of_whom) = (self.caller.as_ref(), self.of_whom.as_ref());
         set_started_variables(channel, "user", caller, of_whom, true);
     }
+}
+
+/// A connected leg's context is what that variable of its own says, if it says anything.
+pub(super) fn take_context(channel: &Channel, variable: &str) {
+    let Some(context) = channel.var(variable) else { return };
+    channel.with(|data| {
+        if let Some(profile) = &mut data.profile {
+            profile.context = context;
+        }
+    });
 }
 
 /// How many more calls may be made one out of another; none is a loop.

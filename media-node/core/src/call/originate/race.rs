@@ -12,7 +12,7 @@ use super::super::cause::Cause;
 use super::super::channel::Channel;
 use super::super::links::Link;
 use super::super::session::{Session, Wake};
-use super::leg::{ThroughUser, show_callee};
+use super::leg::{ThroughUser, show_callee, take_context};
 use super::options::{Early, Limit, Options, Reject};
 use super::{End, Lost, confirm, monitor};
 use crate::app::ringback;
@@ -37,6 +37,8 @@ pub(super) struct Ringing {
     pub(super) pickup: bool,
     /// The users it was dialled through, the outermost last, as long as it is not theirs.
     pub(super) users: Vec<ThroughUser>,
+    /// Names its context once it is connected.
+    pub(super) context_variable: Option<&'static str>,
     /// How many users it has become the leg of.
     through_users: usize,
     asked: bool,
@@ -55,6 +57,7 @@ impl Ringing {
             ignores_early_media: false,
             pickup: false,
             users: Vec::new(),
+            context_variable: None,
             through_users: 0,
             asked: false,
             monitored: false,
@@ -67,6 +70,9 @@ impl Ringing {
         self.through_users += users.len();
         for user in users {
             user.take_over(&self.channel);
+        }
+        if let Some(variable) = self.context_variable.take() {
+            take_context(&self.channel, variable);
         }
     }
 

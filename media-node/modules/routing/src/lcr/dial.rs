@@ -137,6 +137,7 @@ fn legs_of(profile: &Profile, route: &Route, around: &DialLeg) -> Vec<Vec<DialLe
                 }
                 inner.local = local;
                 inner.users.extend(around.users.iter().cloned());
+                inner.context_variable = Some("lcr_context");
                 inner
             });
             groups.push(legs.collect());
