@@ -62,6 +62,17 @@ const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "ferroswitch-scripting",
+        &[
+            "ferroswitch-base",
+            "dialplan-xml",
+            "esl-server",
+            "ferroswitch-core",
+            "ferroswitch-database",
+            "ferroswitch-media",
+        ],
+    ),
+    (
         "ferroswitch-testkit",
         &[
             "ferroswitch-base",
@@ -95,6 +106,7 @@ const BELOW_MODULES: &[&str] = &[
     "ferroswitch-database",
     "ferroswitch-menus",
     "ferroswitch-provisioning",
+    "ferroswitch-scripting",
     "ferroswitch-streams",
     "ferroswitch-voice",
 ];

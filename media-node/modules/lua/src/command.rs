@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use esl_server::event::{Event, EventName};
+use scripting::Language as _;
+use scripting::program::Program;
+use scripting::scripts::{Output, Task};
 
 use crate::api;
 use crate::api::{Api, ApiCall};
-use crate::program::Program;
-use crate::scripts::{Scripts, Task};
-use crate::stream::Output;
+use crate::language::{Lua, Scripts};
 use crate::{foreign, text};
 
 const SCRIPTS: &str = "list|count|kill <id>";
@@ -26,7 +27,7 @@ async fn lua(call: ApiCall) -> String {
         return String::new();
     }
     let output = Output::default();
-    let failed = match Program::read(&call.marked).and_then(Program::admit) {
+    let failed = match Program::read(&Lua::NAMES, &call.marked).and_then(Program::admit) {
         Ok(program) => run(&call, program, &output).await,
         Err(refused) => {
             tracing::error!("{refused}");
@@ -64,7 +65,7 @@ fn luarun(call: &ApiCall) -> String {
     if call.args.is_empty() {
         return "-ERR no args specified!\n".to_owned();
     }
-    let started = Program::read(&call.marked)
+    let started = Program::read(&Lua::NAMES, &call.marked)
         .and_then(Program::admit)
         .and_then(|program| Scripts::start(&call.switch, Task::new(program)));
     match started {

@@ -1,53 +1,43 @@
-//! What all objects of one script share: the switch, the call, and the way to wait.
+//! What all objects of one script share: see [`scripting::context`]; here its errors become the interpreter's.
 
-use std::cell::{Cell, RefCell};
-use std::net::IpAddr;
+use std::cell::RefCell;
+use std::ops::Deref;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::Poll;
 
 use mlua::{Lua, WeakLua};
-use tokio::runtime::Handle;
+use scripting::context::Ended;
+use scripting::line::Failed;
+use scripting::scripts::Begin;
 use tokio::sync::mpsc;
 
-use crate::api::ApiCall;
 use crate::call::Channel;
 use crate::call::command::Job;
 use crate::engine;
-use crate::foreign;
-use crate::line::Line;
-use crate::scripts::{Begin, Script};
-use crate::switch::Switch;
-use crate::taint::Taint;
-use crate::turn::Turn;
 
 /// One script's surroundings.
 pub(crate) struct Context {
-    pub(crate) switch: Arc<Switch>,
-    pub(crate) script: Arc<Script>,
-    handle: Handle,
-    who: Option<IpAddr>,
-    /// The call whose task runs the script.
-    own: Option<(Arc<Channel>, mpsc::Sender<Job>)>,
-    /// Requests of the script to that call that are under way.
-    own_busy: Rc<Cell<usize>>,
-    pub(crate) taint: RefCell<Taint>,
+    shared: scripting::context::Context,
     lua: RefCell<Option<WeakLua>>,
+}
+
+impl Deref for Context {
+    type Target = scripting::context::Context;
+
+    fn deref(&self) -> &Self::Target {
+        &self.shared
+    }
 }
 
 impl Context {
     pub(crate) fn new(begin: Begin, own: Option<(Arc<Channel>, mpsc::Sender<Job>)>) -> Rc<Self> {
-        let Begin { switch, script, handle, who } = begin;
-        Rc::new(Self {
-            switch,
-            script,
-            handle,
-            who,
-            own,
-            own_busy: Rc::default(),
-            taint: RefCell::default(),
-            lua: RefCell::default(),
-        })
+        let shared = scripting::context::Context::new(begin, own);
+        Rc::new(Self { shared, lua: RefCell::default() })
+    }
+
+    /// Says whose surroundings they are.
+    pub(crate) fn belongs_to(&self, lua: &Lua) {
+        *self.lua.borrow_mut() = Some(lua.weak());
     }
 
     /// Waits on the script's thread. `what` is shown in the list of scripts.
@@ -59,61 +49,24 @@ impl Context {
         what: &'static str,
         future: impl Future<Output = T>,
     ) -> mlua::Result<T> {
-        self.script.waits(Some(what));
-        let who = self.who;
-        let value = self.handle.block_on(foreign::scope(move || who, async {
-            let mut future = std::pin::pin!(future);
-            // What it asks for is under way before its turn is over.
-            let first = std::future::poll_fn(|at| Poll::Ready(future.as_mut().poll(at))).await;
-            match first {
-                Poll::Ready(value) if !self.script.is_killed() => return Some(value),
-                _ => self.script.yield_turn(),
-            }
-            tokio::select! {
-                biased;
-                () = self.script.to_end() => None,
-                value = future => Some(value),
-            }
-        }));
-        self.begin_turn();
-        self.script.waits(None);
-        value.ok_or_else(|| {
-            if let Some(lua) = self.lua.borrow().as_ref().and_then(WeakLua::try_upgrade) {
-                // A script that cannot be told so is told at its next look at its limits.
-                let _late = engine::end_for_good(&lua, &self.script);
-            }
-            self.script.end()
-        })
+        self.shared.wait(what, future).map_err(|ended| self.end(ended))
     }
 
-    /// Says whose surroundings they are.
-    pub(crate) fn belongs_to(&self, lua: &Lua) {
-        *self.lua.borrow_mut() = Some(lua.weak());
-    }
-
-    fn begin_turn(&self) {
-        let mut turn = self.script.turn.lock();
-        if turn.is_none() {
-            *turn = Some(self.at_once(Turn::begin));
+    /// The error that ends the script, for good.
+    pub(crate) fn end(&self, ended: Ended) -> mlua::Error {
+        if let Some(lua) = self.lua.borrow().as_ref().and_then(WeakLua::try_upgrade) {
+            // A script that cannot be told so is told at its next look at its limits.
+            let _late = engine::end_for_good(&lua, &self.script);
         }
+        mlua::Error::RuntimeError(ended.0)
     }
 
-    /// Its turn has begun, where what it waited for came about.
-    pub(crate) fn take_turn(&self, turn: Turn) {
-        *self.script.turn.lock() = Some(turn);
-    }
-
-    /// Runs something at once with the runtime and the client it is for at hand.
-    pub(crate) fn at_once<T>(&self, what: impl FnOnce() -> T) -> T {
-        let _entered = self.handle.enter();
-        what()
-    }
-
-    /// The way to a call's task.
-    pub(crate) fn line(&self, channel: &Arc<Channel>) -> Line {
-        let own = self.own.as_ref().filter(|(own, _)| Arc::ptr_eq(own, channel));
-        let busy = own.map_or_else(Rc::default, |_| Rc::clone(&self.own_busy));
-        Line::new(Arc::clone(channel), own.map(|(_, jobs)| jobs.clone()), busy)
+    /// Why a call's task gave no answer.
+    pub(crate) fn failed(&self, failed: Failed<mlua::Error>) -> mlua::Error {
+        match failed {
+            Failed::Ended(ended) => self.end(ended),
+            Failed::Heard(error) => error,
+        }
     }
 
     /// Runs a command of the switch; what far ends said is one value of its arguments.
@@ -123,9 +76,7 @@ impl Context {
         arguments: &str,
         channel: Option<Arc<Channel>>,
     ) -> mlua::Result<String> {
-        let marked = self.taint.borrow().mark(arguments);
-        let run = self.switch.run_api(command, &marked, channel);
-        Ok(self.wait("a command", run)?.unwrap_or_else(|| "INVALID COMMAND!\n".to_owned()))
+        self.shared.run_api(command, arguments, channel).map_err(|ended| self.end(ended))
     }
 
     /// Runs a command without telling of it.
@@ -134,8 +85,6 @@ impl Context {
         command: &str,
         arguments: &str,
     ) -> mlua::Result<Option<String>> {
-        let Some(api) = self.switch.api(command) else { return Ok(None) };
-        let call = ApiCall::new(Arc::clone(&self.switch), command, arguments, None);
-        self.wait("a command", api.run(call)).map(Some)
+        self.shared.run_quietly(command, arguments).map_err(|ended| self.end(ended))
     }
 }

@@ -6,13 +6,12 @@ use std::sync::Arc;
 
 use ::database::odbc;
 use mlua::{Function, Lua, MultiValue, Table, UserData, UserDataMethods, Value};
+use scripting::database::{self, Answer, Connection, Handles, Row};
 
 use crate::argument::{Text, number};
 use crate::context::Context;
-use crate::database::{self, Answer, Connection, Handles, Row};
 use crate::engine::text_of;
-use crate::logging;
-use crate::scripts::Scripts;
+use crate::language::{Scripts, log_failed};
 
 /// The object.
 pub(crate) struct Dbh {
@@ -107,9 +106,11 @@ impl Dbh {
             match each.call::<Value>(table_of(lua, &row, true)?) {
                 Ok(said) if lua.coerce_number(said.clone())?.is_none_or(|said| said == 0.0) => {}
                 Ok(_) => break,
-                Err(_) if self.context.script.is_killed() => return Err(self.context.script.end()),
+                Err(_) if self.context.script.is_killed() => {
+                    return Err(self.context.end(self.context.ended()));
+                }
                 Err(error) => {
-                    logging::failed(&text_of(&error), self.context.script.uuid());
+                    log_failed(&text_of(&error), self.context.script.uuid());
                     break;
                 }
             }

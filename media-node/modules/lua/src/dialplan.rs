@@ -1,10 +1,11 @@
 //! The dialplan `LUA`: a script, named by the context, that answers with the global `ACTIONS`.
 
 use mlua::{Table, Value};
+use scripting::program::Program;
+use scripting::{Language as _, application};
 
-use crate::application;
 use crate::call::{Extension, Session};
-use crate::program::Program;
+use crate::language::Lua;
 
 /// The script of a call without a context.
 const DEFAULT: &str = "lua/dialplan.lua";
@@ -18,8 +19,8 @@ pub(crate) async fn find(session: &mut Session, number: &str) -> Option<Extensio
     let context = if context.is_empty() { DEFAULT.to_owned() } else { context };
     let uuid = session.channel().uuid().to_string();
     tracing::info!(%uuid, "Processing {name}->{number} in context/script {context}");
-    let outcome = match Program::read(&context) {
-        Ok(program) => application::run(session, program).await,
+    let outcome = match Program::read(&Lua::NAMES, &context) {
+        Ok(program) => application::run::<Lua>(session, program).await,
         Err(refused) => Err(refused),
     };
     match outcome.map(|outcome| outcome.actions) {

@@ -5,12 +5,13 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use mlua::{Function, HookTriggers, Lua, StdLib, Table, Value, VmState};
+use scripting::logging;
+use scripting::program::Program;
+use scripting::scripts::{Begin, Outcome, Script, Task};
+use scripting::settings::Settings;
 
 use crate::context::Context;
-use crate::logging;
-use crate::program::Program;
-use crate::scripts::{Begin, Outcome, Script, Task};
-use crate::settings::Settings;
+use crate::language::log_failed;
 use crate::{event, functions, session, stream};
 
 /// After so many instructions a script's limits are looked at.
@@ -31,7 +32,7 @@ pub(crate) fn run(begin: Begin, task: Task) -> Outcome {
             outcome
         }
         Err(error) => {
-            logging::failed(&text_of(&error), script.uuid());
+            log_failed(&text_of(&error), script.uuid());
             Outcome { failed: true, ..Outcome::default() }
         }
     }
@@ -93,14 +94,16 @@ fn limit(lua: &Lua, script: &Arc<Script>) -> mlua::Result<()> {
             return Ok(VmState::Continue);
         }
         end_for_good(lua, &script)?;
-        Err(script.end())
+        Err(mlua::Error::RuntimeError(script.end()))
     })
 }
 
 /// From now on each instruction fails: whatever catches the error (`pcall`) is left at its next step.
 pub(crate) fn end_for_good(lua: &Lua, script: &Arc<Script>) -> mlua::Result<()> {
     let script = Arc::clone(script);
-    lua.set_global_hook(HookTriggers::new().every_nth_instruction(1), move |_, _| Err(script.end()))
+    lua.set_global_hook(HookTriggers::new().every_nth_instruction(1), move |_, _| {
+        Err(mlua::Error::RuntimeError(script.end()))
+    })
 }
 
 /// `package.path` and `package.cpath`: what is configured, then the scripts' folder, then the interpreter's own.
@@ -108,12 +111,14 @@ fn search_paths(lua: &Lua, settings: &Settings) -> mlua::Result<()> {
     let package = lua.globals().get::<Table>("package")?;
     let own = settings.script_dir.to_string_lossy();
     let in_scripts = [format!("{own}/?.lua"), format!("{own}/?/init.lua")];
-    for (name, configured, more) in
-        [("path", &settings.script_path, &in_scripts[..]), ("cpath", &settings.module_path, &[])]
-    {
+    let lists = [
+        ("path", settings.own("script-directory"), &in_scripts[..]),
+        ("cpath", settings.own("module-directory"), &[]),
+    ];
+    for (name, configured, more) in lists {
         let before = package.get::<String>(name)?;
-        let all: Vec<&str> =
-            configured.iter().chain(more).map(String::as_str).chain([before.as_str()]).collect();
+        let mut all: Vec<&str> = configured.chain(more.iter().map(String::as_str)).collect();
+        all.push(&before);
         package.set(name, all.join(";"))?;
     }
     Ok(())
@@ -146,7 +151,7 @@ fn execute(lua: &Lua, script: &Script, program: &Program) -> bool {
         Program::File { name, .. } => load_file(lua, script, name).and_then(|chunk| chunk.call(())),
     };
     if let Err(error) = &ran {
-        logging::failed(&text_of(error), script.uuid());
+        log_failed(&text_of(error), script.uuid());
     }
     ran.is_err()
 }

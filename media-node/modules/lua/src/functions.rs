@@ -4,16 +4,15 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use mlua::{Lua, Table, UserData, UserDataMethods, UserDataRef, Value};
+use scripting::{email, logging};
 
 use crate::argument::{Int, Text};
 use crate::call::Channel;
 use crate::consumer::Consumer;
 use crate::context::Context;
 use crate::dbh::Dbh;
-use crate::email;
 use crate::event::EventObject;
 use crate::json::Json;
-use crate::logging;
 use crate::menu::Menu;
 use crate::session::{self, Call};
 use crate::stream::Stream;
@@ -60,6 +59,9 @@ impl UserData for Digit {
         fields.add_field_method_get("duration", |_, this| Ok(this.1));
     }
 }
+
+/// To, from, headers, body, file, command that converts the file, its new extension.
+type Mail = (Text, Text, Text, Text, Text, Text, Text);
 
 /// Makes the table.
 pub(crate) fn install(lua: &Lua, context: &Rc<Context>) -> mlua::Result<()> {
@@ -169,7 +171,20 @@ fn add_functions(lua: &Lua, table: &Table, own: &Rc<Context>) -> mlua::Result<()
     })?;
     table.set("bridge", bridge)?;
     let context = Rc::clone(own);
-    let send = lua.create_function(move |_, given: email::Given| email::send(&context, given))?;
+    let send = lua.create_function(move |_, given: Mail| {
+        let (to, from, headers, body, file, command, extension) = given;
+        let text = |text: Text| text.0.unwrap_or_default();
+        let given = email::Given {
+            to: text(to),
+            from: text(from),
+            headers: text(headers),
+            body: text(body),
+            file: text(file),
+            command: text(command),
+            extension: text(extension),
+        };
+        Ok(email::send(&context, &given))
+    })?;
     table.set("email", send)?;
     // Handles of the reference's C side, which scripts have no use for.
     let nothing = lua.create_function(|_, _: mlua::Variadic<Value>| Ok(()))?;

@@ -1,7 +1,7 @@
 //! Scripts in Lua (mod_lua): the `lua` application and command, `luarun`, the `LUA` dialplan, XML from a script.
 //!
-//! Each script runs on a thread of its own ([`scripts`]) with an interpreter of its own ([`engine`]). What it asks of a
-//! call runs in that call's task ([`line`]); what else it waits for, it waits for through [`context::Context::wait`], so
+//! Each script runs on a thread of its own ([`scripting`]) with an interpreter of its own ([`engine`]). What it asks of a
+//! call runs in that call's task ([`scripting::line`]); what else it waits for, it waits for through [`context::Context::wait`], so
 //! that a script can be ended whatever it does.
 
 #![deny(unsafe_code)]
@@ -14,28 +14,17 @@ mod argument;
 mod command;
 mod consumer;
 mod context;
-mod database;
 mod dbh;
 mod declared;
 mod dialplan;
-mod email;
 mod engine;
 mod event;
 mod functions;
-mod hooks;
-mod input;
 mod json;
-mod line;
-mod logging;
+mod language;
 mod menu;
 mod module;
-mod program;
-mod scripts;
 mod session;
-mod settings;
 mod stream;
-mod taint;
-mod turn;
-mod xml_handler;
 
 pub use module::MODULE;

@@ -1,17 +1,9 @@
 //! `stream`: what an API script answers.
 
-use std::sync::Arc;
-
 use mlua::{UserData, UserDataMethods};
-use parking_lot::Mutex;
+use scripting::scripts::{self, Output};
 
 use crate::argument::{Int, Text};
-
-/// Most an answer may grow to.
-const MAX_OUTPUT: usize = 64 << 20;
-
-/// What was written so far; shared with the task that waits for the answer.
-pub(crate) type Output = Arc<Mutex<Vec<u8>>>;
 
 /// The object.
 pub(crate) struct Stream(Output);
@@ -28,12 +20,7 @@ impl Stream {
     }
 
     fn write(&self, bytes: &[u8]) -> mlua::Result<()> {
-        let mut output = self.0.lock();
-        if output.len().saturating_add(bytes.len()) > MAX_OUTPUT {
-            return Err(mlua::Error::RuntimeError("stream: the answer is too long".to_owned()));
-        }
-        output.extend_from_slice(bytes);
-        Ok(())
+        scripts::write(&self.0, bytes).map_err(|error| mlua::Error::RuntimeError(error.to_string()))
     }
 }
 

@@ -3,13 +3,12 @@
 use std::time::Duration;
 
 use mlua::{UserDataMethods, Value};
+use scripting::{input, legs, logging};
 
-use super::{Call, is_ready};
+use super::Call;
 use crate::argument::{Int, Text, number};
-use crate::call::{Cause, Channel, transfer};
+use crate::call::{Cause, transfer};
 use crate::event::EventObject;
-use crate::input;
-use crate::logging;
 
 pub(super) fn add<M: UserDataMethods<Call>>(methods: &mut M) {
     add_steps(methods);
@@ -115,15 +114,15 @@ fn add_steps<M: UserDataMethods<Call>>(methods: &mut M) {
 fn add_questions<M: UserDataMethods<Call>>(methods: &mut M) {
     methods.add_method("ready", |lua, this, ()| {
         let Some(channel) = this.channel() else { return Ok(false) };
-        let ready = is_ready(&channel);
+        let ready = legs::is_ready(&channel);
         this.run_hook(lua)?;
         if this.context.script.is_killed() {
-            return Err(this.context.script.end());
+            return Err(this.context.end(this.context.ended()));
         }
         Ok(ready)
     });
     methods.add_method("mediaReady", |_, this, ()| {
-        Ok(this.sane().is_some_and(|channel| is_ready(&channel) && channel.has_media()))
+        Ok(this.sane().is_some_and(|channel| legs::is_ready(&channel) && channel.has_media()))
     });
     methods.add_method("answered", |_, this, ()| {
         Ok(this.sane().is_some_and(|channel| channel.is_answered()))
@@ -140,19 +139,8 @@ fn add_questions<M: UserDataMethods<Call>>(methods: &mut M) {
     });
     methods.add_method("getXMLCDR", |_, this, ()| {
         let Some(channel) = this.sane() else { return Ok(String::new()) };
-        Ok(this.context.at_once(|| record(&channel)))
+        Ok(this.context.at_once(|| legs::record(&channel)))
     });
-}
-
-/// The record of the call so far, as XML.
-fn record(channel: &Channel) -> String {
-    // The module of call records tells it to calls that ask for it at their end.
-    let before = channel.own_var("hangup_complete_with_xml");
-    channel.set_var("hangup_complete_with_xml", "true");
-    let mut observers = channel.switch().observers().iter();
-    let document = observers.find_map(|observer| observer.document(channel));
-    channel.set_var("hangup_complete_with_xml", before.unwrap_or_default());
-    document.unwrap_or_default()
 }
 
 fn add_variables<M: UserDataMethods<Call>>(methods: &mut M) {

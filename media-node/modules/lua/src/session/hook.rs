@@ -1,6 +1,7 @@
 //! `setHangupHook` and `setInputCallback`: functions of the script that the call's course calls.
 
 use mlua::{Lua, UserDataMethods, Value};
+use scripting::legs;
 
 use super::{Call, Named};
 use crate::argument::Text;
@@ -23,12 +24,7 @@ impl Call {
     pub(super) fn run_hook(&self, lua: &Lua) -> mlua::Result<()> {
         let Some(channel) = self.channel() else { return Ok(()) };
         let Some(hook) = self.hook.borrow().clone() else { return Ok(()) };
-        let state = channel.state();
-        let status = match state {
-            State::Routing if hook.set_in != State::Routing => "transfer",
-            _ if state >= State::Hangup && hook.set_in < State::Hangup => "hangup",
-            _ => return Ok(()),
-        };
+        let Some(status) = legs::moment(hook.set_in, channel.state()) else { return Ok(()) };
         self.hook.borrow_mut().take();
         let globals = lua.globals();
         let own: Value = globals.get(&**channel.uuid())?;
@@ -39,12 +35,12 @@ impl Call {
         let function: mlua::Result<mlua::Function> = globals.get(hook.named.function.as_str());
         let returned = function.and_then(|function| function.call::<Text>((own, status, argument)));
         if self.context.script.is_killed() {
-            return Err(self.context.script.end());
+            return Err(self.context.end(self.context.ended()));
         }
         let said = match returned {
             Ok(said) => said.0.unwrap_or_default(),
             Err(error) => {
-                crate::logging::failed(&crate::engine::text_of(&error), Some(channel.uuid()));
+                crate::language::log_failed(&crate::engine::text_of(&error), Some(channel.uuid()));
                 String::new()
             }
         };

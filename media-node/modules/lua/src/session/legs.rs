@@ -1,15 +1,15 @@
 //! Legs a script makes, and bridges.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use mlua::{AnyUserData, Lua, UserDataMethods, Value};
+use scripting::legs;
 
-use super::{Call, is_ready};
+use super::Call;
 use crate::argument::{Int, Text, number};
-use crate::call::originate::{Request, originate};
-use crate::call::{Cause, Channel, Direction, State, bridge as bridging};
+use crate::call::Cause;
+use crate::call::originate::originate;
 use crate::context::Context;
 
 /// Seconds `freeswitch.Session` waits for an answer.
@@ -56,14 +56,7 @@ pub(super) fn add<M: UserDataMethods<Call>>(methods: &mut M) {
     });
     methods.add_method("waitForAnswer", |_, this, _caller: Value| {
         let Some(channel) = this.sane() else { return Ok(()) };
-        this.context.wait("an answer", async {
-            let mut watch = channel.watch();
-            while channel.is_up() && !channel.is_answered() {
-                if watch.changed().await.is_err() {
-                    return;
-                }
-            }
-        })
+        this.context.wait("an answer", legs::answered(&channel))
     });
 }
 
@@ -77,11 +70,7 @@ impl Call {
         timeout: Duration,
     ) -> mlua::Result<bool> {
         self.cause.set(Cause::DESTINATION_OUT_OF_ORDER);
-        let request = Request {
-            dial: self.context.taint.borrow().mark(dial),
-            timeout: (!timeout.is_zero()).then_some(timeout),
-            ..Request::default()
-        };
+        let request = legs::request(&self.context, dial, timeout);
         let made = match other.filter(|other| other.channel().is_some()) {
             Some(other) => other.run(lua, "a call", move |session| {
                 Box::pin(async move {
@@ -104,20 +93,8 @@ impl Call {
         };
         self.cause.set(Cause::SUCCESS);
         self.take(&channel, true);
-        self.context.at_once(|| channel.set_state(State::SoftExecute));
-        self.wait_for_state(&channel, State::SoftExecute)?;
+        legs::adopt(&self.context, &channel).map_err(|ended| self.context.end(ended))?;
         Ok(true)
-    }
-
-    fn wait_for_state(&self, channel: &Arc<Channel>, state: State) -> mlua::Result<()> {
-        self.context.wait("a leg", async {
-            let mut watch = channel.watch();
-            while channel.state() == state && channel.running() != state {
-                if watch.changed().await.is_err() {
-                    return;
-                }
-            }
-        })
     }
 }
 
@@ -127,24 +104,14 @@ pub(crate) fn bridge(lua: &Lua, a: &Call, b: &Call) -> mlua::Result<()> {
         tracing::error!("Channels not ready");
         return Ok(());
     };
-    if !is_ready(&own) || !is_ready(&peer) {
+    if !legs::is_ready(&own) || !legs::is_ready(&peer) {
         tracing::error!(uuid = %own.uuid(), "Channels not ready");
         return Ok(());
     }
     let listens = a.callback.borrow().is_some();
     a.run_heard(lua, "a bridge", move |session| {
         Box::pin(async move {
-            let own = Arc::clone(session.channel());
-            if own.direction() == Direction::Inbound && session.pre_answer().await.is_err() {
-                return;
-            }
-            let before = own.flags.filters_digits.load(Ordering::Relaxed);
-            if listens {
-                own.flags.filters_digits.store(true, Ordering::Relaxed);
-            }
-            let _ended = session.bridge_to(&peer).await;
-            own.flags.filters_digits.store(before, Ordering::Relaxed);
-            bridging::digits_changed(&own);
+            legs::bridge(session, &peer, listens).await;
         })
     })?;
     Ok(())

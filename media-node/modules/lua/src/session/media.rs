@@ -1,25 +1,20 @@
 //! What a call hears and what is recorded of it.
 
-use std::sync::Arc;
-
 use mlua::{Lua, UserDataMethods, Value};
+use scripting::{playing, splice};
 
-use super::{Call, splice};
-use crate::app::play::{self, Ended, Keys, Play};
+use super::Call;
+use crate::app::play;
 use crate::argument::{Int, Text, number};
-use crate::call::{AppResult, Channel, Session};
 
 pub(super) fn add<M: UserDataMethods<Call>>(methods: &mut M) {
     methods.add_method("streamFile", |lua, this, (file, begin): (Text, Int)| {
         if this.sane().is_none() {
             return Ok(-1.0);
         }
-        let file = at_sample(file.or_empty(), begin.or(0));
+        let file = playing::at_sample(file.or_empty(), begin.or(0));
         let played = this.run_heard(lua, "a file", move |session| {
-            Box::pin(async move {
-                let ended = session.play(Play::once(&file, Keys::Stop(""))).await;
-                matches!(ended, Ok(Ended::Done))
-            })
+            Box::pin(async move { playing::play(session, &file).await })
         })?;
         Ok(number(i64::from(played == Some(true))))
     });
@@ -30,8 +25,7 @@ pub(super) fn add<M: UserDataMethods<Call>>(methods: &mut M) {
                 return Ok(-1.0);
             }
             let Some(file) = file.filled() else { return Ok(0.0) };
-            let argument =
-                format!("{} {} {} {}", quoted(file), limit.or(0), threshold.or(0), hits.or(0));
+            let argument = playing::recording(file, limit.or(0), threshold.or(0), hits.or(0));
             let recorded = this.application(lua, "a recording", "record", argument)?;
             Ok(number(i64::from(recorded)))
         },
@@ -109,11 +103,10 @@ fn add_phrases<M: UserDataMethods<Call>>(methods: &mut M) {
             tracing::error!(uuid = %channel.uuid(), "Error! invalid args.");
             return Ok(());
         };
-        let language = language.filled().map(|language| format!("@{language}")).unwrap_or_default();
-        let phrase = format!("phrase:{name}{language}:{}", data.or_empty());
+        let phrase = playing::phrase(name, data.or_empty(), language.or_empty());
         this.run_heard(lua, "a phrase", move |session| {
             Box::pin(async move {
-                let _ended = session.play(Play::once(&phrase, Keys::Stop(""))).await;
+                playing::play(session, &phrase).await;
             })
         })?;
         Ok(())
@@ -159,42 +152,8 @@ impl Call {
             return Ok(false);
         };
         let ran = self.run_heard(lua, what, move |session| {
-            Box::pin(async move {
-                match ready_to_play(session).await {
-                    Ok(()) => (app.run)(session, &argument).await.is_ok(),
-                    Err(_) => false,
-                }
-            })
+            Box::pin(async move { playing::application(session, app, &argument).await })
         })?;
         Ok(ran == Some(true))
     }
-}
-
-/// Early media for a caller that has none yet.
-async fn ready_to_play(session: &mut Session) -> AppResult {
-    session.check()?;
-    session.pre_answer().await
-}
-
-/// A file from that sample on.
-fn at_sample(file: &str, sample: i64) -> String {
-    if sample > 0 { format!("{file}@@{sample}") } else { file.to_owned() }
-}
-
-fn quoted(text: &str) -> String {
-    if text.contains(' ') { format!("'{text}'") } else { text.to_owned() }
-}
-
-/// Does to what plays as the script's function says: nothing for nothing or `true`; an order; else it ends.
-pub(super) fn steer(channel: &Arc<Channel>, said: &str) {
-    let goes_on = said.is_empty() || said == "true" || said == "undefined";
-    if goes_on {
-        return;
-    }
-    let verb = said.split(':').next().unwrap_or_default().to_ascii_lowercase();
-    let order = ["pause", "restart", "seek", "speed", "volume"].contains(&verb.as_str());
-    if order && play::steer(channel, said).is_some() {
-        return;
-    }
-    channel.break_media();
 }

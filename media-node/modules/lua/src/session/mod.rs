@@ -5,7 +5,6 @@ mod digits;
 mod hook;
 mod legs;
 mod media;
-mod splice;
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -14,12 +13,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use mlua::{AnyUserData, Lua, UserData, UserDataFields, UserDataMethods, Value};
+use scripting::input::{Input, Tap};
+use scripting::line::Line;
+use scripting::playing;
 
 use crate::BoxFuture;
-use crate::call::{Cause, Channel, Session, State};
+use crate::call::{Cause, Channel, Session};
 use crate::context::Context;
-use crate::input::{Input, Tap};
-use crate::line::Line;
 pub(crate) use legs::{bridge, create};
 
 /// A function a script names, and the global that goes with it.
@@ -150,7 +150,8 @@ impl Call {
             tap,
             |input| self.on_input(lua, &line.channel, input),
             work,
-        )?;
+        );
+        let value = value.map_err(|failed| self.context.failed(failed))?;
         self.run_hook(lua)?;
         Ok(value)
     }
@@ -188,13 +189,15 @@ impl Call {
         let said = match said {
             Ok(Value::String(said)) => said.to_string_lossy(),
             Ok(_) => String::new(),
-            Err(_) if self.context.script.is_killed() => return Err(self.context.script.end()),
+            Err(_) if self.context.script.is_killed() => {
+                return Err(self.context.end(self.context.ended()));
+            }
             Err(error) => {
-                crate::logging::failed(&crate::engine::text_of(&error), Some(channel.uuid()));
+                crate::language::log_failed(&crate::engine::text_of(&error), Some(channel.uuid()));
                 "SCRIPT_ERROR".to_owned()
             }
         };
-        self.context.at_once(|| media::steer(channel, &said));
+        self.context.at_once(|| playing::steer(channel, &said));
         Ok(())
     }
 
@@ -215,16 +218,6 @@ impl Drop for Call {
     fn drop(&mut self) {
         self.destroy();
     }
-}
-
-/// May an application run on it (`ready`)? Not while it is routed or moves elsewhere.
-fn is_ready(channel: &Channel) -> bool {
-    channel.with(|data| {
-        data.state > State::Routing
-            && data.state < State::Hangup
-            && data.state != State::Reset
-            && data.state == data.running
-    })
 }
 
 impl UserData for Call {

@@ -1,5 +1,7 @@
 //! Lines of scripts in the log.
 
+use crate::Names;
+
 /// The level of that name or number; DEBUG if there is none such.
 fn level(name: &str) -> &'static str {
     const LEVELS: [&str; 8] =
@@ -16,10 +18,9 @@ fn level(name: &str) -> &'static str {
 /// Where the reference says that lines of scripts come from.
 const CONSOLE: &str = "switch_cpp.cpp:console_log:1466";
 const SESSION: &str = "switch_cpp.cpp:consoleLog:1355";
-const ERRORS: &str = "mod_lua.cpp:lua_parse_and_execute:202";
 
 /// Logs a script's line; with a call's UUID it is about that call.
-pub(crate) fn say(name: &str, text: &str, uuid: Option<&str>) {
+pub fn say(name: &str, text: &str, uuid: Option<&str>) {
     let level = level(name);
     match uuid {
         Some(uuid) => tracing::info!(uuid = %uuid, fs_level = level, fs_place = SESSION, "{text}"),
@@ -28,7 +29,7 @@ pub(crate) fn say(name: &str, text: &str, uuid: Option<&str>) {
 }
 
 /// The same with a place the script names.
-pub(crate) fn say_at(name: &str, place: (&str, &str, i64), text: &str, uuid: Option<&str>) {
+pub fn say_at(name: &str, place: (&str, &str, i64), text: &str, uuid: Option<&str>) {
     let (file, function, line) = place;
     let (level, place) = (level(name), format!("{file}:{function}:{line}"));
     let (no_call, uuid) = (uuid.is_none(), uuid.unwrap_or_default());
@@ -36,14 +37,14 @@ pub(crate) fn say_at(name: &str, place: (&str, &str, i64), text: &str, uuid: Opt
 }
 
 /// Logs the bare text.
-pub(crate) fn say_clean(text: &str) {
+pub fn say_clean(text: &str) {
     tracing::debug!(clean = true, "{text}");
 }
 
 /// A script's error: file, line and traceback, as the interpreter tells it.
-pub(crate) fn failed(text: &str, uuid: Option<&str>) {
+pub fn failed(names: &Names, text: &str, uuid: Option<&str>) {
     let uuid = uuid.unwrap_or_default();
-    tracing::error!(uuid = %uuid, fs_place = ERRORS, "{text}");
+    tracing::error!(uuid = %uuid, fs_place = names.errors, "{text}");
 }
 
 #[cfg(test)]

@@ -6,24 +6,29 @@ use std::time::Duration;
 use dialplan_xml::Tree;
 use parking_lot::RwLock;
 
-use crate::BoxFuture;
 use crate::program::Program;
 use crate::scripts::{Outcome, Scripts, Started, Task};
 use crate::switch::Switch;
 use crate::xml::{Lookup, Unanswered, XmlSource};
+use crate::{BoxFuture, Language};
 
 /// The script in use, if there is one.
-#[derive(Default)]
-pub(crate) struct Handler(RwLock<Option<Arc<Scripts>>>);
+pub struct Handler<L>(RwLock<Option<Arc<Scripts<L>>>>);
 
-impl Handler {
+impl<L> Default for Handler<L> {
+    fn default() -> Self {
+        Self(RwLock::default())
+    }
+}
+
+impl<L: Language> Handler<L> {
     /// From now on the settings of these scripts say who answers for what.
-    pub(crate) fn follow(&self, scripts: Arc<Scripts>) {
+    pub fn follow(&self, scripts: Arc<Scripts<L>>) {
         *self.0.write() = Some(scripts);
     }
 }
 
-impl XmlSource for Handler {
+impl<L: Language> XmlSource for Handler<L> {
     fn serves(&self, section: &str) -> bool {
         self.0.read().as_ref().is_some_and(|scripts| scripts.settings.load().serves(section))
     }
@@ -33,18 +38,22 @@ impl XmlSource for Handler {
         switch: &'a Arc<Switch>,
         lookup: &'a Lookup<'a>,
     ) -> BoxFuture<'a, Result<Option<Tree>, Unanswered>> {
-        Box::pin(ask(switch, lookup))
+        Box::pin(ask::<L>(switch, lookup))
     }
 }
 
-async fn ask(switch: &Arc<Switch>, lookup: &Lookup<'_>) -> Result<Option<Tree>, Unanswered> {
-    let settings = switch.module::<Scripts>().settings.load_full();
+async fn ask<L: Language>(
+    switch: &Arc<Switch>,
+    lookup: &Lookup<'_>,
+) -> Result<Option<Tree>, Unanswered> {
+    let settings = switch.module::<Scripts<L>>().settings.load_full();
     let Some(script) = &settings.handler else { return Ok(None) };
     let Lookup { section, tag_name, key_name, key_value, params } = *lookup;
     let events = params.map(|params| ("params", params.clone())).into_iter().collect();
     let request = Some([section, tag_name, key_name, key_value].map(str::to_owned));
-    let started = Program::read(script)
-        .and_then(|program| Scripts::start(switch, Task { events, request, ..Task::new(program) }));
+    let started = Program::read(&L::NAMES, script).and_then(|program| {
+        Scripts::<L>::start(switch, Task { events, request, ..Task::new(program) })
+    });
     let outcome = match started {
         Ok(started) => within(started, settings.handler_timeout).await,
         Err(refused) => {
@@ -53,7 +62,7 @@ async fn ask(switch: &Arc<Switch>, lookup: &Lookup<'_>) -> Result<Option<Tree>, 
         }
     };
     if outcome.failed {
-        tracing::error!("LUA script parse/execute error!");
+        tracing::error!("{} script parse/execute error!", L::NAMES.title);
         return Err(Unanswered);
     }
     match outcome.xml.as_deref() {
@@ -62,7 +71,7 @@ async fn ask(switch: &Arc<Switch>, lookup: &Lookup<'_>) -> Result<Option<Tree>, 
             tracing::error!("No Result");
             Ok(None)
         }
-        Some(text) => read(text),
+        Some(text) => read(L::NAMES.thread, text),
     }
 }
 
@@ -75,7 +84,8 @@ async fn within(started: Started, limit: Option<Duration>) -> Outcome {
         match tokio::time::timeout(limit, &mut outcome).await {
             Ok(outcome) => return outcome,
             Err(_) => {
-                script.kill("xml-handler-timeout of lua.conf is over");
+                let conf = script.names().conf;
+                script.kill(&format!("xml-handler-timeout of {conf} is over"));
                 // It ends at its next instruction, unless it is in a call of the system: the lookup is over.
                 return Outcome { failed: true, ..Outcome::default() };
             }
@@ -84,8 +94,8 @@ async fn within(started: Started, limit: Option<Duration>) -> Outcome {
     outcome.await
 }
 
-fn read(text: &str) -> Result<Option<Tree>, Unanswered> {
-    let loaded = dialplan_xml::parse_raw(text, "lua:xml-handler-script");
+fn read(language: &str, text: &str) -> Result<Option<Tree>, Unanswered> {
+    let loaded = dialplan_xml::parse_raw(text, &format!("{language}:xml-handler-script"));
     let Some(tree) = loaded.tree else {
         tracing::error!("Error Parsing XML Result! {}", loaded.status);
         return Err(Unanswered);
@@ -107,9 +117,9 @@ mod tests {
     fn answers_are_documents_or_not_found() {
         let document =
             |inside: &str| format!(r#"<document type="freeswitch/xml">{inside}</document>"#);
-        assert!(read(&document(r#"<section name="dialplan"/>"#)).unwrap().is_some());
+        assert!(read("x", &document(r#"<section name="dialplan"/>"#)).unwrap().is_some());
         let nothing = document(r#"<section name="result"><result status="not found"/></section>"#);
-        assert!(read(&nothing).unwrap().is_none());
-        assert_eq!(read("<document>").err(), Some(Unanswered));
+        assert!(read("x", &nothing).unwrap().is_none());
+        assert_eq!(read("x", "<document>").err(), Some(Unanswered));
     }
 }

@@ -12,17 +12,17 @@ use crate::contract::CallObserver;
 const WAITING: usize = 64;
 
 /// Something a script's function is told.
-pub(crate) enum Input {
+pub enum Input {
     Digit(Digit),
     Event(Box<Event>),
 }
 
 /// Where a channel's input goes while a script listens.
 #[derive(Default)]
-pub(crate) struct Taps(Option<mpsc::Sender<Input>>);
+pub struct Taps(Option<mpsc::Sender<Input>>);
 
 /// A script's end of it. Dropped, the call has its keys back.
-pub(crate) struct Tap {
+pub struct Tap {
     channel: Arc<Channel>,
     inputs: mpsc::Receiver<Input>,
     /// A receiver was set before.
@@ -31,7 +31,7 @@ pub(crate) struct Tap {
 
 impl Tap {
     /// From now on keys come here; those that wait already come first.
-    pub(crate) fn open(channel: &Arc<Channel>) -> Self {
+    pub fn open(channel: &Arc<Channel>) -> Self {
         let (sender, inputs) = mpsc::channel(WAITING);
         let (outer, waiting) = channel.with(|data| {
             let waiting: Vec<Digit> = data.digits.drain(..).take(WAITING).collect();
@@ -43,7 +43,7 @@ impl Tap {
         Self { channel: Arc::clone(channel), inputs, outer }
     }
 
-    pub(crate) async fn next(&mut self) -> Input {
+    pub async fn next(&mut self) -> Input {
         match self.inputs.recv().await {
             Some(input) => input,
             // The channel's slot holds the sender as long as the channel lives.
@@ -65,7 +65,7 @@ impl Drop for Tap {
 }
 
 /// An event for the function that listens on a channel, if one does.
-pub(crate) fn tell_event(channel: &Channel, event: Event) -> bool {
+pub fn tell_event(channel: &Channel, event: Event) -> bool {
     let tap = channel.with(|data| data.slot::<Taps>().0.clone());
     tap.is_some_and(|tap| tap.try_send(Input::Event(Box::new(event))).is_ok())
 }
@@ -80,7 +80,7 @@ fn tell(channel: &Channel, tap: &mpsc::Sender<Input>, digit: Digit) -> bool {
 }
 
 /// Gives keys to scripts that listen.
-pub(crate) struct Observer;
+pub struct Observer;
 
 impl CallObserver for Observer {
     fn digit(&self, channel: &Arc<Channel>, digit: Digit) -> bool {

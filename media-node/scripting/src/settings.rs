@@ -1,31 +1,17 @@
-//! `lua.conf`.
+//! `lua.conf`, `v8.conf`: the settings of a language's module.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use dialplan_xml::Node;
-use dialplan_xml::declare::{Parameter, Parameters, Value, param};
+use dialplan_xml::declare::{Parameter, Value, param};
 
-use crate::text;
-
-pub(crate) const PARAMETERS: &[Parameters] =
-    &[Parameters { file: "lua.conf", scope: "", list: LIST }];
+use crate::{Names, text};
 
 const COUNT: Value = Value::Number(0, u32::MAX as i64);
 
-const LIST: &[Parameter] = &[
-    param(
-        "module-directory",
-        Value::Path,
-        "",
-        "A pattern in front of `package.cpath`; may be repeated",
-    ),
-    param(
-        "script-directory",
-        Value::Path,
-        "",
-        "A pattern in front of `package.path`; may be repeated",
-    ),
+/// Parameters of every language; its own come beside them.
+pub const LIST: &[Parameter] = &[
     param("xml-handler-script", Value::Path, "", "The script that answers lookups of XML"),
     param(
         "xml-handler-bindings",
@@ -79,38 +65,40 @@ const LIST: &[Parameter] = &[
 
 /// A script that runs at each event of a kind.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Hook {
-    pub(crate) event: String,
-    pub(crate) subclass: String,
-    pub(crate) script: String,
+pub struct Hook {
+    pub event: String,
+    pub subclass: String,
+    pub script: String,
 }
 
-/// What `lua.conf` says.
+/// What the document says.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Settings {
-    pub(crate) module_path: Vec<String>,
-    pub(crate) script_path: Vec<String>,
-    pub(crate) handler: Option<String>,
+pub struct Settings {
+    pub names: &'static Names,
+    /// Parameters of the language itself, as they come.
+    pub own: Vec<(&'static str, String)>,
+    pub handler: Option<String>,
     /// Sections the handler answers for, in lower case, as written.
-    pub(crate) bindings: String,
-    pub(crate) startup: Vec<String>,
-    pub(crate) hooks: Vec<Hook>,
-    pub(crate) script_dir: PathBuf,
-    pub(crate) max_scripts: usize,
-    pub(crate) max_memory: usize,
-    pub(crate) max_busy: Option<Duration>,
-    pub(crate) max_instructions: u64,
-    pub(crate) after_hangup: Option<Duration>,
-    pub(crate) handler_timeout: Option<Duration>,
+    pub bindings: String,
+    pub startup: Vec<String>,
+    pub hooks: Vec<Hook>,
+    pub script_dir: PathBuf,
+    pub max_scripts: usize,
+    pub max_memory: usize,
+    pub max_busy: Option<Duration>,
+    pub max_instructions: u64,
+    pub after_hangup: Option<Duration>,
+    pub handler_timeout: Option<Duration>,
 }
 
 const MIB: usize = 1 << 20;
 
-impl Default for Settings {
-    fn default() -> Self {
+impl Settings {
+    /// What holds without a document.
+    pub fn new(names: &'static Names) -> Self {
         Self {
-            module_path: Vec::new(),
-            script_path: Vec::new(),
+            names,
+            own: Vec::new(),
             handler: None,
             bindings: String::new(),
             startup: Vec::new(),
@@ -124,15 +112,23 @@ impl Default for Settings {
             handler_timeout: Some(Duration::from_secs(30)),
         }
     }
-}
 
-impl Settings {
-    /// Reads the document; without one the defaults hold.
-    pub(crate) fn read(document: Option<Node<'_>>, script_dir: PathBuf) -> Self {
-        let mut settings = Self { script_dir, ..Self::default() };
+    /// Reads the document; without one the defaults hold. `own` are parameters of the language itself.
+    pub fn read(
+        names: &'static Names,
+        own: &[&'static str],
+        document: Option<Node<'_>>,
+        script_dir: PathBuf,
+    ) -> Self {
+        let mut settings = Self { script_dir, ..Self::new(names) };
         for section in document.into_iter().flat_map(|conf| conf.children_named("settings")) {
             for param in section.children_named("param") {
-                settings.take(param.attr_or_empty("name"), param.attr_or_empty("value"));
+                let (name, value) = (param.attr_or_empty("name"), param.attr_or_empty("value"));
+                match own.iter().find(|own| **own == name) {
+                    Some(_) if value.is_empty() => {}
+                    Some(own) => settings.own.push((own, value.to_owned())),
+                    None => settings.take(name, value),
+                }
             }
             for hook in section.children_named("hook") {
                 let attr = |name: &str| hook.attr_or_empty(name).to_owned();
@@ -152,8 +148,6 @@ impl Settings {
         let seconds = || Some(Duration::from_secs(number())).filter(|time| !time.is_zero());
         match name {
             _ if value.is_empty() => {}
-            "module-directory" => self.module_path.push(value.to_owned()),
-            "script-directory" => self.script_path.push(value.to_owned()),
             "xml-handler-script" => self.handler = Some(value.to_owned()),
             "xml-handler-bindings" => {
                 // As in the reference, bindings count only behind the script they are for.
@@ -169,12 +163,17 @@ impl Settings {
             "max-instructions" => self.max_instructions = number(),
             "after-hangup-seconds" => self.after_hangup = seconds(),
             "xml-handler-timeout" => self.handler_timeout = seconds(),
-            _ => tracing::warn!("lua.conf: there is no parameter {name}"),
+            _ => tracing::warn!("{}: there is no parameter {name}", self.names.conf),
         }
     }
 
+    /// Values of a parameter of the language itself, as they come.
+    pub fn own<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        self.own.iter().filter(move |(own, _)| *own == name).map(|(_, value)| value.as_str())
+    }
+
     /// Does the handler answer for that section? Names may be cut short, as the reference compares parts of words.
-    pub(crate) fn serves(&self, section: &str) -> bool {
+    pub fn serves(&self, section: &str) -> bool {
         let named = match section {
             "configuration" => "config",
             "languages" | "phrases" => {
@@ -190,12 +189,22 @@ impl Settings {
 mod tests {
     use super::*;
 
+    const NAMES: Names = Names {
+        conf: "lua.conf",
+        thread: "x",
+        shebang: "",
+        kill: "",
+        title: "",
+        errors: "",
+        stack: 0,
+    };
+
     fn read(settings: &str) -> Settings {
         let xml = format!(
             r#"<document type="freeswitch/xml"><section name="configuration"><configuration name="lua.conf"><settings>{settings}</settings></configuration></section></document>"#
         );
         let tree = dialplan_xml::parse_raw(&xml, "lua.conf").tree.unwrap();
-        Settings::read(tree.configuration("lua.conf"), PathBuf::new())
+        Settings::read(&NAMES, &["pattern"], tree.configuration("lua.conf"), PathBuf::new())
     }
 
     #[test]

@@ -22,14 +22,14 @@ const KEPT: usize = 32;
 const MAX_ANSWER: usize = 64 << 20;
 
 /// A connection.
-pub(crate) enum Connection {
+pub enum Connection {
     Sqlite(SqliteConnection),
     Postgres(PgConnection),
 }
 
 /// Why there is no connection, or no answer.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Trouble {
+pub enum Trouble {
     #[error(transparent)]
     Database(#[from] sqlx::Error),
     #[error(transparent)]
@@ -42,7 +42,7 @@ pub(crate) enum Trouble {
 
 impl Trouble {
     /// As the database tells it.
-    pub(crate) fn told(&self) -> String {
+    pub fn told(&self) -> String {
         match self {
             Self::Database(sqlx::Error::Database(error)) => error.message().to_owned(),
             other => other.to_string(),
@@ -50,21 +50,21 @@ impl Trouble {
     }
 
     /// May the connection be used again? After a statement that the database refused it may.
-    pub(crate) fn keeps_connection(&self) -> bool {
+    pub fn keeps_connection(&self) -> bool {
         matches!(self, Self::Database(sqlx::Error::Database(_)))
     }
 }
 
 /// Connections that no script uses now.
 #[derive(Default)]
-pub(crate) struct Handles(Mutex<HashMap<String, Vec<Connection>>>);
+pub struct Handles(Mutex<HashMap<String, Vec<Connection>>>);
 
 impl Handles {
-    pub(crate) fn take(&self, name: &str) -> Option<Connection> {
+    pub fn take(&self, name: &str) -> Option<Connection> {
         self.0.lock().get_mut(name)?.pop()
     }
 
-    pub(crate) fn give(&self, name: &str, connection: Connection) {
+    pub fn give(&self, name: &str, connection: Connection) {
         let mut all = self.0.lock();
         let kept = all.entry(name.to_owned()).or_default();
         if kept.len() < KEPT {
@@ -74,17 +74,17 @@ impl Handles {
 }
 
 /// One row: names of columns and values, NULL being none.
-pub(crate) type Row = Vec<(Arc<str>, Option<Vec<u8>>)>;
+pub type Row = Vec<(Arc<str>, Option<Vec<u8>>)>;
 
 /// What a query brought.
 #[derive(Default)]
-pub(crate) struct Answer {
-    pub(crate) rows: Vec<Row>,
-    pub(crate) affected: u64,
+pub struct Answer {
+    pub rows: Vec<Row>,
+    pub affected: u64,
 }
 
 /// Connects.
-pub(crate) async fn connect(target: &Target) -> Result<Connection, Trouble> {
+pub async fn connect(target: &Target) -> Result<Connection, Trouble> {
     Ok(match target {
         Target::Sqlite(path) => {
             let options = SqliteConnectOptions::new()
@@ -110,7 +110,7 @@ async fn in_time<T>(
 }
 
 /// Runs statements; their rows are read if they are wanted.
-pub(crate) async fn query(
+pub async fn query(
     connection: &mut Connection,
     sql: &str,
     wants_rows: bool,

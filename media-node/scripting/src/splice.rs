@@ -15,12 +15,7 @@ const LARGEST: u64 = 512 * 1024 * 1024;
 ///
 /// # Errors
 /// When one of them cannot be read, when `file` is no WAV file of one channel, or when it cannot be written.
-pub(super) fn insert(
-    file: &Path,
-    insert: &str,
-    at: usize,
-    options: SourceOptions,
-) -> io::Result<()> {
+pub fn insert(file: &Path, insert: &str, at: usize, options: SourceOptions) -> io::Result<()> {
     let unfit = |why: &str| io::Error::new(io::ErrorKind::InvalidData, why.to_owned());
     if fs::metadata(file)?.len() > LARGEST {
         return Err(unfit("the file is too large"));

@@ -4,7 +4,7 @@
 //! on its own thread. A turn is something the test's runtime counts as work. Anywhere else it is nothing.
 
 /// A script computes.
-pub(crate) struct Turn {
+pub struct Turn {
     #[cfg(feature = "simulated")]
     _held: std::sync::mpsc::SyncSender<()>,
 }
@@ -12,7 +12,7 @@ pub(crate) struct Turn {
 impl Turn {
     /// Begins here, on a thread that knows the runtime.
     #[cfg(feature = "simulated")]
-    pub(crate) fn begin() -> Self {
+    pub fn begin() -> Self {
         let (held, released) = std::sync::mpsc::sync_channel::<()>(0);
         tokio::task::spawn_blocking(move || {
             let _released = released.recv();
@@ -22,7 +22,7 @@ impl Turn {
 
     /// Begins here, on a thread that knows the runtime.
     #[cfg(not(feature = "simulated"))]
-    pub(crate) fn begin() -> Self {
+    pub fn begin() -> Self {
         Self {}
     }
 }

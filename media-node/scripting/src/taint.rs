@@ -17,11 +17,11 @@ const MIN_LENGTH: usize = 3;
 
 /// Values of far ends that a script has read.
 #[derive(Default)]
-pub(crate) struct Taint(VecDeque<(String, String)>);
+pub struct Taint(VecDeque<(String, String)>);
 
 impl Taint {
     /// The text as scripts see it; remembered if a far end said it.
-    pub(crate) fn read(&mut self, text: String) -> String {
+    pub fn read(&mut self, text: String) -> String {
         if !far::is_marked(&text) {
             return text;
         }
@@ -38,10 +38,15 @@ impl Taint {
 
     /// A text of a script with the far ends' words in it marked. One that is nothing but such words is the argument as
     /// it is meant, as in a dialplan.
-    pub(crate) fn mark(&self, text: &str) -> String {
+    pub fn mark(&self, text: &str) -> String {
         if self.0.iter().any(|(plain, _)| plain == text) && !text.contains("${") {
             return text.to_owned();
         }
+        self.mark_all(text)
+    }
+
+    /// The same, also where the text is nothing but a far end's words.
+    pub fn mark_all(&self, text: &str) -> String {
         let mut marked = text.to_owned();
         for (plain, said) in &self.0 {
             if marked.contains(plain.as_str()) {

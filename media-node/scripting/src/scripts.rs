@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::marker::PhantomData;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -16,31 +17,64 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::call::Channel;
 use crate::call::command::Job;
 use crate::database::Handles;
-use crate::foreign;
 use crate::program::{Program, Refused};
 use crate::settings::Settings;
-use crate::stream::Output;
 use crate::switch::Switch;
 use crate::turn::Turn;
+use crate::{Language, Names, foreign};
 
-/// Stack of a script's thread: the interpreter nests at most 200 C calls.
-const STACK: usize = 2 << 20;
 /// A script that computes so long is named in the log.
 const BUSY_NOTICE: Duration = Duration::from_secs(10);
 
 /// What a switch keeps of its scripts.
-#[derive(Default)]
-pub(crate) struct Scripts {
-    pub(crate) settings: ArcSwap<Settings>,
+pub struct Scripts<L> {
+    pub settings: ArcSwap<Settings>,
     /// Database connections that no script uses now.
-    pub(crate) handles: Arc<Handles>,
+    pub handles: Arc<Handles>,
     last: AtomicU64,
     running: Mutex<BTreeMap<u64, Arc<Script>>>,
+    language: PhantomData<fn() -> L>,
+}
+
+impl<L: Language> Default for Scripts<L> {
+    fn default() -> Self {
+        Self {
+            settings: ArcSwap::from_pointee(Settings::new(&L::NAMES)),
+            handles: Arc::default(),
+            last: AtomicU64::default(),
+            running: Mutex::default(),
+            language: PhantomData,
+        }
+    }
+}
+
+/// Most an answer may grow to, in octets.
+pub const MAX_OUTPUT: usize = 64 << 20;
+
+/// What a script has written so far; shared with the task that waits for the answer.
+pub type Output = Arc<Mutex<Vec<u8>>>;
+
+/// The answer would grow beyond [`MAX_OUTPUT`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("stream: the answer is too long")]
+pub struct TooLong;
+
+/// Adds to an answer.
+///
+/// # Errors
+/// When it would grow too long; nothing is added.
+pub fn write(output: &Output, bytes: &[u8]) -> Result<(), TooLong> {
+    let mut output = output.lock();
+    if output.len().saturating_add(bytes.len()) > MAX_OUTPUT {
+        return Err(TooLong);
+    }
+    output.extend_from_slice(bytes);
+    Ok(())
 }
 
 /// A script that runs.
-pub(crate) struct Script {
-    pub(crate) id: u64,
+pub struct Script {
+    pub id: u64,
     title: String,
     started: Instant,
     /// The call it belongs to.
@@ -52,7 +86,7 @@ pub(crate) struct Script {
     told_busy: AtomicBool,
     instructions: AtomicU64,
     /// Held while it computes.
-    pub(crate) turn: Mutex<Option<Turn>>,
+    pub turn: Mutex<Option<Turn>>,
 }
 
 /// What it does, and since when.
@@ -62,52 +96,55 @@ struct State {
 }
 
 /// What a script is given.
-pub(crate) struct Task {
-    pub(crate) program: Program,
+pub struct Task {
+    pub program: Program,
     /// The call, and where its task takes requests if the script runs inside it.
-    pub(crate) call: Option<(Arc<Channel>, Option<mpsc::Sender<Job>>)>,
-    /// Where `stream:write` goes.
-    pub(crate) output: Option<Output>,
+    pub call: Option<(Arc<Channel>, Option<mpsc::Sender<Job>>)>,
+    /// Where its answer goes.
+    pub output: Option<Output>,
     /// Events as globals: `env`, `params`, `event`, `message`.
-    pub(crate) events: Vec<(&'static str, Event)>,
+    pub events: Vec<(&'static str, Event)>,
     /// `XML_REQUEST`: section, tag_name, key_name, key_value.
-    pub(crate) request: Option<[String; 4]>,
+    pub request: Option<[String; 4]>,
 }
 
 impl Task {
     /// A program alone.
-    pub(crate) fn new(program: Program) -> Self {
+    pub fn new(program: Program) -> Self {
         Self { program, call: None, output: None, events: Vec::new(), request: None }
     }
 }
 
 /// What a script has left behind.
 #[derive(Debug, Default)]
-pub(crate) struct Outcome {
+pub struct Outcome {
     /// It ended by an error.
-    pub(crate) failed: bool,
+    pub failed: bool,
     /// The global `XML_STRING`.
-    pub(crate) xml: Option<String>,
+    pub xml: Option<String>,
     /// The global `ACTIONS`: applications and arguments.
-    pub(crate) actions: Option<Vec<(String, String)>>,
+    pub actions: Option<Vec<(String, String)>>,
 }
 
 /// A script that was started, and its end.
-pub(crate) struct Started {
-    pub(crate) script: Arc<Script>,
-    pub(crate) ended: oneshot::Receiver<Outcome>,
+pub struct Started {
+    pub script: Arc<Script>,
+    pub ended: oneshot::Receiver<Outcome>,
 }
 
 impl Started {
     /// Waits for the end. A thread that died by a bug failed.
-    pub(crate) async fn outcome(self) -> Outcome {
+    pub async fn outcome(self) -> Outcome {
         self.ended.await.unwrap_or(Outcome { failed: true, ..Outcome::default() })
     }
 }
 
-impl Scripts {
+impl<L: Language> Scripts<L> {
     /// Starts a script on a thread of its own.
-    pub(crate) fn start(switch: &Arc<Switch>, task: Task) -> Result<Started, Refused> {
+    ///
+    /// # Errors
+    /// When too many run, or the system gives no thread.
+    pub fn start(switch: &Arc<Switch>, task: Task) -> Result<Started, Refused> {
         let scripts = switch.module::<Self>();
         let script = scripts.enter(&task)?;
         let (tell, ended) = oneshot::channel();
@@ -119,10 +156,10 @@ impl Scripts {
             handle: Handle::current(),
             who: foreign::who(),
         };
-        let thread =
-            std::thread::Builder::new().name(format!("lua-{}", script.id)).stack_size(STACK);
+        let thread = std::thread::Builder::new().name(format!("{}-{}", L::NAMES.thread, script.id));
+        let thread = thread.stack_size(L::NAMES.stack);
         let run = move || {
-            let outcome = crate::engine::run(begin, task);
+            let outcome = L::run(begin, task);
             // Who is told that it has ended finds it in the list no more.
             drop(entry);
             // No one reads the reply of a script in the background.
@@ -142,7 +179,7 @@ impl Scripts {
         let settings = self.settings.load_full();
         let mut running = self.running.lock();
         if running.len() >= settings.max_scripts {
-            return Err(Refused::TooMany(running.len()));
+            return Err(Refused::TooMany { running: running.len(), conf: L::NAMES.conf });
         }
         let now = Instant::now();
         let script = Arc::new(Script {
@@ -162,19 +199,24 @@ impl Scripts {
     }
 
     /// Ends a script. False if none has that number.
-    pub(crate) fn kill(&self, id: u64, why: &str) -> bool {
+    pub fn kill(&self, id: u64, why: &str) -> bool {
         let script = self.running.lock().get(&id).cloned();
         script.inspect(|script| script.kill(why)).is_some()
     }
 
     /// How many run.
-    pub(crate) fn count(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.running.lock().len()
     }
 
+    /// Scripts that run, in the order they were started.
+    pub fn all(&self) -> Vec<Arc<Script>> {
+        self.running.lock().values().cloned().collect()
+    }
+
     /// A line for each script that runs.
-    pub(crate) fn list(&self) -> String {
-        let running: Vec<_> = self.running.lock().values().cloned().collect();
+    pub fn list(&self) -> String {
+        let running = self.all();
         let mut text = String::from("id,seconds,state,state_seconds,uuid,script\n");
         for script in &running {
             let state = script.state.lock();
@@ -195,36 +237,46 @@ impl Scripts {
 }
 
 /// What a script's thread begins with.
-pub(crate) struct Begin {
-    pub(crate) switch: Arc<Switch>,
-    pub(crate) script: Arc<Script>,
-    pub(crate) handle: Handle,
-    pub(crate) who: Option<IpAddr>,
+pub struct Begin {
+    pub switch: Arc<Switch>,
+    pub script: Arc<Script>,
+    pub handle: Handle,
+    pub who: Option<IpAddr>,
 }
 
 /// A script's place in the list; left when its thread ends, however it ends.
-struct Entry {
-    scripts: Arc<Scripts>,
+struct Entry<L> {
+    scripts: Arc<Scripts<L>>,
     id: u64,
 }
 
-impl Drop for Entry {
+impl<L> Drop for Entry<L> {
     fn drop(&mut self) {
         self.scripts.running.lock().remove(&self.id);
     }
 }
 
 impl Script {
-    pub(crate) fn settings(&self) -> &Settings {
+    pub fn settings(&self) -> &Settings {
         &self.settings
     }
 
-    pub(crate) fn uuid(&self) -> Option<&str> {
+    pub fn uuid(&self) -> Option<&str> {
         self.uuid.as_deref()
     }
 
+    /// The program, as lists show it.
+    pub fn title(&self) -> &str {
+        &self.title
+    }
+
+    /// How long it has run.
+    pub fn age(&self) -> Duration {
+        self.started.elapsed()
+    }
+
     /// Tells it to end; only the first reason counts.
-    pub(crate) fn kill(&self, why: &str) {
+    pub fn kill(&self, why: &str) {
         let mut turn = self.turn.lock();
         self.killed.send_if_modified(|reason| {
             let first = reason.is_none();
@@ -238,32 +290,37 @@ impl Script {
     }
 
     /// Its turn is over while it waits, unless it has to end.
-    pub(crate) fn yield_turn(&self) {
+    pub fn yield_turn(&self) {
         let mut turn = self.turn.lock();
         if !self.is_killed() {
             turn.take();
         }
     }
 
-    pub(crate) fn is_killed(&self) -> bool {
+    pub fn is_killed(&self) -> bool {
         self.killed.borrow().is_some()
     }
 
     /// Resolves when it has to end.
-    pub(crate) async fn to_end(&self) {
+    pub async fn to_end(&self) {
         let mut watch = self.killed.subscribe();
         // The sender is part of the script itself.
         let _closed = watch.wait_for(Option::is_some).await;
     }
 
-    /// The error that ends it.
-    pub(crate) fn end(&self) -> mlua::Error {
+    /// What the error says that ends it.
+    pub fn end(&self) -> String {
         let why = self.killed.borrow().clone().unwrap_or_default();
-        mlua::Error::RuntimeError(format!("script {} ({}) is ended: {why}", self.id, self.title))
+        format!("script {} ({}) is ended: {why}", self.id, self.title)
+    }
+
+    /// Names of its language's module.
+    pub fn names(&self) -> &'static Names {
+        self.settings.names
     }
 
     /// It waits for something now, or computes again.
-    pub(crate) fn waits(&self, what: Option<&'static str>) {
+    pub fn waits(&self, what: Option<&'static str>) {
         *self.state.lock() = State { waits_for: what, since: Instant::now() };
         if what.is_none() {
             self.told_busy.store(false, Ordering::Relaxed);
@@ -271,24 +328,28 @@ impl Script {
     }
 
     /// Looks at its limits after so many instructions; `place` says where it is.
-    pub(crate) fn step(&self, instructions: u64, place: impl FnOnce() -> String) {
+    pub fn step(&self, instructions: u64, place: impl FnOnce() -> String) {
         let ran = self.instructions.fetch_add(instructions, Ordering::Relaxed) + instructions;
         if self.settings.max_instructions > 0 && ran > self.settings.max_instructions {
-            self.kill("it has run max-instructions of lua.conf");
+            self.kill(&format!("it has run max-instructions of {}", self.settings.names.conf));
         }
         let busy = self.state.lock().since.elapsed();
         if busy >= BUSY_NOTICE && !self.told_busy.swap(true, Ordering::Relaxed) {
             tracing::warn!(
-                "Script {} ({}) has computed for {} s without waiting for anything, at {}: lua_scripts kill {} ends it",
+                "Script {} ({}) has computed for {} s without waiting for anything, at {}: {} {} ends it",
                 self.id,
                 self.title,
                 busy.as_secs(),
                 place(),
+                self.settings.names.kill,
                 self.id
             );
         }
         if self.settings.max_busy.is_some_and(|most| busy >= most) {
-            self.kill("it has computed max-busy-seconds of lua.conf without waiting for anything");
+            let conf = self.settings.names.conf;
+            self.kill(&format!(
+                "it has computed max-busy-seconds of {conf} without waiting for anything"
+            ));
         }
     }
 }

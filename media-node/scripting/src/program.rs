@@ -2,23 +2,23 @@
 
 use base::far;
 
-use crate::{foreign, text};
+use crate::{Names, foreign, text};
 
 /// Arguments a script may have.
 const MAX_ARGUMENTS: usize = 128;
 
 /// A program.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Program {
+pub enum Program {
     /// A file, and `argv`.
     File { name: String, arguments: Vec<String> },
-    /// `~` or `#!/lua` and code.
+    /// `~`, or what else begins code in the language, and code.
     Code(String),
 }
 
 /// Why something is not run.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Refused {
+pub enum Refused {
     /// There is nothing.
     #[error("No code to execute!")]
     Empty,
@@ -29,22 +29,28 @@ pub(crate) enum Refused {
     #[error("code and files outside the scripts' folder are not run for clients on other machines")]
     Foreign,
     /// Too many run.
-    #[error("{0} scripts run: no more are started (max-scripts in lua.conf)")]
-    TooMany(usize),
+    #[error("{running} scripts run: no more are started (max-scripts in {conf})")]
+    TooMany { running: usize, conf: &'static str },
     /// The system gives no thread.
     #[error("a script is not run: no thread")]
     NoThread,
 }
 
 impl Program {
-    /// Reads the argument of `lua`, in which what far ends said is marked.
-    pub(crate) fn read(marked: &str) -> Result<Self, Refused> {
+    /// Reads the argument of an application or command, in which what far ends said is marked.
+    ///
+    /// # Errors
+    /// When there is nothing, or a far end had part in code.
+    pub fn read(names: &Names, marked: &str) -> Result<Self, Refused> {
         let line = marked.trim_start_matches([' ', '\n', '\r']);
         if line.is_empty() {
             return Err(Refused::Empty);
         }
-        let shebang = line.get(..6).is_some_and(|start| start.eq_ignore_ascii_case("#!/lua"));
-        let code = line.strip_prefix('~').or_else(|| shebang.then(|| &line[6..]));
+        let length = names.shebang.len();
+        let begins =
+            line.get(..length).is_some_and(|start| start.eq_ignore_ascii_case(names.shebang));
+        let shebang = length > 0 && begins;
+        let code = line.strip_prefix('~').or_else(|| shebang.then(|| &line[length..]));
         if let Some(code) = code {
             return match far::is_marked(code) {
                 true => Err(Refused::Far),
@@ -60,7 +66,10 @@ impl Program {
     }
 
     /// Refuses what a client on another machine may not run.
-    pub(crate) fn admit(self) -> Result<Self, Refused> {
+    ///
+    /// # Errors
+    /// For code, and files outside the scripts' folder.
+    pub fn admit(self) -> Result<Self, Refused> {
         let inside = match &self {
             Self::Code(_) => false,
             Self::File { name, .. } => {
@@ -71,7 +80,7 @@ impl Program {
     }
 
     /// As lists of scripts show it.
-    pub(crate) fn title(&self) -> String {
+    pub fn title(&self) -> String {
         match self {
             Self::File { name, .. } => name.clone(),
             Self::Code(code) => {
@@ -91,6 +100,20 @@ impl Program {
 mod tests {
     use super::*;
 
+    const NAMES: Names = Names {
+        conf: "x.conf",
+        thread: "x",
+        shebang: "#!/lua",
+        kill: "",
+        title: "",
+        errors: "",
+        stack: 0,
+    };
+
+    fn read(marked: &str) -> Result<Program, Refused> {
+        Program::read(&NAMES, marked)
+    }
+
     fn file(name: &str, arguments: &[&str]) -> Result<Program, Refused> {
         let arguments = arguments.iter().map(|word| (*word).to_owned()).collect();
         Ok(Program::File { name: name.to_owned(), arguments })
@@ -98,29 +121,24 @@ mod tests {
 
     #[test]
     fn files_have_arguments_and_quotes_keep_blanks() {
-        assert_eq!(
-            Program::read("a.lua one 'two words' 3"),
-            file("a.lua", &["one", "two words", "3"])
-        );
-        assert_eq!(Program::read(" \n a.lua"), file("a.lua", &[]));
-        assert_eq!(Program::read(""), Err(Refused::Empty));
+        assert_eq!(read("a.lua one 'two words' 3"), file("a.lua", &["one", "two words", "3"]));
+        assert_eq!(read(" \n a.lua"), file("a.lua", &[]));
+        assert_eq!(read(""), Err(Refused::Empty));
     }
 
     #[test]
     fn code_is_told_by_its_beginning() {
-        assert_eq!(Program::read("~x = 1"), Ok(Program::Code("x = 1".to_owned())));
-        assert_eq!(Program::read("#!/lua\nx = 1"), Ok(Program::Code("\nx = 1".to_owned())));
+        assert_eq!(read("~x = 1"), Ok(Program::Code("x = 1".to_owned())));
+        assert_eq!(read("#!/lua\nx = 1"), Ok(Program::Code("\nx = 1".to_owned())));
     }
 
     #[test]
     fn words_of_a_far_end_are_arguments_and_never_code() {
         let said = far::mark("') os.execute('x");
-        assert_eq!(Program::read(&format!("~f('{said}')")), Err(Refused::Far));
+        assert_eq!(read(&format!("~f('{said}')")), Err(Refused::Far));
         let number = far::mark("../../etc/x_1");
-        let Ok(Program::File { name, .. }) = Program::read(&format!("menu_{number}.lua")) else {
-            panic!()
-        };
+        let Ok(Program::File { name, .. }) = read(&format!("menu_{number}.lua")) else { panic!() };
         assert!(!name.split('/').any(|part| part == "..") && name.ends_with("x_1.lua"), "{name}");
-        assert_eq!(Program::read(&format!("a.lua {said}")), file("a.lua", &["') os.execute('x"]));
+        assert_eq!(read(&format!("a.lua {said}")), file("a.lua", &["') os.execute('x"]));
     }
 }

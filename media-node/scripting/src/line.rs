@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use crate::BoxFuture;
 use crate::call::command::Job;
 use crate::call::{Channel, Session};
-use crate::context::Context;
+use crate::context::{Context, Ended};
 use crate::input::{Input, Tap};
 use crate::turn::Turn;
 
@@ -31,11 +31,26 @@ const GIVEN_UP: u8 = 2;
 const DONE: u8 = 3;
 
 /// The way to one call's task.
-pub(crate) struct Line {
-    pub(crate) channel: Arc<Channel>,
+pub struct Line {
+    pub channel: Arc<Channel>,
     own: Option<mpsc::Sender<Job>>,
     /// Requests under way.
     busy: Rc<Cell<usize>>,
+}
+
+/// Why a request has no answer.
+#[derive(Debug)]
+pub enum Failed<E> {
+    /// The script has to end.
+    Ended(Ended),
+    /// What was told of input said so.
+    Heard(E),
+}
+
+impl<E> From<Ended> for Failed<E> {
+    fn from(ended: Ended) -> Self {
+        Self::Ended(ended)
+    }
 }
 
 /// What a request waits for next.
@@ -45,7 +60,7 @@ enum Next<T> {
 }
 
 impl Line {
-    pub(crate) fn new(
+    pub fn new(
         channel: Arc<Channel>,
         own: Option<mpsc::Sender<Job>>,
         busy: Rc<Cell<usize>>,
@@ -58,14 +73,14 @@ impl Line {
     ///
     /// # Errors
     /// That of a script which has to end, or of `heard`.
-    pub(crate) fn call<T: Send + 'static>(
+    pub fn call<T: Send + 'static, E>(
         &self,
         context: &Context,
         what: &'static str,
         mut tap: Option<Tap>,
-        mut heard: impl FnMut(Input) -> mlua::Result<()>,
+        mut heard: impl FnMut(Input) -> Result<(), E>,
         work: impl for<'a> FnOnce(&'a mut Session) -> BoxFuture<'a, T> + Send + 'static,
-    ) -> mlua::Result<Option<T>> {
+    ) -> Result<Option<T>, Failed<E>> {
         let (tell, mut answer) = oneshot::channel();
         let state = Arc::new(AtomicU8::new(WAITS));
         let request = Request { state: Arc::clone(&state), channel: Arc::clone(&self.channel) };
@@ -107,7 +122,7 @@ impl Line {
             })?;
             match next {
                 Next::Done(value) => return Ok(value),
-                Next::Input(input) => heard(input)?,
+                Next::Input(input) => heard(input).map_err(Failed::Heard)?,
             }
         }
     }

@@ -7,11 +7,22 @@ use std::process::{Command, Stdio};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::argument::Text;
 use crate::context::Context;
 
-/// To, from, headers, body, file, command that converts the file, its new extension.
-pub(crate) type Given = (Text, Text, Text, Text, Text, Text, Text);
+/// A message; what is empty is left out.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Given {
+    pub to: String,
+    pub from: String,
+    /// More lines of its head.
+    pub headers: String,
+    pub body: String,
+    /// The file it brings.
+    pub file: String,
+    /// The command that converts the file, and the extension it has then.
+    pub command: String,
+    pub extension: String,
+}
 
 /// Largest file that is attached.
 const MAX_FILE: u64 = 64 << 20;
@@ -32,8 +43,7 @@ enum Unsent {
 }
 
 /// Sends a message. True if the program took it.
-#[allow(clippy::needless_pass_by_value, reason = "as the library calls it")]
-pub(crate) fn send(context: &Context, given: Given) -> mlua::Result<bool> {
+pub fn send(context: &Context, given: &Given) -> bool {
     let config = context.switch.config.load_full();
     let conf = config.tree.configuration("switch.conf");
     let param = |name: &str| {
@@ -43,37 +53,38 @@ pub(crate) fn send(context: &Context, given: Given) -> mlua::Result<bool> {
     let program = param("mailer-app").unwrap_or_else(|| "sendmail".to_owned());
     let options = param("mailer-app-args").unwrap_or_else(|| "-t".to_owned());
     context.script.waits(Some("mail"));
-    let sent = compose(&given).and_then(|message| hand_over(&program, &options, &message));
+    let sent = compose(given).and_then(|message| hand_over(&program, &options, &message));
     context.script.waits(None);
     if let Err(unsent) = &sent {
-        tracing::error!("Failed to send an email to {}: {unsent}", given.0.or_empty());
+        tracing::error!("Failed to send an email to {}: {unsent}", given.to);
     }
-    Ok(sent.is_ok())
+    sent.is_ok()
 }
 
-fn compose((to, from, headers, body, file, command, extension): &Given) -> Result<Vec<u8>, Unsent> {
+fn compose(given: &Given) -> Result<Vec<u8>, Unsent> {
+    let Given { to, from, headers, body, file, .. } = given;
     let single = |text: &str| !text.contains(['\n', '\r']);
-    if !single(to.or_empty()) || !single(from.or_empty()) || to.or_empty().is_empty() {
+    if !single(to) || !single(from) || to.is_empty() {
         return Err(Unsent::Address);
     }
     let boundary = format!("part-{}", crate::clock::new_uuid());
-    let mut message = format!("From: {}\nTo: {}\n", from.or_empty(), to.or_empty());
-    let headers = headers.or_empty().trim_end_matches(['\r', '\n']);
+    let mut message = format!("From: {from}\nTo: {to}\n");
+    let headers = headers.trim_end_matches(['\r', '\n']);
     if !headers.is_empty() {
         message += &format!("{headers}\n");
     }
-    let Some(file) = file.filled() else {
-        message += &format!("\n{}\n", body.or_empty());
+    if file.is_empty() {
+        message += &format!("\n{body}\n");
         return Ok(message.into_bytes());
-    };
-    let path = converted(file, command.filled(), extension.filled())?;
+    }
+    let path = converted(given)?;
     let bytes = read(Path::new(&path))?;
     let name = path.rsplit('/').next().unwrap_or_default().replace(['"', '\n', '\r'], "_");
     message += &format!(
         "MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=\"{boundary}\"\n\n--{boundary}\n\
          Content-Type: text/plain; charset=utf-8\n\n{}\n\n--{boundary}\nContent-Type: {}; name=\"{name}\"\n\
          Content-Transfer-Encoding: base64\nContent-Disposition: attachment; filename=\"{name}\"\n\n",
-        body.or_empty(),
+        body,
         kind_of(&name)
     );
     let encoded = STANDARD.encode(bytes);
@@ -86,14 +97,19 @@ fn compose((to, from, headers, body, file, command, extension): &Given) -> Resul
 }
 
 /// The file as it is sent: what the command makes of it, if there is one.
-fn converted(file: &str, command: Option<&str>, extension: Option<&str>) -> Result<String, Unsent> {
-    let (Some(command), Some(extension)) = (command, extension) else { return Ok(file.to_owned()) };
-    let stem = file.rsplit_once('.').map_or(file, |(stem, _)| stem);
+fn converted(given: &Given) -> Result<String, Unsent> {
+    let Given { file, command, extension, .. } = given;
+    if command.is_empty() || extension.is_empty() {
+        return Ok(file.clone());
+    }
+    let stem = file.rsplit_once('.').map_or(file.as_str(), |(stem, _)| stem);
     let target = format!("{stem}.{extension}");
     let words = crate::text::words(command, 16);
     let program = words.first().map_or("", String::as_str);
-    let status =
-        Command::new(program).args(&words[1.min(words.len())..]).args([file, &target]).status()?;
+    let status = Command::new(program)
+        .args(&words[1.min(words.len())..])
+        .args([file.as_str(), &target])
+        .status()?;
     if status.success() { Ok(target) } else { Err(Unsent::Failed(program.to_owned(), status)) }
 }
 
@@ -134,24 +150,21 @@ fn hand_over(program: &str, options: &str, message: &[u8]) -> Result<(), Unsent>
 mod tests {
     use super::*;
 
-    fn given(to: &str, file: &str) -> Given {
-        let text = |text: &str| Text(Some(text.to_owned()).filter(|text| !text.is_empty()));
-        (
-            text(to),
-            text("a@b.test"),
-            text("Subject: x\n"),
-            text("hello"),
-            text(file),
-            text(""),
-            text(""),
-        )
+    fn given(to: &str) -> Given {
+        Given {
+            to: to.to_owned(),
+            from: "a@b.test".to_owned(),
+            headers: "Subject: x\n".to_owned(),
+            body: "hello".to_owned(),
+            ..Given::default()
+        }
     }
 
     #[test]
     fn a_message_has_headers_and_a_body() {
-        let message = String::from_utf8(compose(&given("c@d.test", "")).unwrap()).unwrap();
+        let message = String::from_utf8(compose(&given("c@d.test")).unwrap()).unwrap();
         assert_eq!(message, "From: a@b.test\nTo: c@d.test\nSubject: x\n\nhello\n");
-        assert!(matches!(compose(&given("c@d.test\nBcc: x", "")), Err(Unsent::Address)));
+        assert!(matches!(compose(&given("c@d.test\nBcc: x")), Err(Unsent::Address)));
     }
 
     #[test]

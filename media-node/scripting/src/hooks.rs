@@ -1,10 +1,11 @@
-//! `<hook>` of `lua.conf`: a script that runs at each event of a kind, one after the other.
+//! `<hook>` of a language's configuration: a script that runs at each event of a kind, one after the other.
 
 use std::sync::Arc;
 
 use esl_server::Subscription;
 use esl_server::event::{Event, EventName};
 
+use crate::Language;
 use crate::program::Program;
 use crate::scripts::{Scripts, Task};
 use crate::settings::Hook;
@@ -14,7 +15,7 @@ use crate::switch::Switch;
 const WAITING: usize = 1000;
 
 /// Sets up the hooks that can be.
-pub(crate) fn begin(switch: &Arc<Switch>, hooks: &[Hook]) {
+pub fn begin<L: Language>(switch: &Arc<Switch>, hooks: &[Hook]) {
     for hook in hooks {
         tracing::info!("hook params: '{}' | '{}' | '{}'", hook.event, hook.subclass, hook.script);
         let Some(name) = EventName::parse(&hook.event) else {
@@ -30,7 +31,7 @@ pub(crate) fn begin(switch: &Arc<Switch>, hooks: &[Hook]) {
         }
         let events = listen(switch, name, &hook.subclass);
         tracing::info!("event handler for '{}' set to '{}'", name.as_str(), hook.script);
-        crate::foreign::spawn(serve(Arc::clone(switch), name, hook.clone(), events));
+        crate::foreign::spawn(serve::<L>(Arc::clone(switch), name, hook.clone(), events));
     }
 }
 
@@ -44,11 +45,16 @@ fn listen(switch: &Switch, name: EventName, subclass: &str) -> Subscription {
     events
 }
 
-async fn serve(switch: Arc<Switch>, name: EventName, hook: Hook, mut events: Subscription) {
+async fn serve<L: Language>(
+    switch: Arc<Switch>,
+    name: EventName,
+    hook: Hook,
+    mut events: Subscription,
+) {
     loop {
         match events.recv().await {
             Some(event) if name == EventName::All || event.name() == name => {
-                run(&switch, &hook, &event).await
+                run::<L>(&switch, &hook, &event).await
             }
             Some(_) => {}
             None => {
@@ -59,10 +65,10 @@ async fn serve(switch: Arc<Switch>, name: EventName, hook: Hook, mut events: Sub
     }
 }
 
-async fn run(switch: &Arc<Switch>, hook: &Hook, event: &Event) {
-    let started = Program::read(&hook.script).and_then(|program| {
+async fn run<L: Language>(switch: &Arc<Switch>, hook: &Hook, event: &Event) {
+    let started = Program::read(&L::NAMES, &hook.script).and_then(|program| {
         let events = vec![("event", event.clone())];
-        Scripts::start(switch, Task { events, ..Task::new(program) })
+        Scripts::<L>::start(switch, Task { events, ..Task::new(program) })
     });
     match started {
         Ok(started) => drop(started.outcome().await),
