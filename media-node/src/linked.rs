@@ -33,6 +33,8 @@ const MODULES: &[&[&dyn Module]] = &[
     &[&mod_sofia::SofiaModule],
     &[&mod_spandsp::MODULE],
     mod_speech::MODULES,
+    #[cfg(feature = "javascript")]
+    &[&mod_v8::MODULE],
     &[&mod_verto::Verto],
     mod_voicemail::MODULES,
     &[&mod_watchdog::MODULE],

@@ -19,6 +19,7 @@ mod expansion;
 mod exploring;
 mod failing;
 mod hooks;
+mod javascript;
 mod moving;
 mod originating;
 mod parking;
