@@ -208,3 +208,23 @@ def test_a_pause_ends(site, esl, bot):
     assert esl.api(f"uuid_audio_fork {uuid} resume b").startswith("+OK")
     bot.wait("the caller again", lambda: ear.ms(1300) >= 500, 30)
     call.hangup()
+
+
+def test_clearing_is_confirmed_also_when_nothing_waits(site, esl, bot):
+    """PyPI livekit-gateway counts `clearAudio` that Plivo has not answered; it clears at each onset of speech, also when it has nothing queued."""
+    call, uuid = caller(site, esl)
+    assert esl.execute(uuid, "stream", f"{bot.url} dialect=plivo").reply.startswith("+OK")
+    bot.accept()
+    stream = bot.wait_object(event="start")["streamId"]
+    for count in (1, 2):
+        bot.send({"event": "clearAudio", "streamId": stream})
+        assert bot.wait_object(count, event="clearedAudio")["streamId"] == stream
+    payload = base64.b64encode(b"".join(audio.frames(audio.sine(700, 10)))).decode()
+    bot.send({"event": "playAudio", "media": {"contentType": "audio/x-mulaw", "sampleRate": 8000, "payload": payload}})
+    hears(call, 700)
+    bot.send({"event": "clearAudio", "streamId": stream})
+    bot.wait_object(3, event="clearedAudio")
+    bot.send({"event": "checkpoint", "streamId": stream, "name": "end"})
+    bot.wait_object(event="playedStream", name="end")
+    assert len(bot.objects(event="clearedAudio")) == 3
+    call.hangup()

@@ -99,6 +99,8 @@ pub struct MediaStream {
     /// Milliseconds since the start.
     clock_ms: u64,
     halves: Halves,
+    /// Plivo: a `clearAudio` has not been confirmed yet. Programs wait for the confirmation also when nothing was queued.
+    clearing: bool,
 }
 
 const TRACKS: [&str; 2] = ["inbound", "outbound"];
@@ -107,7 +109,8 @@ impl MediaStream {
     /// A stream that is not open yet.
     #[must_use]
     pub fn new(setup: Setup) -> Self {
-        Self { setup, sequence: 0, chunks: [0; 2], clock_ms: 0, halves: Halves::default() }
+        let halves = Halves::default();
+        Self { setup, sequence: 0, chunks: [0; 2], clock_ms: 0, halves, clearing: false }
     }
 
     fn next(&mut self) -> Value {
@@ -279,6 +282,11 @@ impl MediaStream {
                 let name = name.or_else(|| text(&object, "name")).unwrap_or_default();
                 out.push(Action::Mark(name.to_owned()));
             }
+            "clearAudio" if self.setup.flavour == Flavour::Plivo => {
+                self.clearing = true;
+                // A cut is told only where audio waited; the status comes after it in any case.
+                out.extend([Action::Clear, Action::AskStatus]);
+            }
             "clear" | "clearAudio" => out.push(Action::Clear),
             "notify" if self.setup.flavour == Flavour::Vonage => {
                 let payload = object.get("payload").cloned().unwrap_or_default();
@@ -305,6 +313,12 @@ impl MediaStream {
             _ => self.message("mark", Some(("mark", json!({"name": name})))),
         };
         out.push(Action::Text(text));
+    }
+
+    fn cleared(&mut self, out: &mut Actions) {
+        self.clearing = false;
+        let told = json!({"event": "clearedAudio", "streamId": self.setup.stream});
+        out.push(Action::Text(told.to_string()));
     }
 
     fn stop(&mut self, out: &mut Actions) {
@@ -356,11 +370,8 @@ impl Dialect for MediaStream {
             }
             Input::Heard(name) => self.mark(name, true, out),
             Input::Cleared(name) => self.mark(name, false, out),
-            Input::Cut { .. } if self.setup.flavour == Flavour::Plivo => {
-                let stream = self.setup.stream.clone();
-                let told = json!({"event": "clearedAudio", "streamId": stream});
-                out.push(Action::Text(told.to_string()));
-            }
+            Input::Cut { .. } if self.setup.flavour == Flavour::Plivo => self.cleared(out),
+            Input::Status(_) if self.clearing => self.cleared(out),
             Input::Digit(digit, duration) => {
                 let digit = digit.to_string();
                 let text = match self.setup.flavour {
@@ -484,7 +495,6 @@ mod tests {
         let checkpoint = r#"{"event":"checkpoint","streamId":"MZ1","name":"c"}"#;
         assert_eq!(fed(&mut plivo, Input::Text(checkpoint)), [Action::Mark("c".into())]);
         assert_eq!(json_of(&fed(&mut plivo, Input::Heard("c")))[0]["event"], "playedStream");
-        assert_eq!(fed(&mut plivo, Input::Text(r#"{"event":"clearAudio"}"#)), [Action::Clear]);
         let mut exotel = stream(Flavour::Exotel, Coding::Linear, Mix::Mono);
         fed(&mut exotel, Input::Opened);
         let media = json_of(&fed(&mut exotel, Input::Audio(&[1, 2])));
@@ -494,5 +504,23 @@ mod tests {
         assert_eq!(opened[0]["content-type"], "audio/l16;rate=8000");
         assert_eq!(fed(&mut vonage, Input::Audio(&[1])), [Action::AudioBinary(vec![1, 0])]);
         assert_eq!(fed(&mut vonage, Input::Binary(&[1, 0])), [Action::Play(8000, vec![1])]);
+    }
+
+    #[test]
+    fn plivo_s_clear_audio_is_confirmed_once_whether_or_not_audio_waited() {
+        let mut plivo = stream(Flavour::Plivo, Coding::Ulaw, Mix::Mono);
+        let clear = Input::Text(r#"{"event":"clearAudio"}"#);
+        let confirmed = [json!({"event": "clearedAudio", "streamId": "MZ1"})];
+        for waited in [false, true] {
+            assert_eq!(fed(&mut plivo, clear), [Action::Clear, Action::AskStatus]);
+            let cut = Input::Cut { heard_ms: 820, lost_ms: 4180 };
+            let mut told = if waited { json_of(&fed(&mut plivo, cut)) } else { Vec::new() };
+            told.extend(json_of(&fed(&mut plivo, Input::Status(0))));
+            assert_eq!(told, confirmed, "waited: {waited}");
+        }
+        // The switch's own barge-in is told too.
+        let cut = Input::Cut { heard_ms: 1, lost_ms: 1 };
+        assert_eq!(json_of(&fed(&mut plivo, cut)), confirmed);
+        assert_eq!(fed(&mut plivo, Input::Status(0)), []);
     }
 }
