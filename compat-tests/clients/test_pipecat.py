@@ -1,6 +1,4 @@
-"""Pipecat (PyPI) as published: an echo pipeline behind its own telephony serializers. Needs `pipecat-ai[websocket]` and `uvicorn` in the
-Python named by PIPECAT_PYTHON; skipped, and said so, without."""
-import os
+"""Pipecat (PyPI) as published: an echo pipeline behind its own telephony serializers."""
 import pathlib
 import socket
 import subprocess
@@ -8,17 +6,16 @@ import time
 
 import pytest
 
-PYTHON = os.environ.get("PIPECAT_PYTHON", "")
+from harness import frameworks
 
 
 @pytest.fixture(scope="module")
 def echo():
-    if not PYTHON:
-        pytest.skip("SKIPPED: PIPECAT_PYTHON names no Python with pipecat-ai")
+    python = frameworks.python("pipecat")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    server = subprocess.Popen([PYTHON, pathlib.Path(__file__).with_name("pipecat_echo.py"), str(port)],
+    server = subprocess.Popen([python, pathlib.Path(__file__).with_name("pipecat_echo.py"), str(port)],
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     until = time.monotonic() + 60
     while time.monotonic() < until:
