@@ -2,11 +2,12 @@
 import hashlib
 import http.client
 import json
+import subprocess
 import uuid
 
 import pytest
 
-from harness import tree
+from harness import frameworks, tree
 from harness.verto import OFFER, Verto
 
 KEY = "guests-key"
@@ -111,3 +112,17 @@ def test_a_full_store_and_paths_that_are_no_text_are_told_of(fresh):
     assert rest.ask("POST", "/api/livekit/token", {"room": "hall", "identity": "ben"})[0] == 503
     assert rest.ask("DELETE", f"/api/rooms/hall/tokens/{first}")[0] == 200
     assert rest.ask("POST", "/api/livekit/token", {"room": "hall", "identity": "ben"})[0] == 201
+
+
+def test_a_token_reads_as_livekit_s_own_package_reads_one(fresh):
+    """PyPI `livekit-api`: the grants of a token. Its signature is the switch's own, which no LiveKit server is asked about."""
+    python, rest = frameworks.python("livekit"), Rest(serve(fresh))
+    for wanted, may in (({}, True), ({"can_publish": False}, False)):
+        body = {"room": "hall", "identity": "ben", "name": "Ben", "ttl_seconds": 60, **wanted}
+        status, bot = rest.ask("POST", "/api/livekit/token", body)
+        assert status == 201, bot
+        read = ("import json, sys; from livekit.api import TokenVerifier; "
+                "claims = TokenVerifier('ferroswitch', 'x' * 32).verify(sys.argv[1], verify_signature=False); grants = claims.video; "
+                "print(json.dumps([claims.identity, claims.name, grants.room, grants.room_join, grants.can_publish, grants.can_subscribe, grants.room_admin]))")
+        claims = json.loads(subprocess.run([python, "-c", read, bot["token"]], check=True, capture_output=True, text=True).stdout)
+        assert claims[:6] == ["ben", "Ben", "hall", True, may, True] and not claims[6], claims
