@@ -20,6 +20,10 @@ const STEADY_MS: u64 = 30_000;
 const SILENT_MS: u64 = 100;
 /// A queue that runs dry and is filled again within this time was late, not over.
 const LATE_MS: u64 = 300;
+/// Pieces that wait. Audio is bounded by its time, in which single samples of rates in turn would be millions of pieces.
+const MOST_ITEMS: usize = 16_384;
+/// Samples of a piece that others are joined to.
+const JOINED: usize = 4096;
 /// Shares of the bound at which a program is told to wait and to go on.
 const FULL: (u64, u64) = (75, 50);
 
@@ -204,6 +208,11 @@ impl Queue {
         if samples.is_empty() || !(1000..=400_000).contains(&rate) {
             return true;
         }
+        let joins = matches!(self.items.back(), Some(Item::Audio { rate: last, samples: before, .. })
+            if *last == rate && before.len() < JOINED);
+        if !joins && self.items.len() >= MOST_ITEMS {
+            return false;
+        }
         let room = self.most_us.saturating_sub(self.queued_us) * u64::from(rate) / 1_000_000;
         let fits = samples.len() as u64 <= room;
         samples.truncate(usize::try_from(room).unwrap_or(usize::MAX));
@@ -218,7 +227,7 @@ impl Queue {
         match self.items.back_mut() {
             // Small pieces are joined: a queue of single samples would cost many times their size.
             Some(Item::Audio { rate: last, samples: before, frames, .. })
-                if *last == rate && before.len() < 4096 =>
+                if *last == rate && before.len() < JOINED =>
             {
                 frames.extend(frame.map(|frame| (before.len(), frame.into())));
                 before.append(&mut samples);

@@ -14,6 +14,9 @@ const MOST_TEXT_BYTES: usize = 16 * 1024 * 1024;
 pub(crate) struct Outbox {
     texts: VecDeque<Bytes>,
     text_bytes: usize,
+    /// The answer to the program's latest ping. One for several is enough (RFC 6455 §5.5.3), and bounds what a program
+    /// that pings and does not read makes us keep.
+    pong: Option<Bytes>,
     audio: VecDeque<Bytes>,
     most_audio: usize,
     /// Audio has been dropped, and the queue has not become short since.
@@ -28,6 +31,7 @@ impl Outbox {
         Self {
             texts: VecDeque::new(),
             text_bytes: 0,
+            pong: None,
             audio: VecDeque::new(),
             most_audio: most_audio.max(1),
             overrun: false,
@@ -43,6 +47,11 @@ impl Outbox {
         self.texts.len() <= MOST_TEXTS && self.text_bytes <= MOST_TEXT_BYTES
     }
 
+    /// The next to be sent, in place of an answer that still waits.
+    pub(crate) fn pong(&mut self, bytes: Bytes) {
+        self.pong = Some(bytes);
+    }
+
     /// Queues audio. True when an episode of dropping begins.
     pub(crate) fn audio(&mut self, bytes: Bytes) -> bool {
         self.audio.push_back(bytes);
@@ -56,6 +65,9 @@ impl Outbox {
 
     /// The next message to send.
     pub(crate) fn next(&mut self) -> Option<Bytes> {
+        if let Some(pong) = self.pong.take() {
+            return Some(pong);
+        }
         if let Some(text) = self.texts.pop_front() {
             self.text_bytes -= text.len();
             return Some(text);
@@ -93,5 +105,14 @@ mod tests {
         assert_eq!(order, [99, 4, 5, 6, 7]);
         let told = (0..6).filter(|n| outbox.audio(bytes(*n))).count();
         assert_eq!(told, 1, "the next episode is told again");
+    }
+
+    #[test]
+    fn many_pings_are_answered_once() {
+        let mut outbox = Outbox::new(4);
+        outbox.text(bytes(1));
+        (2..100).for_each(|n| outbox.pong(bytes(n)));
+        let order: Vec<u8> = std::iter::from_fn(|| outbox.next()).map(|b| b[0]).collect();
+        assert_eq!(order, [99, 1]);
     }
 }

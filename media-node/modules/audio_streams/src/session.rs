@@ -25,7 +25,7 @@ use crate::link::{self, Io, Link, Way};
 use crate::outbox::Outbox;
 use crate::registry::{self, Control, Ending, Handle, Stage, Totals};
 use crate::settings::Settings;
-use crate::wire::{Due, OpenCount, Pings, Writing};
+use crate::wire::{Complaints, Due, OpenCount, Pings, Writing};
 
 mod act;
 
@@ -93,6 +93,7 @@ pub(crate) struct Session {
     closing: Option<u16>,
     raw: bool,
     counted: (u64, u64, u64),
+    complaints: Complaints,
 }
 
 /// Samples per second of the playout.
@@ -143,6 +144,7 @@ impl Session {
             raw: plan.targets.first().is_some_and(|target| target.raw),
             plan,
             counted: (0, 0, 0),
+            complaints: Complaints::new(Instant::now()),
         }
     }
 
@@ -355,12 +357,14 @@ impl Session {
             return None;
         }
         loop {
+            // A buffer full of the smallest messages is work for a while: other tasks go on meanwhile.
+            tokio::task::coop::consume_budget().await;
             let actions = match frames.next_item() {
                 Ok(None) => return None,
                 Ok(Some(Item::Text(text))) => self.fed(Input::Text(&text)),
                 Ok(Some(Item::Binary(bytes))) => self.fed(Input::Binary(&bytes)),
                 Ok(Some(Item::Ping(payload))) => {
-                    self.outbox.text(client::pong(&payload));
+                    self.outbox.pong(client::pong(&payload));
                     continue;
                 }
                 Ok(Some(Item::Pong)) => {

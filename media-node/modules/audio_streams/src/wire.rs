@@ -103,6 +103,38 @@ impl Writing {
     }
 }
 
+/// Lines of the log that a program's messages cause: a few, then one a second. A program that floods would fill a disk.
+pub(crate) struct Complaints {
+    left: u32,
+    since: Instant,
+    left_out: u64,
+}
+
+impl Complaints {
+    /// Lines at once.
+    const BURST: u32 = 20;
+
+    pub(crate) fn new(now: Instant) -> Self {
+        Self { left: Self::BURST, since: now, left_out: 0 }
+    }
+
+    /// May a line be written now? `Some` says how many were left out since the last.
+    pub(crate) fn admit(&mut self, now: Instant) -> Option<u64> {
+        let seconds = now.saturating_duration_since(self.since).as_secs();
+        if seconds > 0 {
+            self.since += Duration::from_secs(seconds);
+            let gained = u32::try_from(seconds).unwrap_or(u32::MAX);
+            self.left = self.left.saturating_add(gained).min(Self::BURST);
+        }
+        let Some(left) = self.left.checked_sub(1) else {
+            self.left_out += 1;
+            return None;
+        };
+        self.left = left;
+        Some(std::mem::take(&mut self.left_out))
+    }
+}
+
 /// Pings, and how long their answers take.
 pub(crate) struct Pings {
     every: Option<Duration>,
@@ -133,5 +165,24 @@ impl Pings {
 
     pub(crate) fn answered(&mut self) -> Duration {
         self.asked.take().map(|at| at.elapsed()).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flood_of_complaints_is_a_burst_and_then_one_line_a_second() {
+        let begin = Instant::now();
+        let mut complaints = Complaints::new(begin);
+        let told = (0..1000).filter(|_| complaints.admit(begin).is_some()).count();
+        assert_eq!(told, 20);
+        let later = begin + Duration::from_millis(1500);
+        assert_eq!(complaints.admit(later), Some(980));
+        assert_eq!(complaints.admit(later), None);
+        assert_eq!(complaints.admit(begin + Duration::from_secs(2)), Some(1));
+        let calm = begin + Duration::from_secs(3600);
+        assert_eq!((0..1000).filter(|_| complaints.admit(calm).is_some()).count(), 20);
     }
 }

@@ -296,3 +296,13 @@ fn what_finds_no_room_is_refused_and_the_program_told_to_wait_before() {
     assert!(bench.news.iter().any(|(_, news)| *news == News::Full(false)));
     assert!(bench.phone.heard.len() <= 8000 + 960, "{}", bench.phone.heard.len());
 }
+
+#[test]
+fn single_samples_of_rates_in_turn_are_not_kept_without_end() {
+    let mut queue = Queue::new(60_000, 10);
+    let refused = (0..100_000).filter(|n| !queue.push(390_000 + n % 2, vec![1], 0)).count();
+    assert!(refused > 10_000 && queue.items.len() == MOST_ITEMS, "{refused} refused");
+    let mut phone = Phone::default();
+    queue.clear(&mut phone, &mut Vec::new());
+    assert!(queue.push(8000, vec![1; 160], 0), "there is room again");
+}

@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 use bytes::Bytes;
 use streams::client;
 use switch_core::call::Cause;
+use tokio::time::Instant;
 use voice::speech::Speech;
 use voice::{Action, Actions, Clip, Input};
 
@@ -15,6 +16,8 @@ use crate::wire::{decode, write_private};
 
 /// Milliseconds around a spoken digit that are taken out of recordings, too: recognisers' times are no exact ones.
 const AROUND_MS: u64 = 150;
+/// Bytes of a mark's name. They are kept until it is heard, and a message could be all name.
+const MOST_NAME: usize = 4096;
 
 impl Session {
     pub(super) fn fed(&mut self, input: Input<'_>) -> Actions {
@@ -54,6 +57,9 @@ impl Session {
                 }
                 self.play_frame(rate, samples, Some(frame), more);
             }
+            Action::Mark(name) if name.len() > MOST_NAME => {
+                more.push(Action::Log("a mark's name is too long: it is left out".to_owned()));
+            }
             Action::Mark(name) => {
                 if !self.queue.mark(name) {
                     more.push(Action::Log("too many marks wait: one is left out".to_owned()));
@@ -92,9 +98,18 @@ impl Session {
                 self.redact(&speech);
                 self.tell(Told::Speech(speech));
             }
-            Action::Log(text) => {
-                tracing::info!(uuid = %self.channel.uuid(), "{}: {text}", self.handle.target);
+            Action::Log(text) => self.complain(&text),
+        }
+    }
+
+    fn complain(&mut self, text: &str) {
+        let (uuid, target) = (self.channel.uuid(), &self.handle.target);
+        match self.complaints.admit(Instant::now()) {
+            Some(0) => tracing::info!(%uuid, "{target}: {text}"),
+            Some(more) => {
+                tracing::info!(%uuid, "{target}: {text}; {more} such lines were left out")
             }
+            None => {}
         }
     }
 
@@ -134,7 +149,7 @@ impl Session {
     }
 
     fn send(&mut self, bytes: Bytes) {
-        if !self.outbox.text(bytes) {
+        if !self.outbox.text(bytes) && self.closing.is_none() {
             tracing::warn!(uuid = %self.channel.uuid(), "{} takes nothing: closed", self.handle.target);
             self.closing = Some(1008);
         }
