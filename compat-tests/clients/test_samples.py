@@ -8,6 +8,7 @@ import time
 import pytest
 
 from harness import audio, frameworks
+from harness.bot import Bot
 from harness.ear import caller, hears, run
 from harness.program import Program
 from harness.services import until
@@ -82,3 +83,43 @@ def test_drachtio_s_audio_fork_sample(fresh, drachtio, tmp_path):
         call.hangup()
         octets = file.read_bytes()
         assert audio.seconds_of(700, list(struct.unpack(f"<{len(octets) // 2}h", octets)), rate=16000) > 1.5
+
+
+def test_drachtio_fsmrf_s_endpoint(site, esl):
+    """npm `drachtio-fsmrf`: what its Endpoint sends for streams, with and without a name, and the events it passes on."""
+    bot = Bot(subprotocols=["audio.drachtio.org"])
+    try:
+        with Program(["node", "fsmrf.js", str(site.app_port)], cwd=HERE) as app:
+            app.wait("listening", 30)
+            call = site.phone().invite("app-answered")
+            call.wait(200)
+            ready = app.wait("ready", 20)
+            assert ready["callId"] == call.call_id
+            call.rtp.tone(700)
+
+            def ask(method, *args):
+                app.tell(call=method, args=args)
+                app.wait("done", 20, call=method)
+            for name in ((), ("second",)):
+                more = {"bugname": name[0]} if name else {}
+                ask("forkAudioStart", {"wsUrl": bot.url, "mixType": "mono", "sampling": "16000", "metadata": {"who": "al ice"},
+                                       "bidirectionalAudio": {"enabled": "true", "streaming": "true", "sampleRate": "8000"}, **more})
+                bot.accept()
+                assert app.wait("event", 20)["name"] == "connect"
+                bot.wait_object(who="al ice")
+                bot.wait_audio(32_000)
+                bot.send(b"".join(int(s).to_bytes(2, "little", signed=True) for s in audio.sine(1300, 2)))
+                hears(call, 1300, timeout=20)
+                bot.send({"type": "json", "data": {"n": 1}})
+                assert app.wait("event", 20)["name"] == "json"
+                ask("forkAudioSendText", *name, {"said": "by the application"})
+                bot.wait_object(said="by the application")
+                ask("forkAudioStop", *name, {"bye": True})
+                bot.wait_object(bye=True)
+                bot.wait("the end", lambda: bot.closed, 20)
+                assert bot.closed.pop()[0] == 1000
+                bot.forget()
+            call.hangup()
+            app.wait("destroy", 20)
+    finally:
+        bot.close()

@@ -75,10 +75,13 @@ fn is_json(word: &str) -> bool {
 }
 
 /// What follows `stop` and `send_text`: one word is a text if it is JSON, else a name; of two the first is the name.
+/// drachtio-fsmrf (4 and 5) sends the text of a `stop` twice: twice the same JSON is no name and its text.
 fn name_and_text(words: &[String]) -> (&str, Option<&str>) {
     let text = |at: usize| words.get(at).map(String::as_str).filter(|text| !text.is_empty());
     match words.get(2) {
-        Some(only) if words.len() == 3 && is_json(only) => (DEFAULT, Some(only)),
+        Some(only) if is_json(only) && words.get(3).is_none_or(|again| again == only) => {
+            (DEFAULT, Some(only))
+        }
         first => (or_default(first), text(3)),
     }
 }
@@ -243,6 +246,11 @@ mod tests {
             of("u send_text bug1 '{\"type\": \"dtmf\"}'").1.unwrap(),
             "{\"type\": \"dtmf\"}"
         );
+        assert_eq!(
+            of("u stop '{\"a\":1}' '{\"a\":1}'"),
+            (DEFAULT.into(), Some("{\"a\":1}".into()))
+        );
+        assert_eq!(of("u stop b '{}' '{}'"), ("b".into(), Some("{}".into())));
         assert_eq!(of("u send_text hello"), ("hello".into(), None));
         assert_eq!(of("^^|u|stop||bye"), (DEFAULT.into(), Some("bye".into())));
     }
