@@ -228,3 +228,20 @@ def test_clearing_is_confirmed_also_when_nothing_waits(site, esl, bot):
     bot.wait_object(event="playedStream", name="end")
     assert len(bot.objects(event="clearedAudio")) == 3
     call.hangup()
+
+
+def test_what_is_sent_to_a_model_before_it_has_answered_arrives(site, esl):
+    """A session is set up right after the start: `send_json` said `+OK`, and the text was lost where the handshake took longer."""
+    bot = Bot(process_request=lambda connection, request: time.sleep(1))
+    try:
+        call, uuid = caller(site, esl)
+        assert esl.api(f"uuid_openai_audio_stream {uuid} start {bot.url} mono 24k") == "+OK Success\n"
+        for n in range(3):
+            text = base64.b64encode(json.dumps({"type": "session.update", "n": n}).encode()).decode()
+            assert esl.api(f"uuid_openai_audio_stream {uuid} send_json {text}") == "+OK Success\n"
+        bot.accept()
+        bot.wait_object(type="session.update", n=2)
+        assert [m["n"] for m in bot.objects(type="session.update")] == [0, 1, 2]
+        call.hangup()
+    finally:
+        bot.close()

@@ -240,7 +240,14 @@ impl Session {
             Some(Control::Resume) => self.paused = None,
             Some(Control::NoMoreAudio) => self.no_more_audio = true,
             Some(Control::Tune(key, value)) => {
-                let _nothing_to_say_yet = self.fed(Input::Tune(key, &value));
+                for action in self.fed(Input::Tune(key, &value)) {
+                    // `send_json`: a model's session is set up in the instant of the start, too.
+                    if let Action::Text(text) = action
+                        && self.early.len() < MOST_EARLY
+                    {
+                        self.early.push(text);
+                    }
+                }
             }
             Some(Control::Send(_) | Control::StopPlay | Control::Digit(..)) => {}
         }
