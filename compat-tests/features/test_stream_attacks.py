@@ -43,7 +43,10 @@ class Hostile:
             if self.tls:
                 self.socket = self.tls.wrap_socket(self.socket, server_side=True)
             while "\r\n\r\n" not in self.head:
-                self.head += self.socket.recv(4096).decode()
+                octets = self.socket.recv(4096)
+                if not octets:
+                    return
+                self.head += octets.decode()
             answer = self.answer(self.head)
             if answer is None:
                 key = re.search(r"Sec-WebSocket-Key: (\S+)", self.head)[1]
