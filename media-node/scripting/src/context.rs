@@ -119,7 +119,7 @@ impl Context {
         arguments: &str,
         channel: Option<Arc<Channel>>,
     ) -> Result<String, Ended> {
-        let marked = self.taint.borrow().mark(arguments);
+        let marked = self.taint.borrow().mark_for(command, arguments);
         let run = self.switch.run_api(command, &marked, channel);
         Ok(self.wait("a command", run)?.unwrap_or_else(|| "INVALID COMMAND!\n".to_owned()))
     }

@@ -45,6 +45,12 @@ impl Taint {
         self.mark_all(text)
     }
 
+    /// The argument of an application or command: [`Taint::mark`], but where it is run as it stands (a line for the shell,
+    /// code) a far end's words are marked in any case.
+    pub fn mark_for(&self, name: &str, text: &str) -> String {
+        if switch_core::app::is_run(name) { self.mark_all(text) } else { self.mark(text) }
+    }
+
     /// The same, also where the text is nothing but a far end's words.
     pub fn mark_all(&self, text: &str) -> String {
         let mut marked = text.to_owned();
@@ -76,6 +82,10 @@ mod tests {
         let mut taint = Taint::default();
         taint.read(far::mark("user/1000@a.test"));
         assert_eq!(taint.mark("user/1000@a.test"), "user/1000@a.test");
+        assert_eq!(taint.mark_for("bridge", "user/1000@a.test"), "user/1000@a.test");
+        for name in ["system", "lua", "JAVASCRIPT", "jsrun"] {
+            assert!(far::is_marked(&taint.mark_for(name, "user/1000@a.test")), "{name}");
+        }
         assert_eq!(taint.mark("user/1001@a.test"), "user/1001@a.test");
         assert_eq!(taint.read("plain text".to_owned()), "plain text");
     }

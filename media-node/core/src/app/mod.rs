@@ -67,7 +67,7 @@ pub struct App {
 const KEEP_MARKS: &[&str] = &[
     "att_xfer", "bind_digit_action", "bind_meta_app", "bridge", "bridge_export", "broadcast", "capture", "conference", "curl",
     "db", "endless_playback", "event", "execute_extension", "export", "group", "hash", "hiredis_raw", "httapi", "intercept",
-    "limit", "limit_execute", "limit_hash", "limit_hash_execute", "loop_playback", "lua", "multiset", "multiunset", "mutex",
+    "javascript", "limit", "limit_execute", "limit_hash", "limit_hash_execute", "loop_playback", "lua", "multiset", "multiunset", "mutex",
     "phrase", "play_and_get_digits", "playback", "presence", "push", "read", "record", "record_session", "rename", "respond",
     "say", "sched_broadcast", "sched_transfer", "send_display", "set", "set_global", "set_profile_var", "set_user", "socket",
     "soft_hold", "stream", "tone_detect", "transfer", "unset", "unshift", "valet_park",
@@ -101,6 +101,16 @@ pub fn fit<'a>(name: &str, argument: &'a str) -> Cow<'a, str> {
     } else {
         Cow::Borrowed(argument)
     }
+}
+
+/// Applications and commands whose argument may be code of a script.
+const SCRIPTS: &[&str] = &["javascript", "jsapi", "jsrun", "lua", "luarun"];
+
+/// Is that an application or command whose argument is run as it stands, a line for the shell or code? What a far end said
+/// stays a value in it also where it is the whole of it.
+#[must_use]
+pub fn is_run(name: &str) -> bool {
+    is_shell(name) || SCRIPTS.iter().any(|own| own.eq_ignore_ascii_case(name))
 }
 
 /// Is that an application whose argument is a line for the shell?

@@ -106,8 +106,8 @@ impl Session {
         } else {
             self.expand(data).await
         };
-        // Where an administrator writes nothing but `${header}`, the far end's value is the argument.
-        let expanded = match is_one_reference(data) && !crate::app::is_shell(app.name) {
+        // Where an administrator writes nothing but `${header}`, the far end's value is the argument, but no code.
+        let expanded = match is_one_reference(data) && !crate::app::is_run(app.name) {
             true => Cow::Owned(far::into_plain(expanded.into_owned())),
             false => expanded,
         };

@@ -460,3 +460,28 @@ fn what_a_far_end_said_stays_one_value() {
         told.check(&[("b", "[${toupper(x)}]"), ("after", "yes")]);
     });
 }
+
+/// What a far end said becomes no code, also where it is the whole argument, no second argument, and no way out of the folder.
+#[test]
+fn what_a_far_end_said_does_not_run() {
+    let code = "~session.setVariable('ran', 'yes')";
+    let cases = [
+        ("~session.setVariable('a', '${said}')", "'); session.setVariable('ran', 'yes'); ('"),
+        ("${said}", code),
+        ("~var said = session.getVariable('said'); session.execute('javascript', said)", code),
+        ("~var said = session.getVariable('said'); apiExecute('jsrun', said)", code),
+        ("~system('echo ' + session.getVariable('said'))", "x; touch ran"),
+    ];
+    for (argument, said) in cases {
+        let mut dialplan =
+            extension("1000", &[("javascript", argument), ("set", "after=yes"), ("sleep", "1000")]);
+        dialplan += &extension("2000", &[("answer", ""), ("park", "")]);
+        run(setup().dialplan(&dialplan), async |world| {
+            let said = base::far::mark(said);
+            let call = world.phone("alice").dialling("1000").var("said", &said).go();
+            let told = over(world, call).await;
+            told.check(&[("ran", ""), ("after", "yes")]);
+            assert!(!std::path::Path::new("ran").exists(), "{argument}");
+        });
+    }
+}

@@ -65,7 +65,7 @@ fn add_steps<M: UserDataMethods<Call>>(methods: &mut M) {
             tracing::error!(uuid = %channel.uuid(), "No application specified");
             return Ok(());
         };
-        let data = this.context.taint.borrow().mark(data.or_empty());
+        let data = this.context.taint.borrow().mark_for(&application, data.or_empty());
         this.run(lua, "an application", move |session| {
             Box::pin(async move {
                 let _ended = session.execute(&application, &data).await;
