@@ -143,3 +143,14 @@ def test_calls_go_on_while_hostile_scripts_are_ended(site, esl, script):
     assert site.switch.api(f"jsapi {deep}") == "-ERR no reply\n"
     hears(near, MUSIC)
     near.hangup()
+
+
+def test_a_script_that_cannot_be_cut_short_does_not_hold_its_call(site, esl, script):
+    """A call of the language's own library is not interrupted: the call ends all the same, and its thread is named."""
+    path = script("Array.prototype.reverse.call({length: Number.MAX_SAFE_INTEGER});")
+    near, uuid = caller(site, esl)
+    run(esl, uuid, f"javascript:{path}")
+    until(lambda: "computes" in site.switch.api("jsps"), "the script computes", 20)
+    near.hangup()
+    assert site.switch.api("jskill 1").startswith("+OK")
+    until(lambda: site.switch.api(f"uuid_exists {uuid}") == "false", "end of the call", 40)

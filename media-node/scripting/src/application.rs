@@ -48,9 +48,10 @@ async fn serve(session: &mut Session, mut inbox: mpsc::Receiver<Job>, started: S
     let Started { script, mut ended } = started;
     let mut interrupted = session.check().err();
     let mut late = Box::pin(too_late(Arc::clone(&script)));
+    let mut lost = Box::pin(async move { script.lost().await });
     loop {
         let next = match interrupted {
-            None => match session.wait_or(None, next(&mut inbox, &mut ended)).await {
+            None => match session.wait_or(None, next(&mut inbox, &mut ended, &mut lost)).await {
                 Ok(Either::Left(_)) => continue,
                 Ok(Either::Right(next)) => next,
                 Err(interrupt) => {
@@ -61,7 +62,7 @@ async fn serve(session: &mut Session, mut inbox: mpsc::Receiver<Job>, started: S
             // The call is over or goes elsewhere; it waits for its script, as in the reference, but not without end.
             Some(_) => tokio::select! {
                 biased;
-                next = next(&mut inbox, &mut ended) => next,
+                next = next(&mut inbox, &mut ended, &mut lost) => next,
                 () = &mut late => continue,
             },
         };
@@ -78,13 +79,18 @@ enum Next {
 }
 
 /// Cancel-safe.
-async fn next(inbox: &mut mpsc::Receiver<Job>, ended: &mut oneshot::Receiver<Outcome>) -> Next {
+async fn next(
+    inbox: &mut mpsc::Receiver<Job>,
+    ended: &mut oneshot::Receiver<Outcome>,
+    lost: &mut (impl Future<Output = ()> + Unpin),
+) -> Next {
     tokio::select! {
         biased;
         Some(job) = inbox.recv() => Next::Job(job),
         outcome = ended => {
             Next::Ended(outcome.unwrap_or(Outcome { failed: true, ..Outcome::default() }))
         }
+        () = lost => Next::Ended(Outcome { failed: true, ..Outcome::default() }),
     }
 }
 
@@ -96,6 +102,6 @@ async fn too_late(script: Arc<Script>) {
     }
     let conf = script.names().conf;
     script.kill(&format!("its call has ended, and after-hangup-seconds of {conf} are over"));
-    // What it still does is bounded by the next instruction or wait; until then there is nothing to do here.
+    // One that does not notice is left ([`Script::lost`]); until then there is nothing to do here.
     tokio::time::sleep(Duration::from_secs(u64::from(u32::MAX))).await;
 }

@@ -26,6 +26,9 @@ use crate::{Language, Names, foreign};
 /// A script that computes so long is named in the log.
 const BUSY_NOTICE: Duration = Duration::from_secs(10);
 
+/// A script that was told to end, and has not after so long, is in a call that cannot be cut short.
+const GRACE: Duration = Duration::from_secs(5);
+
 /// What a switch keeps of its scripts.
 pub struct Scripts<L> {
     pub settings: ArcSwap<Settings>,
@@ -90,6 +93,7 @@ pub struct Script {
 }
 
 /// What it does, and since when.
+#[derive(Clone, Copy)]
 struct State {
     waits_for: Option<&'static str>,
     since: Instant,
@@ -134,8 +138,15 @@ pub struct Started {
 
 impl Started {
     /// Waits for the end. A thread that died by a bug failed.
+    ///
+    /// One that was told to end and is in a call of its language's library that cannot be cut short is not waited for.
     pub async fn outcome(self) -> Outcome {
-        self.ended.await.unwrap_or(Outcome { failed: true, ..Outcome::default() })
+        let failed = Outcome { failed: true, ..Outcome::default() };
+        tokio::select! {
+            biased;
+            outcome = self.ended => outcome.unwrap_or(failed),
+            () = self.script.lost() => failed,
+        }
     }
 }
 
@@ -301,6 +312,29 @@ impl Script {
         self.killed.borrow().is_some()
     }
 
+    /// Resolves when it has been told to end and has not for [`GRACE`]: its thread is left alone. Tells it to end when it
+    /// computes for longer than it may, which it does not notice itself within a call of its language's library.
+    pub async fn lost(&self) {
+        while !self.is_killed() {
+            tokio::select! {
+                () = self.to_end() => {}
+                () = tokio::time::sleep(Duration::from_secs(1)) => {
+                    let State { waits_for, since } = *self.state.lock();
+                    let busy = waits_for.is_none().then(|| since.elapsed());
+                    if self.settings.max_busy.is_some_and(|most| busy.is_some_and(|busy| busy >= most)) {
+                        self.kill(&self.too_busy());
+                    }
+                }
+            }
+        }
+        tokio::time::sleep(GRACE).await;
+        tracing::error!(
+            "Script {} ({}) does not end: its thread is left alone until it does",
+            self.id,
+            self.title
+        );
+    }
+
     /// Resolves when it has to end.
     pub async fn to_end(&self) {
         let mut watch = self.killed.subscribe();
@@ -346,10 +380,12 @@ impl Script {
             );
         }
         if self.settings.max_busy.is_some_and(|most| busy >= most) {
-            let conf = self.settings.names.conf;
-            self.kill(&format!(
-                "it has computed max-busy-seconds of {conf} without waiting for anything"
-            ));
+            self.kill(&self.too_busy());
         }
+    }
+
+    fn too_busy(&self) -> String {
+        let conf = self.settings.names.conf;
+        format!("it has computed max-busy-seconds of {conf} without waiting for anything")
     }
 }
