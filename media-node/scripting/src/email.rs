@@ -1,6 +1,6 @@
 //! `freeswitch.email`: a message handed to the program that sends mail.
 
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -114,10 +114,13 @@ fn converted(given: &Given) -> Result<String, Unsent> {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, Unsent> {
-    if std::fs::metadata(path)?.len() > MAX_FILE {
-        return Err(Unsent::TooLarge);
+    let file = std::fs::File::open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(std::io::Error::other("it is no plain file").into());
     }
-    Ok(std::fs::read(path)?)
+    let mut octets = Vec::new();
+    file.take(MAX_FILE + 1).read_to_end(&mut octets)?;
+    if octets.len() as u64 > MAX_FILE { Err(Unsent::TooLarge) } else { Ok(octets) }
 }
 
 fn kind_of(name: &str) -> &'static str {

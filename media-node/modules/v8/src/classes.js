@@ -150,7 +150,8 @@
         } finally {
           this.#nested -= 1;
         }
-        return text(returned);
+        // Nothing ends it, as anything but "true" does.
+        return text(returned) || "false";
       });
       operation(listener || undefined);
       this.#checkHook();
@@ -665,8 +666,7 @@
   };
   const fetchUrlFile = (...args) => {
     need(args, 2);
-    const answer = native.http("GET", text(args[0]));
-    return answer ? native.writeFile(text(args[1]), answer.body) : false;
+    return native.httpFile("GET", text(args[0]), "", "", "", 0, 0, text(args[1]));
   };
   const fetchUrlHash = (...args) => {
     need(args, 1);

@@ -1,6 +1,7 @@
 //! The interpreter of one script: made, limited, fed, and asked what is left when the script has ended.
 
 use std::cell::Cell;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -59,6 +60,11 @@ fn interpret(begin: Begin, task: Task) -> rquickjs::Result<Outcome> {
             .and_then(|()| program(&ctx, &script, &task.program))
             .map(|value| finish(&ctx, &context, value));
         let failed = match ran {
+            // One that is ended while its promises run has not ended well.
+            Ok(()) if script.is_killed() => {
+                log_failed(&script.end().to_string(), None);
+                true
+            }
             Ok(()) => false,
             Err(error) => fails(&ctx, &context, &error),
         };
@@ -174,10 +180,16 @@ fn program<'js>(
 /// # Errors
 /// When it cannot be read or is too large.
 pub(crate) fn read(path: &Path) -> std::io::Result<Vec<u8>> {
-    if std::fs::metadata(path)?.len() > LARGEST {
+    let file = std::fs::File::open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(std::io::Error::other("it is no plain file"));
+    }
+    let mut text = Vec::new();
+    // It may grow while it is read.
+    file.take(LARGEST + 1).read_to_end(&mut text)?;
+    if text.len() as u64 > LARGEST {
         return Err(std::io::Error::other("the file is too large"));
     }
-    let mut text = std::fs::read(path)?;
     if text.starts_with(b"\xEF\xBB\xBF") {
         text.drain(..3);
     }

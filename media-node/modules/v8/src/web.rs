@@ -1,5 +1,7 @@
 //! Web requests of scripts: `fetchUrl` and its kin, `CURL`.
 
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,6 +44,35 @@ pub(crate) fn request<'js>(
     context: &Rc<Context>,
     given: &Given<'js>,
 ) -> rquickjs::Result<Answer<'js>> {
+    let Some((status, body)) = asked(ctx, context, given)? else { return Ok(Answer::Null) };
+    let answer = Object::new(ctx.clone())?;
+    answer.set("status", status)?;
+    answer.set("body", String::from_utf8_lossy(&body).into_owned())?;
+    Ok(Answer::Object(answer))
+}
+
+/// The same, into a file, octet by octet; its name comes last. Whether it was written: the log says why not.
+pub(crate) fn file<'js>(
+    ctx: &Ctx<'js>,
+    context: &Rc<Context>,
+    given: &Given<'js>,
+) -> rquickjs::Result<Answer<'js>> {
+    let Some((_, body)) = asked(ctx, context, given)? else { return Ok(Answer::Bool(false)) };
+    let path = given.text(7);
+    let options =
+        std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path);
+    let written = options.and_then(|mut file| file.write_all(&body));
+    if let Err(error) = &written {
+        tracing::error!("{path}: {error}");
+    }
+    Ok(Answer::Bool(written.is_ok()))
+}
+
+fn asked<'js>(
+    ctx: &Ctx<'js>,
+    context: &Rc<Context>,
+    given: &Given<'js>,
+) -> rquickjs::Result<Option<(u16, Bytes)>> {
     let url = given.text(1);
     let marked = context.taint.borrow().mark_all(&url);
     let count = |at: usize| usize::try_from(given.int(at)).ok().filter(|count| *count > 0);
@@ -60,22 +91,18 @@ pub(crate) fn request<'js>(
     let bundle = bundle.exists().then(|| bundle.to_string_lossy().into_owned());
     // Made where it is waited for: a timer belongs to the runtime.
     let whole = async { tokio::time::timeout(request.deadline, exchange(&request, bundle)).await };
-    let (status, body) = match context.wait(ctx, "a web server", whole)? {
-        Ok(Ok(answer)) => answer,
+    match context.wait(ctx, "a web server", whole)? {
+        Ok(Ok(answer)) => Ok(Some(answer)),
         Ok(Err(reason)) => {
             tracing::error!("{}: {reason}", shown(&request.url));
-            return Ok(Answer::Null);
+            Ok(None)
         }
         Err(_) => {
             let seconds = request.deadline.as_secs();
             tracing::error!("{}: no answer within {seconds} s", shown(&request.url));
-            return Ok(Answer::Null);
+            Ok(None)
         }
-    };
-    let answer = Object::new(ctx.clone())?;
-    answer.set("status", status)?;
-    answer.set("body", String::from_utf8_lossy(&body).into_owned())?;
-    Ok(Answer::Object(answer))
+    }
 }
 
 async fn exchange(request: &Request, bundle: Option<String>) -> Result<(u16, Bytes), String> {

@@ -10,13 +10,23 @@ use serde_json::{Value, json};
 use crate::context::Context;
 use crate::values::{Answer, Given};
 
+/// Longest text of a document, in octets: what it becomes meanwhile is many times as much.
+const LONGEST: usize = 1 << 20;
+
+fn bounded<'js>(ctx: &Ctx<'js>, text: String) -> rquickjs::Result<String> {
+    match text.len() <= LONGEST {
+        true => Ok(text),
+        false => Err(Exception::throw_range(ctx, &format!("XML: more than {LONGEST} octets"))),
+    }
+}
+
 /// Reads a document. Nothing where it is none: the log says why.
 pub(crate) fn parse<'js>(
-    _: &Ctx<'js>,
+    ctx: &Ctx<'js>,
     _: &Rc<Context>,
     given: &Given<'js>,
 ) -> rquickjs::Result<Answer<'js>> {
-    let loaded = dialplan_xml::parse_raw(&given.text(0), "XML");
+    let loaded = dialplan_xml::parse_raw(&bounded(ctx, given.text(0))?, "XML");
     let root = loaded.tree.as_ref().map(|tree| Element::from_node(tree.root()));
     if root.is_none() {
         tracing::error!("XML: {}", loaded.status);
@@ -30,7 +40,7 @@ pub(crate) fn print<'js>(
     _: &Rc<Context>,
     given: &Given<'js>,
 ) -> rquickjs::Result<Answer<'js>> {
-    let value: Option<Value> = serde_json::from_str(&given.text(0)).ok();
+    let value: Option<Value> = serde_json::from_str(&bounded(ctx, given.text(0))?).ok();
     match value.as_ref().and_then(element) {
         Some(element) => Ok(Answer::Text(element.to_xml())),
         None => Err(Exception::throw_range(ctx, "XML: elements are nested too deep")),
