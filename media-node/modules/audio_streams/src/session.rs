@@ -153,6 +153,7 @@ impl Session {
         self.totals.begun.fetch_add(1, Ordering::Relaxed);
         let ending = self.live().await;
         self.audio.detach();
+        self.complain_no_more();
         self.count();
         if matches!(ending, Ending::NotConnected | Ending::Broken) {
             self.totals.failed.fetch_add(1, Ordering::Relaxed);

@@ -131,7 +131,12 @@ impl Complaints {
             return None;
         };
         self.left = left;
-        Some(std::mem::take(&mut self.left_out))
+        Some(self.rest())
+    }
+
+    /// How many lines were left out since the last: for the end, when no line follows that could tell.
+    pub(crate) fn rest(&mut self) -> u64 {
+        std::mem::take(&mut self.left_out)
     }
 }
 
@@ -184,5 +189,10 @@ mod tests {
         assert_eq!(complaints.admit(begin + Duration::from_secs(2)), Some(1));
         let calm = begin + Duration::from_secs(3600);
         assert_eq!((0..1000).filter(|_| complaints.admit(calm).is_some()).count(), 20);
+        assert_eq!(
+            (complaints.rest(), complaints.rest()),
+            (980, 0),
+            "the end of a flood is told once"
+        );
     }
 }

@@ -102,14 +102,27 @@ impl Session {
         }
     }
 
-    fn complain(&mut self, text: &str) {
-        let (uuid, target) = (self.channel.uuid(), &self.handle.target);
-        match self.complaints.admit(Instant::now()) {
-            Some(0) => tracing::info!(%uuid, "{target}: {text}"),
-            Some(more) => {
-                tracing::info!(%uuid, "{target}: {text}; {more} such lines were left out")
-            }
-            None => {}
+    /// Logs what a program causes, unless it floods the log.
+    pub(super) fn complain(&mut self, text: &str) {
+        if let Some(line) = self.line(text) {
+            tracing::info!(uuid = %self.channel.uuid(), "{line}");
+        }
+    }
+
+    /// The line of the log that a program causes, if there may be one now.
+    fn line(&mut self, text: &str) -> Option<String> {
+        let target = &self.handle.target;
+        Some(match self.complaints.admit(Instant::now())? {
+            0 => format!("{target}: {text}"),
+            more => format!("{target}: {text}; {more} such lines were left out"),
+        })
+    }
+
+    /// At the end: how many lines were left out that none has told.
+    pub(super) fn complain_no_more(&mut self) {
+        let more = self.complaints.rest();
+        if more > 0 {
+            tracing::info!(uuid = %self.channel.uuid(), "{}: {more} lines were left out", self.handle.target);
         }
     }
 
@@ -162,15 +175,16 @@ impl Session {
     }
 
     /// Tells the module that asked for the stream. What it does not take at once is lost: the stream never waits.
-    pub(super) fn tell(&self, told: Told) {
+    pub(super) fn tell(&mut self, told: Told) {
         if let Some(to) = &self.plan.told
             && to.try_send(told).is_err()
+            && let Some(line) = self.line("news lost")
         {
-            tracing::warn!(uuid = %self.channel.uuid(), "{}: news lost", self.handle.family.name());
+            tracing::warn!(uuid = %self.channel.uuid(), "{line}");
         }
     }
 
-    pub(super) fn event(&self, name: &str, body: Option<String>) {
+    pub(super) fn event(&mut self, name: &str, body: Option<String>) {
         if self.plan.told.is_some() {
             return self.tell(Told::Event(name.to_owned(), body));
         }
@@ -190,7 +204,9 @@ impl Session {
     async fn store(&mut self, clip: Clip, name: &str, body: String, more: &mut Actions) {
         let Clip { path, bytes, play } = clip;
         if let Err(error) = write_private(&path, &bytes).await {
-            tracing::error!(uuid = %self.channel.uuid(), "{}: {error}", path.display());
+            if let Some(line) = self.line(&format!("{}: {error}", path.display())) {
+                tracing::error!(uuid = %self.channel.uuid(), "{line}");
+            }
             return;
         }
         self.files.push_back(path.clone());
@@ -211,7 +227,11 @@ impl Session {
         let samples = tokio::task::spawn_blocking(move || decode(&path, rate, most)).await;
         match samples {
             Ok(Ok(samples)) => self.play(rate, samples, more),
-            Ok(Err(error)) => tracing::warn!(uuid = %self.channel.uuid(), "{error}"),
+            Ok(Err(error)) => {
+                if let Some(line) = self.line(&error) {
+                    tracing::warn!(uuid = %self.channel.uuid(), "{line}");
+                }
+            }
             Err(_) => {}
         }
     }
