@@ -22,7 +22,7 @@ use voice::{Action, Actions, Dialect, End, Input};
 use crate::activity::{Activity, Heard};
 use crate::call_audio::CallAudio;
 use crate::link::{self, Io, Link, Way};
-use crate::outbox::Outbox;
+use crate::outbox::{Early, Outbox};
 use crate::registry::{self, Control, Ending, Handle, Stage, Totals};
 use crate::settings::Settings;
 use crate::wire::{Complaints, Due, OpenCount, Pings, Writing};
@@ -35,8 +35,6 @@ const TICK: Duration = Duration::from_millis(10);
 const CLOSING: Duration = Duration::from_secs(2);
 /// Files of a stream that are kept; the oldest go first.
 const MOST_FILES: usize = 512;
-/// Texts kept for a program that is not connected yet.
-const MOST_EARLY: usize = 256;
 /// Tries to connect again, and the pauses between them: each twice as long as the one before.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
@@ -85,7 +83,7 @@ pub(crate) struct Session {
     /// When the connection was opened: what the program heard first is from then.
     opened_at: Instant,
     files: VecDeque<PathBuf>,
-    early: Vec<String>,
+    early: Early,
     /// Silence instead of audio (`Some(true)`), or nothing.
     paused: Option<bool>,
     no_more_audio: bool,
@@ -137,7 +135,7 @@ impl Session {
             begun: Instant::now(),
             opened_at: Instant::now(),
             files: VecDeque::new(),
-            early: Vec::new(),
+            early: Early::default(),
             paused: None,
             no_more_audio: false,
             closing: None,
@@ -236,23 +234,27 @@ impl Session {
             None | Some(Control::HangUp) => return Some(Over::HungUp),
             Some(Control::Stop(_)) => return Some(Over::Stopped),
             // Programs send their first texts in the instant of the start.
-            Some(Control::Send(text)) if self.early.len() < MOST_EARLY => self.early.push(text),
+            Some(Control::Send(text)) => self.keep_early(text),
             Some(Control::Pause { silence }) => self.paused = Some(silence),
             Some(Control::Resume) => self.paused = None,
             Some(Control::NoMoreAudio) => self.no_more_audio = true,
             Some(Control::Tune(key, value)) => {
                 for action in self.fed(Input::Tune(key, &value)) {
                     // `send_json`: a model's session is set up in the instant of the start, too.
-                    if let Action::Text(text) = action
-                        && self.early.len() < MOST_EARLY
-                    {
-                        self.early.push(text);
+                    if let Action::Text(text) = action {
+                        self.keep_early(text);
                     }
                 }
             }
-            Some(Control::Send(_) | Control::StopPlay | Control::Digit(..)) => {}
+            Some(Control::StopPlay | Control::Digit(..)) => {}
         }
         None
+    }
+
+    fn keep_early(&mut self, text: String) {
+        if !self.early.keep(text) {
+            self.complain("too many texts wait for the connection: one is left out");
+        }
     }
 
     async fn connect(&mut self) -> Result<Link, Over> {
@@ -340,13 +342,13 @@ impl Session {
         // Audio from before the connection is not sent.
         let _old = self.audio.hear();
         self.plan.capture.forget();
-        self.outbox.forget_audio();
+        self.outbox.forget_connection();
         self.opened_at = Instant::now();
         self.handle.figures.connected.store(true, Ordering::Relaxed);
         let actions = self.fed(Input::Opened);
         self.act(actions).await;
         self.handle.stage.send_replace(Stage::Open);
-        for text in std::mem::take(&mut self.early) {
+        for text in self.early.take() {
             let actions = self.fed(Input::Send(&text));
             self.act(actions).await;
         }
@@ -574,7 +576,7 @@ impl Session {
         mut writing: Writing,
     ) -> Over {
         self.audio.detach();
-        self.outbox.forget_audio();
+        self.outbox.forget_connection();
         if !self.raw {
             self.outbox.text(client::close(code));
         }
@@ -606,12 +608,12 @@ impl Session {
             }
             Over::Closed(code, _) if code != 1006 => {
                 let answer = if code == 1005 { 1000 } else { code };
-                self.outbox.forget_audio();
+                self.outbox.forget_connection();
                 self.outbox.text(client::close(answer));
                 let _late = timeout(CLOSING, writing.flush_all(&mut self.outbox)).await;
             }
             Over::Failed(End::Protocol(_)) => {
-                self.outbox.forget_audio();
+                self.outbox.forget_connection();
                 let _late = timeout(CLOSING, writing.flush_all(&mut self.outbox)).await;
             }
             _ => {}
