@@ -29,12 +29,12 @@ def said(program, text):
 
 @pytest.fixture(scope="module")
 def twilio():
-    return frameworks.checkout("twilio_media_streams", "https://github.com/twilio/media-streams")
+    return frameworks.checkout("twilio_media_streams", "https://github.com/twilio/media-streams", "09d208b2ce2f6bc9b0ce4a4b05f929370d448bb6")
 
 
 @pytest.fixture(scope="module")
 def drachtio():
-    return frameworks.checkout("drachtio_audio_fork", "https://github.com/davehorton/sample-ws-audio-fork")
+    return frameworks.checkout("drachtio_audio_fork", "https://github.com/davehorton/sample-ws-audio-fork", "436e11cb48a73dcbd6fed1fdba00bbd3a095df5e")
 
 
 def test_twilio_s_connect_sample(site, esl, twilio):
