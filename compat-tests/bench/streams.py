@@ -3,7 +3,7 @@
 
     FERRO_BIN_DIR=target/release streams.py [--streams 200] [--seconds 20]
 
-About a minute and a half, without anybody: steps are told on the standard error, figures on the standard output; status 1 when a stream was missing.
+About a minute and a half, by itself: steps are told on the standard error, figures on the standard output; status 1 when a stream was missing.
 
 Calls of this process (six streams each at most) talk to the switch; every stream's program is here too. A loud packet is sent
 from the mouth at a known time, and each program notes when it comes; one program of each call answers a loud frame at once, and
