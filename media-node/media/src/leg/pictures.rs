@@ -17,7 +17,7 @@ impl Leg {
         self.post(Op::JoinPictures { mixer: Arc::clone(&mixer.shared), picture })
     }
 
-    /// Shows the pictures of another member of the room, which may be the leg itself, from the next whole picture on;
+    /// Shows the pictures of another member of the room, which may be the leg itself, from the next key frame on;
     /// until then the one shown before stays. `None` shows nothing.
     pub fn look_at(&self, other: Option<&Self>) -> Result<(), LegError> {
         self.post(Op::LookAt(other.map(|other| Arc::clone(&other.shared))))

@@ -1,7 +1,7 @@
 //! Legs whose packets are passed on as they come: video and real-time text with their RTCP, fax over UDPTL.
 //!
 //! Nothing is decoded, timed or made up. Each side sees the stream under the SSRC its own description named, and what it
-//! asks of the sender in RTCP (lost packets again, a whole picture) reaches the sender under the SSRC it sends with.
+//! asks of the sender in RTCP (lost packets again, a key frame) reaches the sender under the SSRC it sends with.
 
 use std::net::SocketAddr;
 
