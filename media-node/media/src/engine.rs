@@ -16,7 +16,7 @@ use crate::leg::{Leg, LegId};
 use crate::params::{PairSpec, RtpParams, RtpSpec};
 use crate::ports::PortPool;
 use crate::service::{Jobs, Service};
-use crate::shared::{Command, LegShared, MAX_LEGS, Mailbox, Mailboxes, NOWHERE, Op};
+use crate::shared::{Command, LegShared, MAX_LEGS, Mailbox, Mailboxes, NO_LEG, NOWHERE, Op};
 use crate::stats::cell::StatsCell;
 use crate::worker::Worker;
 use crate::worker::leg::{LegState, Transport};
@@ -299,6 +299,7 @@ impl Inner {
             codec: AtomicUsize::new(0),
             ssrc: self.random() as u32,
             stats: StatsCell::default(),
+            watched: [NO_LEG, NO_LEG].map(AtomicU64::new),
         })
     }
 

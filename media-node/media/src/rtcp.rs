@@ -88,8 +88,10 @@ pub enum Item {
         ssrc: u32,
         /// Bits a second of all of them together.
         bits: u64,
-        /// How many there are; an item follows for each.
+        /// How many there are, as the message says; an item comes for each that it holds.
         sources: u8,
+        /// It is the first item of its message.
+        first: bool,
     },
 }
 
@@ -135,8 +137,8 @@ fn one(kind: u8, count: u8, body: &[u8], each: &mut impl FnMut(Item)) {
             let head = words.next().unwrap_or_default();
             let sources = (head >> 24) as u8;
             let bits = u64::from(head & 0x3_ffff).saturating_mul(1 << (head >> 18 & 0x3f));
-            words.take(usize::from(sources)).for_each(|ssrc| {
-                each(Item::Remb { ssrc, bits, sources });
+            words.take(usize::from(sources)).enumerate().for_each(|(n, ssrc)| {
+                each(Item::Remb { ssrc, bits, sources, first: n == 0 });
             });
         }
         _ => {}
@@ -361,17 +363,20 @@ mod tests {
             (u64::MAX, 0x3_ffff << 46),
         ] {
             remb(&mut out, (1, 7), bits);
-            assert_eq!(items(&out), [Item::Remb { ssrc: 7, bits: said, sources: 1 }]);
+            assert_eq!(items(&out), [Item::Remb { ssrc: 7, bits: said, sources: 1, first: true }]);
         }
         let mut two = [0; 28];
         feedback(&mut two, (PSFB, AFB), 1, 0);
         two[12..].copy_from_slice(b"REMB\x02\x08\x00\x05\x00\x00\x00\x07\x00\x00\x00\x08");
-        let remb = |ssrc| Item::Remb { ssrc, bits: 20, sources: 2 };
+        let remb = |ssrc| Item::Remb { ssrc, bits: 20, sources: 2, first: ssrc == 7 };
         assert_eq!(items(&two), [remb(7), remb(8)]);
         // One that names more sources than it holds is about those it holds; the highest is more than 64 bits hold.
         (two[16], two[17]) = (255, 0xff);
         assert_eq!(items(&two).len(), 2);
-        assert_eq!(items(&two)[0], Item::Remb { ssrc: 7, bits: u64::MAX, sources: 255 });
+        assert_eq!(
+            items(&two)[0],
+            Item::Remb { ssrc: 7, bits: u64::MAX, sources: 255, first: true }
+        );
         two[12] = 0;
         assert!(items(&two).is_empty());
     }

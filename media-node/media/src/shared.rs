@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use crossbeam_queue::{ArrayQueue, SegQueue};
 
@@ -47,9 +47,26 @@ pub(crate) struct LegShared {
     pub(crate) codec: AtomicUsize,
     pub(crate) ssrc: u32,
     pub(crate) stats: StatsCell,
+    /// The legs whose pictures it is to be shown and is shown; [`NO_LEG`] for none. Written by its worker alone.
+    pub(crate) watched: [AtomicU64; 2],
 }
 
+/// No leg has this number.
+pub(crate) const NO_LEG: u64 = u64::MAX;
+
 impl LegShared {
+    /// Says whose pictures it is to be shown, and is shown now.
+    pub(crate) fn set_watched(&self, legs: [Option<LegId>; 2]) {
+        for (place, leg) in self.watched.iter().zip(legs) {
+            place.store(leg.map_or(NO_LEG, |leg| leg.0), Ordering::Relaxed);
+        }
+    }
+
+    /// Whether it is, or is to be, shown pictures of that leg.
+    pub(crate) fn watches(&self, leg: LegId) -> bool {
+        self.watched.iter().any(|watched| watched.load(Ordering::Relaxed) == leg.0)
+    }
+
     pub(crate) fn set_codec(&self, codec: Codec) {
         let index = Codec::all().iter().position(|c| *c == codec).unwrap_or(0);
         self.codec.store(index, Ordering::Relaxed);

@@ -17,7 +17,8 @@ struct Camera {
 }
 
 fn options() -> PictureOptions {
-    PictureOptions { codec: VideoCodec::Vp8, pli: true, fir: false, remb: true, hidden: false }
+    let codec = VideoCodec::Vp8;
+    PictureOptions { codec, call: None, pli: true, fir: false, remb: true, hidden: false }
 }
 
 impl Camera {
@@ -38,18 +39,24 @@ impl Camera {
     }
 
     fn film_layer(&mut self, whole: bool, layer: u8) {
+        self.film_long(whole, layer, 0);
+    }
+
+    /// The same, with as many octets more.
+    fn film_long(&mut self, whole: bool, layer: u8, more: usize) {
         let phone = &mut self.call.phone;
         phone.seq = phone.seq.wrapping_add(1);
         phone.timestamp = phone.timestamp.wrapping_add(3000);
         self.number = self.number.wrapping_add(1) & 0x7fff;
         let [n0, n1] = (self.number | 0x8000).to_be_bytes();
         let name = phone.ssrc as u8;
-        let payload = [0x90, 0xa0, n0, n1, layer << 6, u8::from(!whole), name];
+        let mut payload = vec![0x90, 0xa0, n0, n1, layer << 6, u8::from(!whole), name];
+        payload.resize(7 + more, 0);
         phone.send(phone.seq, phone.timestamp, phone.pt, true, &payload);
     }
 
     fn seen(&self) -> Vec<Packet> {
-        let video = |packet: &Packet| packet.payload.len() == 7;
+        let video = |packet: &Packet| packet.payload.len() >= 7 && packet.payload[0] == 0x90;
         self.call.phone.heard().into_iter().filter(video).collect()
     }
 
@@ -59,7 +66,7 @@ impl Camera {
         for packet in self.call.phone.socket.drain() {
             if packet.get(1).is_some_and(|kind| (200..=206).contains(kind)) {
                 parse(&packet, |item| {
-                    if let Item::Remb { ssrc, bits, sources: 1 } = item {
+                    if let Item::Remb { ssrc, bits, sources: 1, .. } = item {
                         assert_eq!(ssrc, self.call.phone.ssrc);
                         told.push(bits);
                     }
@@ -71,12 +78,16 @@ impl Camera {
 
     /// Says what it can take of the streams named.
     fn remb(&self, bits: u64, ssrcs: &[u32]) {
+        self.tell(&Self::estimate(bits, ssrcs));
+    }
+
+    fn estimate(bits: u64, ssrcs: &[u32]) -> Vec<u8> {
         let mut one = [0; REMB];
         remb(&mut one, (9, 0), bits);
         let mut message = one[..20].to_vec();
         (message[3], message[16]) = (4 + ssrcs.len() as u8, ssrcs.len() as u8);
         message.extend(ssrcs.iter().flat_map(|ssrc| ssrc.to_be_bytes()));
-        self.tell(&message);
+        message
     }
 
     /// Requests that have come, besides pictures.
@@ -133,7 +144,7 @@ fn who_is_shown_changes_at_a_whole_picture_and_the_stream_goes_on() {
     c.leg().look_at(Some(a.leg())).unwrap();
     a.film(false);
     world.sim.run_ms(10);
-    assert!(c.seen().is_empty(), "nothing before a whole picture");
+    assert!(c.seen().is_empty(), "nothing before a key frame");
     assert_eq!(a.asked(), [Item::KeyFrameRequest], "which is asked for");
     for whole in [true, false, false] {
         a.film(whole);
@@ -278,36 +289,131 @@ fn a_source_is_told_the_lowest_its_receivers_can_take() {
     c.remb(900_000, &[c.leg().ssrc(), 77]);
     d.remb(400_000, &[d.leg().ssrc()]);
     world.sim.run_ms(1200);
-    assert_eq!(a.limits(), [450_000], "its share of what is for two streams");
+    assert_eq!(a.limits(), [900_000], "a stream that is not ours is sent nothing");
     assert_eq!(b.limits(), [400_000, 400_000], "each source its own receivers'");
-    // Streams of further lines of a call are spoken of on one of them; those of strangers are not known.
-    c.remb(1_200_000, &[c.leg().ssrc(), d.leg().ssrc(), 78]);
-    c.remb(1, &[79]);
     world.sim.run_ms(8000);
-    let (told_a, told_b) = (a.limits(), b.limits());
-    assert!(told_a.contains(&400_000) && told_b.contains(&400_000), "{told_a:?} {told_b:?}");
+    let told_a = a.limits();
     assert_eq!(told_a.last(), Some(&(1 << 27)), "what is not repeated ends");
     world.sim.run_ms(3000);
     a.limits();
     world.sim.run_ms(3000);
     assert!(a.limits().is_empty());
 
-    // Who can take too little limits none, and gets no discardable frames.
+    b.remb(2_000_000, &[b.leg().ssrc()]);
+    world.sim.run_ms(5);
+    assert_eq!(a.limits(), [2_000_000]);
+    a.leg().unbridge().unwrap();
+    world.sim.run_ms(10_000);
+    assert_eq!(a.limits(), [1 << 27; 3], "who leaves is limited no longer");
+}
+
+#[test]
+fn who_can_take_too_little_limits_none_and_gets_no_discardable_frames() {
+    for bits in [0, 50_000, 299_000] {
+        let mut world = World::new();
+        let (_mixer, [mut a, b, c]) = room::<3>(&mut world);
+        for viewer in [&b, &c] {
+            viewer.leg().look_at(Some(a.leg())).unwrap();
+        }
+        // 400 kbit/s.
+        for n in 0..200 {
+            a.film_long(n == 0, 0, 481);
+            world.sim.run_ms(10);
+        }
+        let seen = |c: &Camera| c.seen().len();
+        assert_eq!((seen(&b), seen(&c)), (200, 200));
+        c.remb(bits, &[c.leg().ssrc()]);
+        world.sim.run_ms(300);
+        for n in 0..4 {
+            a.film_layer(false, n % 2);
+            world.sim.run_ms(33);
+        }
+        assert_eq!((seen(&b), seen(&c)), (4, 2), "{bits}");
+        // What it gets of so thin a stream says nothing of what it could take of all of it.
+        c.remb(400_000, &[c.leg().ssrc()]);
+        world.sim.run_ms(3000);
+        assert!(a.limits().is_empty(), "{bits}");
+    }
+}
+
+/// Two sources of 1 Mbit/s and 50 kbit/s, shown for two seconds to the two lines of one call; then what that estimates.
+fn two_lines(estimate: impl FnOnce(&Camera, &Camera)) -> [Vec<u64>; 2] {
+    let mut world = World::new();
+    let (mixer, [mut busy, mut quiet]) = room::<2>(&mut world);
+    let lines = [5, 6].map(|host| Camera::new(&mut world, host, PT));
+    let call = Some(lines[0].leg().id());
+    for (line, source) in lines.iter().zip([&busy, &quiet]) {
+        line.leg().join_pictures(&mixer, PictureOptions { call, ..options() }).unwrap();
+        line.leg().look_at(Some(source.leg())).unwrap();
+    }
+    world.sim.settle();
+    for n in 0..200 {
+        busy.film_long(n == 0, 0, 1231);
+        if n % 10 == 0 {
+            quiet.film_long(n == 0, 0, 606);
+        }
+        world.sim.run_ms(10);
+    }
+    assert_eq!(lines.each_ref().map(|line| line.seen().len()), [200, 20]);
+    estimate(&lines[0], &lines[1]);
+    world.sim.run_ms(1200);
+    let told = [busy.limits(), quiet.limits()];
+    // It may leave out nothing for the quiet one: that has all it sends.
+    quiet.film_layer(false, 1);
+    world.sim.run_ms(5);
+    assert_eq!(lines[1].seen().len(), 1);
+    told
+}
+
+#[test]
+fn an_estimate_of_several_streams_counts_by_what_is_sent_of_each() {
+    let [busy, quiet] = two_lines(|first, second| {
+        first.remb(1_575_000, &[first.leg().ssrc(), second.leg().ssrc(), 78]);
+    });
+    assert!(!busy.is_empty() && busy.iter().all(|bits| *bits > 1_400_000), "{busy:?}");
+    assert!(quiet.is_empty(), "too little to be a limit: {quiet:?}");
+}
+
+#[test]
+fn each_estimate_of_one_packet_counts_for_its_own_streams() {
+    let [busy, quiet] = two_lines(|first, second| {
+        let mut both = Camera::estimate(900_000, &[first.leg().ssrc()]);
+        both.extend(Camera::estimate(700_000, &[second.leg().ssrc()]));
+        first.tell(&both);
+    });
+    assert!(busy.iter().all(|bits| *bits == 900_000) && !busy.is_empty(), "{busy:?}");
+    assert!(quiet.iter().all(|bits| *bits == 700_000) && !quiet.is_empty(), "{quiet:?}");
+}
+
+#[test]
+fn estimates_that_come_in_a_rush_are_not_all_taken() {
+    let [busy, _] = two_lines(|first, _| {
+        for bits in [900_000, 400_000, 350_000] {
+            first.remb(bits, &[first.leg().ssrc()]);
+        }
+    });
+    assert!(busy.iter().all(|bits| *bits == 900_000) && !busy.is_empty(), "{busy:?}");
+}
+
+#[test]
+fn nobody_estimates_for_another_call() {
+    let mut world = World::new();
+    let (_mixer, [mut a, b, c]) = room::<3>(&mut world);
+    b.leg().look_at(Some(a.leg())).unwrap();
     a.film(true);
     world.sim.run_ms(33);
+    for bits in [0, 400_000] {
+        c.remb(bits, &[b.leg().ssrc()]);
+        world.sim.run_ms(100);
+    }
     b.seen();
-    c.seen();
-    c.remb(50_000, &[c.leg().ssrc()]);
-    world.sim.run_ms(5);
-    assert_eq!(a.limits(), [300_000]);
     for n in 0..4 {
         a.film_layer(false, n % 2);
         world.sim.run_ms(33);
     }
-    assert_eq!((b.seen().len(), c.seen().len()), (4, 2));
-    a.leg().unbridge().unwrap();
-    world.sim.run_ms(10_000);
-    assert_eq!(a.limits(), [1 << 27; 3], "who leaves is limited no longer");
+    assert_eq!(b.seen().len(), 4, "nothing is left out for it");
+    world.sim.run_ms(2000);
+    assert!(a.limits().is_empty(), "and its source has no limit");
 }
 
 #[test]

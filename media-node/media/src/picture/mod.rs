@@ -1,6 +1,6 @@
 //! Video that is passed on to several receivers: what its packets say of the pictures they hold, without decoding any.
 //!
-//! A receiver that is shown another source must begin with a whole picture, and one that loses too much can do without the
+//! A receiver that is shown another source must begin with a key frame, and one that loses too much can do without the
 //! pictures no other is made from. Both are read from the payload descriptors (RFC 7741, RFC 9628, RFC 6184, RFC 7798, AV1).
 
 pub(crate) mod limit;
@@ -10,7 +10,7 @@ pub(crate) mod view;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::leg::Leg;
+use crate::leg::{Leg, LegId};
 
 /// A video codec, as far as its packets can be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -25,7 +25,7 @@ pub enum VideoCodec {
     H265,
     /// AV1.
     Av1,
-    /// One whose packets do not tell whole pictures from others: every packet may begin one.
+    /// One whose packets do not tell key frames from others: every packet may begin one.
     #[default]
     Other,
 }
@@ -41,7 +41,7 @@ pub struct LegVideo {
     pub sends: bool,
     /// The far end wants pictures.
     pub wants: bool,
-    /// The far end knows requests for whole pictures by the name of PLI (RFC 4585).
+    /// The far end knows requests for key frames by the name of PLI (RFC 4585).
     pub pli: bool,
     /// The far end knows FIR (RFC 5104).
     pub fir: bool,
@@ -102,7 +102,8 @@ impl LegVideo {
         let further = |video: &Self| -> Vec<_> { video.further.iter().map(line).collect() };
         let same = leg(self) == leg(&new)
             && further(self) == further(&new)
-            && (&self.codec, self.sends, self.wants) == (&new.codec, new.sends, new.wants);
+            && (&self.codec, self.sends, self.wants) == (&new.codec, new.sends, new.wants)
+            && (self.pli, self.fir, self.remb) == (new.pli, new.fir, new.remb);
         let (watches, also_watches) = (self.watches.take(), std::mem::take(&mut self.also_watches));
         *self = Self { watches, also_watches, room_lines: self.room_lines, ..new };
         !same
@@ -119,7 +120,9 @@ impl LegVideo {
     #[must_use]
     pub fn options(&self) -> PictureOptions {
         let codec = self.codec.as_deref().map(VideoCodec::by_name).unwrap_or_default();
-        PictureOptions { codec, pli: self.pli, fir: self.fir, remb: self.remb, hidden: false }
+        let call = self.leg.as_ref().map(|leg| leg.id());
+        let (pli, fir, remb) = (self.pli, self.fir, self.remb);
+        PictureOptions { codec, call, pli, fir, remb, hidden: false }
     }
 }
 
@@ -128,9 +131,12 @@ impl LegVideo {
 pub struct PictureOptions {
     /// What it is made with.
     pub codec: VideoCodec,
-    /// Whole pictures are asked for by PLI.
+    /// Whose call it is: the leg of that call's first line of video. A receiver's estimate counts for legs of its own call
+    /// alone; without one, for the leg itself.
+    pub call: Option<LegId>,
+    /// Key frames are asked for by PLI.
     pub pli: bool,
-    /// Whole pictures are asked for by FIR.
+    /// Key frames are asked for by FIR.
     pub fir: bool,
     /// It is told what its receivers can take (REMB).
     pub remb: bool,
@@ -293,6 +299,22 @@ mod tests {
 
     fn whole(codec: VideoCodec, payload: &[u8]) -> bool {
         codec.look(payload).whole
+    }
+
+    #[test]
+    fn a_far_end_that_names_another_way_to_ask_is_something_else() {
+        let known = LegVideo { codec: Some("VP8".into()), room_lines: 3, ..LegVideo::default() };
+        let mut video = known.clone();
+        assert!(!video.renew(known.clone()));
+        for new in [
+            LegVideo { remb: true, ..known.clone() },
+            LegVideo { pli: true, ..known.clone() },
+            LegVideo { fir: true, ..known.clone() },
+        ] {
+            assert!(video.renew(LegVideo { room_lines: 0, ..new.clone() }));
+            assert_eq!((video.remb, video.pli, video.fir), (new.remb, new.pli, new.fir));
+            assert_eq!(video.room_lines, 3, "what the room wrote stays");
+        }
     }
 
     #[test]

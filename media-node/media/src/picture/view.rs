@@ -95,7 +95,7 @@ impl View {
         self.seq
     }
 
-    /// Shows nothing until the next whole picture of what is wanted.
+    /// Shows nothing until the next key frame of what is wanted.
     pub(crate) fn stop(&mut self) {
         self.shown = None;
     }
@@ -103,6 +103,11 @@ impl View {
     /// Does without spare pictures for a while: the receiver loses too much.
     pub(crate) fn thin_out(&mut self, now_us: u64) {
         self.thin_until_us = now_us + THIN_US;
+    }
+
+    /// Whether it does without spare pictures now.
+    pub(crate) fn is_thin(&self, now_us: u64) -> bool {
+        now_us < self.thin_until_us
     }
 
     /// The numbers under which a packet of `from` goes out, if it does. `wanted` is the source to be shown: it takes over
@@ -115,7 +120,7 @@ impl View {
         payload: &[u8],
         now_us: u64,
     ) -> Option<Numbers> {
-        let thin = now_us < self.thin_until_us;
+        let thin = self.is_thin(now_us);
         if self.shown.as_ref().is_some_and(|shown| shown.from != from && shown.from.leg == from.leg)
         {
             self.shown = None;
@@ -180,7 +185,7 @@ impl View {
     /// The source's number of a packet the receiver knows by `seq`; `None` when it is not the source's that is shown.
     pub(crate) fn number_at_source(&self, seq: u16) -> Option<u16> {
         let shown = self.shown.as_ref()?;
-        shown.states.iter().find_map(|fate| match *fate {
+        shown.states.iter().find_map(|state| match *state {
             PacketState::Expected { seq: own, offset } | PacketState::Sent { seq: own, offset }
                 if own.wrapping_add(offset) == seq =>
             {
@@ -262,7 +267,7 @@ mod tests {
             Header { marker: false, pt: 96, seq, timestamp, ssrc: 1, payload: 12..18 }
         }
 
-        /// A packet of VP8: a whole picture or another, of the base layer or a higher one.
+        /// A packet of VP8: a key frame or another, of the base layer or a higher one.
         fn packet(&self, whole: bool, high: bool) -> [u8; 6] {
             [0x90, 0xa0, 0x80 | self.3, self.3, u8::from(high) << 6, u8::from(!whole)]
         }

@@ -13,7 +13,7 @@ use super::{Ctx, Worker};
 use crate::io::MediaIo;
 use crate::leg::LegId;
 use crate::picture::PictureOptions;
-use crate::picture::limit::{LEAST_BITS, Limit};
+use crate::picture::limit::{LEAST_BITS, Limit, Rate, share};
 use crate::picture::sent::{ASKED, Asked, Sent, nack_words};
 use crate::picture::view::{self, LEAST_STEP, Stream, View};
 use crate::picture::{Seen, VideoCodec};
@@ -29,8 +29,12 @@ const KEY_FRAME_INTERVAL_US: u64 = 500_000;
 const REPORT_INTERVAL_US: u64 = 1_000_000;
 /// Fraction lost (of 256) from which a receiver gets no discardable frames for a while: a tenth.
 const HEAVY_LOSS: u8 = 26;
-/// Sources of one estimate that are taken: those of the lines a call can have.
+/// Streams of one estimate that are taken: those of the lines a call can have.
 const MAX_LIMITED: usize = 16;
+/// Estimates of one compound packet that are taken.
+const MAX_ESTIMATES: usize = 4;
+/// Microseconds between two compound packets of a receiver whose estimates are taken: each is looked up among all of the room.
+const ESTIMATE_INTERVAL_US: u64 = 50_000;
 /// Sequence numbers taken from the NACKs of one compound packet.
 const MAX_NACKED: usize = 64;
 /// Reordering tolerated, in sequence numbers.
@@ -44,7 +48,7 @@ pub(crate) struct Picture {
     options: PictureOptions,
     /// Nothing of it is shown to others.
     hidden: bool,
-    /// How often that has changed: what is shown then begins with a whole picture.
+    /// How often that has changed: what is shown then begins with a key frame.
     epoch: u32,
     /// Whom it is to be shown.
     wanted: Option<Arc<LegShared>>,
@@ -53,12 +57,16 @@ pub(crate) struct Picture {
     /// Made with the first packet shown: where it begins depends on what was sent before.
     view: Option<View>,
     sent: Sent,
-    /// A receiver needs a whole picture of this source.
+    /// A receiver needs a key frame of this source.
     key_frame_wanted: bool,
     key_frame_asked_us: u64,
     firs: u8,
     asked: Asked,
     reported_us: u64,
+    /// When its estimates were taken last.
+    estimated_us: Option<u64>,
+    /// What it is sent.
+    rate: Rate,
     /// What its receivers can take of it.
     limit: Limit,
 }
@@ -78,6 +86,8 @@ impl Picture {
             firs: 0,
             asked: Asked::default(),
             reported_us: 0,
+            estimated_us: None,
+            rate: Rate::default(),
             limit: Limit::default(),
         }
     }
@@ -101,7 +111,7 @@ impl Picture {
         }
     }
 
-    /// Whether it waits for a whole picture of `from`.
+    /// Whether it waits for a key frame of `from`.
     fn waits_for(&self, from: LegId) -> bool {
         let wanted = self.wanted.as_ref().is_some_and(|wanted| wanted.id == from);
         wanted && self.view.as_ref().and_then(View::source) != Some(from)
@@ -132,10 +142,23 @@ struct Feedback {
     missing: [u16; MAX_NACKED],
     count: usize,
     heavy_loss: bool,
-    /// What it estimates it can take of each of these sources, bits a second.
-    share: u64,
-    limited: [u32; MAX_LIMITED],
-    limited_count: usize,
+    estimates: [Estimate; MAX_ESTIMATES],
+    estimate_count: usize,
+}
+
+/// What a receiver estimates it can take.
+#[derive(Clone, Copy, Default)]
+struct Estimate {
+    /// Bits a second, of all these streams together.
+    bits: u64,
+    ssrcs: [u32; MAX_LIMITED],
+    count: usize,
+}
+
+impl Estimate {
+    fn ssrcs(&self) -> &[u32] {
+        self.ssrcs.get(..self.count).unwrap_or_default()
+    }
 }
 
 impl Feedback {
@@ -145,18 +168,24 @@ impl Feedback {
             missing: [0; MAX_NACKED],
             count: 0,
             heavy_loss: false,
-            share: 0,
-            limited: [0; MAX_LIMITED],
-            limited_count: 0,
+            estimates: Default::default(),
+            estimate_count: 0,
         }
     }
 
-    fn remb(&mut self, ssrc: u32, share: u64) {
-        self.share = share;
-        if let Some(place) = self.limited.get_mut(self.limited_count) {
+    fn remb(&mut self, ssrc: u32, bits: u64, first: bool) {
+        self.estimate_count += usize::from(first);
+        let last = self.estimate_count.checked_sub(1);
+        let Some(estimate) = last.and_then(|last| self.estimates.get_mut(last)) else { return };
+        estimate.bits = bits;
+        if let Some(place) = estimate.ssrcs.get_mut(estimate.count) {
             *place = ssrc;
-            self.limited_count += 1;
+            estimate.count += 1;
         }
+    }
+
+    fn estimates(&self) -> impl Iterator<Item = &Estimate> {
+        self.estimates.iter().take(self.estimate_count)
     }
 
     fn nack(&mut self, seq: u16, more: u16) {
@@ -200,7 +229,9 @@ impl<I: MediaIo> Worker<I> {
             if let Some(old) = &mut leg.picture {
                 picture.continue_from(old, leg.passed);
             }
-            if let Some(picture) = leg.picture.replace(picture) {
+            let old = leg.picture.replace(picture);
+            leg.tell_watched();
+            if let Some(picture) = old {
                 self.ctx.jobs.retire(Retired::Op(Op::JoinPictures { mixer, picture }));
             }
             let Early { look, hide } = std::mem::take(&mut leg.early);
@@ -244,6 +275,9 @@ impl<I: MediaIo> Worker<I> {
         self.with_leg(place, host, |worker, host| {
             let mut key_frame_wanted = false;
             for viewer in host.room.iter().flat_map(|room| room.viewers()) {
+                if !viewer.watches(from.id) {
+                    continue;
+                }
                 if viewer.id == from.id {
                     key_frame_wanted |= leg.show(&frame, &mut worker.ctx);
                     continue;
@@ -270,9 +304,7 @@ impl<I: MediaIo> Worker<I> {
             Item::Block { block, .. } if block.ssrc == ours => {
                 feedback.heavy_loss |= block.fraction_lost >= HEAVY_LOSS;
             }
-            Item::Remb { ssrc, bits, sources } => {
-                feedback.remb(ssrc, bits / u64::from(sources.max(1)));
-            }
+            Item::Remb { ssrc, bits, first, .. } => feedback.remb(ssrc, bits, first),
             Item::Sender { info, .. } => arrival.sender_report(info.ntp, now),
             _ => {}
         });
@@ -286,7 +318,11 @@ impl<I: MediaIo> Worker<I> {
                 count += 1;
             }
         }
-        self.take_estimate(leg, &feedback);
+        if feedback.estimate_count > 0 && leg.may_estimate(now) {
+            for estimate in feedback.estimates() {
+                self.take_estimate(leg, estimate);
+            }
+        }
         let Some(picture) = &mut leg.picture else { return };
         if feedback.heavy_loss
             && let Some(view) = &mut picture.view
@@ -298,81 +334,81 @@ impl<I: MediaIo> Worker<I> {
         if feedback.key_frame
             && let Some(source) = &source
         {
-            self.of_source(leg, source, |source, ctx| source.request_key_frame(ctx));
+            self.on_leg(leg, source, |source, ctx| source.request_key_frame(ctx));
         }
         let source = leg.picture.as_ref().and_then(|picture| picture.source.clone());
         if count > 0
             && let Some(source) = source
         {
             let missing = upstream.get_mut(..count).unwrap_or_default();
-            self.of_source(leg, &source, |source, ctx| source.request_retransmission(missing, ctx));
+            self.on_leg(leg, &source, |source, ctx| source.request_retransmission(missing, ctx));
         }
     }
 
     /// Limits the sources of the streams that a receiver's estimate names: this leg's, and those of further lines of the same
-    /// call, of which a browser speaks on one line.
-    fn take_estimate(&mut self, leg: &mut LegState, feedback: &Feedback) {
-        let (Route::Pictures(host), Some(named)) =
-            (&leg.route, feedback.limited.get(..feedback.limited_count).filter(|n| !n.is_empty()))
-        else {
-            return;
-        };
-        let (ours, share, now) = (leg.shared.id, feedback.share, self.ctx.now.us);
-        let mut sources: [Option<Arc<LegShared>>; MAX_LIMITED] = Default::default();
-        let mut found = 0;
-        let mut limited = |viewer: &mut LegState| {
-            let Some(picture) = &mut viewer.picture else { return };
-            let Some(view) = &mut picture.view else { return };
-            if share < LEAST_BITS {
-                view.thin_out(now);
-            }
-            let shown = view.source();
-            let source = picture.source.as_ref().filter(|source| shown == Some(source.id));
-            if let (Some(place), Some(source)) = (sources.get_mut(found), source) {
-                *place = Some(Arc::clone(source));
-                found += 1;
-            }
-        };
-        let host = Arc::clone(host);
-        if named.contains(&leg.shared.ssrc) {
-            limited(leg);
-        }
-        let Some(place) = self.find(&host) else { return };
-        let Some(host) = self.take(place) else { return };
-        for viewer in host.room.iter().flat_map(|room| room.viewers()) {
-            if viewer.id == ours || !named.contains(&viewer.ssrc) {
+    /// call, of which a browser speaks on one line. Each counts by what is sent of it: browsers estimate at most half as much
+    /// again as they get, so that equal parts would hold back a busy source beside quiet ones.
+    fn take_estimate(&mut self, leg: &mut LegState, estimate: &Estimate) {
+        let (Route::Pictures(host), Some(picture)) = (&leg.route, &leg.picture) else { return };
+        let (now, call) = (self.ctx.now.us, picture.options.call);
+        let mut named: [Option<(Arc<LegShared>, u64)>; MAX_LIMITED] = Default::default();
+        let mut places = named.iter_mut();
+        let host = self.find(host).and_then(|place| self.legs.get(place as usize)?.as_ref());
+        for viewer in
+            host.and_then(|host| host.room.as_ref()).iter().flat_map(|room| room.viewers())
+        {
+            if !estimate.ssrcs().contains(&viewer.ssrc) {
                 continue;
             }
-            let Some(slot) = self.find(viewer) else { continue };
-            let Some(mut other) = self.take(slot) else { continue };
-            limited(&mut other);
-            self.put(slot, other);
+            let picture = if viewer.id == leg.shared.id {
+                leg.picture.as_ref()
+            } else {
+                let other =
+                    self.find(viewer).and_then(|place| self.legs.get(place as usize)?.as_ref());
+                let other = other.and_then(|other| other.picture.as_ref());
+                // A number of another call's stream says nothing: anyone may write it.
+                other.filter(|other| call.is_some() && other.options.call == call)
+            };
+            let shows = picture.filter(|p| p.view.as_ref().and_then(View::source).is_some());
+            if let Some(picture) = shows
+                && let Some(place) = places.next()
+            {
+                *place = Some((Arc::clone(viewer), picture.rate.bits(now)));
+            }
         }
-        self.put(place, host);
-        for source in sources.iter().flatten() {
-            self.of_source(leg, source, |source, ctx| {
+        let all = named.iter().flatten();
+        let (total, streams) = (all.clone().map(|(_, rate)| rate).sum(), all.count() as u64);
+        for (viewer, rate) in named.iter().flatten() {
+            let own = share(estimate.bits, *rate, (total, streams));
+            // With less than so little it has spare pictures left out, if it takes less than it is sent.
+            let thin = own < LEAST_BITS && estimate.bits <= total;
+            let mut source = None;
+            self.on_leg(leg, viewer, |viewer, _| source = viewer.limits(thin, now));
+            let Some(source) = source else { continue };
+            self.on_leg(leg, &source, |source, ctx| {
                 let told = source.picture.as_mut().filter(|p| p.options.remb);
                 let Some(picture) = told.filter(|_| source.heard_ssrc != 0) else { return };
-                if picture.limit.estimate(share, ctx.now.us) {
+                if picture.limit.estimate(own, ctx.now.us) {
                     source.report(ctx);
                 }
             });
         }
     }
 
-    /// Works on a source, which may be the leg itself: who is alone with a picture is shown the own one.
-    fn of_source(
+    /// Does `work` on the leg `other`, unless it has closed, moved away or is being worked on. It may be `leg` itself, which is
+    /// out of its place: who is alone in a room is shown its own pictures, and a receiver's estimate names its own stream.
+    fn on_leg(
         &mut self,
         leg: &mut LegState,
-        source: &Arc<LegShared>,
+        other: &Arc<LegShared>,
         work: impl FnOnce(&mut LegState, &mut Ctx),
     ) {
-        if source.id == leg.shared.id {
+        if other.id == leg.shared.id {
             return work(leg, &mut self.ctx);
         }
-        let Some(slot) = self.find(source) else { return };
-        let Some(source) = self.take(slot) else { return };
-        self.with_leg(slot, source, |worker, source| work(source, &mut worker.ctx));
+        let Some(slot) = self.find(other) else { return };
+        let Some(other) = self.take(slot) else { return };
+        self.with_leg(slot, other, |worker, other| work(other, &mut worker.ctx));
     }
 
     /// Asks again for what has not come, and reports, now and then.
@@ -382,7 +418,7 @@ impl<I: MediaIo> Worker<I> {
         if !matches!(leg.route, Route::Pictures(_)) {
             // It has left the room, whose receivers limit it no longer.
             let due = now.saturating_sub(picture.reported_us) >= REPORT_INTERVAL_US;
-            if due && picture.limit.end() {
+            if due && leg.heard_ssrc != 0 && picture.limit.end() {
                 picture.reported_us = now;
                 leg.report(&mut self.ctx);
             }
@@ -390,7 +426,7 @@ impl<I: MediaIo> Worker<I> {
         }
         let wanted = picture.wanted.clone().filter(|wanted| picture.waits_for(wanted.id));
         if let Some(wanted) = wanted {
-            self.of_source(leg, &wanted, |source, ctx| source.request_key_frame(ctx));
+            self.on_leg(leg, &wanted, |source, ctx| source.request_key_frame(ctx));
         }
         let Some(picture) = &mut leg.picture else { return };
         if leg.heard_ssrc != 0 && now.saturating_sub(picture.reported_us) >= REPORT_INTERVAL_US {
@@ -416,6 +452,37 @@ impl LegState {
             view.stop();
         }
         picture.wanted = source;
+        self.tell_watched();
+    }
+
+    /// Says whose packets it takes, so that those of others pass it by.
+    fn tell_watched(&self) {
+        let Some(picture) = &self.picture else { return };
+        let wanted = picture.wanted.as_ref().map(|wanted| wanted.id);
+        self.shared.set_watched([wanted, picture.view.as_ref().and_then(View::source)]);
+    }
+
+    /// The source an estimate of this receiver limits: the one it is shown, unless it does without spare pictures and so gets
+    /// less than that source sends. `thin`: that is to be so from now on.
+    fn limits(&mut self, thin: bool, now_us: u64) -> Option<Arc<LegShared>> {
+        let picture = self.picture.as_mut()?;
+        let view = picture.view.as_mut()?;
+        if thin {
+            view.thin_out(now_us);
+        }
+        let shown = view.source().filter(|_| !view.is_thin(now_us))?;
+        picture.source.clone().filter(|source| source.id == shown)
+    }
+
+    /// Whether its estimates are taken now; the next ones are when a while has passed.
+    fn may_estimate(&mut self, now_us: u64) -> bool {
+        let Some(picture) = &mut self.picture else { return false };
+        let recent = |at: u64| now_us.saturating_sub(at) < ESTIMATE_INTERVAL_US;
+        if picture.estimated_us.is_some_and(recent) {
+            return false;
+        }
+        picture.estimated_us = Some(now_us);
+        true
     }
 
     /// Shows this leg's pictures to others or not.
@@ -429,7 +496,7 @@ impl LegState {
         picture.key_frame_wanted |= !hidden;
     }
 
-    /// Shows a packet of a source to this leg, if it is to see it. True when it waits for a whole picture.
+    /// Shows a packet of a source to this leg, if it is to see it. True when it waits for a key frame.
     fn show(&mut self, frame: &Frame<'_>, ctx: &mut Ctx) -> bool {
         let behind = |(seq, timestamp): (u16, u32)| (seq, timestamp.wrapping_add(LEAST_STEP));
         let start = self.passed.map_or_else(|| self.out.begins_at(), behind);
@@ -445,9 +512,12 @@ impl LegState {
         let packet = ctx.packet.get(..frame.len).unwrap_or_default();
         let seen = packet.get(payload.clone()).unwrap_or_default();
         let who = (frame.stream, wanted);
-        let Some(numbers) = view.numbers(who, &frame.header, &frame.seen, seen, ctx.now.us) else {
-            return picture.waits_for(from);
-        };
+        let before = view.source();
+        let numbers = view.numbers(who, &frame.header, &frame.seen, seen, ctx.now.us);
+        if view.source() != before {
+            self.shared.set_watched([wanted, view.source()]);
+        }
+        let Some(numbers) = numbers else { return picture.waits_for(from) };
         if picture.source.as_ref().is_none_or(|source| source.id != from) {
             picture.source = Some(Arc::clone(frame.from));
         }
@@ -503,12 +573,15 @@ impl LegState {
             stats.out_raw_bytes.add(packet.len() as u64);
             stats.out_media_packets.add(1);
             stats.out_media_bytes.add(packet.len() as u64);
+            if let Some(picture) = &mut self.picture {
+                picture.rate.sent(packet.len(), ctx.now.us);
+            }
         } else {
             stats.out_skip.add(1);
         }
     }
 
-    /// Asks the far end for a whole picture, now or as soon as it may be asked again.
+    /// Asks the far end for a key frame, now or as soon as it may be asked again.
     fn request_key_frame(&mut self, ctx: &mut Ctx) {
         let (ours, theirs) = (self.out.ssrc, self.heard_ssrc);
         let Some(picture) = &mut self.picture else { return };
@@ -549,7 +622,8 @@ impl LegState {
         }
     }
 
-    /// Sends a report, and what the receivers can take.
+    /// Sends the far end a receiver report on its stream, and behind it the limit its receivers set (REMB), if there is one
+    /// and the far end knows REMB.
     fn report(&mut self, ctx: &mut Ctx) {
         let names = (self.out.ssrc, self.heard_ssrc);
         let told = self.picture.as_mut().filter(|picture| picture.options.remb && names.1 != 0);
@@ -563,7 +637,7 @@ impl LegState {
         }
     }
 
-    /// Sends a report, and a request behind it.
+    /// Sends the far end a compound packet: a receiver report on its stream, and behind that `request`, which may be empty.
     fn send_feedback(&mut self, request: &[u8], ctx: &mut Ctx) {
         if !self.active {
             return;
