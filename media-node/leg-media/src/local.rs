@@ -52,7 +52,7 @@ impl LegMedia {
             audio: LocalStream { port: self.port(), rtcp_port, ssrc, ice: self.ice.clone() },
             video: streams.video(),
             text: streams.text(),
-            further: streams.further.streams(self.plan.as_ref().filter(|_| !self.anew)),
+            further: streams.further.streams(channel, self.plan.as_ref().filter(|_| !self.anew)),
             most_further: streams.further.most(channel),
             before: self.before(),
             ..Local::new(&settings.username, self.advertised)
@@ -105,7 +105,16 @@ impl LegMedia {
             audio_role: plan.audio.as_ref().and_then(|audio| role(&audio.transport.secure)),
             video_role: plan.video.as_ref().and_then(|video| role(&video.transport.secure)),
             within: true,
+            lines: self.last_lines(),
+            audio_index: plan.audio.as_ref().map(|audio| audio.media_index),
+            video_index: plan.video.as_ref().map(|video| video.media_index),
         }
+    }
+
+    /// Kind and profile of each line of our last description.
+    fn last_lines(&self) -> Vec<(String, String)> {
+        let lines = self.local.iter().flat_map(|(sent, _)| &sent.media);
+        lines.map(|line| (line.kind.clone(), line.proto.clone())).collect()
     }
 
     pub(super) fn candidate_filter(&self) -> CandidateFilter {

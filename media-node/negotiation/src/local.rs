@@ -98,6 +98,13 @@ pub struct Before {
     pub video_role: Option<crate::DtlsRole>,
     /// The peer has described itself before: what comes now is a re-INVITE.
     pub within: bool,
+    /// Kind and profile of each line of the last description of the call, ours or answered by ours: later offers of ours keep
+    /// their number and places (RFC 3264 §8).
+    pub lines: Vec<(String, String)>,
+    /// The place of the audio among them.
+    pub audio_index: Option<usize>,
+    /// The place of the first video among them.
+    pub video_index: Option<usize>,
 }
 
 /// Which addresses of candidates may be used.

@@ -39,7 +39,7 @@ pub fn offer(local: &Local) -> SessionDescription {
     let video = offered_video(local, &mut next);
     let extras = offered_extras(local, &codecs, next);
     let apart = local.section_per_ptime && !local.webrtc;
-    let mut sections = Vec::new();
+    let mut audio = Vec::new();
     let groups = by_packet_time(codecs, apart);
     let profiles = match local.webrtc {
         true => {
@@ -50,28 +50,73 @@ pub fn offer(local: &Local) -> SessionDescription {
     for (proto, keys) in &profiles {
         for codecs in &groups {
             let keys = keys.iter().map(|key| Attribute::new("crypto", key.value()));
-            sections.push(audio_section(local, codecs, &extras, proto, keys.collect()));
+            audio.push(audio_section(local, codecs, &extras, proto, keys.collect()));
         }
     }
+    let mut first = Vec::new();
+    let mut further = Vec::new();
     if let Some(direction) = local.offer_video.filter(|_| !video.is_empty()) {
-        sections.extend(video_sections(local, &video, direction, (&local.video, 0)));
+        first = video_sections(local, &video, direction, (&local.video, 0));
         for FurtherStream { media_index, stream, .. } in &local.further {
-            // Lines keep their places (RFC 3264 §8): those between that are no longer used are offered as such.
-            while sections.len() < *media_index {
-                let proto = sections.last().map_or("RTP/AVP", |line| &line.proto).to_owned();
-                sections.push(MediaLine::new("video", 0, &proto, vec!["19".into()]));
-            }
             let ours = (stream, *media_index);
-            sections.extend(video_sections(local, &video, MediaDirection::SendOnly, ours));
+            let lines = video_sections(local, &video, MediaDirection::SendOnly, ours);
+            further.push((*media_index, lines));
         }
     }
-    let mut description = local.description(sections);
+    let mut description = local.description(in_their_places(local, audio, first, further));
     if let Some(identity) = local.identity.as_ref().filter(|_| local.webrtc) {
         let streams = format!(" WMS {}", identity.msid);
         description.attributes.extend(local.ice_lite.then(|| Attribute::flag("ice-lite")));
         description.attributes.push(Attribute::new("msid-semantic", streams));
     }
     description
+}
+
+/// The lines of an offer in the places they had in the last description of the call (RFC 3264 §8). Lines of it that are not
+/// used any more are offered as such, with port 0. Sections that say one line in several ways (profiles, packet times) stay
+/// where that moves no other line; else the line is said in one way, that of the profile it had.
+fn in_their_places(
+    local: &Local,
+    audio: Vec<MediaLine>,
+    first: Vec<MediaLine>,
+    further: Vec<(usize, Vec<MediaLine>)>,
+) -> Vec<MediaLine> {
+    let before = &local.before;
+    let mut places: Vec<Option<MediaLine>> =
+        audio.iter().chain(&first).cloned().map(Some).collect();
+    let kept = places.iter().flatten().zip(&before.lines).all(|(own, (kind, _))| own.kind == *kind)
+        && before.audio_index.is_none_or(|at| at < audio.len())
+        && (first.is_empty()
+            || before.video_index.is_none_or(|at| (audio.len()..places.len()).contains(&at)));
+    if !further.is_empty() || !kept {
+        places.clear();
+        let named = before.lines.iter().position(|(kind, _)| kind == "audio");
+        let other = if before.video_index == Some(0) { before.lines.len() } else { 0 };
+        let audio_index = before.audio_index.or(named).unwrap_or(other);
+        // A first video takes the place behind the audio, or one of its own behind all others.
+        let video_index = before.video_index.unwrap_or(before.lines.len().max(audio_index + 1));
+        let wanted = [(audio_index, audio), (video_index, first)];
+        for (index, ways) in wanted.into_iter().chain(further) {
+            if places.len() <= index && !ways.is_empty() {
+                places.resize(index + 1, None);
+            }
+            let proto = before.lines.get(index).map(|(_, proto)| proto);
+            let way = ways.iter().find(|way| Some(&way.proto) == proto).or(ways.first());
+            if let (Some(place), Some(way)) = (places.get_mut(index), way) {
+                *place = Some(way.clone());
+            }
+        }
+    }
+    if places.len() < before.lines.len() {
+        places.resize(before.lines.len(), None);
+    }
+    let unused = |index: usize| {
+        let line = before.lines.get(index);
+        let (kind, proto) = line.map_or(("video", "RTP/AVP"), |(kind, proto)| (kind, proto));
+        MediaLine::new(kind, 0, proto, vec!["19".into()])
+    };
+    let places = places.into_iter().enumerate();
+    places.map(|(index, line)| line.unwrap_or_else(|| unused(index))).collect()
 }
 
 /// The next dynamic payload type: not one of telephone events, nor one reused of the other leg.

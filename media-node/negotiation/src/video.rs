@@ -114,7 +114,8 @@ pub(crate) fn video_line(
 }
 
 /// The lines of video behind the first on which the peer only receives, as many as are taken, of the first's codec. A line that
-/// is inactive keeps its place: the peer may want it again.
+/// is in use keeps its place while it is inactive, and when the peer would send on it too: it may still receive. Lines of slides
+/// and the like (`a=content`, RFC 4796) are of no use here.
 pub(crate) fn further_lines(
     theirs: &SessionDescription,
     local: &Local,
@@ -127,16 +128,27 @@ pub(crate) fn further_lines(
     let plan = |(media_index, media): (usize, &MediaLine)| {
         let codec = offered(media).into_iter().find(|codec| codec.is(&first.codec.name));
         let bound = FurtherStream::at(local, media_index).cloned().unwrap_or_default();
-        plan_line(theirs, (media_index, media), local, feedback, codec, (&bound.stream, bound.role))
+        let ours = (&bound.stream, bound.role);
+        let mut plan = plan_line(theirs, (media_index, media), local, feedback, codec, ours);
+        if plan.remote_direction == MediaDirection::SendRecv {
+            plan.remote_direction = MediaDirection::RecvOnly;
+        }
+        plan
     };
-    let receives = |media: &MediaLine| {
-        matches!(
-            MediaDirection::of(theirs, media),
-            MediaDirection::RecvOnly | MediaDirection::Inactive
-        )
+    let receives = |index: usize, media: &MediaLine| match MediaDirection::of(theirs, media) {
+        MediaDirection::RecvOnly => true,
+        MediaDirection::Inactive | MediaDirection::SendRecv => {
+            FurtherStream::at(local, index).is_some()
+        }
+        MediaDirection::SendOnly => false,
+    };
+    let main = |media: &MediaLine| {
+        media.attribute("content").is_none_or(|content| content.eq_ignore_ascii_case("main"))
     };
     let lines = theirs.media.iter().enumerate().skip(first.media_index + 1);
-    let lines = lines.filter(|(_, media)| is_usable(media, "video") && receives(media));
+    let lines = lines.filter(|(index, media)| {
+        is_usable(media, "video") && receives(*index, media) && main(media)
+    });
     lines.map(plan).filter(|plan| !plan.declined).take(local.most_further).collect()
 }
 

@@ -174,6 +174,7 @@ fn with_further_lines(local: &Local, most_further: usize) -> (SessionDescription
         line(15_208, "recvonly", "H264"),
         line(15_210, "sendrecv", "VP8"),
         line(15_212, "recvonly", "VP8"),
+        "m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\n".to_owned(),
     ];
     (parsed(&text.concat()), Local { most_further, ..local.clone() })
 }
@@ -183,7 +184,7 @@ fn further_lines_are_taken_as_many_as_there_is_use_for_and_only_to_send() {
     let (offer, local) = with_further_lines(&browser(), 0);
     let plan = negotiate(&offer, &local, Mode::Generous).unwrap();
     assert!(plan.further.is_empty(), "as the reference outside of rooms");
-    for (most, places) in [(8, &[2, 3, 6][..]), (2, &[2, 3])] {
+    for (most, places) in [(8, &[2, 6][..]), (1, &[2])] {
         let local = Local { most_further: most, ..local.clone() };
         let plan = negotiate(&offer, &local, Mode::Generous).unwrap();
         let taken: Vec<_> = plan.further.iter().map(|line| line.media_index).collect();
@@ -209,7 +210,7 @@ fn further_lines_are_taken_as_many_as_there_is_use_for_and_only_to_send() {
     };
     let lines: Vec<_> = written.media[2..].iter().map(shown).collect();
     let expected =
-        [(40_000, "sendonly"), (40_002, "inactive"), (0, ""), (0, ""), (40_004, "sendonly")];
+        [(40_000, "sendonly"), (40_002, "inactive"), (0, ""), (0, ""), (40_004, "sendonly"), (0, "")];
     assert_eq!(lines, expected.map(|(port, direction)| (port, direction.to_owned())));
     let text = written.media[6].to_string();
     for said in [
@@ -225,6 +226,13 @@ fn further_lines_are_taken_as_many_as_there_is_use_for_and_only_to_send() {
         webrtc: true,
         offer_video: Some(sdp::MediaDirection::SendRecv),
         video_codecs: vec!["VP8".into()],
+        before: Before {
+            lines: written.media.iter().map(|l| (l.kind.clone(), l.proto.clone())).collect(),
+            audio_index: Some(0),
+            video_index: Some(1),
+            within: true,
+            ..Before::default()
+        },
         ..local
     };
     let ours = offered(&again);
@@ -239,8 +247,82 @@ fn further_lines_are_taken_as_many_as_there_is_use_for_and_only_to_send() {
             video(40_002),
             video(0),
             video(0),
-            video(40_004)
+            video(40_004),
+            ("application", 0)
         ]
     );
     assert!(ours.media[6].to_string().contains("a=sendonly\r\n"));
+    assert_eq!(ours.media[7].proto, "UDP/DTLS/SCTP");
+}
+
+#[test]
+fn later_offers_keep_the_places_of_lines_whatever_they_are() {
+    let places = |lines: &[(&str, &str)], audio_index, video_index, further: &[usize]| -> Vec<_> {
+        let before = Before {
+            lines: lines.iter().map(|(kind, proto)| ((*kind).into(), (*proto).into())).collect(),
+            audio_index,
+            video_index,
+            within: true,
+            ..Before::default()
+        };
+        let further = further.iter().map(|at| FurtherStream {
+            media_index: *at,
+            stream: stream(40_000, 31),
+            role: None,
+        });
+        let local = Local {
+            offer_video: video_index.map(|_| sdp::MediaDirection::SendRecv),
+            video_codecs: vec!["VP8".into()],
+            further: further.collect(),
+            security: Security::default(),
+            before,
+            webrtc: false,
+            ..browser()
+        };
+        let made = offered(&local).media;
+        made.into_iter().map(|line| (line.kind, line.port)).collect()
+    };
+    let line = |kind: &str, port: u16| (kind.to_owned(), port);
+    let (audio, video) = (("audio", "RTP/AVP"), ("video", "RTP/AVP"));
+    let fax = ("image", "udptl");
+    assert_eq!(places(&[audio, fax], Some(0), None, &[]), [line("audio", 27_372), line("image", 0)]);
+    assert_eq!(
+        places(&[video, audio], Some(1), Some(0), &[]),
+        [line("video", 27_256), line("audio", 27_372)]
+    );
+    assert_eq!(
+        places(&[audio, ("text", "RTP/AVP"), video, fax, video], Some(0), Some(2), &[4]),
+        [("audio", 27_372), ("text", 0), ("video", 27_256), ("image", 0), ("video", 40_000)]
+            .map(|(kind, port)| line(kind, port))
+    );
+    assert_eq!(places(&[fax], None, None, &[]), [line("audio", 27_372)], "after a fax");
+    assert_eq!(places(&[video], None, Some(0), &[]), [line("video", 27_256), line("audio", 27_372)]);
+}
+
+#[test]
+fn further_lines_are_the_main_ones_and_stay_when_the_peer_would_send() {
+    let (_, local) = with_further_lines(&browser(), 8);
+    let taken = |direction: &str, extra: &str, bound: bool| {
+        let line = |port: u16, lines: &str| {
+            format!(
+                "m=video {port} UDP/TLS/RTP/SAVPF 98\r\na=rtpmap:98 VP8/90000\r\n{lines}{ICE}{KEYS}"
+            )
+        };
+        let further = line(15_204, &format!("a={direction}\r\n{extra}"));
+        let offer = [audio(&format!("{ICE}{KEYS}")), line(15_202, ""), further].concat();
+        let stream =
+            || FurtherStream { media_index: 2, stream: stream(40_000, 31), role: None };
+        let further = bound.then(stream).into_iter().collect();
+        let local = Local { further, ..local.clone() };
+        let plan = negotiate(&parsed(&offer), &local, Mode::Generous).unwrap();
+        plan.further.first().map(|line| line.remote_direction.answer().as_str())
+    };
+    assert_eq!(taken("recvonly", "", false), Some("sendonly"));
+    assert_eq!(taken("recvonly", "a=content:main\r\n", false), Some("sendonly"));
+    assert_eq!(taken("recvonly", "a=content:slides\r\n", false), None);
+    assert_eq!(taken("inactive", "", false), None);
+    assert_eq!(taken("inactive", "", true), Some("inactive"));
+    assert_eq!(taken("sendrecv", "", true), Some("sendonly"));
+    assert_eq!(taken("sendrecv", "", false), None);
+    assert_eq!(taken("sendonly", "", true), None);
 }
