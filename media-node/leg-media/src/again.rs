@@ -73,8 +73,9 @@ impl LegMedia {
         let write = |audio: &Self| {
             let local =
                 Local { before: before.clone(), ..audio.local(channel, MediaDirection::SendRecv) };
-            let plan = negotiation::negotiate(&offer, &local, audio.mode)
+            let mut plan = negotiation::negotiate(&offer, &local, audio.mode)
                 .map_err(|error| refuse(channel, error))?;
+            audio.streams.further.keep_bound(&mut plan);
             let answer = negotiation::answer(&offer, &plan, &local);
             Ok((plan, answer))
         };

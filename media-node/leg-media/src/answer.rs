@@ -76,8 +76,9 @@ impl LegMedia {
         self.open(channel, near)?;
         let offer = self.remote_offer.clone().ok_or(Cause::INCOMPATIBLE_DESTINATION)?;
         self.version += 1;
-        let plan =
+        let mut plan =
             self.agree(channel, &offer, self.mode).map_err(|error| refuse(channel, error))?;
+        self.streams.further.keep_bound(&mut plan);
         let local = self.local(channel, MediaDirection::SendRecv);
         let answer = negotiation::answer(&offer, &plan, &local);
         if self.plan.as_ref().map(without_credentials) != Some(without_credentials(&plan)) {
@@ -146,7 +147,7 @@ impl LegMedia {
 fn without_credentials(plan: &Plan) -> Plan {
     let mut plan = plan.clone();
     let transports = plan.audio.iter_mut().map(|audio| &mut audio.transport);
-    let video = plan.video.iter_mut().map(|video| &mut video.transport);
+    let video = plan.video.iter_mut().chain(&mut plan.further).map(|video| &mut video.transport);
     transports.chain(video).for_each(|transport| transport.ice = None);
     plan
 }

@@ -6,7 +6,7 @@ use media::{Direction as Flow, RtpParams};
 use negotiation::{AudioPlan, Plan};
 use sdp::MediaDirection;
 
-use super::reach::{self, Reach};
+use super::reach::{self, Reach, Trickled};
 use super::timeouts::media_timeouts;
 use super::{LegMedia, certificate, shown};
 use crate::call::Channel;
@@ -115,9 +115,35 @@ impl LegMedia {
     /// Takes candidates that come after the description they belong to (RFC 8840).
     pub fn trickle(&self, fragment: &str) {
         let filter = self.candidate_filter();
-        let [audio, video] = reach::trickled(fragment, |ip| filter.allows(ip));
-        self.reach.add_candidates(&audio);
-        self.streams.add_candidates(&video);
+        for section in reach::trickled(fragment, |ip| filter.allows(ip)) {
+            match self.place_of(&section) {
+                Some(place) if section.video => {
+                    self.streams.add_candidates(place, &section.candidates);
+                }
+                Some(_) => {}
+                None if section.nth > 0 => {}
+                None if section.video => self.streams.add_first(&section.candidates),
+                None => self.reach.add_candidates(&section.candidates),
+            }
+        }
+    }
+
+    /// Which line of the peer's offer a section of a fragment is of, when it is not the first used of its kind: by its name, or
+    /// by its place among those of its kind.
+    fn place_of(&self, section: &Trickled) -> Option<usize> {
+        let lines = || self.remote_offer.iter().flat_map(|offer| &offer.media).enumerate();
+        let named = section.mid.as_deref().and_then(|mid| {
+            lines().find(|(_, line)| line.attribute("mid").map(str::trim) == Some(mid))
+        });
+        let kind = if section.video { "video" } else { "audio" };
+        let counted = || lines().filter(|(_, line)| line.kind == kind).nth(section.nth);
+        let (place, _) = named.or_else(counted)?;
+        let plan = self.plan.as_ref()?;
+        let first = match section.video {
+            true => plan.video.as_ref().map(|video| video.media_index),
+            false => plan.audio.as_ref().map(|audio| audio.media_index),
+        };
+        (first != Some(place)).then_some(place)
     }
 
     /// Makes new credentials when the peer has: its checks begin anew (RFC 8445 §9).

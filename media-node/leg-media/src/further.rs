@@ -15,7 +15,13 @@ use webrtc::link::LinkEvent;
 use super::apply::flow;
 use super::reach::Reach;
 use super::streams::{bound, set};
-use crate::call::{Cause, Channel};
+use crate::call::Channel;
+
+/// How many further lines the room of a channel has use for.
+fn room_lines(channel: &Channel) -> usize {
+    let room = channel.with(|data| data.find_slot::<LegVideo>().map(|video| video.room_lines));
+    room.unwrap_or_default()
+}
 
 /// The further lines of a leg.
 #[derive(Default)]
@@ -29,38 +35,59 @@ struct Line {
 }
 
 impl Further {
-    /// How many lines are taken of an offer: as many as the room of the channel has use for, and those that are in use.
+    /// How many lines are taken of an offer: as many as the room of the channel has use for, and those that are in use; none
+    /// outside of rooms.
     pub(super) fn most(&self, channel: &Channel) -> usize {
-        let room = channel.with(|data| data.find_slot::<LegVideo>().map(|video| video.room_lines));
-        room.unwrap_or_default().max(self.0.len())
+        match room_lines(channel) {
+            0 => 0,
+            lines => lines.max(self.0.len()),
+        }
     }
 
-    /// Binds ports for the lines agreed on that have none, and gives up those of lines that are no longer there.
-    ///
-    /// # Errors
-    /// The cause to hang up with when no port can be had.
+    /// Binds ports for the lines agreed on that have none, and gives up those of lines that are no longer there. Lines for which
+    /// no port can be had are left out of what is agreed ([`Further::keep_bound`]): the call goes on without.
     pub(super) fn open(
         &mut self,
         channel: &Channel,
         engine: &Engine,
         spec: &RtpSpec,
         (plans, checks): (&[VideoPlan], bool),
-    ) -> Result<(), Cause> {
+    ) {
         self.0.retain(|line| plans.iter().any(|plan| plan.media_index == line.media_index));
         for VideoPlan { media_index, .. } in plans {
             if self.0.iter().any(|line| line.media_index == *media_index) {
                 continue;
             }
-            let (leg, _no_events) = engine.open_rtp(spec.clone()).map_err(|error| {
-                tracing::error!(uuid = %channel.uuid(), fs_level = "CRIT", "No RTP port available: {error}");
-                Cause::DESTINATION_OUT_OF_ORDER
-            })?;
+            let leg = match engine.open_rtp(spec.clone()) {
+                Ok((leg, _no_events)) => leg,
+                Err(error) => {
+                    tracing::warn!(uuid = %channel.uuid(), "Video line {media_index} and those behind it are declined: {error}");
+                    break;
+                }
+            };
             let ice = if checks { LocalIce::new() } else { None };
             let (leg, reach) = (Arc::new(leg), Reach::default());
             self.0.push(Line { media_index: *media_index, leg, ice, reach });
         }
         self.0.sort_by_key(|line| line.media_index);
-        Ok(())
+    }
+
+    /// Takes the lines that have no port out of what is agreed: they are answered with port 0.
+    pub(super) fn keep_bound(&self, plan: &mut Plan) {
+        plan.further.retain(|plan| self.0.iter().any(|line| line.media_index == plan.media_index));
+    }
+
+    /// The ports bound.
+    pub(super) fn ports(&self) -> Vec<u16> {
+        self.0.iter().map(|line| line.leg.rtp_port()).collect()
+    }
+
+    /// Takes candidates of the line in this place that came later.
+    pub(super) fn add_candidates(&self, media_index: usize, candidates: &[sdp::Candidate]) {
+        let mut lines = self.0.iter().filter(|line| line.media_index == media_index);
+        if let Some(line) = lines.next() {
+            line.reach.add_candidates(candidates);
+        }
     }
 
     /// Makes other credentials: the far end's checks begin anew.
@@ -68,8 +95,12 @@ impl Further {
         self.0.iter_mut().for_each(|line| line.ice = LocalIce::new());
     }
 
-    /// What the lines have bound, with the roles of the last exchange; without `before` there was none.
-    pub(super) fn streams(&self, before: Option<&Plan>) -> Vec<FurtherStream> {
+    /// What the lines have bound, with the roles of the last exchange; without `before` there was none. Outside of rooms they
+    /// are of no use, and offered and answered no more.
+    pub(super) fn streams(&self, channel: &Channel, before: Option<&Plan>) -> Vec<FurtherStream> {
+        if room_lines(channel) == 0 {
+            return Vec::new();
+        }
         let stream = |line: &Line| {
             let plan = before.into_iter().flat_map(|plan| &plan.further);
             let mut plan = plan.filter(|plan| plan.media_index == line.media_index);

@@ -51,7 +51,8 @@ impl LegMedia {
         let engine = &self.profile.switch().media;
         self.streams.open(channel, engine, &spec, video, text)?;
         let further = self.plan.as_ref().map_or(&[][..], |plan| &plan.further);
-        self.streams.further.open(channel, engine, &spec, (further, self.identity.is_some()))
+        self.streams.further.open(channel, engine, &spec, (further, self.identity.is_some()));
+        Ok(())
     }
 
     /// Writes our offer.
@@ -135,7 +136,7 @@ impl LegMedia {
         }
     }
 
-    /// Keeps our description. Our own hold is not shown.
+    /// Keeps our description. Our own hold is not shown; on further lines of video we only send at any time.
     pub(super) fn keep_local(
         &mut self,
         channel: &Channel,
@@ -144,8 +145,10 @@ impl LegMedia {
     ) {
         let mut shown = made;
         if self.held_by_us {
-            let directions = shown.media.iter_mut().flat_map(|media| &mut media.attributes);
-            directions
+            let further = self.streams.further.ports();
+            let lines = shown.media.iter_mut().filter(|media| !further.contains(&media.port));
+            lines
+                .flat_map(|media| &mut media.attributes)
                 .filter(|attribute| attribute.name == "sendonly")
                 .for_each(|attribute| attribute.name = "sendrecv".into());
         }

@@ -8,7 +8,7 @@ use media::{Leg, PathSpec, ProtectionSpec, RtpParams};
 use negotiation::{DtlsRole, Ice, LocalIce, Secure, Transport};
 use sdp::CandidateKind;
 use webrtc::driver::LinkHandle;
-use webrtc::dtls::{Identity, Role};
+use webrtc::dtls::{DtlsError, Identity, Role};
 use webrtc::ice::{Credentials, IceSpec, Kind, RemoteCandidate};
 use webrtc::link::{DtlsSpec, LinkEvent, LinkSpec, Way};
 use webrtc::turn::driver::{Relay, Server};
@@ -192,7 +192,8 @@ pub struct Linked {
 }
 
 impl Linked {
-    /// Shows it. A handshake that fails ends the call, as in the reference.
+    /// Shows it. A handshake that fails ends the call, as in the reference; on a further line of video only one with another
+    /// certificate than the one announced does, else the line stays empty.
     pub fn note(self, channel: &Channel) {
         let (kind, uuid) = (self.kind, channel.uuid());
         match self.event {
@@ -220,6 +221,9 @@ impl Linked {
             LinkEvent::RtcpKeys(_) => {
                 tracing::debug!(uuid = %uuid, "{kind}: RTCP has keys of its own");
             }
+            LinkEvent::Failed(error) if !ends_call(kind, &error) => {
+                tracing::warn!(uuid = %uuid, "{kind}: DTLS failed, the line stays empty: {error}");
+            }
             LinkEvent::Failed(error) => {
                 tracing::error!(uuid = %uuid, "{kind}: DTLS failed: {error}");
                 channel.hangup(Cause::DESTINATION_OUT_OF_ORDER);
@@ -228,23 +232,47 @@ impl Linked {
     }
 }
 
-/// The candidates of a fragment of a description (RFC 8840 §9), those of video apart. `allowed` says which addresses may
-/// be used.
-pub(super) fn trickled(
-    fragment: &str,
-    allowed: impl Fn(IpAddr) -> bool,
-) -> [Vec<sdp::Candidate>; 2] {
-    let mut found = [Vec::new(), Vec::new()];
-    let mut kind = 0;
+/// Whether a handshake that failed ends the call.
+fn ends_call(kind: &str, error: &DtlsError) -> bool {
+    kind != FURTHER || matches!(error, DtlsError::Fingerprint { .. })
+}
+
+/// What a fragment says of one line.
+#[derive(Debug, Default)]
+pub(super) struct Trickled {
+    /// Video, or else audio.
+    pub(super) video: bool,
+    /// The line's name (`a=mid`).
+    pub(super) mid: Option<String>,
+    /// How many lines of its kind stand before it.
+    pub(super) nth: usize,
+    pub(super) candidates: Vec<sdp::Candidate>,
+}
+
+/// The candidates of a fragment of a description (RFC 8840 §9), line by line; what stands before the first line is the audio's.
+/// `allowed` says which addresses may be used.
+pub(super) fn trickled(fragment: &str, allowed: impl Fn(IpAddr) -> bool) -> Vec<Trickled> {
+    let mut found = Vec::<Trickled>::new();
+    let mut before = [0, 0];
     for line in fragment.lines().take(MOST_LINES) {
         if let Some(section) = line.strip_prefix("m=") {
-            kind = usize::from(section.starts_with("video"));
+            let video = section.starts_with("video");
+            let [audios, videos] = &mut before;
+            let alike = if video { videos } else { audios };
+            found.push(Trickled { video, nth: *alike, ..Trickled::default() });
+            *alike += 1;
+        }
+        if let (Some(mid), Some(section)) = (line.strip_prefix("a=mid:"), found.last_mut()) {
+            section.mid = Some(mid.trim().to_owned());
         }
         let Some(candidate) = line.strip_prefix("a=candidate:") else { continue };
         let candidate = sdp::Candidate::parse(candidate.trim())
             .filter(|c| c.udp_address().is_some_and(|to| allowed(to.ip())));
-        if let Some(of_kind) = found.get_mut(kind) {
-            of_kind.extend(candidate);
+        if found.is_empty() {
+            found.push(Trickled::default());
+        }
+        if let Some(section) = found.last_mut() {
+            section.candidates.extend(candidate);
         }
     }
     found
@@ -313,21 +341,35 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_handshake_of_a_further_line_that_fails_ends_the_call_only_for_another_certificate() {
+        let other = || DtlsError::Fingerprint { found: "1".into(), announced: "2".into() };
+        assert!(!ends_call(FURTHER, &DtlsError::NoCertificate));
+        assert!(ends_call(FURTHER, &other()));
+        assert!(ends_call("video", &DtlsError::NoCertificate) && ends_call("audio", &other()));
+    }
+
+    #[test]
     fn candidates_of_a_fragment_go_to_their_lines_and_those_that_may_not_be_used_are_left_out() {
         let fragment = "a=ice-ufrag:x\r\nm=audio 9 RTP/SAVPF 0\r\na=mid:0\r\n\
             a=candidate:1 1 udp 99 192.0.2.1 4000 typ host\r\n\
             a=candidate:2 1 udp 98 8d2e.local 4000 typ host\r\n\
             a=candidate:3 1 tcp 97 192.0.2.1 9 typ host tcptype active\r\n\
             a=candidate:4 1 udp 96 10.0.0.1 4000 typ host\r\na=candidate:rubbish\r\n\
-            m=video 9 RTP/SAVPF 96\r\na=candidate:5 1 udp 95 192.0.2.2 4001 typ srflx\r\na=end-of-candidates\r\n";
+            m=video 9 RTP/SAVPF 96\r\na=candidate:5 1 udp 95 192.0.2.2 4001 typ srflx\r\na=end-of-candidates\r\n\
+            m=video 9 RTP/SAVPF 96\r\na=candidate:6 1 udp 95 192.0.2.2 4003 typ host\r\na=mid:more\r\n";
         let forbidden: IpAddr = [10, 0, 0, 1].into();
-        let [audio, video] = trickled(fragment, |ip| ip != forbidden);
+        let found = trickled(fragment, |ip| ip != forbidden);
+        let [audio, video, other] = &found[..] else { panic!("{found:?}") };
         let of = |found: &[sdp::Candidate]| -> Vec<String> {
             found.iter().map(|c| c.foundation.clone()).collect()
         };
-        assert_eq!((of(&audio), of(&video)), (vec!["1".to_owned()], vec!["5".to_owned()]));
-        assert_eq!(remote_candidate(&video[0]).map(|c| c.kind), Some(Kind::Reflexive));
+        let line = |line: &Trickled| (line.video, line.nth, of(&line.candidates).concat());
+        assert_eq!(line(audio), (false, 0, "1".into()));
+        assert_eq!(line(video), (true, 0, "5".into()));
+        assert_eq!(line(other), (true, 1, "6".into()));
+        assert_eq!((audio.mid.as_deref(), other.mid.as_deref()), (Some("0"), Some("more")));
+        assert_eq!(remote_candidate(&video.candidates[0]).map(|c| c.kind), Some(Kind::Reflexive));
         let flood = "a=candidate:1 1 udp 99 192.0.2.1 4000 typ host\r\n".repeat(5000);
-        assert_eq!(trickled(&flood, |_| true)[0].len(), MOST_LINES);
+        assert_eq!(trickled(&flood, |_| true)[0].candidates.len(), MOST_LINES);
     }
 }

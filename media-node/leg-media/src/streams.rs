@@ -106,8 +106,13 @@ impl Streams {
         }
     }
 
-    /// Takes candidates of the video that came later.
-    pub(super) fn add_candidates(&self, candidates: &[sdp::Candidate]) {
+    /// Takes candidates of the further line in this place that came later.
+    pub(super) fn add_candidates(&self, media_index: usize, candidates: &[sdp::Candidate]) {
+        self.further.add_candidates(media_index, candidates);
+    }
+
+    /// The same of the first line of video.
+    pub(super) fn add_first(&self, candidates: &[sdp::Candidate]) {
         self.video_reach.add_candidates(candidates);
     }
 
