@@ -42,6 +42,8 @@ pub struct Room {
     state: Mutex<State>,
     /// What pages show of it; locked before the state, never while it is.
     pub(super) board: Mutex<Option<super::board::Board>>,
+    /// Held while members are told whom they are shown, so that what is older does not come last; locked before the state.
+    pub(super) showing: Mutex<()>,
 }
 
 /// What changes about a room.
@@ -210,6 +212,7 @@ impl Rooms {
             switch: Arc::clone(switch),
             state: Mutex::new(first_state(switch, &profile)),
             board: Mutex::default(),
+            showing: Mutex::new(()),
             profile,
         });
         rooms.insert(name.to_owned(), Arc::clone(&room));
@@ -602,9 +605,9 @@ impl Room {
             self.move_video_floor(member);
         } else if free && member.state().speaks {
             self.give_floor(Some(member));
-        } else {
-            self.show_speaker(member);
         }
+        // The video floor may be locked elsewhere, or follow later.
+        self.show_speaker(member);
     }
 
     /// The floor is never free: the last member to join has it unless another talks.

@@ -32,6 +32,8 @@ pub(super) struct Known {
     codec: Option<String>,
     sends: bool,
     wants: bool,
+    /// With what of RTCP the far end understands, which a later exchange may say.
+    options: PictureOptions,
     further: Vec<(LegId, bool)>,
 }
 
@@ -42,6 +44,7 @@ impl Known {
             codec: video.codec.clone(),
             sends: video.sends,
             wants: video.wants,
+            options: video.options(),
             further: video.further.iter().map(|line| (line.leg.id(), line.wants)).collect(),
         }
     }
@@ -95,7 +98,8 @@ impl Room {
         // Known to those who negotiate from now on: the next description may have further lines.
         let lines = self.profile.further_lines();
         member.channel.with(|data| data.slot::<LegVideo>().room_lines = lines);
-        let joins = (&old.leg, &old.codec) != (&now.leg, &now.codec);
+        let joins =
+            (&old.leg, &old.codec, old.options) != (&now.leg, &now.codec, now.options);
         if let (Some(leg), Some(codec), true) = (&video.leg, &video.codec, joins) {
             let state = member.state();
             let options = PictureOptions { hidden: !state.seen || state.held, ..video.options() };
@@ -109,9 +113,15 @@ impl Room {
         }
         let is_new = |leg: &Leg| joins || old.further.iter().all(|(known, _)| *known != leg.id());
         for FurtherLine { leg, .. } in video.further.iter().filter(|line| is_new(&line.leg)) {
+            // One that joins has no source until it is told one; who had a line keeps it.
+            if let Some(shown) = &mut *member.shown.lock() {
+                shown.lines.clear();
+            }
             // The far end only receives on them.
             let options = PictureOptions { hidden: true, ..video.options() };
             if leg.join_pictures(&self.mixer, options).is_err() {
+                // Not known: tried again when the call is notified next.
+                member.known_video.lock().further.retain(|(known, _)| *known != leg.id());
                 tracing::error!(uuid = %member.channel.uuid(), "Conference {}: a line without video: the media engine is overloaded", self.name);
             }
         }
@@ -277,6 +287,7 @@ impl Room {
 
     /// Tells the leg of each member whose source has changed which member it receives.
     pub(super) fn show_pictures(&self) {
+        let _one_at_a_time = self.showing.lock();
         let (floor, members) = self.with(|s| (s.video_floor, s.members.clone()));
         let find = |id: Option<u32>| members.iter().find(|m| Some(m.id) == id);
         let (holder, last) = (find(floor.holder), find(floor.last));
@@ -319,7 +330,9 @@ impl Room {
                 let to = to.and_then(|speaker| speaker.video.leg.as_deref());
                 accepted &= line.leg.look_at(to).is_ok();
             }
-            if let Some(why @ Watches::OtherCodec { .. }) = &shown.watches {
+            if let Some(why @ Watches::OtherCodec { .. }) = &shown.watches
+                && video.watches != shown.watches
+            {
                 tracing::warn!(uuid = %member.channel.uuid(), "Conference {}: {why}", self.name);
             }
             member.channel.with(|data| {
