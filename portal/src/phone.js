@@ -14,7 +14,7 @@ function stop(stream) {
 class Call {
   constructor(phone, session, peer, incoming) {
     Object.assign(this, { phone, session, peer, incoming, id: crypto.randomUUID(), state: incoming ? "incoming" : "calling" });
-    Object.assign(this, { held: false, muted: false, showing: null, picture: null, seeing: 0, more: [], begun: Date.now(), answered: null });
+    Object.assign(this, { held: false, muted: false, showing: null, picture: null, seeing: 0, more: [], most: Infinity, begun: Date.now(), answered: null });
     session.stateChange.addListener((state) => this.changed(state));
   }
 
@@ -98,12 +98,16 @@ class Call {
   async seeNow(count) {
     const connection = this.session.sessionDescriptionHandler?.peerConnection;
     if (!connection || !this.video?.mid) throw new Error("there is no video in this call");
-    while (this.more.length < count) this.more.push(this.oneMore(connection));
+    // Lines that were declined are not offered again.
+    if (count && !this.most) throw new Error("one picture at a time is shown here");
+    while (this.more.length < Math.min(count, this.most)) this.more.push(this.oneMore(connection));
     this.seeing = count;
     try {
       await this.describeAnew(this.held);
-      // What the far end does not take is stopped.
+      // What the far end does not take is stopped. On hold it is asked for nothing.
+      const asked = this.more.length;
       this.more = this.more.filter((line) => line.currentDirection && line.currentDirection !== "stopped");
+      if (this.more.length < asked && !this.held) this.most = this.more.length;
       if (count && !this.more.length) throw new Error("one picture at a time is shown here");
     } catch (error) {
       this.seeing = 0;

@@ -82,7 +82,13 @@ login(`Room ${room}`, (phone) => {
         if ((stats?.framesDecoded ?? 0) > tile.frames) Object.assign(tile, { frames: stats.framesDecoded, since: Date.now() });
       }
       for (const [line, tile] of tiles) {
-        const comes = call.seeing && call.more.includes(line) && Date.now() - tile.since < STALE;
+        if (!call.more.includes(line)) {
+          put(tile.video, null);
+          tile.video.remove();
+          tiles.delete(line);
+          continue;
+        }
+        const comes = call.seeing && Date.now() - tile.since < STALE;
         put(tile.video, comes ? line.receiver.track : null);
       }
       others.hidden = [...tiles.values()].every((tile) => tile.video.hidden);
