@@ -9,7 +9,7 @@ from harness.camera import Camera
 from harness.portal import AGENT, CUSTOMER, WSS, browsers, capture_sound, configured, pages, press, state  # noqa: F401 (fixtures among them)
 
 ROOMS = """<configuration name="conference.conf"><caller-controls/><profiles><profile name="default">
-  <param name="rate" value="8000"/><param name="interval" value="20"/><param name="energy-level" value="300"/>
+  <param name="rate" value="8000"/><param name="interval" value="20"/><param name="energy-level" value="300"/><param name="video-max-pictures" value="9"/>
 </profile></profiles></configuration>
 """
 DIALPLAN = """

@@ -8,7 +8,7 @@ from harness.camera import Camera
 from harness.ear import FAR, NEAR, THIRD, caller, hears, run, talk
 
 ROOMS = """<configuration name="conference.conf"><profiles><profile name="default"><param name="rate" value="8000"/>
-<param name="energy-level" value="300"/><param name="video-mode" value="passthrough"/></profile></profiles></configuration>"""
+<param name="energy-level" value="300"/><param name="video-mode" value="passthrough"/><param name="video-max-pictures" value="9"/></profile></profiles></configuration>"""
 DIALPLAN = """
   <extension name="studio"><condition field="destination_number" expression="^studio$">
     <action application="answer"/><action application="conference" data="studio"/></condition></extension>
@@ -173,7 +173,7 @@ def talk_alone(call):
 def test_further_lines_are_declined_outside_of_rooms_and_where_the_room_takes_one_picture(fresh):
     prepare(fresh)
     rooms = fresh.conf / "autoload_configs" / "conference.conf.xml"
-    tree.patch(rooms, {"(?=</profile>)": '<param name="video-max-pictures" value="2"/>'})
+    tree.patch(rooms, {'"video-max-pictures" value="9"': '"video-max-pictures" value="2"'})
     fresh.start()
     esl = next(listening := office.listening(fresh, "ALL"))
     assert "+OK" in esl.api("load mod_conference")

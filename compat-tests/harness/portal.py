@@ -25,7 +25,7 @@ DIALPLAN = """
     <action application="answer"/><action application="playback" data="tone_stream://%(1000,0,1400);loops=-1"/></condition></extension>
 """
 ROOMS = """<configuration name="conference.conf"><caller-controls/><profiles><profile name="default">
-  <param name="rate" value="8000"/><param name="interval" value="20"/><param name="energy-level" value="0"/>
+  <param name="rate" value="8000"/><param name="interval" value="20"/><param name="energy-level" value="0"/><param name="video-max-pictures" value="9"/>
 </profile></profiles></configuration>
 """
 

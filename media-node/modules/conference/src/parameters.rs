@@ -135,7 +135,7 @@ const PROFILE: &[Parameter] = &[
     param(
         "video-max-pictures",
         Value::Number(1, 9),
-        "9",
+        "1",
         "Members whose pictures one member may be sent at once, over lines of its own for each",
     ),
     param("recording-metadata", Value::Text, "", "Artist named in recordings of the room"),

@@ -187,13 +187,13 @@ impl Profile {
         known && self.suppressed.iter().any(|suppressed| suppressed == word)
     }
 
-    /// Says in the log that pictures are not put together, where the profile wants that.
     /// Lines of video behind the first that a member may have (`video-max-pictures`).
     pub(super) fn further_lines(&self) -> usize {
-        let most = self.number("video-max-pictures", MAX_PICTURES).clamp(1, MAX_PICTURES);
+        let most = self.number("video-max-pictures", 1).clamp(1, MAX_PICTURES);
         usize::try_from(most - 1).unwrap_or(0)
     }
 
+    /// Says in the log that pictures are not put together, where the profile wants that.
     pub(super) fn warn_of_video(&self, room: &str) {
         let mode = self.params.get("video-mode").unwrap_or_default();
         if ["mux", "transcode"].iter().any(|word| mode.eq_ignore_ascii_case(word)) {

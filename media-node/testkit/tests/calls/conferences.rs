@@ -13,7 +13,7 @@ const MODULES: &[&[&dyn Module]] =
 
 fn conference() -> Setup {
     let configuration = r#"<configuration name="conference.conf"><profiles>
-      <profile name="default"><param name="rate" value="8000"/><param name="interval" value="20"/><param name="energy-level" value="0"/></profile>
+      <profile name="default"><param name="rate" value="8000"/><param name="interval" value="20"/><param name="energy-level" value="0"/><param name="video-max-pictures" value="9"/></profile>
     </profiles></configuration>"#;
     let dialplan = extension("1000", &[("answer", ""), ("conference", "room@default")])
         + &extension("2000", &[("answer", ""), ("conference", "room@default+flags{mute}")])
