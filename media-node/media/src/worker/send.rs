@@ -437,7 +437,8 @@ impl LegState {
         if !self.digits_out.busy() {
             self.tell(LegEvent::DigitsSent);
         }
-        let (Some(emit), Some(pt)) = (emit, self.params.te_send) else { return false };
+        let pt = self.params.te_send.filter(|_| self.params.handling == Handling::Audio);
+        let (Some(emit), Some(pt)) = (emit, pt) else { return false };
         for copy in 0..emit.copies {
             let stamp = self.out.digit(emit.first && copy == 0, ctx.now.us, clock, ticks);
             let Some(head) = ctx.out.first_chunk_mut() else { return false };
@@ -453,8 +454,7 @@ impl LegState {
     /// A sign of life when nothing was sent for long, to peers that know comfort noise: it keeps an
     /// address translator's entry open, as the reference does.
     pub(super) fn keep_alive(&mut self, ctx: &mut Ctx) {
-        let Some(pt) = self.params.cn_pt.filter(|_| self.active && self.params.direction.sends())
-        else {
+        let Some(pt) = self.params.cn_pt.filter(|_| self.active && self.sends_audio()) else {
             return;
         };
         let (ticks, clock) = (self.ticks(self.frame()), self.clock());
