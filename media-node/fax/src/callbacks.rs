@@ -36,7 +36,8 @@ pub(crate) struct Callbacks {
 }
 
 thread_local! {
-    /// The log of the machines of this thread: the library gives its log handler the text and nothing that names the machine.
+    /// The log of the machines of this thread: the library gives its log handler the text and nothing that names the
+    /// machine.
     static LOG: RefCell<VecDeque<(i32, String)>> = const { RefCell::new(VecDeque::new()) };
 }
 

@@ -1,4 +1,5 @@
-//! A T.38 gateway of the library, behind a safe interface: modems on a telephone line on one side, T.38 packets on the other.
+//! A T.38 gateway of the library, behind a safe interface: modems on a telephone line on one side, T.38 packets on the
+//! other.
 
 #![allow(unsafe_code)]
 
@@ -66,8 +67,8 @@ impl Gateway {
         let callbacks = Callbacks::new(library);
         let f = &library.functions;
         let _one = INIT_LOCK.lock();
-        // SAFETY: without a state of ours `t38_gateway_init` makes one, which is freed in `drop`; the other functions get that
-        // one. The handler gets the address of the queues, which does not change and is freed after the state.
+        // SAFETY: without a state of ours `t38_gateway_init` makes one, which is freed in `drop`; the other functions get
+        // that one. The handler gets the address of the queues, which does not change and is freed after the state.
         unsafe {
             let state = (f.t38_gateway_init)(ptr::null_mut(), on_t38_packet, callbacks.address());
             if state.is_null() {

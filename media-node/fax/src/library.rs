@@ -191,8 +191,8 @@ impl Library {
             });
         };
         // SAFETY: the version is what the file's name says, and is looked at below before anything is called but
-        // `fax_init`, `fax_get_t30_state`, `t30_get_transfer_statistics` and `fax_free`, whose arguments are the same in both
-        // versions; `shared` is kept as long as the functions.
+        // `fax_init`, `fax_get_t30_state`, `t30_get_transfer_statistics` and `fax_free`, whose arguments are the same in
+        // both versions; `shared` is kept as long as the functions.
         let functions = unsafe { Functions::find(&shared) }
             .map_err(|lacks| LoadError::Lacks(wanted.to_owned(), lacks))?;
         let library = Self { functions, _shared: shared };

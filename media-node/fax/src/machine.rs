@@ -256,7 +256,7 @@ impl Machine {
 impl Drop for Machine {
     fn drop(&mut self) {
         let f = self.functions();
-        // SAFETY: made by `fax_init` or `t38_terminal_init`, and freed only here. The callbacks still stands.
+        // SAFETY: made by `fax_init` or `t38_terminal_init`, and freed only here. The callbacks are still there.
         unsafe {
             match self.transport {
                 Transport::Audio(state) => (f.fax_free)(state),

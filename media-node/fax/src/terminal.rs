@@ -65,8 +65,8 @@ impl Offer {
     }
 }
 
-/// In a slot of the channel while a fax application or a gateway works: the leg's signalling answers re-INVITEs with it, and reports
-/// the answers to ours.
+/// In a slot of the channel while a fax application or a gateway works: the leg's signalling answers re-INVITEs with it,
+/// and reports the answers to ours.
 #[derive(Debug, Default)]
 pub struct Terminal(Option<(Option<Offer>, mpsc::Sender<MediaChange>)>);
 
@@ -81,6 +81,12 @@ impl Terminal {
     /// It has ended.
     pub fn close(&mut self) {
         self.0 = None;
+    }
+
+    /// Does an application have the leg that hears of changes?
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.0.as_ref().is_some_and(|(_, sender)| !sender.is_closed())
     }
 
     /// The answer to a far end that offers fax; `None` = it is refused. It is to be followed by [`Terminal::notify`].
@@ -108,9 +114,11 @@ mod tests {
         let mut terminal = Terminal::default();
         let theirs = T38Options { version: 7, max_buffer: 0, ..T38Options::default() };
         assert_eq!(terminal.answer(&theirs), None);
+        assert!(!terminal.is_open());
         let audio = terminal.open(None);
-        assert_eq!(terminal.answer(&theirs), None);
+        assert_eq!((terminal.answer(&theirs), terminal.is_open()), (None, true));
         drop(audio);
+        assert!(!terminal.is_open());
         let mut changes = terminal.open(Some(Offer { max_bit_rate: 9600 }));
         let ours = terminal.answer(&theirs).unwrap();
         assert_eq!((ours.version, ours.max_bit_rate, ours.max_buffer), (3, 9600, 2000));

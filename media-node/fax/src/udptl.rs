@@ -1,8 +1,8 @@
 //! UDPTL (T.38, annex "UDP transport layer"): each datagram carries an IFP packet, and earlier ones again in case they
 //! were lost.
 //!
-//! We send redundancy and ask for it. From a peer that sends parity instead, lost packets are made again where all others that
-//! a parity packet covers are known.
+//! We send redundancy and ask for it. From a peer that sends parity instead, lost packets are made again where all others
+//! that a parity packet covers are known.
 
 use std::collections::VecDeque;
 
@@ -54,8 +54,9 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Parity packets (T.38's forward error correction). They cover the `span * packets.len()` packets before the datagram's own:
-/// the first is the exclusive or of the oldest of them and of every `packets.len()`th after it, the second begins one later.
+/// Parity packets (T.38's forward error correction). They cover the `span * packets.len()` packets before the
+/// datagram's own: the first is the exclusive or of the oldest of them and of every `packets.len()`th after it, the
+/// second begins one later.
 struct Parity<'a> {
     span: usize,
     packets: Vec<&'a [u8]>,

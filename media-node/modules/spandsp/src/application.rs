@@ -164,8 +164,14 @@ async fn follow(session: &mut Session, job: Job, library: Arc<Library>, side: Si
         data.slot::<Running>().0 = Some(thread.stopper());
         data.slot::<Terminal>().open(job.offer)
     });
-    let mut fax =
-        Fax { side, thread, changes, t38: T38::Off, last_page: Report::default(), done: false };
+    let mut fax = Fax {
+        side,
+        thread,
+        changes: Some(changes),
+        t38: T38::Off,
+        last_page: Report::default(),
+        done: false,
+    };
     let result = fax.run(session, &job, leg.as_ref()).await;
     channel.with(|data| {
         data.slot::<Running>().0 = None;
@@ -189,7 +195,8 @@ async fn follow(session: &mut Session, job: Job, library: Arc<Library>, side: Si
 struct Fax {
     side: Side,
     thread: FaxThread,
-    changes: mpsc::Receiver<MediaChange>,
+    /// `None` once the leg's signalling tells another application.
+    changes: Option<mpsc::Receiver<MediaChange>>,
     t38: T38,
     /// The figures of the latest page: the machine has forgotten them at the end.
     last_page: Report,
@@ -207,10 +214,16 @@ impl Fax {
         let mut request = job.request_after.map(|packets| Instant::now() + PACKET * packets);
         loop {
             let Self { thread, changes, .. } = self;
+            let change = async {
+                match changes {
+                    Some(changes) => changes.recv().await,
+                    None => std::future::pending().await,
+                }
+            };
             let next = async {
                 tokio::select! {
                     biased;
-                    change = changes.recv() => Next::MediaChange(change),
+                    change = change => Next::MediaChange(change),
                     event = thread.next_event() => Next::FaxEvent(event),
                 }
             };
@@ -224,8 +237,12 @@ impl Fax {
                     request = None;
                     self.change(&channel, leg, remote, options);
                 }
+                Either::Right(Next::MediaChange(None)) => self.changes = None,
                 Either::Right(Next::MediaChange(Some(MediaChange::ToAudio))) => {}
-                Either::Right(Next::MediaChange(Some(MediaChange::Refused) | None)) => {
+                // Our offer crossed the far end's own, which was taken.
+                Either::Right(Next::MediaChange(Some(MediaChange::Refused)))
+                    if self.t38 == T38::Negotiated => {}
+                Either::Right(Next::MediaChange(Some(MediaChange::Refused))) => {
                     self.t38 = T38::Refused;
                     tracing::info!(uuid = %channel.uuid(), "T.38 is refused: the fax goes on in audio");
                 }

@@ -7,11 +7,13 @@
 //!
 //! A gateway that has begun ends with the bridge, and both calls end then, as in the reference.
 
+use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use esl_server::event::{Event, EventName};
 use fax::{AnswerDetector, GatewayReport, Library, MediaChange, Offer, Terminal};
+use sdp::T38Options;
 use switch_core::app::{App, Flags};
 use switch_core::call::{AppResult, Cause, Channel, Indication, Session};
 use switch_core::contract::CallObserver;
@@ -94,7 +96,7 @@ fn begin(channel: &Arc<Channel>, is_self: bool, at_once: bool) -> Result<(), Str
         });
         match ready {
             Ok((library, detection)) => {
-                Task { own, library, is_self, terminal: None }.run(detection).await;
+                Task { own, library, is_self, agreement: None }.run(detection).await;
             }
             Err(why) => {
                 if let Some(channel) = own.upgrade() {
@@ -146,27 +148,83 @@ struct Detection {
     limit: Option<Duration>,
 }
 
-/// The agreement to T.38 on a leg. Dropping it withdraws it.
+/// The agreement to T.38 on a leg. Dropping it withdraws it; a far end that has T.38 by then is asked for audio.
 struct Agreement {
     leg: Weak<Channel>,
     changes: mpsc::Receiver<MediaChange>,
+    /// The leg's packets are T.38.
+    in_t38: bool,
 }
 
 impl Agreement {
-    fn open(leg: &Arc<Channel>, offer: Offer) -> Self {
-        let changes = leg.with(|data| data.slot::<Terminal>().open(Some(offer)));
-        Self { leg: Arc::downgrade(leg), changes }
+    /// `None` where another application has the leg.
+    fn open(leg: &Arc<Channel>, offer: Offer) -> Option<Self> {
+        let changes = leg.with(|data| {
+            let terminal = data.slot::<Terminal>();
+            (!terminal.is_open()).then(|| terminal.open(Some(offer)))
+        })?;
+        Some(Self { leg: Arc::downgrade(leg), changes, in_t38: false })
+    }
+
+    /// Whether it stands on that leg: another application may have taken its place.
+    fn is_of(&self, leg: &Arc<Channel>) -> bool {
+        Weak::ptr_eq(&self.leg, &Arc::downgrade(leg)) && !self.changes.is_closed()
+    }
+
+    /// The next change of the leg's media; `None` once another application has the leg. May be given up half-way.
+    async fn next(&mut self) -> Option<MediaChange> {
+        let change = self.changes.recv().await?;
+        Some(self.noted(change))
+    }
+
+    /// A change that waits.
+    fn waiting(&mut self) -> Option<MediaChange> {
+        let change = self.changes.try_recv().ok()?;
+        Some(self.noted(change))
+    }
+
+    fn noted(&mut self, change: MediaChange) -> MediaChange {
+        match change {
+            MediaChange::ToT38 { .. } => self.in_t38 = true,
+            MediaChange::ToAudio => self.in_t38 = false,
+            MediaChange::Refused => {}
+        }
+        change
+    }
+
+    /// Offers the far end audio again if it has T.38: nobody translates.
+    fn restore_audio(&mut self) {
+        if !std::mem::take(&mut self.in_t38) {
+            return;
+        }
+        let Some(leg) = self.leg.upgrade().filter(|leg| leg.is_up()) else { return };
+        tracing::info!(uuid = %leg.uuid(), "T.38 gateway: {} is to have audio again", leg.name());
+        let job = leg.job(Box::new(|session| {
+            Box::pin(async move {
+                if !session.indicate(Indication::Renegotiate(None)).await {
+                    let uuid = session.channel().uuid();
+                    tracing::warn!(uuid = %uuid, "T.38 gateway: the leg stays without audio");
+                }
+            })
+        }));
+        if job.is_err() {
+            tracing::warn!(uuid = %leg.uuid(), "T.38 gateway: the leg takes no commands, and stays without audio");
+        }
     }
 }
 
 impl Drop for Agreement {
     fn drop(&mut self) {
-        // Closed by another application that took its place: that one's stays.
-        if !self.changes.is_closed()
-            && let Some(leg) = self.leg.upgrade()
-        {
-            leg.with(|data| data.slot::<Terminal>().close());
+        if let Some(leg) = self.leg.upgrade() {
+            leg.with(|data| {
+                // Closed by another application that took its place: that one's stays.
+                if !self.changes.is_closed() {
+                    data.slot::<Terminal>().close();
+                }
+            });
         }
+        while self.waiting().is_some() {}
+        self.restore_audio();
     }
 }
 
@@ -177,7 +235,7 @@ struct Task {
     library: Arc<Library>,
     /// That leg is the one with T.38; else its partner.
     is_self: bool,
-    terminal: Option<Agreement>,
+    agreement: Option<Agreement>,
 }
 
 /// Both legs of a gateway that has begun.
@@ -206,14 +264,27 @@ impl Task {
         loop {
             ticks.tick().await;
             let own = self.own.upgrade().filter(|own| own.is_up())?;
-            let partner = own.partner();
-            self.agree(if self.is_self { Some(&own) } else { partner.as_ref() });
-            if let Some(terminal) = &mut self.terminal
-                && let Ok(changed @ MediaChange::ToT38 { .. }) = terminal.changes.try_recv()
-            {
-                change = Some(changed);
-                detection = None;
-                since = Instant::now();
+            while let Some(changed) = self.agreement.as_mut().and_then(Agreement::waiting) {
+                match changed {
+                    MediaChange::ToT38 { .. } => {
+                        change = Some(changed);
+                        detection = None;
+                        since = Instant::now();
+                    }
+                    MediaChange::ToAudio => change = None,
+                    MediaChange::Refused => {}
+                }
+            }
+            let both = own.partner().map(|partner| {
+                let own = Arc::clone(&own);
+                if self.is_self { (own, partner) } else { (partner, own) }
+            });
+            let up = |leg: &Arc<Channel>| leg.is_answered() && leg.media().is_some();
+            let both = both.filter(|(t38, audio)| up(t38) && up(audio));
+            // Nothing is agreed to before it can be translated.
+            let fits = both.as_ref().filter(|(_, audio)| has_rate(audio));
+            if !self.agree(fits.map(|(t38, _)| t38)) {
+                change = None;
             }
             if let Some(Detection { audio, detector, limit }) = &mut detection {
                 let open = audio.read(&mut samples);
@@ -228,27 +299,40 @@ impl Task {
             if detection.is_some() {
                 continue;
             }
-            let up = |leg: &Arc<Channel>| leg.is_answered() && leg.media().is_some();
-            if let Some(partner) = partner.filter(|partner| up(partner) && up(&own)) {
-                let (t38, audio) = if self.is_self { (own, partner) } else { (partner, own) };
-                let legs = Legs { t38: Arc::downgrade(&t38), audio: Arc::downgrade(&audio) };
-                return Some((legs, change));
+            if let Some((t38, audio)) = both {
+                if !has_rate(&audio) {
+                    tracing::error!(
+                        uuid = %audio.uuid(),
+                        "T.38 gateway: {} needs audio of 8000 samples per second (PCMU, PCMA)", audio.name()
+                    );
+                    return None;
+                }
+                if self.agreement.is_some() {
+                    let legs = Legs { t38: Arc::downgrade(&t38), audio: Arc::downgrade(&audio) };
+                    return Some((legs, change));
+                }
             }
             if since.elapsed() >= BRIDGE_TIMEOUT {
-                tracing::warn!(uuid = %own.uuid(), "t38_gateway: the leg is in no bridge");
+                let why = "the leg is in no bridge, or another application has a fax on it";
+                tracing::warn!(uuid = %own.uuid(), "t38_gateway: {why}");
                 return None;
             }
         }
     }
 
-    /// Agrees to T.38 on a leg, once.
-    fn agree(&mut self, leg: Option<&Arc<Channel>>) {
-        let Some(leg) = leg else { return };
-        let is_it = |terminal: &Agreement| Weak::ptr_eq(&terminal.leg, &Arc::downgrade(leg));
-        if !self.terminal.as_ref().is_some_and(is_it) {
-            self.terminal = None;
-            self.terminal = Some(Agreement::open(leg, settings::gateway(leg).offer));
+    /// Agrees to T.38 on a leg, or on none; true if it stands as before.
+    fn agree(&mut self, leg: Option<&Arc<Channel>>) -> bool {
+        let stands = match (&self.agreement, leg) {
+            (Some(agreement), Some(leg)) => agreement.is_of(leg),
+            (None, None) => true,
+            _ => false,
+        };
+        if !stands {
+            // The old one goes first: it may be of the same leg.
+            self.agreement = None;
+            self.agreement = leg.and_then(|leg| Agreement::open(leg, settings::gateway(leg).offer));
         }
+        stands
     }
 
     /// From the change to T.38 to the end of the bridge.
@@ -260,12 +344,19 @@ impl Task {
         change: Option<MediaChange>,
     ) {
         let library = &self.library;
-        let Some(Agreement { changes, .. }) = &mut self.terminal else { return };
+        let Some(agreement) = &mut self.agreement else { return };
         let mut thread = None;
-        match change {
+        let is_translated = match change {
             Some(change) => legs.follow(change, library, job, &mut thread),
-            None if job.requests => legs.request(job.offer),
-            None => {}
+            None => {
+                if job.requests {
+                    legs.request(job.offer);
+                }
+                true
+            }
+        };
+        if !is_translated {
+            agreement.restore_audio();
         }
         loop {
             let event = async {
@@ -277,8 +368,12 @@ impl Task {
             tokio::select! {
                 biased;
                 () = ended.notified() => return,
-                change = changes.recv() => match change {
-                    Some(change) => legs.follow(change, library, job, &mut thread),
+                change = agreement.next() => match change {
+                    Some(change) => {
+                        if !legs.follow(change, library, job, &mut thread) {
+                            agreement.restore_audio();
+                        }
+                    }
                     None => return,
                 },
                 event = event => match event {
@@ -288,7 +383,13 @@ impl Task {
                             outcome::log(&leg, job.level, severity, &line);
                         }
                     }
-                    None => thread = None,
+                    None => {
+                        thread = None;
+                        // Where a call has ended the other does, too.
+                        if legs.both().is_some_and(|(t38, audio)| t38.is_up() && audio.is_up()) {
+                            agreement.restore_audio();
+                        }
+                    }
                 },
             }
         }
@@ -300,9 +401,31 @@ impl Legs {
         Some((self.t38.upgrade()?, self.audio.upgrade()?))
     }
 
-    /// Marks both legs; returns how the gateway is to work.
+    /// Marks both legs; returns how the gateway is to work. `None` where it is not to: the bridge has ended meanwhile, or
+    /// has a gateway already.
     fn begin(&self, ended: &Arc<Notify>) -> Option<GatewayJob> {
         let (t38, audio) = self.both()?;
+        for (leg, other) in [(&t38, &audio), (&audio, &t38)] {
+            let own = Membership { other: Arc::downgrade(other), ended: Arc::clone(ended) };
+            let is_free = leg.with(|data| {
+                let member = data.slot::<Member>();
+                let is_free = member.0.is_none();
+                if is_free {
+                    member.0 = Some(own);
+                }
+                is_free
+            });
+            if !is_free {
+                tracing::error!(uuid = %leg.uuid(), "T.38 gateway: {} has a gateway already", leg.name());
+                self.end(ended);
+                return None;
+            }
+        }
+        // The bridge may have ended before its end could be told.
+        if !t38.partner().is_some_and(|partner| Arc::ptr_eq(&partner, &audio)) {
+            self.end(ended);
+            return None;
+        }
         tracing::info!(
             uuid = %t38.uuid(),
             "T.38 gateway: {} is to have T.38, {} has audio", t38.name(), audio.name()
@@ -312,23 +435,8 @@ impl Legs {
                 ("t38_peer", other.uuid().to_string()),
                 ("t38_gateway_format", format.to_owned()),
             ]);
-            let (other, ended) = (Arc::downgrade(other), Arc::clone(ended));
-            leg.with(|data| data.slot::<Member>().0 = Some(Membership { other, ended }));
         }
         t38.set_var("fax_t38_status", T38::Off.name());
-        // The bridge may have ended meanwhile, before its end could be told.
-        if t38.partner().is_none() {
-            ended.notify_one();
-        }
-        let rate = audio.media().map(|leg| leg.codec().rate());
-        if rate != Some(RATE) {
-            tracing::error!(
-                uuid = %audio.uuid(),
-                "T.38 gateway: {} needs audio of 8000 samples per second (PCMU, PCMA)", audio.name()
-            );
-            self.end(ended);
-            return None;
-        }
         Some(settings::gateway(&t38))
     }
 
@@ -354,52 +462,46 @@ impl Legs {
         }
     }
 
-    /// The signalling of the T.38 leg has changed its media, or has not.
+    /// The signalling of the T.38 leg has changed its media, or has not; false if the leg has T.38 that nothing
+    /// translates.
+    #[must_use]
     fn follow(
         &self,
         change: MediaChange,
         library: &Arc<Library>,
         job: &GatewayJob,
         thread: &mut Option<GatewayThread>,
-    ) {
-        let Some((t38, audio)) = self.both() else { return };
+    ) -> bool {
+        let Some((t38, audio)) = self.both() else { return true };
         match change {
-            // A re-INVITE that says the same again changes nothing.
-            MediaChange::ToT38 { .. } if thread.is_some() => {}
+            // A re-INVITE that says the same again changes nothing, nor does the end of an offer of ours that crossed the
+            // far end's own.
+            MediaChange::ToT38 { .. } | MediaChange::Refused if thread.is_some() => true,
             MediaChange::ToT38 { remote, options } => {
                 outcome::log_t38(&t38, &options);
-                let redundancy = settings::redundancy(&t38);
-                let side = t38.media().and_then(|leg| leg.side_channel().ok().flatten());
-                let port = audio.media().and_then(|leg| {
-                    // A buffer that evens out packets throws some away, which modems do not survive.
-                    let _behind = leg.set_jitter(None);
-                    AudioPort::open(&leg)
-                });
-                let (Some(side), Some(port)) = (side, port) else {
-                    tracing::error!(uuid = %t38.uuid(), "T.38 gateway: the media engine is overloaded");
-                    return;
-                };
-                let to = T38Session { side, remote, options: options.clone(), redundancy };
-                let library = Arc::clone(library);
-                let udptl = UdptlPort::open(to);
-                match GatewayThread::start(library, job.setup, options, port, udptl) {
+                match start(&t38, &audio, library, job, remote, options) {
                     Ok(started) => {
                         *thread = Some(started);
                         t38.set_var("fax_t38_status", T38::Negotiated.name());
+                        true
                     }
-                    Err(error) => {
-                        tracing::error!(uuid = %t38.uuid(), "T.38 gateway: no thread: {error}");
+                    Err(why) => {
+                        tracing::error!(uuid = %t38.uuid(), "T.38 gateway: {why}");
+                        false
                     }
                 }
             }
             MediaChange::Refused => {
                 t38.set_var("fax_t38_status", T38::Refused.name());
                 tracing::info!(uuid = %t38.uuid(), "T.38 is refused: the bridge goes on in audio");
+                true
             }
             MediaChange::ToAudio => {
                 if thread.take().is_some() {
-                    tracing::info!(uuid = %t38.uuid(), "The T.38 leg has audio again: the gateway rests");
+                    let what = "The T.38 leg has audio again: nothing is translated";
+                    tracing::info!(uuid = %t38.uuid(), "{what}");
                 }
+                true
             }
         }
     }
@@ -431,6 +533,39 @@ impl Legs {
     }
 }
 
+/// Whether modems can work with the leg's audio.
+fn has_rate(leg: &Channel) -> bool {
+    leg.media().is_some_and(|leg| leg.codec().rate() == RATE)
+}
+
+/// Starts the thread that translates between two legs.
+fn start(
+    t38: &Channel,
+    audio: &Channel,
+    library: &Arc<Library>,
+    job: &GatewayJob,
+    remote: Option<SocketAddr>,
+    options: T38Options,
+) -> Result<GatewayThread, String> {
+    if !has_rate(audio) {
+        return Err(format!("{} has no audio of 8000 samples per second", audio.name()));
+    }
+    let redundancy = settings::redundancy(t38);
+    let side = t38.media().and_then(|leg| leg.side_channel().ok().flatten());
+    let port = audio.media().and_then(|leg| {
+        // A buffer that evens out packets throws some away, which modems do not survive.
+        let _behind = leg.set_jitter(None);
+        AudioPort::open(&leg)
+    });
+    let (Some(side), Some(port)) = (side, port) else {
+        return Err("the media engine is overloaded".into());
+    };
+    let udptl = UdptlPort::open(T38Session { side, remote, options: options.clone(), redundancy });
+    let library = Arc::clone(library);
+    GatewayThread::start(library, job.setup, options, port, udptl)
+        .map_err(|error| format!("no thread: {error}"))
+}
+
 /// A machine was heard.
 fn tell_detected(channel: &Arc<Channel>) {
     tracing::info!(uuid = %channel.uuid(), "Fax Tone Detected. [t38_gateway]");
@@ -445,12 +580,24 @@ pub(crate) struct Observer;
 
 impl CallObserver for Observer {
     fn unbridged(&self, channel: &Channel) {
-        let member = channel.with(|data| data.find_slot::<Member>().and_then(|own| own.0.take()));
+        // Somebody else may have bridged the leg meanwhile, with a gateway of its own.
+        let partner = channel.partner().map(|partner| Arc::downgrade(&partner));
+        let member = channel.with(|data| {
+            let member = data.find_slot::<Member>()?;
+            let is_of_now = |own: &Membership| {
+                partner.as_ref().is_some_and(|now| Weak::ptr_eq(now, &own.other))
+            };
+            member.0.take_if(|own| !is_of_now(own))
+        });
         let Some(Membership { other, ended }) = member else { return };
-        ended.notify_one();
+        let other_is_up = other.upgrade().is_some_and(|other| other.is_up());
         // A leg that goes elsewhere (a transfer) takes no call down; one that has ended takes the other along.
-        if channel.is_up() && other.upgrade().is_none_or(|other| !other.is_up()) {
+        if partner.is_none() && channel.is_up() && !other_is_up {
             channel.hangup(Cause::NORMAL_CLEARING);
+        }
+        // Where this leg has ended and the other is up, the other is looked at before the gateway is told.
+        if channel.is_up() || !other_is_up {
+            ended.notify_one();
         }
     }
 }

@@ -19,8 +19,6 @@ use crate::thread::Ticker;
 const MAX_QUEUED: usize = 64;
 /// Samples by which audio may be behind the clock before its time is let pass without it: packets come in bunches.
 const MAX_BEHIND: usize = FRAME * 10;
-/// Ticks between two looks at the figures.
-const REPORT_TICKS: u32 = 25;
 
 /// An event of a gateway.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,10 +82,8 @@ fn run(
     let mut samples = Vec::new();
     let mut last = GatewayReport::default();
     let mut ticker = Ticker::new();
-    let mut ticks = 0_u32;
     while !stop.load(Ordering::Relaxed) && audio.is_open() {
         ticker.wait();
-        ticks = ticks.wrapping_add(1);
         udptl.receive(|number, ifp| gateway.receive_packet(number, ifp));
         samples.clear();
         let open = audio.read(&mut samples);
@@ -105,19 +101,14 @@ fn run(
         while let Some((severity, text)) = gateway.next_log_line() {
             let _behind = events.try_send(GatewayEvent::Log(severity, text));
         }
-        if ticks.is_multiple_of(REPORT_TICKS) {
-            let report = gateway.report();
-            if report != last && events.try_send(GatewayEvent::Progress(report)).is_ok() {
-                last = report;
-            }
+        // At once: who ends the thread looks at no more events.
+        let report = gateway.report();
+        if report != last && events.try_send(GatewayEvent::Progress(report)).is_ok() {
+            last = report;
         }
         if !open {
             break;
         }
-    }
-    let report = gateway.report();
-    if report != last {
-        let _gone = events.try_send(GatewayEvent::Progress(report));
     }
 }
 

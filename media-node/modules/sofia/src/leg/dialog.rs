@@ -347,7 +347,9 @@ impl SofiaLeg {
                         }
                         return LegEvent::Other;
                     }
-                    let _kept = self.audio.accept_again(channel, &sdp);
+                    if self.audio.accept_again(channel, &sdp).is_ok() {
+                        notify_terminal(channel, MediaChange::ToAudio);
+                    }
                 }
                 LegEvent::Other
             }

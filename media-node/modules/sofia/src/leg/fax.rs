@@ -1,9 +1,9 @@
 //! Fax over T.38: the far end changes its call to fax by re-INVITE, or we do.
 //!
 //! As in the reference the leg that gets the re-INVITE must allow fax (`fax_enable_t38`); `refuse_t38` forbids it. Where a
-//! fax application or a T.38 gateway has the leg ([`Terminal`]) the change is between it and the far end. In a bridge the other leg's
-//! far end is asked to do the same (`t38_passthru`, `once` for one time), and UDPTL packets pass between them. In all
-//! other cases the change is refused with 488; the call goes on with audio.
+//! fax application or a T.38 gateway has the leg ([`Terminal`]) the change is between it and the far end. In a bridge the
+//! other leg's far end is asked to do the same (`t38_passthru`, `once` for one time), and UDPTL packets pass between them.
+//! In all other cases the change is refused with 488; the call goes on with audio.
 
 use std::sync::Arc;
 
@@ -23,10 +23,19 @@ use crate::call::{Cause, Channel, LegEvent, bypass};
 pub(super) struct Fax {
     /// The far end's request, and where it takes fax: the partner's far end has been asked.
     passed_on: Option<(RequestId, FaxPlan)>,
-    /// We have offered fax to the far end on behalf of the partner.
-    offered: bool,
+    /// We have offered fax to the far end, for whom.
+    offered: Option<For>,
     /// A change was passed on before (`t38_passthru=once`).
     passed_once: bool,
+}
+
+/// Whose offer of fax a leg's far end got.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum For {
+    /// The partner's far end.
+    Partner,
+    /// A fax application, or a gateway, on this leg.
+    Application,
 }
 
 impl SofiaLeg {
@@ -51,7 +60,10 @@ impl SofiaLeg {
                 return LegEvent::Other;
             }
             let ready = |partner: &&Arc<Channel>| {
-                partner.is_answered() && partner.media().is_some() && !bypass::is_on(partner)
+                partner.is_answered()
+                    && partner.media().is_some()
+                    && !bypass::is_on(partner)
+                    && !has_terminal(partner)
             };
             if self.passes_fax(channel)
                 && let Some(partner) = partner.as_ref().filter(ready)
@@ -113,7 +125,8 @@ impl SofiaLeg {
         let numbers = channel.is_true("t38_broken_boolean");
         let ours = self.audio.fax_description(channel, &fax.options, numbers);
         self.reinvite(&ours)?;
-        self.fax.offered = true;
+        let ours = has_terminal(channel);
+        self.fax.offered = Some(if ours { For::Application } else { For::Partner });
         Ok(())
     }
 
@@ -123,10 +136,13 @@ impl SofiaLeg {
         channel: &Arc<Channel>,
         answer: Option<&Arc<SessionDescription>>,
     ) -> bool {
-        if !std::mem::take(&mut self.fax.offered) {
-            return false;
-        }
-        let fax = answer.and_then(|answer| negotiation::fax_line(answer));
+        let Some(offered) = self.fax.offered.take() else { return false };
+        // Whoever the offer was made for may have gone meanwhile.
+        let ours = has_terminal(channel);
+        let partner = channel.partner().filter(|_| !ours && offered == For::Partner);
+        let fax = answer
+            .filter(|_| ours || partner.is_some())
+            .and_then(|answer| negotiation::fax_line(answer));
         if let (Some(answer), Some(fax)) = (answer, &fax) {
             self.audio.show_offered(channel, answer);
             self.show_flags(channel, fax);
@@ -135,19 +151,18 @@ impl SofiaLeg {
         } else if answer.is_some()
             && let Ok(audio) = self.audio.offer(channel, None)
         {
-            // The far end has answered without taking the fax: audio is wanted back.
+            // The far end has answered without taking the fax, or has taken one that is over: audio is wanted back.
             let _gone = self.reinvite(&audio);
         }
-        notify_terminal(
-            channel,
-            match &fax {
+        if ours {
+            let change = match &fax {
                 Some(fax) => {
                     MediaChange::ToT38 { remote: fax.remote, options: fax.options.clone() }
                 }
                 None => MediaChange::Refused,
-            },
-        );
-        if let Some(partner) = channel.partner() {
+            };
+            notify_terminal(channel, change);
+        } else if let Some(partner) = partner {
             let answer = answer.filter(|_| fax.is_some()).map(Arc::clone);
             tell_peer(channel, partner.uuid(), answer);
         }
@@ -189,4 +204,9 @@ pub(super) fn notify_terminal(channel: &Channel, change: MediaChange) {
             terminal.notify(change);
         }
     });
+}
+
+/// Does a fax application, or a gateway, have the leg?
+fn has_terminal(channel: &Channel) -> bool {
+    channel.with(|data| data.find_slot::<Terminal>().is_some_and(|terminal| terminal.is_open()))
 }

@@ -3,11 +3,13 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use ::fax::MediaChange;
 use sip::message::{Headers, Name, Request};
 use sip::stack::{Body, Dialog, DialogEvent, Transport};
 use sip::uri::SipUri;
 
 use super::super::variables;
+use super::fax::notify_terminal;
 use super::{Offered, Progress, Side, SofiaLeg, described};
 use crate::call::description::{OF_FAR_END, OF_PARTNER};
 use crate::call::{Cause, Channel, LegEvent, State, bypass};
@@ -100,6 +102,7 @@ impl SofiaLeg {
                 LegEvent::Answered
             }
             Ok(()) => {
+                notify_terminal(channel, MediaChange::ToAudio);
                 let held = self.audio.is_held_by_peer();
                 if held != was_held {
                     crate::call::hold::remote_hold(channel, held);
