@@ -20,6 +20,7 @@ if not shutil.which("tiffcp"):
     pytest.skip("SKIPPED: no tiffcp (apt-get install libtiff-tools)", allow_module_level=True)
 
 PATIENCE = 150          # seconds a fax may take on a busy machine: machines train, and repeat what got lost
+pytestmark = pytest.mark.timeout(PATIENCE + 50)
 
 
 class Story:

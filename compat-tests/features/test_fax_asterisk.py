@@ -7,6 +7,8 @@ from test_t38_gateway import NO, YES, Bridged, bridge
 if not asterisk.program():
     pytest.skip("SKIPPED: no Asterisk (./test setup unpacks Debian 11's)", allow_module_level=True)
 
+pytestmark = pytest.mark.timeout(PATIENCE + 50)
+
 REQUESTS = (*YES, "fax_enable_t38_request=true", "fax_t38_tx_reinvite_packet_count=50", "fax_t38_rx_reinvite_packet_count=50")
 
 

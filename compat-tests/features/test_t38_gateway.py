@@ -9,7 +9,9 @@ import time
 import pytest
 from harness import tiff, tree
 from harness.sip import Phone
-from test_fax import Story, same
+from test_fax import PATIENCE, Story, same
+
+pytestmark = pytest.mark.timeout(PATIENCE + 50)
 
 
 class Bridged(Story):
@@ -37,7 +39,7 @@ class Bridged(Story):
         self.run(self.sender, f"txfax:{document}", *sends)
 
     def ends_well(self, statuses):
-        """Both machines are content; `statuses` of the change to T.38 are what they say."""
+        """Both machines say that all went well; `statuses` of the change to T.38 are what they say."""
         for side, wanted in zip(("tx", "rx"), statuses, strict=True):
             result = self.result(side)
             assert (result["fax-result-text"], result["fax-t38-status"]) == ("OK", wanted), result
@@ -162,8 +164,11 @@ class Carrier:
                 if self.passed % self.loses == 0:
                     self.lost += 1
                     continue
-            if self.remotes[1 - side]:
-                self.sockets[1 - side].sendto(data, self.remotes[1 - side])
+            try:
+                if self.remotes[1 - side]:
+                    self.sockets[1 - side].sendto(data, self.remotes[1 - side])
+            except OSError:
+                return                      # closed meanwhile
 
     def _through(self, body, of):
         """A description of side `of`, as the other side is to see it."""
@@ -216,34 +221,51 @@ def test_lost_datagrams_do_no_harm(site, fax):
         carrier.close()
 
 
+def agrees(phone, call, port):
+    """Has the phone agree to T.38 at a port of its own. Returns a list of the ports that offers have named."""
+    told, usual = [], call._handle
+
+    def takes(packet):
+        if packet.method == "INVITE" and "m=image" in packet.body:
+            call.seen.append(packet)
+            told.append(int(re.search(r"^m=image (\d+)", packet.body, re.M)[1]))
+            phone.reply(packet, 200, "OK", body=image(port, packet.body), tag=call.tag)
+        else:
+            usual(packet)
+    call._handle = takes
+    return told
+
+
+def image(port, description):
+    return re.sub(r"^(m=image) \d+", rf"\1 {port}", description, flags=re.M)
+
+
+def until(done, what, seconds=15):
+    end = time.monotonic() + seconds
+    while not done():
+        assert time.monotonic() < end, what
+        time.sleep(0.05)
+
+
 def test_noise_from_the_t38_side_does_the_switch_no_harm(site, fax):
     """A stranger agrees to T.38 and sends noise; its partner's call goes on and ends as usual."""
     document, _ = fax
     tiff.write(document, 1)
     phone = site.phone()
     story = Story(site)
+    noise = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     try:
         bridge(story, story.receiver, ["fax_enable_t38_request=true", "execute_on_answer=t38_gateway self nocng"], f"x@127.0.0.1:{phone.port}")
         call = phone.accept()
-        noise = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         noise.bind(("127.0.0.1", 0))
-        told, usual = [], call._handle
-
-        def agrees(packet):
-            if packet.method == "INVITE" and "m=image" in packet.body:
-                call.seen.append(packet)
-                told.append(int(re.search(r"^m=image (\d+)", packet.body, re.M)[1]))
-                body = re.sub(r"^(m=image) \d+", rf"\1 {noise.getsockname()[1]}", packet.body, flags=re.M)
-                phone.reply(packet, 200, "OK", body=body, tag=call.tag)
-            else:
-                usual(packet)
-        call._handle = agrees
+        noise.settimeout(15)
+        told = agrees(phone, call, noise.getsockname()[1])
         call.answer()
         story.run(story.sender, f"txfax:{document}", *NO)
-        until = time.monotonic() + 10
-        while not told and time.monotonic() < until:
-            time.sleep(0.05)
-        assert told, "T.38 was not offered"
+        until(lambda: told, "T.38 was not offered")
+        t38 = story.of(story.receiver, "bridge_uuid")
+        until(lambda: story.of(t38, "fax_t38_status") == "negotiated", "T.38 was not agreed on")
+        assert noise.recv(2000)[:1] == b"\0", "no UDPTL: its numbers begin with 0"
         draw = random.Random(3)
         for n in range(1500):
             body = bytes([0xC0 | draw.randrange(16) << 1, 1, 0x80 | draw.randrange(8) << 4, 0, draw.randrange(60)])
@@ -256,6 +278,82 @@ def test_noise_from_the_t38_side_does_the_switch_no_harm(site, fax):
         assert story.of(story.receiver, "t38_gateway_format") == "audio"
         call.hangup()
         story.until("CHANNEL_HANGUP_COMPLETE", lambda event: event["Unique-ID"] == story.receiver)
-        noise.close()
     finally:
+        noise.close()
         story.__exit__()
+
+
+def offers_late(call):
+    """A re-INVITE without a description: the answer, with audio, is in the ACK."""
+    call.acks = False
+    call.cseq += 1
+    parts = call.target, call.call_id, call.cseq, call.local, call.remote
+    call.phone.request("INVITE", *parts, to_address=call.address)
+    call.until(lambda packet: packet.status == 200 and packet["cseq"] == f"{call.cseq} INVITE", "an offer in the 200")
+    call.phone.request("ACK", *parts, body=call.sdp(), to_address=call.address)
+
+
+BACK = {"its own re-INVITE": lambda call, esl, leg: call.reinvite(),
+        "a late offer": lambda call, esl, leg: offers_late(call),
+        "our re-INVITE": lambda call, esl, leg: esl.api(f"uuid_media_reneg {leg}"),
+        "a transfer": lambda call, esl, leg: esl.api(f"uuid_transfer {leg} echo inline")}
+
+
+@pytest.mark.parametrize("way", BACK)
+def test_a_call_goes_on_with_audio_after_t38(site, way):
+    """Two phones are bridged, one of them changes to T.38 and then has audio again: each hears the other; the one that goes elsewhere
+    hears itself."""
+    ip, port = site.sip(tree.OPEN)
+    near, far = Phone((ip, port)), Phone((ip, port))
+    site.phones += [near, far]
+    datagrams = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    esl = site.esl(timeout=60)
+    try:
+        datagrams.bind(("127.0.0.1", 0))
+        esl.command("event plain CHANNEL_PARK")
+        caller = near.invite("park")
+        caller.wait(200)
+        own = esl.wait_event("CHANNEL_PARK").event["Unique-ID"]
+        legs = "absolute_codec_string=PCMU,fax_enable_t38_request=true,execute_on_answer=t38_gateway self nocng"
+        steps = [*[f"export:nolocal:{one}" for one in legs.split(",")], f"bridge:sofia/open/x@127.0.0.1:{far.port}", "park"]
+        assert esl.api(f"uuid_transfer {own} 'm:^:{'^'.join(steps)}' inline") == "+OK\n"
+        call = far.accept()
+        told = agrees(far, call, datagrams.getsockname()[1])
+        call.answer()
+        until(lambda: told, "T.38 was not offered")
+        leg = esl.api(f"uuid_getvar {own} bridge_uuid")
+        until(lambda: esl.api(f"uuid_getvar {leg} fax_t38_status") == "negotiated", "T.38 was not agreed on")
+        heard = len(call.rtp.packets)
+        BACK[way](call, esl, leg)
+        call.rtp.tone(620)
+        caller.rtp.tone(440)
+        if way == "a transfer":
+            call.rtp.wait_tone(620, since=heard)
+        else:
+            call.rtp.wait_tone(440, since=heard)
+            caller.rtp.wait_tone(620)
+        assert len(told) == 1 and not call.ended
+    finally:
+        datagrams.close()
+        esl.api("hupall")
+        esl.close()
+
+
+def test_t38_is_refused_as_long_as_nothing_can_translate(site):
+    """The leg is in no bridge: its far end keeps its audio."""
+    phone = site.phone()
+    esl = site.esl(timeout=60)
+    try:
+        esl.command(f"bgapi originate {{fax_enable_t38=true,execute_on_answer='t38_gateway self'}}sofia/open/x@127.0.0.1:{phone.port} &echo")
+        call = phone.accept()
+        call.answer()
+        call.acks = False           # no ACK of a 488 from who was called: the harness has none
+        time.sleep(0.5)
+        lines = call.sdp().replace("m=audio", "m=image").split("\r\n")
+        offer = [line if not line.startswith("m=") else f"m=image {call.rtp.port} udptl t38" for line in lines if not line.startswith("a=")]
+        assert call.reinvite(sdp="\r\n".join(offer[:-1] + ["a=T38FaxVersion:0", "a=T38MaxBitRate:14400", ""])).status == 488
+        call.rtp.tone(440)
+        call.rtp.wait_tone(440)
+    finally:
+        esl.api("hupall")
+        esl.close()
