@@ -13,13 +13,19 @@ MODULES = ["res_sorcery_config", "res_sorcery_memory", "res_pjproject", "pbx_con
            "bridge_simple", "app_dial", "app_verbose", "res_clioriginate", "func_channel", "app_system", "res_fax", "res_fax_spandsp", "chan_sip"]
 
 
+def modules(root):
+    """The folder of an Asterisk's modules, or None where those of faxes and of this SIP are missing."""
+    places = (root / "usr/lib/asterisk/modules", root / "usr/lib/x86_64-linux-gnu/asterisk/modules")
+    return next((path for path in places if all((path / f"{name}.so").exists() for name in ("chan_sip", "res_fax_spandsp"))), None)
+
+
 def program():
     """(program, folder it was unpacked to or "/"), or None."""
     own = UNPACKED / "usr/sbin/asterisk"
-    if own.exists():
+    if own.exists() and modules(UNPACKED):
         return own, UNPACKED
     there = shutil.which("asterisk", path=os.environ.get("PATH", "") + ":/usr/sbin")
-    return (pathlib.Path(there), pathlib.Path("/")) if there else None
+    return (pathlib.Path(there), pathlib.Path("/")) if there and modules(pathlib.Path("/")) else None
 
 
 class Asterisk:
@@ -34,9 +40,8 @@ class Asterisk:
             (self.where / name).mkdir(parents=True)
         places = {"astetcdir": "etc", "astvarlibdir": "lib", "astdbdir": "lib", "astkeydir": "lib", "astagidir": "lib", "astspooldir": "spool",
                   "astrundir": "run", "astlogdir": "log"}
-        modules = next(path for path in (root / "usr/lib/asterisk/modules", root / "usr/lib/x86_64-linux-gnu/asterisk/modules") if path.is_dir())
         self._write("asterisk", "directories", *[f"{name} => {self.where}/{place}" for name, place in places.items()],
-                    f"astmoddir => {modules}", f"astdatadir => {root}/usr/share/asterisk")
+                    f"astmoddir => {modules(root)}", f"astdatadir => {root}/usr/share/asterisk")
         self._write("modules", "modules", "autoload=no", *[f"load={name}.so" for name in MODULES])
         self._write("logger", "logfiles", "full => notice,warning,error,verbose,fax")
         self._write("udptl", "general", f"udptlstart={media}", f"udptlend={media + 19}", "use_even_ports=no")
@@ -47,11 +52,15 @@ class Asterisk:
         lines = []
         for number, applications in extensions.items():
             lines += [f"{'exten => ' + number if not n else ' same =>'}{',' if not n else ' '}{'1' if not n else 'n'},{app}" for n, app in enumerate(applications)]
-            lines.append(f"exten => h,1,System(echo ${{FAXSTATUS}} ${{FAXMODE}} ${{FAXPAGES}} > {self.where}/result)")
-        self._write("extensions", "default", *dict.fromkeys(lines))
+        lines.append(f"exten => h,1,System(echo ${{FAXSTATUS}} ${{FAXMODE}} ${{FAXPAGES}} > {self.where}/result)")
+        self._write("extensions", "default", *lines)
         self.process = subprocess.Popen([self.binary, "-f", "-C", self.where / "etc/asterisk.conf"], env=self.env, stdin=subprocess.DEVNULL,
                                         stdout=open(self.where / "out", "w"), stderr=subprocess.STDOUT)
-        self._await(lambda: "fully booted" in self.ask("core waitfullybooted"), "Asterisk is not up")
+        try:
+            self._await(lambda: "fully booted" in self.ask("core waitfullybooted"), "Asterisk is not up")
+        except BaseException:
+            self.close()
+            raise
 
     def _write(self, name, section, *lines):
         (self.where / f"etc/{name}.conf").write_text("\n".join([f"[{section}]", *lines, ""]))
