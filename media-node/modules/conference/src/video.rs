@@ -98,8 +98,7 @@ impl Room {
         // Known to those who negotiate from now on: the next description may have further lines.
         let lines = self.profile.further_lines();
         member.channel.with(|data| data.slot::<LegVideo>().room_lines = lines);
-        let joins =
-            (&old.leg, &old.codec, old.options) != (&now.leg, &now.codec, now.options);
+        let joins = (&old.leg, &old.codec, old.options) != (&now.leg, &now.codec, now.options);
         if let (Some(leg), Some(codec), true) = (&video.leg, &video.codec, joins) {
             let state = member.state();
             let options = PictureOptions { hidden: !state.seen || state.held, ..video.options() };

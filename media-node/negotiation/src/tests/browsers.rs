@@ -209,8 +209,14 @@ fn further_lines_are_taken_as_many_as_there_is_use_for_and_only_to_send() {
         (line.port, direction.map(|a| a.name.clone()).unwrap_or_default())
     };
     let lines: Vec<_> = written.media[2..].iter().map(shown).collect();
-    let expected =
-        [(40_000, "sendonly"), (40_002, "inactive"), (0, ""), (0, ""), (40_004, "sendonly"), (0, "")];
+    let expected = [
+        (40_000, "sendonly"),
+        (40_002, "inactive"),
+        (0, ""),
+        (0, ""),
+        (40_004, "sendonly"),
+        (0, ""),
+    ];
     assert_eq!(lines, expected.map(|(port, direction)| (port, direction.to_owned())));
     let text = written.media[6].to_string();
     for said in [
@@ -285,7 +291,10 @@ fn later_offers_keep_the_places_of_lines_whatever_they_are() {
     let line = |kind: &str, port: u16| (kind.to_owned(), port);
     let (audio, video) = (("audio", "RTP/AVP"), ("video", "RTP/AVP"));
     let fax = ("image", "udptl");
-    assert_eq!(places(&[audio, fax], Some(0), None, &[]), [line("audio", 27_372), line("image", 0)]);
+    assert_eq!(
+        places(&[audio, fax], Some(0), None, &[]),
+        [line("audio", 27_372), line("image", 0)]
+    );
     assert_eq!(
         places(&[video, audio], Some(1), Some(0), &[]),
         [line("video", 27_256), line("audio", 27_372)]
@@ -296,7 +305,10 @@ fn later_offers_keep_the_places_of_lines_whatever_they_are() {
             .map(|(kind, port)| line(kind, port))
     );
     assert_eq!(places(&[fax], None, None, &[]), [line("audio", 27_372)], "after a fax");
-    assert_eq!(places(&[video], None, Some(0), &[]), [line("video", 27_256), line("audio", 27_372)]);
+    assert_eq!(
+        places(&[video], None, Some(0), &[]),
+        [line("video", 27_256), line("audio", 27_372)]
+    );
 }
 
 #[test]
@@ -310,8 +322,7 @@ fn further_lines_are_the_main_ones_and_stay_when_the_peer_would_send() {
         };
         let further = line(15_204, &format!("a={direction}\r\n{extra}"));
         let offer = [audio(&format!("{ICE}{KEYS}")), line(15_202, ""), further].concat();
-        let stream =
-            || FurtherStream { media_index: 2, stream: stream(40_000, 31), role: None };
+        let stream = || FurtherStream { media_index: 2, stream: stream(40_000, 31), role: None };
         let further = bound.then(stream).into_iter().collect();
         let local = Local { further, ..local.clone() };
         let plan = negotiate(&parsed(&offer), &local, Mode::Generous).unwrap();
