@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use ::database::odbc;
 use mlua::{Function, Lua, MultiValue, Table, UserData, UserDataMethods, Value};
+use scripting::context::DATABASE;
 use scripting::database::{self, Answer, Connection, Handles, Row};
 
 use crate::argument::{Text, number};
@@ -57,7 +58,7 @@ impl Dbh {
             }
         };
         Ok(context
-            .wait("a database", database::connect(&target))?
+            .wait(DATABASE, database::connect(&target))?
             .inspect_err(|trouble| {
                 tracing::error!("Connection failed.  DBH NOT Connected. {}", trouble.told());
             })
@@ -77,7 +78,7 @@ impl Dbh {
         };
         // A script that is ended meanwhile leaves the connection in an unknown state: it is not used again.
         let answer =
-            self.context.wait("a database", database::query(&mut connection, sql, wants_rows))?;
+            self.context.wait(DATABASE, database::query(&mut connection, sql, wants_rows))?;
         match answer {
             Ok(answer) => {
                 *self.connection.borrow_mut() = Some(connection);

@@ -192,7 +192,7 @@ impl Agreement {
         change
     }
 
-    /// Offers the far end audio again if it has T.38: nobody translates.
+    /// Offers the far end audio again if it has T.38, which no gateway translates.
     fn restore_audio(&mut self) {
         if !std::mem::take(&mut self.in_t38) {
             return;
@@ -580,7 +580,7 @@ pub(crate) struct Observer;
 
 impl CallObserver for Observer {
     fn unbridged(&self, channel: &Channel) {
-        // Somebody else may have bridged the leg meanwhile, with a gateway of its own.
+        // The leg may be in another bridge already, with a gateway of that bridge.
         let partner = channel.partner().map(|partner| Arc::downgrade(&partner));
         let member = channel.with(|data| {
             let member = data.find_slot::<Member>()?;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use ::database::odbc;
 use rquickjs::{Array, Ctx, Object};
+use scripting::context::DATABASE;
 use scripting::database::{self, Answer as Found, Connection, Handles};
 
 use crate::context::{Context, Held};
@@ -63,7 +64,7 @@ impl Database {
                 return Ok(None);
             }
         };
-        let connected = context.wait(ctx, "a database", database::connect(&target))?;
+        let connected = context.wait(ctx, DATABASE, database::connect(&target))?;
         Ok(connected
             .inspect_err(|trouble| {
                 tracing::error!("Connection failed.  DBH NOT Connected. {}", trouble.told());
@@ -100,7 +101,7 @@ impl Database {
         };
         // A script that is ended meanwhile leaves the connection in an unknown state: it is not used again.
         let query = database::query(&mut connection, sql, rows);
-        match self.context.wait(ctx, "a database", query)? {
+        match self.context.wait(ctx, DATABASE, query)? {
             Ok(found) => {
                 *self.connection.borrow_mut() = Some(connection);
                 self.affected.set(found.affected);
