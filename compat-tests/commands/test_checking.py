@@ -339,6 +339,7 @@ def test_what_a_tree_says_that_is_well_is_little(conf):
             if d["severity"] != "info" and not d["code"].endswith("-without-effect")}
     assert told <= {
         ("acl-unknown-domain", "autoload_configs/acl.conf.xml"),
+        ("application-not-loaded", "dialplan/default/00_pizza_demo.xml"),
         ("application-unknown", "ivr_menus/new_demo_ivr.xml"),
         ("capture-missing", "dialplan/default.xml"),
         ("extension-unreachable", "dialplan/skinny-patterns/20-Demo.xml"),
@@ -367,10 +368,12 @@ def test_a_call_that_dies_for_want_of_a_module_says_so(conf):
 def test_an_error_fails_and_a_warning_only_when_asked(conf):
     status, told = check(conf)
     # A menu of the sample tree runs a number as if it were an application.
-    assert [d["code"] for d in told["diagnostics"] if d["severity"] == "error"] == ["application-unknown", "password-default"]
+    assert [d["code"] for d in told["diagnostics"] if d["severity"] == "error"] == ["application-unknown", "password-default", "application-not-loaded"]
     assert status == 1
     tree.patch(conf / "ivr_menus/new_demo_ivr.xml", {'param="5000 XML default"': 'param="transfer 5000 XML default"'})
     tree.patch(conf / "autoload_configs/event_socket.conf.xml", {'value="ClueCon"': 'value="kW9mQ2xv7h"'})
+    # A demonstration in JavaScript, whose module is not loaded.
+    tree.patch(conf / "autoload_configs/modules.conf.xml", {r'<load module="mod_conference"/>': '<load module="mod_conference"/><load module="mod_v8"/>'})
     assert check(conf)[0] == 0
     assert check(conf, "--strict")[0] == 1
 

@@ -9,6 +9,7 @@ import pytest
 from harness import netns, tree
 from harness.browser import Browser
 from harness.services import Service
+from harness.services import until as wait_until
 
 USER, PASSWORD = "switch", "relay-secret"
 MISSING = netns.missing() or (None if shutil.which("turnserver") else "coturn is not installed")
@@ -144,6 +145,6 @@ def test_without_a_relay_calls_go_on_without_it(turn, fresh, net, server, passwo
         call.hangup()
     finally:
         one.close()
-    assert "no relay of 10.77.1" in site.switch.said(400)
+    wait_until(lambda: "no relay of 10.77.1" in site.switch.said(400), "the relay is named in the log", 10)
     wrong = site.settle()
     assert not wrong, "\n".join(wrong)

@@ -126,7 +126,7 @@ def test_insideout_starts_all_the_same_and_says_what_is_missing(tmp_path):
     site = Site(tmp_path, insideout)
     try:
         site.start()
-        until(lambda: "mod_v8 is not part of this switch" in logs(site), "line naming a module")
+        until(lambda: "mod_fsv is not part of this switch" in logs(site), "line naming a module")
         assert site.switch.api("xml_locate section name x y") == "can't find anything\n"
         assert site.switch.api("xml_locate phrases").startswith("<section name=\"phrases\"")
         assert site.switch.api("reloadxml") == "+OK [Success]\n"
