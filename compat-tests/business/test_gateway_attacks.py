@@ -233,4 +233,4 @@ def test_readers_that_do_not_read_cost_nothing_and_others_hear_all(site):  # noq
     for one in deaf:
         one.close()
     reader.close()
-    assert ask(site, "/api/calls/active")[1]["total"] == 0
+    until(lambda: ask(site, "/api/calls/active")[1].get("total") == 0, "no calls, once the key may ask again")
