@@ -152,5 +152,6 @@ def test_a_script_that_cannot_be_cut_short_does_not_hold_its_call(site, esl, scr
     run(esl, uuid, f"javascript:{path}")
     until(lambda: site.switch.api("jsps as csv").endswith("\n1 total.\n"), "the script runs", 20)
     near.hangup()
-    assert site.switch.api("jskill 1").startswith("+OK")
+    script_id = site.switch.api("jsps as csv").splitlines()[1].split(",")[0]
+    assert site.switch.api(f"jskill {script_id}").startswith("+OK"), script_id
     until(lambda: site.switch.api(f"uuid_exists {uuid}") == "false", "end of the call", 40)
