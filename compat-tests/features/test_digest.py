@@ -91,7 +91,7 @@ def test_a_phone_that_challenges_who_calls_it_is_answered_with_its_users_account
     ear.hears(far, ear.FAR)
     esl.api("hupall")
     far.wait_end()
-    # Nobody else's calls tell it: a user without such an account gets its 401 back.
+    # Calls of others do not tell it: a user without such an account gets its 401 back.
     other = site.phone(user="older")
     job = esl.command(f"bgapi originate {{sip_route_uri=sip:{other.ip}:{other.port}}}sofia/open/older@{DOMAIN} &echo()")
     refused = other.accept()

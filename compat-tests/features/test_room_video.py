@@ -80,7 +80,7 @@ def test_all_see_who_has_the_floor_and_that_one_sees_the_one_before(site, esl, s
     assert not [flags for number, flags in listed.items() if number not in (first, second, third) and "vid" in flags]
     assert f"watches   shown member {first}" in esl.api(f"explain media {uuid}")
 
-    # A command holds it, whoever talks.
+    # A command holds it, also while others talk.
     assert esl.api(f"conference studio vid-floor {second}") == f"-ERR floor is held by {first}\n"
     assert esl.api(f"conference studio vid-floor {second} force") == f"+OK floor {second}\n"
     assert floor(esl)["New-ID"] == second

@@ -149,7 +149,7 @@ mod tests {
         assert_eq!(limit.tell(3 * SECOND), Some(900_000));
         let mut other = Limit::default();
         assert!(!other.estimate(0, SECOND));
-        assert_eq!(other.tell(SECOND), None, "nobody is held for it");
+        assert_eq!(other.tell(SECOND), None, "no sender is limited by it");
     }
 
     #[test]

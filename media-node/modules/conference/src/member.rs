@@ -109,7 +109,7 @@ pub struct MemberFlags {
     pub vmute: bool,
     /// `blind`: it is shown none.
     pub blind: bool,
-    /// `join-vid-floor`: has the video floor, whoever talks, as soon as it has video.
+    /// `join-vid-floor`: has the video floor as soon as it has video, also while others talk.
     pub join_video_floor: bool,
 }
 

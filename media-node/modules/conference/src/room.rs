@@ -649,8 +649,8 @@ impl Room {
         });
     }
 
-    /// A member's channel, for names of files and variables.
-    pub(super) fn anybody(&self) -> Option<Arc<Channel>> {
+    /// The first member's channel, for names of files and variables.
+    pub(super) fn first_channel(&self) -> Option<Arc<Channel>> {
         self.with(|s| s.members.first().map(|m| Arc::clone(&m.channel)))
     }
 

@@ -202,8 +202,8 @@ impl Room {
     }
 
     fn options(&self, channel: Option<&Arc<Channel>>) -> SourceOptions {
-        let anybody = channel.cloned().or_else(|| self.anybody());
-        match anybody {
+        let channel = channel.cloned().or_else(|| self.first_channel());
+        match channel {
             Some(channel) => source_options(&channel, self.profile.rate),
             None => SourceOptions::new(self.profile.rate, ""),
         }

@@ -42,7 +42,9 @@ pub(super) async fn file_behind(
     name: String,
     channel: Option<&Arc<Channel>>,
 ) -> Option<String> {
-    let Some(on_behalf) = channel.cloned().or_else(|| room.anybody()) else { return Some(name) };
+    let Some(on_behalf) = channel.cloned().or_else(|| room.first_channel()) else {
+        return Some(name);
+    };
     let found = fetched(&on_behalf, &name, room.profile.rate).await;
     found.inspect_err(|error| tracing::error!("Conference {}: {error}", room.name)).ok()
 }

@@ -203,13 +203,13 @@ mod tests {
     #[test]
     fn the_oldest_of_who_has_most_are_forgotten() {
         let outcomes = Outcomes::default();
-        let (everybody, one, other) = (Tenant::default(), tenant("a.test"), tenant("b.test"));
+        let (untenanted, one, other) = (Tenant::default(), tenant("a.test"), tenant("b.test"));
         outcomes.set(&other, "theirs", Outcome::Answered);
         for n in 0..MOST {
             outcomes.set(&one, &n.to_string(), Outcome::Dialling);
         }
         let last = (MOST - 1).to_string();
-        assert_eq!(outcomes.of(&everybody, "0"), None);
+        assert_eq!(outcomes.of(&untenanted, "0"), None);
         assert_eq!(outcomes.of(&one, &last), Some(Outcome::Dialling));
         assert_eq!(outcomes.of(&other, &last), None);
         assert_eq!(outcomes.of(&other, "theirs"), Some(Outcome::Answered));

@@ -137,7 +137,7 @@ impl SofiaLeg {
         answer: Option<&Arc<SessionDescription>>,
     ) -> bool {
         let Some(offered) = self.fax.offered.take() else { return false };
-        // Whoever the offer was made for may have gone meanwhile.
+        // The partner or application that the offer was made for may have gone meanwhile.
         let ours = has_terminal(channel);
         let partner = channel.partner().filter(|_| !ours && offered == For::Partner);
         let fax = answer
