@@ -1,7 +1,7 @@
 //! What is counted as legs end: causes, post-dial delay, time to answer, duration, audio quality.
 
 use prometheus::proto::MetricFamily;
-use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry};
+use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry};
 use switch_core::call::Channel;
 use switch_core::call::state::Direction;
 
@@ -18,6 +18,8 @@ const DURATIONS: &[f64] =
 const SCORES: &[f64] = &[1.0, 2.0, 2.6, 3.1, 3.6, 4.0, 4.3, 4.5];
 /// Share of packets lost.
 const LOSSES: &[f64] = &[0.0, 0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2];
+/// Seconds of interarrival jitter.
+const JITTERS: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2];
 
 /// Counters and histograms of ended legs.
 pub(crate) struct Metrics {
@@ -27,8 +29,9 @@ pub(crate) struct Metrics {
     delay: HistogramVec,
     answer: HistogramVec,
     duration: HistogramVec,
-    score: Histogram,
-    loss: Histogram,
+    score: HistogramVec,
+    loss: HistogramVec,
+    jitter: HistogramVec,
 }
 
 /// Sums over all legs since the start.
@@ -68,11 +71,6 @@ impl Metrics {
             registry.register(Box::new(made.clone()))?;
             Ok::<_, prometheus::Error>(made)
         };
-        let plain = |name: &str, help: &str, buckets: &[f64]| {
-            let made = Histogram::with_opts(options(name, help, buckets))?;
-            registry.register(Box::new(made.clone()))?;
-            Ok::<_, prometheus::Error>(made)
-        };
         let metrics = Self {
             ended: counter(
                 "legs_ended_total",
@@ -99,13 +97,31 @@ impl Metrics {
                 "From the answer of a leg until its end.",
                 DURATIONS,
             )?,
-            score: plain("mos", "Mean opinion score of received audio, 1 to 4.5.", SCORES)?,
-            loss: plain("packet_loss_ratio", "Share of received audio packets lost.", LOSSES)?,
+            score: by_direction(
+                "mos",
+                "Mean opinion score of a leg's audio, 1 to 4.5: in, as received; out, by the far end's reports.",
+                SCORES,
+            )?,
+            loss: by_direction(
+                "packet_loss_ratio",
+                "Share of a leg's audio packets lost: in, as received; out, by the far end's reports.",
+                LOSSES,
+            )?,
+            jitter: by_direction(
+                "jitter_seconds",
+                "Interarrival jitter of a leg's audio at its end: in, as received; out, by the far end's reports.",
+                JITTERS,
+            )?,
             registry,
         };
         // Present from the start, so that rates have a beginning.
         for direction in [Direction::Inbound, Direction::Outbound] {
             metrics.answered.with_label_values(&[direction.name()]);
+        }
+        for direction in ["in", "out"] {
+            for histograms in [&metrics.score, &metrics.loss, &metrics.jitter] {
+                histograms.with_label_values(&[direction]);
+            }
         }
         Ok(metrics)
     }
@@ -115,15 +131,31 @@ impl Metrics {
         let direction = channel.direction().name();
         let cause = channel.cause().map_or("NONE", |cause| cause.name());
         self.count(direction, cause, moments(channel));
-        let number = |name: &str| channel.own_var(name).and_then(|text| text.parse::<f64>().ok());
+        self.heard(|name| channel.own_var(name).and_then(|text| text.parse::<f64>().ok()));
+    }
+
+    /// Counts the audio of a leg from its variables. What came is known if packets came; what was sent, if the far
+    /// end reported (mod_media_quality keeps those figures apart from the reference's variables).
+    fn heard(&self, number: impl Fn(&str) -> Option<f64>) {
+        let observe = |histograms: &HistogramVec, direction: &str, value: Option<f64>| {
+            if let Some(value) = value {
+                histograms.with_label_values(&[direction]).observe(value);
+            }
+        };
         let packets = number("rtp_audio_in_packet_count").unwrap_or(0.0);
         if packets > 0.0 {
-            if let Some(score) = number("rtp_audio_in_mos") {
-                self.score.observe(score);
-            }
             let lost = number("rtp_audio_in_skip_packet_count").unwrap_or(0.0);
-            self.loss.observe(lost / (packets + lost));
+            observe(&self.score, "in", number("rtp_audio_in_mos"));
+            observe(&self.loss, "in", Some(lost / (packets + lost)));
+            observe(&self.jitter, "in", number("media_quality_in_jitter_ms").map(|ms| ms / 1e3));
         }
+        observe(&self.score, "out", number("media_quality_out_mos"));
+        observe(
+            &self.loss,
+            "out",
+            number("media_quality_out_loss_percent").map(|share| share / 1e2),
+        );
+        observe(&self.jitter, "out", number("media_quality_out_jitter_ms").map(|ms| ms / 1e3));
     }
 
     fn count(&self, direction: &str, cause: &str, moments: Moments) {
@@ -192,6 +224,46 @@ fn moments(channel: &Channel) -> Moments {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn audio_is_counted_by_direction() {
+        let metrics = Metrics::new().expect("metrics");
+        let leg = |vars: &'static [(&'static str, f64)]| {
+            metrics.heard(|name| {
+                vars.iter().find(|(known, _)| *known == name).map(|(_, value)| *value)
+            });
+        };
+        leg(&[
+            ("rtp_audio_in_packet_count", 90.0),
+            ("rtp_audio_in_skip_packet_count", 10.0),
+            ("rtp_audio_in_mos", 3.0),
+            ("media_quality_in_jitter_ms", 20.0),
+            ("media_quality_out_mos", 4.5),
+            ("media_quality_out_loss_percent", 1.0),
+            ("media_quality_out_jitter_ms", 5.0),
+        ]);
+        // Nothing came, and the far end reported nothing.
+        leg(&[("rtp_audio_in_packet_count", 0.0), ("rtp_audio_in_mos", 4.5)]);
+        let families = metrics.families();
+        let sums = |name: &str| {
+            let family = families.iter().find(|f| f.name() == format!("{PREFIX}{name}"));
+            let metrics = family.expect("the family").get_metric();
+            metrics
+                .iter()
+                .map(|metric| {
+                    let histogram = metric.get_histogram();
+                    (
+                        metric.get_label()[0].value().to_owned(),
+                        histogram.get_sample_count(),
+                        histogram.get_sample_sum(),
+                    )
+                })
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(sums("mos"), [("in".into(), 1, 3.0), ("out".into(), 1, 4.5)]);
+        assert_eq!(sums("packet_loss_ratio"), [("in".into(), 1, 0.1), ("out".into(), 1, 0.01)]);
+        assert_eq!(sums("jitter_seconds"), [("in".into(), 1, 0.02), ("out".into(), 1, 0.005)]);
+    }
 
     #[test]
     fn only_answered_legs_have_a_conversation() {
