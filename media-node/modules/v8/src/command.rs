@@ -22,8 +22,8 @@ const KILL: &str = "jskill <task_id>";
 const MONITOR: &str = "jsmon on|off";
 
 pub(crate) const APIS: &[Api] = &[
-    api!("jsapi", "mod_v8", API, "execute an api call", async jsapi),
-    api!("jsrun", "mod_v8", RUN, "run a script", jsrun),
+    api!("jsapi", "mod_v8", API, "execute an api call", async jsapi).code(),
+    api!("jsrun", "mod_v8", RUN, "run a script", jsrun).code(),
     api!("jsps", "mod_v8", STATUS, "process status", jsps),
     api!("jskill", "mod_v8", KILL, "kill a task", jskill),
     api!("jsmon", "mod_v8", MONITOR, "toggle performance monitor", jsmon),

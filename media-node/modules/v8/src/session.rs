@@ -211,7 +211,7 @@ impl Call {
                     return Ok(Answer::Bool(false));
                 };
                 let name = app.name;
-                let data = self.context.taint.borrow().mark_for(name, &given.text(1));
+                let data = self.context.taint.borrow().mark_for(app.argument, &given.text(1));
                 self.in_task(ctx, "an application", move |session| {
                     Box::pin(async move {
                         let _ended = session.execute(name, &data).await;
