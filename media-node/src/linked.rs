@@ -147,6 +147,7 @@ mod tests {
                 "bgsystem",
                 "javascript",
                 "jsapi",
+                "json",
                 "jsrun",
                 "lua",
                 "luarun",

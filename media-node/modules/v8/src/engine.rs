@@ -29,6 +29,8 @@ const LARGEST: u64 = 16 << 20;
 
 /// Classes and functions of scripts, over those of [`natives`].
 const CLASSES: &str = include_str!("classes.js");
+/// Classes that `use` brings.
+const BROUGHT: &str = include_str!("brought.js");
 
 /// Runs a script to its end; its errors are logged. Called on the script's thread.
 pub(crate) fn run(begin: Begin, task: Task) -> Outcome {
@@ -190,7 +192,8 @@ fn prepare<'js>(ctx: &Ctx<'js>, context: &Rc<Context>, task: &Task) -> rquickjs:
         given.set("scriptPath", folder)?;
     }
     let classes: Function = evaluate(ctx, CLASSES, "classes.js")?;
-    classes.call((natives::table(ctx, context)?, given, ctx.globals()))
+    let brought: Function = evaluate(ctx, BROUGHT, "brought.js")?;
+    classes.call((natives::table(ctx, context)?, given, ctx.globals(), brought))
 }
 
 /// Where a script's file lies.
