@@ -40,6 +40,13 @@ CONF = """
   <agents/><tiers/>
 </configuration>
 """
+# What callers hear, without the sounds that nobody has to install: as long as a greeting is.
+LANGUAGE = """
+<section name="languages"><language name="en"><phrases><macros>
+  <macro name="voicemail_play_greeting"><input pattern="(.*)"><match><action function="play-file" data="silence_stream://4000"/></match></input></macro>
+  <macro name="voicemail_record_message"><input pattern="(.*)"><match><action function="play-file" data="silence_stream://2000"/></match></input></macro>
+</macros></phrases></language></section>
+"""
 KINDS = {
     "park": [("answer", ""), ("park", "")],
     "lua": [("lua", "{where}/answer.lua")],
@@ -71,6 +78,8 @@ class Bench:
         names = folder / "autoload_configs/modules.conf.xml"
         loads = "".join(f'<load module="{name}"/>' for name in MODULES)
         names.write_text(names.read_text().replace("</modules>", f"{loads}</modules>"))
+        main = folder / "freeswitch.xml"
+        main.write_text(main.read_text().replace("</document>", f"{LANGUAGE}</document>"))
         plan = folder / "dialplan/public.xml"
         own = "".join(extension(kind, actions, self.where) for kind, actions in KINDS.items())
         plan.write_text(plan.read_text().replace('<context name="public">', f'<context name="public">{own}', 1))
