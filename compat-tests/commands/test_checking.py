@@ -347,6 +347,7 @@ def test_what_a_tree_says_that_is_well_is_little(conf):
         ("param-unknown", "sip_profiles/internal-ipv6.xml"),
         ("password-default", "autoload_configs/event_socket.conf.xml"),
         ("password-weak", "directory/default/1000.xml"),
+        ("script-missing", "dialplan/default/00_pizza_demo.xml"),
         ("sound-missing", "dialplan/default.xml"),
         ("sound-missing", "ivr_menus/demo_ivr.xml"),
         ("variable-undefined", "sip_profiles/internal-ipv6.xml"),

@@ -1,5 +1,6 @@
 """Scripts in JavaScript: what a caller hears of them, what keys do, whom they call and record, what they fetch, and hostile ones."""
 import http.server
+import socketserver
 import threading
 
 import pytest
@@ -124,6 +125,90 @@ def test_a_script_asks_web_servers(site, script, web):
         new CURL().run("POST", "{web}/p", "q=1", function (text, to) {{ to.write(text) }}, request);
     """)
     assert site.switch.api(f"jsapi {path}") == "GET=/a?b=c\nbody => \nfalse//hPOST=/p\nbody => q=1\n"
+
+
+@pytest.fixture
+def line_server():
+    """Greets, repeats each line in capitals, and answers `bytes` with a text that has no end."""
+    class Server(socketserver.StreamRequestHandler):
+        def handle(self):
+            self.wfile.write(b"hello\r\n")
+            for line in self.rfile:
+                self.server.heard.append(line)
+                if line.strip() == b"bytes":
+                    self.wfile.write("gr\u00fc\u00dfe;rest".encode())
+                else:
+                    self.wfile.write(line.upper())
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Server) as server:
+        server.daemon_threads, server.heard = True, []
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server
+        server.shutdown()
+
+
+def test_a_script_talks_to_a_server_line_by_line(site, script, line_server):
+    port = line_server.server_address[1]
+    path = script(f"""
+        use("Socket");
+        var s = new Socket(), said = [s.connect("127.0.0.1", {port}), s.address, s.port, s.read(), s.send("one\\ntwo\\n"), s.read(), s.read()];
+        s.send("bytes\\n");
+        said.push(s.read(";"), s.readBytes(100));
+        s.timeout = 300000;
+        said.push(s.timeout, s.read(), s.readBytes(1));
+        s.close();
+        try {{ s.send("x") }} catch (e) {{ said.push(e) }}
+        said.push(new Socket().connect("127.0.0.1", 1), s.connect("127.0.0.1", {port}), s.read());
+        request.write(said.join("|"));
+    """)
+    assert site.switch.api(f"jsapi {path}") == (
+        f"true|127.0.0.1|{port}|hello|true|ONE|TWO|grüße|rest|300000|false|false|Socket is not active|false|true|hello")
+    assert line_server.heard == [b"one\n", b"two\n", b"bytes\n"]
+
+
+def test_a_script_that_waits_for_a_server_is_ended(site, script, line_server):
+    path = script(f"""
+        use("Socket");
+        var s = new Socket();
+        s.timeout = 2000000000;
+        s.connect("127.0.0.1", {line_server.server_address[1]});
+        s.read();
+        s.send("waits\\n");
+        s.read();
+        try {{ s.read() }} catch (e) {{ setGlobalVariable("went_on", "yes") }}
+        setGlobalVariable("went_on", "yes");
+    """)
+    assert site.switch.api(f"jsrun {path}") == "+OK\n"
+    until(lambda: line_server.heard, "line of the script")
+    (row,) = [row for row in site.switch.api("jsps as csv").splitlines()[1:] if "," in row]
+    assert site.switch.api(f"jskill {row.split(',')[0]}") == "+OK\n"
+    none_runs(site.switch)
+    assert "yes" not in site.switch.api("global_getvar went_on")
+
+
+def test_a_caller_chooses_no_server_inside_the_own_network(site, esl, script, line_server):
+    port = line_server.server_address[1]
+    path = script(f"""
+        use("Socket");
+        var named = session.getVariable("sip_h_X-Host"), s = new Socket();
+        session.setVariable("said", named + s.connect(named, {port}) + s.connect("localhost", {port}));
+    """)
+    near = site.phone().admitted("park", extra=["X-Host: 127.0.0.1"])
+    uuid = esl.wait_event("CHANNEL_PARK").event["Unique-ID"]
+    run(esl, uuid, f"javascript:{path}", "park")
+    esl.wait_event("CHANNEL_PARK", Unique_ID=uuid)
+    assert esl.api(f"uuid_getvar {uuid} said") == "127.0.0.1falsetrue"
+    near.hangup()
+
+
+def test_promises_that_fail_are_logged_unless_they_are_caught(site, script):
+    path = script("""
+        var caught = Promise.reject(new Error("later-caught")), lost = Promise.reject(new Error("never-caught"));
+        (async function () { await null; await null; try { await caught } catch (e) { request.write("caught") } })();
+    """)
+    assert site.switch.api(f"jsapi {path}") == "caught"
+    until(lambda: "never-caught" in site.switch.said(2000), "line of the log")
+    assert "later-caught" not in site.switch.said(2000)
 
 
 def test_calls_go_on_while_hostile_scripts_are_ended(site, esl, script):

@@ -4,8 +4,9 @@
 use std::path::Path;
 
 use super::Subject;
+use super::names::hook;
 use super::uses::Use;
-use crate::catalogue::nearest;
+use crate::catalogue::{Kind, nearest};
 use crate::text::split;
 use crate::{Diagnostic, Node, Place};
 
@@ -78,10 +79,7 @@ pub(super) fn check(subject: &mut Subject<'_>, uses: &[Use<'_>]) {
                     recognises(subject, &known, rest, one);
                 }
             }
-            "lua" => {
-                let words = split(data, ' ', 2);
-                script(subject, words.first().map_or("", String::as_str), &one.place);
-            }
+            "lua" | "javascript" => script(subject, first_word(data), &one.place),
             "fifo" => fifo(subject, &known, data, one),
             "record" | "record_session" => {
                 let words = split(data, ' ', 2);
@@ -89,9 +87,20 @@ pub(super) fn check(subject: &mut Subject<'_>, uses: &[Use<'_>]) {
             }
             _ => {}
         }
+        for name in scripts_of_commands(data) {
+            script(subject, name, &one.place);
+        }
+        if let Some((Kind::Api, run)) = hook(data).filter(|_| SETTERS.contains(&&*application))
+            && let Some((command, arguments)) = run.split_once(' ')
+            && is_script_command(command)
+        {
+            script(subject, first_word(arguments), &one.place);
+        }
     }
     recorders(subject);
-    if let Some(conf) = subject.tree.configuration("lua.conf") {
+    for conf in
+        ["lua.conf", "v8.conf"].into_iter().filter_map(|name| subject.tree.configuration(name))
+    {
         for param in conf.descendants().filter(|node| node.name() == "param") {
             if ["xml-handler-script", "startup-script"].contains(&param.attr_or_empty("name")) {
                 let value = param.attr_or_empty("value").split(' ').next().unwrap_or_default();
@@ -176,6 +185,29 @@ fn engine_known(
         None => format!("known: {}", engines.join(", ")),
     };
     subject.say(found.with_focus(engine, 0).with_hint(hint));
+}
+
+/// Applications that set the variable of a hook.
+const SETTERS: [&str; 2] = ["set", "export"];
+
+/// Commands whose first word is the name of a script.
+fn is_script_command(name: &str) -> bool {
+    ["lua", "luarun", "jsapi", "jsrun"].iter().any(|own| own.eq_ignore_ascii_case(name))
+}
+
+/// What stands before the first space.
+fn first_word(text: &str) -> &str {
+    text.trim_start().split(' ').next().unwrap_or_default()
+}
+
+/// Scripts that a text names in `${command(script …)}` or `${command script …}`.
+fn scripts_of_commands(text: &str) -> impl Iterator<Item = &str> {
+    let bodies = text.match_indices("${").filter_map(|(at, _)| text.get(at + 2..));
+    bodies.filter_map(|body| {
+        let (command, arguments) = body.split_once(['(', ' '])?;
+        let name = arguments.split([' ', ')', '}']).next().unwrap_or_default();
+        is_script_command(command).then_some(name)
+    })
 }
 
 /// A script that is not there. What begins with `~` is code, not a name.

@@ -74,7 +74,7 @@ pub(crate) fn later<'d>(application: &str, data: &'d str) -> Vec<(Kind, &'d str)
 }
 
 /// `execute_on_answer=…` and its kin: what kind of thing it runs, and the text.
-fn hook(data: &str) -> Option<(Kind, &str)> {
+pub(super) fn hook(data: &str) -> Option<(Kind, &str)> {
     const APIS: [&str; 4] =
         ["api_hangup_hook", "api_reporting_hook", "api_after_bridge", "api_before_bridge"];
     let (variable, value) = data.split_once('=')?;

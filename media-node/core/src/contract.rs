@@ -17,7 +17,7 @@ pub use base::registry::{Named, Registry};
 pub use base::slots::{ChannelSlots, SwitchSlots};
 
 use crate::BoxFuture;
-use crate::api::Api;
+use crate::api::{Api, ApiCall};
 use crate::app::App;
 use crate::app::play::{Ended, Keys};
 use crate::call::dialstring::{DialLeg, Variables};
@@ -136,6 +136,8 @@ pub struct Provides {
     pub chats: &'static [ChatKind],
     /// Methods of the `json` command.
     pub json: &'static [JsonKind],
+    /// Methods of the `json` command that may wait.
+    pub json_later: &'static [JsonLater],
     /// What may be played beside files: `phrase:`.
     pub prompts: &'static [PromptKind],
     /// Files that are made or fetched when they are to be played: `tts://`, `http://`.
@@ -173,6 +175,7 @@ impl Provides {
         xml_sources: &[],
         chats: &[],
         json: &[],
+        json_later: &[],
         prompts: &[],
         sources: &[],
         names: &[],
@@ -278,6 +281,16 @@ pub struct JsonKind {
     pub name: &'static str,
     /// Answers it.
     pub answer: JsonAnswer,
+}
+
+/// A method of the `json` command that may wait.
+#[derive(Clone, Copy)]
+pub struct JsonLater {
+    /// The `command` of the request.
+    pub name: &'static str,
+    /// Answers it; gets its `data` with what a far end said marked, and gives the reply or the message of an error.
+    pub answer:
+        fn(ApiCall, serde_json::Value) -> BoxFuture<'static, Result<serde_json::Value, String>>,
 }
 
 /// Something that is played by its prefix instead of as a file.
@@ -406,6 +419,13 @@ impl Linked {
     #[must_use]
     pub fn json(&self, method: &str) -> Option<&'static JsonKind> {
         self.iter().find_map(|module| module.provides().json.iter().find(|k| k.name == method))
+    }
+
+    /// The method of the `json` command of that name that may wait.
+    #[must_use]
+    pub fn json_later(&self, method: &str) -> Option<&'static JsonLater> {
+        self.iter()
+            .find_map(|module| module.provides().json_later.iter().find(|k| k.name == method))
     }
 
     /// All families of applications, whether or not their modules are loaded.

@@ -10,6 +10,7 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
 use crate::api::ApiCall;
+use crate::app::Argument;
 use crate::call::Channel;
 use crate::call::command::Job;
 use crate::foreign;
@@ -124,7 +125,8 @@ impl Context {
         arguments: &str,
         channel: Option<Arc<Channel>>,
     ) -> Result<String, Ended> {
-        let marked = self.taint.borrow().mark_for(command, arguments);
+        let argument = self.switch.api(command).map_or(Argument::TEXT, |api| api.argument);
+        let marked = self.taint.borrow().mark_for(argument, arguments);
         let run = self.switch.run_api(command, &marked, channel);
         Ok(self.wait("a command", run)?.unwrap_or_else(|| "INVALID COMMAND!\n".to_owned()))
     }

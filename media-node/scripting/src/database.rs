@@ -14,6 +14,8 @@ use sqlx::{AssertSqlSafe, Column as _, ConnectOptions as _, Row as _, ValueRef a
 
 use ::database::odbc::Target;
 
+use crate::scripts::Script;
+
 /// SQLite waits so long for another writer.
 const BUSY: Duration = Duration::from_secs(10);
 /// Connections of one database that are kept.
@@ -25,6 +27,26 @@ const MAX_ANSWER: usize = 64 << 20;
 pub enum Connection {
     Sqlite(SqliteConnection),
     Postgres(PgConnection),
+}
+
+/// SQLite asks whether a statement may go on after so many steps of its machine: some hundred microseconds.
+const STEPS: i32 = 10_000;
+
+impl Connection {
+    /// From now on it works for that script: a long statement of SQLite ends when the script has to. PostgreSQL's server notices
+    /// that nobody waits when it sends the next rows.
+    ///
+    /// # Errors
+    /// When the connection is broken.
+    pub async fn works_for(&mut self, script: &Arc<Script>) -> Result<(), Trouble> {
+        if let Self::Sqlite(connection) = self {
+            let script = Arc::downgrade(script);
+            // One that is gone has left its statement behind; the next to use the connection says so before.
+            let goes_on = move || script.upgrade().is_some_and(|script| !script.is_killed());
+            connection.lock_handle().await?.set_progress_handler(STEPS, goes_on);
+        }
+        Ok(())
+    }
 }
 
 /// Why there is no connection, or no answer.
@@ -83,9 +105,9 @@ pub struct Answer {
     pub affected: u64,
 }
 
-/// Connects.
-pub async fn connect(target: &Target) -> Result<Connection, Trouble> {
-    Ok(match target {
+/// Connects for a script.
+pub async fn connect(target: &Target, script: &Arc<Script>) -> Result<Connection, Trouble> {
+    let mut connection = match target {
         Target::Sqlite(path) => {
             let options = SqliteConnectOptions::new()
                 .filename(path)
@@ -98,7 +120,9 @@ pub async fn connect(target: &Target) -> Result<Connection, Trouble> {
             let (options, within) = conninfo::read(words)?;
             Connection::Postgres(in_time(within, options.connect()).await?)
         }
-    })
+    };
+    connection.works_for(script).await?;
+    Ok(connection)
 }
 
 async fn in_time<T>(

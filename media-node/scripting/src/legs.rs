@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use crate::call::originate::Request;
-use crate::call::{Channel, Direction, Session, State, bridge as bridging};
+use crate::call::originate::{Failure, Request, originate};
+use crate::call::{Cause, Channel, Direction, Session, State, bridge as bridging};
 use crate::context::{Context, Ended};
+use crate::switch::Switch;
 
 /// May an application run on it? Not while it is routed or moves elsewhere.
 #[must_use]
@@ -27,6 +28,38 @@ pub fn request(context: &Context, dial: &str, timeout: Duration) -> Request {
         timeout: (!timeout.is_zero()).then_some(timeout),
         ..Request::default()
     }
+}
+
+/// A leg that was made for a script. Where no script takes it, because it was ended while the leg answered, it is hung up.
+pub struct Made(Option<Arc<Channel>>);
+
+impl Made {
+    /// The leg; who takes it hangs it up.
+    #[must_use]
+    pub fn take(mut self) -> Option<Arc<Channel>> {
+        self.0.take()
+    }
+}
+
+impl Drop for Made {
+    fn drop(&mut self) {
+        if let Some(channel) = self.0.take() {
+            tracing::info!(uuid = %channel.uuid(), "The script that made this leg has ended");
+            channel.hangup(Cause::NORMAL_CLEARING);
+        }
+    }
+}
+
+/// Calls for a script.
+///
+/// # Errors
+/// When no leg answers.
+pub async fn dial(
+    switch: &Arc<Switch>,
+    request: &Request,
+    caller: Option<&mut Session>,
+) -> Result<Made, Failure> {
+    originate(switch, request, caller).await.map(|channel| Made(Some(channel)))
 }
 
 /// A leg that was made waits from now on for what the script does with it.

@@ -8,6 +8,8 @@ use std::collections::VecDeque;
 
 use base::far;
 
+use crate::app::Argument;
+
 /// So many values are remembered; the oldest are forgotten.
 const MAX_VALUES: usize = 64;
 /// Longer values are not searched for.
@@ -47,8 +49,8 @@ impl Taint {
 
     /// The argument of an application or command: [`Taint::mark`], but where it is run as it stands (a line for the shell,
     /// code) a far end's words are marked in any case.
-    pub fn mark_for(&self, name: &str, text: &str) -> String {
-        if switch_core::app::is_run(name) { self.mark_all(text) } else { self.mark(text) }
+    pub fn mark_for(&self, argument: Argument, text: &str) -> String {
+        if argument.is_run() { self.mark_all(text) } else { self.mark(text) }
     }
 
     /// The same, also where the text is nothing but a far end's words.
@@ -82,9 +84,10 @@ mod tests {
         let mut taint = Taint::default();
         taint.read(far::mark("user/1000@a.test"));
         assert_eq!(taint.mark("user/1000@a.test"), "user/1000@a.test");
-        assert_eq!(taint.mark_for("bridge", "user/1000@a.test"), "user/1000@a.test");
-        for name in ["system", "lua", "JAVASCRIPT", "jsrun"] {
-            assert!(far::is_marked(&taint.mark_for(name, "user/1000@a.test")), "{name}");
+        let dial_string = Argument::TEXT.marked();
+        assert_eq!(taint.mark_for(dial_string, "user/1000@a.test"), "user/1000@a.test");
+        for runs in [Argument::TEXT.shell(), Argument::TEXT.code()] {
+            assert!(far::is_marked(&taint.mark_for(runs, "user/1000@a.test")), "{runs:?}");
         }
         assert_eq!(taint.mark("user/1001@a.test"), "user/1001@a.test");
         assert_eq!(taint.read("plain text".to_owned()), "plain text");

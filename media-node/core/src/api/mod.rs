@@ -5,6 +5,7 @@ use std::sync::Arc;
 use base::far;
 
 use crate::BoxFuture;
+use crate::app::Argument;
 use crate::call::Channel;
 use crate::contract::{self, Effect, Named};
 use crate::switch::Switch;
@@ -34,7 +35,8 @@ impl ApiCall {
         args: &str,
         channel: Option<Arc<Channel>>,
     ) -> Self {
-        let marked = crate::app::fit(command, args).into_owned();
+        let argument = switch.api(command).map_or(Argument::TEXT, |api| api.argument);
+        let marked = argument.fit(args).into_owned();
         Self { switch, args: far::plain(&marked).into_owned(), marked, channel, console: false }
     }
 
@@ -68,6 +70,8 @@ pub struct Api {
     pub description: &'static str,
     /// Its code.
     pub code: Run,
+    /// What becomes of what a far end said in its argument.
+    pub argument: Argument,
     /// Does it do anything?
     pub effect: Effect,
 }
@@ -83,7 +87,7 @@ impl Api {
     pub async fn run(&self, call: ApiCall) -> String {
         contract::warn_idle("command", self.name, self.effect);
         match self.code {
-            Run::Text(code) if self.keeps_marks() => code(&call.marked),
+            Run::Text(code) if self.argument.stays_marked() => code(&call.marked),
             // Whatever it makes of a far end's words is a far end's.
             Run::Text(code) if far::is_marked(&call.marked) => far::mark(&code(&call.args)),
             Run::Text(code) => code(&call.args),
@@ -92,18 +96,14 @@ impl Api {
         }
     }
 
-    /// Does its code take apart arguments that are marked ([`base::far`]), and leave the marks in what it repeats?
-    fn keeps_marks(&self) -> bool {
-        ["coalesce", "cond", "echo", "quote_shell_arg", "regex", "tolower", "toupper"]
-            .contains(&self.name)
-    }
-
     /// `-USAGE: …`.
     #[must_use]
     pub fn usage(&self) -> String {
         usage(self.syntax)
     }
 }
+
+crate::app::argument::declared!(Api);
 
 /// The reply to arguments that cannot be right.
 #[must_use]
@@ -122,6 +122,7 @@ macro_rules! api {
             syntax: $syntax,
             description: $description,
             code: $crate::api::Run::Async(|call| Box::pin($run(call))),
+            argument: $crate::app::Argument::TEXT,
             effect: $crate::contract::Effect::Honoured,
         }
     };
@@ -132,6 +133,7 @@ macro_rules! api {
             syntax: $syntax,
             description: $description,
             code: $crate::api::Run::Text($run),
+            argument: $crate::app::Argument::TEXT,
             effect: $crate::contract::Effect::Honoured,
         }
     };
@@ -142,6 +144,7 @@ macro_rules! api {
             syntax: $syntax,
             description: $description,
             code: $crate::api::Run::Sync($run),
+            argument: $crate::app::Argument::TEXT,
             effect: $crate::contract::Effect::Honoured,
         }
     };

@@ -107,7 +107,7 @@ impl Session {
             self.expand(data).await
         };
         // Where an administrator writes nothing but `${header}`, the far end's value is the argument, but no code.
-        let expanded = match is_one_reference(data) && !crate::app::is_run(app.name) {
+        let expanded = match is_one_reference(data) && !app.argument.is_run() {
             true => Cow::Owned(far::into_plain(expanded.into_owned())),
             false => expanded,
         };
@@ -115,7 +115,7 @@ impl Session {
         let scope: Option<Vars> = (!pairs.is_empty()).then(|| pairs.into_iter().collect());
         let scoped = scope.is_some();
         // What a far end said is one value of the argument, and shown as it is meant.
-        let marked = &*crate::app::fit(app.name, marked);
+        let marked = &*app.argument.fit(marked);
         let argument = &*far::plain(marked);
         let id = self.begin_app(app, argument, scope, id);
         tracing::info!(
@@ -140,7 +140,8 @@ impl Session {
         // From here on the reference shows the name behind the argument.
         self.channel.set_var("current_application", app.name);
         crate::contract::warn_idle("application", app.name, app.effect);
-        let result = (app.run)(self, if app.keeps_marks() { marked } else { argument }).await;
+        let result =
+            (app.run)(self, if app.argument.stays_marked() { marked } else { argument }).await;
         self.channel.fire_with(
             EventName::ChannelExecuteComplete,
             |_| {},

@@ -91,7 +91,8 @@ const SPEECH: &[App] = &[
         "<file> detect:<engine> {param1=val1,param2=val2}<grammar>",
         "Play and do speech recognition",
         recognition::apps::play_and_detect_speech
-    ),
+    )
+    .path(),
 ];
 
 macro_rules! transcribe {
@@ -104,6 +105,7 @@ macro_rules! transcribe {
             code: switch_core::api::Run::Async(|call| {
                 Box::pin(recognition::transcribe::run(call, &recognition::transcribe::$dialect))
             }),
+            argument: switch_core::app::Argument::TEXT,
             effect: switch_core::contract::Effect::Honoured,
         }
     };
@@ -126,7 +128,8 @@ const APPS: &[App] = &[app!(
     "<url>[,<url>...] [<option>=<value> ...]",
     "Let a program hear the call and speak to it",
     application::run
-)];
+)
+.marked()];
 
 /// The modules.
 pub const MODULES: &[&dyn Module] = &[

@@ -104,8 +104,10 @@ fn dump(call: &ApiCall) -> String {
         apps.for_each(|app| out.push_str(&line(&format!("{name}.{}.app", app.name))));
         let apis = linked.commands().flatten().filter(|api| api.module == name);
         apis.for_each(|api| out.push_str(&line(&format!("{name}.{}.api", api.name))));
-        for kind in module.provides().json {
-            out.push_str(&line(&format!("{name}.{}.json_api", kind.name)));
+        let provides = module.provides();
+        let methods = provides.json.iter().map(|kind| kind.name);
+        for method in methods.chain(provides.json_later.iter().map(|kind| kind.name)) {
+            out.push_str(&line(&format!("{name}.{method}.json_api")));
         }
         if name == "mod_commands" {
             let own = crate::json::OWN.iter();

@@ -11,7 +11,7 @@ use crate::{api, clock, config};
 /// The family.
 pub const APIS: &[Api] = &[
     api!("bgapi", "mod_commands", "<command>[ <arg>]", "Execute an api command in a thread", bgapi),
-    api!("file_exists", "mod_commands", "<file>", "Check if a file exists on server", async file_exists),
+    api!("file_exists", "mod_commands", "<file>", "Check if a file exists on server", async file_exists).path(),
     api!("hupall", "mod_commands", "<cause> [<var> <value>] [<var2> <value2>]", "hupall", hupall),
     api!("log", "mod_commands", LOG, "Log", log),
     api!("nat_map", "mod_commands", NAT_MAP, "Manage NAT", nat_map),

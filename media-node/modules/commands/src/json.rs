@@ -9,7 +9,9 @@ use crate::api;
 use base::version::COMPATIBLE_FULL;
 
 /// The family.
-pub const APIS: &[Api] = &[api!("json", "mod_commands", "JSON", "JSON API", async run)];
+pub const APIS: &[Api] =
+    // `jsjson` runs a script.
+    &[api!("json", "mod_commands", "JSON", "JSON API", async run).code()];
 
 /// A reply, or the message of an error.
 type Reply = Result<Value, String>;
@@ -63,9 +65,19 @@ async fn answer(call: &ApiCall, request: &Map<String, Value>) -> Reply {
         }
         method => match call.switch.linked().json(method) {
             Some(kind) => (kind.answer)(&call.switch, data),
-            None => Err("Invalid Method, Missing Method or Permission Denied".into()),
+            None => match call.switch.linked().json_later(method) {
+                Some(kind) => (kind.answer)(call.clone(), marked(call)?).await,
+                None => Err("Invalid Method, Missing Method or Permission Denied".into()),
+            },
         },
     }
+}
+
+/// The request's `data` with what a far end said marked: a mark is no quote, so that it ends no value.
+fn marked(call: &ApiCall) -> Reply {
+    let request = serde_json::from_str::<Map<String, Value>>(call.marked.trim());
+    let mut request = request.map_err(|error| error.to_string())?;
+    Ok(request.remove("data").unwrap_or_default())
 }
 
 /// Methods of mod_commands itself.
@@ -76,7 +88,9 @@ fn permitted(call: &ApiCall, method: &str) -> bool {
     let config = call.switch.config.load();
     let allowed = &config.switch.allowlist;
     let brings = |module: &&&dyn crate::contract::Module| {
-        module.provides().json.iter().any(|kind| kind.name == method)
+        let provides = module.provides();
+        provides.json.iter().any(|kind| kind.name == method)
+            || provides.json_later.iter().any(|kind| kind.name == method)
     };
     let linked = call.switch.linked();
     let owner = linked.iter().find(|module| brings(&module)).map_or("mod_commands", |m| m.name());

@@ -10,7 +10,8 @@ pub const APIS: &[Api] = &[api!(
     "<data>|<pattern>[|<subst string>][|n|b]",
     "Evaluate a regex",
     text run
-)];
+)
+.marked()];
 
 fn run(args: &str) -> String {
     let (delimiter, text) = match args.strip_prefix("m:").and_then(|rest| {

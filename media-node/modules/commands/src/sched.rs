@@ -15,7 +15,8 @@ pub const APIS: &[Api] = &[
         BROADCAST,
         "Schedule a broadcast event to a running call",
         sched_broadcast
-    ),
+    )
+    .path(),
     api!("sched_del", "mod_commands", "<task_id>|<group_id>", "Delete a scheduled task", sched_del),
     api!("sched_hangup", "mod_commands", HANGUP, "Schedule a running call to hangup", sched_hangup),
     api!(

@@ -15,15 +15,17 @@ pub const APIS: &[Api] = &[
         "[^^<delim>]<value1>,<value2>,...",
         "Return first nonempty parameter",
         text coalesce
-    ),
+    )
+    .marked(),
     api!(
         "cond",
         "mod_commands",
         "<expr> ? <true val> : <false val>",
         "Evaluate a conditional",
         text cond
-    ),
-    api!("echo", "mod_commands", "<data>", "Echo", text echo),
+    )
+    .marked(),
+    api!("echo", "mod_commands", "<data>", "Echo", text echo).marked(),
     api!("escape", "mod_commands", "<data>", "Escape a string", text escape),
     api!("md5", "mod_commands", "<data>", "Return md5 hash", text md5),
     api!(
@@ -32,7 +34,8 @@ pub const APIS: &[Api] = &[
         "<data>",
         "Quote/escape a string for use on shell command line",
         text quote_shell_arg
-    ),
+    )
+    .marked(),
     api!("replace", "mod_commands", "<data>|<string1>|<string2>", "Replace a string", text replace),
     api!(
         "sql_escape",
@@ -41,8 +44,8 @@ pub const APIS: &[Api] = &[
         "Escape a string to prevent sql injection",
         text sql_escape
     ),
-    api!("tolower", "mod_commands", "<string>", "Lower Case a string", text tolower),
-    api!("toupper", "mod_commands", "<string>", "Upper Case a string", text toupper),
+    api!("tolower", "mod_commands", "<string>", "Lower Case a string", text tolower).marked(),
+    api!("toupper", "mod_commands", "<string>", "Upper Case a string", text toupper).marked(),
     api!("url_decode", "mod_commands", "<string>", "Url decode a string", text url_decode),
     api!("url_encode", "mod_commands", "<string>", "Url encode a string", text url_encode),
     api!("xml_wrap", "mod_commands", "<command> <args>", "Wrap another api command in xml", async xml_wrap),

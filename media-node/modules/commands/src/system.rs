@@ -12,23 +12,23 @@ const SYNTAX: &str = "<command>";
 
 /// The family.
 pub const APIS: &[Api] = &[
-    api!("bg_spawn", "mod_commands", SYNTAX, "Execute a spawn command in the background", bg_spawn),
+    api!("bg_spawn", "mod_commands", SYNTAX, "Execute a spawn command in the background", bg_spawn).shell(),
     api!(
         "bg_system",
         "mod_commands",
         SYNTAX,
         "Execute a system command in the background",
         bg_system
-    ),
+    ).shell(),
     api!(
         "spawn",
         "mod_commands",
         SYNTAX,
         "Execute a spawn command without capturing its output",
         spawn
-    ),
-    api!("spawn_stream", "mod_commands", SYNTAX, "Execute a spawn command and capture its output", async spawn_stream),
-    api!("system", "mod_commands", SYNTAX, "Execute a system command", async system),
+    ).shell(),
+    api!("spawn_stream", "mod_commands", SYNTAX, "Execute a spawn command and capture its output", async spawn_stream).shell(),
+    api!("system", "mod_commands", SYNTAX, "Execute a system command", async system).shell(),
 ];
 
 async fn system(call: ApiCall) -> String {

@@ -93,7 +93,7 @@ impl Module for Conference {
 
 /// The family.
 pub const APPS: &[App] = &[
-    app!("conference", "mod_conference", Flags::NO_MEDIA, "", "conference", conference),
+    app!("conference", "mod_conference", Flags::NO_MEDIA, "", "conference", conference).marked(),
     app!(
         "conference_set_auto_outcall",
         "mod_conference",

@@ -27,7 +27,7 @@ const APPS: &[App] = &[
         "curl url [headers|json|content-type <mime-type>|connect-timeout <seconds>|timeout <seconds>|append_headers <header_name:header_value>[|append_headers <header_name:header_value>]|insecure|secure|[proxy <http://proxy:port>]] [get|head|post|delete|put [data]]",
         "Perform a http request",
         curl
-    ),
+    ).marked(),
     app!(
         "curl_sendfile",
         "mod_curl",

@@ -13,6 +13,7 @@ mod settings;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use base::far;
 use switch_core::api::{Api, ApiCall, usage};
 use switch_core::call::Channel;
 use switch_core::contract::{Change, Module, NotLoaded, Provides, SourceKind};
@@ -148,9 +149,12 @@ fn prefetch(call: &ApiCall) -> String {
 }
 
 async fn put(call: ApiCall) -> String {
-    let (rest, profile) = parts(&call.args);
+    let (rest, profile) = parts(&call.marked);
     let Some((url, file)) = rest.split_once(' ') else { return usage(PUT) };
-    match Cache::of(&call.switch).put(url, file.trim(), profile).await {
+    let profile = profile.map(far::plain);
+    // A far end's words choose no file beside those they were meant to choose among.
+    let (url, file) = (far::plain(url), far::path(file.trim()));
+    match Cache::of(&call.switch).put(&url, &file, profile.as_deref()).await {
         Ok(()) => OK.to_owned(),
         Err(error) => {
             tracing::error!("http_put: {error}");

@@ -12,7 +12,8 @@ use crate::call::{AppResult, Cause, Channel, Interrupt, Session, State, bridge, 
 
 /// The family.
 pub const APPS: &[App] =
-    &[app!("att_xfer", "mod_dptools", Flags::NONE, "<channel_url>", "Attended Transfer", att_xfer)];
+    &[app!("att_xfer", "mod_dptools", Flags::NONE, "<channel_url>", "Attended Transfer", att_xfer)
+        .marked()];
 
 /// How long the one consulted may take to be ready for its new partner.
 const HANDOVER: Duration = Duration::from_secs(5);

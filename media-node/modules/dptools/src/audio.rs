@@ -50,7 +50,8 @@ pub const APPS: &[App] = &[
         "<silence_thresh> <silence_hits> <listen_hits> <timeout_ms> [<file>]",
         "Wait for silence",
         wait_for_silence
-    ),
+    )
+    .path(),
     app!(
         "detect_audio",
         "mod_dptools",
@@ -58,7 +59,8 @@ pub const APPS: &[App] = &[
         "<threshold> <audio_hits> <timeout_ms> [<file>]",
         "Detect audio",
         detect_audio
-    ),
+    )
+    .path(),
     app!(
         "detect_silence",
         "mod_dptools",
@@ -66,7 +68,8 @@ pub const APPS: &[App] = &[
         "<threshold> <silence_hits> <timeout_ms> [<file>]",
         "Detect silence",
         detect_silence
-    ),
+    )
+    .path(),
     app!(
         "displace_session",
         "mod_dptools",
@@ -74,7 +77,8 @@ pub const APPS: &[App] = &[
         "<path> [<flags>] [+time_limit_ms]",
         "Displace File",
         displace_session
-    ),
+    )
+    .path(),
     app!(
         "stop_displace_session",
         "mod_dptools",
@@ -82,7 +86,8 @@ pub const APPS: &[App] = &[
         "<path>",
         "Stop Displace File",
         stop_displace_session
-    ),
+    )
+    .path(),
     app!(
         "remove_bugs",
         "mod_dptools",

@@ -14,7 +14,8 @@ use crate::text;
 
 /// The family.
 pub const APPS: &[App] =
-    &[app!("bridge", "mod_dptools", Flags::NO_MEDIA, "<channel_url>", "Bridge Audio", run)];
+    &[app!("bridge", "mod_dptools", Flags::NO_MEDIA, "<channel_url>", "Bridge Audio", run)
+        .marked()];
 
 async fn run(session: &mut Session, argument: &str) -> AppResult {
     if argument.is_empty() {

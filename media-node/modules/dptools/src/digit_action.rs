@@ -17,7 +17,8 @@ pub const APPS: &[App] = &[
         "<realm>,<digits|~regex>,<string>[,<value>][,<dtmf target leg>][,<event target leg>]",
         "bind a key sequence or regex to an action",
         bind
-    ),
+    )
+    .marked(),
     app!(
         "digit_action_set_realm",
         "mod_dptools",

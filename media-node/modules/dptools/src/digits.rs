@@ -18,7 +18,7 @@ pub const APPS: &[App] = &[
         "<min> <max> <file> <var_name> <timeout> <terminators> <digit_timeout>",
         "Read Digits",
         read
-    ),
+    ).path().marked(),
     app!(
         "play_and_get_digits",
         "mod_dptools",
@@ -26,7 +26,7 @@ pub const APPS: &[App] = &[
         "\n\t<min> <max> <tries> <timeout> <terminators> <file> <invalid_file> <var_name> <regexp> [<digit_timeout>] ['<failure_ext> [failure_dp [failure_context]]']",
         "Play and get Digits",
         play_and_get_digits
-    ),
+    ).path().marked(),
     app!("send_dtmf", "mod_dptools", Flags::NONE, "<dtmf_data>", "Send dtmf to be sent", send_dtmf),
     app!(
         "queue_dtmf",

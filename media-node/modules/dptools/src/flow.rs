@@ -19,7 +19,8 @@ pub const APPS: &[App] = &[
         "<exten> [<dialplan> <context>]",
         "Immediately transfer the calling channel to a new extension",
         run_transfer
-    ),
+    )
+    .marked(),
     app!(
         "execute_extension",
         "mod_dptools",
@@ -27,7 +28,8 @@ pub const APPS: &[App] = &[
         "<exten> [<dialplan> <context>]",
         "Execute an extension",
         execute_extension
-    ),
+    )
+    .marked(),
     app!(
         "reuse_caller_profile",
         "mod_dptools",

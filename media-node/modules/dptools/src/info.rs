@@ -13,7 +13,7 @@ const ANYTIME: Flags = Flags::NO_MEDIA.and(Flags::ROUTING).and(Flags::ZOMBIE);
 pub const APPS: &[App] = &[
     app!("log", "mod_dptools", ANYTIME, "<log_level> <log_string>", "Logs to the logger", log),
     app!("info", "mod_dptools", ANYTIME, "", "Display Call info", info),
-    app!("event", "mod_dptools", ANYTIME, "", "Fire an event", event),
+    app!("event", "mod_dptools", ANYTIME, "", "Fire an event", event).marked(),
     app!(
         "session_loglevel",
         "mod_dptools",

@@ -17,7 +17,8 @@ use crate::text;
 
 /// The family.
 pub const APPS: &[App] = &[
-    app!("intercept", "mod_dptools", Flags::NO_MEDIA, "[-bleg] <uuid>", "intercept", intercept),
+    app!("intercept", "mod_dptools", Flags::NO_MEDIA, "[-bleg] <uuid>", "intercept", intercept)
+        .marked(),
     app!("pickup", "mod_dptools", Flags::NO_MEDIA, "[<key>]", "Pickup", run_pickup),
 ];
 

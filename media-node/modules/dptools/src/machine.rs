@@ -18,7 +18,8 @@ pub const APPS: &[App] = &[
         "<command>",
         "Execute a system command in the background",
         bgsystem
-    ),
+    )
+    .shell(),
     app!(
         "check_acl",
         "mod_dptools",
@@ -27,10 +28,13 @@ pub const APPS: &[App] = &[
         "Check an ip against an ACL list",
         check_acl
     ),
-    app!("mkdir", "mod_dptools", ANYWHERE, "<path>", "Create a directory", mkdir),
-    app!("rename", "mod_dptools", ANYWHERE, "<from_path> <to_path>", "Rename file", rename),
+    app!("mkdir", "mod_dptools", ANYWHERE, "<path>", "Create a directory", mkdir).path(),
+    app!("rename", "mod_dptools", ANYWHERE, "<from_path> <to_path>", "Rename file", rename)
+        .path()
+        .marked(),
     app!("strftime", "mod_dptools", ANYWHERE, "[<epoch>|]<format string>", "Format time", strftime),
-    app!("system", "mod_dptools", ANYWHERE, "<command>", "Execute a system command", system),
+    app!("system", "mod_dptools", ANYWHERE, "<command>", "Execute a system command", system)
+        .shell(),
 ];
 
 async fn system(session: &mut Session, argument: &str) -> AppResult {

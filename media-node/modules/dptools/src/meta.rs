@@ -18,7 +18,8 @@ pub const APPS: &[App] = &[
         "<key> [a|b|ab] [a|b|o|s|i|1] <app>",
         "Bind a key to an application",
         bind
-    ),
+    )
+    .marked(),
     app!(
         "unbind_meta_app",
         "mod_dptools",

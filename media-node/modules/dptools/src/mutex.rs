@@ -21,7 +21,8 @@ pub const APPS: &[App] = &[app!(
     "<keyname>[ on|off]",
     "block on a call flow only allowing one at a time",
     mutex
-)];
+)
+.marked()];
 
 async fn mutex(session: &mut Session, argument: &str) -> AppResult {
     let words = text::words(argument, 2);

@@ -20,8 +20,10 @@ pub const APPS: &[App] = &[
         "<unhold key> [<moh_a>] [<moh_b>]",
         "Put a bridged channel on hold",
         soft_hold
-    ),
-    app!("presence", "mod_dptools", ANYTIME, "<rpid> <status> [<id>]", "Send Presence", presence),
+    )
+    .marked(),
+    app!("presence", "mod_dptools", ANYTIME, "<rpid> <status> [<id>]", "Send Presence", presence)
+        .marked(),
     app!(
         "privacy",
         "mod_dptools",

@@ -18,7 +18,8 @@ use crate::{text, xml};
 
 /// The family.
 pub const APPS: &[App] = &[
-    app!("phrase", "mod_dptools", Flags::NONE, "<macro_name>,<data>", "Say a Phrase", phrase),
+    app!("phrase", "mod_dptools", Flags::NONE, "<macro_name>,<data>", "Say a Phrase", phrase)
+        .marked(),
     app!("speak", "mod_dptools", Flags::NONE, "<engine>|<voice>|<text>", "Speak text", speak_text),
 ];
 

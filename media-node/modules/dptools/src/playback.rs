@@ -15,7 +15,7 @@ use crate::text;
 
 /// The family.
 pub const APPS: &[App] = &[
-    app!("playback", "mod_dptools", Flags::NONE, "<path>", "Playback File", playback),
+    app!("playback", "mod_dptools", Flags::NONE, "<path>", "Playback File", playback).marked(),
     app!(
         "loop_playback",
         "mod_dptools",
@@ -23,7 +23,8 @@ pub const APPS: &[App] = &[
         "[+loops] <path>",
         "Loop Playback File",
         loop_playback
-    ),
+    )
+    .marked(),
     app!(
         "endless_playback",
         "mod_dptools",
@@ -31,7 +32,8 @@ pub const APPS: &[App] = &[
         "<path>",
         "Playback File Endlessly",
         endless_playback
-    ),
+    )
+    .marked(),
     app!(
         "gentones",
         "mod_dptools",

@@ -27,7 +27,9 @@ pub const APPS: &[App] = &[
         "<path> [<time_limit_secs>] [<silence_thresh>] [<silence_hits>]",
         "Record File",
         record_file::record
-    ),
+    )
+    .path()
+    .marked(),
     app!(
         "record_session",
         "mod_dptools",
@@ -35,7 +37,9 @@ pub const APPS: &[App] = &[
         "<path> [+<timeout>] [{var1=x,var2=y}]",
         "Record Session",
         record_session
-    ),
+    )
+    .path()
+    .marked(),
     app!(
         "stop_record_session",
         "mod_dptools",
@@ -43,7 +47,8 @@ pub const APPS: &[App] = &[
         "<path>",
         "Stop Record Session",
         stop_record_session
-    ),
+    )
+    .path(),
     app!(
         "record_session_mask",
         "mod_dptools",
@@ -51,7 +56,8 @@ pub const APPS: &[App] = &[
         "<path>",
         "Replace audio in recording with blank data to make secret part of call.",
         mask
-    ),
+    )
+    .path(),
     app!(
         "record_session_unmask",
         "mod_dptools",
@@ -59,7 +65,8 @@ pub const APPS: &[App] = &[
         "<path>",
         "Resume normal operation after calling mask",
         unmask
-    ),
+    )
+    .path(),
     app!(
         "record_session_pause",
         "mod_dptools",
@@ -67,7 +74,8 @@ pub const APPS: &[App] = &[
         "<path>",
         "Pause recording of session",
         pause
-    ),
+    )
+    .path(),
     app!(
         "record_session_resume",
         "mod_dptools",
@@ -75,7 +83,8 @@ pub const APPS: &[App] = &[
         "<path>",
         "Resume recording of session",
         resume
-    ),
+    )
+    .path(),
 ];
 
 /// How long a finished recording's file may take to be closed.

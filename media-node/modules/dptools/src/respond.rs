@@ -17,7 +17,8 @@ pub const APPS: &[App] = &[
         "<resp>",
         "Send a respond message to the session.",
         respond
-    ),
+    )
+    .marked(),
     app!(
         "redirect",
         "mod_dptools",
@@ -34,7 +35,8 @@ pub const APPS: &[App] = &[
         "<text>",
         "Send session a new display.",
         send_display
-    ),
+    )
+    .marked(),
     app!(
         "send_info",
         "mod_dptools",

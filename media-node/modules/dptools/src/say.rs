@@ -30,7 +30,8 @@ pub const APPS: &[App] = &[app!(
     "<module_name>[:<lang>] <say_type> <say_method> [<say_gender>] <text>",
     "say",
     say
-)];
+)
+.marked()];
 
 /// The family's command.
 pub const APIS: &[Api] = &[api!("say_string", "mod_commands", SAY_STRING, "", say_string)];

@@ -25,7 +25,8 @@ pub const APPS: &[App] = &[
         "[+]<time> <extension> <dialplan> <context>",
         "Schedule a transfer in the future",
         sched_transfer
-    ),
+    )
+    .marked(),
     app!(
         "sched_broadcast",
         "mod_dptools",
@@ -33,7 +34,9 @@ pub const APPS: &[App] = &[
         "[+]<time> <path> [aleg|bleg|both]",
         "Schedule a broadcast in the future",
         sched_broadcast
-    ),
+    )
+    .path()
+    .marked(),
     app!(
         "broadcast",
         "mod_dptools",
@@ -41,7 +44,9 @@ pub const APPS: &[App] = &[
         "<path> [leg]",
         "Broadcast File",
         broadcast_file
-    ),
+    )
+    .path()
+    .marked(),
     app!(
         "sched_cancel",
         "mod_dptools",

@@ -14,7 +14,7 @@ use crate::{api, app, clock, text};
 
 /// The family.
 pub const APPS: &[App] = &[
-    app!("tone_detect", "mod_dptools", Flags::NONE, "", "Detect tones", tone_detect),
+    app!("tone_detect", "mod_dptools", Flags::NONE, "", "Detect tones", tone_detect).marked(),
     app!(
         "stop_tone_detect",
         "mod_dptools",

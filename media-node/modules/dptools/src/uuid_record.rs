@@ -13,8 +13,10 @@ use crate::text;
 /// The family.
 pub const APIS: &[Api] = &[
     api!("uuid_buglist", "mod_commands", "<uuid>", "List media bugs on a session", buglist),
-    api!("uuid_displace", "mod_commands", DISPLACE, "Displace audio", async displace_session),
-    api!("uuid_record", "mod_commands", RECORD, "Record session audio", async record_session),
+    api!("uuid_displace", "mod_commands", DISPLACE, "Displace audio", async displace_session)
+        .path(),
+    api!("uuid_record", "mod_commands", RECORD, "Record session audio", async record_session)
+        .path(),
 ];
 
 const DISPLACE: &str = "<uuid> [start|stop] <path> [<limit>] [mux]";

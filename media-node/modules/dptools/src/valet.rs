@@ -22,7 +22,8 @@ pub const APPS: &[App] = &[app!(
     "<lotname> <extension>|[ask [<min>] [<max>] [<to>] [<prompt>]|auto [in|out] [min] [max]]",
     "valet_park",
     valet_park
-)];
+)
+.marked()];
 
 /// The family's command.
 pub const APIS: &[Api] =

@@ -12,7 +12,7 @@ const SETTER: Flags = Flags::NO_MEDIA.and(Flags::ROUTING).and(Flags::ZOMBIE);
 
 /// The family.
 pub const APPS: &[App] = &[
-    app!("set", "mod_dptools", SETTER, "<varname>=<value>", "Set a channel variable", set),
+    app!("set", "mod_dptools", SETTER, "<varname>=<value>", "Set a channel variable", set).marked(),
     app!(
         "multiset",
         "mod_dptools",
@@ -20,8 +20,9 @@ pub const APPS: &[App] = &[
         "[^^<delim>]<varname>=<value> <var2>=<val2>",
         "Set many channel variables",
         multiset
-    ),
-    app!("unset", "mod_dptools", SETTER, "<varname>", "Unset a channel variable", unset),
+    )
+    .marked(),
+    app!("unset", "mod_dptools", SETTER, "<varname>", "Unset a channel variable", unset).marked(),
     app!(
         "multiunset",
         "mod_dptools",
@@ -29,7 +30,8 @@ pub const APPS: &[App] = &[
         "[^^<delim>]<varname> <var2>",
         "Unset many channel variables",
         multiunset
-    ),
+    )
+    .marked(),
     app!(
         "export",
         "mod_dptools",
@@ -37,7 +39,8 @@ pub const APPS: &[App] = &[
         "<varname>=<value>",
         "Export a channel variable across a bridge",
         export
-    ),
+    )
+    .marked(),
     app!(
         "bridge_export",
         "mod_dptools",
@@ -45,9 +48,12 @@ pub const APPS: &[App] = &[
         "<varname>=<value>",
         "Export a channel variable across a bridge",
         bridge_export
-    ),
-    app!("push", "mod_dptools", SETTER, "<varname>=<value>", "Set a channel variable", push),
-    app!("unshift", "mod_dptools", SETTER, "<varname>=<value>", "Set a channel variable", unshift),
+    )
+    .marked(),
+    app!("push", "mod_dptools", SETTER, "<varname>=<value>", "Set a channel variable", push)
+        .marked(),
+    app!("unshift", "mod_dptools", SETTER, "<varname>=<value>", "Set a channel variable", unshift)
+        .marked(),
     app!(
         "set_global",
         "mod_dptools",
@@ -55,7 +61,8 @@ pub const APPS: &[App] = &[
         "<varname>=<value>",
         "Set a global variable",
         set_global
-    ),
+    )
+    .marked(),
     app!(
         "set_profile_var",
         "mod_dptools",
@@ -63,7 +70,8 @@ pub const APPS: &[App] = &[
         "<varname>=<value>",
         "Set a caller profile variable",
         set_profile_var
-    ),
+    )
+    .marked(),
     app!("set_name", "mod_dptools", Flags::NO_MEDIA, "<name>", "Name the channel", set_name),
     app!(
         "set_user",
@@ -72,7 +80,8 @@ pub const APPS: &[App] = &[
         "<user>@<domain> [prefix]",
         "Set a User",
         set_user
-    ),
+    )
+    .marked(),
     app!("eval", "mod_dptools", SETTER, "", "Do Nothing", eval),
     app!(
         "verbose_events",
@@ -97,7 +106,8 @@ pub const APPS: &[App] = &[
         "<varname>|<data>|<regex>",
         "Capture data into a var",
         capture
-    ),
+    )
+    .marked(),
 ];
 
 /// `name=value`, or `name,value` where there is no `=`.

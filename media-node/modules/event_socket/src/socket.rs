@@ -14,7 +14,8 @@ pub const APPS: &[App] = &[app!(
     "<ip>[:<port>] [async|full]",
     "Connect to a socket",
     run
-)];
+)
+.marked()];
 
 async fn run(session: &mut Session, argument: &str) -> AppResult {
     // What a far end said is part of one word: it adds no host and no option.

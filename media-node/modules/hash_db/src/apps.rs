@@ -18,9 +18,12 @@ pub const APPS: &[App] = &[
         "[insert|insert_ifempty|delete|delete_ifmatch]/<realm>/<key>/<val>",
         "Insert into the hashtable",
         hash
-    ),
-    app!("db", "mod_db", FLAGS, "[insert|delete]/<realm>/<key>/<val>", "Insert to the db", db),
-    app!("group", "mod_db", FLAGS, "[insert|delete]:<group name>:<val>", "Manage a group", group),
+    )
+    .marked(),
+    app!("db", "mod_db", FLAGS, "[insert|delete]/<realm>/<key>/<val>", "Insert to the db", db)
+        .marked(),
+    app!("group", "mod_db", FLAGS, "[insert|delete]:<group name>:<val>", "Manage a group", group)
+        .marked(),
 ];
 
 async fn hash(session: &mut Session, argument: &str) -> AppResult {

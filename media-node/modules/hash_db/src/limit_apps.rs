@@ -18,7 +18,8 @@ pub const APPS: &[App] = &[
         "<backend> <realm> <id> [<max>[/interval]] [number [dialplan [context]]]",
         "Limit",
         limit
-    ),
+    )
+    .marked(),
     app!(
         "limit_execute",
         "mod_dptools",
@@ -26,7 +27,8 @@ pub const APPS: &[App] = &[
         "<backend> <realm> <id> <max>[/interval] <application> [application arguments]",
         "Limit",
         limit_execute
-    ),
+    )
+    .marked(),
     app!(
         "limit_hash",
         "mod_hash",
@@ -34,7 +36,8 @@ pub const APPS: &[App] = &[
         "<realm> <id> [<max>[/interval]] [number [dialplan [context]]]",
         "Limit",
         limit_hash
-    ),
+    )
+    .marked(),
     app!(
         "limit_hash_execute",
         "mod_hash",
@@ -42,7 +45,8 @@ pub const APPS: &[App] = &[
         "<realm> <id> <max>[/interval] <application> [application arguments]",
         "Limit",
         limit_hash_execute
-    ),
+    )
+    .marked(),
 ];
 
 async fn limit(session: &mut Session, argument: &str) -> AppResult {

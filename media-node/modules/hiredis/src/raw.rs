@@ -23,7 +23,8 @@ pub(crate) const APPS: &[App] = &[app!(
     "",
     "hiredis_raw",
     raw_app
-)];
+)
+.marked()];
 
 pub(crate) const APIS: &[Api] =
     &[api!("hiredis_raw", "mod_hiredis", "", "hiredis_raw", async raw_api)];

@@ -47,7 +47,8 @@ const APPS: &[App] = &[app!(
     "{<param1>=<val1>}",
     "HT-TAPI Hypertext Telephony API",
     httapi
-)];
+)
+.marked()];
 const APIS: &[Api] = &[api!(
     "httapi",
     "mod_httapi",

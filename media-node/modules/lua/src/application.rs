@@ -12,7 +12,8 @@ pub(crate) const APPS: &[App] = &[app!(
     "<script>",
     "Run a lua ivr on a channel",
     lua
-)];
+)
+.code()];
 
 async fn lua(session: &mut Session, argument: &str) -> AppResult {
     scripting::application::application::<Lua>(session, argument).await

@@ -15,8 +15,8 @@ use crate::{foreign, text};
 const SCRIPTS: &str = "list|count|kill <id>";
 
 pub(crate) const APIS: &[Api] = &[
-    api!("lua", "mod_lua", "<script>", "run a script as an api function", async lua),
-    api!("luarun", "mod_lua", "<script>", "run a script", luarun),
+    api!("lua", "mod_lua", "<script>", "run a script as an api function", async lua).code(),
+    api!("luarun", "mod_lua", "<script>", "run a script", luarun).code(),
     api!("lua_scripts", "mod_lua", SCRIPTS, "List scripts that run, end one", scripts),
 ];
 

@@ -36,6 +36,13 @@ impl Dbh {
         let name = parts.into_iter().flatten().collect::<Vec<_>>().join(":");
         let handles = Arc::clone(&context.switch.module::<Scripts>().handles);
         let connection = match handles.take(&name) {
+            Some(mut connection) => {
+                let kept = context.wait(DATABASE, connection.works_for(&context.script))?;
+                kept.is_ok().then_some(connection)
+            }
+            None => None,
+        };
+        let connection = match connection {
             Some(connection) => Some(connection),
             None => Self::connect(context, &name)?,
         };
@@ -58,7 +65,7 @@ impl Dbh {
             }
         };
         Ok(context
-            .wait(DATABASE, database::connect(&target))?
+            .wait(DATABASE, database::connect(&target, &context.script))?
             .inspect_err(|trouble| {
                 tracing::error!("Connection failed.  DBH NOT Connected. {}", trouble.told());
             })

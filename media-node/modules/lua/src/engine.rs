@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use mlua::{Function, HookTriggers, Lua, StdLib, Table, Value, VmState};
+use base::far;
+use mlua::{Function, HookTriggers, Lua, MultiValue, StdLib, Table, Value, VmState};
 use scripting::logging;
 use scripting::program::Program;
 use scripting::scripts::{Begin, Outcome, Script, Task};
@@ -66,6 +67,10 @@ fn prepare(begin: Begin, task: &Task) -> mlua::Result<Lua> {
         globals.set("argv", argv(&lua, name, arguments)?)?;
     }
     globals.get::<Table>("os")?.set("exit", no_exit(&lua, &context)?)?;
+    for (library, name) in [("os", "execute"), ("io", "popen")] {
+        let library = globals.get::<Table>(library)?;
+        library.set(name, in_shell(&lua, &context, library.get(name)?)?)?;
+    }
     Ok(lua)
 }
 
@@ -141,6 +146,23 @@ fn no_exit(lua: &Lua, context: &Rc<Context>) -> mlua::Result<Function> {
     lua.create_function(move |_, ()| {
         logging::say("err", "Surely you jest! exiting is a bad plan....", uuid.as_deref());
         Ok(())
+    })
+}
+
+/// A function whose first argument is a line for the shell: what a far end said is one word of it, as in the application
+/// `system`.
+fn in_shell(lua: &Lua, context: &Rc<Context>, own: Function) -> mlua::Result<Function> {
+    let context = Rc::clone(context);
+    lua.create_function(move |lua, mut given: MultiValue| {
+        if let Some(Value::String(line)) = given.front() {
+            let line = context.taint.borrow().mark_all(&line.to_string_lossy());
+            if far::is_marked(&line) {
+                let line = far::into_plain(far::in_shell(&line).into_owned());
+                given.pop_front();
+                given.push_front(Value::String(lua.create_string(line)?));
+            }
+        }
+        own.call::<MultiValue>(given)
     })
 }
 

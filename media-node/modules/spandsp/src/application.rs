@@ -21,8 +21,10 @@ use crate::thread::FaxThread;
 
 /// The applications.
 pub(crate) const APPS: &[App] = &[
-    app!("rxfax", "mod_spandsp", Flags::NO_MEDIA, "<filename>", "FAX Receive Application", rxfax),
-    app!("txfax", "mod_spandsp", Flags::NO_MEDIA, "<filename>", "FAX Transmit Application", txfax),
+    app!("rxfax", "mod_spandsp", Flags::NO_MEDIA, "<filename>", "FAX Receive Application", rxfax)
+        .path(),
+    app!("txfax", "mod_spandsp", Flags::NO_MEDIA, "<filename>", "FAX Transmit Application", txfax)
+        .path(),
     app!("stopfax", "mod_spandsp", Flags::NO_MEDIA, "", "Stop FAX Application", stopfax),
 ];
 

@@ -12,7 +12,8 @@ pub(crate) const APPS: &[App] = &[app!(
     "<script> [additional_vars [...]]",
     "Launch JS ivr",
     javascript
-)];
+)
+.code()];
 
 async fn javascript(session: &mut Session, argument: &str) -> AppResult {
     scripting::application::application::<JavaScript>(session, argument).await

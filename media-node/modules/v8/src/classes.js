@@ -1,6 +1,6 @@
 // What scripts know beside the language itself: classes and functions as mod_v8 has them, over a table of functions of the
 // switch (natives.rs). An object of the switch is a function of an operation's name and its arguments.
-(function (table, given, global) {
+(function (table, given, global, bring) {
   "use strict";
 
   // After `exit`, and when the script has to end, every function of the table throws. A `catch` of the script must not go on
@@ -186,6 +186,12 @@
       const seconds = arguments.length > 2 && text(timeout) !== "" ? whole(timeout) : 60;
       const { caller_id_name: name = "", caller_id_number: number = "" } = this.#caller;
       return this.#call("dial", text(dial), Session.number(other), seconds, name, number);
+    }
+
+    // Plays for another class, which is told of keys.
+    static plays(session, file, on) {
+      session.#hears();
+      session.#heard(on, undefined, false, (listener) => session.#call("streamFile", file, listener, 0));
     }
 
     // Of the fields of the reference those that a call is made with here.
@@ -403,245 +409,6 @@
     }
   }
 
-  // Classes that `use` brings.
-
-  class CURL {
-    run(method, url, data, on, argument, credentials, timeout, type) {
-      if (arguments.length < 2) throw "Invalid arguments";
-      const posts = text(method).toLowerCase() === "post";
-      const words = more(arguments, 2);
-      const address = posts || words === "" ? text(url) : `${text(url)}?${words}`;
-      const answer = native.http(posts ? "POST" : "GET", address, posts ? words : "", more(arguments, 7),
-        more(arguments, 5), more(arguments, 6, whole));
-      if (!answer || typeof on !== "function" || answer.body === "") return undefined;
-      return arguments.length > 4 ? on(answer.body, argument) : on(answer.body);
-    }
-  }
-
-  class DBH {
-    #base;
-    #dsn;
-    constructor(dsn, user, password) {
-      if (arguments.length < 1 || arguments.length > 3) throw "Invalid parameters";
-      this.#dsn = text(dsn);
-      this.#base = this.#dsn === "" ? null : native.database(this.#dsn, more(arguments, 1), more(arguments, 2));
-      if (!this.#base) throw "Failed to create new DBH instance";
-    }
-    get dsn() { return this.#dsn; }
-    query(sql, each) {
-      if (arguments.length < 1 || arguments.length > 2) throw "Invalid parameters";
-      if (!this.#base("connected")) throw "Database is not connected";
-      const rows = this.#base("query", text(sql), typeof each === "function");
-      if (rows === null) return false;
-      if (typeof each === "function") for (const row of rows) each(row);
-      return true;
-    }
-    test_reactive(test, drop, make) {
-      if (arguments.length < 3) throw "Invalid parameters";
-      if (!this.#base("connected")) throw "Database is not connected";
-      if (text(test) === "" || text(make) === "") return false;
-      if (this.#base("query", text(test), false) !== null) return true;
-      if (text(drop) !== "") this.#base("query", text(drop), false);
-      return this.#base("query", text(make), false) !== null;
-    }
-    last_error() { return this.#base("error"); }
-    affected_rows() { return this.#base("affected"); }
-    connected() { return this.#base("connected"); }
-    release() { return this.#base("release"); }
-  }
-
-  class ODBC {
-    #name;
-    #login;
-    #base = null;
-    #rows = [];
-    #at = -1;
-    constructor(dsn, user, password) {
-      if (arguments.length < 1) throw "Invalid arguments";
-      this.#name = text(dsn);
-      this.#login = [more(arguments, 1), more(arguments, 2)];
-    }
-    get name() { return this.#name; }
-    connect() {
-      this.#base = native.database(this.#name, ...this.#login);
-      return !!this.#base;
-    }
-    disconnect() {
-      if (this.#base) this.#base("release");
-      this.#base = null;
-      this.#rows = [];
-    }
-    close() { this.disconnect(); }
-    query(sql) {
-      if (arguments.length < 1 || !this.#base) return false;
-      const rows = this.#base("query", text(sql), true);
-      [this.#rows, this.#at] = [rows ?? [], -1];
-      return rows !== null;
-    }
-    exec(sql) { return this.query(sql); }
-    execute(sql) {
-      return arguments.length > 0 && !!this.#base && this.#base("query", text(sql), false) !== null;
-    }
-    numRows() { return this.#rows.length || (this.#base ? this.#base("affected") : 0); }
-    numCols() { return this.#rows.length ? Object.keys(this.#rows[0]).length : 0; }
-    nextRow() {
-      this.#at = Math.min(this.#at + 1, this.#rows.length);
-      return this.#at < this.#rows.length;
-    }
-    getData() { return this.#rows[this.#at] ?? false; }
-  }
-
-  class CoreDB {
-    #base;
-    #path;
-    #sql = null;
-    #values = [];
-    #rows = null;
-    #at = -1;
-    constructor(name) {
-      if (arguments.length < 1) throw "Invalid arguments";
-      this.#path = text(name);
-      this.#base = native.database(this.#path);
-      if (!this.#base) throw "Cannot Open DB!";
-    }
-    get path() { return this.#path; }
-    #connected() {
-      if (!this.#base) throw "Database is not connected";
-    }
-    exec(sql, each) {
-      this.#connected();
-      const rows = this.#base("query", text(sql), typeof each === "function");
-      if (rows === null) return -1;
-      if (typeof each === "function") for (const row of rows) each(row);
-      return this.#base("affected");
-    }
-    close() {
-      if (this.#base) this.#base("release");
-      this.#base = null;
-    }
-    prepare(sql) {
-      this.#connected();
-      if (arguments.length < 1) return false;
-      [this.#sql, this.#values, this.#rows, this.#at] = [text(sql), [], null, -1];
-      return true;
-    }
-    #bind(args, value) {
-      this.#connected();
-      if (this.#sql === null) throw "prepare() must be called first";
-      if (args.length < 2 || whole(args[0]) < 1 || value === "") throw "Invalid arguments";
-      this.#values[whole(args[0]) - 1] = value;
-      return true;
-    }
-    bindText(index, words) {
-      const value = more(arguments, 1);
-      if (value.includes("\0")) throw "Invalid arguments";
-      return this.#bind(arguments, value && `'${value.replaceAll("'", "''")}'`);
-    }
-    bindInt(index, number) { return this.#bind(arguments, String(whole(number))); }
-    // The statement with its values: a `?` outside of quotes stands for one.
-    #filled() {
-      let count = 0;
-      return this.#sql.replace(/'[^']*'|"[^"]*"|\?/g, (part) => (part === "?" ? (this.#values[count++] ?? "NULL") : part));
-    }
-    #run(rows) {
-      this.#connected();
-      if (this.#sql === null) return false;
-      this.#rows ??= this.#base("query", this.#filled(), rows) ?? false;
-      if (this.#rows === false) this.#sql = null;
-      return this.#rows !== false;
-    }
-    next() {
-      if (!this.#run(true)) return false;
-      this.#at += 1;
-      if (this.#at < this.#rows.length) return true;
-      this.#sql = null;
-      return false;
-    }
-    step() {
-      const done = this.#run(false);
-      this.#sql = null;
-      return done;
-    }
-    fetch() {
-      this.#connected();
-      if (!this.#rows || !(this.#at in this.#rows)) throw "No query is active";
-      return this.#rows[this.#at];
-    }
-    finalize() { this.#sql = null; }
-  }
-
-  // An element is a list: name, text, pairs of attributes, and children, each behind how much of the text precedes it.
-  class XML {
-    #element;
-    #parent = null;
-    #known = new Map();
-    constructor(source, element, parent) {
-      if (source === from) {
-        [this.#element, this.#parent] = [element, parent];
-        return;
-      }
-      const read = arguments.length > 0 ? native.parseXml(text(source)) : null;
-      if (read === null) throw "Bad arguments!";
-      this.#element = JSON.parse(read);
-    }
-    #child(element) {
-      if (!this.#known.has(element)) this.#known.set(element, new XML(from, element, this));
-      return this.#known.get(element);
-    }
-    get #children() { return this.#element[3].filter((_, at) => at % 2 === 1); }
-    get name() { return this.#element[0]; }
-    get data() { return this.#element[1]; }
-    set data(words) { this.#element[1] = text(words); }
-    get error() { return ""; }
-    getChild(name, attribute, value) {
-      need(arguments, 1);
-      const fits = (child) =>
-        child[0] === text(name) &&
-        (attribute === undefined || text(attribute) === "" ||
-          child[2].some(([key, is]) => key === text(attribute) && is === text(value)));
-      const found = this.#children.find(fits);
-      return found ? this.#child(found) : null;
-    }
-    addChild(name, offset) {
-      need(arguments, 1);
-      const [element, at] = [[text(name), "", [], []], Math.max(whole(offset), 0)];
-      const list = this.#element[3];
-      let place = 0;
-      while (place < list.length && list[place] <= at) place += 2;
-      list.splice(place, 0, at, element);
-      return this.#child(element);
-    }
-    next() {
-      if (!this.#parent) return null;
-      const all = this.#parent.#children;
-      const next = all.slice(all.indexOf(this.#element) + 1).find((other) => other[0] === this.#element[0]);
-      return next ? this.#parent.#child(next) : null;
-    }
-    getAttribute(name) {
-      need(arguments, 1);
-      return this.#element[2].find(([key]) => key === text(name))?.[1] ?? "";
-    }
-    setAttribute(name, value) {
-      need(arguments, 1);
-      const pair = this.#element[2].find(([key]) => key === text(name));
-      if (pair) pair[1] = more(arguments, 1);
-      else this.#element[2].push([text(name), more(arguments, 1)]);
-      return true;
-    }
-    remove() {
-      if (!this.#parent) return;
-      const list = this.#parent.#element[3];
-      const at = list.indexOf(this.#element);
-      if (at > 0) list.splice(at - 1, 2);
-      this.#parent.#known.delete(this.#element);
-      this.#parent = null;
-    }
-    copy() { return new XML(from, JSON.parse(JSON.stringify(this.#element)), null); }
-    serialize() { return native.printXml(JSON.stringify(this.#element)); }
-  }
-
-  const brought = { CURL, DBH, ODBC, CoreDB, XML };
-
   const log = (level, words) =>
     words === undefined ? native.log("debug", text(level)) : native.log(text(level), text(words));
   const need = (args, count, what = "Invalid arguments") => {
@@ -745,6 +512,8 @@
     id: () => native.id(),
     version: () => "QuickJS",
   };
+  const { apiExecute } = functions;
+  const brought = bring({ native, text, whole, more, need, from, Session, Event, apiExecute });
   Object.assign(global, functions, { Session, Event, DTMF, FileIO, PCRE });
 
   // What the script is given.

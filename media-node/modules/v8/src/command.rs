@@ -6,14 +6,14 @@ use std::sync::atomic::Ordering;
 
 use esl_server::event::{Event, EventName};
 use scripting::Language as _;
-use scripting::program::Program;
+use scripting::program::{Program, Refused};
 use scripting::scripts::{Output, Script, Task};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::api;
 use crate::api::{Api, ApiCall};
 use crate::language::{JavaScript, Monitor, Scripts};
-use crate::{foreign, text};
+use crate::{BoxFuture, foreign, text};
 
 const API: &str = "jsapi <script> [additional_vars [...]]";
 const RUN: &str = "jsrun <script> [additional_vars [...]]";
@@ -22,8 +22,8 @@ const KILL: &str = "jskill <task_id>";
 const MONITOR: &str = "jsmon on|off";
 
 pub(crate) const APIS: &[Api] = &[
-    api!("jsapi", "mod_v8", API, "execute an api call", async jsapi),
-    api!("jsrun", "mod_v8", RUN, "run a script", jsrun),
+    api!("jsapi", "mod_v8", API, "execute an api call", async jsapi).code(),
+    api!("jsrun", "mod_v8", RUN, "run a script", jsrun).code(),
     api!("jsps", "mod_v8", STATUS, "process status", jsps),
     api!("jskill", "mod_v8", KILL, "kill a task", jskill),
     api!("jsmon", "mod_v8", MONITOR, "toggle performance monitor", jsmon),
@@ -40,34 +40,68 @@ async fn jsapi(call: ApiCall) -> String {
     if call.args.is_empty() {
         return usage(API);
     }
+    match answered(&call, &call.marked, Vec::new()).await {
+        Ok(answer) => answer,
+        Err(refused) => {
+            tracing::error!("{refused}");
+            format!("-ERR {refused}\n")
+        }
+    }
+}
+
+/// What a script writes to `request`, which has these headers.
+async fn answered(
+    call: &ApiCall,
+    marked: &str,
+    headers: Vec<(&'static str, String)>,
+) -> Result<String, Refused> {
     let output = Output::default();
     let mut asked = Event::new(EventName::RequestParams);
     esl_server::stamp!(call.switch.bus, &mut asked);
-    let started = Program::read(&JavaScript::NAMES, &call.marked)
-        .and_then(Program::admit)
-        .and_then(|program| {
-            let task = Task {
-                call: call.channel.clone().map(|channel| (channel, None)),
-                output: Some(Arc::clone(&output)),
-                // What `request` reads: its command, and headers.
-                request: Some(std::array::from_fn(|at| match at {
-                    0 => call.args.to_string(),
-                    _ => String::new(),
-                })),
-                events: vec![("request", asked)],
-                ..Task::new(program)
-            };
-            Scripts::start(&call.switch, task)
-        });
-    match started {
-        // As in the reference the answer is what the script wrote, whether it failed or not: the log says so.
-        Ok(started) => drop(started.outcome().await),
-        Err(refused) => {
-            tracing::error!("{refused}");
-            return format!("-ERR {refused}\n");
-        }
+    for (name, value) in headers {
+        asked.push(name, value);
     }
-    String::from_utf8_lossy(&output.lock()).into_owned()
+    let program = Program::read(&JavaScript::NAMES, marked).and_then(Program::admit)?;
+    let task = Task {
+        call: call.channel.clone().map(|channel| (channel, None)),
+        output: Some(Arc::clone(&output)),
+        // What `request` reads: its command, and headers.
+        request: Some(std::array::from_fn(|at| match at {
+            0 => base::far::plain(marked).into_owned(),
+            _ => String::new(),
+        })),
+        events: vec![("request", asked)],
+        ..Task::new(program)
+    };
+    // As in the reference the answer is what the script wrote, whether it failed or not: the log says so.
+    drop(Scripts::start(&call.switch, task)?.outcome().await);
+    let text = String::from_utf8_lossy(&output.lock()).into_owned();
+    Ok(text)
+}
+
+/// The method `jsjson` of the command `json`: `data` names the script (`path`), which finds all of it in the header `JSON` of
+/// `request` and writes the reply.
+pub(crate) fn jsjson(call: ApiCall, data: Value) -> BoxFuture<'static, Result<Value, String>> {
+    Box::pin(async move {
+        let unfit = || json!({"error": "parse error in return val or invalid data supplied"});
+        let Some(path) = data.get("path").and_then(Value::as_str) else { return Ok(unfit()) };
+        let headers = vec![("JSON", meant(&data).to_string())];
+        let answer = answered(&call, path, headers).await.map_err(|refused| refused.to_string())?;
+        Ok(serde_json::from_str(&answer).unwrap_or_else(|_| unfit()))
+    })
+}
+
+/// The same without marks: it is the script that takes it apart.
+fn meant(value: &Value) -> Value {
+    let plain = |text: &str| base::far::plain(text).into_owned();
+    match value {
+        Value::String(text) => Value::String(plain(text)),
+        Value::Array(items) => items.iter().map(meant).collect(),
+        Value::Object(fields) => {
+            fields.iter().map(|(name, value)| (plain(name), meant(value))).collect()
+        }
+        other => other.clone(),
+    }
 }
 
 fn jsrun(call: &ApiCall) -> String {

@@ -26,6 +26,8 @@ pub(crate) struct Context {
     pub(crate) exit_message: RefCell<Option<String>>,
     /// Where `request.write` goes.
     pub(crate) output: Option<Output>,
+    /// Connections of the script that are open.
+    pub(crate) sockets: Rc<Cell<usize>>,
     last: Cell<u32>,
     calls: RefCell<HashMap<u32, Weak<Call>>>,
     events: RefCell<HashMap<u32, Weak<EventObject>>>,
@@ -54,6 +56,7 @@ impl Context {
             over,
             exit_message: RefCell::default(),
             output,
+            sockets: Rc::default(),
             last: Cell::new(0),
             calls: RefCell::default(),
             events: RefCell::default(),

@@ -35,6 +35,13 @@ impl Database {
         let name = parts.into_iter().flatten().collect::<Vec<_>>().join(":");
         let handles = Arc::clone(&context.switch.module::<Scripts>().handles);
         let connection = match handles.take(&name) {
+            Some(mut connection) => {
+                let kept = context.wait(ctx, DATABASE, connection.works_for(&context.script))?;
+                kept.is_ok().then_some(connection)
+            }
+            None => None,
+        };
+        let connection = match connection {
             Some(connection) => Some(connection),
             None => Self::connect(ctx, context, &name)?,
         };
@@ -64,7 +71,7 @@ impl Database {
                 return Ok(None);
             }
         };
-        let connected = context.wait(ctx, DATABASE, database::connect(&target))?;
+        let connected = context.wait(ctx, DATABASE, database::connect(&target, &context.script))?;
         Ok(connected
             .inspect_err(|trouble| {
                 tracing::error!("Connection failed.  DBH NOT Connected. {}", trouble.told());

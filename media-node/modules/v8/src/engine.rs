@@ -1,6 +1,6 @@
 //! The interpreter of one script: made, limited, fed, and asked what is left when the script has ended.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use rquickjs::context::EvalOptions;
-use rquickjs::{Array, Coerced, Ctx, Function, Object, Runtime, Value};
+use rquickjs::{Array, Coerced, Ctx, Function, Object, Persistent, Runtime, Value};
 use scripting::program::Program;
 use scripting::scripts::{Begin, Outcome, Script, Task};
 
@@ -29,6 +29,8 @@ const LARGEST: u64 = 16 << 20;
 
 /// Classes and functions of scripts, over those of [`natives`].
 const CLASSES: &str = include_str!("classes.js");
+/// Classes that `use` brings.
+const BROUGHT: &str = include_str!("brought.js");
 
 /// Runs a script to its end; its errors are logged. Called on the script's thread.
 pub(crate) fn run(begin: Begin, task: Task) -> Outcome {
@@ -50,7 +52,8 @@ fn interpret(begin: Begin, task: Task) -> rquickjs::Result<Outcome> {
     let script = Arc::clone(&begin.script);
     let over = Rc::new(Cell::new(false));
     let runtime = Runtime::new()?;
-    limit(&runtime, &script, &over);
+    let failures = Rc::default();
+    limit(&runtime, &script, &over, &failures);
     let interpreter = rquickjs::Context::full(&runtime)?;
     interpreter.with(|ctx| {
         let own = task.call.as_ref();
@@ -59,6 +62,10 @@ fn interpret(begin: Begin, task: Task) -> rquickjs::Result<Outcome> {
         let ran = prepare(&ctx, &context, &task)
             .and_then(|()| program(&ctx, &script, &task.program))
             .map(|value| finish(&ctx, &context, value));
+        if !context.is_over() {
+            log_uncaught(&ctx, &failures, script.uuid());
+        }
+        failures.take();
         let failed = match ran {
             // One that is ended while its promises run has not ended well.
             Ok(()) if script.is_killed() => {
@@ -74,7 +81,12 @@ fn interpret(begin: Begin, task: Task) -> rquickjs::Result<Outcome> {
 }
 
 /// Memory, stack, and a look at the other limits every [`STEP`] turns.
-fn limit(runtime: &Runtime, script: &Arc<Script>, over: &Rc<Cell<bool>>) {
+fn limit(
+    runtime: &Runtime,
+    script: &Arc<Script>,
+    over: &Rc<Cell<bool>>,
+    failures: &Rc<RefCell<Failures>>,
+) {
     runtime.set_max_stack_size(STACK);
     let memory = script.settings().max_memory;
     if memory > 0 {
@@ -85,12 +97,57 @@ fn limit(runtime: &Runtime, script: &Arc<Script>, over: &Rc<Cell<bool>>) {
         script.step(STEP, || script.title().to_owned());
         over.get() || script.is_killed()
     })));
-    let rejected = |_: Ctx<'_>, _: Value<'_>, reason: Value<'_>, handled: bool| {
-        if !handled {
-            log_failed(&format!("Exception in a promise: {}", thrown(&reason)), None);
+    let failures = Rc::clone(failures);
+    runtime.set_host_promise_rejection_tracker(Some(Box::new(
+        move |ctx, promise, reason, caught| {
+            failures.borrow_mut().note(&ctx, promise, reason, caught);
+        },
+    )));
+}
+
+/// A value that outlives a look at the interpreter.
+type Kept = Persistent<Value<'static>>;
+
+/// Promises that failed and that nothing has caught so far. A script may catch one later than it fails, so that those are
+/// logged which are left when no promise has anything to do any more. They belong to the interpreter, and have to go before it.
+#[derive(Default)]
+struct Failures {
+    uncaught: Vec<(Kept, Kept)>,
+    /// How many came when [`MOST_FAILURES`] were there.
+    more: usize,
+}
+
+/// So many are kept, and named in the log.
+const MOST_FAILURES: usize = 100;
+
+impl Failures {
+    fn note<'js>(&mut self, ctx: &Ctx<'js>, promise: Value<'js>, reason: Value<'js>, caught: bool) {
+        if caught {
+            let is_it = |kept: &Kept| kept.clone().restore(ctx).is_ok_and(|kept| kept == promise);
+            match self.uncaught.iter().position(|(kept, _)| is_it(kept)) {
+                Some(at) => drop(self.uncaught.remove(at)),
+                None => self.more = self.more.saturating_sub(1),
+            }
+        } else if self.uncaught.len() < MOST_FAILURES {
+            self.uncaught.push((Persistent::save(ctx, promise), Persistent::save(ctx, reason)));
+        } else {
+            self.more += 1;
         }
-    };
-    runtime.set_host_promise_rejection_tracker(Some(Box::new(rejected)));
+    }
+}
+
+/// Logs promises that failed and were not caught.
+fn log_uncaught(ctx: &Ctx<'_>, failures: &RefCell<Failures>, uuid: Option<&str>) {
+    // To show one may run code of the script, which may make others.
+    let Failures { uncaught, more } = std::mem::take(&mut *failures.borrow_mut());
+    for (_, reason) in uncaught {
+        if let Ok(reason) = reason.restore(ctx) {
+            log_failed(&format!("Exception in a promise: {}", thrown(&reason)), uuid);
+        }
+    }
+    if more > 0 {
+        log_failed(&format!("Exceptions in {more} more promises"), uuid);
+    }
 }
 
 /// The classes, and what the script is given.
@@ -135,7 +192,8 @@ fn prepare<'js>(ctx: &Ctx<'js>, context: &Rc<Context>, task: &Task) -> rquickjs:
         given.set("scriptPath", folder)?;
     }
     let classes: Function = evaluate(ctx, CLASSES, "classes.js")?;
-    classes.call((natives::table(ctx, context)?, given, ctx.globals()))
+    let brought: Function = evaluate(ctx, BROUGHT, "brought.js")?;
+    classes.call((natives::table(ctx, context)?, given, ctx.globals(), brought))
 }
 
 /// Where a script's file lies.

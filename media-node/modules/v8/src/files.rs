@@ -1,6 +1,6 @@
 //! `FileIO`: files that scripts read and write.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::rc::Rc;
@@ -12,6 +12,8 @@ use crate::values::{Answer, Given, object, unknown};
 
 /// Most that is read at once, in octets.
 const LARGEST: i64 = 64 << 20;
+/// It is read in parts of so many octets.
+const PART: usize = 64 << 10;
 
 /// The object.
 pub(crate) struct File {
@@ -19,6 +21,8 @@ pub(crate) struct File {
     /// What was read last.
     data: RefCell<Vec<u8>>,
     held: Held,
+    /// The most that was read at once, which `held` counts.
+    counted: Cell<usize>,
     reads: bool,
     writes: bool,
 }
@@ -44,6 +48,7 @@ impl File {
             file: RefCell::new(Some(file)),
             data: RefCell::default(),
             held: context.hold(ctx)?,
+            counted: Cell::new(0),
             reads: has('r'),
             writes: has('w') || has('a'),
         };
@@ -87,10 +92,23 @@ impl File {
         most: usize,
     ) -> rquickjs::Result<Answer<'js>> {
         let mut data = self.data.borrow_mut();
-        self.held.grow(ctx, most.saturating_sub(data.capacity()))?;
         data.clear();
-        let read = file.take(most as u64).read_to_end(&mut data);
-        let read = read.map_err(|error| Exception::throw_message(ctx, &error.to_string()))?;
-        Ok(Answer::Bool(read > 0))
+        let mut part = vec![0; most.min(PART)];
+        while data.len() < most {
+            let wanted = part.len().min(most - data.len());
+            let read = match file.read(part.get_mut(..wanted).unwrap_or_default()) {
+                Ok(0) => break,
+                Ok(read) => part.get(..read).unwrap_or_default(),
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(Exception::throw_message(ctx, &error.to_string())),
+            };
+            // What is there counts, not what was asked for; and what was read before makes place for it.
+            let length = data.len() + read.len();
+            let more = length.saturating_sub(self.counted.get());
+            self.held.grow(ctx, more)?;
+            self.counted.set(self.counted.get() + more);
+            data.extend_from_slice(read);
+        }
+        Ok(Answer::Bool(!data.is_empty()))
     }
 }

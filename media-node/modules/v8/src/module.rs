@@ -8,7 +8,7 @@ use scripting::settings::Settings;
 use scripting::xml_handler::Handler;
 use scripting::{Language as _, hooks, input};
 
-use crate::contract::{Module, NotLoaded, Provides};
+use crate::contract::{JsonLater, Module, NotLoaded, Provides};
 use crate::language::{JavaScript, Scripts};
 use crate::switch::Switch;
 use crate::{BoxFuture, application, command, declared};
@@ -29,6 +29,7 @@ impl Module for V8 {
             applications: &[application::APPS],
             commands: &[command::APIS],
             observers: &[&input::Observer],
+            json_later: &[JsonLater { name: "jsjson", answer: command::jsjson }],
             parameters: declared::PARAMETERS,
             completions: command::COMPLETIONS,
             xml_sources: &[|switch| switch.module::<Handler<JavaScript>>()],

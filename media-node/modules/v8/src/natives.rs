@@ -13,7 +13,9 @@ use crate::context::Context;
 use crate::databases::Database;
 use crate::events::EventObject;
 use crate::files::File;
+use crate::handlers::{self, Handler};
 use crate::session::Call;
+use crate::sockets::Socket;
 use crate::values::{Answer, Given};
 use crate::{engine, web, xml};
 
@@ -39,6 +41,9 @@ const NATIVES: &[(&str, Native)] = &[
     ("event", EventObject::create),
     ("file", File::open),
     ("database", Database::open),
+    ("socket", Socket::create),
+    ("handler", Handler::create),
+    ("bgapi", handlers::background),
     ("parseXml", xml::parse),
     ("printXml", xml::print),
     ("id", |_, context, _| Ok(Answer::Text(context.script.id.to_string()))),

@@ -14,7 +14,6 @@ use scripting::{legs, playing};
 
 use crate::BoxFuture;
 use crate::app::digits::{MAX_ENTRY, millis};
-use crate::call::originate::originate;
 use crate::call::{Cause, Channel, Session, State};
 use crate::context::{Context, Held};
 use crate::values::{Answer, Given, object, unknown};
@@ -211,7 +210,7 @@ impl Call {
                     return Ok(Answer::Bool(false));
                 };
                 let name = app.name;
-                let data = self.context.taint.borrow().mark_for(name, &given.text(1));
+                let data = self.context.taint.borrow().mark_for(app.argument, &given.text(1));
                 self.in_task(ctx, "an application", move |session| {
                     Box::pin(async move {
                         let _ended = session.execute(name, &data).await;
@@ -306,22 +305,23 @@ impl Call {
             Some(other) => other.call(ctx, "a call", None, move |session| {
                 Box::pin(async move {
                     let switch = Arc::clone(session.switch());
-                    originate(&switch, &request, Some(session)).await
+                    legs::dial(&switch, &request, Some(session)).await
                 })
             })?,
             None => {
                 let switch = Arc::clone(&self.context.switch);
-                Some(self.context.wait(ctx, "a call", originate(&switch, &request, None))?)
+                Some(self.context.wait(ctx, "a call", legs::dial(&switch, &request, None))?)
             }
         };
-        let channel = match made {
-            Some(Ok(channel)) => channel,
+        let made = match made {
+            Some(Ok(made)) => made,
             Some(Err(failure)) => {
                 self.cause.set(failure.cause);
                 return Ok(Answer::Bool(false));
             }
             None => return Ok(Answer::Bool(false)),
         };
+        let Some(channel) = made.take() else { return Ok(Answer::Bool(false)) };
         self.cause.set(Cause::SUCCESS);
         self.take(&channel, true);
         legs::adopt(&self.context, &channel).map_err(|ended| Context::end(ctx, &ended))?;

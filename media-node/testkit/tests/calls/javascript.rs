@@ -119,6 +119,30 @@ cases! { says:
     what_is_not_there_is_not_used => (
         "try { use('Teletone') } catch (e) { session.setVariable('a', e) } use('CURL'); session.setVariable('b', typeof CURL);",
         &[], &[("a", "Error loading Teletone"), ("b", "function")]),
+    tones_are_generated_until_a_key_says_otherwise => (
+        "session.answer(); use('TeleTone'); var t = new TeleTone(session), n = ''; t.addTone('x', 440, 480); \
+         session.setVariable('a', t.name + t.onDTMF(function (d, more) { n += d + more; return d != '5' || 'five' }, '!')); \
+         session.setVariable('b', '' + t.generate('%(20000,0,440);x', 2) + n);",
+        &[(1000, "4"), (2000, "5")], &[("a", "TeleTonetrue"), ("b", "five4!5!"), ("after", "yes")]),
+    a_key_ends_tones_with_what_the_function_said => (
+        "session.answer(); use('TeleTone'); var t = new TeleTone(session); t.onDTMF(function (d) { return d }); \
+         session.setVariable('a', t.generate('L=-1;%(1000,1000,350,440)'));",
+        &[(1000, "7")], &[("a", "7"), ("after", "yes")]),
+    tones_that_are_none_say_so => (
+        "use('TeleTone'); var said = []; function t(f) { try { f() } catch (e) { said.push(e) } } \
+         t(function () { new TeleTone() }); t(function () { new TeleTone({}) }); \
+         t(function () { new TeleTone(session).addTone('x', 440) }); t(function () { new TeleTone(session).generate() }); \
+         t(function () { new TeleTone(session).generate('%(1,1,1)', 'x') }); session.setVariable('a', said.join('/'));",
+        &[], &[("a", "Missing Session Arg/Cannot Find Session [1]/Invalid arguments/Invalid arguments/Cannot get second argument (should be int)")]),
+    an_address_of_a_far_end_inside_the_own_network_is_not_called => (
+        "use('Socket'); session.execute('set', 'host=127.0.0.1'); var s = new Socket(); \
+         session.setVariable('a', s.connect(2130706433, 9) + s.address + s.port + s.timeout); \
+         s.close(); try { s.read() } catch (e) { session.setVariable('b', e) }",
+        &[], &[("a", "falseunknown0-1"), ("b", "Socket is not active")]),
+    promises_that_fail_and_are_caught_later => (
+        "var p = Promise.reject('x'), q = []; for (var i = 0; i < 300; i++) q.push(Promise.reject(i)); \
+         Promise.resolve().then(function () { p.catch(function (e) { session.setVariable('a', e) }); q.forEach(function (one) { one.catch(function () {}) }) });",
+        &[], &[("a", "x"), ("after", "yes")]),
     promises_are_kept_at_the_end => (
         "(async function () { await null; session.setVariable('a', 'kept') })();", &[], &[("a", "kept"), ("after", "yes")]),
     dangers_of_names => ("session.setVariable('a', typeof native + typeof table + typeof given);", &[], &[("a", "undefinedundefinedundefined")]),
@@ -263,6 +287,133 @@ fn files_are_written_and_read() {
     run(setup(), async |world| {
         let said = world.api(&format!("jsapi ~{code}")).await;
         assert_eq!(said, "trueh\u{e4}llofalsetruefalsetruefalse3");
+    });
+}
+
+#[test]
+fn reading_the_same_file_again_takes_no_more_memory() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("a.txt");
+    std::fs::write(&file, "x".repeat(100_000)).unwrap();
+    let code = format!(
+        "var n = 0; for (var i = 0; i < 300; i++) {{ var f = new FileIO('{0}', 'r'); while (f.read(60000000)) n += f.data().length; f.close() }} \
+         var f = new FileIO('/dev/zero', 'r'); try {{ f.read(60000000); request.write('read') }} catch (e) {{ request.write(n + e.message) }}",
+        file.display()
+    );
+    run(limits(setup(), MEMORY), async |world| {
+        assert_eq!(world.api(&format!("jsapi ~{code}")).await, "30000000out of memory");
+    });
+}
+
+#[test]
+fn a_statement_that_does_not_end_ends_with_its_script() {
+    let folder = tempfile::tempdir().unwrap();
+    let name = format!("sqlite://{}", folder.path().join("a.db").display());
+    let endless =
+        "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELECT count(*) FROM c";
+    let begin = format!("use('DBH'); var d = new DBH('{name}');");
+    run(setup(), async |world| {
+        let make = format!("jsapi ~{begin} request.write(d.query('create table t (n integer)'))");
+        assert_eq!(world.api(&make).await, "true");
+        // It holds the lock of the file, for which another would wait in vain.
+        let code = format!(
+            "{begin} d.query('BEGIN IMMEDIATE; insert into t values (0)'); setGlobalVariable('holds', 'yes'); d.query('{endless}', function () {{}})"
+        );
+        assert_eq!(world.api(&format!("jsrun ~{code}")).await, "+OK\n");
+        // Time stands still while a script asks a database.
+        while world.switch.global("holds").is_none() {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(world.api("jskill 2").await, "+OK\n");
+        none_runs(world).await;
+        let insert = format!("jsapi ~{begin} request.write(d.query('insert into t values (1)'))");
+        assert_eq!(world.api(&insert).await, "true");
+    });
+}
+
+/// Whichever comes first, the answer or the end of the script: the leg does not stay.
+#[test]
+fn a_leg_that_answers_a_script_which_ends_is_hung_up() {
+    for answers_first in [true, false] {
+        for code in ["new Session('phone/bob')", "new Session('phone/bob'); msleep(10000)"] {
+            run(setup(), async |world| {
+                let bob = world.phone("bob").only_rings();
+                assert_eq!(world.api(&format!("jsrun ~{code}")).await, "+OK\n");
+                let leg: Call = bob.rung().await;
+                if answers_first {
+                    leg.answer();
+                }
+                assert_eq!(world.api("jskill 1").await, "+OK\n");
+                if !answers_first {
+                    leg.answer();
+                }
+                none_runs(world).await;
+                world.until("the leg is over", || world.switch.channel(leg.uuid()).is_none()).await;
+            });
+        }
+    }
+}
+
+/// The same where the call's task rings for the script: it goes on to, and has nobody to give the leg to.
+#[test]
+fn a_leg_that_answers_a_call_whose_script_has_ended_is_hung_up() {
+    run(
+        runs("session.answer(); new Session('phone/bob', session); msleep(10000)"),
+        async |world| {
+            let bob = world.phone("bob").only_rings();
+            let call = world.phone("alice").dial("1000");
+            let leg: Call = bob.rung().await;
+            assert_eq!(world.api("jskill 1").await, "+OK\n");
+            none_runs(world).await;
+            leg.answer();
+            world.until("the leg is over", || world.switch.channel(leg.uuid()).is_none()).await;
+            over(world, call).await.check(&[("after", "yes")]);
+        },
+    );
+}
+
+#[test]
+fn a_script_is_told_of_events_it_asks_for() {
+    let code = "use('EventHandler'); var h = new EventHandler('CUSTOM', 'a::b'); h.addFilter('Word', '/^h/'); h.addFilter('Word', '-ho'); \
+                request.write(h.ready + '' + h.getEvent(0)); var own = new Event('CUSTOM', 'a::b'); own.addHeader('Word', 'ho'); h.sendEvent(own); \
+                setGlobalVariable('waits', 'yes'); var e = h.getEvent(60000); request.write(e.getHeader('Word') + e.getType() + h.getEvent(100)); \
+                h.deleteFilter('all'); h.unSubscribe('ALL'); request.write(h.subscribe('BACKGROUND_JOB') + '' + h.subscribe('NOTHING')); \
+                var job = h.executeBgApi('expr', '2+3'); var done = h.getEvent(-1); request.write((done.getHeader('Job-UUID') == job) + done.getBody() + h.executeApi('expr', '1+1')); \
+                request.write(h.executeApi('jsapi', '~') + '' + h.sendEvent(new Event('CUSTOM', 'x::y'), 'nobody') + h.destroy() + h.ready + h.destroy());";
+    run(setup(), async |world| {
+        let asked = format!("jsapi ~{code}");
+        let told = async {
+            world.until("it waits", || world.switch.global("waits").is_some()).await;
+            for word in ["bye", "hello"] {
+                let mut event = esl_server::Event::custom("a::b");
+                event.push("Word", word);
+                esl_server::fire!(world.switch.bus, event);
+            }
+        };
+        let (said, ()) = tokio::join!(world.api(&asked), told);
+        assert_eq!(said, "truenullhelloCUSTOMnulltruefalsetrue52falsefalsetruefalsefalse");
+    });
+}
+
+#[test]
+fn a_script_answers_json_and_no_far_end_does() {
+    let script = "~var j = JSON.parse(request.getHeader('JSON')); request.write(JSON.stringify({ twice: j.n * 2, path: j.path.length > 3 }))";
+    let ask = |path: &str| {
+        format!(r#"json {{"command": "jsjson", "data": {{"path": "{path}", "n": 21}}}}"#)
+    };
+    run(setup(), async |world| {
+        let said = world.api(&ask(script)).await;
+        assert!(said.contains(r#""response":{"twice":42,"path":true}"#), "{said}");
+        let wrong = world.api(&ask("~request.write('{')")).await;
+        assert!(wrong.contains("parse error in return val or invalid data supplied"), "{wrong}");
+        // All of it is the name of a file; in code it is refused.
+        let far = base::far::mark("~setGlobalVariable('ran', 'yes')");
+        let named = world.api(&ask(&far)).await;
+        assert!(named.contains("parse error in return val"), "{named}");
+        let part = base::far::mark("'); setGlobalVariable('ran', 'yes'); ('");
+        let refused = world.api(&ask(&format!("~setGlobalVariable('a', '{part}')"))).await;
+        assert!(refused.contains("a far end had part in its text"), "{refused}");
+        assert_eq!(world.switch.global("ran"), None);
     });
 }
 

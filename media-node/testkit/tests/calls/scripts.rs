@@ -376,3 +376,83 @@ fn a_script_that_outlives_its_call_for_long_is_ended() {
         none_runs(world).await;
     });
 }
+
+/// Lines for the shell that a script makes of a far end's words run none of them.
+#[test]
+fn what_a_far_end_said_stays_one_word_of_a_line_for_the_shell() {
+    let code = "local said = session:getVariable('said') local p = io.popen('printf %s [' .. said .. ']') \
+                session:setVariable('a', p:read('a')) p:close() session:setVariable('b', tostring(os.execute('test x = ' .. said))) \
+                session:setVariable('c', tostring(select(3, os.execute('exit 3'))) .. tostring(os.execute()))";
+    run(runs(code), async |world| {
+        let said = base::far::mark("x; echo $(id)");
+        let call = world.phone("alice").dialling("1000").var("said", &said).go();
+        let told = over(world, call).await;
+        told.check(&[("a", "[x; echo $(id)]"), ("b", "nil"), ("c", "3true"), ("after", "yes")]);
+    });
+}
+
+#[test]
+fn a_statement_that_does_not_end_ends_with_its_script() {
+    let folder = tempfile::tempdir().unwrap();
+    let begin =
+        format!("local d = freeswitch.Dbh('sqlite://{}')", folder.path().join("a.db").display());
+    let endless =
+        "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELECT count(*) FROM c";
+    run(setup(), async |world| {
+        let make =
+            format!("lua ~{begin} stream:write(tostring(d:query('create table t (n integer)')))");
+        assert_eq!(world.api(&make).await, "true");
+        let code = format!(
+            "{begin} d:query('BEGIN IMMEDIATE; insert into t values (0)') freeswitch.setGlobalVariable('holds', 'yes') d:query('{endless}')"
+        );
+        assert_eq!(world.api(&format!("luarun ~{code}")).await, "+OK\n");
+        // Time stands still while a script asks a database.
+        while world.switch.global("holds").is_none() {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(world.api("lua_scripts kill 2").await, "+OK\n");
+        none_runs(world).await;
+        // The first has gone on holding the lock of the file where its statement goes on.
+        let insert =
+            format!("lua ~{begin} stream:write(tostring(d:query('insert into t values (1)')))");
+        assert_eq!(world.api(&insert).await, "true");
+    });
+}
+
+/// Whichever comes first, the answer or the end of the script: the leg does not stay.
+#[test]
+fn a_leg_that_answers_a_script_which_ends_is_hung_up() {
+    for answers_first in [true, false] {
+        run(setup(), async |world| {
+            let bob = world.phone("bob").only_rings();
+            let code = "local o = freeswitch.Session('phone/bob') freeswitch.msleep(10000)";
+            assert_eq!(world.api(&format!("luarun ~{code}")).await, "+OK\n");
+            let leg: Call = bob.rung().await;
+            if answers_first {
+                leg.answer();
+            }
+            assert_eq!(world.api("lua_scripts kill 1").await, "+OK\n");
+            if !answers_first {
+                leg.answer();
+            }
+            none_runs(world).await;
+            world.until("the leg is over", || world.switch.channel(leg.uuid()).is_none()).await;
+        });
+    }
+}
+
+/// The same where the call's task rings for the script: it goes on to, and has nobody to give the leg to.
+#[test]
+fn a_leg_that_answers_a_call_whose_script_has_ended_is_hung_up() {
+    let code = "session:answer() local o = freeswitch.Session('phone/bob', session) freeswitch.msleep(10000)";
+    run(runs(code), async |world| {
+        let bob = world.phone("bob").only_rings();
+        let call = world.phone("alice").dial("1000");
+        let leg: Call = bob.rung().await;
+        assert_eq!(world.api("lua_scripts kill 1").await, "+OK\n");
+        none_runs(world).await;
+        leg.answer();
+        world.until("the leg is over", || world.switch.channel(leg.uuid()).is_none()).await;
+        over(world, call).await.check(&[("after", "yes")]);
+    });
+}

@@ -14,7 +14,8 @@ pub const APIS: &[Api] = &[
         DROP,
         "Drop all DTMF or replace it with a mask",
         drop_dtmf
-    ),
+    )
+    .path(),
     api!("uuid_flush_dtmf", "mod_commands", "<uuid>", "Flush dtmf on a given uuid", flush_dtmf),
     api!("uuid_recv_dtmf", "mod_commands", DTMF, "Receive dtmf digits", recv_dtmf),
     api!("uuid_send_dtmf", "mod_commands", DTMF, "Send dtmf digits", async send_dtmf),

@@ -22,7 +22,8 @@ pub const APIS: &[Api] = &[
         BROADCAST,
         "Execute dialplan application",
         run_broadcast
-    ),
+    )
+    .path(),
     api!(
         "uuid_dual_transfer",
         "mod_commands",

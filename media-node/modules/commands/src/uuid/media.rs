@@ -17,7 +17,7 @@ pub const APIS: &[Api] = &[
         .no_effect("codecs have no parameters that change in a call"),
     api!("uuid_debug_media", "mod_commands", DEBUG, "Debug media", debug_media)
         .no_effect("packets are seen by tools that capture them"),
-    api!("uuid_fileman", "mod_commands", FILEMAN, "Manage session audio", fileman),
+    api!("uuid_fileman", "mod_commands", FILEMAN, "Manage session audio", fileman).path(),
     api!("uuid_jitterbuffer", "mod_commands", JITTER, "uuid_jitterbuffer", jitterbuffer),
     api!(
         "uuid_media_stats",

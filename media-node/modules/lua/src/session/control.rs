@@ -6,6 +6,7 @@ use mlua::{UserDataMethods, Value};
 use scripting::{input, legs, logging};
 
 use super::Call;
+use crate::app::Argument;
 use crate::argument::{Int, Text, number};
 use crate::call::{Cause, transfer};
 use crate::event::EventObject;
@@ -65,7 +66,9 @@ fn add_steps<M: UserDataMethods<Call>>(methods: &mut M) {
             tracing::error!(uuid = %channel.uuid(), "No application specified");
             return Ok(());
         };
-        let data = this.context.taint.borrow().mark_for(&application, data.or_empty());
+        let app = this.context.switch.app(&application);
+        let argument = app.map_or(Argument::TEXT, |app| app.argument);
+        let data = this.context.taint.borrow().mark_for(argument, data.or_empty());
         this.run(lua, "an application", move |session| {
             Box::pin(async move {
                 let _ended = session.execute(&application, &data).await;

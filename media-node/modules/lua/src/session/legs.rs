@@ -9,7 +9,6 @@ use scripting::legs;
 use super::Call;
 use crate::argument::{Int, Text, number};
 use crate::call::Cause;
-use crate::call::originate::originate;
 use crate::context::Context;
 
 /// Seconds `freeswitch.Session` waits for an answer.
@@ -75,15 +74,15 @@ impl Call {
             Some(other) => other.run(lua, "a call", move |session| {
                 Box::pin(async move {
                     let switch = Arc::clone(session.switch());
-                    originate(&switch, &request, Some(session)).await
+                    legs::dial(&switch, &request, Some(session)).await
                 })
             })?,
-            None => {
-                Some(self.context.wait("a call", originate(&self.context.switch, &request, None))?)
-            }
+            None => Some(
+                self.context.wait("a call", legs::dial(&self.context.switch, &request, None))?,
+            ),
         };
-        let channel = match made {
-            Some(Ok(channel)) => channel,
+        let made = match made {
+            Some(Ok(made)) => made,
             Some(Err(failure)) => {
                 self.cause.set(failure.cause);
                 tracing::warn!("Error Creating Outgoing Channel! [{dial}]");
@@ -91,6 +90,7 @@ impl Call {
             }
             None => return Ok(false),
         };
+        let Some(channel) = made.take() else { return Ok(false) };
         self.cause.set(Cause::SUCCESS);
         self.take(&channel, true);
         legs::adopt(&self.context, &channel).map_err(|ended| self.context.end(ended))?;
