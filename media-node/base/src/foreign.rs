@@ -10,6 +10,8 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 
+use tokio::task::JoinHandle;
+
 thread_local! {
     static WHO: Cell<Option<IpAddr>> = const { Cell::new(None) };
 }
@@ -54,7 +56,7 @@ pub fn refuse(command: &str) -> Option<String> {
 }
 
 /// A future that runs on behalf of whom `whose` names at each poll; for `None`, of whom it is polled for.
-pub struct Scoped<W, F> {
+pub struct Scoped<W, F: ?Sized> {
     whose: W,
     future: Pin<Box<F>>,
 }
@@ -72,7 +74,7 @@ impl Drop for Before {
     }
 }
 
-impl<W: Fn() -> Option<IpAddr> + Unpin, F: Future> Future for Scoped<W, F> {
+impl<W: Fn() -> Option<IpAddr> + Unpin, F: Future + ?Sized> Future for Scoped<W, F> {
     type Output = F::Output;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
@@ -86,12 +88,20 @@ impl<W: Fn() -> Option<IpAddr> + Unpin, F: Future> Future for Scoped<W, F> {
 }
 
 /// Spawns a task that runs on the same behalf, as a part of the same step of a trace.
-pub fn spawn<F>(future: F) -> tokio::task::JoinHandle<F::Output>
+pub fn spawn<F>(future: F) -> JoinHandle<F::Output>
 where
     F: Future<Output: Send> + Send + 'static,
 {
+    spawn_boxed(Box::pin(future))
+}
+
+/// The runtime's code for a task is compiled for each type of future: here it is one for each type of result.
+fn spawn_boxed<T: Send + 'static>(
+    future: Pin<Box<dyn Future<Output = T> + Send>>,
+) -> JoinHandle<T> {
     let who = who();
-    tokio::spawn(crate::trace::scope(crate::trace::current(), scope(move || who, future)))
+    let scoped = Scoped { whose: move || who, future };
+    tokio::spawn(crate::trace::scope(crate::trace::current(), scoped))
 }
 
 #[cfg(test)]

@@ -55,7 +55,7 @@ impl Module for Spandsp {
         settings::configure(switch);
         let switch = Arc::clone(switch);
         Box::pin(async move {
-            let looking = tokio::task::spawn_blocking(move || settings::library(&switch));
+            let looking = tokio::task::spawn_blocking(move || settings::look(&switch));
             // The module has more than faxes: it is loaded all the same.
             if let Ok(Err(error)) = looking.await {
                 tracing::info!(fs_level = "NOTICE", "No rxfax, txfax and t38_gateway: {error}");

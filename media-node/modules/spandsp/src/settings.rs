@@ -129,6 +129,12 @@ pub(crate) fn library(switch: &Switch) -> Result<Arc<Library>, LoadError> {
     Ok(library)
 }
 
+/// Whether the library could be had. It is let go again: with those it needs in turn it would take memory of a switch
+/// that may never see a fax; the first fax loads it. It blocks.
+pub(crate) fn look(switch: &Switch) -> Result<(), LoadError> {
+    Library::load(&settings(switch).library).map(drop)
+}
+
 /// How one fax is to go.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Job {
