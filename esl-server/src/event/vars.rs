@@ -1,11 +1,13 @@
 //! Channel variables and profile fields: an ordered map that events share instead of copying.
 
 use std::borrow::Cow;
+use std::cell::RefCell;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
 use base::far::Spans;
 use once_cell::race::OnceBox;
+use smol_str::SmolStr;
 
 use super::encode;
 use super::value::{Value, split_index};
@@ -192,7 +194,8 @@ impl Vars {
             // A call has some eighty: doubling would leave half of the room empty.
             self.0.reserve_exact((self.0.len() / 4).max(MORE));
         }
-        self.0.push(Slot { hash: hash(&name), entry: VarEntry::new(name, value, far) });
+        let hash = hash(&name);
+        self.0.push(Slot { hash, entry: VarEntry::shared(hash, name, value, far) });
     }
 
     /// Changes a value where it stands; element operations do not move a variable.
@@ -232,6 +235,35 @@ impl VarEntry {
         Arc::new(Self { name, value, far, shown: OnceBox::new() })
     }
 
+    /// [`VarEntry::new`], or the entry another call has, where name and value are the same.
+    fn shared(hash: u32, name: VarName, value: Value, far: Spans) -> Arc<Self> {
+        let short = |text: &SmolStr| text.len() <= SHARED_TEXT;
+        if !matches!((&name, &value), (VarName::Known(_), Value::One(text)) if short(text)) {
+            return Self::new(name, value, far);
+        }
+        RECENT
+            .try_with(|recent| {
+                let mut recent = recent.borrow_mut();
+                if recent.is_empty() {
+                    recent.resize(SHARED, None);
+                }
+                let place = &mut recent[hash as usize % SHARED];
+                match place {
+                    Some(known) if known.is(&name, &value, &far) => Arc::clone(known),
+                    _ => Arc::clone(place.insert(Self::new(
+                        name.clone(),
+                        value.clone(),
+                        far.clone(),
+                    ))),
+                }
+            })
+            .unwrap_or_else(|_| Self::new(name, value, far))
+    }
+
+    fn is(&self, name: &str, value: &Value, far: &Spans) -> bool {
+        self.value == *value && *self.name == *name && self.far == *far
+    }
+
     fn shown(&self) -> &Shown {
         self.shown.get_or_init(Box::default)
     }
@@ -257,6 +289,17 @@ impl VarEntry {
 
 /// Room made for further variables at least.
 const MORE: usize = 16;
+/// Names of which a thread keeps the entry made last.
+const SHARED: usize = 512;
+/// Longest value of an entry that is kept, in bytes: what is longer is seldom two calls' alike.
+const SHARED_TEXT: usize = 48;
+
+thread_local! {
+    /// The entry made last of each name the code knows, by the name's hash. Most variables of a call say what those of the
+    /// call before said (codecs, addresses of a profile, `true`): they share one entry, and what events show of it. A
+    /// thread's own, so that neither a lock nor a count is passed between processors.
+    static RECENT: RefCell<Vec<Option<Arc<VarEntry>>>> = const { RefCell::new(Vec::new()) };
+}
 
 /// FNV-1a over the lower-cased bytes.
 fn hash(name: &str) -> u32 {
@@ -344,6 +387,26 @@ mod tests {
         let counts = 2 * size_of::<usize>();
         assert!(counts + size_of::<VarEntry>() <= 72, "{}", size_of::<VarEntry>());
         assert!(size_of::<Slot>() <= 16);
+    }
+
+    #[test]
+    fn calls_share_entries_that_are_alike_and_no_others() {
+        let call = |codec: &'static str, far| {
+            let mut vars = Vars::new();
+            vars.set_far("read_codec", codec, far);
+            vars
+        };
+        let same = |a: &Vars, b: &Vars| Arc::ptr_eq(&a.0[0].entry, &b.0[0].entry);
+        let first = call("PCMU", Spans::default());
+        assert!(same(&first, &call("PCMU", Spans::default())));
+        // A far end's word is not an administrator's, whatever it says; a name shows as it is written.
+        assert!(!same(&first, &call("PCMU", Spans::all())));
+        assert!(!same(&first, &call("PCMA", Spans::default())));
+        let upper: Vars = [("READ_CODEC", "PCMA")].into_iter().collect();
+        assert_eq!(names(&upper), ["READ_CODEC"]);
+        assert!(call("PCMU", Spans::all()).far("read_codec").is_some());
+        assert!(call("PCMU", Spans::default()).far("read_codec").is_none());
+        assert_eq!(first.get("read_codec").as_deref(), Some("PCMU"));
     }
 
     #[test]
