@@ -245,19 +245,24 @@ impl VarEntry {
             .try_with(|recent| {
                 let mut recent = recent.borrow_mut();
                 if recent.is_empty() {
-                    recent.resize(SHARED, None);
+                    recent.resize(SHARED, Default::default());
                 }
-                let place = &mut recent[hash as usize % SHARED];
-                match place {
-                    Some(known) if known.is(&name, &value, &far) => Arc::clone(known),
-                    _ => Arc::clone(place.insert(Self::new(
-                        name.clone(),
-                        value.clone(),
-                        far.clone(),
-                    ))),
+                let [first, second] = &mut recent[hash as usize % SHARED];
+                let known = |place: &Option<Arc<Self>>| {
+                    place.as_ref().is_some_and(|known| known.is(&name, &value, &far))
+                };
+                if !known(first) {
+                    std::mem::swap(first, second);
                 }
+                if !known(first) {
+                    // The one used last is second now; the other makes room.
+                    *first = Some(Self::new(name.clone(), value.clone(), far.clone()));
+                }
+                first.clone()
             })
-            .unwrap_or_else(|_| Self::new(name, value, far))
+            .ok()
+            .flatten()
+            .unwrap_or_else(|| Self::new(name, value, far))
     }
 
     fn is(&self, name: &str, value: &Value, far: &Spans) -> bool {
@@ -289,16 +294,16 @@ impl VarEntry {
 
 /// Room made for further variables at least.
 const MORE: usize = 16;
-/// Names of which a thread keeps the entry made last.
+/// Names of which a thread keeps the entries made last.
 const SHARED: usize = 512;
 /// Longest value of an entry that is kept, in bytes: what is longer is seldom two calls' alike.
 const SHARED_TEXT: usize = 48;
 
 thread_local! {
-    /// The entry made last of each name the code knows, by the name's hash. Most variables of a call say what those of the
+    /// The two entries used last of each name the code knows, by the name's hash: the legs of a call say unlike things. Most variables of a call say what those of the
     /// call before said (codecs, addresses of a profile, `true`): they share one entry, and what events show of it. A
     /// thread's own, so that neither a lock nor a count is passed between processors.
-    static RECENT: RefCell<Vec<Option<Arc<VarEntry>>>> = const { RefCell::new(Vec::new()) };
+    static RECENT: RefCell<Vec<[Option<Arc<VarEntry>>; 2]>> = const { RefCell::new(Vec::new()) };
 }
 
 /// FNV-1a over the lower-cased bytes.
@@ -407,6 +412,10 @@ mod tests {
         assert!(call("PCMU", Spans::all()).far("read_codec").is_some());
         assert!(call("PCMU", Spans::default()).far("read_codec").is_none());
         assert_eq!(first.get("read_codec").as_deref(), Some("PCMU"));
+        // The other leg's does not drive out what calls have alike.
+        let both = || (call("G722", Spans::default()), call("L16", Spans::default()));
+        let (before, after) = (both(), both());
+        assert!(same(&before.0, &after.0) && same(&before.1, &after.1));
     }
 
     #[test]
