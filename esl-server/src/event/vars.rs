@@ -1,11 +1,13 @@
 //! Channel variables and profile fields: an ordered map that events share instead of copying.
 
 use std::borrow::Cow;
+use std::cell::RefCell;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
 use base::far::Spans;
 use once_cell::race::OnceBox;
+use smol_str::SmolStr;
 
 use super::encode;
 use super::value::{Value, split_index};
@@ -192,7 +194,8 @@ impl Vars {
             // A call has some eighty: doubling would leave half of the room empty.
             self.0.reserve_exact((self.0.len() / 4).max(MORE));
         }
-        self.0.push(Slot { hash: hash(&name), entry: VarEntry::new(name, value, far) });
+        let hash = hash(&name);
+        self.0.push(Slot { hash, entry: VarEntry::shared(hash, name, value, far) });
     }
 
     /// Changes a value where it stands; element operations do not move a variable.
@@ -232,6 +235,40 @@ impl VarEntry {
         Arc::new(Self { name, value, far, shown: OnceBox::new() })
     }
 
+    /// [`VarEntry::new`], or the entry another call has, where name and value are the same.
+    fn shared(hash: u32, name: VarName, value: Value, far: Spans) -> Arc<Self> {
+        let short = |text: &SmolStr| text.len() <= SHARED_TEXT;
+        if !matches!((&name, &value), (VarName::Known(_), Value::One(text)) if short(text)) {
+            return Self::new(name, value, far);
+        }
+        RECENT
+            .try_with(|recent| {
+                let mut recent = recent.borrow_mut();
+                if recent.is_empty() {
+                    recent.resize(SHARED, Default::default());
+                }
+                let [first, second] = &mut recent[hash as usize % SHARED];
+                let known = |place: &Option<Arc<Self>>| {
+                    place.as_ref().is_some_and(|known| known.is(&name, &value, &far))
+                };
+                if !known(first) {
+                    std::mem::swap(first, second);
+                }
+                if !known(first) {
+                    // The one used last is second now; the other makes room.
+                    *first = Some(Self::new(name.clone(), value.clone(), far.clone()));
+                }
+                first.clone()
+            })
+            .ok()
+            .flatten()
+            .unwrap_or_else(|| Self::new(name, value, far))
+    }
+
+    fn is(&self, name: &str, value: &Value, far: &Spans) -> bool {
+        self.value == *value && *self.name == *name && self.far == *far
+    }
+
     fn shown(&self) -> &Shown {
         self.shown.get_or_init(Box::default)
     }
@@ -257,6 +294,17 @@ impl VarEntry {
 
 /// Room made for further variables at least.
 const MORE: usize = 16;
+/// Names of which a thread keeps the entries made last.
+const SHARED: usize = 512;
+/// Longest value of an entry that is kept, in bytes: what is longer is seldom two calls' alike.
+const SHARED_TEXT: usize = 48;
+
+thread_local! {
+    /// The two entries used last of each name the code knows, by the name's hash: the legs of a call say unlike things. Most variables of a call say what those of the
+    /// call before said (codecs, addresses of a profile, `true`): they share one entry, and what events show of it. A
+    /// thread's own, so that neither a lock nor a count is passed between processors.
+    static RECENT: RefCell<Vec<[Option<Arc<VarEntry>>; 2]>> = const { RefCell::new(Vec::new()) };
+}
 
 /// FNV-1a over the lower-cased bytes.
 fn hash(name: &str) -> u32 {
@@ -344,6 +392,30 @@ mod tests {
         let counts = 2 * size_of::<usize>();
         assert!(counts + size_of::<VarEntry>() <= 72, "{}", size_of::<VarEntry>());
         assert!(size_of::<Slot>() <= 16);
+    }
+
+    #[test]
+    fn calls_share_entries_that_are_alike_and_no_others() {
+        let call = |codec: &'static str, far| {
+            let mut vars = Vars::new();
+            vars.set_far("read_codec", codec, far);
+            vars
+        };
+        let same = |a: &Vars, b: &Vars| Arc::ptr_eq(&a.0[0].entry, &b.0[0].entry);
+        let first = call("PCMU", Spans::default());
+        assert!(same(&first, &call("PCMU", Spans::default())));
+        // A far end's word is not an administrator's, whatever it says; a name shows as it is written.
+        assert!(!same(&first, &call("PCMU", Spans::all())));
+        assert!(!same(&first, &call("PCMA", Spans::default())));
+        let upper: Vars = [("READ_CODEC", "PCMA")].into_iter().collect();
+        assert_eq!(names(&upper), ["READ_CODEC"]);
+        assert!(call("PCMU", Spans::all()).far("read_codec").is_some());
+        assert!(call("PCMU", Spans::default()).far("read_codec").is_none());
+        assert_eq!(first.get("read_codec").as_deref(), Some("PCMU"));
+        // The other leg's does not drive out what calls have alike.
+        let both = || (call("G722", Spans::default()), call("L16", Spans::default()));
+        let (before, after) = (both(), both());
+        assert!(same(&before.0, &after.0) && same(&before.1, &after.1));
     }
 
     #[test]

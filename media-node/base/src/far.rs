@@ -161,6 +161,17 @@ pub fn split(text: &str) -> (Cow<'_, str>, Spans) {
     (Cow::Owned(plain), spans)
 }
 
+/// A text that came from a far end as a whole, as it is stored: what [`split`] makes of the text [`mark`] makes of it.
+#[must_use]
+pub fn heard(text: &str) -> (Cow<'_, str>, Spans) {
+    // Letters and digits alone read the same inside a part and outside.
+    let letters = text.bytes().all(|byte| !byte.is_ascii() || byte.is_ascii_alphanumeric());
+    if letters && !is_marked(text) {
+        return (Cow::Borrowed(text), Spans::default());
+    }
+    (plain(text), Spans::all())
+}
+
 /// Bytes `range` of what is meant by a marked text, still marked. Half characters become U+FFFD.
 #[must_use]
 pub fn slice(text: &str, range: Range<usize>) -> String {
@@ -327,6 +338,16 @@ mod tests {
         assert_eq!(plain(&kept), all);
         assert_eq!(mark(&kept), kept, "marked once is marked for good");
         assert!(is_marked(&kept) && !is_marked(&all));
+    }
+
+    #[test]
+    fn what_was_heard_is_stored_as_if_it_were_marked_and_taken_apart() {
+        let sent_marked = mark("a;b");
+        for text in
+            ["", "Alice42é", "é", "<sip:bob@h;x=1>", "ARRAY::a|:b", "${x}", "\0", &sent_marked]
+        {
+            assert_eq!(heard(text), split(&mark(text)), "{text}");
+        }
     }
 
     #[test]

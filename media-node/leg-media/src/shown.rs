@@ -8,7 +8,6 @@ use sdp::{MediaDirection, SessionDescription};
 
 use super::*;
 use crate::call::CodecInfo;
-use base::far;
 
 /// Our own direction; a variable that says so already keeps its place.
 pub(super) fn flow(channel: &Channel, flow: &str) {
@@ -146,7 +145,7 @@ impl LegMedia {
             ("rtp_use_codec_name", codec.name.clone()),
         ]);
         match &codec.fmtp {
-            Some(fmtp) => channel.set_var("rtp_use_codec_fmtp", far::mark(fmtp)),
+            Some(fmtp) => channel.set_heard_var("rtp_use_codec_fmtp", fmtp),
             None => channel.unset_var("rtp_use_codec_fmtp"),
         }
         channel.set_vars([
@@ -189,7 +188,7 @@ impl LegMedia {
     pub(super) fn show_local(&self, channel: &Channel) {
         if let Some((_, shown)) = &self.local {
             // It repeats formats and identifications of the far end.
-            channel.set_var("rtp_local_sdp_str", far::mark(&shown.to_string()));
+            channel.set_heard_var("rtp_local_sdp_str", &shown.to_string());
         }
     }
 

@@ -3,7 +3,6 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use base::far;
 use media::picture::LegVideo;
 use media::{Codec, Engine, Handling, RtpParams, RtpSpec};
 use negotiation::{Choice, LocalIce, LocalStream, Plan, Security, Transport, VideoPlan};
@@ -268,7 +267,7 @@ fn note_codec(channel: &Channel, video: &VideoPlan) {
         ]);
     }
     if let Some(fmtp) = &codec.fmtp {
-        channel.set_var("rtp_video_fmtp", far::mark(fmtp));
+        channel.set_heard_var("rtp_video_fmtp", fmtp);
     }
     let number = codec.payload_type.to_string();
     let rate = codec.rate.to_string();
@@ -283,7 +282,7 @@ fn note_codec(channel: &Channel, video: &VideoPlan) {
         ("rtp_use_video_codec_name", codec.name.clone()),
     ]);
     if let Some(fmtp) = &codec.fmtp {
-        channel.set_var("rtp_use_video_codec_fmtp", far::mark(fmtp));
+        channel.set_heard_var("rtp_use_video_codec_fmtp", fmtp);
     }
     channel.set_vars([
         ("rtp_use_video_codec_rate", rate),

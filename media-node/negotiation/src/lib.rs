@@ -51,4 +51,4 @@ pub use plan::{AudioPlan, FaxPlan, NegotiationError, Plan, TextPlan, fax_line, n
 pub use secure::{Dtls, DtlsRole, Ice, Identity, LocalIce, LocalStream, Secure, Transport};
 pub use security::{CryptoPair, Security, SecurityRule};
 pub use video::{Feedback, VideoPlan, video_codec};
-pub use wire::as_sent;
+pub use wire::{as_sent, into_sent};

@@ -8,36 +8,41 @@ use sdp::{Attribute, MediaDirection, MediaLine, SessionDescription};
 /// The description as it is sent. Descriptions of peers are shown in this order as well.
 #[must_use]
 pub fn as_sent(description: &SessionDescription) -> SessionDescription {
-    let mut sent = description.clone();
-    for media in &mut sent.media {
+    into_sent(description.clone())
+}
+
+/// [`as_sent`] of a description that is not needed any more.
+#[must_use]
+pub fn into_sent(mut description: SessionDescription) -> SessionDescription {
+    for media in &mut description.media {
         // Of a line that is not in use nothing but itself is printed.
         if media.port == 0 {
             media.attributes.clear();
         }
         in_library_order(media);
     }
-    sent
+    description
 }
 
 pub(crate) fn in_library_order(media: &mut MediaLine) {
-    let mut rest = std::mem::take(&mut media.attributes);
-    for format in &media.formats {
-        for name in ["rtpmap", "fmtp"] {
-            let (of_it, others) = rest.into_iter().partition(|a| is_of(a, name, format));
-            rest = others;
-            media.attributes.extend::<Vec<Attribute>>(of_it);
-        }
-    }
-    let (directions, others): (Vec<_>, Vec<_>) = rest.into_iter().partition(is_direction);
-    let other_than_default = |a: &Attribute| !a.name.eq_ignore_ascii_case("sendrecv");
-    media.attributes.extend(directions.into_iter().filter(other_than_default).take(1));
-    media.attributes.extend(others);
+    let MediaLine { formats, attributes, .. } = media;
+    let maps = formats.len() * 2;
+    attributes.sort_by_cached_key(|attribute| {
+        let of = |name| formats.iter().position(|format| is_of(attribute, name, format));
+        let map = of("rtpmap").map(|at| at * 2).or_else(|| of("fmtp").map(|at| at * 2 + 1));
+        map.unwrap_or(if is_direction(attribute) { maps } else { maps + 1 })
+    });
+    let mut told = false;
+    attributes.retain(|attribute| {
+        let default = || attribute.name.eq_ignore_ascii_case("sendrecv");
+        !is_direction(attribute) || (!default() && !std::mem::replace(&mut told, true))
+    });
 }
 
 fn is_of(attribute: &Attribute, name: &str, format: &str) -> bool {
-    let first = |value: &str| value.split_ascii_whitespace().next().map(str::to_owned);
+    let first = |value| str::split_ascii_whitespace(value).next();
     attribute.name.eq_ignore_ascii_case(name)
-        && attribute.value.as_deref().and_then(first).as_deref() == Some(format)
+        && attribute.value.as_deref().and_then(first) == Some(format)
 }
 
 fn is_direction(attribute: &Attribute) -> bool {

@@ -22,7 +22,7 @@ impl Channel {
     /// Keeps a description and shows it under its name.
     pub fn set_description(&self, name: &'static str, value: Arc<SessionDescription>) {
         let text = value.to_string();
-        self.set_var(name, base::far::mark(&text));
+        self.set_heard_var(name, &text);
         self.with(|data| {
             let Known(known) = data.slot();
             known.retain(|(other, ..)| *other != name);

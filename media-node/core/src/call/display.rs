@@ -23,10 +23,10 @@ impl Channel {
     pub fn note_shown(&self, party: &Party) -> bool {
         let Party { name, number } = party;
         if !name.is_empty() {
-            self.set_var("last_sent_callee_id_name", base::far::mark(name));
+            self.set_heard_var("last_sent_callee_id_name", name);
         }
         if !number.is_empty() {
-            self.set_var("last_sent_callee_id_number", base::far::mark(number));
+            self.set_heard_var("last_sent_callee_id_number", number);
         }
         if self.is_true("ignore_display_updates") || name.is_empty() || name == "_undef_" {
             return false;

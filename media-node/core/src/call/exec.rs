@@ -73,9 +73,10 @@ impl Session {
             return Err(Interrupt::Hangup);
         }
         if !app.flags.has(Flags::NO_MEDIA) && !self.channel.has_media() {
-            self.get_media(app).await?;
+            Box::pin(self.get_media(app)).await?;
         }
-        base::trace::within(app.name, self.run_app(app, data, id)).await
+        // In a block of its own, as what waits for media is: the task of a leg that runs nothing has no room for it.
+        base::trace::within(app.name, Box::pin(self.run_app(app, data, id))).await
     }
 
     /// Early media before an application that needs audio.

@@ -160,7 +160,8 @@ impl Session {
         self.leg.on_routing(&channel).await;
         self.show_outbound_as_caller();
         self.turn_direction();
-        match base::trace::within("dialplan", self.route()).await {
+        // In a block of its own: a call is routed once, and its task would keep room for it to the end.
+        match base::trace::within("dialplan", Box::pin(self.route())).await {
             Some(extension) => {
                 channel.with(|data| data.begin_extension(extension));
                 channel.set_state(State::Execute);

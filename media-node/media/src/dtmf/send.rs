@@ -21,7 +21,7 @@ pub struct Emit {
     pub copies: u8,
 }
 
-/// Plays a queue of digits, one step per packet interval.
+/// Plays a queue of digits, one step per packet interval. It has no room before the first digit: few legs send any.
 #[derive(Debug)]
 pub struct Sender {
     queue: VecDeque<DigitStep>,
@@ -43,7 +43,7 @@ enum State {
 
 impl Default for Sender {
     fn default() -> Self {
-        Self { queue: VecDeque::with_capacity(MAX_STEPS), state: State::Idle }
+        Self { queue: VecDeque::new(), state: State::Idle }
     }
 }
 

@@ -60,9 +60,9 @@ pub(crate) async fn on_refer(session: &mut Session, refer: &Refer) {
     let partner = own.partner();
     if let Some(partner) = &partner {
         if let Some(by) = &refer.referred_by {
-            partner.set_var("sip_h_Referred-By", far::mark(by));
+            partner.set_heard_var("sip_h_Referred-By", by);
         }
-        partner.set_var("sip_refer_to", far::mark(&refer.refer_to));
+        partner.set_heard_var("sip_refer_to", &refer.refer_to);
     }
     let outcome = match &refer.replaces {
         Replaces::Nothing => return blind(session, partner, refer).await,

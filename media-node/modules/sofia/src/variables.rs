@@ -24,7 +24,7 @@ pub(crate) struct Heard<'a>(pub(crate) &'a Channel);
 
 impl Heard<'_> {
     pub(crate) fn set_var(&self, name: impl Into<Cow<'static, str>>, value: impl AsRef<str>) {
-        self.0.set_var(name, base::far::mark(&harmless_end(value.as_ref())));
+        self.0.set_heard_var(name, &harmless_end(value.as_ref()));
     }
 
     pub(crate) fn set_vars(&self, pairs: impl IntoIterator<Item = (&'static str, String)>) {

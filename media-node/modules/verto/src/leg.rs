@@ -405,7 +405,7 @@ fn describe(channel: &Channel, sdp: &str) -> Result<SessionDescription, Refusal>
         tracing::warn!(uuid = %channel.uuid(), "Cannot read the session description: {error}");
         "CODEC ERROR"
     })?;
-    let read = negotiation::as_sent(&read);
+    let read = negotiation::into_sent(read);
     show_description(channel, Arc::new(read.clone()), sdp);
     Ok(read)
 }

@@ -45,6 +45,16 @@ impl Channel {
         }
     }
 
+    /// [`Channel::set_var`] for a value that came from a far end as a whole, not marked.
+    pub fn set_heard_var(&self, name: impl Into<Cow<'static, str>>, text: &str) {
+        let (name, (text, far)) = (name.into(), far::heard(text));
+        // `ARRAY::` of a far end's makes no array.
+        let value = Value::One((&*text).into());
+        if self.takes(&name, &value) {
+            self.store(name, value, far);
+        }
+    }
+
     /// [`Channel::set_var`] for values an administrator or a program wrote: references are kept for later.
     ///
     /// What is marked in a value as a far end's ([`far`]) is stored as it is meant, here and in all that sets variables,

@@ -211,7 +211,7 @@ impl SofiaLeg {
             && let Some(theirs) = channel.description(OF_PARTNER)
         {
             let text = crate::proxy::through(channel, &theirs);
-            channel.set_var("rtp_local_sdp_str", base::far::mark(&text));
+            channel.set_heard_var("rtp_local_sdp_str", &text);
             return Ok(Body::sdp(text));
         }
         self.negotiate_late(channel)?;

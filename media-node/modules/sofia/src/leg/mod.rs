@@ -259,7 +259,7 @@ impl EndpointLeg for SofiaLeg {
                 }
                 Indication::Offer(offer) => {
                     let offer = crate::proxy::description_through(channel, offer);
-                    channel.set_var("rtp_local_sdp_str", base::far::mark(&offer.to_string()));
+                    channel.set_heard_var("rtp_local_sdp_str", &offer.to_string());
                     self.reinvite(&offer)
                 }
                 Indication::PeerDescription(sdp) => {
@@ -344,7 +344,7 @@ fn description_of(
         return Ok(None);
     }
     let read = SessionDescription::parse(&String::from_utf8_lossy(body))?;
-    Ok(Some(Arc::new(negotiation::as_sent(&read))))
+    Ok(Some(Arc::new(negotiation::into_sent(read))))
 }
 
 /// The same of a message within a call, where one that cannot be read is as good as none.

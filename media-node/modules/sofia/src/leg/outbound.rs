@@ -42,7 +42,7 @@ impl SofiaLeg {
                 }
                 let sdp = crate::proxy::through(channel, &sdp);
                 channel.flags.bypass_media.store(true, Ordering::Relaxed);
-                channel.set_var("rtp_local_sdp_str", base::far::mark(&sdp));
+                channel.set_heard_var("rtp_local_sdp_str", &sdp);
                 channel.set_var("audio_media_flow", "sendrecv");
                 channel.set_var("video_media_flow", "inactive");
                 sdp
