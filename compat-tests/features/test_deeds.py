@@ -12,7 +12,7 @@ def nothing_began(esl, names=("RECORD_START", "MEDIA_BUG_START", "RECORD_STOP"))
     assert not began, began
 
 
-@pytest.mark.parametrize("name", ("file.xyz", "file.flac", "file", "no-folder\0", "http://127.0.0.1/x.wav"))
+@pytest.mark.parametrize("name", ("file.xyz", "file.flac", "file", "no-folder\0", "ftp://127.0.0.1/x.wav"))
 def test_what_cannot_be_recorded_is_refused(site, esl, name):
     if name.endswith("\0"):
         (site.where / "is-a-file").write_text("")

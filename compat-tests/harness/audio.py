@@ -66,7 +66,7 @@ def seconds_of(hz, samples, rate=RATE):
 
 def read_wav(path):
     """(samples of the first channel, rate)."""
-    with wave.open(str(path)) as w:
+    with wave.open(path if hasattr(path, "read") else str(path)) as w:
         channels, rate, data = w.getnchannels(), w.getframerate(), w.readframes(w.getnframes())
     return list(struct.unpack(f"<{len(data) // 2}h", data))[::channels], rate
 

@@ -5,7 +5,7 @@
 //! own lives in slots: per switch ([`Switch::module`]), and per channel (`Data::slot`), where it ends with the channel.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use dialplan_xml::declare::{self, Effect};
@@ -142,6 +142,8 @@ pub struct Provides {
     pub prompts: &'static [PromptKind],
     /// Files that are made or fetched when they are to be played: `tts://`, `http://`.
     pub sources: &'static [SourceKind],
+    /// Places that recordings are sent to: `http://`.
+    pub sinks: &'static [SinkKind],
     /// Names shown as interfaces for which the core needs no code of the module: kind (`file`, `codec`, `limit`, …)
     /// and name.
     pub names: &'static [(&'static str, &'static str)],
@@ -178,6 +180,7 @@ impl Provides {
         json_later: &[],
         prompts: &[],
         sources: &[],
+        sinks: &[],
         names: &[],
         observers: &[],
         completions: "",
@@ -310,6 +313,31 @@ pub struct SourceKind {
     pub scheme: &'static str,
     /// Gets the whole of it, and the leg's rate; gives the file, or why there is none.
     pub fetch: for<'a> fn(&'a Arc<Channel>, &'a str, u32) -> BoxFuture<'a, Result<PathBuf, String>>,
+}
+
+/// A place elsewhere that recordings are sent to.
+#[derive(Clone, Copy)]
+pub struct SinkKind {
+    /// What stands before `://`.
+    pub scheme: &'static str,
+    /// Gets the whole of it, in which what a far end said is marked ([`base::far`]), or says why nothing goes there.
+    pub open: fn(&Arc<Switch>, &str) -> Result<Arc<dyn Sink>, String>,
+}
+
+/// One recording on its way to another place: a file of this machine first.
+pub trait Sink: Send + Sync + std::fmt::Debug {
+    /// Where to write.
+    fn file(&self) -> &Path;
+
+    /// The file is closed and can be sent. Returns at once: a call waits for no server.
+    fn send(self: Arc<Self>);
+}
+
+/// The place `name` means, opened; `None` when no loaded module sends files there.
+pub fn sink(switch: &Arc<Switch>, name: &str) -> Option<Result<Arc<dyn Sink>, String>> {
+    let (scheme, _) = media::source::split_params(name).1.split_once("://")?;
+    let mut kinds = switch.loaded_modules().into_iter().flat_map(|m| m.provides().sinks);
+    kinds.find(|kind| kind.scheme == scheme).map(|kind| (kind.open)(switch, name))
 }
 
 /// Who is told what happens to calls. Everything here runs in the task of the call it is about, but for what

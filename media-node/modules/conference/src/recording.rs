@@ -1,5 +1,6 @@
 //! Recordings of a room: begun by a command, the profile or a variable; paused; told of when they end.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use media::event::RecordEnd;
@@ -8,6 +9,7 @@ use media::{RecordId, RecordReport, RecordSpec};
 
 use super::room::Room;
 use crate::call::Channel;
+use crate::contract::{self, Sink};
 
 /// A recording of the room.
 pub struct Recording {
@@ -23,21 +25,33 @@ pub struct Recording {
     pub open: bool,
     /// It was ended already.
     pub stopping: bool,
+    /// Sends it elsewhere once it is closed.
+    pub sink: Option<Arc<dyn Sink>>,
     /// When it began, seconds since the epoch.
     pub since: i64,
 }
 
 impl Room {
-    /// Records the room. False when the same file is recorded to already.
-    pub fn record(&self, path: &str, automatic: bool) -> bool {
+    /// Records the room; what a far end said in the path is marked. False when the same file is recorded to already.
+    pub fn record(&self, marked: &str, automatic: bool) -> bool {
+        let path = &*base::far::plain(marked);
         let plain = |path: &str| source::split_params(path).1.to_owned();
         let file = plain(path);
         if self.with(|s| s.recordings.iter().any(|r| plain(&r.path) == file)) {
             return false;
         }
         self.with(|s| s.recorded_to = Some(path.to_owned()));
-        let known = std::path::Path::new(&file).extension().is_some();
-        let mut spec = RecordSpec::new(&file);
+        let sink = match contract::sink(&self.switch, marked).transpose() {
+            Ok(sink) => sink,
+            Err(error) => {
+                tracing::error!("Conference {}: cannot record: {error}", self.name);
+                self.tell_unopened(path);
+                return true;
+            }
+        };
+        let elsewhere = sink.is_none() && file.contains("://");
+        let known = !elsewhere && Path::new(&file).extension().is_some();
+        let mut spec = RecordSpec::new(sink.as_ref().map_or(Path::new(&file), |sink| sink.file()));
         spec.tags.artist = self.profile.sound("recording-metadata").unwrap_or_default();
         let (since, path) = (crate::clock::now_secs(), path.to_owned());
         let (paused, open, stopping) = (false, false, false);
@@ -45,7 +59,8 @@ impl Room {
         let begun = self.with(|s| {
             let id = if known { self.mixer.record(spec).ok()? } else { return None };
             let path = path.clone();
-            s.recordings.push(Recording { id, path, automatic, paused, open, stopping, since });
+            let new = Recording { id, path, automatic, paused, open, stopping, sink, since };
+            s.recordings.push(new);
             Some(())
         });
         if begun.is_none() {
@@ -125,10 +140,14 @@ impl Room {
             }
             Some(ended)
         });
-        let Some(Recording { path, open, .. }) = found else { return };
+        let Some(Recording { path, open, sink, .. }) = found else { return };
+        if let Some(sink) = sink {
+            sink.send();
+        }
         super::cdr::recording_ended(self, &path);
         if let RecordEnd::Failed(why) = &report.reason {
-            tracing::error!("Conference {}: recording to {path} failed: {why}", self.name);
+            let shown = base::secrets::masked(&path);
+            tracing::error!("Conference {}: recording to {shown} failed: {why}", self.name);
         }
         if !open {
             self.tell_unopened(&path);
@@ -162,8 +181,8 @@ impl Room {
         let Some(path) = wanted else { return };
         let room = Arc::clone(self);
         crate::host::expand_then(channel, &path, move |_, path| {
+            room.record(&base::far::in_path(&path), true);
             let path = base::far::path(&path).into_owned();
-            room.record(&path, true);
             for member in room.members() {
                 member.channel.set_var("conference_recording", path.clone());
             }

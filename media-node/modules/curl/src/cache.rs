@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_client::tls::{self, ClientConfig, TlsSettings};
-use http_client::{Ask, Client, HttpError};
+use http_client::{Ask, Client, HttpError, Login, Schemes, reach};
 use hyper::{HeaderMap, Method};
 use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
@@ -23,6 +23,8 @@ use crate::settings::Settings;
 
 /// Longest file taken, bytes.
 const MOST_BYTES: usize = 128 * 1024 * 1024;
+/// Octets a second below which a line is too slow to send on.
+const SLOWEST: usize = 64 * 1024;
 /// What servers see us as.
 const AGENT: &str = "freeswitch-http-cache/1.0";
 /// Extensions a file may have; others are taken for WAV.
@@ -46,6 +48,25 @@ pub(crate) enum CacheError {
     Late { host: String, seconds: u64 },
     #[error("{path}: {source}")]
     File { path: PathBuf, source: std::io::Error },
+}
+
+impl CacheError {
+    /// May it go well another time?
+    pub(crate) fn may_pass(&self) -> bool {
+        match self {
+            Self::Status { status, .. } => matches!(*status, 408 | 425 | 429 | 500..),
+            Self::Http { .. } | Self::Late { .. } => true,
+            Self::Address(_) | Self::Tls(_) | Self::File { .. } => false,
+        }
+    }
+}
+
+/// How something is asked for.
+struct Way<'w> {
+    profile: Option<&'w str>,
+    /// A far end chose the host: nothing inside the node's network is asked.
+    far: bool,
+    limit: Duration,
 }
 
 #[derive(Clone, Debug)]
@@ -171,7 +192,8 @@ impl Cache {
     ) -> Result<(PathBuf, Duration), CacheError> {
         let url = parse(address)?;
         let path = self.path_of(&url);
-        let (headers, body) = self.exchange(Method::GET, url, profile, None).await?;
+        let way = Way { profile, far: false, limit: self.settings.limit };
+        let (headers, body) = self.exchange(Method::GET, url, way, None).await?;
         let age = max_age(&headers).unwrap_or(self.settings.age);
         let failed = |source| CacheError::File { path: path.clone(), source };
         tokio::fs::create_dir_all(&self.settings.location).await.map_err(failed)?;
@@ -193,16 +215,20 @@ impl Cache {
     async fn exchange(
         &self,
         method: Method,
-        url: Url,
-        profile: Option<&str>,
+        mut url: Url,
+        way: Way<'_>,
         body: Option<(&'static str, Bytes)>,
     ) -> Result<(HeaderMap, Bytes), CacheError> {
         let host = url.host_str().unwrap_or_default().to_owned();
+        let login = Login::take_from(&mut url, Schemes { basic: true, digest: true });
         let ask = Ask { method, url, user_agent: AGENT, headers: Vec::new(), body };
-        let limit = self.settings.limit;
+        let limit = way.limit;
         let tls = self.tls.as_ref().map_err(|error| CacheError::Tls(error.clone()))?;
-        let mut client = Client::new(Arc::clone(tls), None, None, MOST_BYTES);
-        client.extra = self.settings.headers(profile, &host).to_vec();
+        let mut client = Client::new(Arc::clone(tls), None, login, MOST_BYTES);
+        if way.far {
+            client.reaches = Some(reach::is_public);
+        }
+        client.extra = self.settings.headers(way.profile, &host).to_vec();
         match timeout(limit, client.exchange_whole(ask)).await {
             Ok(Ok((status, headers, body))) if status.is_success() => Ok((headers, body)),
             Ok(Ok((status, ..))) => Err(CacheError::Status { host, status: status.as_u16() }),
@@ -237,13 +263,32 @@ impl Cache {
         file: &str,
         profile: Option<&str>,
     ) -> Result<(), CacheError> {
+        self.put_for(address, Path::new(file), profile, false).await
+    }
+
+    /// [`Cache::put`]; nothing inside the node's network is asked where a far end chose the host.
+    pub(crate) async fn put_for(
+        &self,
+        address: &str,
+        file: &Path,
+        profile: Option<&str>,
+        far: bool,
+    ) -> Result<(), CacheError> {
         let url = parse(address)?;
         let failed = |source| CacheError::File { path: file.into(), source };
         let body = tokio::fs::read(file).await.map_err(failed)?;
+        // What is long takes its time on slow lines.
+        let more = Duration::from_secs((body.len() / SLOWEST) as u64);
+        let way = Way { profile, far, limit: self.settings.limit + more };
         let body = Some((kind_of(file), body.into()));
-        self.exchange(Method::PUT, url, profile, body).await?;
+        self.exchange(Method::PUT, url, way, body).await?;
         self.remove(address).await;
         Ok(())
+    }
+
+    /// A folder beside the cache's own, which is emptied at the start.
+    pub(crate) fn beside(&self, name: &str) -> PathBuf {
+        self.settings.location.with_file_name(name)
     }
 
     /// Forgets an address.
@@ -283,8 +328,8 @@ fn max_age(headers: &HeaderMap) -> Option<Duration> {
 }
 
 /// The content type a file is sent with.
-fn kind_of(file: &str) -> &'static str {
-    match Path::new(file).extension().and_then(|e| e.to_str()).unwrap_or_default() {
+fn kind_of(file: &Path) -> &'static str {
+    match file.extension().and_then(|e| e.to_str()).unwrap_or_default() {
         "wav" => "audio/x-wav",
         "mp3" => "audio/mpeg",
         "ogg" => "audio/ogg",
@@ -293,7 +338,7 @@ fn kind_of(file: &str) -> &'static str {
 }
 
 fn parse(address: &str) -> Result<Url, CacheError> {
-    let shown = || CacheError::Address(address.chars().take(40).collect());
+    let shown = || CacheError::Address(base::secrets::masked(address).chars().take(40).collect());
     Url::parse(address).map_err(|_| shown())
 }
 

@@ -9,6 +9,7 @@ mod curl;
 mod request;
 mod sendfile;
 mod settings;
+mod upload;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -16,7 +17,7 @@ use std::sync::Arc;
 use base::far;
 use switch_core::api::{Api, ApiCall, usage};
 use switch_core::call::Channel;
-use switch_core::contract::{Change, Module, NotLoaded, Provides, SourceKind};
+use switch_core::contract::{Change, Module, NotLoaded, Provides, SinkKind, SourceKind};
 use switch_core::switch::Switch;
 use switch_core::{BoxFuture, api};
 
@@ -26,6 +27,12 @@ const SOURCES: &[SourceKind] = &[
     SourceKind { scheme: "http", fetch: |channel, name, _| Box::pin(fetch(channel, name)) },
     SourceKind { scheme: "https", fetch: |channel, name, _| Box::pin(fetch(channel, name)) },
     SourceKind { scheme: "http_cache", fetch: |channel, name, _| Box::pin(fetch(channel, name)) },
+];
+
+const SINKS: &[SinkKind] = &[
+    SinkKind { scheme: "http", open: upload::open },
+    SinkKind { scheme: "https", open: upload::open },
+    SinkKind { scheme: "http_cache", open: upload::open },
 ];
 
 const GET: &str = "{param=val}<url>";
@@ -65,6 +72,8 @@ impl Module for HttpCache {
         Provides {
             commands: &[APIS],
             sources: SOURCES,
+            sinks: SINKS,
+            events: &[upload::EVENTS],
             names: &[("file", "http"), ("file", "http_cache"), ("file", "https")],
             parameters: settings::PARAMETERS,
             ..Provides::NOTHING
@@ -77,7 +86,10 @@ impl Module for HttpCache {
 
     fn start<'a>(&'a self, switch: &'a Arc<Switch>) -> BoxFuture<'a, ()> {
         // What an earlier process kept has no ages any more.
-        Box::pin(async move { Cache::of(switch).sweep().await })
+        Box::pin(async move {
+            Cache::of(switch).sweep().await;
+            upload::recover(switch).await;
+        })
     }
 
     fn reloaded<'a>(&'a self, switch: &'a Arc<Switch>, change: Change) -> BoxFuture<'a, ()> {

@@ -20,7 +20,7 @@ use super::{App, Flags};
 use crate::api::{Api, ApiCall};
 use crate::call::originate::{Request, originate};
 use crate::call::transfer::transfer;
-use crate::call::{AppResult, Channel, Session};
+use crate::call::{AppResult, Cause, Channel, Interrupt, Session};
 use crate::switch::Switch;
 use crate::{api, app, text};
 
@@ -172,6 +172,12 @@ async fn speak(session: &mut Session, path: &str) -> AppResult {
     let beep = channel.variable_marked("page_beep").unwrap_or_else(|| BEEP.to_owned());
     let beep = far::path(&beep).into_owned();
     session.play(Play::once(&beep, Keys::Stop(""))).await?;
+    if path.contains("://") {
+        // What is played from a file afterwards is recorded to one.
+        tracing::error!(uuid = %channel.uuid(), "Cannot record a page to an address");
+        channel.hangup(Cause::DESTINATION_OUT_OF_ORDER);
+        return Err(Interrupt::Hangup);
+    }
     let (spec, limit) = recording(&channel, path);
     record_file(session, path, spec, limit).await
 }

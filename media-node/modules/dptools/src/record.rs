@@ -1,7 +1,7 @@
 //! Recording beside everything else: `record_session` and its kin. `record`, which only listens to the caller, is in
 //! `record_file`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -16,6 +16,7 @@ use super::record_hooks::{self, Conditions, Moment};
 use super::{App, Flags, record_file};
 use crate::app;
 use crate::call::{AppResult, Cause, Channel, LegEvent as CallEvent, Session, Wake};
+use crate::contract::{self, Sink};
 use crate::text;
 
 /// The family.
@@ -106,6 +107,8 @@ pub struct Recording {
     min_ms: u64,
     /// How it is written, for the leg that goes on with it.
     spec: RecordSpec,
+    /// Sends it elsewhere once it is closed for good.
+    sink: Option<Arc<dyn Sink>>,
     /// The leg that goes on with it once its file is closed.
     follower: Weak<Channel>,
     pub(super) conditions: Conditions,
@@ -139,6 +142,9 @@ pub enum StartError {
     /// The media engine refuses.
     #[error("the media engine is overloaded")]
     Overloaded,
+    /// Nothing is sent to that address.
+    #[error("{0}")]
+    Address(String),
 }
 
 /// A yes-or-no step of one recording.
@@ -154,16 +160,37 @@ pub(super) fn resolve(channel: &Channel, path: &str) -> PathBuf {
     source_options(channel, 8000).sound_prefix.join(path)
 }
 
-/// Begins a recording beside everything else. `variables` win over the channel's.
+/// The file a recording to `path` is written to, and what sends it on if that is an address. What a far end said in it is
+/// marked.
+///
+/// # Errors
+/// Why nothing is recorded there.
+pub(super) fn target(
+    channel: &Channel,
+    path: &str,
+) -> Result<(PathBuf, Option<Arc<dyn Sink>>), String> {
+    if let Some(sink) = contract::sink(channel.switch(), path) {
+        return sink.map(|sink| (sink.file().to_owned(), Some(sink)));
+    }
+    let path = base::far::plain(path);
+    match path.split_once("://") {
+        Some((scheme, _)) => Err(format!("nothing writes to {scheme}://")),
+        None => Ok((resolve(channel, &path), None)),
+    }
+}
+
+/// Begins a recording beside everything else. `variables` win over the channel's. What a far end said in the path is
+/// marked.
 ///
 /// # Errors
 /// See [`StartError`]; a file that cannot be opened is told later, by the log.
 pub fn start(
     channel: &Arc<Channel>,
-    path: &str,
+    marked: &str,
     limit: Option<Duration>,
     variables: Vec<(String, String)>,
 ) -> Result<(), StartError> {
+    let path = &*base::far::plain(marked);
     let var = |name: &str| {
         let own = variables.iter().rev().find(|(n, _)| n.eq_ignore_ascii_case(name));
         own.map(|(_, value)| value.clone()).or_else(|| channel.variable(name))
@@ -185,7 +212,8 @@ pub fn start(
         stop(&partner, path);
         return Err(StartError::Toggled);
     }
-    let spec = session_spec(resolve(channel, path), limit, &var);
+    let (file, sink) = target(channel, marked).map_err(StartError::Address)?;
+    let spec = session_spec(file, limit, &var);
     // What is added to an older recording is kept however short it is.
     let min_sec = var("RECORD_MIN_SEC").map_or(0, |s| text::int(&s)).max(0).unsigned_abs();
     let min_ms = if spec.append { 0 } else { min_sec.saturating_mul(1000) };
@@ -196,6 +224,7 @@ pub fn start(
         variables: variables.clone(),
         min_ms,
         spec,
+        sink,
         follower: Weak::new(),
         conditions,
         waiting: false,
@@ -344,21 +373,19 @@ fn is_recording_to(channel: &Channel, path: &str) -> bool {
 /// Can that file be written? Makes its directories, and tries. The caller gets an answer at once; [`start`] itself
 /// leaves the file to the media engine.
 pub async fn is_writable(channel: &Channel, path: &str) -> bool {
-    if let Some((scheme, _)) = path.split_once("://") {
-        tracing::error!(uuid = %channel.uuid(), "Cannot record: nothing writes to {scheme}://");
-        return false;
-    }
-    let path = resolve(channel, path);
-    let tried = tokio::task::spawn_blocking(move || {
-        media::record::check_form(&path)?;
-        if let Some(parent) = path.parent() {
-            std::fs::create_dir_all(parent)?;
+    let path = match target(channel, path) {
+        Ok((path, _)) => path,
+        Err(error) => {
+            tracing::error!(uuid = %channel.uuid(), "Cannot record: {error}");
+            return false;
         }
-        let new = !path.exists();
-        std::fs::OpenOptions::new().create(true).append(true).open(&path)?;
-        if new { std::fs::remove_file(&path) } else { Ok(()) }
-    });
-    match tried.await {
+    };
+    is_file_writable(channel, path).await
+}
+
+/// [`is_writable`] of the file itself.
+pub(super) async fn is_file_writable(channel: &Channel, path: PathBuf) -> bool {
+    match tokio::task::spawn_blocking(move || try_to_write(&path)).await {
         Ok(Ok(())) => true,
         Ok(Err(error)) => {
             tracing::error!(uuid = %channel.uuid(), "Cannot record: {error}");
@@ -366,6 +393,16 @@ pub async fn is_writable(channel: &Channel, path: &str) -> bool {
         }
         Err(_) => false,
     }
+}
+
+fn try_to_write(path: &Path) -> std::io::Result<()> {
+    media::record::check_form(path)?;
+    if let Some(parent) = path.parent() {
+        std::fs::create_dir_all(parent)?;
+    }
+    let new = !path.exists();
+    std::fs::OpenOptions::new().create(true).append(true).open(path)?;
+    if new { std::fs::remove_file(path) } else { Ok(()) }
 }
 
 /// Files being recorded to.
@@ -415,7 +452,8 @@ pub(super) fn ended(channel: &Arc<Channel>, id: RecordId, report: &RecordReport)
         return;
     }
     if let RecordEnd::Failed(reason) = &report.reason {
-        tracing::error!(uuid = %channel.uuid(), "Error recording {}: {reason}", recording.path);
+        let shown = base::secrets::masked(&recording.path);
+        tracing::error!(uuid = %channel.uuid(), "Error recording {shown}: {reason}");
         if channel.is_true("RECORD_HANGUP_ON_ERROR") {
             channel.hangup(Cause::DESTINATION_OUT_OF_ORDER);
         }
@@ -423,6 +461,9 @@ pub(super) fn ended(channel: &Arc<Channel>, id: RecordId, report: &RecordReport)
     let short = report.millis() < recording.min_ms;
     if short && std::fs::remove_file(&report.path).is_ok() {
         channel.set_var("RECORD_DISCARDED", "true");
+    }
+    if let Some(sink) = recording.sink.filter(|_| !short) {
+        sink.send();
     }
     let cause = completion(report, short, !channel.is_up());
     channel.set_var("record_file_size", report.bytes.to_string());
@@ -510,7 +551,7 @@ pub(super) async fn next_media_event(session: &mut Session, until: Instant) -> b
 
 // ---- applications ----
 
-/// Reads `<path> [+seconds] [{variables}]`.
+/// Reads `<path> [+seconds] [{variables}]`; the path keeps its marks.
 fn session_arguments(argument: &str) -> (String, Option<Duration>, Vec<(String, String)>) {
     let (plain, variables) = match argument.split_once('{') {
         Some((plain, rest)) => (plain, rest.trim_end().trim_end_matches('}')),
@@ -519,8 +560,8 @@ fn session_arguments(argument: &str) -> (String, Option<Duration>, Vec<(String, 
     let meant = |text: &str| base::far::plain(text.trim()).into_owned();
     let pair = |p: &str| p.split_once('=').map(|(n, v)| (meant(n), meant(v)));
     let variables = variables.split(',').filter_map(pair).collect();
-    let words = text::words(plain, 2);
-    let limit = words.get(1).map(|w| text::int(w.trim_start_matches('+')));
+    let words = text::words_marked(plain, 2);
+    let limit = words.get(1).map(|w| text::int(base::far::plain(w).trim_start_matches('+')));
     let limit = limit.and_then(|s| u64::try_from(s).ok()).filter(|s| *s > 0);
     (words.first().cloned().unwrap_or_default(), limit.map(Duration::from_secs), variables)
 }
@@ -540,7 +581,9 @@ async fn record_session(session: &mut Session, argument: &str) -> AppResult {
     match start(&channel, &path, limit, variables) {
         Ok(()) | Err(StartError::Toggled) => {}
         Err(error) => {
-            tracing::error!(uuid = %channel.uuid(), "Cannot record session to {path}: {error}");
+            let shown = base::far::plain(&path);
+            let shown = base::secrets::masked(&shown);
+            tracing::error!(uuid = %channel.uuid(), "Cannot record session to {shown}: {error}");
         }
     }
     Ok(())
@@ -550,7 +593,8 @@ async fn stop_record_session(session: &mut Session, argument: &str) -> AppResult
     let path = argument.trim();
     let channel = Arc::clone(session.channel());
     if !stop(&channel, path) {
-        tracing::warn!(uuid = %channel.uuid(), "No recording to {path}");
+        let shown = base::secrets::masked(path);
+        tracing::warn!(uuid = %channel.uuid(), "No recording to {shown}");
         return Ok(());
     }
     let until = Instant::now() + CLOSING;

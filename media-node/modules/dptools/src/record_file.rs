@@ -10,7 +10,7 @@ use media::{Leg, PlayId, RecordId, RecordReport, RecordSpec};
 use tokio::time::Instant;
 
 use super::play::terminators;
-use super::record::{CLOSING, Ended, next_media_event, resolve, set_figures};
+use super::record::{CLOSING, Ended, next_media_event, set_figures, target};
 use crate::call::audio::{read_linear, set_read_codec};
 use crate::call::{AppResult, Cause, Channel, Interrupt, Session, Wake};
 use crate::text;
@@ -20,14 +20,23 @@ const SILENCE_SECONDS: u32 = 3;
 
 /// The application.
 pub(super) async fn record(session: &mut Session, argument: &str) -> AppResult {
-    let words = text::words(argument, 4);
+    let marked = text::words_marked(argument, 4);
+    let words: Vec<String> = marked.iter().cloned().map(base::far::into_plain).collect();
     let channel = Arc::clone(session.channel());
-    let Some(path) = words.first() else { return Ok(()) };
+    let (Some(path), Some(marked)) = (words.first(), marked.first()) else { return Ok(()) };
     let number = |index: usize| {
         let word = words.get(index).map(|w| w.trim_start_matches('+'));
         word.map_or(0, text::int).max(0)
     };
-    let mut spec = RecordSpec::new(resolve(&channel, path));
+    let (file, sink) = match target(&channel, marked) {
+        Ok(target) => target,
+        Err(error) => {
+            tracing::error!(uuid = %channel.uuid(), "Cannot record: {error}");
+            channel.hangup(Cause::DESTINATION_OUT_OF_ORDER);
+            return Err(Interrupt::Hangup);
+        }
+    };
+    let mut spec = RecordSpec::new(file);
     spec.mix = RecordMix::ReadOnly;
     let rate = channel.variable("record_rate").map_or(0, |r| text::int(&r));
     spec.rate = u32::try_from(rate).ok().filter(|r| *r > 0);
@@ -40,7 +49,11 @@ pub(super) async fn record(session: &mut Session, argument: &str) -> AppResult {
     channel.unset_var("playback_terminator_used");
     channel.set_var("silence_hits_exhausted", "false");
     let limit = time_limit(number(1));
-    record_file(session, path, spec, limit).await
+    let result = record_file(session, path, spec, limit).await;
+    if let Some(sink) = sink {
+        sink.send();
+    }
+    result
 }
 
 /// The noise a recording sends meanwhile (`record_waste_resources`): FreeSWITCH sends some unless told not to.
@@ -75,7 +88,7 @@ pub(super) async fn record_file(
 ) -> AppResult {
     let channel = Arc::clone(session.channel());
     let Some(leg) = channel.media() else { return Ok(()) };
-    if !session.wait_for(super::record::is_writable(&channel, path)).await? {
+    if !session.wait_for(super::record::is_file_writable(&channel, spec.path.clone())).await? {
         channel.hangup(Cause::DESTINATION_OUT_OF_ORDER);
         return Err(Interrupt::Hangup);
     }
@@ -125,7 +138,8 @@ pub(super) async fn record_file(
         }
         Some(_) => return Ok(()),
     };
-    tracing::error!(uuid = %channel.uuid(), "Cannot record to {path}: {why}");
+    let shown = base::secrets::masked(path);
+    tracing::error!(uuid = %channel.uuid(), "Cannot record to {shown}: {why}");
     if begun {
         // The disk filled up: what was recorded stays, and the call goes on.
         return Ok(());

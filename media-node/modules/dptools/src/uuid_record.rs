@@ -41,17 +41,21 @@ async fn record_session(call: ApiCall) -> String {
         return usage(RECORD);
     };
     let Some(channel) = call.switch.channel(uuid) else { return NO_SESSION.into() };
+    // Who chose the host of an address is judged by its marks.
+    let marked = text::words_marked(&call.marked, 5);
+    let marked = marked.get(2).unwrap_or(path);
     match verb.to_ascii_lowercase().as_str() {
-        "start" if !record::is_writable(&channel, path).await => {
+        "start" if !record::is_writable(&channel, marked).await => {
             "-ERR Cannot record session!\n".into()
         }
         "start" => {
             let variables = words.get(4).map(|w| variables(w)).unwrap_or_default();
-            match record::start(&channel, path, seconds(words.get(3)), variables) {
+            match record::start(&channel, marked, seconds(words.get(3)), variables) {
                 Ok(()) | Err(StartError::Toggled) => SUCCESS.into(),
                 // The file is being written, which is what was asked for.
                 Err(StartError::Busy | StartError::Partner) => {
-                    tracing::warn!(uuid = %channel.uuid(), "Already recording [{path}]");
+                    let shown = base::secrets::masked(path);
+                    tracing::warn!(uuid = %channel.uuid(), "Already recording [{shown}]");
                     SUCCESS.into()
                 }
                 Err(_) => "-ERR Cannot record session!\n".into(),

@@ -136,7 +136,7 @@ impl<'s> Worker<'s> {
 
     /// An argument made of a server's text: unless the profile permits expansion, references in it are not taken for
     /// such.
-    fn argument(&self, text: &str) -> String {
+    pub(crate) fn argument(&self, text: &str) -> String {
         if self.profile.permissions.expand_vars {
             return text.to_owned();
         }

@@ -14,6 +14,28 @@ use crate::sound::{Sound, Status, bindings};
 /// Longest name of a file a server gives, characters.
 const LONGEST_NAME: usize = 128;
 
+/// A server that a far end chose has nothing sent to places it names.
+const FAR_SERVER: &str = "a server a far end chose may not have calls recorded to addresses";
+
+/// Is that an address recordings are sent to?
+fn is_elsewhere(name: &str) -> bool {
+    let begins =
+        |start: &str| name.get(..start.len()).is_some_and(|own| own.eq_ignore_ascii_case(start));
+    begins("http://") || begins("https://")
+}
+
+/// An address as one word of an argument.
+fn one_word(address: &str) -> String {
+    let escaped = |c: char| match c {
+        ' ' => "%20".to_owned(),
+        '\'' => "%27".to_owned(),
+        '{' => "%7B".to_owned(),
+        '}' => "%7D".to_owned(),
+        c => c.to_string(),
+    };
+    address.trim().chars().map(escaped).collect()
+}
+
 /// A server's file name without what would lead elsewhere: the stem, and the extension.
 fn file_name(given: &str) -> (String, String) {
     let safe = |c: char| match c {
@@ -31,10 +53,17 @@ impl Worker<'_> {
     pub(crate) async fn record(&mut self, tag: Node<'_>) -> Result<Next, Interrupt> {
         let Some(file) = attr(tag, "file") else { return Ok(Next::Leave) };
         let field = attr(tag, "name").unwrap_or("attached_file");
+        let elsewhere = is_elsewhere(file);
+        if elsewhere && self.client.lock().public_only {
+            return Ok(self.deny(FAR_SERVER));
+        }
         let (stem, extension) = file_name(file);
         let folder = self.session.switch().dirs.temp_dir.clone();
         let path = folder.join(format!("{}_{stem}.{extension}", uuid::Uuid::new_v4()));
-        let path = path.to_string_lossy().into_owned();
+        let path = match elsewhere {
+            true => self.argument(&one_word(file)),
+            false => path.to_string_lossy().into_owned(),
+        };
         let number = |name: &str, default: i64| {
             attr(tag, name).map(text::int).filter(|n| *n > -1).unwrap_or(default)
         };
@@ -53,7 +82,7 @@ impl Worker<'_> {
             if recorded.is_ok() {
                 ear.ended(self.session, ear.outcome().is_some()).await?;
             }
-            if tokio::fs::try_exists(&path).await.unwrap_or(false) {
+            if !elsewhere && tokio::fs::try_exists(&path).await.unwrap_or(false) {
                 let file = format!("{stem}.{extension}");
                 self.client.lock().files.push(Attachment { name: field.to_owned(), file, path });
             }
@@ -79,9 +108,12 @@ impl Worker<'_> {
         }
         let name = attr(tag, "name").unwrap_or("recorded_file");
         let limit = text::int(tag.attr_or_empty("limit")).max(0);
-        let elsewhere = name.get(..7).is_some_and(|start| start.eq_ignore_ascii_case("http://"));
+        let elsewhere = is_elsewhere(name);
+        if elsewhere && self.client.lock().public_only {
+            return Ok(self.deny(FAR_SERVER));
+        }
         let file = if elsewhere {
-            name.to_owned()
+            self.argument(&one_word(name))
         } else {
             let folder = self.session.switch().dirs.temp_dir.clone();
             let file = folder.join(format!("{}.wav", self.channel.uuid()));
@@ -102,6 +134,13 @@ impl Worker<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_address_is_told_from_a_name_and_stays_one_word() {
+        assert!(is_elsewhere("HTTP://a/b.wav") && is_elsewhere("https://a/b.wav"));
+        assert!(!is_elsewhere("http.wav") && !is_elsewhere("ftp://a/b.wav"));
+        assert_eq!(one_word(" http://a/it's b{c}.wav"), "http://a/it%27s%20b%7Bc%7D.wav");
+    }
 
     #[test]
     fn a_server_s_file_name_leads_nowhere_else() {
