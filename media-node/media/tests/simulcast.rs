@@ -65,7 +65,7 @@ impl Pair {
 
     /// Does as it was asked: key frames of the layers whose SSRC was named, and no other. How many reports told of
     /// packets that had come.
-    fn obey(&mut self) -> usize {
+    fn answer_requests(&mut self) -> usize {
         let mut told = 0;
         for packet in self.camera.call.phone.socket.drain() {
             let mut rest = &packet[..];
@@ -87,7 +87,7 @@ impl Pair {
         for _ in 0..frames {
             self.film(layers);
             world.sim.run_ms(10);
-            told += self.obey();
+            told += self.answer_requests();
         }
         told
     }
