@@ -63,7 +63,7 @@ pub fn write(
             _ => {}
         }
     }
-    while writer.at % 4 != 0 {
+    while !writer.at.is_multiple_of(4) {
         writer.put(&[0]);
     }
     let len = writer.at;
