@@ -10,13 +10,40 @@ from harness.portal import AGENT, CUSTOMER, WSS, browsers, capture_sound, config
 
 ROOMS = """<configuration name="conference.conf"><caller-controls/><profiles><profile name="default">
   <param name="rate" value="8000"/><param name="interval" value="20"/><param name="energy-level" value="300"/><param name="video-max-pictures" value="9"/>
+</profile><profile name="layers">
+  <param name="rate" value="8000"/><param name="interval" value="20"/><param name="energy-level" value="300"/><param name="video-max-pictures" value="9"/>
+  <param name="video-simulcast" value="true"/><param name="video-transport-cc" value="true"/>
 </profile></profiles></configuration>
 """
 DIALPLAN = """
+  <extension name="layers"><condition field="destination_number" expression="^layers$">
+    <action application="set" data="absolute_codec_string=PCMU,VP8"/><action application="set" data="suppress_cng=true"/>
+    <action application="answer"/><action application="conference" data="layers@layers"/></condition></extension>
   <extension name="studio"><condition field="destination_number" expression="^studio$">
     <action application="set" data="absolute_codec_string=PCMU,VP8"/><action application="set" data="suppress_cng=true"/>
     <action application="answer"/><action application="conference" data="studio@default"/></condition></extension>
 """
+NOISE = """const noise = (pen) => {
+  for (let n = 0; n < 400; n++) {
+    pen.fillStyle = `hsl(${Math.random() * 360} 90% 50%)`;
+    pen.fillRect(Math.random() * 640, 280 + Math.random() * 80, 9, 9);
+  }
+};
+"""
+# What the page asks for as the most it takes of its first line of video, kbit/s.
+NARROW = """(() => {
+  const described = Object.getOwnPropertyDescriptor(RTCPeerConnection.prototype, 'localDescription').get;
+  Object.defineProperty(RTCPeerConnection.prototype, 'localDescription', { get() {
+    const one = described.call(this);
+    return one && window.narrow ? { type: one.type, sdp: one.sdp.replace(/(m=video[^]*?\\r\\nc=[^\\r]*\\r\\n)/, `$1b=AS:${window.narrow}\\r\\n`) } : one;
+  } });
+})(); 1"""
+# How wide the picture of the page's nth line of video is; 0 while none has been decoded.
+WIDTH = """connections.at(-1).getTransceivers().filter((line) => line.receiver.track.kind == 'video')[%d].receiver.getStats()
+  .then((all) => [...all.values()].find((s) => s.type == 'inbound-rtp')?.frameWidth ?? 0)"""
+# The widths that the page sends.
+SENT = """connections.at(-1).getStats().then((all) => [...all.values()].filter((s) => s.type == 'outbound-rtp' && s.kind == 'video' && s.frameWidth)
+  .map((s) => s.frameWidth))"""
 # A camera that films one colour, with something that moves; screens are of another.
 CAMERA = """(() => {
   const made = (colour) => {
@@ -51,7 +78,8 @@ OTHERS = f"[...document.querySelectorAll('.others video')].map({COLOUR}).filter(
 ALLOWED = """connections.at(-1).getStats().then((all) => [...all.values()].filter((s) => s.type == 'candidate-pair' && s.state == 'succeeded')
   .map((s) => s.availableOutgoingBitrate ?? 0).reduce((a, b) => Math.max(a, b), 0))"""
 # Bits a second that the page's camera is encoded with.
-TARGET = "connections.at(-1).getStats().then((all) => [...all.values()].find((s) => s.type == 'outbound-rtp' && s.kind == 'video')?.targetBitrate ?? 0)"
+TARGET = """connections.at(-1).getStats().then((all) => [...all.values()].filter((s) => s.type == 'outbound-rtp' && s.kind == 'video')
+  .map((s) => s.targetBitrate ?? 0).reduce((a, b) => a + b, 0))"""
 FRAMES = "connections.at(-1).getStats().then((all) => [...all.values()].find((s) => s.type == 'inbound-rtp' && s.kind == 'video')?.framesDecoded ?? 0)"
 
 
@@ -74,10 +102,15 @@ def site(video_server):
 
 @pytest.fixture
 def studio(esl, pages):  # noqa: F811
-    def enter(browser, colour, *account):
+    def enter(browser, colour, *account, room="studio", large=False, before="1"):
         """A page in the room, muted, its camera on: the page and its member's number."""
-        page = pages(browser, "/rooms/studio", *account)
-        page.run(CAMERA % (colour or "", colour or ""))
+        page = pages(browser, f"/rooms/{room}", *account)
+        camera = CAMERA % (colour or "", colour or "")
+        if large:                                            # with something at its foot that takes many bits
+            camera = camera.replace("320", "640").replace("180", "360").replace("0, 8, 8); }", "0, 8, 8); noise(pen); }")
+            camera = camera.replace("const made", NOISE + "const made")
+        page.run(camera)
+        page.run(before)
         capture_sound(page)
         for _ in range(20):                                  # a loaded machine refuses calls for a while
             press(page, "Join")
@@ -244,4 +277,47 @@ def test_a_receiver_on_a_narrow_line_lowers_the_rate_of_the_sender(site, esl, br
     # When it is gone the sender may send more again.
     own.until(f"{ALLOWED}.then((bits) => bits > 400000)", 60)
     for page in (red, own):
+        press(page, "Leave")
+
+
+def is_wide(page, line, wide, timeout=60):
+    """Until the page decodes a large picture on that line, or a small one."""
+    width = WIDTH % line
+    try:
+        page.until(f"{width}.then((width) => {'width > 320' if wide else '0 < width && width <= 320'})", timeout)
+    except AssertionError:
+        raise AssertionError(f"the picture is {page.run(width)} wide") from None
+
+
+def test_each_page_is_sent_the_size_that_fits_it(site, esl, browsers, studio):  # noqa: F811
+    red, first = studio(browsers[0], "#e00000", room="layers", large=True)
+    red.until(f"{SENT}.then((all) => all.some((width) => width > 320) && all.some((width) => width <= 320))", 60)
+    blue, second = studio(browsers[0], "#0000e0", room="layers", large=True)
+    narrow, third = studio(browsers[1], "#d000d0", "1001", "one-thousand-one", room="layers", before=f"{NARROW}; window.narrow = 250")
+    assert esl.api(f"conference layers vid-floor {first} force") == f"+OK floor {first}\n"
+    sees(blue, "red")
+    is_wide(blue, 0, True)
+    sees(narrow, "red")
+    is_wide(narrow, 0, False)
+    is_wide(blue, 0, True)
+
+    # A wider line: the same member, now large.
+    narrow.run("window.narrow = 0")
+    press(narrow, "Camera off")
+    narrow.until("[...document.querySelectorAll('button')].some((b) => b.textContent == 'Camera on')")
+    is_wide(narrow, 0, True)
+
+    # Who speaks is large, the others beside are small; who was small grows when it speaks.
+    assert esl.api(f"conference layers vid-floor {second} force") == f"+OK floor {second}\n"
+    sees(narrow, "blue")
+    press(narrow, "Show all")
+    others(narrow, "red")
+    is_wide(narrow, 0, True)
+    is_wide(narrow, 1, False)
+    assert esl.api(f"conference layers vid-floor {first} force") == f"+OK floor {first}\n"
+    sees(narrow, "red")
+    is_wide(narrow, 0, True)
+    others(narrow, "blue")
+    is_wide(narrow, 1, False)
+    for page in (red, blue, narrow):
         press(page, "Leave")

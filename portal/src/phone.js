@@ -4,10 +4,20 @@ import { Inviter, Registerer, RegistererState, RequestPendingError, SessionState
 
 const RECONNECT_FIRST = 1000;
 const RECONNECT_LONGEST = 30000;
+// The layer for receivers that show a picture small.
+const SMALL = "small";
 
 // Ends what a camera or a screen gives; the browser shows no more that it is on.
 function stop(stream) {
   stream?.getTracks().forEach((track) => track.stop());
+}
+
+// Offers again what names layers and counts packets: answers before the room was known, or without it, had none of it, and Chromium
+// refuses to offer layers without their names.
+function extend(line) {
+  const wanted = (one) => one.uri.includes("hdrext:sdes:") || one.uri.includes("transport-wide-cc");
+  const all = line.getHeaderExtensionsToNegotiate?.();
+  if (all) line.setHeaderExtensionsToNegotiate(all.map((one) => (wanted(one) ? { ...one, direction: "sendrecv" } : one)));
 }
 
 // One call.
@@ -129,6 +139,7 @@ class Call {
   // Which of those lines the next offer asks pictures on. SIP.js would have all of them.
   aim(connection, hold) {
     if (connection.signalingState !== "stable") return;
+    if (this.video) extend(this.video);
     const usable = this.more.filter((line) => line.currentDirection !== "stopped");
     usable.forEach((line, n) => (line.direction = n < this.seeing && !hold ? "recvonly" : "inactive"));
   }
@@ -172,7 +183,7 @@ class Call {
   // A higher layer of pictures that receivers with bad lines can do without, where the browser makes one.
   async layer(sender) {
     const wanted = sender.getParameters();
-    for (const encoding of wanted.encodings ?? []) Object.assign(encoding, { maxBitrate: 1000000, scalabilityMode: "L1T2" });
+    for (const encoding of wanted.encodings ?? []) Object.assign(encoding, { maxBitrate: encoding.rid === SMALL ? 150000 : 1000000, scalabilityMode: "L1T2" });
     await sender.setParameters(wanted).catch(() => {});
   }
 
@@ -318,7 +329,9 @@ export class Phone extends EventTarget {
       handler.setRemoteTrack = (track) => track.kind === "video" || take(track);
       handler.updateDirection = (options) => update(options).then(() => call.aim(handler.peerConnection, options?.hold));
       handler.peerConnection.addTransceiver("audio");
-      const { receiver } = handler.peerConnection.addTransceiver("video", { direction: "recvonly" });
+      // Two sizes, for rooms that take them (video-simulcast). Elsewhere the first remains.
+      const sendEncodings = [{ rid: "large" }, { rid: SMALL, scaleResolutionDownBy: 2 }];
+      const { receiver } = handler.peerConnection.addTransceiver("video", { direction: "recvonly", sendEncodings });
       receiver.track.onunmute = receiver.track.onmute = () => this.tell();
     };
     inviter.delegate = { onSessionDescriptionHandler };

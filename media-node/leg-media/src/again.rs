@@ -5,7 +5,7 @@ use std::sync::Arc;
 use negotiation::{AudioPlan, Local, Mode, Plan};
 use sdp::{MediaDirection, SessionDescription};
 
-use super::{LegMedia, refuse, shown};
+use super::{LegMedia, further, refuse, shown};
 use crate::call::description::OF_FAR_END;
 use crate::call::{Cause, Channel};
 
@@ -69,7 +69,7 @@ impl LegMedia {
         self.te_offered = None;
         self.open(channel, None)?;
         let offer = self.remote_offer.clone().ok_or(Cause::INCOMPATIBLE_DESTINATION)?;
-        let before = self.before();
+        let before = self.before(further::room_video(channel));
         let write = |audio: &Self| {
             let local =
                 Local { before: before.clone(), ..audio.local(channel, MediaDirection::SendRecv) };

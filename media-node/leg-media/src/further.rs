@@ -7,9 +7,9 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 
-use media::picture::{FurtherLine, LegVideo};
+use media::picture::{FurtherLine, LegVideo, RoomTakes};
 use media::{Engine, RtpSpec};
-use negotiation::{FurtherStream, LocalIce, Plan, VideoPlan};
+use negotiation::{FurtherStream, LocalIce, Plan, RoomVideo, VideoPlan};
 use webrtc::link::LinkEvent;
 
 use super::apply::flow;
@@ -21,6 +21,13 @@ use crate::call::Channel;
 fn room_lines(channel: &Channel) -> usize {
     let room = channel.with(|data| data.find_slot::<LegVideo>().map(|video| video.room_lines));
     room.unwrap_or_default()
+}
+
+/// What the room of a channel takes of its video beside.
+pub(super) fn room_video(channel: &Channel) -> RoomVideo {
+    let room = channel.with(|data| data.find_slot::<LegVideo>().map(|video| video.room_takes));
+    let RoomTakes { simulcast, transport_cc } = room.unwrap_or_default();
+    RoomVideo { simulcast, transport_cc }
 }
 
 /// The further lines of a leg.
@@ -138,7 +145,8 @@ impl Further {
             };
             let direction = flow(agreed.remote_direction.answer(), held);
             let number = agreed.codec.payload_type;
-            set(channel, &line.leg, &agreed.transport, number, direction, !plan.feedback);
+            let how = (direction, !plan.feedback);
+            set(channel, &line.leg, &agreed.transport, number, how, &agreed.extras);
             if !line.reach.apply(&line.leg, bind_ip, &agreed.transport, identity, association) {
                 tracing::error!(uuid = %channel.uuid(), "Video line {}: no checks and no handshake: the media engine is overloaded", line.media_index);
             }

@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use negotiation::{
     Before, CandidateFilter, Choice, Identity, Local, LocalIce, LocalStream, Mode,
-    NegotiationError, Plan, Secure, audio_codecs, video_codecs,
+    NegotiationError, Plan, RoomVideo, Secure, VideoExtras, audio_codecs, video_codecs,
 };
 use sdp::{MediaDirection, SessionDescription};
 
+use super::further;
 use super::settings::DtmfType;
 use super::streams::BridgedStreams;
 use super::{LegMedia, certificate};
@@ -54,7 +55,8 @@ impl LegMedia {
             text: streams.text(),
             further: streams.further.streams(channel, self.plan.as_ref().filter(|_| !self.anew)),
             most_further: streams.further.most(channel),
-            before: self.before(),
+            room_video: further::room_video(channel),
+            before: self.before(further::room_video(channel)),
             ..Local::new(&settings.username, self.advertised)
         }
     }
@@ -93,7 +95,8 @@ impl LegMedia {
             .unwrap_or_default()
     }
 
-    pub(super) fn before(&self) -> Before {
+    /// What an earlier exchange agreed on; of what it agreed for a room, what this one still takes.
+    pub(super) fn before(&self, room: RoomVideo) -> Before {
         let role = |secure: &Secure| secure.dtls().map(|dtls| dtls.role);
         let Some(plan) = &self.plan else { return Before::default() };
         if self.anew {
@@ -108,6 +111,7 @@ impl LegMedia {
             lines: self.last_lines(),
             audio_index: plan.audio.as_ref().map(|audio| audio.media_index),
             video_index: plan.video.as_ref().map(|video| video.media_index),
+            video_extras: plan.video.as_ref().map(|v| kept(&v.extras, room)).unwrap_or_default(),
         }
     }
 
@@ -180,6 +184,14 @@ impl LegMedia {
     ) -> Result<Plan, NegotiationError> {
         self.prepare_for_browser(wants_checks(theirs));
         negotiation::negotiate(theirs, &self.local(channel, MediaDirection::SendRecv), mode)
+    }
+}
+
+/// What of it is offered again.
+fn kept(extras: &VideoExtras, room: RoomVideo) -> VideoExtras {
+    VideoExtras {
+        simulcast: extras.simulcast.clone().filter(|_| room.simulcast),
+        transport_cc: extras.transport_cc.filter(|_| room.transport_cc),
     }
 }
 

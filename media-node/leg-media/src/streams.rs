@@ -4,8 +4,11 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use media::picture::LegVideo;
+use media::picture::simulcast::Simulcast;
 use media::{Codec, Engine, Handling, RtpParams, RtpSpec};
-use negotiation::{Choice, LocalIce, LocalStream, Plan, Security, Transport, VideoPlan};
+use negotiation::{
+    Choice, LocalIce, LocalStream, Plan, Security, Transport, VideoExtras, VideoPlan,
+};
 use webrtc::link::LinkEvent;
 use webrtc::turn::driver::Server;
 
@@ -188,6 +191,7 @@ impl Streams {
             pli: video.feedback.pli || !video.feedback.fir,
             fir: video.feedback.fir && !video.feedback.pli,
             remb: video.feedback.remb,
+            most: video.most,
             further: self.further.known(plan, held),
             ..LegVideo::default()
         }
@@ -213,7 +217,8 @@ impl Streams {
         {
             let direction = flow(video.remote_direction.answer(), held);
             let number = video.codec.payload_type;
-            set(channel, leg, &video.transport, number, direction, !plan.feedback);
+            let how = (direction, !plan.feedback);
+            set(channel, leg, &video.transport, number, how, &video.extras);
             if !self.video_reach.apply(leg, bind_ip, &video.transport, identity, association) {
                 tracing::error!(uuid = %channel.uuid(), "Video: no checks and no handshake: the media engine is overloaded");
             }
@@ -222,7 +227,8 @@ impl Streams {
             && let Some(codec) = text.formats.first()
         {
             let direction = flow(text.remote_direction.answer(), held);
-            set(channel, leg, &text.transport, codec.payload_type, direction, true);
+            let none = VideoExtras::default();
+            set(channel, leg, &text.transport, codec.payload_type, (direction, true), &none);
         }
     }
 }
@@ -233,14 +239,14 @@ pub(super) fn bound(leg: Option<&media::Leg>) -> LocalStream {
     LocalStream { port: leg.rtp_port(), rtcp_port: leg.rtcp_port(), ssrc: leg.ssrc(), ice: None }
 }
 
-/// Tells a line's leg what was agreed.
+/// Tells a line's leg what was agreed: its direction, and whether it learns the peer's address from packets.
 pub(super) fn set(
     channel: &Channel,
     leg: &media::Leg,
     transport: &Transport,
     number: u8,
-    direction: media::Direction,
-    symmetric: bool,
+    (direction, symmetric): (media::Direction, bool),
+    extras: &VideoExtras,
 ) {
     let mut params = RtpParams::new(Codec::L16_8K, number);
     params.handling = Handling::Packets;
@@ -250,6 +256,11 @@ pub(super) fn set(
     reach::describe(&mut params, transport);
     params.direction = direction;
     params.symmetric = symmetric;
+    params.simulcast = extras.simulcast.as_ref().map(|simulcast| Simulcast {
+        extension: simulcast.extension,
+        rids: simulcast.rids.clone(),
+    });
+    params.transport_cc = extras.transport_cc;
     params.cname = channel.uuid().to_string();
     if let Err(error) = leg.set_rtp(params) {
         tracing::error!(uuid = %channel.uuid(), "Media engine refuses the leg: {error}");

@@ -203,7 +203,11 @@ impl Leg {
         };
         let jitter = params.jitter.map(|spec| spec.buffer(params.codec, params.ptime));
         let conceal = Some(Box::new(Concealer::new(params.codec.rate())));
+        let layers = params.simulcast.is_some().then(Box::default);
+        let congestion = params.transport_cc.is_some().then(Box::default);
         self.post(Op::SetRtp(Box::new(NewRtp {
+            layers,
+            congestion,
             params: Box::new(params),
             jitter,
             conceal,

@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::codec::Codec;
 use crate::jitter::{JitterBuffer, MAX_DEPTH};
 use crate::leg::LegId;
+use crate::picture::simulcast::Simulcast;
 use crate::srtp::SrtpKeys;
 
 /// Milliseconds of audio the longest packet a jitter buffer keeps may hold, whatever was agreed.
@@ -177,6 +178,10 @@ pub struct RtpParams {
     pub signalling: Option<IpAddr>,
     /// Which way media flows.
     pub direction: Direction,
+    /// The far end sends several streams of one camera.
+    pub simulcast: Option<Simulcast>,
+    /// The number of the header extension of transport-wide feedback, where it was agreed: packets bear it both ways.
+    pub transport_cc: Option<u8>,
     /// Report [`crate::LegEvent::MediaTimeout`] after this long without RTP.
     pub media_timeout: Option<Duration>,
     /// The same while [`crate::Leg::hold`] is on.
@@ -219,6 +224,8 @@ impl RtpParams {
             raw: false,
             signalling: None,
             direction: Direction::SendRecv,
+            simulcast: None,
+            transport_cc: None,
             media_timeout: None,
             hold_timeout: None,
             rtcp_interval: None,

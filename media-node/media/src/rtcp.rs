@@ -1,5 +1,7 @@
 //! RTCP (RFC 3550 §6): sender and receiver reports with a CNAME, written and read.
 
+pub mod transport;
+
 /// Most octets a report of ours takes: SR, one block, SDES with the longest CNAME.
 pub const MAX_REPORT: usize = 28 + 24 + 12 + MAX_CNAME + 4;
 /// Longest CNAME sent; RFC 3550 allows 255.
@@ -93,6 +95,13 @@ pub enum Item {
         /// It is the first item of its message.
         first: bool,
     },
+    /// What became of one packet of a line ([`transport`]).
+    Transport {
+        /// The number its header extension bore.
+        number: u16,
+        /// When it arrived by the receiver's clock, microseconds; `None` for one that has not.
+        arrived: Option<i64>,
+    },
 }
 
 /// Hands each item of a compound packet to `each`. Malformed rests are passed over.
@@ -131,6 +140,9 @@ fn one(kind: u8, count: u8, body: &[u8], each: &mut impl FnMut(Item)) {
             for word in words.skip(1) {
                 each(Item::Nack { seq: (word >> 16) as u16, more: word as u16 });
             }
+        }
+        RTPFB if count == transport::FORMAT => {
+            transport::read(body.get(8..).unwrap_or_default(), each);
         }
         PSFB if count == AFB && words.nth(1) == Some(u32::from_be_bytes(*b"REMB")) => {
             // How many sources it is about, then exponent and mantissa, then the sources.

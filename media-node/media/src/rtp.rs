@@ -82,6 +82,72 @@ impl Header {
     }
 }
 
+/// Octets of a one-byte header extension with a single element of two octets.
+pub const NUMBER_LEN: usize = 8;
+
+/// Writes a header extension that holds `number` alone, under the number `id` (1 to 14).
+#[inline]
+pub fn write_number(to: &mut [u8; NUMBER_LEN], id: u8, number: u16) {
+    let [high, low] = number.to_be_bytes();
+    *to = [0xbe, 0xde, 0, 1, id << 4 | 1, high, low, 0];
+}
+
+/// The element of a packet's header extension under the number `id` (RFC 8285); `None` when it has none.
+pub fn extension(packet: &[u8], id: u8) -> Option<&[u8]> {
+    let (profile, mut rest) = extensions(packet)?;
+    // One octet of number and length for each, or two.
+    let long = match profile {
+        0xbede => false,
+        0x1000..=0x100f => true,
+        _ => return None,
+    };
+    while let Some((&head, behind)) = rest.split_first() {
+        if head == 0 {
+            rest = behind;
+            continue;
+        }
+        let (found, len, behind) = match long {
+            false if head >> 4 == 15 => return None,
+            false => (head >> 4, usize::from(head & 0x0f) + 1, behind),
+            true => {
+                let (&len, behind) = behind.split_first()?;
+                (head, usize::from(len), behind)
+            }
+        };
+        let (element, behind) = behind.split_at_checked(len)?;
+        if found == id {
+            return Some(element);
+        }
+        rest = behind;
+    }
+    None
+}
+
+/// The word that says how a packet's header extension is written, and what it holds.
+fn extensions(packet: &[u8]) -> Option<(u16, &[u8])> {
+    let first = *packet.first()?;
+    if first & 0x10 == 0 {
+        return None;
+    }
+    let start = HEADER_LEN + usize::from(first & 0x0f) * 4;
+    let &[p0, p1, l0, l1] = packet.get(start..)?.first_chunk()?;
+    let len = usize::from(u16::from_be_bytes([l0, l1])) * 4;
+    let elements = packet.get(start + 4..)?.get(..len)?;
+    Some((u16::from_be_bytes([p0, p1]), elements))
+}
+
+/// Takes the header extension out of a packet; its new length. The numbers in it mean something on its own line only.
+pub fn remove_extension(packet: &mut [u8]) -> usize {
+    let len = packet.len();
+    let Some((_, elements)) = extensions(packet) else { return len };
+    let more = elements.len() + 4;
+    let Some(first) = packet.first_mut() else { return len };
+    *first &= !0x10;
+    let start = HEADER_LEN + usize::from(*first & 0x0f) * 4;
+    packet.copy_within(start + more.., start);
+    len - more
+}
+
 /// Writes a fixed header into the first twelve octets of `to`.
 #[inline]
 pub fn write_header(
@@ -154,6 +220,57 @@ mod tests {
         padded[0] |= 0x20;
         assert_eq!(Header::parse(&padded), None);
         assert_eq!(Header::parse(&[0x80; 11]), None);
+    }
+
+    fn extended(profile: u16, elements: &[u8]) -> Vec<u8> {
+        let mut p = packet(false, &profile.to_be_bytes());
+        p[0] |= 0x10;
+        p.extend(((elements.len() / 4) as u16).to_be_bytes());
+        p.extend_from_slice(elements);
+        p.extend([7, 8, 9]);
+        p
+    }
+
+    #[test]
+    fn elements_of_header_extensions_are_found() {
+        let short = extended(0xbede, &[0x12, 1, 2, 3, 0, 0x40, b'h', 0]);
+        assert_eq!(extension(&short, 1), Some(&[1, 2, 3][..]));
+        assert_eq!(extension(&short, 4), Some(&b"h"[..]));
+        assert_eq!((extension(&short, 2), extension(&short, 0)), (None, None));
+        let long = extended(0x1000, &[200, 2, 1, 2, 0, 3, 0, 5, 1, 9, 0, 0]);
+        assert_eq!(extension(&long, 200), Some(&[1, 2][..]));
+        assert_eq!((extension(&long, 3), extension(&long, 5)), (Some(&[][..]), Some(&[9][..])));
+        for (profile, elements) in [
+            (0xbede, &[0x1f, 1, 2, 3][..]),
+            (0xbede, &[0xf0, 1, 0x10, 3]),
+            (0x1000, &[1, 255, 2, 3]),
+            (0x1000, &[0, 0, 0, 1]),
+            (0x2000, &[0x10, 1, 0, 0]),
+        ] {
+            assert_eq!(extension(&extended(profile, elements), 1), None, "{elements:x?}");
+        }
+        let mut lying = extended(0xbede, &[0x10, 1, 0, 0]);
+        lying[14] = 255;
+        assert_eq!(extension(&lying, 1), None);
+        let len = lying.len();
+        assert_eq!(remove_extension(&mut lying), len);
+    }
+
+    #[test]
+    fn a_packet_without_its_extension_is_the_same_packet() {
+        let mut p = extended(0xbede, &[0x10, 1, 0, 0]);
+        let before = Header::parse(&p).unwrap();
+        let len = remove_extension(&mut p);
+        let after = Header::parse(&p[..len]).unwrap();
+        assert_eq!(&p[after.payload.clone()], &[7, 8, 9]);
+        assert_eq!((after.seq, after.ssrc), (before.seq, before.ssrc));
+        assert_eq!(remove_extension(&mut p[..len]), len);
+
+        let mut p = packet(false, &[0; NUMBER_LEN]);
+        p[0] |= 0x10;
+        write_number(p[12..].first_chunk_mut().unwrap(), 14, 0x1234);
+        assert_eq!(extension(&p, 14), Some(&[0x12, 0x34][..]));
+        assert_eq!(Header::parse(&p).unwrap().payload, 20..20);
     }
 
     #[test]

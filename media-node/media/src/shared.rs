@@ -17,6 +17,8 @@ use crate::jitter::JitterBuffer;
 use crate::leg::playout::PlayoutEnd;
 use crate::leg::{BridgeOptions, LegId, MemberOptions, PlayId, RecordId, Side};
 use crate::params::RtpParams;
+use crate::picture::congestion::Congestion;
+use crate::picture::simulcast::Layers;
 use crate::record::tap::Tap;
 use crate::resample::Converter;
 use crate::side_channel::SideInput;
@@ -171,6 +173,9 @@ pub(crate) struct NewRtp {
     pub(crate) conceal: Option<Box<Concealer>>,
     pub(crate) coder: Coder,
     pub(crate) protection: Option<Box<Srtp>>,
+    /// Room for what simulcast and transport-wide feedback keep, where they were agreed.
+    pub(crate) layers: Option<Box<Layers>>,
+    pub(crate) congestion: Option<Box<Congestion>>,
 }
 
 /// What a new play does to one in progress.

@@ -4,7 +4,7 @@ use sdp::{Attribute, MediaDirection, MediaLine, SessionDescription};
 
 use crate::choice::Choice;
 use crate::lines::{self, Candidates};
-use crate::offer::{VIDEO_BANDWIDTH, appended};
+use crate::offer::{VIDEO_BANDWIDTH, appended, bandwidth};
 use crate::plan::{AudioPlan, Plan, TextPlan, is_secure};
 use crate::video::VideoPlan;
 use crate::wire::in_library_order;
@@ -145,13 +145,14 @@ fn video_section(
     }
     let number = plan.codec.payload_type;
     let mut media = MediaLine::new("video", stream.port, &plan.proto, vec![number.to_string()]);
-    media.other.push(('b', VIDEO_BANDWIDTH.into()));
+    media.other.push(('b', bandwidth(&plan.extras).into()));
     let lines = &mut media.attributes;
     lines::codec(lines, &plan.codec);
     lines.push(Attribute::flag(plan.remote_direction.answer().as_str()));
     let rtcp = whole.feedback || local.rtcp;
     reach(lines, &plan.transport, rtcp, stream, local);
     lines::feedback(lines, number, plan.feedback);
+    plan.extras.write(lines, &[number]);
     if let Some((identity, ice)) = checks(whole, &plan.transport, stream, local) {
         lines::source(lines, stream.ssrc, identity, &format!("v{track}"));
         let how = Candidates { mux: plan.transport.rtcp_mux, both: false, level: false, end: true };

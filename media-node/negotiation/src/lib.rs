@@ -31,6 +31,7 @@ mod listed;
 mod local;
 mod offer;
 mod plan;
+mod rooms;
 mod secure;
 mod security;
 mod video;
@@ -48,6 +49,7 @@ pub use listed::{audio_codecs, common_codecs, known_codec, offered_choices, vide
 pub use local::{Before, CandidateFilter, FurtherStream, Local};
 pub use offer::offer;
 pub use plan::{AudioPlan, FaxPlan, NegotiationError, Plan, TextPlan, fax_line, negotiate};
+pub use rooms::{RoomVideo, Simulcast, VideoExtras};
 pub use secure::{Dtls, DtlsRole, Ice, Identity, LocalIce, LocalStream, Secure, Transport};
 pub use security::{CryptoPair, Security, SecurityRule};
 pub use video::{Feedback, VideoPlan, video_codec};

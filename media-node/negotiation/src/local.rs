@@ -63,6 +63,8 @@ pub struct Local {
     pub further: Vec<FurtherStream>,
     /// Further lines of video that are taken of an offer.
     pub most_further: usize,
+    /// What is taken of video for the room the call is in; nothing outside of rooms.
+    pub room_video: crate::RoomVideo,
     /// What the text line has bound.
     pub text: LocalStream,
     /// What an earlier exchange of this call agreed on.
@@ -105,6 +107,8 @@ pub struct Before {
     pub audio_index: Option<usize>,
     /// The place of the first video among them.
     pub video_index: Option<usize>,
+    /// What was agreed of the first video for a room.
+    pub video_extras: crate::VideoExtras,
 }
 
 /// Which addresses of candidates may be used.
@@ -166,6 +170,7 @@ impl Local {
             video: LocalStream::default(),
             further: Vec::new(),
             most_further: 0,
+            room_video: crate::RoomVideo::default(),
             text: LocalStream::default(),
             before: Before::default(),
         }

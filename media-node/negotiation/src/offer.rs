@@ -5,7 +5,7 @@ use sdp::{Attribute, MediaDirection, MediaLine, SessionDescription, Setup, stati
 use crate::choice::Choice;
 use crate::lines::{self, Candidates};
 use crate::video::{self, Feedback};
-use crate::{FurtherStream, Local, fmtp};
+use crate::{FurtherStream, Local, VideoExtras, fmtp};
 
 /// First dynamic payload type of our offers.
 const FIRST_DYNAMIC: u8 = 102;
@@ -13,6 +13,14 @@ const FIRST_DYNAMIC: u8 = 102;
 const COMFORT_NOISE: u8 = 13;
 /// What we say of our bandwidth for video, kbit/s.
 pub(crate) const VIDEO_BANDWIDTH: &str = "AS:1024";
+
+/// The same of several streams of one camera.
+const SIMULCAST_BANDWIDTH: &str = "AS:4096";
+
+/// What we say of our bandwidth for a line of video.
+pub(crate) fn bandwidth(extras: &VideoExtras) -> &'static str {
+    if extras.simulcast.is_some() { SIMULCAST_BANDWIDTH } else { VIDEO_BANDWIDTH }
+}
 
 /// Writes our offer. It is sent as [`crate::as_sent`] has it.
 pub fn offer(local: &Local) -> SessionDescription {
@@ -275,10 +283,13 @@ fn video_sections(
         true => vec![(local.before.proto.as_deref().unwrap_or("RTP/SAVPF"), Vec::new())],
         false => local.video_security.sections(),
     };
+    // What was agreed of the first line stays agreed.
+    let extras =
+        if track == 0 { local.before.video_extras.clone() } else { VideoExtras::default() };
     let section = |(proto, keys): (&str, Vec<sdp::CryptoLine>)| {
         let formats = codecs.iter().map(|codec| codec.payload_type.to_string()).collect();
         let mut media = MediaLine::new("video", stream.port, proto, formats);
-        media.other.push(('b', VIDEO_BANDWIDTH.into()));
+        media.other.push(('b', bandwidth(&extras).into()));
         let lines = &mut media.attributes;
         codecs.iter().for_each(|codec| lines::codec(lines, codec));
         lines.push(Attribute::flag(direction.as_str()));
@@ -286,6 +297,8 @@ fn video_sections(
         for codec in codecs {
             lines::feedback(lines, codec.payload_type, Feedback::all(local.webrtc));
         }
+        let numbers: Vec<_> = codecs.iter().map(|codec| codec.payload_type).collect();
+        extras.write(lines, &numbers);
         if let (true, Some(identity), Some(ice)) = (local.webrtc, &local.identity, &stream.ice) {
             lines::source(lines, stream.ssrc, identity, &format!("v{track}"));
             let how = Candidates { mux: local.rtcp_mux, both: true, level: false, end: true };

@@ -4,7 +4,7 @@ use sdp::{MediaDirection, MediaLine, SessionDescription};
 
 use crate::choice::{Choice, Mode};
 use crate::plan::{is_usable, protect, transport};
-use crate::{FurtherStream, Local, Transport};
+use crate::{FurtherStream, Local, Transport, VideoExtras, rooms};
 
 /// Names of the codecs that can be passed through, with the number each has when it is static.
 const CODECS: [(&str, Option<u8>); 8] = [
@@ -34,6 +34,10 @@ pub struct VideoPlan {
     pub transport: Transport,
     /// What the peer understands of RTCP feedback.
     pub feedback: Feedback,
+    /// What was agreed for a room.
+    pub extras: VideoExtras,
+    /// The most the peer takes, bits a second, if it says.
+    pub most: Option<u64>,
     /// The peer's direction.
     pub remote_direction: MediaDirection,
     /// The line is answered with port 0: no codec in common, another profile than the rest, or no key.
@@ -133,6 +137,8 @@ pub(crate) fn further_lines(
         if plan.remote_direction == MediaDirection::SendRecv {
             plan.remote_direction = MediaDirection::RecvOnly;
         }
+        // A browser takes the numbers of all its lines for those of one count.
+        plan.extras = VideoExtras::default();
         plan
     };
     let receives = |index: usize, media: &MediaLine| match MediaDirection::of(theirs, media) {
@@ -173,14 +179,22 @@ fn plan_line(
         ptime: 0,
         fmtp: None,
     };
+    let remote_direction = MediaDirection::of(theirs, media);
+    let sends = matches!(remote_direction, MediaDirection::SendRecv | MediaDirection::SendOnly);
+    // Both need feedback, which a line without it may not be sent.
+    let codec = chosen.as_ref().filter(|_| feedback);
+    let extras =
+        codec.map(|codec| VideoExtras::of(media, (codec.payload_type, &codec.name), sends, local));
     VideoPlan {
         media_index,
         proto: media.proto.clone(),
+        extras: extras.unwrap_or_default(),
+        most: rooms::most(media),
         declined: chosen.is_none() || path.is_none(),
         codec: chosen.unwrap_or_else(none),
         transport: path.unwrap_or_default(),
         feedback: Feedback::of(media),
-        remote_direction: MediaDirection::of(theirs, media),
+        remote_direction,
     }
 }
 

@@ -3,8 +3,10 @@
 //! A receiver that is shown another source must begin with a key frame, and one that loses too much can do without the
 //! pictures no other is made from. Both are read from the payload descriptors (RFC 7741, RFC 9628, RFC 6184, RFC 7798, AV1).
 
+pub(crate) mod congestion;
 pub(crate) mod limit;
 pub(crate) mod sent;
+pub mod simulcast;
 pub(crate) mod view;
 
 use std::fmt;
@@ -47,14 +49,28 @@ pub struct LegVideo {
     pub fir: bool,
     /// The far end keeps to the bit rate it is told (REMB).
     pub remb: bool,
+    /// The far end takes no more than this, bits a second, by its description (`b=`).
+    pub most: Option<u64>,
     /// Further lines, over which the far end receives other members of a room.
     pub further: Vec<FurtherLine>,
     /// Further lines the room has use for, written by the room alone; 0 outside of rooms.
     pub room_lines: usize,
+    /// What the room takes beside, written by the room alone; nothing outside of rooms.
+    pub room_takes: RoomTakes,
     /// What a room sends it, written by the room alone; `None` outside of rooms and while it is sent nothing.
     pub watches: Option<Watches>,
     /// The members it is sent on further lines, written by the room alone.
     pub also_watches: Vec<u32>,
+}
+
+/// What a room takes of its members' descriptions, by its profile. Outside of rooms neither is of use: a bridge passes one stream
+/// with its feedback from one side to the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct RoomTakes {
+    /// Simulcast.
+    pub simulcast: bool,
+    /// Transport-wide feedback.
+    pub transport_cc: bool,
 }
 
 /// A line of video behind the first.
@@ -103,9 +119,11 @@ impl LegVideo {
         let same = leg(self) == leg(&new)
             && further(self) == further(&new)
             && (&self.codec, self.sends, self.wants) == (&new.codec, new.sends, new.wants)
-            && (self.pli, self.fir, self.remb) == (new.pli, new.fir, new.remb);
+            && (self.pli, self.fir, self.remb) == (new.pli, new.fir, new.remb)
+            && self.most == new.most;
         let (watches, also_watches) = (self.watches.take(), std::mem::take(&mut self.also_watches));
-        *self = Self { watches, also_watches, room_lines: self.room_lines, ..new };
+        let (room_lines, room_takes) = (self.room_lines, self.room_takes);
+        *self = Self { watches, also_watches, room_lines, room_takes, ..new };
         !same
     }
 
@@ -121,8 +139,8 @@ impl LegVideo {
     pub fn options(&self) -> PictureOptions {
         let codec = self.codec.as_deref().map(VideoCodec::by_name).unwrap_or_default();
         let call = self.leg.as_ref().map(|leg| leg.id());
-        let (pli, fir, remb) = (self.pli, self.fir, self.remb);
-        PictureOptions { codec, call, pli, fir, remb, hidden: false }
+        let (pli, fir, remb, most) = (self.pli, self.fir, self.remb, self.most);
+        PictureOptions { codec, call, pli, fir, remb, most, small: false, hidden: false }
     }
 }
 
@@ -140,6 +158,10 @@ pub struct PictureOptions {
     pub fir: bool,
     /// It is told what its receivers can take (REMB).
     pub remb: bool,
+    /// It takes no more than this, bits a second.
+    pub most: Option<u64>,
+    /// It shows pictures small: of a source with simulcast it is sent the smallest.
+    pub small: bool,
     /// Nothing of it is shown to others at first.
     pub hidden: bool,
 }
@@ -155,6 +177,8 @@ pub(crate) struct Seen {
     pub(crate) number: Option<(usize, bool)>,
     /// Where the number of the picture of the base layer is.
     pub(crate) base: Option<usize>,
+    /// Pixels of the picture, where the packet says.
+    pub(crate) pixels: Option<u32>,
 }
 
 impl VideoCodec {
@@ -218,6 +242,13 @@ fn vp8(payload: &[u8]) -> Option<Seen> {
     }
     // The first partition begins here, and its first bit says "made from another".
     seen.whole = first & 0x1f == 0x10 && payload.get(at)? & 1 == 0;
+    // Behind its tag of three octets a key frame has a start code, width and height (RFC 6386 §9.1).
+    if let (true, Some(&[0x9d, 0x01, 0x2a, w0, w1, h0, h1])) =
+        (seen.whole, payload.get(at + 3..).and_then(|rest| rest.first_chunk()))
+    {
+        let [width, height] = [[w0, w1], [h0, h1]].map(|side| u16::from_le_bytes(side) & 0x3fff);
+        seen.pixels = Some(u32::from(width) * u32::from(height));
+    }
     Some(seen)
 }
 
@@ -378,6 +409,19 @@ mod tests {
         ] {
             assert_eq!(codec.look(payload).spare, spare, "{codec:?} {payload:x?}");
         }
+    }
+
+    #[test]
+    fn key_frames_of_vp8_say_how_large_they_are() {
+        let mut packet =
+            vec![0x90, 0x80, 0x11, 0x10, 2, 0, 0x9d, 0x01, 0x2a, 0x80, 0x42, 0x68, 0x01];
+        assert_eq!(VideoCodec::Vp8.look(&packet).pixels, Some(640 * 360));
+        packet[3] |= 1;
+        assert_eq!(VideoCodec::Vp8.look(&packet).pixels, None, "another frame");
+        packet[3] &= !1;
+        packet.truncate(12);
+        let seen = VideoCodec::Vp8.look(&packet);
+        assert!(seen.whole && seen.pixels.is_none());
     }
 
     #[test]

@@ -44,9 +44,32 @@ struct Shown {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Stream {
     pub(crate) leg: LegId,
+    /// Which of its layers, with simulcast; else 0.
+    pub(crate) layer: usize,
     pub(crate) ssrc: u32,
     /// How often it was interrupted.
     pub(crate) epoch: u32,
+}
+
+impl Stream {
+    /// Whether it takes the place of `old`, which is over then: the same layer under another SSRC or after a break.
+    fn replaces(&self, old: &Self) -> bool {
+        self.leg == old.leg && self != old && (self.layer == old.layer || self.epoch != old.epoch)
+    }
+}
+
+/// What a receiver is to be shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Target {
+    pub(crate) leg: LegId,
+    /// Which of its layers, with simulcast; else 0.
+    pub(crate) layer: usize,
+}
+
+impl Target {
+    fn is(self, stream: &Stream) -> bool {
+        self.leg == stream.leg && self.layer == stream.layer
+    }
 }
 
 /// State of one of the source's packets, by its sequence number there.
@@ -90,6 +113,16 @@ impl View {
         self.shown.as_ref().map(|shown| shown.from.leg)
     }
 
+    /// The stream shown.
+    pub(crate) fn stream(&self) -> Option<Stream> {
+        self.shown.as_ref().map(|shown| shown.from)
+    }
+
+    /// Whether what is shown is something else.
+    pub(crate) fn waits_for(&self, target: Target) -> bool {
+        self.shown.as_ref().is_none_or(|shown| !target.is(&shown.from))
+    }
+
     /// The number sent last.
     pub(crate) fn seq(&self) -> u16 {
         self.seq
@@ -114,19 +147,18 @@ impl View {
     /// when a picture of it begins that needs no other, and the old one stays until then.
     pub(crate) fn numbers(
         &mut self,
-        (from, wanted): (Stream, Option<LegId>),
+        (from, wanted): (Stream, Option<Target>),
         header: &Header,
         seen: &Seen,
         payload: &[u8],
         now_us: u64,
     ) -> Option<Numbers> {
         let thin = self.is_thin(now_us);
-        if self.shown.as_ref().is_some_and(|shown| shown.from != from && shown.from.leg == from.leg)
-        {
+        if self.shown.as_ref().is_some_and(|shown| from.replaces(&shown.from)) {
             self.shown = None;
         }
         if self.shown.as_ref().is_none_or(|shown| shown.from != from) {
-            if wanted != Some(from.leg) || !seen.whole {
+            if !wanted.is_some_and(|wanted| wanted.is(&from)) || !seen.whole {
                 return None;
             }
             let shown = self.switch(from, header, seen, payload, now_us);
@@ -284,7 +316,8 @@ mod tests {
         let seen = VideoCodec::Vp8.look(&packet);
         source.1 = source.1.wrapping_add(1);
         source.2 = source.2.wrapping_add(3000);
-        let from = Stream { leg: source.0, ssrc: 1, epoch: 0 };
+        let from = Stream { leg: source.0, layer: 0, ssrc: 1, epoch: 0 };
+        let wanted = Target { leg: wanted, layer: 0 };
         view.numbers((from, Some(wanted)), &header, &seen, &packet, now_ms * 1000)
     }
 
@@ -393,6 +426,33 @@ mod tests {
     }
 
     #[test]
+    fn another_layer_follows_without_a_break_and_the_old_one_stays_until_its_key_frame() {
+        let mut view = View::new(9, 0);
+        let (mut large, mut small) = (Source(A, 50, 0, 1), Source(A, 9000, 77_777, 60));
+        let mut pass = |source: &mut Source, layer, wanted, whole, ms: u64| {
+            let (header, packet) = (source.header(), source.packet(whole, false));
+            let seen = VideoCodec::Vp8.look(&packet);
+            (source.1, source.2, source.3) = (source.1 + 1, source.2 + 3000, source.3 + 1);
+            let from = Stream { leg: A, layer, ssrc: 7 + layer as u32, epoch: 0 };
+            let wanted = Some(Target { leg: A, layer: wanted });
+            view.numbers((from, wanted), &header, &seen, &packet, ms * 1000)
+        };
+        let first = pass(&mut large, 0, 0, true, 0).unwrap();
+        assert_eq!(pass(&mut small, 1, 0, true, 1), None, "one layer at a time");
+        assert!(pass(&mut large, 0, 1, false, 33).is_some(), "until the other begins");
+        assert_eq!(pass(&mut small, 1, 1, false, 34), None);
+        let switched = pass(&mut small, 1, 1, true, 66).unwrap();
+        assert_eq!(switched.seq, first.seq + 2);
+        assert_eq!(pass(&mut large, 0, 1, true, 67), None, "the old one is over");
+        let next = pass(&mut small, 1, 1, false, 99).unwrap();
+        assert_eq!((next.seq, next.timestamp - switched.timestamp), (first.seq + 3, 3000));
+        assert_eq!(view.stream().unwrap().ssrc, 8);
+        assert_eq!(view.number_at_source(next.seq), Some(9003), "asked for at this layer");
+        assert!(view.waits_for(Target { leg: A, layer: 0 }));
+        assert!(!view.waits_for(Target { leg: A, layer: 1 }));
+    }
+
+    #[test]
     fn a_source_that_begins_anew_waits_for_a_whole_picture() {
         let mut view = View::new(9, 0);
         let mut a = Source(A, 50, 0, 1);
@@ -400,8 +460,9 @@ mod tests {
         let packet = a.packet(false, false);
         let seen = VideoCodec::Vp8.look(&packet);
         for (ssrc, epoch) in [(7, 0), (1, 1)] {
-            let anew = Stream { leg: A, ssrc, epoch };
-            assert_eq!(view.numbers((anew, Some(A)), &a.header(), &seen, &packet, 9), None);
+            let anew = Stream { leg: A, layer: 0, ssrc, epoch };
+            let wanted = Some(Target { leg: A, layer: 0 });
+            assert_eq!(view.numbers((anew, wanted), &a.header(), &seen, &packet, 9), None);
             assert_eq!(view.source(), None);
             assert!(pass(&mut view, A, &mut a, (true, false), 10).is_some());
         }

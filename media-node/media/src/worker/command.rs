@@ -189,7 +189,15 @@ impl<I: MediaIo> Worker<I> {
     }
 
     fn set_rtp(&mut self, leg: &mut LegState, new: NewRtp) {
-        let NewRtp { params, jitter, conceal, mut coder, mut protection } = new;
+        let NewRtp { params, jitter, conceal, mut coder, mut protection, .. } = new;
+        let (mut layers, mut congestion) = (new.layers, new.congestion);
+        // The same layers again are those that were learnt.
+        if leg.params.simulcast != params.simulcast {
+            std::mem::swap(&mut leg.layers, &mut layers);
+        }
+        if leg.params.transport_cc != params.transport_cc {
+            std::mem::swap(&mut leg.congestion, &mut congestion);
+        }
         let announced = leg.params.remote != params.remote
             || leg.params.symmetric != params.symmetric
             || leg.params.path != params.path
@@ -253,7 +261,8 @@ impl<I: MediaIo> Worker<I> {
         let conceal = std::mem::replace(&mut leg.conceal, conceal);
         (leg.jitter_due, leg.jitter_len) = (0, 0);
         leg.said_codec = leg.codec();
-        let old = Op::SetRtp(Box::new(NewRtp { params: old, jitter, conceal, coder, protection }));
+        let old = NewRtp { params: old, jitter, conceal, coder, protection, layers, congestion };
+        let old = Op::SetRtp(Box::new(old));
         self.ctx.jobs.retire(Retired::Op(old));
     }
 

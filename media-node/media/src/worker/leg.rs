@@ -22,6 +22,8 @@ use crate::latch::{Latch, Verdict};
 use crate::leg::playout::PlayoutEnd;
 use crate::leg::{BridgeOptions, PlayId};
 use crate::params::RtpParams;
+use crate::picture::congestion::Congestion;
+use crate::picture::simulcast::Layers;
 use crate::ports::Sockets;
 use crate::record::tap::{Fifo, Tap};
 use crate::resample::Converter;
@@ -150,6 +152,9 @@ pub(crate) struct LegState {
     pub(crate) member: Option<Box<Member>>,
     /// Its video in a room.
     pub(crate) picture: Option<Box<Picture>>,
+    /// The layers of its far end, with simulcast; and what it knows by transport-wide feedback.
+    pub(super) layers: Option<Box<Layers>>,
+    pub(super) congestion: Option<Box<Congestion>>,
     /// What is wished of it before it is there.
     pub(super) early: Early,
     /// Number and timestamp of the last packet of another's that it was sent.
@@ -233,6 +238,8 @@ impl LegState {
             mix_converter: None,
             member: None,
             picture: None,
+            layers: None,
+            congestion: None,
             early: Early::default(),
             passed: None,
             room: None,

@@ -32,13 +32,24 @@ impl<I: MediaIo> Worker<I> {
         stats.in_raw_bytes.add(len as u64);
         leg.last_rtp_us = self.ctx.now.us;
         leg.timeout_told = false;
-        let packet = self.ctx.packet.get_mut(..len).unwrap_or_default();
+        let (mut len, mut layer) = (len, 0);
         if kind == Kind::Rtp {
+            let Some(sorted) = leg.sort_video(len, &mut self.ctx) else { return };
+            layer = sorted;
+            let packet = self.ctx.packet.get_mut(..len).unwrap_or_default();
             let Some(ssrc) = rtp_ssrc(packet) else { return };
             leg.heard_ssrc = ssrc;
+            let stats = &leg.shared.stats;
             stats.in_media_packets.add(1);
             stats.in_media_bytes.add(len as u64);
+            // What was agreed for rooms alone stays on this side of a bridge.
+            if (leg.layers.is_some() || leg.congestion.is_some())
+                && !matches!(leg.route, Route::Pictures(_))
+            {
+                len = rtp::remove_extension(packet);
+            }
         }
+        let packet = self.ctx.packet.get_mut(..len).unwrap_or_default();
         // Of several numbers (text with redundancy) only the first one agreed on has another on the other side.
         let main = packet.get(1).is_some_and(|second| second & 0x7f == leg.params.recv_pt);
         let renumber = kind == Kind::Rtp && main;
@@ -48,7 +59,7 @@ impl<I: MediaIo> Worker<I> {
                 leg.send_passed(kind, renumber, len, &mut self.ctx);
             }
         } else if let Route::Pictures(_) = leg.route {
-            self.show(leg, kind, len);
+            self.show(leg, kind, len, layer);
         } else if let Some((place, mut peer)) = self.peer_of(leg) {
             let names = [(leg.heard_ssrc, peer.out.ssrc), (leg.out.ssrc, peer.heard_ssrc)];
             let packet = self.ctx.packet.get_mut(..len).unwrap_or_default();

@@ -2,6 +2,8 @@
 
 #![allow(dead_code, unreachable_pub, missing_docs, reason = "each test file uses its part")]
 
+pub mod camera;
+
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use media::io::simulated::SimSocket;

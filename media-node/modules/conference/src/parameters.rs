@@ -138,6 +138,18 @@ const PROFILE: &[Parameter] = &[
         "1",
         "Members whose pictures one member may be sent at once, over lines of its own for each",
     ),
+    param(
+        "video-simulcast",
+        Value::Bool,
+        "false",
+        "Browsers may send their picture in several sizes; each receiver is sent the one that fits it",
+    ),
+    param(
+        "video-transport-cc",
+        Value::Bool,
+        "false",
+        "Transport-wide feedback about video: browsers and the room estimate bit rates by it",
+    ),
     param("recording-metadata", Value::Text, "", "Artist named in recordings of the room"),
     param("timer-name", Value::Text, "soft", "Clock").no_effect("there is one clock"),
     param("channels", Value::Number(1, 2), "1", "Channels").no_effect("rooms are mono"),

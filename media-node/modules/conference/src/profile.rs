@@ -6,6 +6,7 @@ use base::far;
 use dialplan_xml::Node;
 use dialplan_xml::config::Params;
 use esl_server::event::{Event, EventName};
+use media::picture::RoomTakes;
 
 use crate::switch::Switch;
 use crate::xml;
@@ -191,6 +192,15 @@ impl Profile {
     pub(super) fn further_lines(&self) -> usize {
         let most = self.number("video-max-pictures", 1).clamp(1, MAX_PICTURES);
         usize::try_from(most - 1).unwrap_or(0)
+    }
+
+    /// What is taken of members' video beside (`video-simulcast`, `video-transport-cc`).
+    pub(super) fn takes_of_video(&self) -> RoomTakes {
+        let is_set = |name| self.params.get(name).is_some_and(crate::text::is_true);
+        RoomTakes {
+            simulcast: is_set("video-simulcast"),
+            transport_cc: is_set("video-transport-cc"),
+        }
     }
 
     /// Says in the log that pictures are not put together, where the profile wants that.

@@ -8,7 +8,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use media::picture::{FurtherLine, LegVideo, PictureOptions, Watches};
+use media::picture::{FurtherLine, LegVideo, PictureOptions, RoomTakes, Watches};
 use media::{Leg, LegError, LegId};
 
 use super::member::Member;
@@ -96,8 +96,11 @@ impl Room {
             std::mem::replace(&mut *known, now.clone())
         };
         // Known to those who negotiate from now on: the next description may have further lines.
-        let lines = self.profile.further_lines();
-        member.channel.with(|data| data.slot::<LegVideo>().room_lines = lines);
+        let (lines, takes) = (self.profile.further_lines(), self.profile.takes_of_video());
+        member.channel.with(|data| {
+            let video = data.slot::<LegVideo>();
+            (video.room_lines, video.room_takes) = (lines, takes);
+        });
         let joins = (&old.leg, &old.codec, old.options) != (&now.leg, &now.codec, now.options);
         if let (Some(leg), Some(codec), true) = (&video.leg, &video.codec, joins) {
             let state = member.state();
@@ -117,7 +120,7 @@ impl Room {
                 shown.lines.clear();
             }
             // The far end only receives on them.
-            let options = PictureOptions { hidden: true, ..video.options() };
+            let options = PictureOptions { hidden: true, small: true, ..video.options() };
             if leg.join_pictures(&self.mixer, options).is_err() {
                 // Not known: tried again when the call is notified next.
                 member.known_video.lock().further.retain(|(known, _)| *known != leg.id());
@@ -354,6 +357,7 @@ impl Room {
         member.channel.with(|data| {
             let video = data.slot::<LegVideo>();
             (video.watches, video.room_lines) = (None, 0);
+            video.room_takes = RoomTakes::default();
             video.also_watches.clear();
         });
     }

@@ -337,3 +337,127 @@ fn further_lines_are_the_main_ones_and_stay_when_the_peer_would_send() {
     assert_eq!(taken("sendrecv", "", false), None);
     assert_eq!(taken("sendonly", "", true), None);
 }
+
+const EXTENSIONS: &str = "a=extmap:3 http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01\r\n\
+    a=extmap:4/sendrecv urn:ietf:params:rtp-hdrext:sdes:mid\r\na=extmap:10 urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id\r\n\
+    a=extmap:11 urn:ietf:params:rtp-hdrext:sdes:repaired-rtp-stream-id\r\n";
+
+/// A browser's offer of audio and a line of video with these lines.
+fn with_video(lines: &str) -> SessionDescription {
+    parsed(&format!(
+        "{}m=video 15202 UDP/TLS/RTP/SAVPF 96 97\r\na=rtpmap:96 VP8/90000\r\na=rtpmap:97 VP9/90000\r\n\
+         a=rtcp-fb:96 transport-cc\r\na=rtcp-fb:96 nack pli\r\n{lines}{ICE}{KEYS}",
+        audio(&format!("{ICE}{KEYS}"))
+    ))
+}
+
+fn in_room() -> Local {
+    Local { room_video: crate::RoomVideo { simulcast: true, transport_cc: true }, ..browser() }
+}
+
+#[test]
+fn simulcast_and_transport_feedback_are_answered_in_rooms_and_nowhere_else() {
+    let layers = "a=rid:l send\r\na=rid:m send\r\na=rid:h send\r\na=simulcast:send l;m;h\r\n";
+    let offer = with_video(&format!("{EXTENSIONS}{layers}"));
+    let plain = {
+        let plan = negotiate(&offer, &browser(), Mode::Generous).unwrap();
+        answer(&offer, &plan, &browser()).sent.media[1].to_string()
+    };
+    for word in ["simulcast", "rid", "extmap", "transport-cc"] {
+        assert!(!plain.contains(word), "{word}: {plain}");
+    }
+    assert!(plain.contains("b=AS:1024\r\n") && plain.starts_with("m=video 27256 "));
+
+    let local = in_room();
+    let plan = negotiate(&offer, &local, Mode::Generous).unwrap();
+    let text = answer(&offer, &plan, &local).sent.media[1].to_string();
+    for line in [
+        "b=AS:4096",
+        "a=rtcp-fb:96 transport-cc",
+        "a=extmap:3 http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01",
+        "a=extmap:10 urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id",
+        "a=rid:l recv",
+        "a=rid:m recv",
+        "a=rid:h recv",
+        "a=simulcast:recv l;m;h",
+    ] {
+        assert!(text.contains(&format!("{line}\r\n")), "{line}: {text}");
+    }
+    assert_eq!(text.matches("a=extmap").count(), 2);
+    // An offer of ours later in the call says the same.
+    let before = Before {
+        video_extras: plan.video.as_ref().unwrap().extras.clone(),
+        within: true,
+        ..Before::default()
+    };
+    let again = Local {
+        webrtc: true,
+        offer_video: Some(sdp::MediaDirection::SendRecv),
+        video_codecs: vec!["VP8".into()],
+        before,
+        ..local
+    };
+    let text = crate::offer(&again).media[1].to_string();
+    assert!(text.contains("a=simulcast:recv l;m;h\r\n"), "{text}");
+    assert!(text.contains("transport-cc\r\n") && text.contains("a=extmap:3 http"), "{text}");
+}
+
+#[test]
+fn what_is_no_simulcast_is_a_plain_line() {
+    let rids = |lines: &str| {
+        let plan = negotiate(&with_video(lines), &in_room(), Mode::Generous).unwrap();
+        let video = plan.video.unwrap();
+        assert!(!video.declined, "{lines}");
+        video.extras.simulcast.map_or(String::new(), |simulcast| simulcast.rids.join(";"))
+    };
+    let rid = |names: &[&str]| -> String {
+        names.iter().map(|name| format!("a=rid:{name} send\r\n")).collect()
+    };
+    let three = rid(&["a", "b", "c"]);
+    let with = |simulcast: &str| rids(&format!("{EXTENSIONS}{three}a=simulcast:{simulcast}\r\n"));
+    assert_eq!(with("send ~a,b;c recv x"), "a;c", "the first of alternatives, paused or not");
+    assert_eq!(with("recv x send a;b"), "a;b");
+    assert_eq!(with("send a;d;b"), "a;b", "one without a line of its own");
+    for other in ["send a", "send a;a;a", "recv a;b", "send", "", "send ;;;", "a;b"] {
+        assert_eq!(with(other), "", "{other}");
+    }
+    let many: Vec<String> = (0..300).map(|n| n.to_string()).collect();
+    let names: Vec<_> = many.iter().map(String::as_str).collect();
+    let lines = format!("{EXTENSIONS}{}a=simulcast:send {}\r\n", rid(&names), many.join(";"));
+    assert_eq!(rids(&lines), "0;1;2", "as many as are taken");
+    let long = "x".repeat(17);
+    for bad in ["a b", "\u{e4}", &long, "a/b"] {
+        let lines = format!("{EXTENSIONS}{}a=simulcast:send {bad};a\r\n", rid(&[bad, "a"]));
+        assert_eq!(rids(&lines), "", "{bad}");
+    }
+    // Of other codecs only; without the extension, or with a number that fits into no packet; on a line that only receives.
+    let of_others = "a=rid:a send pt=97\r\na=rid:b send pt=97\r\na=simulcast:send a;b\r\n";
+    assert_eq!(rids(&format!("{EXTENSIONS}{of_others}")), "");
+    let of_both = of_others.replace("=97", "=97,96;max-width=640");
+    assert_eq!(rids(&format!("{EXTENSIONS}{of_both}")), "a;b");
+    let lines = format!("{three}a=simulcast:send a;b\r\n");
+    assert_eq!(rids(&lines), "");
+    for number in ["0", "15", "255", "256", "4294967306", "-1", ""] {
+        let extension =
+            format!("a=extmap:{number} urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id\r\n");
+        assert_eq!(rids(&format!("{extension}{lines}")), "", "{number}");
+    }
+    assert_eq!(rids(&format!("{EXTENSIONS}{lines}a=recvonly\r\n")), "");
+}
+
+#[test]
+fn a_peer_says_how_much_it_takes() {
+    for (line, most) in [
+        ("", None),
+        ("b=AS:200\r\n", Some(200_000)),
+        ("b=TIAS:150000\r\nb=AS:200\r\n", Some(150_000)),
+        ("b=AS:99999999999999999999\r\nb=X:1\r\nb=AS\r\n", None),
+    ] {
+        let offer = parsed(&format!(
+            "{}m=video 15202 UDP/TLS/RTP/SAVPF 96\r\n{line}a=rtpmap:96 VP8/90000\r\n{ICE}{KEYS}",
+            audio(&format!("{ICE}{KEYS}"))
+        ));
+        let plan = negotiate(&offer, &browser(), Mode::Generous).unwrap();
+        assert_eq!(plan.video.unwrap().most, most, "{line}");
+    }
+}
