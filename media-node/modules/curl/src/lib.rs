@@ -13,6 +13,7 @@ mod settings;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use base::far;
 use switch_core::api::{Api, ApiCall, usage};
 use switch_core::call::Channel;
 use switch_core::contract::{Change, Module, NotLoaded, Provides, SourceKind};
@@ -25,6 +26,8 @@ const SOURCES: &[SourceKind] = &[
     SourceKind { scheme: "http", fetch: |channel, name, _| Box::pin(fetch(channel, name)) },
     SourceKind { scheme: "https", fetch: |channel, name, _| Box::pin(fetch(channel, name)) },
     SourceKind { scheme: "http_cache", fetch: |channel, name, _| Box::pin(fetch(channel, name)) },
+    SourceKind { scheme: "far+http", fetch: |channel, name, _| Box::pin(fetch(channel, name)) },
+    SourceKind { scheme: "far+https", fetch: |channel, name, _| Box::pin(fetch(channel, name)) },
 ];
 
 const GET: &str = "{param=val}<url>";
@@ -111,7 +114,7 @@ fn address(argument: &str) -> &str {
 }
 
 async fn get(call: ApiCall) -> String {
-    let (url, profile) = parts(&call.args);
+    let (url, profile) = parts(&call.marked);
     if url.is_empty() {
         return usage(GET);
     }
@@ -125,7 +128,7 @@ async fn get(call: ApiCall) -> String {
 }
 
 async fn try_get(call: ApiCall) -> String {
-    let url = address(&call.args);
+    let url = address(&call.marked);
     if url.is_empty() {
         return usage(GET);
     }
@@ -140,7 +143,7 @@ async fn try_get(call: ApiCall) -> String {
 }
 
 fn prefetch(call: &ApiCall) -> String {
-    let url = address(&call.args);
+    let url = address(&call.marked);
     if url.is_empty() {
         return usage(PREFETCH);
     }
@@ -148,9 +151,9 @@ fn prefetch(call: &ApiCall) -> String {
 }
 
 async fn put(call: ApiCall) -> String {
-    let (rest, profile) = parts(&call.args);
+    let (rest, profile) = parts(&call.marked);
     let Some((url, file)) = rest.split_once(' ') else { return usage(PUT) };
-    match Cache::of(&call.switch).put(url, file.trim(), profile).await {
+    match Cache::of(&call.switch).put(url, &far::plain(file.trim()), profile).await {
         Ok(()) => OK.to_owned(),
         Err(error) => {
             tracing::error!("http_put: {error}");
@@ -165,7 +168,7 @@ async fn clear(call: ApiCall) -> String {
 }
 
 async fn remove(call: ApiCall) -> String {
-    let url = address(&call.args);
+    let url = address(&call.marked);
     if url.is_empty() {
         return usage("<url>");
     }
