@@ -22,10 +22,10 @@ pub fn is_far(address: &str) -> bool {
             .is_ok_and(|url| matches!(url.host(), Some(Host::Ipv4(_))))
 }
 
-/// Is that an address beyond the machine's own networks ([`base::network::is_internal`])?
+/// Is that an address beyond the machine's own networks ([`is_internal`])?
 #[must_use]
 pub fn is_public(address: IpAddr) -> bool {
-    !base::network::is_internal(address)
+    !is_internal(address)
 }
 
 /// Where a request may lead: judged for each connection of it by the address that is connected to, whatever its name led to
