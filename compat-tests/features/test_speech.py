@@ -129,3 +129,17 @@ def test_addresses_are_played_and_fetched_once(site, esl, web):
     call.rtp.wait_tone(700, 0.9, since=at)
     assert web.asked[-2:] == ["/nothing", "/700.wav"]
     call.hangup()
+
+
+@pytest.mark.parametrize(("app", "argument"), [
+    ("read", "1 1 {url} pressed 5000 #"),
+    ("play_and_get_digits", "1 1 1 5000 # {url} {url} pressed \\d"),
+])
+def test_a_question_from_the_web_is_heard_and_answered(site, esl, web, app, argument):
+    call, uuid = caller(site, esl)
+    esl.execute(uuid, app, argument.format(url=f"{web.url}/700.wav"))
+    call.rtp.wait_tone(700, 0.3)
+    call.rtp.digits("5")
+    assert done(esl, uuid, app)["variable_pressed"] == "5"
+    assert web.asked == ["/700.wav"]
+    call.hangup()

@@ -250,12 +250,14 @@ pub fn in_shell(text: &str) -> Cow<'_, str> {
 
 /// For the name of a file, or the argument that holds one: what a far end said leaves no directory, names no other kind
 /// of source (`tone_stream://…`), and sets no options (`{…}`, `@@…`). Spaces, quotes and commas of a far end stay marked,
-/// for code that splits the argument, and so do dollar signs, for code that expands it again.
+/// for code that splits the argument, and so do dollar signs, for code that expands it again. Where it had part in the
+/// name of a web server, [`FAR_HOST`] says so from then on.
 #[must_use]
 pub fn in_path(text: &str) -> Cow<'_, str> {
     if !is_marked(text) {
         return Cow::Borrowed(text);
     }
+    let text = &*with_far_hosts(text);
     let mut out = String::with_capacity(text.len());
     let mut component = 0;
     let chars: Vec<char> = text.chars().collect();
@@ -285,6 +287,33 @@ pub fn in_path(text: &str) -> Cow<'_, str> {
         }
     }
     close(&mut out, component);
+    Cow::Owned(out)
+}
+
+/// Stands before `http://` and `https://` in the name of a file whose server a far end chose, which has no marks any more.
+pub const FAR_HOST: &str = "far+";
+
+/// Puts [`FAR_HOST`] before the addresses in whose host a far end had part.
+fn with_far_hosts(text: &str) -> Cow<'_, str> {
+    let (mut out, mut done) = (String::new(), 0);
+    for (at, _) in text.match_indices("://") {
+        let before = &text[done..at];
+        let Some(scheme) = ["https", "http"].into_iter().find(|s| before.ends_with(s)) else {
+            continue;
+        };
+        let begin = at - scheme.len();
+        let rest = &text[at + 3..];
+        let host = &rest[..rest.find(['/', '?', '#', ' ', '!', '\'']).unwrap_or(rest.len())];
+        if host.chars().any(is_mark) && !text[..begin].ends_with(FAR_HOST) {
+            out.push_str(&text[done..begin]);
+            out.push_str(FAR_HOST);
+            done = begin;
+        }
+    }
+    if done == 0 && out.is_empty() {
+        return Cow::Borrowed(text);
+    }
+    out.push_str(&text[done..]);
     Cow::Owned(out)
 }
 
@@ -451,6 +480,21 @@ mod tests {
         assert_eq!(plain(&in_path(&format!("/rec/{}./x", mark(".")))), "/rec/_./x");
         assert_eq!(plain(&in_path(&format!("/rec/{}/x 10", mark("..")))), "/rec/__/x 10");
         assert_eq!(in_path("/rec/../x"), "/rec/../x");
+    }
+
+    #[test]
+    fn a_path_remembers_that_a_far_end_named_the_web_server() {
+        for said in ["10.0.0.1", "x@2130706433", "localhost/", "a:80", "localhost#", "[::1]"] {
+            let once = in_path(&format!("{{a=b}}http://{}/x.wav", mark(said))).into_owned();
+            assert!(once.starts_with("{a=b}far+http://"), "{once}");
+            assert_eq!(plain(&once), path(&once), "once is enough");
+        }
+        let list = format!("http://a/{}.wav!https://b{}/c", mark("../x"), mark("@c"));
+        assert!(path(&list).starts_with("http://a/_"), "{}", path(&list));
+        assert!(path(&list).contains("!far+https://b"), "{}", path(&list));
+        let kept = format!("http_cache://http://{}.org/", mark("a-b"));
+        assert_eq!(path(&kept), "http_cache://far+http://a-b.org/");
+        assert_eq!(path("http://10.0.0.1/x"), "http://10.0.0.1/x");
     }
 
     #[test]

@@ -93,6 +93,8 @@ pub struct Client {
     pub max_bytes: usize,
     /// The addresses that may be connected to; all when `None`.
     pub reaches: Option<fn(IpAddr) -> bool>,
+    /// Which of them it may lead to; all when `None`.
+    pub guard: Option<reach::Guard>,
     /// Headers of every request whose names are known at run time only.
     pub extra: Vec<(String, String)>,
     /// Takes the heads of all answers as they came, redirects' too.
@@ -207,6 +209,7 @@ impl Client {
             login,
             max_bytes,
             reaches: None,
+            guard: None,
             extra: Vec::new(),
             heads: None,
             challenge: Mutex::new(None),
@@ -247,8 +250,14 @@ impl Client {
         let first = ask.url.origin();
         let (mut redirects, mut challenges) = (0, 0);
         let mut proof = self.proof_unasked(&ask);
+        let mut strict = self.guard.as_ref().is_some_and(|guard| guard.far);
         loop {
-            let (status, headers, body) = self.exchange(&ask, proof.as_ref()).await?;
+            let origin = Origin::of(&ask.url)?;
+            let (mut sender, peer) = self.connect(&origin, strict).await?;
+            let request = self.request(&ask, &origin, proof.as_ref())?;
+            let (head, incoming) = sender.send_request(request).await?.into_parts();
+            let (status, headers) = (head.status, head.headers);
+            let body = Body { incoming, _sender: sender, most: self.max_bytes, taken: 0 };
             let ours = ask.url.origin() == first;
             if status == StatusCode::UNAUTHORIZED && ours && challenges < MAX_CHALLENGES {
                 challenges += 1;
@@ -265,6 +274,8 @@ impl Client {
                 return Err(HttpError::Redirect);
             }
             ask.url = ask.url.join(location).map_err(|_| HttpError::Redirect)?;
+            // A server outside does not say what is asked inside.
+            strict |= reach::is_public(peer);
             let keeps = [StatusCode::TEMPORARY_REDIRECT, StatusCode::PERMANENT_REDIRECT];
             if !keeps.contains(&status) && ask.body.take().is_some() {
                 ask.method = Method::GET;
@@ -316,19 +327,6 @@ impl Client {
         (login.schemes.basic && login.schemes.digest && offered).then(|| login.basic())?
     }
 
-    async fn exchange(
-        &self,
-        ask: &Ask,
-        proof: Option<&HeaderValue>,
-    ) -> Result<(StatusCode, HeaderMap, Body), HttpError> {
-        let origin = Origin::of(&ask.url)?;
-        let mut sender = self.connect(&origin).await?;
-        let request = self.request(ask, &origin, proof)?;
-        let (head, incoming) = sender.send_request(request).await?.into_parts();
-        let body = Body { incoming, _sender: sender, most: self.max_bytes, taken: 0 };
-        Ok((head.status, head.headers, body))
-    }
-
     fn request(
         &self,
         ask: &Ask,
@@ -370,23 +368,29 @@ impl Client {
         Ok(request.body(Full::new(body.clone()))?)
     }
 
-    async fn connect(&self, origin: &Origin) -> Result<SendRequest<Full<Bytes>>, HttpError> {
+    async fn connect(
+        &self,
+        origin: &Origin,
+        strict: bool,
+    ) -> Result<(SendRequest<Full<Bytes>>, IpAddr), HttpError> {
         let failed =
             |source| HttpError::Connect { host: origin.host.clone(), port: origin.port, source };
-        let stream = self.dial(origin).await.map_err(failed)?;
+        let (stream, peer) = self.dial(origin, strict).await.map_err(failed)?;
         let _best_effort = stream.set_nodelay(true);
         if !origin.secure {
-            return handshake(TokioIo::new(heads::Tap::new(stream, self.heads.clone()))).await;
+            let tap = heads::Tap::new(stream, self.heads.clone());
+            return Ok((handshake(TokioIo::new(tap)).await?, peer));
         }
         let name = ServerName::try_from(origin.host.clone())
             .map_err(|error| failed(std::io::Error::other(error)))?;
         let connector = TlsConnector::from(Arc::clone(&self.tls));
         let stream = connector.connect(name, stream).await.map_err(failed)?;
-        handshake(TokioIo::new(heads::Tap::new(stream, self.heads.clone()))).await
+        let tap = heads::Tap::new(stream, self.heads.clone());
+        Ok((handshake(TokioIo::new(tap)).await?, peer))
     }
 
     /// Tries the host's addresses in order.
-    async fn dial(&self, origin: &Origin) -> std::io::Result<TcpStream> {
+    async fn dial(&self, origin: &Origin, strict: bool) -> std::io::Result<(TcpStream, IpAddr)> {
         let addresses = tokio::net::lookup_host((origin.host.as_str(), origin.port)).await?;
         let mut last = std::io::Error::from(std::io::ErrorKind::AddrNotAvailable);
         for address in addresses {
@@ -394,8 +398,15 @@ impl Client {
                 last = std::io::Error::other("not an address that may be reached");
                 continue;
             }
+            let guard = self.guard.as_ref();
+            if guard.is_some_and(|guard| !guard.allows(strict, &origin.host, address.ip())) {
+                last = std::io::Error::other(
+                    "an address inside the node's own network that allow-internal-targets does not name",
+                );
+                continue;
+            }
             match dial_one(address, self.bind).await {
-                Ok(stream) => return Ok(stream),
+                Ok(stream) => return Ok((stream, address.ip())),
                 Err(error) => last = error,
             }
         }

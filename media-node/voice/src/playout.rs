@@ -136,6 +136,8 @@ pub struct Queue {
     full: bool,
     /// The engine's count when the talking began, and how much of the talking was thrown away unheard.
     heard_before: u64,
+    /// Silence goes out in the place of what is queued, which takes its time all the same.
+    muted: bool,
     scratch: Vec<i16>,
 }
 
@@ -162,6 +164,7 @@ impl Queue {
             dry_since: None,
             full: false,
             heard_before: 0,
+            muted: false,
             scratch: Vec::new(),
         }
     }
@@ -184,6 +187,12 @@ impl Queue {
     #[must_use]
     pub fn queued_ms(&self) -> u64 {
         self.queued_us / 1000
+    }
+
+    /// From now on what is queued is not heard, or is again. Marks and figures are as if it were. What the engine has
+    /// already, at most 120 ms, is heard.
+    pub fn mute(&mut self, muted: bool) {
+        self.muted = muted;
     }
 
     /// Is anything left to be heard, or a mark to be told?
@@ -416,6 +425,7 @@ impl Queue {
                 if let Some((begin, frame)) = frames.pop_front()
                     && from == rate
                     && begin >= *at
+                    && !self.muted
                 {
                     sink.original(sink.pushed() + (begin - *at) as u64, &frame);
                 }
@@ -428,6 +438,9 @@ impl Queue {
                 convert(&mut self.converter, (from, rate), piece, &mut self.scratch);
                 self.converted.0 += n as u64;
                 self.converted.1 += self.scratch.len() as u64;
+            }
+            if self.muted {
+                self.scratch.fill(0);
             }
             let done = *at >= samples.len();
             self.queued_us = self.queued_us.saturating_sub(us(n, from));
@@ -460,6 +473,9 @@ impl Queue {
             let out = &mut self.scratch;
             converter.push(&zeros, |piece| out.extend(piece.iter().map(|s| to_i16(*s))));
             self.scratch.truncate(owed as usize);
+            if self.muted {
+                self.scratch.fill(0);
+            }
             sink.push(&self.scratch);
         }
         self.converter = None;

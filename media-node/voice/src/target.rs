@@ -1,8 +1,8 @@
 //! Where a program is: addresses as each dialect reads them, and which hosts the node may be sent to.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::Ipv6Addr;
 
-use base::network::is_internal;
+pub use base::network::Allowed;
 
 /// A program's address.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -109,78 +109,6 @@ impl Target {
     }
 }
 
-/// Which internal addresses a node may be sent to all the same.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Allowed {
-    any: bool,
-    hosts: Vec<String>,
-    networks: Vec<(IpAddr, u8)>,
-}
-
-impl Allowed {
-    /// Reads a list separated by commas or blanks: `any`, host names, addresses, networks (`10.0.0.0/8`). Gives back what
-    /// it does not understand.
-    #[must_use]
-    pub fn read(list: &str) -> (Self, Vec<String>) {
-        let (mut allowed, mut odd) = (Self::default(), Vec::new());
-        for word in list.split([',', ' ', ';']).map(str::trim).filter(|word| !word.is_empty()) {
-            if word.eq_ignore_ascii_case("any") || word.eq_ignore_ascii_case("all") {
-                allowed.any = true;
-            } else if let Some(network) = network(word) {
-                allowed.networks.push(network);
-            } else if word.contains('/')
-                || !word.bytes().all(|b| b.is_ascii_alphanumeric() || b".-_".contains(&b))
-            {
-                odd.push(word.to_owned());
-            } else {
-                allowed.hosts.push(word.to_ascii_lowercase());
-            }
-        }
-        (allowed, odd)
-    }
-
-    /// Everything: for addresses the administrator wrote.
-    #[must_use]
-    pub fn any() -> Self {
-        Self { any: true, ..Self::default() }
-    }
-
-    /// May the node connect to this address, which that host name led to?
-    #[must_use]
-    pub fn allows(&self, host: &str, address: IpAddr) -> bool {
-        !is_internal(address)
-            || self.any
-            || self.hosts.iter().any(|own| own.eq_ignore_ascii_case(host))
-            || self.networks.iter().any(|(net, bits)| contains(*net, *bits, address))
-    }
-}
-
-fn network(word: &str) -> Option<(IpAddr, u8)> {
-    let (address, bits) = word.split_once('/').map_or((word, None), |(a, b)| (a, Some(b)));
-    let address: IpAddr = address.parse().ok()?;
-    let most = if address.is_ipv4() { 32 } else { 128 };
-    let bits = bits.map_or(Some(most), |bits| bits.parse().ok())?;
-    (bits <= most).then_some((address, bits))
-}
-
-fn contains(net: IpAddr, bits: u8, address: IpAddr) -> bool {
-    let address = match address {
-        IpAddr::V6(v6) => v6.to_ipv4_mapped().map_or(address, IpAddr::V4),
-        v4 => v4,
-    };
-    let same = |a: u128, b: u128, width: u32| {
-        let shift = width - u32::from(bits);
-        shift >= 128 || a >> shift == b >> shift
-    };
-    match (net, address) {
-        (IpAddr::V4(a), IpAddr::V4(b)) => {
-            same(u128::from(a.to_bits()), u128::from(b.to_bits()), 32)
-        }
-        (IpAddr::V6(a), IpAddr::V6(b)) => same(a.to_bits(), b.to_bits(), 128),
-        _ => false,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -221,21 +149,5 @@ mod tests {
     fn what_is_shown_of_an_address_holds_no_secret() {
         let shown = Target::fork("wss://bot:444/x?token=secret").unwrap().shown();
         assert_eq!(shown, "wss://bot:444");
-    }
-
-    #[test]
-    fn internal_addresses_are_refused_unless_they_are_named() {
-        let allows = |list: &str, host: &str, address: &str| {
-            Allowed::read(list).0.allows(host, address.parse().unwrap())
-        };
-        assert!(allows("", "bot", "8.8.8.8"));
-        assert!(!allows("", "bot", "127.0.0.1"));
-        assert!(allows("any", "bot", "127.0.0.1"));
-        assert!(allows("10.0.0.0/8, bot.local", "x", "10.200.0.1"));
-        assert!(allows("10.0.0.0/8, bot.local", "BOT.local", "127.0.0.1"));
-        assert!(!allows("10.0.0.0/8, bot.local", "x", "127.0.0.1"));
-        assert!(allows("127.0.0.1", "x", "::ffff:127.0.0.1"));
-        assert!(allows("::/0", "x", "::1") && allows("0.0.0.0/0", "x", "10.0.0.1"));
-        assert_eq!(Allowed::read("a/b, ok").1, ["a/b"]);
     }
 }

@@ -22,7 +22,7 @@ pub const HAS_NETWORK: bool = cfg!(feature = "neural-vad");
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { threshold: 250, min_ms: 40, end_ms: 300, neural: false }
+        Self { threshold: 160, min_ms: 40, end_ms: 300, neural: false }
     }
 }
 
@@ -37,23 +37,70 @@ pub enum Voice {
 
 /// Length of the pieces looked at.
 const PIECE_MS: u32 = 10;
-/// Speech is this many times louder than the noise before it.
-const ABOVE_FLOOR: u64 = 3;
+/// Speech is so many halves louder than the noise.
+const ABOVE_FLOOR: u64 = 6;
+/// Mean absolute sample of echoes that are no speech while something is played; twice the threshold if that is more.
+const ECHO: u64 = 480;
+/// Sound so many times above what speech is at least counts half as much again: few noises begin like that.
+const STRONG: u64 = 3;
 /// Gaps between sounds of one word, which do not start the count anew.
 const GAP_MS: u32 = 20;
+/// The noise of the line is the least that was heard in this many stretches of so many pieces: people who speak pause for
+/// breath, noise does not.
+const STRETCHES: usize = 6;
+const STRETCH: u32 = 50;
+/// Noise louder than this is not told from sound that goes on and on, such as a note that is held.
+const LOUDEST: u64 = 1000;
+/// Pieces whose mean is taken for that.
+const SMOOTH: usize = 8;
+
+/// The noise of a line.
+#[derive(Debug)]
+struct Floor {
+    /// The last pieces' levels, in a ring.
+    last: [u64; SMOOTH],
+    heard: u32,
+    /// The least of each stretch, the newest last.
+    least: [u64; STRETCHES],
+    now: u64,
+}
+
+impl Floor {
+    fn new() -> Self {
+        Self { last: [0; SMOOTH], heard: 0, least: [u64::MAX; STRETCHES], now: u64::MAX }
+    }
+
+    /// What it is; `None` until enough was heard to tell.
+    fn level(&self) -> Option<u64> {
+        let least = self.least.iter().copied().min().unwrap_or(u64::MAX).min(self.now);
+        (least < u64::MAX).then_some(least.min(LOUDEST))
+    }
+
+    fn hear(&mut self, level: u64) {
+        self.last[self.heard as usize % SMOOTH] = level;
+        self.heard = self.heard.wrapping_add(1);
+        if self.heard as usize >= SMOOTH {
+            self.now = self.now.min(self.last.iter().sum::<u64>() / SMOOTH as u64);
+        }
+        if self.heard.is_multiple_of(STRETCH) {
+            self.least.rotate_left(1);
+            self.least[STRETCHES - 1] = self.now;
+            self.now = u64::MAX;
+        }
+    }
+}
 
 /// A detector for one side.
 #[derive(Debug)]
 pub struct Detector {
     settings: Settings,
-    /// Loudness of the noise, in 1/16.
-    floor: u64,
+    floor: Floor,
     sound_ms: u32,
     quiet_ms: u32,
     speaking: bool,
     piece: Vec<i16>,
-    /// Factor of the threshold while the switch itself talks: what comes back of that is no speech.
-    guard: u32,
+    /// The switch itself talks: what comes back of that is no speech.
+    guarded: bool,
     #[cfg(feature = "neural-vad")]
     network: Option<neural::Network>,
 }
@@ -64,12 +111,12 @@ impl Detector {
     pub fn new(settings: Settings) -> Self {
         Self {
             settings,
-            floor: 0,
+            floor: Floor::new(),
             sound_ms: 0,
             quiet_ms: 0,
             speaking: false,
             piece: Vec::new(),
-            guard: 1,
+            guarded: false,
             #[cfg(feature = "neural-vad")]
             network: settings.neural.then(neural::Network::new),
         }
@@ -77,7 +124,7 @@ impl Detector {
 
     /// While something is played the far end's line may echo it: louder sound is asked for then.
     pub fn guard_echo(&mut self, playing: bool) {
-        self.guard = if playing { 2 } else { 1 };
+        self.guarded = playing;
     }
 
     /// Is there speech now?
@@ -106,38 +153,43 @@ impl Detector {
                 let sum: u64 = self.piece.iter().map(|s| u64::from(s.unsigned_abs())).sum();
                 let level = sum / self.piece.len() as u64;
                 let loud = self.is_voice(level, rate);
+                self.floor.hear(level);
                 self.piece.clear();
-                if let Some(voice) = self.judge(level, loud) {
+                if let Some(voice) = self.judge(loud) {
                     tell(voice);
                 }
             }
         }
     }
 
-    /// Is the piece speech by itself?
+    /// Milliseconds of speech that the piece is by itself.
     #[cfg_attr(
         not(feature = "neural-vad"),
         allow(unused_variables, reason = "loudness has no need of the rate")
     )]
-    fn is_voice(&mut self, level: u64, rate: u32) -> bool {
-        let least = u64::from(self.settings.threshold) * u64::from(self.guard);
+    fn is_voice(&mut self, level: u64, rate: u32) -> u32 {
+        let least = u64::from(self.settings.threshold);
+        let least = if self.guarded { (least * 2).max(ECHO) } else { least };
         #[cfg(feature = "neural-vad")]
         if let Some(network) = &mut self.network {
             // What comes back of the switch's own speech is a voice, too.
-            return network.hears_voice(&self.piece, rate) && (self.guard == 1 || level >= least);
+            let voice = network.hears_voice(&self.piece, rate) && (!self.guarded || level >= least);
+            return if voice { PIECE_MS } else { 0 };
         }
-        level >= least.max(self.floor / 16 * ABOVE_FLOOR)
+        // A line that is loud from its first moment may be noise: the first 80 ms tell.
+        let Some(floor) = self.floor.level() else { return 0 };
+        let least = least.max(floor * ABOVE_FLOOR / 2);
+        match level {
+            level if level < least => 0,
+            level if level < least * STRONG => PIECE_MS,
+            _ => PIECE_MS + PIECE_MS / 2,
+        }
     }
 
-    fn judge(&mut self, level: u64, loud: bool) -> Option<Voice> {
-        if !self.speaking {
-            // Noise is learnt in a second or so, and forgotten a little faster.
-            let target = level.min(2000) * 16;
-            let step = if target > self.floor { 64 } else { 32 };
-            self.floor = (self.floor * (step - 1) + target) / step;
-        }
+    fn judge(&mut self, sound_ms: u32) -> Option<Voice> {
+        let loud = sound_ms > 0;
         if loud {
-            self.sound_ms = self.sound_ms.saturating_add(PIECE_MS);
+            self.sound_ms = self.sound_ms.saturating_add(sound_ms);
             self.quiet_ms = 0;
         } else {
             self.quiet_ms = self.quiet_ms.saturating_add(PIECE_MS);
@@ -179,7 +231,7 @@ mod tests {
     #[test]
     fn speech_is_noticed_within_sixty_milliseconds_of_its_onset_and_its_end_after_the_silence() {
         let told = run(&[(500, 10), (600, 3000), (800, 10)], Settings::default(), false);
-        assert_eq!(told, [(540, Voice::Begins), (1400, Voice::Ends)]);
+        assert_eq!(told, [(530, Voice::Begins), (1400, Voice::Ends)]);
     }
 
     #[test]
@@ -188,7 +240,7 @@ mod tests {
         assert_eq!(run(&click, Settings::default(), false), []);
         let words = [(100, 0), (300, 3000), (200, 0), (300, 3000), (500, 0)];
         let told = run(&words, Settings::default(), false);
-        assert_eq!(told, [(140, Voice::Begins), (1200, Voice::Ends)]);
+        assert_eq!(told, [(130, Voice::Begins), (1200, Voice::Ends)]);
     }
 
     #[test]
@@ -203,5 +255,16 @@ mod tests {
         let parts = [(200, 0), (400, 400), (400, 0)];
         assert_eq!(run(&parts, Settings::default(), true), []);
         assert_eq!(run(&parts, Settings::default(), false).len(), 2);
+    }
+
+    #[test]
+    fn noise_that_begins_with_the_line_or_in_a_call_does_not_stay_speech() {
+        assert_eq!(run(&[(5000, 700)], Settings::default(), false), []);
+        let told = run(&[(1000, 10), (6000, 700), (300, 4000)], Settings::default(), false);
+        let ends = told.iter().find(|(_, voice)| *voice == Voice::Ends).expect("an end");
+        assert!(ends.0 <= 5000, "{told:?}");
+        assert!(told.iter().any(|one| *one == (7040, Voice::Begins)), "{told:?}");
+        // A note that is held is no noise.
+        assert_eq!(run(&[(200, 0), (9000, 4000)], Settings::default(), false).len(), 1);
     }
 }

@@ -15,8 +15,8 @@ use crate::split::split;
 use crate::start::{self, Order};
 use crate::{EMPTY, FAILED, OK};
 
-pub(crate) const SYNTAX: &str = "<uuid> [start | stop | send_text | pause | resume | graceful-shutdown ] \
-     [wss-url | path] [mono | mixed | stereo] [8000 | 16000] [metadata]";
+pub(crate) const SYNTAX: &str = "<uuid> [start | stop | send_text | pause | resume | mute | unmute | graceful-shutdown ] \
+     [wss-url | path | user | program | all] [mono | mixed | stereo] [8000 | 16000] [metadata]";
 
 /// A call has one stream of this family.
 const NAME: &str = "audio_stream";
@@ -39,8 +39,9 @@ pub(crate) async fn run(call: ApiCall) -> String {
             Some(said) => ask(&channel, Control::Send(said.to_owned())),
             None => EMPTY,
         },
-        "pause" => ask(&channel, Control::Pause { silence: false }),
-        "resume" => ask(&channel, Control::Resume),
+        verb @ ("pause" | "resume" | "mute" | "unmute") => {
+            Control::of(verb, said.unwrap_or_default()).map_or(FAILED, |asked| ask(&channel, asked))
+        }
         _ => FAILED,
     };
     reply.into()

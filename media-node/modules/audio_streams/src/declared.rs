@@ -8,6 +8,8 @@ uuid_audio_fork ::console::list_uuid stop
 uuid_audio_fork ::console::list_uuid send_text
 uuid_audio_fork ::console::list_uuid pause
 uuid_audio_fork ::console::list_uuid resume
+uuid_audio_fork ::console::list_uuid mute
+uuid_audio_fork ::console::list_uuid unmute
 uuid_audio_fork ::console::list_uuid graceful-shutdown
 uuid_audio_fork ::console::list_uuid stop_play
 ";
@@ -18,7 +20,16 @@ uuid_audio_stream ::console::list_uuid stop
 uuid_audio_stream ::console::list_uuid send_text
 uuid_audio_stream ::console::list_uuid pause
 uuid_audio_stream ::console::list_uuid resume
+uuid_audio_stream ::console::list_uuid mute
+uuid_audio_stream ::console::list_uuid unmute
 uuid_audio_streams ::console::list_uuid
+uuid_audio_streams ::console::list_uuid list
+uuid_audio_streams ::console::list_uuid stop
+uuid_audio_streams ::console::list_uuid send_text
+uuid_audio_streams ::console::list_uuid pause
+uuid_audio_streams ::console::list_uuid resume
+uuid_audio_streams ::console::list_uuid mute
+uuid_audio_streams ::console::list_uuid unmute
 ";
 
 pub(crate) const MODEL_COMPLETIONS: &str = "\

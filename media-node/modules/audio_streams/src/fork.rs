@@ -15,7 +15,7 @@ use crate::split::split;
 use crate::start::{self, Order};
 use crate::{EMPTY, FAILED, OK};
 
-pub(crate) const SYNTAX: &str = "<uuid> [start | stop | send_text | pause | resume | graceful-shutdown | stop_play ] \
+pub(crate) const SYNTAX: &str = "<uuid> [start | stop | send_text | pause | resume | mute | unmute | graceful-shutdown | stop_play ] \
      [wss-url | path] [mono | mixed | stereo] [8000 | 16000 | 24000 | 32000 | 64000] [bugname] [metadata] \
      [bidirectionalAudio_enabled] [bidirectionalAudio_stream_enabled] [bidirectionalAudio_stream_samplerate]";
 
@@ -42,11 +42,10 @@ pub(crate) async fn run(call: ApiCall) -> String {
             let Some(text) = text else { return EMPTY.into() };
             ask(&channel, name, Control::Send(text.to_owned()))
         }
-        "pause" => {
-            let silence = words.get(3).is_some_and(|word| word == "silence");
-            ask(&channel, name(&words), Control::Pause { silence })
+        verb @ ("pause" | "resume" | "mute" | "unmute") => {
+            let word = words.get(3).map_or("", String::as_str);
+            Control::of(verb, word).map_or(FAILED, |asked| ask(&channel, name(&words), asked))
         }
-        "resume" => ask(&channel, name(&words), Control::Resume),
         "graceful-shutdown" => ask(&channel, name(&words), Control::NoMoreAudio),
         "stop_play" => ask(&channel, name(&words), Control::StopPlay),
         _ => FAILED,

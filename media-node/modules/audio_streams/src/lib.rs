@@ -42,6 +42,8 @@ const OK: &str = "+OK Success\n";
 const FAILED: &str = "-ERR Operation Failed\n";
 const EMPTY: &str = "";
 
+const LIST: &str = "<uuid> [list | stop | send_text | pause | resume | mute | unmute] [name] [text | silence | user | program | all]";
+
 const FORK: &[Api] = &[api!(
     "uuid_audio_fork",
     "mod_audio_fork",
@@ -61,8 +63,8 @@ const STREAM: &[Api] = &[
     api!(
         "uuid_audio_streams",
         "mod_audio_stream",
-        "<uuid>",
-        "List a call's streams to programs and their figures",
+        LIST,
+        "List a call's streams to programs and their figures, or ask something of one",
         list
     ),
 ];
@@ -258,14 +260,30 @@ fn sweep(folder: &Path) -> usize {
 }
 
 fn list(call: &ApiCall) -> String {
-    let uuid = call.args.trim();
-    if uuid.is_empty() {
-        return usage("<uuid>");
+    let words = split::split(&call.marked, 4);
+    let word = |at: usize| words.get(at).map_or("", String::as_str);
+    if word(0).is_empty() {
+        return usage(LIST);
     }
-    match call.switch.channel(uuid) {
-        Some(channel) => format!("{}\n", serde_json::Value::from(registry::rows(&channel))),
-        None => "-ERR No such channel!\n".to_owned(),
-    }
+    let Some(channel) = call.switch.channel(word(0)) else {
+        return "-ERR No such channel!\n".to_owned();
+    };
+    let verb = word(1).to_ascii_lowercase();
+    let asked = match verb.as_str() {
+        "" | "list" => return format!("{}\n", serde_json::Value::from(registry::rows(&channel))),
+        "stop" => Some(Control::Stop(words.get(3).cloned())),
+        "send_text" if words.len() == 4 => Some(Control::Send(word(3).to_owned())),
+        verb => Control::of(verb, word(3)),
+    };
+    let Some(asked) = asked else { return usage(LIST) };
+    let Some(handle) = registry::find_named(&channel, word(2)) else {
+        return "-ERR No such stream!\n".to_owned();
+    };
+    let done = match asked {
+        Control::Stop(text) => registry::stop(&channel, handle.family, &handle.name, text),
+        asked => handle.ask(asked),
+    };
+    if done { OK } else { FAILED }.to_owned()
 }
 
 /// What happens to calls, as their streams need to know it.

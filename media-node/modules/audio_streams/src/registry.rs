@@ -55,6 +55,8 @@ pub(crate) enum Control {
     Pause { silence: bool },
     /// It goes out again.
     Resume,
+    /// The far end is not heard by the program, or the program not by it; or they are again.
+    Mute { on: bool, whom: Whom },
     /// No more audio will.
     NoMoreAudio,
     /// What waits to be heard is not.
@@ -65,6 +67,47 @@ pub(crate) enum Control {
     Tune(&'static str, String),
     /// The call is over.
     HangUp,
+}
+
+/// Who is muted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Whom {
+    /// The far end of the call.
+    User,
+    Program,
+    Both,
+}
+
+impl Whom {
+    /// By its name; the user without one.
+    pub(crate) fn of(word: &str) -> Option<Self> {
+        Some(match word {
+            "" | "user" => Self::User,
+            "program" | "bot" | "openai" => Self::Program,
+            "all" | "both" => Self::Both,
+            _ => return None,
+        })
+    }
+
+    pub(crate) fn user(self) -> bool {
+        self != Self::Program
+    }
+
+    pub(crate) fn program(self) -> bool {
+        self != Self::User
+    }
+}
+
+impl Control {
+    /// What every stream can be asked, by the command's word and the one behind it. `None` for other words.
+    pub(crate) fn of(verb: &str, word: &str) -> Option<Self> {
+        Some(match verb {
+            "pause" => Self::Pause { silence: word == "silence" },
+            "resume" => Self::Resume,
+            "mute" | "unmute" => Self::Mute { on: verb == "mute", whom: Whom::of(word)? },
+            _ => return None,
+        })
+    }
 }
 
 /// Figures of one stream.
@@ -207,6 +250,16 @@ pub(crate) fn find(channel: &Channel, family: Family, name: &str) -> Option<Arc<
         let streams = data.find_slot::<Streams>()?;
         let found = streams.list.iter().find(|own| own.family == family && own.name == name);
         found.cloned()
+    })
+}
+
+/// The only stream a call has by that name, or at all without one, whatever began it.
+pub(crate) fn find_named(channel: &Channel, name: &str) -> Option<Arc<Handle>> {
+    channel.with(|data| {
+        let streams = data.find_slot::<Streams>()?;
+        let mut named = streams.list.iter().filter(|own| name.is_empty() || own.name == name);
+        let first = named.next()?;
+        named.next().is_none().then(|| Arc::clone(first))
     })
 }
 

@@ -23,7 +23,7 @@ use crate::activity::{Activity, Heard};
 use crate::call_audio::CallAudio;
 use crate::link::{self, Io, Link, Way};
 use crate::outbox::{Early, Outbox};
-use crate::registry::{self, Control, Ending, Handle, Stage, Totals};
+use crate::registry::{self, Control, Ending, Handle, Stage, Totals, Whom};
 use crate::settings::Settings;
 use crate::wire::{Complaints, Due, OpenCount, Pings, Writing};
 
@@ -86,6 +86,8 @@ pub(crate) struct Session {
     early: Early,
     /// Silence instead of audio (`Some(true)`), or nothing.
     paused: Option<bool>,
+    /// The program hears silence.
+    muted: bool,
     no_more_audio: bool,
     /// The close code once the dialect wants the end.
     closing: Option<u16>,
@@ -137,6 +139,7 @@ impl Session {
             files: VecDeque::new(),
             early: Early::default(),
             paused: None,
+            muted: false,
             no_more_audio: false,
             closing: None,
             raw: plan.targets.first().is_some_and(|target| target.raw),
@@ -237,6 +240,7 @@ impl Session {
             Some(Control::Send(text)) => self.keep_early(text),
             Some(Control::Pause { silence }) => self.paused = Some(silence),
             Some(Control::Resume) => self.paused = None,
+            Some(Control::Mute { on, whom }) => self.mute(on, whom),
             Some(Control::NoMoreAudio) => self.no_more_audio = true,
             Some(Control::Tune(key, value)) => {
                 for action in self.fed(Input::Tune(key, &value)) {
@@ -418,10 +422,23 @@ impl Session {
                 self.plan.capture.forget();
                 return None;
             }
+            Some(Control::Mute { on, whom }) => {
+                self.mute(on, whom);
+                return None;
+            }
             Some(Control::StopPlay) => vec![Action::DropAudio],
         };
         self.act(actions).await;
         None
+    }
+
+    fn mute(&mut self, on: bool, whom: Whom) {
+        if whom.user() {
+            self.muted = on;
+        }
+        if whom.program() {
+            self.queue.mute(on);
+        }
     }
 
     fn ping(&mut self, pings: &mut Pings) -> Option<Over> {
@@ -469,11 +486,17 @@ impl Session {
         let told = self.plan.activity.hear(heard, both, rate, playing);
         match self.paused {
             _ if self.no_more_audio => {}
-            None => self.plan.capture.push(heard, both, rate),
-            Some(true) => self.plan.capture.push(&vec![0; heard.len()], both, rate),
+            None if !self.muted => self.plan.capture.push(heard, both, rate),
+            None if both => {
+                // What the far end hears is the program's to know all the same.
+                let silent = |(at, sample): (usize, &i16)| if at % 2 == 0 { 0 } else { *sample };
+                let heard: Vec<i16> = heard.iter().enumerate().map(silent).collect();
+                self.plan.capture.push(&heard, both, rate);
+            }
+            None | Some(true) => self.plan.capture.push(&vec![0; heard.len()], both, rate),
             Some(false) => {}
         }
-        let sends = self.paused.is_none() && !self.no_more_audio;
+        let sends = self.paused.is_none() && !self.muted && !self.no_more_audio;
         let dialect = &mut self.dialect;
         let as_is = self.opus.is_some()
             && self.audio.frames(|frame| {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use base::far;
 use bytes::Bytes;
 use http_client::tls::{self, ClientConfig, TlsSettings};
 use http_client::{Ask, Client, HttpError, Login, Schemes, reach};
@@ -153,19 +154,21 @@ impl Cache {
         address: &str,
         profile: Option<&str>,
     ) -> Result<PathBuf, CacheError> {
-        let place = self.place(address);
+        let (address, far) = whose(address);
+        let place = self.place(&key(&address, far));
         let mut kept = place.kept.lock().await;
         if let Some(path) = fresh(kept.as_ref()).await {
             return Ok(path);
         }
-        let (path, age) = self.fetch(address, profile).await?;
+        let (path, age) = self.fetch(&address, far, profile).await?;
         *kept = Some(Kept { path: path.clone(), until: Instant::now() + age });
         Ok(path)
     }
 
     /// The file of an address, if it is there.
     pub(crate) async fn kept(&self, address: &str) -> Option<PathBuf> {
-        let place = self.places.lock().get(address).cloned()?;
+        let (address, far) = whose(address);
+        let place = self.places.lock().get(&key(&address, far)).cloned()?;
         // While it is being fetched it is not there.
         let kept = place.kept.try_lock().ok()?.clone();
         fresh(kept.as_ref()).await
@@ -188,11 +191,12 @@ impl Cache {
     async fn fetch(
         &self,
         address: &str,
+        far: bool,
         profile: Option<&str>,
     ) -> Result<(PathBuf, Duration), CacheError> {
         let url = parse(address)?;
-        let path = self.path_of(&url);
-        let way = Way { profile, far: false, limit: self.settings.limit };
+        let path = self.path_of(&url, far);
+        let way = Way { profile, far, limit: self.settings.limit };
         let (headers, body) = self.exchange(Method::GET, url, way, None).await?;
         let age = max_age(&headers).unwrap_or(self.settings.age);
         let failed = |source| CacheError::File { path: path.clone(), source };
@@ -203,8 +207,8 @@ impl Cache {
         Ok((path, age))
     }
 
-    fn path_of(&self, url: &Url) -> PathBuf {
-        let hash = Sha256::digest(url.as_str().as_bytes());
+    fn path_of(&self, url: &Url, far: bool) -> PathBuf {
+        let hash = Sha256::digest(key(url.as_str(), far).as_bytes());
         let name: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
         let last = Path::new(url.path()).extension().and_then(|e| e.to_str()).unwrap_or_default();
         let last = last.to_ascii_lowercase();
@@ -225,9 +229,7 @@ impl Cache {
         let limit = way.limit;
         let tls = self.tls.as_ref().map_err(|error| CacheError::Tls(error.clone()))?;
         let mut client = Client::new(Arc::clone(tls), None, login, MOST_BYTES);
-        if way.far {
-            client.reaches = Some(reach::is_public);
-        }
+        client.guard = Some(reach::Guard { far: way.far, allowed: self.settings.allowed.clone() });
         client.extra = self.settings.headers(way.profile, &host).to_vec();
         match timeout(limit, client.exchange_whole(ask)).await {
             Ok(Ok((status, headers, body))) if status.is_success() => Ok((headers, body)),
@@ -263,10 +265,11 @@ impl Cache {
         file: &str,
         profile: Option<&str>,
     ) -> Result<(), CacheError> {
-        self.put_for(address, Path::new(file), profile, false).await
+        let (address, far) = whose(address);
+        self.put_for(&address, Path::new(file), profile, far).await
     }
 
-    /// [`Cache::put`]; nothing inside the node's network is asked where a far end chose the host.
+    /// [`Cache::put`] to an address without marks; nothing inside the node's network is asked where a far end chose the host.
     pub(crate) async fn put_for(
         &self,
         address: &str,
@@ -293,11 +296,14 @@ impl Cache {
 
     /// Forgets an address.
     pub(crate) async fn remove(&self, address: &str) {
-        let place = self.places.lock().remove(address);
-        if let Some(place) = place
-            && let Some(kept) = place.kept.lock().await.take()
-        {
-            let _gone = tokio::fs::remove_file(kept.path).await;
+        let (address, _) = whose(address);
+        for key in [key(&address, false), key(&address, true)] {
+            let place = self.places.lock().remove(&key);
+            if let Some(place) = place
+                && let Some(kept) = place.kept.lock().await.take()
+            {
+                let _gone = tokio::fs::remove_file(kept.path).await;
+            }
         }
     }
 
@@ -313,6 +319,18 @@ impl Cache {
     pub(crate) async fn sweep(&self) {
         let _none = tokio::fs::remove_dir_all(&self.settings.location).await;
     }
+}
+
+/// An address as it is meant, and whether a far end chose its server: its words in it are marked, or the name says so.
+fn whose(address: &str) -> (String, bool) {
+    let named = address.strip_prefix(far::FAR_HOST);
+    let address = named.unwrap_or(address);
+    (far::plain(address).into_owned(), named.is_some() || reach::is_far(address))
+}
+
+/// What an address is kept under. What the administrator fetched from inside is no answer to a far end.
+fn key(address: &str, far: bool) -> String {
+    if far { format!("{}{address}", far::FAR_HOST) } else { address.to_owned() }
 }
 
 /// `max-age` of `Cache-Control`.
@@ -365,6 +383,7 @@ fn forget(place: &Place) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use base::network::Allowed;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
 
@@ -491,5 +510,73 @@ mod tests {
         cache.put(&format!("{server}/up.wav"), file.to_str().unwrap(), None).await.unwrap();
         assert_eq!(count.load(Ordering::SeqCst), 1);
         assert!(cache.put(&format!("{server}/up.wav"), "/nowhere", None).await.is_err());
+    }
+
+    /// A server that sends everyone on.
+    async fn redirects(to: String) -> String {
+        let location = format!("Location: {to}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+        server(move |_| Some(format!("HTTP/1.1 302 Found\r\n{location}"))).await.0
+    }
+
+    fn is_refused<T: std::fmt::Debug>(result: Result<T, CacheError>) -> bool {
+        let Err(CacheError::Http { source: HttpError::Connect { source, .. }, .. }) = &result
+        else {
+            panic!("{result:?}");
+        };
+        source.to_string().contains("allow-internal-targets")
+    }
+
+    #[tokio::test]
+    async fn a_far_end_s_words_lead_nowhere_inside_however_they_spell_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let (server, count) = server(|_| ok("inside")).await;
+        let port = server.rsplit(':').next().unwrap();
+        let cache = cache(folder.path(), 10, Duration::from_secs(5));
+        // What the administrator wrote is reached, and what is kept of it is not the far end's.
+        let own = format!("http://127.0.0.1:{port}/a.wav");
+        cache.get(&own).await.unwrap();
+        for host in ["127.0.0.1", "x@127.0.0.1", "[::ffff:127.0.0.1]", "0.0.0.0", "127.1"] {
+            let marked = format!("http://{}:{port}/a.wav", far::mark(host));
+            assert!(is_refused(cache.get(&marked).await), "{host}");
+            assert!(is_refused(cache.put(&marked, "/dev/null", None).await), "{host}");
+            assert_eq!(cache.kept(&marked).await, None, "{host}");
+        }
+        for name in ["localhost", "2130706433", "127.0.0.1"] {
+            let named = format!("far+http://{name}:{port}/a.wav");
+            assert!(is_refused(cache.get(&named).await), "{name}");
+        }
+        assert!(is_refused(cache.get(&format!("http://2130706433:{port}/a.wav")).await));
+        assert_eq!(count.load(Ordering::SeqCst), 1, "the server heard of the first alone");
+        // A far end's words in the path choose no server.
+        let path = format!("http://127.0.0.1:{port}/{}", far::mark("@b/c.wav"));
+        cache.get(&path).await.unwrap();
+        assert_eq!(count.load(Ordering::SeqCst), 2);
+    }
+
+    #[tokio::test]
+    async fn what_only_the_machine_may_ask_is_refused_to_all_and_redirects_to_it_too() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = cache(folder.path(), 10, Duration::from_secs(5));
+        for address in [
+            "http://169.254.169.254/latest/meta-data/",
+            "http://[::ffff:169.254.169.254]/",
+            "http://[fd00:ec2::254]/",
+            "http://2852039166/",
+        ] {
+            assert!(is_refused(cache.get(address).await), "{address}");
+        }
+        let sent_on = redirects("http://169.254.169.254/latest/".to_owned()).await;
+        assert!(is_refused(cache.get(&format!("{sent_on}/x.wav")).await));
+    }
+
+    #[tokio::test]
+    async fn what_the_settings_name_is_reached_by_a_far_end_s_words_too() {
+        let folder = tempfile::tempdir().unwrap();
+        let (server, _) = server(|_| ok("inside")).await;
+        let mut settings = Settings::test(folder.path(), 10, Duration::from_secs(5));
+        settings.allowed = Allowed::read("127.0.0.0/8").0;
+        let cache = Cache::new(settings);
+        cache.get(&format!("far+{server}/x.wav")).await.unwrap();
+        assert!(is_refused(cache.get("far+http://10.255.255.1/x.wav").await));
     }
 }

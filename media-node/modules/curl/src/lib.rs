@@ -27,6 +27,8 @@ const SOURCES: &[SourceKind] = &[
     SourceKind { scheme: "http", fetch: |channel, name, _| Box::pin(fetch(channel, name)) },
     SourceKind { scheme: "https", fetch: |channel, name, _| Box::pin(fetch(channel, name)) },
     SourceKind { scheme: "http_cache", fetch: |channel, name, _| Box::pin(fetch(channel, name)) },
+    SourceKind { scheme: "far+http", fetch: |channel, name, _| Box::pin(fetch(channel, name)) },
+    SourceKind { scheme: "far+https", fetch: |channel, name, _| Box::pin(fetch(channel, name)) },
 ];
 
 const SINKS: &[SinkKind] = &[
@@ -124,7 +126,7 @@ fn address(argument: &str) -> &str {
 }
 
 async fn get(call: ApiCall) -> String {
-    let (url, profile) = parts(&call.args);
+    let (url, profile) = parts(&call.marked);
     if url.is_empty() {
         return usage(GET);
     }
@@ -138,7 +140,7 @@ async fn get(call: ApiCall) -> String {
 }
 
 async fn try_get(call: ApiCall) -> String {
-    let url = address(&call.args);
+    let url = address(&call.marked);
     if url.is_empty() {
         return usage(GET);
     }
@@ -153,7 +155,7 @@ async fn try_get(call: ApiCall) -> String {
 }
 
 fn prefetch(call: &ApiCall) -> String {
-    let url = address(&call.args);
+    let url = address(&call.marked);
     if url.is_empty() {
         return usage(PREFETCH);
     }
@@ -165,8 +167,8 @@ async fn put(call: ApiCall) -> String {
     let Some((url, file)) = rest.split_once(' ') else { return usage(PUT) };
     let profile = profile.map(far::plain);
     // A far end's words choose no file beside those they were meant to choose among.
-    let (url, file) = (far::plain(url), far::path(file.trim()));
-    match Cache::of(&call.switch).put(&url, &file, profile.as_deref()).await {
+    let file = far::path(file.trim());
+    match Cache::of(&call.switch).put(url, &file, profile.as_deref()).await {
         Ok(()) => OK.to_owned(),
         Err(error) => {
             tracing::error!("http_put: {error}");
@@ -181,7 +183,7 @@ async fn clear(call: ApiCall) -> String {
 }
 
 async fn remove(call: ApiCall) -> String {
-    let url = address(&call.args);
+    let url = address(&call.marked);
     if url.is_empty() {
         return usage("<url>");
     }

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use base::network::Allowed;
 use dialplan_xml::Node;
 use switch_core::contract::declare::{Parameters, Value, param};
 use switch_core::switch::Switch;
@@ -16,6 +17,12 @@ pub(crate) const PARAMETERS: &[Parameters] = &[Parameters {
     list: &[
         param("enable-file-formats", Value::Bool, "true", "Addresses are played as files")
             .no_effect("http:// and https:// are always played while the module is loaded"),
+        param(
+            "allow-internal-targets",
+            Value::Text,
+            "none",
+            "Addresses inside the node's own network that a far end's words, redirects from outside and addresses of the link lead to: host names, addresses, networks, or `any`",
+        ),
         param("max-urls", COUNT, "10000", "Addresses kept; the least recently used goes first"),
         param("location", Value::Path, "the cache directory", "Folder of the files"),
         param("default-max-age", Value::Seconds, "86400", "How long a file is kept"),
@@ -73,6 +80,8 @@ impl Profile {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Settings {
     pub(crate) most: usize,
+    /// What is inside the node's own network and asked all the same.
+    pub(crate) allowed: Allowed,
     pub(crate) location: PathBuf,
     pub(crate) age: Duration,
     pub(crate) at_once: usize,
@@ -89,6 +98,7 @@ impl Settings {
     pub(crate) fn test(folder: &Path, most: usize, limit: Duration) -> Self {
         Self {
             most,
+            allowed: Allowed::default(),
             location: folder.join("files"),
             age: Duration::from_secs(60),
             at_once: 2,
@@ -104,6 +114,7 @@ impl Settings {
     pub(crate) fn read(conf: Option<Node<'_>>, switch: &Switch) -> Self {
         let mut read = Self {
             most: 10_000,
+            allowed: Allowed::default(),
             location: switch.dirs.cache_dir.clone(),
             age: Duration::from_secs(86_400),
             at_once: 8,
@@ -125,6 +136,13 @@ impl Settings {
             let count = |old: usize| number().map_or(old, |n| n as usize);
             let seconds = |old| number().map_or(old, |n| Duration::from_secs(u64::from(n)));
             match param.name.to_ascii_lowercase().as_str() {
+                "allow-internal-targets" => {
+                    let (allowed, odd) = Allowed::read(value);
+                    read.allowed = allowed;
+                    for word in odd {
+                        tracing::error!("http_cache.conf: allow-internal-targets: {word}?");
+                    }
+                }
                 "max-urls" => read.most = count(read.most),
                 "location" if !value.is_empty() => read.location = value.into(),
                 "default-max-age" => read.age = seconds(read.age),

@@ -7,6 +7,7 @@
 #![deny(unsafe_code)]
 
 mod engine;
+mod form;
 mod service;
 mod stream;
 mod synthesis;

@@ -4,10 +4,12 @@ use serde_json::{Value, json};
 use switch_core::api::{ApiCall, usage};
 
 use crate::engine_of;
+use crate::form::Form;
 use crate::synthesis::{self, SpeechRequest};
 use crate::voices::Table;
 
-pub(crate) const SYNTAX: &str = "voices | {\"text\":…[,\"voice\":…][,\"engine\":…][,\"rate\":…]}";
+pub(crate) const SYNTAX: &str =
+    "voices | {\"text\":…[,\"voice\":…][,\"engine\":…][,\"rate\":…][,\"format\":…][,\"uuid\":…]}";
 /// Longest text, characters.
 const LONGEST: usize = 5000;
 /// Rates a file may be asked for.
@@ -62,6 +64,8 @@ async fn file(call: &ApiCall, asked: &str) -> Result<Value, String> {
     if !RATES.contains(&rate) {
         return Err("rate: no rate of audio".to_owned());
     }
+    let form = form(call, text("format"), text("uuid"), asked.get("rate").map(|_| rate))?;
+    let rate = form.map_or(rate, |form| u64::from(form.rate()));
     let table = Table::of(&call.switch);
     let name = match text("engine") {
         "" => table.default().unwrap_or("tts_commandline"),
@@ -78,13 +82,32 @@ async fn file(call: &ApiCall, asked: &str) -> Result<Value, String> {
         rate: u32::try_from(rate).unwrap_or(8000),
     };
     let made = synthesis::file(&call.switch, &request).await?;
-    let bytes = tokio::fs::metadata(&made.path).await.map(|meta| meta.len()).unwrap_or(0);
+    let path = match form {
+        Some(form) => form.file(&made.path).await?,
+        None => made.path,
+    };
+    let bytes = tokio::fs::metadata(&path).await.map(|meta| meta.len()).unwrap_or(0);
     Ok(json!({
-        "file_path": made.path.to_string_lossy(),
+        "file_path": path.to_string_lossy(),
         "engine": name,
         "voice": voice,
-        "format": "wav",
+        "format": form.map_or("wav", Form::name),
         "bytes": bytes,
         "cached": made.cached,
     }))
+}
+
+/// What the file is to be: as it is asked for, or what the codec of the call that is named takes; the engine's own without
+/// either.
+fn form(call: &ApiCall, name: &str, uuid: &str, rate: Option<u64>) -> Result<Option<Form>, String> {
+    if !name.is_empty() {
+        let rate = u32::try_from(rate.unwrap_or(8000)).unwrap_or(8000);
+        let form = Form::of(name, rate).ok_or("format: wav, ulaw, alaw or g722")?;
+        return Ok(Some(form));
+    }
+    if uuid.is_empty() {
+        return Ok(None);
+    }
+    let channel = call.switch.channel(uuid).ok_or("uuid: no such call")?;
+    Form::for_call(&channel).map(Some).ok_or_else(|| "uuid: the call has no audio".to_owned())
 }

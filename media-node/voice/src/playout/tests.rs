@@ -306,3 +306,23 @@ fn single_samples_of_rates_in_turn_are_not_kept_without_end() {
     queue.clear(&mut phone, &mut Vec::new());
     assert!(queue.push(8000, vec![1; 160], 0), "there is room again");
 }
+
+#[test]
+fn what_is_muted_takes_its_time_and_is_not_heard() {
+    let mut bench = Bench::new(60_000);
+    bench.say(8000, vec![900; 8000]);
+    bench.queue.mark("end".into());
+    bench.run(300);
+    bench.queue.mute(true);
+    bench.run(400);
+    bench.queue.mute(false);
+    bench.run(600);
+    let heard = &bench.phone.heard;
+    assert_eq!(heard.len(), 8000, "every sample has its time");
+    let first = heard.iter().position(|sample| *sample == 0).expect("silence");
+    let silent = heard.iter().filter(|sample| **sample == 0).count();
+    assert!(first <= 8 * (300 + 140), "at most what the engine had is heard: {first}");
+    assert!((8 * 380..=8 * 420).contains(&silent), "{silent}");
+    assert_eq!(heard.last(), Some(&900));
+    assert!(bench.news.iter().any(|(_, news)| *news == News::Heard("end".into())));
+}

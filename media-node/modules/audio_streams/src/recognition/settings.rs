@@ -31,7 +31,7 @@ const LIST: &[Parameter] = &[
     param("no-input-timeout", MILLIS, "0; 5000", "Engine: milliseconds of silence after which the result is no input; `play_and_detect_speech` waits 5000"),
     param("speech-timeout", MILLIS, "20000", "Engine: longest speech, milliseconds"),
     param("speech-complete-timeout", MILLIS, "0", "Engine: silence that ends speech even if the engine has not noticed; 0 = the engine decides (HTTP: 700)"),
-    param("vad-threshold", Value::Number(1, 32_767), "250", "Engine: mean absolute sample from which sound may be speech"),
+    param("vad-threshold", Value::Number(1, 32_767), "160", "Engine: mean absolute sample from which sound may be speech"),
 ];
 
 const MRCP: &str = "there is no MRCP client; an engine of recognition.conf takes its place";

@@ -20,6 +20,11 @@ pub(super) struct Speak {
     engine: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     rate: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    format: Option<String>,
+    /// The call it is for: its codec says the format.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    uuid: Option<String>,
 }
 
 /// `POST /tts`: the file that says the text.
@@ -33,7 +38,7 @@ pub(super) async fn make(
     let answer = ask(&gateway, &asked).await?;
     let Some(why) = answer.get("error").and_then(Value::as_str) else { return Ok(Json(answer)) };
     Err(match why.split_once(": ") {
-        Some((field @ ("text" | "rate"), why)) => Problem::unusable(field, why),
+        Some((field @ ("text" | "rate" | "format" | "uuid"), why)) => Problem::unusable(field, why),
         _ if why.starts_with("there is no speech engine") => Problem::unusable("engine", why),
         // A program that refuses is given one thing it may not know.
         _ if names_voice && why.contains("exit status: ") => Problem::unusable("voice", why),
