@@ -168,7 +168,7 @@ def test_users_of_the_shipped_seed_register(fresh, database):
     dsn = f"pgsql://host=127.0.0.1 port={database.port} user=switch dbname=cdr connect_timeout=5"
     site = configure(fresh, PGSQL.format(port=database.port) + USERS.format(http=fresh.block[tree.HTTP], dsn=dsn, key="0" * 64), "mod_cdr_pg_csv", "mod_http_api").start()
     until(lambda: database.ask("SELECT 1 FROM extensions", "cdr") is not None, "table of users")
-    assert seed(database).returncode != 0           # without a domain it makes nobody
+    assert seed(database).returncode != 0           # no domain, no users
     run = seed(database, f"domain={DOMAIN}", "first=3000", "last=3004")
     assert run.returncode == 0, run.stderr
     made = [line.split("\t") for line in run.stdout.splitlines() if line]

@@ -3,7 +3,7 @@
 --   psql -d cdr -v domain=sip.example.com -f seed_sip_users.sql
 --
 -- makes the users 1000 to 1019 of that domain, each with a password of its own, and shows them once: hand them out from
--- there. Nobody has a password that is written here. Users that are there already keep theirs, so that it can be run again.
+-- there. No password is written here. Users that are there already keep theirs, so that it can be run again.
 --
 --   -v first=2000 -v last=2049    other numbers
 --   -v context=office             the dialplan context of their calls (default)
