@@ -27,6 +27,8 @@ const CHANGED: usize = 2_000;
 const PAUSE: Duration = Duration::from_millis(500);
 /// Between tries to reach a database.
 const AGAIN: Duration = Duration::from_secs(1);
+/// Tries in which the table may be missing without a word.
+const TRIES: u32 = 10;
 /// For one transaction.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// For the rows to be taken away when the module goes.
@@ -78,6 +80,7 @@ impl Task {
             node: switch.name().to_string(),
             open: None,
             in_trouble: false,
+            tries: 0,
         };
         Self { stop, done: tokio::spawn(writer.run(stopped)) }
     }
@@ -174,6 +177,8 @@ struct Writer {
     open: Option<Database>,
     /// The log has said that the rows cannot be written.
     in_trouble: bool,
+    /// How often the table was not there.
+    tries: u32,
 }
 
 impl Writer {
@@ -225,10 +230,12 @@ impl Writer {
     }
 
     fn failed(&mut self, error: &Trouble) {
-        // The table is made by the module's sink, which is about to.
+        // The table is made by the module's sink, which is about to. One that stays away is told of.
         if let Trouble::Database(error) = error
             && error.missing() == Some(Missing::Table)
+            && self.tries < TRIES
         {
+            self.tries += 1;
             return;
         }
         self.open = None;
