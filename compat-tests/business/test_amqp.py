@@ -150,6 +150,13 @@ def test_a_broker_killed_under_load_gets_every_message(site, broker):
         broker.kill()
         before = len(calls)
         until(lambda: len(calls) >= before + 20, "calls without it")
+        # Nor does a phone notice: each of its calls is answered, and ends when it hangs up.
+        phone = site.phone()
+        for _ in range(10):
+            said = phone.invite("park")
+            said.wait(200)
+            said.hangup()
+        assert broker.process.poll() is not None
         broker.start()
         before = len(calls)
         until(lambda: len(calls) >= before + 10, "calls with it again")

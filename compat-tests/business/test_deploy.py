@@ -6,6 +6,7 @@ import subprocess
 import pytest
 
 from harness import helm, tree
+from harness.services import until
 from harness.switch import ROOT, binary
 
 
@@ -37,6 +38,21 @@ def test_it_starts_while_database_and_broker_are_away(site):
     site.start(env={"GATEWAY_SECRET": "x" * 32, "CDR_PASSWORD": "a", "BROKER_PASSWORD": "b", "REDIS_PASSWORD": "c"})
     for module in ("mod_http_api", "mod_cdr_pg_csv", "mod_amqp", "mod_hiredis"):
         assert site.switch.api(f"module_exists {module}") == "true"
+    # None of them is needed for calls: two phones register, and one calls the other.
+    password = site.switch.api("global_getvar default_password").strip()
+    ann, ben = (site.phone(tree.INTERNAL, user=user, password=password) for user in ("1000", "1001"))
+    assert ann.register().status == ben.register().status == 200
+    call = ann.invite("1001")
+    there = ben.accept()
+    there.answer()
+    call.wait(200)
+    call.rtp.tone(440), there.rtp.tone(700)
+    call.rtp.wait_tone(700), there.rtp.wait_tone(440)
+    call.hangup()
+    there.wait_end()
+    # Its record waits in the journal for the database, and the log says which dependency is away.
+    until(lambda: any((site.where / "db/call_records").glob("*")) and "mod_cdr_pg_csv" in site.switch.said(400), "record that waits")
+    assert site.switch.alive()
 
 
 @pytest.mark.parametrize("manifest", sorted(path.name for path in (ROOT / "deploy/kubernetes").glob("*.yaml")))

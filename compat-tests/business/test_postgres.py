@@ -1,12 +1,16 @@
 """mod_cdr_pg_csv on a real PostgreSQL: rows, what the database refuses, and a database that is killed under load."""
+import os
 import threading
+import time
+import urllib.request
 
 import pytest
 
-from harness import services
+from harness import services, tree
 from harness.services import until
 
 PORT = 70
+OUTAGE = int(os.environ.get("FERRO_OUTAGE", "15"))      # seconds the database is away
 CONF = """<include>
 <configuration name="cdr_pg_csv.conf"><settings>
   <param name="db-info" value="host=127.0.0.1 port={port} user=switch dbname=cdr connect_timeout=5"/>
@@ -34,8 +38,18 @@ def site(fresh, database):
     (fresh.conf / "autoload_configs/cdr_pg_csv.conf.xml").write_text(text)
     modules = fresh.conf / "autoload_configs/modules.conf.xml"
     modules.write_text(modules.read_text().replace("</modules>", '<load module="mod_cdr_pg_csv"/></modules>'))
+    (fresh.conf / "autoload_configs/http_api.conf.xml").write_text(
+        f'<configuration name="http_api.conf"><settings><param name="listen-port" value="{fresh.block[tree.HTTP]}"/></settings></configuration>')
+    modules.write_text(modules.read_text().replace("</modules>", '<load module="mod_http_api"/></modules>'))
     fresh.start()
     return fresh
+
+
+def behind(site):
+    """Bytes of the journal that the database does not have yet, as /metrics says."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{site.block[tree.HTTP]}/metrics", timeout=10) as answer:
+        text = answer.read().decode()
+    return next(float(line.split()[-1]) for line in text.splitlines() if line.startswith('ferroswitch_records_behind_bytes{sink="mod_cdr_pg_csv"}'))
 
 
 def call(site, variables=""):
@@ -115,3 +129,56 @@ def test_a_database_killed_under_load_has_each_call_once(site, database):
     until(lambda: last in stored(), "record after a restart")
     rows = stored()
     assert len(rows) == len(set(rows))
+
+
+@pytest.mark.timeout(OUTAGE + 240)
+def test_an_outage_loses_nothing_keeps_the_order_and_refuses_no_call(site, database):
+    """Calls one after the other, and phones' calls beside them, while the database is away for FERRO_OUTAGE seconds."""
+    until(lambda: database.ask("SELECT 1 FROM cdr", "cdr") is not None, "table of the switch")
+    assert database.ask("ALTER TABLE cdr ADD COLUMN place bigserial", "cdr") is not None
+    calls, phones, behinds, said_so = [], 0, [], False
+    with site.esl() as esl:
+        esl.command("event plain CHANNEL_HANGUP_COMPLETE")
+
+        def recorded_call():
+            uuid = call(site)
+            esl.wait_event("CHANNEL_HANGUP_COMPLETE", Unique_ID=uuid)
+            esl.events.clear()
+            calls.append(uuid)
+
+        for _ in range(5):
+            recorded_call()
+        until(lambda: len(database.ask("SELECT 1 FROM cdr", "cdr")) >= 5 and behind(site) == 0, "rows before")
+        database.kill()
+        until_ = time.monotonic() + OUTAGE
+        while time.monotonic() < until_:
+            recorded_call()
+            if len(calls) % 10 == 0:
+                beside = site.phone(user="beside")
+                said = beside.invite("park")
+                said.wait(200)          # set up as ever: neither refused nor left to ring
+                said.hangup()
+                esl.wait_event("CHANNEL_HANGUP_COMPLETE")
+                beside.close()
+                site.phones.remove(beside)
+                phones += 1
+                behinds.append(behind(site))
+                said_so = said_so or "mod_cdr_pg_csv did not take" in site.switch.said(4000)
+            time.sleep(0.03)
+        # The log names the module, the metric grows with what waits.
+        assert said_so
+        assert len(behinds) >= 3 and behinds == sorted(behinds) and behinds[0] > 0
+        database.start()
+        recorded_call()
+    wanted = set(calls)
+
+    def stored():
+        return [uuid for (uuid,) in database.ask("SELECT uuid FROM cdr ORDER BY place", "cdr") or []]
+
+    until(lambda: wanted <= set(stored()), "record of each call", 120)
+    rows = stored()
+    assert len(rows) == len(set(rows))
+    assert [uuid for uuid in rows if uuid in wanted] == calls
+    assert len(database.ask("SELECT 1 FROM cdr WHERE caller_id_number = 'beside'", "cdr")) == phones
+    until(lambda: behind(site) == 0, "end of what waits")
+    print(f"{OUTAGE} s: {len(calls)} calls, {phones} of phones beside them, {behinds[-1]:.0f} bytes behind at the end")

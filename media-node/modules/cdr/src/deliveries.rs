@@ -14,6 +14,7 @@ use records::{Delivery, Entry, Journal, Position, Sink};
 use switch_core::call::Channel;
 use tokio::task::AbortHandle;
 
+use crate::active::Task;
 use crate::record::{self, Recorder};
 
 /// A call's end is shown at the latest so long after its record went to the journal, written or not.
@@ -29,6 +30,8 @@ pub(crate) struct Records {
     deliveries: Mutex<BTreeMap<&'static str, Delivery>>,
     /// What removes old records, by module.
     keepers: Mutex<BTreeMap<&'static str, AbortHandle>>,
+    /// What keeps `active_calls`, by module.
+    shown: Mutex<BTreeMap<&'static str, Task>>,
     /// The journal's segment that was written to last.
     segment: AtomicU64,
 }
@@ -68,10 +71,22 @@ impl Records {
         }
     }
 
+    /// A module keeps `active_calls` as well, until it goes.
+    pub(crate) async fn show(&self, name: &'static str, task: Task) {
+        let before = self.shown.lock().insert(name, task);
+        if let Some(before) = before {
+            before.stop().await;
+        }
+    }
+
     /// A module goes: what is in the journal may still be delivered shortly; the rest it receives when it comes back.
     pub(crate) async fn remove(&self, name: &str) {
         if let Some(keeper) = self.keepers.lock().remove(name) {
             keeper.abort();
+        }
+        let shown = self.shown.lock().remove(name);
+        if let Some(shown) = shown {
+            shown.stop().await;
         }
         let delivery = self.deliveries.lock().remove(name);
         let journal = self.journal.lock().clone();

@@ -9,6 +9,7 @@ use std::time::Duration;
 use database::{Arg, Database, Row, args};
 use dialplan_xml::Node;
 use switch_core::clock;
+use switch_core::text::is_true;
 
 use crate::pg;
 use crate::settings::Templates;
@@ -118,6 +119,11 @@ impl Source {
             tables.insert(0, (table, column));
         }
         Ok(Self { module: "mod_cdr_pg_csv", name, file: None, tables })
+    }
+
+    /// Data source name; may hold a password.
+    pub(crate) fn data_source(&self) -> &str {
+        &self.name
     }
 
     /// Names of its tables, that of the records first.
@@ -341,6 +347,13 @@ pub(crate) async fn keep(source: Source, days: u32) {
 pub(crate) fn keep_days(conf: Option<Node<'_>>) -> Option<u32> {
     let days = dialplan_xml::config::settings(conf).last("keep-days")?.trim().parse().ok()?;
     (1..=LONGEST).contains(&days).then_some(days)
+}
+
+/// `active-calls`: whether the calls there are now stand in the database, too.
+pub(crate) fn shows_active_calls(conf: Node<'_>) -> bool {
+    dialplan_xml::config::settings(Some(conf))
+        .last("active-calls")
+        .is_some_and(|value| is_true(value.trim()))
 }
 
 /// The time before which records of so many days ago began, microseconds since the epoch.

@@ -4,6 +4,7 @@
 //! When a call has ended its record goes into the journal, with the names of the modules that want it; each module has
 //! a sink that receives it from there. A web server or a disk in trouble delays records, never calls.
 
+mod active;
 mod csv;
 mod declared;
 mod deliveries;
@@ -161,19 +162,39 @@ async fn start(switch: &Arc<Switch>, name: &'static str) -> Result<(), NotLoaded
     if let Some(keeper) = keeper(switch, name) {
         records.keep(name, tokio::spawn(keeper).abort_handle());
     }
+    if let Some(task) = shown(switch, name) {
+        records.show(name, task).await;
+    }
     Ok(())
 }
 
 /// What removes a module's old records, where its settings say how long they are kept.
 fn keeper(switch: &Arc<Switch>, name: &str) -> Option<impl Future<Output = ()> + use<>> {
+    let (source, days) = of_database(switch, name, |conf| keeping::keep_days(Some(conf)))?;
+    Some(keeping::keep(source, days))
+}
+
+/// What keeps `active_calls` in a module's database, where its settings ask for it.
+fn shown(switch: &Arc<Switch>, name: &'static str) -> Option<active::Task> {
+    let (source, ()) =
+        of_database(switch, name, |conf| keeping::shows_active_calls(conf).then_some(()))?;
+    Some(active::Task::start(switch, name, source.data_source().to_owned()))
+}
+
+/// The database of a module, and what is read from its settings.
+fn of_database<T>(
+    switch: &Switch,
+    name: &str,
+    read: impl FnOnce(dialplan_xml::Node<'_>) -> Option<T>,
+) -> Option<(keeping::Source, T)> {
     let config = switch.config.load_full();
     let conf = config.document(&format!("{}.conf", name.trim_start_matches("mod_")))?;
-    let days = keeping::keep_days(Some(conf))?;
+    let read = read(conf)?;
     let dirs = &switch.dirs;
     let source = match name {
         "mod_cdr_sqlite" => keeping::Source::sqlite(conf, &dirs.db_dir, &dirs.log_dir),
         "mod_cdr_pg_csv" => keeping::Source::postgres(conf, &dirs.log_dir).ok()?,
         _ => return None,
     };
-    Some(keeping::keep(source, days))
+    Some((source, read))
 }

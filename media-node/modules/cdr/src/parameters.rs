@@ -25,6 +25,7 @@ pub(super) const SQLITE: &[Parameters] = &[Parameters {
         param("db-table", Value::Text, "cdr", "Table they go to"),
         TEMPLATE,
         KEEP_DAYS,
+        ACTIVE,
     ],
 }];
 
@@ -41,6 +42,7 @@ pub(super) const PG: &[Parameters] = &[Parameters {
         param("rotate-on-hup", Value::Bool, "false", "SIGHUP moves the file of refused rows aside"),
         param("debug", Value::Bool, "false", "Each call's data are logged when it has ended"),
         KEEP_DAYS,
+        ACTIVE,
     ],
 }];
 
@@ -117,6 +119,12 @@ const KEEP_DAYS: Parameter = param(
     Value::Number(1, 36_500),
     "",
     "Rows of calls that began longer ago are removed; without it none is",
+);
+const ACTIVE: Parameter = param(
+    "active-calls",
+    Value::Bool,
+    "false",
+    "The calls there are now stand in the table `active_calls`",
 );
 const COUNT: Value = Value::Number(0, 86_400_000);
 

@@ -15,6 +15,7 @@ use records::{Entry, Position, Sink, SinkError};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row};
 
+use super::active;
 use super::logged::Logged;
 use super::record::Recorder;
 use super::settings::Templates;
@@ -169,6 +170,8 @@ impl Table {
                 sqlx::query(AssertSqlSafe(table)).execute(&mut fresh).await?;
                 sqlx::query(POSITION).execute(&mut fresh).await?;
                 sqlx::query(CALL_LOGS).execute(&mut fresh).await?;
+                sqlx::query(active::TABLE_SQLITE).execute(&mut fresh).await?;
+                sqlx::query(active::EXTENSIONS).execute(&mut fresh).await?;
                 fresh
             }
         };

@@ -1,14 +1,19 @@
 //! The statements. Names are quoted; values of calls are parameters, or literals in spooled rows.
 
 use super::settings::Field;
+use crate::active;
 
 /// What the database keeps beside the rows, version by version. Each is applied once, in a transaction.
-pub(super) const MIGRATIONS: [&str; 1] = ["\
+pub(super) const MIGRATIONS: [&str; 3] = [
+    "\
     CREATE TABLE call_logs (call_id varchar PRIMARY KEY, from_number varchar, to_number varchar, status varchar, \
         start_time timestamptz, end_time timestamptz, duration integer, recording_url varchar);\
     CREATE INDEX call_logs_start_time ON call_logs (start_time);\
     CREATE TABLE journal_position (journal varchar, sink varchar, segment bigint NOT NULL, position bigint NOT NULL, \
-        PRIMARY KEY (journal, sink))"];
+        PRIMARY KEY (journal, sink))",
+    active::TABLE_PG,
+    active::EXTENSIONS,
+];
 
 /// Remembers which migrations were applied.
 pub(super) const VERSIONS: &str = "CREATE TABLE IF NOT EXISTS switch_migrations (version integer PRIMARY KEY, \
