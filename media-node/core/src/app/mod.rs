@@ -1,7 +1,7 @@
 //! What a dialplan application is, the registry that `show application` and dialplans read, and the verbs of a session
 //! that applications share: playing, collecting digits, ringback.
 
-pub mod argument;
+pub(crate) mod argument;
 pub mod digits;
 pub mod play;
 pub mod ringback;
@@ -10,7 +10,7 @@ use crate::BoxFuture;
 use crate::call::{AppResult, Session};
 use crate::contract::{Effect, Named};
 
-pub use argument::Argument;
+pub use call_model::argument::Argument;
 
 /// What an application may be used for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
