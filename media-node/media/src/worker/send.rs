@@ -272,12 +272,13 @@ impl LegState {
         let copied = if alone { self.copy_frame(n, room) } else { 0 };
         let octets = if copied > 0 { copied } else { self.encode(&ctx.pcm[..n], room) };
         if octets == 0 {
-            return;
+            return self.out.leave_out(stamp);
         }
+        let pausing = self.coder.encoder.as_ref().is_some_and(|encoder| encoder.is_pausing());
         let Some(head) = ctx.out.first_chunk_mut() else { return };
         rtp::write_header(
             head,
-            stamp.marker,
+            stamp.marker | self.out.resumes(pausing),
             self.params.send_pt,
             stamp.seq,
             stamp.timestamp,
