@@ -358,3 +358,42 @@ fn a_peer_that_leaves_silence_out_is_heard_as_silent() {
         assert!(purity > 0.9 && (4000.0..7000.0).contains(&level), "{jitter:?}: {purity} {level}");
     }
 }
+
+#[test]
+fn what_comes_from_a_telephone_is_encoded_narrow_and_what_comes_after_it_wide() {
+    // RFC 6716 §3.1: the bandwidth a packet says it has.
+    let band = |payload: &[u8]| match payload[0] >> 3 {
+        0..4 | 16..20 => 8000,
+        4..8 => 12_000,
+        8..12 | 20..24 => 16_000,
+        12 | 13 | 24..28 => 24_000,
+        _ => 48_000,
+    };
+    for (from, widest) in [(Codec::PCMU, 8000), (Codec::G722, 16_000)] {
+        let mut world = World::new();
+        let (mut a, b) = (world.call(1, from), world.call(2, Codec::OPUS));
+        a.leg.bridge(&b.leg).unwrap();
+        let mut mouth = Ear::new(from);
+        for _ in 0..50 {
+            let payload = mouth.tone(440.0);
+            send(&mut a, from, &payload);
+            world.sim.run_ms(20);
+        }
+        let heard = b.phone.heard();
+        assert!(heard.len() > 40);
+        assert!(heard.iter().skip(2).all(|p| band(&p.payload) <= widest), "{from:?}");
+        let wide: std::sync::Arc<[i16]> = (0..96_000u32)
+            .map(|n| {
+                ((f64::from(n) * 6000.0 * std::f64::consts::TAU / 48_000.0).sin() * 8000.0) as i16
+            })
+            .collect();
+        let plan = media::PlayPlan::from_samples(48_000, wide);
+        b.leg.play(Box::new(plan)).unwrap();
+        world.sim.run_ms(1500);
+        let heard = b.phone.heard();
+        let mut ear = Ear::new(Codec::OPUS);
+        let pcm: Vec<i16> = heard.iter().flat_map(|p| ear.hear(&p.payload)).collect();
+        let (purity, level) = ear.judge(&pcm[pcm.len() / 2..], 6000.0);
+        assert!(purity > 0.8 && level > 3000.0, "{from:?}: {purity} {level} after a telephone");
+    }
+}

@@ -45,6 +45,9 @@ pub trait Encoder: Send + fmt::Debug {
         false
     }
 
+    /// Says what rate the sound was sampled at before it was converted: nothing above half of it is there to be encoded.
+    fn sampled_at(&mut self, _rate: u32) {}
+
     /// Spends less on each packet where the codec can (`true`), or as much as usual.
     fn economise(&mut self, _on: bool) {}
 }

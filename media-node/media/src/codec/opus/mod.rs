@@ -104,12 +104,13 @@ impl Fmtp {
         out
     }
 
-    fn bandwidth(self) -> Bandwidth {
-        match self.playback_rate {
-            Some(..=8000) => Bandwidth::Narrowband,
-            Some(..=12_000) => Bandwidth::Mediumband,
-            Some(..=16_000) => Bandwidth::Wideband,
-            Some(..=24_000) => Bandwidth::Superwideband,
+    /// The bandwidth for sound sampled at `rate`, as far as the peer wants it.
+    fn bandwidth(playback_rate: Option<u32>, rate: u32) -> Bandwidth {
+        match playback_rate.unwrap_or(rate).min(rate) {
+            ..=8000 => Bandwidth::Narrowband,
+            ..=12_000 => Bandwidth::Mediumband,
+            ..=16_000 => Bandwidth::Wideband,
+            ..=24_000 => Bandwidth::Superwideband,
             _ => Bandwidth::Fullband,
         }
     }
@@ -172,6 +173,10 @@ struct Encoding {
     /// Effort while there is time.
     complexity: i32,
     rate: u32,
+    /// Highest rate the peer wants.
+    playback_rate: Option<u32>,
+    /// The rate of the sound before it was converted to ours.
+    sampled_at: u32,
     /// Silence counted, where the peer wants little of it.
     quiet: Option<Quiet>,
     input: Box<[f32]>,
@@ -190,11 +195,20 @@ impl Encoding {
         inner.packet_loss_perc = if fmtp.fec { loss } else { 0 };
         inner.use_dtx = fmtp.dtx && complexity >= ANALYSED;
         inner.use_cbr = fmtp.cbr;
-        inner.max_bandwidth = fmtp.bandwidth();
+        inner.max_bandwidth = Fmtp::bandwidth(fmtp.playback_rate, CLOCK);
         inner.signal_type = Some(SignalType::Voice);
         inner.lsb_depth = 16;
         let quiet = fmtp.dtx.then(Quiet::new);
-        Some(Self { inner, complexity, rate, quiet, input: vec![0.0; LONGEST].into() })
+        let playback_rate = fmtp.playback_rate;
+        Some(Self {
+            inner,
+            complexity,
+            rate,
+            playback_rate,
+            sampled_at: CLOCK,
+            quiet,
+            input: vec![0.0; LONGEST].into(),
+        })
     }
 }
 
@@ -221,6 +235,13 @@ impl Encoder for Encoding {
         let octets = self.inner.encode(input, pcm.len(), &mut out[..most]).unwrap_or(0);
         // What the encoder leaves out, it tells by the least of packets: that one is not sent either.
         if octets <= NOTHING && self.quiet.is_some() { 0 } else { octets }
+    }
+
+    fn sampled_at(&mut self, rate: u32) {
+        if rate != self.sampled_at {
+            self.sampled_at = rate;
+            self.inner.max_bandwidth = Fmtp::bandwidth(self.playback_rate, rate);
+        }
     }
 
     fn is_pausing(&self) -> bool {
@@ -314,7 +335,9 @@ mod tests {
                 own: Own::default(),
             }
         );
-        assert_eq!(fmtp.bandwidth(), Bandwidth::Wideband);
+        assert_eq!(Fmtp::bandwidth(fmtp.playback_rate, 48_000), Bandwidth::Wideband);
+        assert_eq!(Fmtp::bandwidth(fmtp.playback_rate, 8000), Bandwidth::Narrowband);
+        assert_eq!(Fmtp::bandwidth(None, 48_000), Bandwidth::Fullband);
         let own = Own { bit_rate: Some(64_000), complexity: Some(9), loss: Some(20) };
         let ours = Fmtp { own, ..fmtp };
         assert_eq!(Fmtp::parse(&ours.to_string()), ours);
@@ -328,6 +351,20 @@ mod tests {
         assert_eq!(rate("maxaveragebitrate=64000"), 30_000);
         assert_eq!(rate("maxaveragebitrate=64000;x-bitrate=80000"), 64_000);
         assert_eq!(rate("maxaveragebitrate=1;x-bitrate=80000"), 6000);
+    }
+
+    #[test]
+    fn effort_steps_down_while_time_is_short_and_back() {
+        for (wanted, usual) in [("", 5), ("x-complexity=9; usedtx=1", 9)] {
+            let mut coder = Encoding::new(48_000, Fmtp::parse(wanted)).unwrap();
+            assert_eq!((coder.inner.complexity, coder.inner.use_dtx), (usual, usual >= ANALYSED));
+            coder.economise(true);
+            assert_eq!((coder.inner.complexity, coder.inner.use_dtx), (0, false));
+            let (pcm, mut out) = (vec![900; 960], vec![0; LARGEST]);
+            assert!(coder.encode(&pcm, &mut out) > NOTHING, "what is said is sent all the same");
+            coder.economise(false);
+            assert_eq!((coder.inner.complexity, coder.inner.use_dtx), (usual, usual >= ANALYSED));
+        }
     }
 
     #[test]
