@@ -1,4 +1,5 @@
 """/metrics as Prometheus reads it, the dashboard's and the alerts' queries over a real load, and the probes."""
+import email.utils
 import json
 import re
 import subprocess
@@ -74,6 +75,16 @@ def test_each_name_is_documented_and_counts_calls(site):
     documented = set(re.findall(r"^\| `(ferroswitch_\w+)`", (ROOT / "docs/metrics.md").read_text(), re.M))
     assert named <= documented, named - documented
     assert documented - named <= ELSEWHERE, documented - named - ELSEWHERE
+
+
+def test_the_end_of_a_listeners_certificate_is_told(site):
+    site.start()
+    page = get(site, "/metrics")[1]
+    [ends] = re.findall(r'^ferroswitch_sip_certificate_expiry_seconds\{profile="open",transport="TLS"\} (\S+)$', page, re.M)
+    certificate = site.where / "certs/tls.pem"
+    said = subprocess.run(["openssl", "x509", "-noout", "-enddate", "-in", certificate], capture_output=True, text=True, check=True).stdout
+    # notAfter=Dec  1 05:00:00 2036 GMT
+    assert float(ends) == email.utils.parsedate_to_datetime(re.sub(r"notAfter=(\w+) +(\d+) (\S+) (\d+) GMT\s*", r"\2 \1 \4 \3 GMT", said)).timestamp()
 
 
 @pytest.mark.skipif(services.needs("prometheus", "promtool") is not None, reason="prometheus is not installed")

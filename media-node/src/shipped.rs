@@ -148,6 +148,43 @@ fn the_event_socket_is_for_this_machine_only() {
 }
 
 #[test]
+fn pages_and_the_phones_in_them_are_for_this_machine_only_and_the_api_has_no_key() {
+    let tree = tree();
+    let conf = tree.configuration("http_api.conf").expect("http_api.conf");
+    let params = under(conf, "param");
+    let value = |name: &str| {
+        let of = params.iter().find(|param| param.attr("name") == Some(name));
+        of.map(|param| param.attr_or_empty("value"))
+    };
+    assert_eq!(value("listen-ip"), Some("127.0.0.1"));
+    assert_eq!(value("portal-websocket"), Some("ws://127.0.0.1:5066"));
+    assert_eq!(value("portal-domain"), Some("127.0.0.1"));
+    assert!(value("jwt-secret").is_none() && under(conf, "api-key").is_empty());
+    let sofia = SofiaConf::read(tree.configuration("sofia.conf"));
+    let bound: Vec<_> = sofia
+        .profiles
+        .iter()
+        .filter_map(|profile| profile.settings.as_ref()?.get("ws-binding"))
+        .collect();
+    assert_eq!(bound, ["127.0.0.1:5066"]);
+}
+
+#[test]
+fn the_customers_page_calls_numbers_that_are_there() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../portal/src/customer.js");
+    let page = std::fs::read_to_string(page).expect("the page");
+    let line = page.lines().find(|line| line.starts_with("const NUMBERS")).expect("its numbers");
+    let numbers: Vec<&str> = line
+        .split('"')
+        .filter(|word| word.len() == 4 && word.bytes().all(|b| b.is_ascii_digit()))
+        .collect();
+    assert_eq!(numbers.len(), 2, "{line}");
+    for number in numbers {
+        assert_ne!(routed("default", number).0, "unknown_number", "{number}");
+    }
+}
+
+#[test]
 fn strangers_can_reach_nothing_but_a_refusal() {
     let tree = tree();
     let actions: Vec<&str> = under(context(&tree, "public"), "action")
@@ -208,9 +245,9 @@ fn containers_change_it_by_their_environment() {
 }
 
 /// A caller who dialled something.
-struct Caller(&'static str);
+struct Caller<'n>(&'n str);
 
-impl Host for Caller {
+impl Host for Caller<'_> {
     fn variable(&mut self, _: &str) -> Option<String> {
         None
     }
@@ -233,7 +270,7 @@ impl Host for Caller {
 }
 
 /// The extension that takes a number, and its applications with their arguments.
-fn routed(context: &str, number: &'static str) -> (String, Vec<(String, String)>) {
+fn routed(context: &str, number: &str) -> (String, Vec<(String, String)>) {
     let (dialplan, complaints) = Dialplan::compile(&tree());
     assert!(complaints.is_empty(), "{complaints:?}");
     let request = RouteRequest {
@@ -257,6 +294,8 @@ fn every_number_of_the_overview_leads_where_it_says() {
         ("1019", "Local_Extension", "set", "dialed_extension=1019"),
         ("2000", "group_dial_sales", "bridge", "group/sales@${domain_name}"),
         ("2001", "group_dial_support", "bridge", "group/support@${domain_name}"),
+        ("6000", "talk_to_us", "bridge", "group/support@${domain_name}"),
+        ("9999", "menu", "transfer", "5000 XML default"),
         ("5000", "demo_ivr", "execute_extension", "menu_${menu_choice} XML features"),
         ("9190", "record_and_listen", "record", "/recordings/${uuid}.wav 10 200 3"),
         ("9192", "show_info", "info", ""),

@@ -1,6 +1,6 @@
 //! What bridged calls cost on this machine, over loopback, beside a bare forwarder's cost.
 //!
-//! `cargo run --profile bench -p ferroswitch-media --example load [calls] [seconds]`
+//! `cargo run --profile bench -p ferroswitch-media --example load [calls] [seconds] [calls with an encoder]`
 //!
 //! Each call is two phones on sockets of their own, bridged; each phone sends 50 packets a second
 //! that carry the time they were sent. Printed per mode: the worker thread's CPU time as a share of
@@ -38,8 +38,17 @@ fn main() -> io::Result<()> {
     marked("PCMU, SRTP to RTP", [SECURE, PLAIN], calls)?;
     marked("PCMU, SRTP to SRTP", [SECURE, SECURE], calls)?;
     marked("Opus, SRTP to SRTP", [BROWSER, BROWSER], calls)?;
-    // An encoder per call: more would fill the core.
-    marked("Opus SRTP to PCMU RTP", [BROWSER, PLAIN], calls.min(100))?;
+    // An encoder per call: more would fill the core, and a full one says nothing of the cost.
+    let coded: usize = args.next().and_then(|a| a.parse().ok()).unwrap_or(100).min(calls);
+    marked("Opus SRTP to PCMU RTP", [BROWSER, PLAIN], coded)?;
+    let rated = |rate| Codec::by_pref("opus", rate).expect("a rate of Opus");
+    let opus = |rate| Side { codec: rated(rate), secure: true };
+    marked(
+        "Opus at 16 kHz to G722",
+        [opus(16_000), Side { codec: Codec::G722, secure: false }],
+        coded,
+    )?;
+    marked("Opus at 8 kHz to PCMU", [opus(8000), PLAIN], coded)?;
     bridged("PCMU-PCMA", [PLAIN, Side { codec: Codec::PCMA, secure: false }], calls, seconds)?;
     playing(calls, seconds)
 }

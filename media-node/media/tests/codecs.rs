@@ -22,11 +22,15 @@ impl Ear {
 
     /// The next 20 ms of a tone, coded.
     fn tone(&mut self, hz: f64) -> Vec<u8> {
+        self.tone_at(hz, 8000.0)
+    }
+
+    fn tone_at(&mut self, hz: f64, amplitude: f64) -> Vec<u8> {
         let step = hz * std::f64::consts::TAU / f64::from(self.codec.rate());
         let pcm: Vec<i16> = (0..self.codec.frame_samples(20))
             .map(|_| {
                 self.phase += step;
-                (self.phase.sin() * 8000.0) as i16
+                (self.phase.sin() * amplitude) as i16
             })
             .collect();
         let mut out = vec![0; 4096];
@@ -68,6 +72,10 @@ fn send(call: &mut Call, codec: Codec, payload: &[u8]) {
     let ticks = codec.ticks(codec.frame_samples(20)) as u32;
     call.phone.timestamp = call.phone.timestamp.wrapping_add(ticks);
     call.phone.send(call.phone.seq, call.phone.timestamp, call.phone.pt, false, payload);
+}
+
+fn opus_8k() -> Codec {
+    Codec::by_pref("opus", 8000).unwrap()
 }
 
 fn spoken() -> Vec<Codec> {
@@ -245,5 +253,147 @@ fn a_codec_changed_in_mid_call_goes_on_in_one_stream() {
     for pair in heard.windows(2) {
         assert_eq!(seq_distance(pair[0].header.seq, pair[1].header.seq), 1);
         assert_eq!(pair[0].header.ssrc, pair[1].header.ssrc);
+    }
+}
+
+/// Half a second of a tone, `quiet` frames of silence, and half a second of the tone again, to a leg whose far end asked
+/// for `fmtp`; what that heard in the silence and from the tone after it on, with when it came.
+fn talk_and_pause(from: Codec, to: Codec, fmtp: &str, quiet: u64) -> Vec<(u64, kit::Packet)> {
+    let mut world = World::new();
+    let (mut a, b) =
+        (world.call(1, from), world.call_with(2, to, |params| params.fmtp = Some(fmtp.into())));
+    a.leg.bridge(&b.leg).unwrap();
+    let mut mouth = Ear::new(from);
+    let mut heard = Vec::new();
+    for n in 0..50 + quiet {
+        let silent = (25..25 + quiet).contains(&n);
+        let payload = if silent { mouth.tone_at(440.0, 0.0) } else { mouth.tone(440.0) };
+        send(&mut a, from, &payload);
+        world.sim.run_ms(20);
+        heard.extend(b.phone.heard().into_iter().map(|packet| (n, packet)));
+    }
+    heard
+}
+
+#[test]
+fn silence_is_hardly_sent_to_who_asks_for_that() {
+    for (from, to) in
+        [(Codec::PCMU, Codec::OPUS), (Codec::G722, Codec::OPUS), (Codec::L16_8K, opus_8k())]
+    {
+        for effort in [5, 8] {
+            let quiet = 150;
+            let fmtp = format!("usedtx=1; x-complexity={effort}");
+            let heard = talk_and_pause(from, to, &fmtp, quiet);
+            let what = format!("{from:?} -> {to:?} at {effort}");
+            let silent: Vec<_> =
+                heard.iter().filter(|(n, _)| (28..25 + quiet).contains(n)).collect();
+            // 200 ms of it, then one packet in 400 ms; the encoder's own analysis takes a little longer to be sure.
+            let most = if effort < 7 { 20 } else { 40 };
+            assert!((12..=most).contains(&silent.len()), "{what}: {} in the silence", silent.len());
+            let packets: Vec<_> = heard.iter().map(|(_, packet)| packet.clone()).collect();
+            assert_continuous(&packets);
+            // Time goes on: what is heard is stamped with when it was said.
+            let (first, last) = (&heard[5], heard.last().unwrap());
+            let passed = last.1.header.timestamp.wrapping_sub(first.1.header.timestamp);
+            assert_eq!(u64::from(passed), (last.0 - first.0) * 960, "{what}");
+            let talk = heard.iter().find(|(n, _)| *n >= 25 + quiet).unwrap();
+            // The encoder's own analysis does not say which of its packets is a sign of life.
+            let marked = talk.1.header.marker || effort >= 7;
+            assert!(marked, "{what}: talk begins with a mark");
+            assert!(heard.iter().all(|(_, packet)| packet.payload.len() > 2), "{what}");
+            let mut ear = Ear::new(to);
+            let again = heard.iter().map(|(n, p)| (*n, ear.hear(&p.payload))).collect::<Vec<_>>();
+            let pcm: Vec<i16> = again
+                .iter()
+                .filter(|(n, _)| *n >= 30 + quiet)
+                .flat_map(|(_, pcm)| pcm.clone())
+                .collect();
+            let (purity, level) = ear.judge(&pcm, 440.0);
+            assert!(purity > 0.9 && (4000.0..7000.0).contains(&level), "{what}: {purity} {level}");
+        }
+        let all = talk_and_pause(from, to, "usedtx=0", 50).len();
+        assert!((95..=101).contains(&all), "{from:?}: {all} without the wish");
+    }
+}
+
+#[test]
+fn a_peer_that_leaves_silence_out_is_heard_as_silent() {
+    for jitter in [None, Some(60)] {
+        let mut world = World::new();
+        let mut a = world.call_with(1, Codec::OPUS, |params| {
+            params.jitter = jitter.map(|ms| JitterSpec { ms, max_ms: None });
+        });
+        let b = world.call(2, Codec::PCMU);
+        a.leg.bridge(&b.leg).unwrap();
+        let (mut mouth, mut ear) = (Ear::new(Codec::OPUS), Ear::new(Codec::PCMU));
+        let mut heard = Vec::new();
+        for n in 0..170u32 {
+            let payload = match n {
+                // As browsers do: silence for 200 ms, then a packet of one octet in 400 ms.
+                50..60 => mouth.tone_at(440.0, 0.0),
+                60..120 if n % 20 == 0 => vec![0x78],
+                60..120 => {
+                    a.phone.timestamp = a.phone.timestamp.wrapping_add(960);
+                    Vec::new()
+                }
+                _ => mouth.tone(440.0),
+            };
+            if !payload.is_empty() {
+                send(&mut a, Codec::OPUS, &payload);
+            }
+            world.sim.run_ms(20);
+            heard.extend(b.phone.heard().into_iter().map(|packet| (n, packet)));
+        }
+        let packets: Vec<_> = heard.iter().map(|(_, packet)| packet.clone()).collect();
+        assert_continuous(&packets);
+        let mut part = |from: u32, to: u32| {
+            let of = heard.iter().filter(|(n, _)| (from..to).contains(n));
+            of.flat_map(|(_, p)| ear.hear(&p.payload)).collect::<Vec<_>>()
+        };
+        let pause = part(58, 120);
+        let loudest = pause.iter().map(|s| s.unsigned_abs()).max().unwrap_or(0);
+        assert!(loudest < 300, "{jitter:?}: {loudest} in the pause");
+        let after = part(132, 170);
+        let (purity, level) = ear.judge(&after, 440.0);
+        assert!(purity > 0.9 && (4000.0..7000.0).contains(&level), "{jitter:?}: {purity} {level}");
+    }
+}
+
+#[test]
+fn what_comes_from_a_telephone_is_encoded_narrow_and_what_comes_after_it_wide() {
+    // RFC 6716 §3.1: the bandwidth a packet says it has.
+    let band = |payload: &[u8]| match payload[0] >> 3 {
+        0..4 | 16..20 => 8000,
+        4..8 => 12_000,
+        8..12 | 20..24 => 16_000,
+        12 | 13 | 24..28 => 24_000,
+        _ => 48_000,
+    };
+    for (from, widest) in [(Codec::PCMU, 8000), (Codec::G722, 16_000)] {
+        let mut world = World::new();
+        let (mut a, b) = (world.call(1, from), world.call(2, Codec::OPUS));
+        a.leg.bridge(&b.leg).unwrap();
+        let mut mouth = Ear::new(from);
+        for _ in 0..50 {
+            let payload = mouth.tone(440.0);
+            send(&mut a, from, &payload);
+            world.sim.run_ms(20);
+        }
+        let heard = b.phone.heard();
+        assert!(heard.len() > 40);
+        assert!(heard.iter().skip(2).all(|p| band(&p.payload) <= widest), "{from:?}");
+        let wide: std::sync::Arc<[i16]> = (0..96_000u32)
+            .map(|n| {
+                ((f64::from(n) * 6000.0 * std::f64::consts::TAU / 48_000.0).sin() * 8000.0) as i16
+            })
+            .collect();
+        let plan = media::PlayPlan::from_samples(48_000, wide);
+        b.leg.play(Box::new(plan)).unwrap();
+        world.sim.run_ms(1500);
+        let heard = b.phone.heard();
+        let mut ear = Ear::new(Codec::OPUS);
+        let pcm: Vec<i16> = heard.iter().flat_map(|p| ear.hear(&p.payload)).collect();
+        let (purity, level) = ear.judge(&pcm[pcm.len() / 2..], 6000.0);
+        assert!(purity > 0.8 && level > 3000.0, "{from:?}: {purity} {level} after a telephone");
     }
 }

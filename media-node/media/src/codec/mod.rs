@@ -36,8 +36,17 @@ pub enum Coding {
 
 /// Turns samples into payloads; has a state.
 pub trait Encoder: Send + fmt::Debug {
-    /// Encodes one packet interval; returns the octets written, 0 for a length the codec does not know.
+    /// Encodes one packet interval; returns the octets written, 0 for silence that is not sent and for a length the
+    /// codec does not know.
     fn encode(&mut self, pcm: &[i16], out: &mut [u8]) -> usize;
+
+    /// Whether the packet just encoded is one of those that are sent now and then while silence is left out.
+    fn is_pausing(&self) -> bool {
+        false
+    }
+
+    /// Says what rate the sound was sampled at before it was converted: nothing above half of it is there to be encoded.
+    fn sampled_at(&mut self, _rate: u32) {}
 
     /// Spends less on each packet where the codec can (`true`), or as much as usual.
     fn economise(&mut self, _on: bool) {}

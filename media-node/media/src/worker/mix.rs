@@ -476,6 +476,7 @@ fn hand_out(
     }
     if plain {
         leg.note_peer(ctx);
+        leg.sampled_at(codec.rate());
         let stamp = leg.out.clocked(ctx.now.us, leg.clock(), leg.ticks(frame));
         leg.say(frame, stamp, ctx);
     } else {

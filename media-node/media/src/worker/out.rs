@@ -23,6 +23,8 @@ pub(crate) struct OutStream {
     sent_us: Option<u64>,
     /// What wrote last.
     source: Source,
+    /// Something was left out since the last packet.
+    paused: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -48,7 +50,7 @@ struct Map {
 
 impl OutStream {
     pub(crate) fn new(ssrc: u32, seq: u16, timestamp: u32) -> Self {
-        Self { ssrc, seq, timestamp, sent_us: None, source: Source::None }
+        Self { ssrc, seq, timestamp, sent_us: None, source: Source::None, paused: false }
     }
 
     /// The numbers before its first packet.
@@ -134,6 +136,26 @@ impl OutStream {
         };
         self.source = Source::Relay(map);
         map
+    }
+
+    /// Takes the numbers of a packet back that is silence and is not sent. Time goes on, but no number is missing: the
+    /// far end would make up for a loss.
+    pub(crate) fn leave_out(&mut self, stamp: Stamp) {
+        self.paused = true;
+        // One that came late has no number to give back: those after it are sent.
+        if stamp.seq != self.seq {
+            return;
+        }
+        self.seq = self.seq.wrapping_sub(1);
+        if let Source::Relay(map) = &mut self.source {
+            map.seq_offset = map.seq_offset.wrapping_sub(1);
+        }
+    }
+
+    /// Whether the packet about to be sent is the first of talk after others were left out; asked once per packet.
+    /// `pausing`: it is a sign of life in the silence.
+    pub(crate) fn resumes(&mut self, pausing: bool) -> bool {
+        !pausing && std::mem::take(&mut self.paused)
     }
 
     /// A packet of a digit: the first takes the present as its timestamp, the rest repeat it.
@@ -246,6 +268,25 @@ mod tests {
                 last = stamp.timestamp;
             }
         }
+    }
+
+    #[test]
+    fn what_is_left_out_takes_time_but_no_number() {
+        let mut out = OutStream::new(1, 0, 0);
+        out.clocked(1_000_000, 8000, 160);
+        let left = out.clocked(1_020_000, 8000, 160);
+        out.leave_out(left);
+        let next = out.clocked(1_040_000, 8000, 160);
+        assert_eq!((next.seq, next.timestamp), (left.seq, 320));
+        assert!(!out.resumes(true) && out.resumes(false) && !out.resumes(false));
+        let mut relayed = |n: u16| {
+            out.relayed(&header(7, n, u32::from(n) * 160), 1_000_000, 8000, 8000, 160).unwrap()
+        };
+        let first = relayed(500);
+        let left = relayed(501);
+        out.leave_out(left);
+        let next = out.relayed(&header(7, 502, 502 * 160), 1_000_000, 8000, 8000, 160).unwrap();
+        assert_eq!((next.seq, next.timestamp), (left.seq, first.timestamp + 320));
     }
 
     #[test]

@@ -64,9 +64,10 @@ impl LegState {
         }
         let (from, to) = (source.clock(), self.clock());
         if self.keeps_packets(source, turn.decoded) {
-            let ticks = self.ticks(turn.decoded);
+            let (ticks, to_rate) = (self.ticks(turn.decoded), self.codec().rate());
             let stamp = self.out.relayed(turn.header, ctx.now.us, from, to, ticks);
             if let Some(stamp) = stamp {
+                self.sampled_at(to_rate);
                 self.say(turn.decoded, stamp, ctx);
             }
         } else if !turn.late {
@@ -116,7 +117,10 @@ impl LegState {
     /// packet by packet as they fill up.
     fn convert(&mut self, source: &mut Self, n: usize, ctx: &mut Ctx) {
         let to = self.codec().rate();
-        let n = if source.codec().rate() == to { n } else { source.resample(n, to, ctx) };
+        let from = source.codec().rate();
+        let n = if from == to { n } else { source.resample(n, to, ctx) };
+        let alone = self.over.is_none() && !self.playout_sounds;
+        self.sampled_at(if alone { from } else { to });
         self.fill_up(n, ctx);
     }
 
@@ -138,6 +142,8 @@ impl LegState {
     pub(super) fn say_converted(&mut self, n: usize, from: u32, ctx: &mut Ctx) {
         self.peer_us = ctx.now.us;
         let to = self.codec().rate();
+        let alone = self.over.is_none() && !self.playout_sounds;
+        self.sampled_at(if alone { from } else { to });
         if from == to {
             return self.fill_up(n, ctx);
         }
@@ -194,6 +200,14 @@ impl LegState {
             self.converter.replace(converter)
         } else {
             self.mix_converter.replace(converter)
+        }
+    }
+
+    /// Tells the encoder how much there is to encode in what comes next. A wider sound after a narrow one, a prompt after
+    /// a telephone, is told of as well.
+    pub(super) fn sampled_at(&mut self, rate: u32) {
+        if let Some(encoder) = &mut self.coder.encoder {
+            encoder.sampled_at(rate);
         }
     }
 
@@ -272,12 +286,13 @@ impl LegState {
         let copied = if alone { self.copy_frame(n, room) } else { 0 };
         let octets = if copied > 0 { copied } else { self.encode(&ctx.pcm[..n], room) };
         if octets == 0 {
-            return;
+            return self.out.leave_out(stamp);
         }
+        let pausing = self.coder.encoder.as_ref().is_some_and(|encoder| encoder.is_pausing());
         let Some(head) = ctx.out.first_chunk_mut() else { return };
         rtp::write_header(
             head,
-            stamp.marker,
+            stamp.marker | self.out.resumes(pausing),
             self.params.send_pt,
             stamp.seq,
             stamp.timestamp,
@@ -407,6 +422,7 @@ impl LegState {
     fn say_or_skip(&mut self, sends: bool, frame: usize, ctx: &mut Ctx) {
         if sends {
             let stamp = self.out.clocked(ctx.now.us, self.clock(), self.ticks(frame));
+            self.sampled_at(self.codec().rate());
             self.say(frame, stamp, ctx);
         } else {
             self.taps.iter_mut().for_each(|t| t.heard(&ctx.pcm[..frame]));

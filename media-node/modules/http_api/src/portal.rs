@@ -4,6 +4,7 @@
 //! path of this machine. Pages may load nothing from elsewhere, and speak to this server and the switch's WebSocket only.
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -52,10 +53,20 @@ pub(crate) struct Portal {
 }
 
 impl Portal {
-    /// Reads the folder; `None` where none is named.
+    /// Reads the folder; `None` where none is named, or where it is not there: the shipped configuration names the place
+    /// pages are installed at, and metrics are served without them.
     pub(crate) async fn read(source: &Source) -> Result<Option<Arc<Self>>, PortalError> {
         let Some(folder) = &source.folder else { return Ok(None) };
-        let files = files(folder).await?;
+        let files = match files(folder).await {
+            Err(PortalError::Unreadable { source, .. }) if source.kind() == ErrorKind::NotFound => {
+                tracing::warn!(
+                    "http_api.conf: portal-dir: there is no {}: pages are not served",
+                    folder.display()
+                );
+                return Ok(None);
+            }
+            files => files?,
+        };
         if !files.contains_key("index.html") {
             return Err(PortalError::NoPages(folder.clone()));
         }
@@ -160,6 +171,8 @@ mod tests {
     #[tokio::test]
     async fn pages_are_served_from_memory_and_nothing_else_is() {
         let scratch = std::env::temp_dir().join(format!("portal-{}", base::clock::new_uuid()));
+        let absent = Source { folder: Some(scratch.join("absent")), ..Source::default() };
+        assert!(Portal::read(&absent).await.unwrap().is_none(), "pages that are not installed");
         tokio::fs::create_dir_all(scratch.join("deeper")).await.unwrap();
         let source = |websocket: &str| Source {
             folder: Some(scratch.clone()),

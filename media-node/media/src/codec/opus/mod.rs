@@ -3,11 +3,14 @@
 //! The RTP clock is 48 kHz whatever is sampled. Packets of any bandwidth and both channel counts are decoded, to
 //! mono. What the peer wants to be sent is in its `fmtp` ([`Fmtp`]).
 
+mod quiet;
+
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use rusty_opus::{Application, Bandwidth, OpusDecoder, OpusEncoder, SignalType};
 
+use self::quiet::{Quiet, Verdict};
 use super::{Codec, Coder, Coding, Decoder, Encoder};
 
 pub(super) const CLOCK: u32 = 48_000;
@@ -24,6 +27,10 @@ const MOST_BITS: u32 = 510_000;
 const COMPLEXITY: i32 = 5;
 /// Effort while the worker is short of time.
 const LEAST_COMPLEXITY: i32 = 0;
+/// Effort from which the encoder's own analysis runs, and with it its judgement of silence.
+const ANALYSED: i32 = 7;
+/// Octets of a packet that says nothing but that there is nothing to say.
+const NOTHING: usize = 2;
 /// Loss assumed where the peer asks for forward error correction, percent.
 const ASSUMED_LOSS: i32 = 10;
 
@@ -97,12 +104,13 @@ impl Fmtp {
         out
     }
 
-    fn bandwidth(self) -> Bandwidth {
-        match self.playback_rate {
-            Some(..=8000) => Bandwidth::Narrowband,
-            Some(..=12_000) => Bandwidth::Mediumband,
-            Some(..=16_000) => Bandwidth::Wideband,
-            Some(..=24_000) => Bandwidth::Superwideband,
+    /// The bandwidth for sound sampled at `rate`, as far as the peer wants it.
+    fn bandwidth(playback_rate: Option<u32>, rate: u32) -> Bandwidth {
+        match playback_rate.unwrap_or(rate).min(rate) {
+            ..=8000 => Bandwidth::Narrowband,
+            ..=12_000 => Bandwidth::Mediumband,
+            ..=16_000 => Bandwidth::Wideband,
+            ..=24_000 => Bandwidth::Superwideband,
             _ => Bandwidth::Fullband,
         }
     }
@@ -164,6 +172,13 @@ struct Encoding {
     inner: Box<OpusEncoder>,
     /// Effort while there is time.
     complexity: i32,
+    rate: u32,
+    /// Highest rate the peer wants.
+    playback_rate: Option<u32>,
+    /// The rate of the sound before it was converted to ours.
+    sampled_at: u32,
+    /// Silence counted, where the peer wants little of it.
+    quiet: Option<Quiet>,
     input: Box<[f32]>,
 }
 
@@ -178,12 +193,22 @@ impl Encoding {
         inner.use_inband_fec = fmtp.fec;
         let loss = fmtp.own.loss.map_or(ASSUMED_LOSS, |loss| i32::from(loss.min(100)));
         inner.packet_loss_perc = if fmtp.fec { loss } else { 0 };
-        inner.use_dtx = fmtp.dtx;
+        inner.use_dtx = fmtp.dtx && complexity >= ANALYSED;
         inner.use_cbr = fmtp.cbr;
-        inner.max_bandwidth = fmtp.bandwidth();
+        inner.max_bandwidth = Fmtp::bandwidth(fmtp.playback_rate, CLOCK);
         inner.signal_type = Some(SignalType::Voice);
         inner.lsb_depth = 16;
-        Some(Self { inner, complexity, input: vec![0.0; LONGEST].into() })
+        let quiet = fmtp.dtx.then(Quiet::new);
+        let playback_rate = fmtp.playback_rate;
+        Some(Self {
+            inner,
+            complexity,
+            rate,
+            playback_rate,
+            sampled_at: CLOCK,
+            quiet,
+            input: vec![0.0; LONGEST].into(),
+        })
     }
 }
 
@@ -196,15 +221,36 @@ impl fmt::Debug for Encoding {
 impl Encoder for Encoding {
     fn encode(&mut self, pcm: &[i16], out: &mut [u8]) -> usize {
         let Some(input) = self.input.get_mut(..pcm.len()) else { return 0 };
+        let ms = (pcm.len() as u64 * 1000 / u64::from(self.rate.max(1))) as u32;
+        let analysed = self.inner.complexity >= ANALYSED;
+        if let Some(quiet) = self.quiet.as_mut().filter(|_| !analysed)
+            && quiet.hear(pcm, ms) == Verdict::Leave
+        {
+            return 0;
+        }
         for (to, from) in input.iter_mut().zip(pcm) {
             *to = f32::from(*from) / 32_768.0;
         }
         let most = out.len().min(LARGEST);
-        self.inner.encode(input, pcm.len(), &mut out[..most]).unwrap_or(0)
+        let octets = self.inner.encode(input, pcm.len(), &mut out[..most]).unwrap_or(0);
+        // What the encoder leaves out, it tells by the least of packets: that one is not sent either.
+        if octets <= NOTHING && self.quiet.is_some() { 0 } else { octets }
+    }
+
+    fn sampled_at(&mut self, rate: u32) {
+        if rate != self.sampled_at {
+            self.sampled_at = rate;
+            self.inner.max_bandwidth = Fmtp::bandwidth(self.playback_rate, rate);
+        }
+    }
+
+    fn is_pausing(&self) -> bool {
+        self.quiet.as_ref().is_some_and(Quiet::lasts)
     }
 
     fn economise(&mut self, on: bool) {
         self.inner.complexity = if on { LEAST_COMPLEXITY } else { self.complexity };
+        self.inner.use_dtx = self.quiet.is_some() && self.inner.complexity >= ANALYSED;
     }
 }
 
@@ -289,7 +335,9 @@ mod tests {
                 own: Own::default(),
             }
         );
-        assert_eq!(fmtp.bandwidth(), Bandwidth::Wideband);
+        assert_eq!(Fmtp::bandwidth(fmtp.playback_rate, 48_000), Bandwidth::Wideband);
+        assert_eq!(Fmtp::bandwidth(fmtp.playback_rate, 8000), Bandwidth::Narrowband);
+        assert_eq!(Fmtp::bandwidth(None, 48_000), Bandwidth::Fullband);
         let own = Own { bit_rate: Some(64_000), complexity: Some(9), loss: Some(20) };
         let ours = Fmtp { own, ..fmtp };
         assert_eq!(Fmtp::parse(&ours.to_string()), ours);
@@ -303,6 +351,20 @@ mod tests {
         assert_eq!(rate("maxaveragebitrate=64000"), 30_000);
         assert_eq!(rate("maxaveragebitrate=64000;x-bitrate=80000"), 64_000);
         assert_eq!(rate("maxaveragebitrate=1;x-bitrate=80000"), 6000);
+    }
+
+    #[test]
+    fn effort_steps_down_while_time_is_short_and_back() {
+        for (wanted, usual) in [("", 5), ("x-complexity=9; usedtx=1", 9)] {
+            let mut coder = Encoding::new(48_000, Fmtp::parse(wanted)).unwrap();
+            assert_eq!((coder.inner.complexity, coder.inner.use_dtx), (usual, usual >= ANALYSED));
+            coder.economise(true);
+            assert_eq!((coder.inner.complexity, coder.inner.use_dtx), (0, false));
+            let (pcm, mut out) = (vec![900; 960], vec![0; LARGEST]);
+            assert!(coder.encode(&pcm, &mut out) > NOTHING, "what is said is sent all the same");
+            coder.economise(false);
+            assert_eq!((coder.inner.complexity, coder.inner.use_dtx), (usual, usual >= ANALYSED));
+        }
     }
 
     #[test]
