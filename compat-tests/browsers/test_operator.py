@@ -106,6 +106,29 @@ def test_calls_phones_and_queues_are_seen_and_a_call_is_explained_and_ended(site
     assert RUNNER not in kept and not any(RUNNER in url for url in page.requests)
 
 
+def test_a_recording_is_played_from_the_history(site, esl, operator):
+    page = operator(RUNNER)
+    near, far, uuid, other = ear.bridged(site, esl)
+    assert api(site, "POST", f"/api/calls/{uuid}/record", body={})[0] == 200
+    near.rtp.tone(ear.NEAR)
+    ear.hears(far, ear.NEAR)
+    near.hangup()
+    far.wait_end()
+    choose(page, "History")
+    page.until(f"document.querySelector('#play-{uuid}')")
+    assert not page.run(f"!!document.querySelector('#play-{other}')"), "only the leg that was recorded"
+    page.run(f"document.querySelector('#play-{uuid}').click()")
+    page.until("document.querySelector('#recording')?.duration > 0")
+    assert page.run("document.querySelector('#recording').src.startsWith('blob:')")
+    page.shot("operator-recording-desk")
+    page.shot("operator-recording-phone", phone=True)
+    page.ask("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": "dark"}])
+    page.shot("operator-recording-dark")
+    choose(page, "Calls")
+    page.until("!document.querySelector('#recording')")
+    assert not any(RUNNER in url for url in page.requests)
+
+
 def test_commands_run_where_the_token_allows_and_never_reach_the_machine(site, operator):
     page = operator(RUNNER)
     text(page, "none", "#panel")

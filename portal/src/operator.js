@@ -31,18 +31,22 @@ function login() {
   return form;
 }
 
-// A token has two dots; anything else is a key.
 async function ask(path, body) {
+  return (await request(path, body)).json().catch(() => ({}));
+}
+
+// A token has two dots; anything else is a key.
+async function request(path, body) {
   const headers = token.split(".").length === 3 ? { authorization: `Bearer ${token}` } : { "x-api-key": token };
   if (body) headers["content-type"] = "application/json";
   const answer = await fetch(path, { method: body ? "POST" : "GET", headers, body: body && JSON.stringify(body), cache: "no-store" });
-  const said = await answer.json().catch(() => ({}));
   if (!answer.ok) {
+    const said = await answer.json().catch(() => ({}));
     const error = new Error(answer.status === 401 ? "the token is wrong or has expired" : answer.status === 403 ? "the token does not allow this" : said.detail ?? `error ${answer.status}`);
     error.status = answer.status;
     throw error;
   }
-  return said;
+  return answer;
 }
 
 const number = (value, unit = "") => (value === null || value === undefined ? "–" : `${value}${unit}`);
@@ -83,8 +87,9 @@ const TABS = {
   },
   History: {
     path: `/api/calls/history?limit=${ROWS}`,
-    columns: ["Began", "From", "To", "Direction", "Cause", "Talked"],
-    row: (call) => [moment(call.created), call.from, call.to, call.direction, call.cause ?? "–", clock((call.billed_ms ?? 0) / 1000)],
+    columns: ["Began", "From", "To", "Direction", "Cause", "Talked", "Recording"],
+    row: (call) => [moment(call.created), call.from, call.to, call.direction, call.cause ?? "–", clock((call.billed_ms ?? 0) / 1000),
+      call.recorded ? [button("Play", () => play(call), { id: `play-${call.uuid}`, className: "small" })] : "–"],
   },
   Command: null,
 };
@@ -125,7 +130,7 @@ function choose(name) {
     tab.tabIndex = chosen ? 0 : -1;
   }
   panel.setAttribute("aria-labelledby", `tab-${name}`);
-  explained.replaceChildren();
+  close();
   if (name === "Command") return panel.replaceChildren(commandLine());
   panel.replaceChildren(element("p", { className: "quiet", textContent: "…" }));
   attempt(refresh);
@@ -178,12 +183,35 @@ async function refresh() {
   if (focused) document.getElementById(focused)?.focus({ preventScroll: true });
 }
 
+// What stood below the table goes, and with it the memory of a recording.
+function close() {
+  for (const audio of explained.querySelectorAll("audio")) {
+    audio.pause();
+    URL.revokeObjectURL(audio.src);
+  }
+  explained.replaceChildren();
+}
+
+// Addresses hold no token, so that the file is fetched first and played from memory.
+async function play(call) {
+  const file = await (await request(`/api/calls/${encodeURIComponent(call.uuid)}/recording`)).blob();
+  close();
+  const audio = element("audio", { id: "recording", controls: true, src: URL.createObjectURL(file), ariaLabel: `recording of ${call.from} to ${call.to}` });
+  audio.onerror = () => say("this browser cannot play the recording");
+  explained.append(element("div", { className: "card" }, element("div", { className: "row" }, element("h2", { textContent: `${call.from} → ${call.to}` }),
+    button("Close", close, { className: "small" })), audio));
+  explained.scrollIntoView({ block: "nearest" });
+  // A page that may not start sound by itself has the button of the player.
+  await audio.play().catch(() => {});
+}
+
 async function explain(call) {
   const { explanation, quality: known } = await ask(`/api/calls/${encodeURIComponent(call.uuid)}/media`);
   const way = (name, of) => (of ? `${name}: ${of.packets} packets, ${of.loss_percent} % lost, jitter ${of.jitter_ms} ms, score ${of.mos}` : `${name}: nothing known`);
   const lines = known ? [way("heard", known.inbound), way("sent", known.outbound), `round trip: ${number(known.round_trip_ms, " ms")}`] : [];
-  explained.replaceChildren(element("div", { className: "card" }, element("div", { className: "row" }, element("h2", { textContent: `${call.from} → ${call.to}` }),
-    button("Close", () => explained.replaceChildren(), { className: "small" })), element("pre", { tabIndex: 0, textContent: [explanation.trimEnd(), ...lines].join("\n") })));
+  close();
+  explained.append(element("div", { className: "card" }, element("div", { className: "row" }, element("h2", { textContent: `${call.from} → ${call.to}` }),
+    button("Close", close, { className: "small" })), element("pre", { tabIndex: 0, textContent: [explanation.trimEnd(), ...lines].join("\n") })));
   explained.scrollIntoView({ block: "nearest" });
 }
 
