@@ -1,5 +1,6 @@
 // The operator's page: what the switch does now, on the HTTP API. The token stays in memory only; what it does not allow is not asked for again.
 import { attempt, button, element, say } from "./page.js";
+import { menus } from "./menus.js";
 
 const EVERY = 2000;                     // milliseconds between looks
 const ROWS = 100;                       // rows of a table
@@ -31,15 +32,15 @@ function login() {
   return form;
 }
 
-async function ask(path, body) {
-  return (await request(path, body)).json().catch(() => ({}));
+async function ask(path, body, method) {
+  return (await request(path, body, method)).json().catch(() => ({}));
 }
 
 // A token has two dots; anything else is a key.
-async function request(path, body) {
+async function request(path, body, method = body ? "POST" : "GET") {
   const headers = token.split(".").length === 3 ? { authorization: `Bearer ${token}` } : { "x-api-key": token };
   if (body) headers["content-type"] = "application/json";
-  const answer = await fetch(path, { method: body ? "POST" : "GET", headers, body: body && JSON.stringify(body), cache: "no-store" });
+  const answer = await fetch(path, { method, headers, body: body && JSON.stringify(body), cache: "no-store" });
   if (!answer.ok) {
     const said = await answer.json().catch(() => ({}));
     const error = new Error(answer.status === 401 ? "the token is wrong or has expired" : answer.status === 403 ? "the token does not allow this" : said.detail ?? `error ${answer.status}`);
@@ -91,6 +92,7 @@ const TABS = {
     row: (call) => [moment(call.created), call.from, call.to, call.direction, call.cause ?? "–", clock((call.billed_ms ?? 0) / 1000),
       call.recorded ? [button("Play", () => play(call), { id: `play-${call.uuid}`, className: "small" })] : "–"],
   },
+  Menus: menus({ ask, open, close, refresh: () => refresh() }),
   Command: null,
 };
 
@@ -163,7 +165,7 @@ function drawFigures(stats) {
 
 async function refresh() {
   const name = current;
-  const { path, columns, row } = TABS[name];
+  const { path, columns, row, above } = TABS[name];
   const { items, total } = await ask(path);
   if (current !== name) return;
   const focused = panel.contains(document.activeElement) ? document.activeElement.id : "";
@@ -177,7 +179,7 @@ async function refresh() {
   };
   const rows = items.map((item) => element("tr", {}, ...row(item).map(cell)));
   const head = element("thead", {}, element("tr", {}, ...columns.map((column) => element("th", { scope: "col", textContent: column }))));
-  panel.replaceChildren(items.length ? element("div", { className: "scroll" }, element("table", {}, head, element("tbody", {}, ...rows))) : element("p", { className: "quiet", textContent: "none" }),
+  panel.replaceChildren(...(above ? [above()] : []), items.length ? element("div", { className: "scroll" }, element("table", {}, head, element("tbody", {}, ...rows))) : element("p", { className: "quiet", textContent: "none" }),
     ...(total > items.length ? [element("p", { className: "quiet", textContent: `${items.length} of ${total}` })] : []));
   // A button that had the focus has it again.
   if (focused) document.getElementById(focused)?.focus({ preventScroll: true });
@@ -190,6 +192,17 @@ function close() {
     URL.revokeObjectURL(audio.src);
   }
   explained.replaceChildren();
+}
+
+// A form below the table; what goes wrong when it is sent is said, and it stays.
+function open(form, send) {
+  close();
+  form.onsubmit = (event) => {
+    event.preventDefault();
+    attempt(send);
+  };
+  explained.append(form);
+  form.querySelector("input")?.focus();
 }
 
 // Addresses hold no token, so that the file is fetched first and played from memory.
