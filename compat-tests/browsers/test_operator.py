@@ -16,6 +16,9 @@ QUEUES = """<configuration name="callcenter.conf"><settings/><queues><queue name
   <agent name="1001@default" type="callback" contact="user/1001" status="Available"/></agents>
   <tiers><tier agent="1001@default" queue="support@default" level="1" position="1"/></tiers></configuration>
 """
+MENUS = """<configuration name="ivr.conf"><settings><param name="odbc-dsn" value="menus"/></settings><menus>
+  <menu name="of-a-file" greet-long="hello.wav"/></menus></configuration>
+"""
 
 
 def with_operator(block, where):
@@ -24,6 +27,7 @@ def with_operator(block, where):
     tree.patch(conf / "autoload_configs/http_api.conf.xml", {r"</settings>": f"""</settings><api-keys>
       <api-key name="wall" sha256="{digest[READER]}" scopes="calls:read system:read"/>
       <api-key name="operator" sha256="{digest[RUNNER]}" scopes="calls:read calls:write system:read system:write"/></api-keys>"""})
+    (conf / "autoload_configs/ivr.conf.xml").write_text(MENUS)
     (conf / "autoload_configs/callcenter.conf.xml").write_text(QUEUES)
     tree.patch(conf / "autoload_configs/modules.conf.xml", {r"(?=  </modules>)": '    <load module="mod_callcenter"/>\n    <load module="mod_media_quality"/>\n'})
     return conf
@@ -104,6 +108,78 @@ def test_calls_phones_and_queues_are_seen_and_a_call_is_explained_and_ended(site
     assert not outside, outside
     kept = page.run("document.documentElement.outerHTML + JSON.stringify(localStorage) + JSON.stringify(sessionStorage) + document.cookie")
     assert RUNNER not in kept and not any(RUNNER in url for url in page.requests)
+
+
+def test_a_recording_is_played_from_the_history(site, esl, operator):
+    page = operator(RUNNER)
+    near, far, uuid, other = ear.bridged(site, esl)
+    assert api(site, "POST", f"/api/calls/{uuid}/record", body={})[0] == 200
+    near.rtp.tone(ear.NEAR)
+    ear.hears(far, ear.NEAR)
+    near.hangup()
+    far.wait_end()
+    choose(page, "History")
+    page.until(f"document.querySelector('#play-{uuid}')")
+    assert not page.run(f"!!document.querySelector('#play-{other}')"), "only the leg that was recorded"
+    page.run(f"document.querySelector('#play-{uuid}').click()")
+    page.until("document.querySelector('#recording')?.duration > 0")
+    assert page.run("document.querySelector('#recording').src.startsWith('blob:')")
+    page.shot("operator-recording-desk")
+    page.shot("operator-recording-phone", phone=True)
+    page.ask("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": "dark"}])
+    page.shot("operator-recording-dark")
+    choose(page, "Calls")
+    page.until("!document.querySelector('#recording')")
+    assert not any(RUNNER in url for url in page.requests)
+
+
+def test_menus_are_made_changed_and_deleted(site, operator):
+    page = operator(RUNNER)
+    choose(page, "Menus")
+    text(page, "of-a-file", "#panel tbody")
+
+    def fill(**values):
+        for name, value in values.items():
+            page.run(f"document.querySelector('#menu-{name}').value = {value!r}")
+
+    def choice(at, **values):
+        for name, value in values.items():
+            page.run(f"document.querySelectorAll('.choice')[{at}].querySelector('[name={name}]').value = {value!r}")
+
+    save = "document.querySelector('#menu').requestSubmit()"
+    page.run("document.querySelector('#menu-new').click()")
+    fill(id="desk", welcome_message="<b>Press one</b>", timeout_ms="2000")
+    page.run("document.querySelector('#menu-add').click()")
+    choice(0, digit="x", action_type="transfer", action_value="1000")
+    page.run(save)
+    page.until("document.querySelector('#said').textContent != ''")
+    assert page.run("!!document.querySelector('#menu')"), "a form that is refused stays"
+    choice(0, digit="1")
+    page.shot("operator-menus-desk")
+    page.shot("operator-menus-phone", phone=True)
+    page.ask("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": "dark"}])
+    page.shot("operator-menus-dark")
+    page.run(save)
+    text(page, "<b>Press one</b>", "#panel tbody")              # as text: nothing of it is HTML
+    made = api(site, "GET", "/api/ivr/menus/desk")[1]
+    assert (made["timeout_ms"], made["options"]) == (2000, [{"digit": "1", "action_type": "transfer", "action_value": "1000"}])
+    # Another of that name is not written over it.
+    page.run("document.querySelector('#menu-new').click()")
+    fill(id="desk")
+    page.run(save)
+    text(page, "there is a menu desk already", "#said")
+    assert api(site, "PUT", "/api/ivr/menus/desk", body={**made, "digit_timeout_ms": 700})[0] == 200
+    page.run("document.querySelector('#edit-desk').click()")
+    page.until("document.querySelector('#menu h2')?.textContent == 'desk'")
+    page.run("document.querySelector('#menu-add').click()")
+    choice(1, digit="2", action_type="hangup")
+    page.run(save)
+    page.until("!document.querySelector('#menu')")
+    changed = api(site, "GET", "/api/ivr/menus/desk")[1]
+    assert [option["digit"] for option in changed["options"]] == ["1", "2"] and changed["digit_timeout_ms"] == 700
+    page.run("window.confirm = () => true; document.querySelector('#delete-desk').click()")
+    page.until("!document.querySelector('#delete-desk')")
+    assert api(site, "GET", "/api/ivr/menus/desk")[0] == 404
 
 
 def test_commands_run_where_the_token_allows_and_never_reach_the_machine(site, operator):

@@ -184,6 +184,61 @@ def test_recordings_stay_in_their_folder_and_values_are_one_value(site):  # noqa
     call.hangup()
 
 
+def recording(site, uuid, key=KEY, bounds=None):  # noqa: F811
+    """Status, headers and bytes of a call's recording."""
+    connection = http.client.HTTPConnection("127.0.0.1", site.block[tree.HTTP], timeout=15)
+    connection.request("GET", f"/api/calls/{uuid}/recording", headers={"X-API-Key": key, **({"Range": bounds} if bounds else {})})
+    answer = connection.getresponse()
+    found = answer.status, dict(answer.getheaders()), answer.read()
+    connection.close()
+    return found
+
+
+def test_a_recording_is_served_to_whose_call_it_is_and_no_other_file(site):  # noqa: F811
+    carrier = site.carrier()
+    def made(to):
+        uuid = ask(site, "/call", {"to": to})[1]["uuid"]
+        call = carrier.accept()
+        call.answer()
+        until(lambda: ask(site, f"/status/{uuid}")[1]["state"] == "answered", "answer")
+        return uuid, call
+    uuid, call = made("4711")
+    assert recording(site, uuid)[0] == 404 and recording(site, "none")[0] == 404
+    assert ask(site, f"/api/calls/{uuid}/record", {"file": "team/one.wav"})[0] == 200
+    file = until(lambda: next(iter(site.where.rglob("team/one.wav")), None), "recording")
+    call.hangup()
+    entry = until(lambda: next((e for e in ask(site, "/api/calls/history")[1]["items"] if e["uuid"] == uuid), None), "history")
+    assert entry["recorded"] is True
+    status, headers, whole = until(lambda: (found := recording(site, uuid))[2] == file.read_bytes() and found, "whole file")
+    assert (status, headers["content-type"], headers["accept-ranges"], headers["x-content-type-options"]) == (200, "audio/wav", "bytes", "nosniff")
+    assert whole[:4] == b"RIFF"
+    status, headers, part = recording(site, uuid, bounds="bytes=4-11")
+    assert (status, part, headers["content-range"]) == (206, whole[4:12], f"bytes 4-11/{len(whole)}")
+    assert recording(site, uuid, bounds="bytes=-8")[2] == whole[-8:]
+    status, headers, _ = recording(site, uuid, bounds=f"bytes={len(whole)}-")
+    assert (status, headers["content-range"]) == (416, f"bytes */{len(whole)}")
+    # Who may not, and whose call it is not.
+    assert recording(site, uuid, key="tenant-key")[0] == 404 and recording(site, uuid, key="wall-key")[0] == 403 and recording(site, uuid, key="x")[0] == 401
+    for bad in ("..%2f..%2fetc%2fpasswd", "%2e%2e", "../one.wav", "/etc/passwd", "one.wav", "team%2fone.wav", f"{uuid}%00", f"{uuid}/../{uuid}x"):
+        assert recording(site, bad)[0] in (400, 404), bad
+    # A link that leads out, a folder and what is gone are no recordings; nor is what was recorded elsewhere.
+    secret = site.where / "secret.wav"
+    secret.write_bytes(whole)
+    file.unlink()
+    assert recording(site, uuid)[0] == 404
+    file.symlink_to(secret)
+    assert recording(site, uuid)[0] == 404
+    file.unlink()
+    file.mkdir()
+    assert recording(site, uuid)[0] == 404
+    second, call = made("4712")
+    outside = site.where / "outside.wav"
+    assert site.switch.api(f"uuid_record {second} start {outside}").startswith("+OK")
+    until(outside.exists, "recording outside")
+    assert recording(site, second)[0] == 404
+    call.hangup()
+
+
 def test_wrong_keys_behind_a_proxy_hold_back_no_key_that_has_passed(site):  # noqa: F811
     assert ask(site, "/api/calls/active")[0] == 200
     until(lambda: ask(site, "/api/calls/active", key="guess")[0] == 429, "refusal of a guesser")

@@ -1,5 +1,6 @@
 // The operator's page: what the switch does now, on the HTTP API. The token stays in memory only; what it does not allow is not asked for again.
 import { attempt, button, element, say } from "./page.js";
+import { menus } from "./menus.js";
 
 const EVERY = 2000;                     // milliseconds between looks
 const ROWS = 100;                       // rows of a table
@@ -31,18 +32,22 @@ function login() {
   return form;
 }
 
+async function ask(path, body, method) {
+  return (await request(path, body, method)).json().catch(() => ({}));
+}
+
 // A token has two dots; anything else is a key.
-async function ask(path, body) {
+async function request(path, body, method = body ? "POST" : "GET") {
   const headers = token.split(".").length === 3 ? { authorization: `Bearer ${token}` } : { "x-api-key": token };
   if (body) headers["content-type"] = "application/json";
-  const answer = await fetch(path, { method: body ? "POST" : "GET", headers, body: body && JSON.stringify(body), cache: "no-store" });
-  const said = await answer.json().catch(() => ({}));
+  const answer = await fetch(path, { method, headers, body: body && JSON.stringify(body), cache: "no-store" });
   if (!answer.ok) {
+    const said = await answer.json().catch(() => ({}));
     const error = new Error(answer.status === 401 ? "the token is wrong or has expired" : answer.status === 403 ? "the token does not allow this" : said.detail ?? `error ${answer.status}`);
     error.status = answer.status;
     throw error;
   }
-  return said;
+  return answer;
 }
 
 const number = (value, unit = "") => (value === null || value === undefined ? "–" : `${value}${unit}`);
@@ -83,9 +88,11 @@ const TABS = {
   },
   History: {
     path: `/api/calls/history?limit=${ROWS}`,
-    columns: ["Began", "From", "To", "Direction", "Cause", "Talked"],
-    row: (call) => [moment(call.created), call.from, call.to, call.direction, call.cause ?? "–", clock((call.billed_ms ?? 0) / 1000)],
+    columns: ["Began", "From", "To", "Direction", "Cause", "Talked", "Recording"],
+    row: (call) => [moment(call.created), call.from, call.to, call.direction, call.cause ?? "–", clock((call.billed_ms ?? 0) / 1000),
+      call.recorded ? [button("Play", () => play(call), { id: `play-${call.uuid}`, className: "small" })] : "–"],
   },
+  Menus: menus({ ask, open, close, refresh: () => refresh() }),
   Command: null,
 };
 
@@ -125,7 +132,7 @@ function choose(name) {
     tab.tabIndex = chosen ? 0 : -1;
   }
   panel.setAttribute("aria-labelledby", `tab-${name}`);
-  explained.replaceChildren();
+  close();
   if (name === "Command") return panel.replaceChildren(commandLine());
   panel.replaceChildren(element("p", { className: "quiet", textContent: "…" }));
   attempt(refresh);
@@ -158,7 +165,7 @@ function drawFigures(stats) {
 
 async function refresh() {
   const name = current;
-  const { path, columns, row } = TABS[name];
+  const { path, columns, row, above } = TABS[name];
   const { items, total } = await ask(path);
   if (current !== name) return;
   const focused = panel.contains(document.activeElement) ? document.activeElement.id : "";
@@ -172,18 +179,52 @@ async function refresh() {
   };
   const rows = items.map((item) => element("tr", {}, ...row(item).map(cell)));
   const head = element("thead", {}, element("tr", {}, ...columns.map((column) => element("th", { scope: "col", textContent: column }))));
-  panel.replaceChildren(items.length ? element("div", { className: "scroll" }, element("table", {}, head, element("tbody", {}, ...rows))) : element("p", { className: "quiet", textContent: "none" }),
+  panel.replaceChildren(...(above ? [above()] : []), items.length ? element("div", { className: "scroll" }, element("table", {}, head, element("tbody", {}, ...rows))) : element("p", { className: "quiet", textContent: "none" }),
     ...(total > items.length ? [element("p", { className: "quiet", textContent: `${items.length} of ${total}` })] : []));
   // A button that had the focus has it again.
   if (focused) document.getElementById(focused)?.focus({ preventScroll: true });
+}
+
+// What stood below the table goes, and with it the memory of a recording.
+function close() {
+  for (const audio of explained.querySelectorAll("audio")) {
+    audio.pause();
+    URL.revokeObjectURL(audio.src);
+  }
+  explained.replaceChildren();
+}
+
+// A form below the table; what goes wrong when it is sent is said, and it stays.
+function open(form, send) {
+  close();
+  form.onsubmit = (event) => {
+    event.preventDefault();
+    attempt(send);
+  };
+  explained.append(form);
+  form.querySelector("input")?.focus();
+}
+
+// Addresses hold no token, so that the file is fetched first and played from memory.
+async function play(call) {
+  const file = await (await request(`/api/calls/${encodeURIComponent(call.uuid)}/recording`)).blob();
+  close();
+  const audio = element("audio", { id: "recording", controls: true, src: URL.createObjectURL(file), ariaLabel: `recording of ${call.from} to ${call.to}` });
+  audio.onerror = () => say("this browser cannot play the recording");
+  explained.append(element("div", { className: "card" }, element("div", { className: "row" }, element("h2", { textContent: `${call.from} → ${call.to}` }),
+    button("Close", close, { className: "small" })), audio));
+  explained.scrollIntoView({ block: "nearest" });
+  // A page that may not start sound by itself has the button of the player.
+  await audio.play().catch(() => {});
 }
 
 async function explain(call) {
   const { explanation, quality: known } = await ask(`/api/calls/${encodeURIComponent(call.uuid)}/media`);
   const way = (name, of) => (of ? `${name}: ${of.packets} packets, ${of.loss_percent} % lost, jitter ${of.jitter_ms} ms, score ${of.mos}` : `${name}: nothing known`);
   const lines = known ? [way("heard", known.inbound), way("sent", known.outbound), `round trip: ${number(known.round_trip_ms, " ms")}`] : [];
-  explained.replaceChildren(element("div", { className: "card" }, element("div", { className: "row" }, element("h2", { textContent: `${call.from} → ${call.to}` }),
-    button("Close", () => explained.replaceChildren(), { className: "small" })), element("pre", { tabIndex: 0, textContent: [explanation.trimEnd(), ...lines].join("\n") })));
+  close();
+  explained.append(element("div", { className: "card" }, element("div", { className: "row" }, element("h2", { textContent: `${call.from} → ${call.to}` }),
+    button("Close", close, { className: "small" })), element("pre", { tabIndex: 0, textContent: [explanation.trimEnd(), ...lines].join("\n") })));
   explained.scrollIntoView({ block: "nearest" });
 }
 

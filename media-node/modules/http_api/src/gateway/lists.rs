@@ -243,12 +243,19 @@ pub(super) async fn history(
     asked: Asked,
 ) -> Result<Json<Value>, Problem> {
     let page = page(asked)?;
-    if let Some(recorded) = super::recorded::history(&gateway, &tenant, &page).await? {
-        return Ok(recorded);
+    let mut shown = match super::recorded::history(&gateway, &tenant, &page).await? {
+        Some(recorded) => recorded,
+        None => {
+            let mut ended = gateway.history.all();
+            ended.retain(|entry| tenant.owns_entry(entry));
+            page.of(ended)
+        }
+    };
+    for entry in shown.0["items"].as_array_mut().into_iter().flatten() {
+        entry["recorded"] =
+            json!(entry["uuid"].as_str().is_some_and(|uuid| gateway.recordings.has(uuid)));
     }
-    let mut ended = gateway.history.all();
-    ended.retain(|entry| tenant.owns_entry(entry));
-    Ok(page.of(ended))
+    Ok(shown)
 }
 
 /// `GET /api/registrations`.

@@ -19,6 +19,7 @@ mod problem;
 mod provision;
 mod rate;
 mod recorded;
+mod recording;
 mod resources;
 mod room_tokens;
 mod rooms;
@@ -55,6 +56,7 @@ struct Shared {
     history: Arc<History>,
     provision: Arc<Provision>,
     recorded: recorded::Recorded,
+    recordings: recording::Recordings,
     /// What tokens for rooms are signed with: this process made it.
     room_secret: [u8; 32],
     outcomes: outcome::Outcomes,
@@ -76,6 +78,7 @@ pub(crate) fn router(
         history,
         provision: switch.module::<Provision>(),
         recorded: recorded::Recorded::default(),
+        recordings: recording::Recordings::watch(switch),
         room_secret: {
             let mut secret = [0; 32];
             // A guest's token is looked up, not believed for its signature.
@@ -101,6 +104,7 @@ pub(crate) fn router(
         .route("/api/calls/{uuid}/hold", post(actions::hold))
         .route("/api/calls/{uuid}/play", post(actions::play))
         .route("/api/calls/{uuid}/record", post(actions::record))
+        .route("/api/calls/{uuid}/recording", get(recording::serve))
         .route("/api/calls/{uuid}/say", post(actions::say))
         .route("/api/calls/{uuid}/dtmf", post(actions::dtmf))
         .route("/api/calls/{uuid}/media", get(lists::media))
