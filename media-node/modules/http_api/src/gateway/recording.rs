@@ -71,10 +71,20 @@ impl Recordings {
     pub(super) fn watch(switch: &Switch) -> Self {
         let files: Arc<RwLock<Files>> = Arc::default();
         let kept = Arc::clone(&files);
-        let mut subscription = switch.bus.subscribe(WAITING);
-        subscription.listen(EventName::RecordStart);
+        let bus = switch.bus.clone();
+        let listen = move || {
+            let subscription = bus.subscribe(WAITING);
+            subscription.listen(EventName::RecordStart);
+            subscription
+        };
+        let mut subscription = listen();
         let task = tokio::spawn(async move {
-            while let Some(event) = subscription.recv().await {
+            loop {
+                let Some(event) = subscription.recv().await else {
+                    tracing::warn!("http_api: too many recordings at once: some are not served");
+                    subscription = listen();
+                    continue;
+                };
                 let (uuid, file) = (event.get("Unique-ID"), event.get("Record-File-Path"));
                 if let (Some(uuid), Some(file)) = (uuid, file) {
                     kept.write().note(uuid.to_string(), PathBuf::from(file.to_string()));
