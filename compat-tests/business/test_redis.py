@@ -1,5 +1,6 @@
-"""mod_hiredis with a real Redis: commands, limits of two switches together, calls as keys, and a server that is killed under load."""
+"""mod_hiredis with a real Redis: commands, limits of two switches together, calls as keys, speech that is shared, and a server that is killed under load."""
 import json
+import pathlib
 import threading
 
 import pytest
@@ -37,6 +38,7 @@ DIALPLAN = """<include>
 </context>
 </include>"""
 OPEN_DURING_OUTAGE = '<param name="ignore-connect-fail" value="true"/>'
+SPEECH = '<param name="tts-cache" value="true"/><param name="key-prefix" value="fs:"/><param name="tts-cache-timeout-ms" value="5000"/>'
 DELETES = '<param name="delete-when-zero" value="true"/>'
 STATE = '<param name="call-state" value="true"/><param name="key-prefix" value="fs:"/>'
 
@@ -193,3 +195,58 @@ def test_a_server_killed_under_load_delays_no_call(fresh, redis, ignored):
     # Nothing is left counted, however the outage fell between taking and giving back; and nothing is below zero.
     until(lambda: int(redis.ask("get", "brief") or 0) == 0, "count of nothing")
     assert site.switch.api("limit_usage hiredis default brief") == "0"
+
+
+def speaking(site, folder):
+    """An engine that notes each time it is asked, and says two seconds of noise while `folder/voice` is there."""
+    line = f"echo x >> {folder}/asked; cat {folder}/voice; : ${{text}}".replace(">", "&gt;")
+    (site.conf / "autoload_configs/tts.conf.xml").write_text(
+        '<include><configuration name="tts.conf"><engines><engine name="common"><param name="type" value="command"/><param name="response" value="raw"/>'
+        f'<param name="response-rate" value="8000"/><param name="command" value="{line}"/></engine></engines></configuration></include>')
+    modules = site.conf / "autoload_configs/modules.conf.xml"
+    if '"mod_tts"' not in modules.read_text():
+        modules.write_text(modules.read_text().replace("</modules>", '<load module="mod_tts"/></modules>'))
+
+
+def said(site):
+    return json.loads(site.switch.api("tts " + json.dumps({"text": "good morning", "engine": "common"})))
+
+
+def test_what_one_switch_said_the_other_says_without_its_engine(fresh, redis, tmp_path):
+    voice, asked = tmp_path / "voice", tmp_path / "asked"
+    noise = bytes(range(250)) * 128
+    voice.write_bytes(noise)
+    (tmp_path / "second").mkdir()
+    two = Site(tmp_path / "second", tree.small)
+    try:
+        for site in (fresh, two):
+            speaking(site, tmp_path)
+            prepare(site, redis.port, SPEECH)
+        first = said(fresh)
+        assert first["cached"] is False, first
+        one_file = pathlib.Path(first["file_path"])
+        key = until(lambda: redis.ask("keys", "fs:tts_cache:*"), "speech kept")
+        assert key == f"fs:tts_cache:{one_file.stem}"
+        assert int(redis.ask("strlen", key)) == first["bytes"] and 0 < int(redis.ask("ttl", key)) <= 604800
+        voice.unlink()
+        second = said(two)
+        two_file = pathlib.Path(second["file_path"])
+        assert second["cached"] is True and two_file != one_file, second
+        assert two_file.read_bytes() == one_file.read_bytes() and asked.read_text() == "x\n"
+        # A call takes it from there, too.
+        two_file.unlink()
+        assert two.switch.api("originate null/x '&playback(tts://common||good morning)'").startswith("+OK")
+        until(two_file.exists, "speech from the other switch")
+        assert asked.read_text() == "x\n"
+        two.switch.api("hupall")
+        two.switch.wait_idle()
+        # What is no audio is not played.
+        redis.ask("set", key, "no audio at all")
+        two_file.unlink()
+        assert "error" in said(two) and not two_file.exists()
+        # Without a server the engine works.
+        voice.write_bytes(noise)
+        redis.kill()
+        assert said(two)["cached"] is False and two_file.exists()
+    finally:
+        two.close()

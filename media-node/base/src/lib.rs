@@ -26,6 +26,7 @@ pub mod registry;
 pub mod scratch;
 pub mod secrets;
 pub mod slots;
+pub mod speech_cache;
 pub mod stun;
 pub mod stun_message;
 pub mod stun_set;

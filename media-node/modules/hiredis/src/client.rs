@@ -88,12 +88,25 @@ impl Profile {
     /// Runs a command on the first server that answers. A connection that breaks is made anew once before the next server
     /// is tried.
     pub(crate) async fn run(&self, command: &Cmd) -> Result<Option<String>, Failure> {
+        as_text(self.counted(command).await?)
+    }
+
+    /// The same for an answer that is bytes; nil has none.
+    pub(crate) async fn bytes(&self, command: &Cmd) -> Result<Vec<u8>, Failure> {
+        match self.counted(command).await? {
+            Value::Nil | Value::Okay => Ok(Vec::new()),
+            Value::BulkString(bytes) => Ok(bytes),
+            _ => Err(Failure::Unsupported),
+        }
+    }
+
+    async fn counted(&self, command: &Cmd) -> Result<Value, Failure> {
         let answer = self.value(command).await;
         let counter = if answer.is_ok() { &self.done } else { &self.failed };
         counter.fetch_add(1, Ordering::Relaxed);
         let reached = !matches!(answer, Err(Failure::Unreachable));
         self.connected.store(reached, Ordering::Relaxed);
-        as_text(answer?)
+        answer
     }
 
     async fn value(&self, command: &Cmd) -> Result<Value, Failure> {

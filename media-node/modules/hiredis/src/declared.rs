@@ -49,7 +49,7 @@ pub(crate) const PARAMETERS: &[Parameters] = &[Parameters {
             "key-prefix",
             Value::Text,
             "",
-            "In front of the names of `call-state` (not in FreeSWITCH)",
+            "In front of the names of `call-state` and `tts-cache` (not in FreeSWITCH)",
         ),
         param(
             "call-channel",
@@ -62,6 +62,30 @@ pub(crate) const PARAMETERS: &[Parameters] = &[Parameters {
             Value::Number(15, 86_400),
             "300",
             "Seconds after which keys of a switch that died are gone (not in FreeSWITCH)",
+        ),
+        param(
+            "tts-cache",
+            Value::Bool,
+            "false",
+            "Speech is shared as `tts_cache:` keys (not in FreeSWITCH)",
+        ),
+        param(
+            "tts-cache-ttl",
+            Value::Number(1, 31_536_000),
+            "604800",
+            "Seconds that shared speech is kept (not in FreeSWITCH)",
+        ),
+        param(
+            "tts-cache-largest",
+            Value::Number(1000, 67_108_864),
+            "1048576",
+            "Most bytes of shared speech (not in FreeSWITCH)",
+        ),
+        param(
+            "tts-cache-timeout-ms",
+            Value::Number(1, 5000),
+            "200",
+            "How long a call waits for shared speech before the engine works (not in FreeSWITCH)",
         ),
     ],
 }];

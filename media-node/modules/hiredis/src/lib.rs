@@ -1,4 +1,4 @@
-//! Redis or Valkey (mod_hiredis): `hiredis_raw`, the backend `hiredis` of `limit`, and calls as keys.
+//! Redis or Valkey (mod_hiredis): `hiredis_raw`, the backend `hiredis` of `limit`, calls as keys, and speech that switches share.
 //!
 //! A profile of `hiredis.conf` has servers that are tried in their order ([`client`]); whatever is asked waits for one no
 //! longer than its `timeout-ms`, so that a server that is away costs a call that time and not more.
@@ -11,6 +11,7 @@ mod declared;
 mod limit;
 mod raw;
 mod settings;
+mod speech;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use base::limits::Backends;
 use base::reading::Reading;
+use base::speech_cache::{SharedCache, SpeechCache};
 use parking_lot::{Mutex, RwLock};
 use switch_core::BoxFuture;
 use switch_core::contract::{Module, NotLoaded, Provides};
@@ -85,6 +87,7 @@ impl Module for Hiredis {
 
     fn unload<'a>(&'a self, switch: &'a Arc<Switch>) -> BoxFuture<'a, ()> {
         switch.module::<Backends>().retire(limit::NAME);
+        switch.module::<SpeechCache>().set(None);
         switch.module::<Tasks>().0.lock().drain(..).for_each(|task| task.abort());
         switch.module::<Profiles>().0.write().clear();
         Box::pin(std::future::ready(()))
@@ -117,6 +120,9 @@ fn begin(switch: &Arc<Switch>) {
     let profiles = switch.module::<Profiles>();
     let limits = Arc::new(limit::Limits::new(Arc::clone(&profiles)));
     switch.module::<Backends>().add(Arc::clone(&limits) as _);
+    let all: Vec<_> = profiles.0.read().values().cloned().collect();
+    let speech = speech::Speech::of(&all).map(|speech| Arc::new(speech) as Arc<dyn SharedCache>);
+    switch.module::<SpeechCache>().set(speech);
     let mut tasks = vec![tokio::spawn(limits.settle())];
     for profile in profiles.0.read().values().filter(|profile| profile.settings.calls.is_some()) {
         let (switch, profile) = (Arc::clone(switch), Arc::clone(profile));

@@ -8,6 +8,10 @@ use dialplan_xml::config::Params;
 
 /// Servers of one profile that are read.
 const MOST_CONNECTIONS: usize = 16;
+/// Longest time speech is kept, seconds.
+const MOST_SPEECH_TTL: u64 = 31_536_000;
+/// Most bytes of speech under one key.
+const MOST_SPEECH: usize = 64 << 20;
 
 /// What is wrong with the file. FreeSWITCH does not load the module then either.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -45,6 +49,17 @@ pub(crate) struct CallState {
     pub(crate) ttl: Duration,
 }
 
+/// Speech that switches share.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct SpeechSettings {
+    pub(crate) prefix: String,
+    pub(crate) ttl: Duration,
+    /// Most bytes of an entry.
+    pub(crate) largest: usize,
+    /// How long a call waits for an entry.
+    pub(crate) timeout: Duration,
+}
+
 /// A profile.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Settings {
@@ -56,6 +71,7 @@ pub(crate) struct Settings {
     /// Commands on their way on a connection.
     pub(crate) pipelined: usize,
     pub(crate) calls: Option<CallState>,
+    pub(crate) speech: Option<SpeechSettings>,
 }
 
 impl Settings {
@@ -71,7 +87,7 @@ fn profile(node: Node<'_>) -> Result<Settings, SettingsError> {
     let on = |name: &str| params.last(name).is_some_and(is_true);
     let text = |name: &str, default: &str| params.last(name).unwrap_or(default).to_owned();
     let servers = node.child("connections").ok_or(SettingsError::NoConnections)?;
-    let seconds = params.last("session-ttl").and_then(|text| u64::try_from(int(text)).ok());
+    let number = |name: &str| params.last(name).and_then(|text| u64::try_from(int(text)).ok());
     Ok(Settings {
         name: node.attr("name").unwrap_or_default().to_owned(),
         servers: servers.children_named("connection").take(MOST_CONNECTIONS).map(server).collect(),
@@ -82,7 +98,19 @@ fn profile(node: Node<'_>) -> Result<Settings, SettingsError> {
         calls: on("call-state").then(|| CallState {
             prefix: text("key-prefix", ""),
             channel: text("call-channel", "call-events"),
-            ttl: Duration::from_secs(seconds.unwrap_or(300).clamp(15, 86_400)),
+            ttl: Duration::from_secs(number("session-ttl").unwrap_or(300).clamp(15, 86_400)),
+        }),
+        speech: on("tts-cache").then(|| SpeechSettings {
+            prefix: text("key-prefix", ""),
+            ttl: Duration::from_secs(
+                number("tts-cache-ttl").unwrap_or(604_800).clamp(1, MOST_SPEECH_TTL),
+            ),
+            largest: usize::try_from(number("tts-cache-largest").unwrap_or(1_048_576))
+                .unwrap_or(MOST_SPEECH)
+                .clamp(1000, MOST_SPEECH),
+            timeout: Duration::from_millis(
+                number("tts-cache-timeout-ms").unwrap_or(200).clamp(1, 5000),
+            ),
         }),
     })
 }
@@ -127,7 +155,8 @@ mod tests {
              <param name=\"port\" value=\"6380\"/><param name=\"timeout_ms\" value=\"250\"/></connection>\
              <connection name=\"secondary\"/></connections>\
              <params><param name=\"ignore-connect-fail\" value=\"true\"/><param name=\"call-state\" value=\"true\"/>\
-             <param name=\"session-ttl\" value=\"1\"/></params></profile></profiles>",
+             <param name=\"session-ttl\" value=\"1\"/><param name=\"tts-cache\" value=\"true\"/>\
+             <param name=\"tts-cache-largest\" value=\"1\"/></params></profile></profiles>",
         )
         .unwrap();
         let profile = &profiles[0];
@@ -136,6 +165,9 @@ mod tests {
         assert_eq!((one.port, one.timeout.as_millis(), one.connections), (6380, 250, 3));
         assert_eq!((two.host.as_str(), two.port, &two.password), ("localhost", 6379, &None));
         assert_eq!(profile.calls.as_ref().unwrap().ttl.as_secs(), 15);
+        let speech = profile.speech.as_ref().unwrap();
+        assert_eq!((speech.ttl.as_secs(), speech.largest), (604_800, 1000));
+        assert_eq!(speech.timeout.as_millis(), 200);
         assert!(!format!("{profiles:?}").contains("hush"));
     }
 

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, SystemTime};
 
+use base::speech_cache::{SharedCache, SpeechCache};
 use media::resample::ClipConverter;
 use media::source::growing::{self, Listener, Maker};
 use media::wav::Header;
@@ -84,6 +85,9 @@ pub(crate) async fn heard(
     if touch(&path).await {
         return Ok(path);
     }
+    if shared(switch, &path).await {
+        return Ok(path);
+    }
     let request = Arc::new(request);
     // A second time where the one who made it gave up before we listened.
     for _ in 0..2 {
@@ -153,6 +157,9 @@ pub(crate) async fn file(switch: &Switch, request: &SpeechRequest) -> Result<Mad
     if touch(&path).await {
         return Ok(Made { path, cached: true });
     }
+    if shared(switch, &path).await {
+        return Ok(Made { path, cached: true });
+    }
     if request.engine.speaks() {
         let speech = spoken(switch, request, None).await?;
         keep(switch, &path, speech).await?;
@@ -163,6 +170,7 @@ pub(crate) async fn file(switch: &Switch, request: &SpeechRequest) -> Result<Mad
     let draft = draft(&path).await?;
     let made = request.engine.make(&request.utterance(), &draft).await;
     settle(made, draft, &path).await?;
+    share(switch, &path);
     Ok(Made { path, cached: false })
 }
 
@@ -223,16 +231,74 @@ async fn listen(
 
 /// Puts speech where the next utterance for it looks.
 async fn keep(switch: &Switch, path: &Path, speech: Speech) -> Result<(), String> {
-    let draft = draft(path).await?;
     let Speech { rate, samples } = speech;
     let header = Header { rate, channels: 1 }.bytes(samples.len() as u64 * 2, 0);
     let mut whole = header.to_vec();
     whole.extend(samples.iter().flat_map(|sample| sample.to_le_bytes()));
+    write(path, &whole).await?;
+    share(switch, path);
+    swept(switch).await;
+    Ok(())
+}
+
+async fn write(path: &Path, whole: &[u8]) -> Result<(), String> {
+    let draft = draft(path).await?;
     let written = tokio::fs::write(&draft, whole).await.map_err(|error| error.to_string());
-    settle(written, draft, path).await?;
+    settle(written, draft, path).await
+}
+
+async fn swept(switch: &Switch) {
     let folder = folder(switch);
     let _swept = tokio::task::spawn_blocking(move || sweep(&folder, MOST_FILES)).await;
-    Ok(())
+}
+
+/// Takes the file from the cache that switches share; false when it has none that can be used.
+async fn shared(switch: &Switch, path: &Path) -> bool {
+    let Some(cache) = switch.module::<SpeechCache>().find() else { return false };
+    let taken = take(&*cache, path).await;
+    if taken {
+        swept(switch).await;
+    }
+    taken
+}
+
+async fn take(cache: &dyn SharedCache, path: &Path) -> bool {
+    let Some(hash) = path.file_stem().and_then(|stem| stem.to_str()) else { return false };
+    let Some(bytes) = cache.get(hash).await else { return false };
+    if bytes.len() > cache.largest() || !is_speech(&bytes) {
+        tracing::warn!("shared speech {hash} is no audio");
+        return false;
+    }
+    match write(path, &bytes).await {
+        Ok(()) => true,
+        Err(why) => {
+            tracing::error!("shared speech {hash}: {why}");
+            false
+        }
+    }
+}
+
+/// Gives a new file to the other switches, in the background.
+fn share(switch: &Switch, path: &Path) {
+    let Some(cache) = switch.module::<SpeechCache>().find() else { return };
+    let path = path.to_owned();
+    tokio::spawn(async move { give(&*cache, &path).await });
+}
+
+async fn give(cache: &dyn SharedCache, path: &Path) {
+    let Some(hash) = path.file_stem().and_then(|stem| stem.to_str()) else { return };
+    let Ok(meta) = tokio::fs::metadata(path).await else { return };
+    if usize::try_from(meta.len()).is_ok_and(|len| len <= cache.largest())
+        && let Ok(bytes) = tokio::fs::read(path).await
+        && is_speech(&bytes)
+    {
+        cache.put(hash, bytes).await;
+    }
+}
+
+/// Whether bytes are a WAV file with something in it.
+fn is_speech(bytes: &[u8]) -> bool {
+    media::wav::info(bytes).is_ok_and(|info| info.rate > 0 && !info.data.is_empty())
 }
 
 fn folder(switch: &Switch) -> PathBuf {
@@ -319,6 +385,58 @@ mod tests {
         };
         assert_eq!(left(3), ["new", "newer", "old"]);
         assert_eq!(left(1), ["new", "newer"]);
+    }
+
+    /// Entries by their hash, none longer than 1000 bytes.
+    #[derive(Default)]
+    struct Table(parking_lot::Mutex<std::collections::HashMap<String, Vec<u8>>>);
+
+    impl SharedCache for Table {
+        fn largest(&self) -> usize {
+            1000
+        }
+
+        fn get<'a>(&'a self, hash: &'a str) -> base::BoxFuture<'a, Option<Vec<u8>>> {
+            Box::pin(std::future::ready(self.0.lock().get(hash).cloned()))
+        }
+
+        fn put<'a>(&'a self, hash: &'a str, bytes: Vec<u8>) -> base::BoxFuture<'a, ()> {
+            self.0.lock().insert(hash.to_owned(), bytes);
+            Box::pin(std::future::ready(()))
+        }
+    }
+
+    fn wav(octets: usize) -> Vec<u8> {
+        let mut whole = Header { rate: 8000, channels: 1 }.bytes(octets as u64, 0).to_vec();
+        whole.resize(whole.len() + octets, 1);
+        whole
+    }
+
+    #[tokio::test]
+    async fn what_one_switch_made_is_the_file_of_another() {
+        let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let cache = Table::default();
+        let path = |folder: &tempfile::TempDir| folder.path().join("speech/ab.wav");
+        assert!(!take(&cache, &path(&two)).await);
+        write(&path(&one), &wav(800)).await.unwrap();
+        give(&cache, &path(&one)).await;
+        assert!(take(&cache, &path(&two)).await);
+        assert_eq!(std::fs::read(path(&two)).unwrap(), wav(800));
+    }
+
+    #[tokio::test]
+    async fn what_is_no_speech_or_too_long_is_neither_taken_nor_given() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ab.wav");
+        for wrong in [b"not a file of sound".to_vec(), b"RIFF".to_vec(), wav(0), wav(2000)] {
+            let cache = Table::default();
+            write(&path, &wrong).await.unwrap();
+            give(&cache, &path).await;
+            assert!(cache.0.lock().is_empty());
+            std::fs::remove_file(&path).unwrap();
+            cache.0.lock().insert("ab".to_owned(), wrong);
+            assert!(!take(&cache, &path).await && !path.exists());
+        }
     }
 
     const UTTERANCE: Utterance<'_> = Utterance { voice: "v", text: "hello", rate: 8000 };
