@@ -24,8 +24,14 @@ const LOOK_US: u64 = 100_000;
 /// that fails, up to the longest.
 const TRY_US: u64 = 5_000_000;
 const LONGEST_TRY_US: u64 = 80_000_000;
-/// A way down so soon after one up means that the try has failed.
+/// A way down so soon after a trial means that the try has failed.
 const FAILED_WITHIN_US: u64 = 10_000_000;
+/// A trial of a layer lasts so long from its first picture: an estimate, at most half as much again as was sent before, has to
+/// catch up with what is sent now.
+const TRIAL_US: u64 = 6_000_000;
+/// It goes on while the estimate has risen within the one, but no longer than the other.
+const RISING_US: u64 = 2_000_000;
+const LONGEST_TRIAL_US: u64 = 30_000_000;
 
 /// What was agreed of a line with simulcast.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -213,19 +219,62 @@ pub(crate) struct Receiver {
     pub(crate) most: Option<u64>,
     /// It estimates that it can take so much of this stream, bits a second.
     pub(crate) estimate: Option<u64>,
-    /// It is sent so much, bits a second.
+    /// It is sent so much, bits a second; 0 where that is not known.
     pub(crate) sent: u64,
+    /// It is yet to be sent the first picture of the layer chosen for it.
+    pub(crate) waits: bool,
+}
+
+/// A try with the next layer up that has yet to prove itself.
+#[derive(Clone, Copy, Debug)]
+struct Trial {
+    /// The first picture of the layer was sent.
+    since_us: Option<u64>,
+    /// The estimate it began with.
+    first: Option<u64>,
+    /// The highest estimate since, and when it was reached.
+    best: u64,
+    best_us: u64,
+}
+
+impl Trial {
+    fn new(estimate: Option<u64>, now_us: u64) -> Self {
+        Self { since_us: None, first: estimate, best: estimate.unwrap_or(0), best_us: now_us }
+    }
+
+    /// Notes how the receiver is now; true while the trial lasts.
+    fn lasts(&mut self, receiver: &Receiver, now_us: u64) -> bool {
+        if receiver.waits && self.since_us.is_none() {
+            return true;
+        }
+        let since = *self.since_us.get_or_insert(now_us);
+        // By a fiftieth: estimates waver.
+        if let Some(estimate) = receiver.estimate.filter(|now| *now > self.best + self.best / 50) {
+            (self.best, self.best_us) = (estimate, now_us);
+        }
+        let over = now_us.saturating_sub(since);
+        let rising = now_us.saturating_sub(self.best_us) < RISING_US;
+        over < TRIAL_US || rising && over < LONGEST_TRIAL_US
+    }
+
+    /// Whether the estimate has fallen clearly below the one it began with.
+    fn fell(&self, estimate: Option<u64>) -> bool {
+        let fell = |(first, now): (u64, u64)| now < first - first / 10;
+        self.first.zip(estimate).is_some_and(fell)
+    }
 }
 
 /// Chooses the layer for one receiver.
 ///
 /// A receiver's estimate covers at most half as much again as it is sent, so that the estimate alone would never lead up: a
-/// receiver that says it could take clearly more than it gets is tried with the next layer. A try that fails is repeated later each time.
+/// receiver that says it could take clearly more than it gets is tried with the next layer. During the trial it is loss, or an
+/// estimate that falls, that leads down again. A try that fails is repeated later each time.
 #[derive(Debug)]
 pub(crate) struct Chooser {
     layer: Option<usize>,
     looked_us: u64,
-    /// When it went up last, by a try.
+    trial: Option<Trial>,
+    /// When it was on trial last.
     tried_us: Option<u64>,
     /// Not up before.
     up_after_us: u64,
@@ -235,8 +284,15 @@ pub(crate) struct Chooser {
 
 impl Default for Chooser {
     fn default() -> Self {
-        let (layer, tried_us) = (None, None);
-        Self { layer, looked_us: 0, tried_us, up_after_us: 0, wait_us: TRY_US, lossy: false }
+        Self {
+            layer: None,
+            looked_us: 0,
+            trial: None,
+            tried_us: None,
+            up_after_us: 0,
+            wait_us: TRY_US,
+            lossy: false,
+        }
     }
 }
 
@@ -248,7 +304,8 @@ impl Chooser {
 
     /// Another source is to be shown: its layers are others.
     pub(crate) fn begin_anew(&mut self) {
-        (self.layer, self.looked_us, self.tried_us) = (None, 0, None);
+        (self.layer, self.looked_us) = (None, 0);
+        (self.trial, self.tried_us) = (None, None);
     }
 
     /// The receiver loses much of what it is sent.
@@ -288,14 +345,30 @@ impl Chooser {
             |estimate: u64| (0..=top).rev().find(|place| bits(*place) <= estimate).unwrap_or(0);
         let Some(place) = self.layer.and_then(|layer| ranked.place(layer)) else {
             // The first look, or the layer has stopped.
+            self.trial = None;
             return ranked.at(receiver.estimate.map_or(top, fits));
         };
         if place > top {
+            self.trial = None;
             return ranked.at(top);
         }
-        // A tenth less: estimates waver, and rates with what is filmed.
-        let short = receiver.estimate.filter(|estimate| *estimate < bits(place) - bits(place) / 10);
-        if place > 0 && (self.lossy || short.is_some()) {
+        let trial = self.trial.as_mut().filter(|_| place > 0);
+        let on_trial = trial.is_some_and(|trial| trial.lasts(receiver, now_us));
+        let fell = self.trial.is_some_and(|trial| trial.fell(receiver.estimate));
+        if on_trial {
+            self.tried_us = Some(now_us);
+        } else {
+            self.trial = None;
+        }
+        // A tenth less: estimates waver, and rates with what is filmed. What more than covers what is sent is enough, however
+        // much the layer may have at times.
+        let less = |estimate: &u64, than: u64| *estimate < than - than / 10;
+        let short = receiver.estimate.filter(|estimate| {
+            less(estimate, bits(place)) && (receiver.sent == 0 || less(estimate, receiver.sent))
+        });
+        let too_much = if on_trial { fell } else { short.is_some() };
+        if place > 0 && (self.lossy || too_much) {
+            self.trial = None;
             let failed = self.tried_us.take();
             let failed = failed.is_some_and(|at| now_us.saturating_sub(at) < FAILED_WITHIN_US);
             self.wait_us = if failed { (self.wait_us * 2).min(LONGEST_TRY_US) } else { TRY_US };
@@ -305,7 +378,7 @@ impl Chooser {
         if self.lossy {
             self.up_after_us = self.up_after_us.max(now_us + self.wait_us);
         }
-        if place == top || now_us < self.up_after_us {
+        if place == top || on_trial || now_us < self.up_after_us {
             return ranked.at(place);
         }
         let next = bits(place + 1);
@@ -318,6 +391,7 @@ impl Chooser {
         if !up {
             return ranked.at(place);
         }
+        self.trial = Some(Trial::new(receiver.estimate, now_us));
         self.tried_us = Some(now_us);
         self.up_after_us = now_us + TRY_US;
         ranked.at(place + 1)
@@ -442,6 +516,63 @@ mod tests {
             layer = chooser.choose(&sent(ALL), &receiver, second * SECOND);
         }
         assert_eq!(layer, 0);
+    }
+
+    /// Looks ten times a second at a receiver whose line passes that much, and which estimates as browsers do: half as much again
+    /// as it got a second ago, by 8 % a second more at most. The layers it was sent, and since which tenth.
+    fn over(passes: u64, tenths: usize) -> Vec<(usize, usize)> {
+        let mut chooser = Chooser::default();
+        let (mut estimate, mut got) = (200_000, vec![ALL[2]]);
+        let mut layers: Vec<(usize, usize)> = Vec::new();
+        for tenth in 0..tenths {
+            let before = got[got.len().saturating_sub(10)];
+            let grown = estimate + estimate * 8 / 1000;
+            estimate = grown.min((before * 3 / 2).max(estimate)).min(passes);
+            let layer = layers.last().map_or(2, |(layer, _)| *layer);
+            let receiver =
+                Receiver { estimate: Some(estimate), sent: ALL[layer], ..Receiver::default() };
+            let now = SECOND + tenth as u64 * LOOK_US;
+            let chosen = chooser.choose(&sent(ALL), &receiver, now);
+            if layers.last().is_none_or(|(layer, _)| *layer != chosen) {
+                layers.push((chosen, tenth));
+            }
+            got.push(ALL[chosen]);
+        }
+        layers
+    }
+
+    #[test]
+    fn a_try_has_time_to_prove_itself() {
+        let wide = over(10_000_000, 1200);
+        assert_eq!(wide.iter().map(|(layer, _)| *layer).collect::<Vec<_>>(), [2, 1, 0], "{wide:?}");
+        let narrow = over(400_000, 3000);
+        let ups: Vec<_> = narrow.iter().filter(|(n, _)| *n == 1).map(|(_, at)| *at).collect();
+        assert!((3..=8).contains(&ups.len()), "{narrow:?}");
+        assert!(narrow.iter().all(|(layer, _)| *layer != 0), "{narrow:?}");
+        let waits: Vec<_> = ups.windows(2).map(|pair| pair[1] - pair[0]).collect();
+        assert!(waits.is_sorted() && waits.first() < waits.last(), "{waits:?}");
+    }
+
+    #[test]
+    fn a_trial_waits_for_the_first_picture_and_ends_with_a_falling_estimate() {
+        let with = |estimate, waits| Receiver {
+            estimate: Some(estimate),
+            sent: ALL[2],
+            waits,
+            ..Receiver::default()
+        };
+        let mut chooser = Chooser::default();
+        assert_eq!(chooser.choose(&sent(ALL), &with(225_000, false), SECOND), 2);
+        assert_eq!(chooser.choose(&sent(ALL), &with(225_000, false), 2 * SECOND), 1);
+        for second in 3..20 {
+            let waiting = with(225_000, true);
+            assert_eq!(chooser.choose(&sent(ALL), &waiting, second * SECOND), 1, "{second}");
+        }
+        let shown = with(225_000, false);
+        assert_eq!(chooser.choose(&sent(ALL), &shown, 20 * SECOND), 1);
+        assert_eq!(chooser.choose(&sent(ALL), &with(190_000, false), 21 * SECOND), 2, "it fell");
+        assert_eq!(chooser.choose(&sent(ALL), &shown, 30 * SECOND), 2, "later than before");
+        assert_eq!(chooser.choose(&sent(ALL), &shown, 32 * SECOND), 1);
     }
 
     #[test]

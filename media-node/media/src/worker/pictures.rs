@@ -131,6 +131,11 @@ impl Picture {
         target.filter(waits).map_or(0, |target| 1 << target.layer)
     }
 
+    /// Whether it has yet to be shown what it is to be shown.
+    fn waits(&self) -> bool {
+        self.target().is_some_and(|target| self.waits_for(target.leg) != 0)
+    }
+
     /// Chooses the layer of the source that is wanted; of one without simulcast there is one.
     fn choose(&mut self, offered: Option<&Offered>, now_us: u64) {
         let Some(offered) = offered else { return self.chooser.begin_anew() };
@@ -140,6 +145,7 @@ impl Picture {
             most: self.options.most,
             estimate: self.estimate.filter(recent).map(|(bits, _)| bits),
             sent: self.rate.bits(now_us),
+            waits: self.waits(),
         };
         self.chooser.choose(offered, &receiver, now_us);
     }
