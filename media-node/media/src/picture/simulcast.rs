@@ -17,7 +17,7 @@ const CLOCK: u32 = 90_000;
 /// A layer that was not heard for so long has stopped. Browsers send a screen that does not change once a second.
 const SILENT_US: u64 = 2_500_000;
 /// Another SSRC may take the place of a layer that was not heard for so long.
-const REPLACED_AFTER_US: u64 = 500_000;
+const REPLACED_AFTER_US: u64 = 200_000;
 /// Qualities are worked out again, and receivers look at them, as often as this.
 const LOOK_US: u64 = 100_000;
 /// A receiver is tried with the next higher layer when it has been content with its own for so long; doubled with each try
@@ -302,6 +302,11 @@ impl Chooser {
         self.layer.unwrap_or_default()
     }
 
+    /// The same, once there is one.
+    pub(crate) fn chosen(&self) -> Option<usize> {
+        self.layer
+    }
+
     /// Another source is to be shown: its layers are others.
     pub(crate) fn begin_anew(&mut self) {
         (self.layer, self.looked_us) = (None, 0);
@@ -430,9 +435,9 @@ mod tests {
             assert_eq!(of(9, Some(forged), 40), None, "{forged}");
         }
         assert_eq!(of(9, Some("m"), 50), None, "the place is taken");
-        assert_eq!(of(9, Some("m"), 400), None);
-        assert_eq!(of(9, Some("m"), 521), Some(1), "its sender began anew");
-        assert_eq!(of(7, None, 522), None);
+        assert_eq!(of(9, Some("m"), 219), None);
+        assert_eq!(of(9, Some("m"), 221), Some(1), "its sender began anew");
+        assert_eq!(of(7, None, 222), None);
     }
 
     #[test]

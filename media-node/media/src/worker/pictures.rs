@@ -303,9 +303,14 @@ impl<I: MediaIo> Worker<I> {
             return;
         }
         let wanted = picture.wanted.clone().filter(|wanted| picture.waits_for(wanted.id) != 0);
-        let layer = picture.chooser.layer();
+        let layer = picture.chooser.chosen();
         if let Some(wanted) = wanted {
-            self.on_leg(leg, &wanted, |source, ctx| source.request_key_frame(layer, ctx));
+            self.on_leg(leg, &wanted, |source, ctx| {
+                // Of a source with simulcast nothing is asked for before a layer is chosen.
+                if source.layers.is_none() || layer.is_some() {
+                    source.request_key_frame(layer.unwrap_or_default(), ctx);
+                }
+            });
         }
         let Some(picture) = &mut leg.picture else { return };
         if leg.heard_ssrc != 0 && now.saturating_sub(picture.reported_us) >= REPORT_INTERVAL_US {
