@@ -157,6 +157,14 @@ impl Layers {
         std::array::from_fn(|_| layers.next().and_then(|layer| layer.arrival.report(now_us)))
     }
 
+    /// Publishes the figures of the largest layer that is sent.
+    pub(crate) fn publish(&mut self, now_us: u64, stats: &StatsCell) {
+        let largest = ranked(&self.offered(now_us)).largest();
+        if let Some(layer) = largest.and_then(|n| self.all.get(n)) {
+            layer.arrival.publish(CLOCK, stats);
+        }
+    }
+
     /// Whether packets of this layer are passed on where one stream is all there may be: those of the largest, as long as it
     /// is sent.
     pub(crate) fn is_bridged(&mut self, n: usize, now_us: u64) -> bool {
