@@ -16,6 +16,11 @@ pub const MAX_LAYERS: usize = 3;
 const CLOCK: u32 = 90_000;
 /// A layer that was not heard for so long has stopped. Browsers send a screen that does not change once a second.
 const SILENT_US: u64 = 2_500_000;
+/// One that came steadily has stopped sooner, when another is heard still.
+const STOPPED_US: u64 = 700_000;
+const HEARD_US: u64 = 200_000;
+/// Steadily: with no more than so much between two packets, on average.
+const STEADY_US: u64 = 100_000;
 /// Another SSRC may take the place of a layer that was not heard for so long.
 const REPLACED_AFTER_US: u64 = 200_000;
 /// Qualities are worked out again, and receivers look at them, as often as this.
@@ -68,6 +73,8 @@ pub(crate) struct Layers {
 struct Layer {
     ssrc: Option<u32>,
     heard_us: u64,
+    /// Between two of its packets, smoothed.
+    gap_us: u64,
     rate: Rate,
     pixels: u32,
     arrival: Arrival,
@@ -92,7 +99,10 @@ impl Layers {
             if layer.ssrc.is_some() && now_us.saturating_sub(layer.heard_us) < REPLACED_AFTER_US {
                 return None;
             }
-            *layer = Layer { ssrc: Some(ssrc), ..Layer::default() };
+            *layer = Layer { ssrc: Some(ssrc), gap_us: SILENT_US, ..Layer::default() };
+        } else {
+            let gap = now_us.saturating_sub(layer.heard_us).min(SILENT_US);
+            layer.gap_us = (layer.gap_us * 7 + gap) / 8;
         }
         layer.heard_us = now_us;
         Some(n)
@@ -123,9 +133,13 @@ impl Layers {
     pub(crate) fn offered(&mut self, now_us: u64) -> Offered {
         if self.looked_us == 0 || now_us.saturating_sub(self.looked_us) >= LOOK_US {
             self.looked_us = now_us;
+            let heard = self.all.iter().filter(|layer| layer.ssrc.is_some());
+            let last = heard.map(|layer| layer.heard_us).max().unwrap_or(0);
+            let others = now_us.saturating_sub(last) < HEARD_US;
             for (offered, layer) in self.offered.iter_mut().zip(&self.all) {
-                let sent =
-                    layer.ssrc.is_some() && now_us.saturating_sub(layer.heard_us) < SILENT_US;
+                let steady = layer.gap_us <= STEADY_US;
+                let longest = if others && steady { STOPPED_US } else { SILENT_US };
+                let sent = layer.ssrc.is_some() && now_us.saturating_sub(layer.heard_us) < longest;
                 let quality = || Quality { bits: layer.rate.bits(now_us), pixels: layer.pixels };
                 *offered = sent.then(quality);
             }
@@ -632,10 +646,16 @@ mod tests {
         assert!(offered[0].unwrap().bits > 8 * offered[2].unwrap().bits && offered[1].is_none());
         assert!(layers.is_bridged(0, 3 * SECOND) && !layers.is_bridged(2, 3 * SECOND));
         assert_eq!(layers.reports(3 * SECOND).iter().flatten().count(), 2);
-        for ms in 2000..6000 {
+        for ms in 2000..2800 {
+            hear(&mut layers, 2, "l", ms);
+        }
+        let offered = layers.offered(SECOND + 2_800_000);
+        assert!(offered[0].is_none() && offered[2].is_some(), "it has stopped, beside another");
+        for ms in 2800..6000 {
             hear(&mut layers, 2, "l", ms);
         }
         assert!(layers.offered(7 * SECOND)[0].is_none());
+        assert!(layers.offered(8 * SECOND)[2].is_some(), "all is quiet: it may be a still screen");
         assert!(layers.is_bridged(2, 7 * SECOND), "it stands in for the one that has stopped");
     }
 }
