@@ -16,6 +16,9 @@ pub const MAX_LAYERS: usize = 3;
 const CLOCK: u32 = 90_000;
 /// A layer that was not heard for so long has stopped. Browsers send a screen that does not change once a second.
 const SILENT_US: u64 = 2_500_000;
+/// Rates of layers heard for so long are compared; two are the wrong way round after so long in doubt.
+const KNOWN_US: u64 = 2_000_000;
+const DOUBT_US: u64 = 1_000_000;
 /// One that came steadily has stopped sooner, when another is heard still.
 const STOPPED_US: u64 = 700_000;
 const HEARD_US: u64 = 200_000;
@@ -54,6 +57,8 @@ pub(crate) struct Quality {
     pub(crate) bits: u64,
     /// Pixels of a picture; 0 where its packets do not say.
     pub(crate) pixels: u32,
+    /// Its place among all layers, the smallest first.
+    pub(crate) rank: usize,
 }
 
 /// The layers of a source; `None` for one that is not sent now.
@@ -63,16 +68,66 @@ pub(crate) type Offered = [Option<Quality>; MAX_LAYERS];
 #[derive(Debug, Default)]
 pub(crate) struct Layers {
     all: [Layer; MAX_LAYERS],
+    order: Order,
     offered: Offered,
     looked_us: u64,
     /// The one that is passed on in a bridge.
     bridged: Option<usize>,
 }
 
+/// Which layers are smaller, kept: rates waver, and each change costs all receivers a key frame.
+#[derive(Debug)]
+struct Order {
+    /// The smallest first. The first that is named is taken for the largest until it is known better.
+    layers: [usize; MAX_LAYERS],
+    /// Two that seem to be the wrong way round, and since when, by the place of the first.
+    doubts: [Option<(usize, usize, u64)>; MAX_LAYERS],
+}
+
+impl Default for Order {
+    fn default() -> Self {
+        let layers = std::array::from_fn(|n| MAX_LAYERS - 1 - n);
+        Self { layers, doubts: [None; MAX_LAYERS] }
+    }
+}
+
+impl Order {
+    fn rank(&self, n: usize) -> usize {
+        self.layers.iter().position(|other| *other == n).unwrap_or_default()
+    }
+
+    /// Compares each two neighbours that are sent; `known` are those heard long enough for their rates to say something.
+    fn look(&mut self, offered: &Offered, known: [bool; MAX_LAYERS], now_us: u64) {
+        let quality = |n: usize| offered.get(n).copied().flatten();
+        let is_known = |n: usize| known.get(n).copied().unwrap_or_default();
+        let mut before: Option<(usize, usize, Quality)> = None;
+        for place in 0..MAX_LAYERS {
+            let Some(&n) = self.layers.get(place) else { return };
+            let Some(larger) = quality(n) else { continue };
+            let Some((at, other, smaller)) = before.replace((place, n, larger)) else { continue };
+            let sized = smaller.pixels > 0 && larger.pixels > 0 && smaller.pixels != larger.pixels;
+            let Some(doubt) = self.doubts.get_mut(at) else { continue };
+            let wrong = if sized {
+                smaller.pixels > larger.pixels
+            } else {
+                is_known(other) && is_known(n) && smaller.bits > larger.bits.saturating_mul(2)
+            };
+            let since = doubt.filter(|(a, b, _)| (*a, *b) == (other, n)).map_or(now_us, |d| d.2);
+            *doubt = wrong.then_some((other, n, since));
+            if wrong && (sized || now_us.saturating_sub(since) >= DOUBT_US) {
+                *doubt = None;
+                self.layers.swap(at, place);
+                before = Some((place, other, smaller));
+            }
+        }
+    }
+}
+
 #[derive(Debug, Default)]
 struct Layer {
     ssrc: Option<u32>,
     heard_us: u64,
+    since_us: u64,
     /// Between two of its packets, smoothed.
     gap_us: u64,
     rate: Rate,
@@ -99,10 +154,14 @@ impl Layers {
             if layer.ssrc.is_some() && now_us.saturating_sub(layer.heard_us) < REPLACED_AFTER_US {
                 return None;
             }
-            *layer = Layer { ssrc: Some(ssrc), gap_us: SILENT_US, ..Layer::default() };
+            *layer =
+                Layer { ssrc: Some(ssrc), gap_us: SILENT_US, since_us: now_us, ..Layer::default() };
         } else {
             let gap = now_us.saturating_sub(layer.heard_us).min(SILENT_US);
             layer.gap_us = (layer.gap_us * 7 + gap) / 8;
+            if gap >= STOPPED_US {
+                layer.since_us = now_us;
+            }
         }
         layer.heard_us = now_us;
         Some(n)
@@ -140,8 +199,16 @@ impl Layers {
                 let steady = layer.gap_us <= STEADY_US;
                 let longest = if others && steady { STOPPED_US } else { SILENT_US };
                 let sent = layer.ssrc.is_some() && now_us.saturating_sub(layer.heard_us) < longest;
-                let quality = || Quality { bits: layer.rate.bits(now_us), pixels: layer.pixels };
-                *offered = sent.then(quality);
+                let (bits, pixels) = (layer.rate.bits(now_us), layer.pixels);
+                *offered = sent.then_some(Quality { bits, pixels, rank: 0 });
+            }
+            let known = |n: usize| self.all.get(n).map_or(0, |layer| layer.since_us);
+            let known = std::array::from_fn(|n| now_us.saturating_sub(known(n)) >= KNOWN_US);
+            self.order.look(&self.offered, known, now_us);
+            for (n, quality) in self.offered.iter_mut().enumerate() {
+                if let Some(quality) = quality {
+                    quality.rank = self.order.rank(n);
+                }
             }
         }
         self.offered
@@ -212,8 +279,7 @@ impl Ranked {
     }
 }
 
-/// By the size of pictures where all say it, else by bit rate: a description says in which order layers are preferred, not which
-/// is larger.
+/// In the order that is kept.
 fn ranked(offered: &Offered) -> Ranked {
     let mut ranked = Ranked { order: [0; MAX_LAYERS], len: 0 };
     let sent = || offered.iter().enumerate().filter_map(|(n, quality)| Some((n, (*quality)?)));
@@ -221,11 +287,7 @@ fn ranked(offered: &Offered) -> Ranked {
         *place = n;
         ranked.len += 1;
     }
-    let sized = sent().all(|(_, quality)| quality.pixels > 0);
-    let key = |n: &usize| {
-        let quality = offered.get(*n).copied().flatten().unwrap_or_default();
-        (if sized { quality.pixels } else { 0 }, quality.bits)
-    };
+    let key = |n: &usize| offered.get(*n).copied().flatten().map_or(0, |quality| quality.rank);
     if let Some(order) = ranked.order.get_mut(..ranked.len) {
         order.sort_by_key(key);
     }
@@ -436,7 +498,11 @@ mod tests {
     }
 
     fn sent(bits: [u64; MAX_LAYERS]) -> Offered {
-        bits.map(|bits| (bits > 0).then_some(Quality { bits, pixels: 0 }))
+        let mut rank = MAX_LAYERS;
+        bits.map(|bits| {
+            rank -= 1;
+            (bits > 0).then_some(Quality { bits, pixels: 0, rank })
+        })
     }
 
     /// In the order "h", "m", "l".
@@ -479,6 +545,33 @@ mod tests {
     }
 
     #[test]
+    fn layers_keep_their_order_unless_they_clearly_differ() {
+        let mut order = Order::default();
+        let look = |order: &mut Order, bits: [u64; 3], pixels: [u32; 3], tenth: u64| {
+            let mut offered = sent(bits);
+            for (quality, pixels) in offered.iter_mut().zip(pixels) {
+                if let Some(quality) = quality {
+                    quality.pixels = pixels;
+                }
+            }
+            order.look(&offered, [true; 3], SECOND + tenth * LOOK_US);
+            order.layers
+        };
+        // A picture that stands still, and a moment's key frame.
+        assert_eq!(look(&mut order, [90, 100, 80], [0; 3], 0), [2, 1, 0]);
+        assert_eq!(look(&mut order, [100, 100, 900], [0; 3], 1), [2, 1, 0]);
+        assert_eq!(look(&mut order, [100, 100, 100], [0; 3], 5), [2, 1, 0]);
+        // A far end that names the smallest first.
+        for tenth in 10..60 {
+            look(&mut order, [100, 300, 900], [0; 3], tenth);
+        }
+        assert_eq!(order.layers, [0, 1, 2]);
+        look(&mut order, [100, 300, 900], [3, 2, 1], 60);
+        look(&mut order, [100, 300, 900], [3, 2, 1], 61);
+        assert_eq!(order.layers, [2, 1, 0], "sizes have the say");
+    }
+
+    #[test]
     fn the_largest_goes_to_who_says_nothing_and_the_smallest_to_who_wants_it_small() {
         let large = Receiver::default();
         let small = Receiver { small: true, ..large };
@@ -488,12 +581,6 @@ mod tests {
         assert_eq!(Chooser::default().choose(&sent(ALL), &narrow, SECOND), 1);
         let narrower = Receiver { most: Some(1), ..large };
         assert_eq!(Chooser::default().choose(&sent(ALL), &narrower, SECOND), 2, "there is no less");
-        // Sizes have the say where all are known.
-        let mut offered = sent(ALL);
-        for (quality, pixels) in offered.iter_mut().flatten().zip([1, 2, 3]) {
-            quality.pixels = pixels;
-        }
-        assert_eq!(Chooser::default().choose(&offered, &large, SECOND), 2);
         assert_eq!(Chooser::default().choose(&sent([0; 3]), &large, SECOND), 0, "nothing is sent");
     }
 
