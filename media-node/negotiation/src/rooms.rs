@@ -9,6 +9,8 @@ use crate::Local;
 const RID: &str = "urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id";
 /// The header extension that numbers packets for transport-wide feedback.
 const TRANSPORT: &str = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01";
+/// The direction of a header extension that names none (RFC 8285 §5).
+const BOTH: &str = "sendrecv";
 /// Codecs whose key frames are known: a receiver can be switched between layers.
 const LAYERED: [&str; 5] = ["VP8", "VP9", "H264", "H265", "AV1"];
 /// Layers taken of one line, those the peer names first; octets of the longest name (RFC 8852 allows more, browsers 16).
@@ -52,10 +54,10 @@ impl VideoExtras {
     ) -> Self {
         let RoomVideo { simulcast, transport_cc } = local.room_video;
         // A browser that sends no video may send its feedback about it on its line of audio, where nothing is made of it.
-        let transport_cc = extension(media, TRANSPORT)
+        let transport_cc = extension(media, TRANSPORT, &[])
             .filter(|_| transport_cc && sends && has_transport_feedback(media, number));
         let layered = LAYERED.iter().any(|known| known.eq_ignore_ascii_case(codec));
-        let simulcast = extension(media, RID)
+        let simulcast = extension(media, RID, &["sendonly"])
             .filter(|id| simulcast && sends && layered && transport_cc != Some(*id))
             .map(|extension| Simulcast { extension, rids: rids(media, number) })
             .filter(|simulcast| simulcast.rids.len() > 1);
@@ -77,12 +79,16 @@ impl VideoExtras {
     }
 }
 
-/// The number of a header extension of a line, if it is one that fits into one octet with its length (RFC 8285 §4.2).
-fn extension(media: &MediaLine, uri: &str) -> Option<u8> {
+/// The number of a header extension of a line, if it is one that fits into one octet with its length (RFC 8285 §4.2) and
+/// the peer uses it in both directions, or in one of `ways`.
+fn extension(media: &MediaLine, uri: &str, ways: &[&str]) -> Option<u8> {
     values(media, "extmap").find_map(|value| {
         let mut words = value.split_ascii_whitespace();
-        let number = words.next()?.split('/').next()?.parse::<u8>().ok()?;
-        (words.next()? == uri && (1..=14).contains(&number)).then_some(number)
+        let (number, way) =
+            words.next().map(|word| word.split_once('/').unwrap_or((word, BOTH)))?;
+        let number = number.parse::<u8>().ok()?;
+        let used = way == BOTH || ways.contains(&way);
+        (used && words.next()? == uri && (1..=14).contains(&number)).then_some(number)
     })
 }
 

@@ -100,6 +100,7 @@ const WINDOW_US: u64 = 1_000_000;
 const DELAY_WINDOW_US: u64 = 10_000_000;
 /// Packets queue when they take so much longer than the least, for a while.
 const QUEUED_US: i64 = 120_000;
+const QUEUED_FOR_US: u64 = 400_000;
 /// Share of packets lost, of 256, from which the estimate falls.
 const HEAVY_LOSS: u64 = 26;
 /// Packets a share is worked out from at least.
@@ -113,6 +114,8 @@ pub(crate) struct Sending {
     next: u16,
     /// Number, when it was sent, and its octets; 0 octets where nothing is awaited.
     sent: [(u16, u64, u16); REMEMBERED],
+    /// Reported as lost, so far.
+    missing: [bool; REMEMBERED],
     /// Octets acknowledged in this window and the last.
     octets: [u64; 2],
     window_us: u64,
@@ -126,6 +129,8 @@ pub(crate) struct Sending {
     bits: u64,
     changed_us: u64,
     fell_us: u64,
+    /// Since when packets queue.
+    queued_us: Option<u64>,
 }
 
 impl Default for Sending {
@@ -133,6 +138,7 @@ impl Default for Sending {
         Self {
             next: 0,
             sent: [(0, 0, 0); REMEMBERED],
+            missing: [false; REMEMBERED],
             octets: [0; 2],
             window_us: 0,
             began_us: 0,
@@ -144,6 +150,7 @@ impl Default for Sending {
             bits: FIRST_BITS,
             changed_us: 0,
             fell_us: 0,
+            queued_us: None,
         }
     }
 }
@@ -156,6 +163,9 @@ impl Sending {
         if let Some(place) = self.sent.get_mut(usize::from(number) % REMEMBERED) {
             *place = (number, now_us, u16::try_from(octets).unwrap_or(u16::MAX).max(1));
         }
+        if let Some(missing) = self.missing.get_mut(usize::from(number) % REMEMBERED) {
+            *missing = false;
+        }
         number
     }
 
@@ -167,11 +177,14 @@ impl Sending {
             return;
         }
         self.turn(now_us);
+        let Some(missing) = self.missing.get_mut(at) else { return };
+        let was_missing = std::mem::replace(missing, arrived.is_none());
         let Some(arrived) = arrived else {
-            // It may still come, and is acknowledged then.
-            self.lost += 1;
+            // It counts once, and may still come.
+            self.lost += u64::from(!was_missing);
             return;
         };
+        self.lost = self.lost.saturating_sub(u64::from(was_missing));
         if let Some((_, _, octets)) = self.sent.get_mut(at) {
             *octets = 0;
         }
@@ -201,7 +214,11 @@ impl Sending {
             (Some(delay), Some(least)) => delay.saturating_sub(*least),
             _ => 0,
         };
-        if queued > QUEUED_US || lost >= HEAVY_LOSS {
+        // One burst, a key frame say, is a queue that soon is gone.
+        let since = self.queued_us.unwrap_or(now_us);
+        self.queued_us = (queued > QUEUED_US).then_some(since);
+        let queues = self.queued_us.is_some() && now_us.saturating_sub(since) >= QUEUED_FOR_US;
+        if queues || lost >= HEAVY_LOSS {
             if now_us.saturating_sub(self.fell_us) >= FALL_US {
                 self.fell_us = now_us;
                 self.bits = (acknowledged - acknowledged * 3 / 20).min(self.bits);
@@ -231,7 +248,8 @@ impl Sending {
             let [this, _] = self.octets;
             self.octets = [0, if windows == 1 { this } else { 0 }];
             self.window_us += windows * WINDOW_US;
-            (self.arrived, self.lost) = (self.arrived / 2, self.lost / 2);
+            let shift = windows.min(63);
+            (self.arrived, self.lost) = (self.arrived >> shift, self.lost >> shift);
         }
         if now_us.saturating_sub(self.least_us) >= DELAY_WINDOW_US {
             let [this, _] = self.least;
@@ -340,6 +358,38 @@ mod tests {
         assert!((200_000..=420_000).contains(&narrow), "{narrow}");
         let again = through(&mut sending, 26_000, 30_000, 400_000, 10_000_000);
         assert!((500_000..=700_000).contains(&again), "{again}");
+    }
+
+    #[test]
+    fn a_lost_packet_counts_once_until_it_arrives_and_not_for_ever() {
+        let mut sending = Sending::default();
+        let number = sending.number(1000, SECOND);
+        for _ in 0..5 {
+            sending.heard(number, None, SECOND);
+        }
+        assert_eq!(sending.lost, 1);
+        sending.heard(number, Some(0), SECOND);
+        assert_eq!((sending.lost, sending.arrived), (0, 1));
+        for _ in 0..100 {
+            let number = sending.number(1000, SECOND);
+            sending.heard(number, None, SECOND);
+        }
+        assert_eq!(sending.lost, 100);
+        sending.turn(61 * SECOND);
+        assert_eq!((sending.lost, sending.arrived), (0, 0), "a pause of a minute");
+    }
+
+    #[test]
+    fn one_burst_does_not_lower_the_estimate() {
+        let mut sending = Sending::default();
+        let before = through(&mut sending, 1000, 5000, 800_000, 10_000_000);
+        let at = 6 * SECOND;
+        for _ in 0..20 {
+            let number = sending.number(1000, at);
+            sending.heard(number, Some((at + 400_000) as i64 + 77_000_000), at);
+        }
+        assert!(sending.estimate(at).unwrap() >= before);
+        assert!(sending.estimate(at + 500_000).unwrap() < before, "one that stays does");
     }
 
     #[test]

@@ -98,6 +98,11 @@ impl Srtp {
         std::mem::swap(&mut self.keys, &mut other.keys);
     }
 
+    /// Whether two packets of one number that differ, if only in their headers, would give away the key of the tags.
+    pub(crate) fn is_aead(&self) -> bool {
+        self.outbound.keys.suite().is_aead()
+    }
+
     /// Protects the RTP packet in `buffer[..len]`; returns its new length.
     pub fn protect_rtp(&mut self, buffer: &mut [u8], len: usize) -> Option<usize> {
         self.outbound.protect_rtp(buffer, len)

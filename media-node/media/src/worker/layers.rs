@@ -86,6 +86,11 @@ impl Protection {
         }
     }
 
+    /// Whether a packet may be sent again with another header: not with AEAD, where that gives away the key of the tags.
+    pub(crate) fn allows_new_header(&self) -> bool {
+        !matches!(self, Self::Srtp(srtp) if srtp.is_aead())
+    }
+
     /// Protects the RTP packet in `buffer[..len]`; returns its new length.
     #[inline]
     pub(crate) fn protect_rtp(&mut self, buffer: &mut [u8], len: usize) -> Option<usize> {

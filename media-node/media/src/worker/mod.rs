@@ -500,7 +500,10 @@ impl<I: MediaIo> Worker<I> {
                     worker.tend_picture(leg);
                 }
                 report::send_if_due(leg, &mut worker.ctx, || worker.io.wall());
-                leg.arrival.publish(leg.codec().clock(), &leg.shared.stats);
+                match &mut leg.layers {
+                    Some(layers) => layers.publish(now.us, &leg.shared.stats),
+                    None => leg.arrival.publish(leg.codec().clock(), &leg.shared.stats),
+                }
             });
         }
         if now.us.saturating_sub(self.span.since_us) >= SPAN_US {

@@ -11,6 +11,7 @@ mod video;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use super::layers::Protection;
 use super::leg::{LegState, Route, Transport};
 use super::{Ctx, Worker};
 use crate::io::MediaIo;
@@ -131,6 +132,11 @@ impl Picture {
         target.filter(waits).map_or(0, |target| 1 << target.layer)
     }
 
+    /// Whether it has yet to be shown what it is to be shown.
+    fn waits(&self) -> bool {
+        self.target().is_some_and(|target| self.waits_for(target.leg) != 0)
+    }
+
     /// Chooses the layer of the source that is wanted; of one without simulcast there is one.
     fn choose(&mut self, offered: Option<&Offered>, now_us: u64) {
         let Some(offered) = offered else { return self.chooser.begin_anew() };
@@ -140,6 +146,7 @@ impl Picture {
             most: self.options.most,
             estimate: self.estimate.filter(recent).map(|(bits, _)| bits),
             sent: self.rate.bits(now_us),
+            waits: self.waits(),
         };
         self.chooser.choose(offered, &receiver, now_us);
     }
@@ -297,9 +304,14 @@ impl<I: MediaIo> Worker<I> {
             return;
         }
         let wanted = picture.wanted.clone().filter(|wanted| picture.waits_for(wanted.id) != 0);
-        let layer = picture.chooser.layer();
+        let layer = picture.chooser.chosen();
         if let Some(wanted) = wanted {
-            self.on_leg(leg, &wanted, |source, ctx| source.request_key_frame(layer, ctx));
+            self.on_leg(leg, &wanted, |source, ctx| {
+                // Of a source with simulcast nothing is asked for before a layer is chosen.
+                if source.layers.is_none() || layer.is_some() {
+                    source.request_key_frame(layer.unwrap_or_default(), ctx);
+                }
+            });
         }
         let Some(picture) = &mut leg.picture else { return };
         if leg.heard_ssrc != 0 && now.saturating_sub(picture.reported_us) >= REPORT_INTERVAL_US {
@@ -357,6 +369,7 @@ impl LegState {
     fn show(&mut self, frame: &Frame<'_>, ctx: &mut Ctx) -> u8 {
         let behind = |(seq, timestamp): (u16, u32)| (seq, timestamp.wrapping_add(LEAST_STEP));
         let start = self.passed.map_or_else(|| self.out.begins_at(), behind);
+        let goes_out = self.goes_out(ctx);
         let Some(picture) = &mut self.picture else { return 0 };
         let wanted = picture.wanted.as_ref().map(|wanted| wanted.id);
         let from = frame.from.id;
@@ -402,12 +415,16 @@ impl LegState {
             && let Some(place) = rest.last_chunk_mut()
         {
             *first |= EXTENSION;
-            rtp::write_number(place, id, congestion.sending.number(len, ctx.now.us));
+            // A number that is not sent would be taken for a loss.
+            let number = if goes_out { congestion.sending.number(len, ctx.now.us) } else { 0 };
+            rtp::write_number(place, id, number);
         }
         if let Some(payload) = rest.get_mut(..payload.len()) {
             view::renumber(payload, &frame.seen, &numbers);
         }
-        picture.sent.keep(numbers.seq, out, ctx.now.us);
+        if goes_out || self.protection.allows_new_header() {
+            picture.sent.keep(numbers.seq, out, ctx.now.us);
+        }
         self.passed = Some((numbers.seq, numbers.timestamp));
         self.send_shown(len, ctx);
         waits
@@ -419,10 +436,34 @@ impl LegState {
         match picture.sent.again(seq, &mut ctx.out, ctx.now.us) {
             Some(0) => None,
             Some(len) => {
+                self.number_again(len, ctx);
                 self.send_shown(len, ctx);
                 None
             }
             None => picture.view.as_ref()?.number_at_source(seq),
+        }
+    }
+
+    /// Whether packets shown go out now.
+    fn goes_out(&self, ctx: &Ctx) -> bool {
+        let ready = self.active && self.params.direction.sends();
+        let open = !matches!(self.protection, Protection::Waiting);
+        let wire = matches!(self.transport, Transport::Rtp(_));
+        ready && open && wire && self.path.destination(ctx.now.ms()).is_some()
+    }
+
+    /// Gives the packet in `ctx.out[..len]`, which is sent again, a number of its own for transport-wide feedback: by the first
+    /// one's it would be taken for late. With AEAD it goes out as it did before.
+    fn number_again(&mut self, len: usize, ctx: &mut Ctx) {
+        if !self.goes_out(ctx) || !self.protection.allows_new_header() {
+            return;
+        }
+        if let (Some(id), Some(congestion)) = (self.params.transport_cc, &mut self.congestion)
+            && let Some(out) = ctx.out.get_mut(..len)
+            && out.first().is_some_and(|first| first & EXTENSION != 0)
+            && let Some(place) = out.get_mut(HEADER_LEN..).and_then(|rest| rest.first_chunk_mut())
+        {
+            rtp::write_number(place, id, congestion.sending.number(len, ctx.now.us));
         }
     }
 

@@ -443,6 +443,13 @@ fn what_is_no_simulcast_is_a_plain_line() {
         assert_eq!(rids(&format!("{extension}{lines}")), "", "{number}");
     }
     assert_eq!(rids(&format!("{EXTENSIONS}{lines}a=recvonly\r\n")), "");
+    for (way, taken) in
+        [("/sendrecv", "a;b"), ("/sendonly", "a;b"), ("/recvonly", ""), ("/inactive", "")]
+    {
+        let extension =
+            format!("a=extmap:5{way} urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id\r\n");
+        assert_eq!(rids(&format!("{extension}{lines}")), taken, "{way}");
+    }
 }
 
 #[test]

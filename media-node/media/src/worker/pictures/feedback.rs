@@ -309,7 +309,14 @@ impl LegState {
     pub(super) fn report(&mut self, ctx: &mut Ctx) {
         let names = (self.out.ssrc, self.heard_ssrc);
         let told = self.picture.as_mut().filter(|picture| picture.options.remb && names.1 != 0);
-        let told = told.filter(|_| self.layers.is_none());
+        let layered = self.layers.is_some();
+        let told = told.map(|picture| {
+            if layered {
+                // A limit told before simulcast was agreed is lifted: each receiver has the layer that fits.
+                picture.limit.end();
+            }
+            picture
+        });
         let mut out = [0; REMB];
         match told.and_then(|picture| picture.limit.tell(ctx.now.us)) {
             Some(bits) => {
