@@ -369,7 +369,7 @@ impl Call {
         let Some(app) = self.context.switch.app(name) else {
             return Err(Exception::throw_message(ctx, &format!("{name}: no module provides it")));
         };
-        let argument = self.context.taint.borrow().mark(&argument);
+        let argument = self.context.taint.borrow().mark_for(app.argument, &argument);
         self.heard(ctx, what, listener, move |session| {
             Box::pin(async move { playing::application(session, app, &argument).await })
         })
