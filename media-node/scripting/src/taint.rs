@@ -57,7 +57,12 @@ impl Taint {
         }
     }
 
-    /// The same, also where the text is nothing but a far end's words.
+    /// The name of a file that a script plays, with what a far end said in it fit for a path.
+    pub fn file(&self, name: &str) -> String {
+        far::path(&self.mark_for(Argument::TEXT.files(), name)).into_owned()
+    }
+
+    /// [`Taint::mark`], also where the text is nothing but a far end's words.
     pub fn mark_all(&self, text: &str) -> String {
         let mut marked = text.to_owned();
         for (plain, said) in &self.0 {
@@ -98,6 +103,8 @@ mod tests {
         for names in [Argument::TEXT.path(), Argument::TEXT.files()] {
             assert_eq!(taint.mark_for(names, address), format!("far+{address}"));
         }
+        assert_eq!(taint.file(address), format!("far+{address}"));
+        assert_eq!(taint.file("http://10.0.0.1/y.wav"), "http://10.0.0.1/y.wav");
         assert_eq!(taint.mark("user/1001@a.test"), "user/1001@a.test");
         assert_eq!(taint.read("plain text".to_owned()), "plain text");
     }

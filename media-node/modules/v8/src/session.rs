@@ -220,7 +220,8 @@ impl Call {
                 Answer::Bool(true)
             }
             "streamFile" => {
-                let file = playing::at_sample(&given.text(0), given.int(2));
+                let file = self.context.taint.borrow().file(&given.text(0));
+                let file = playing::at_sample(&file, given.int(2));
                 self.heard(ctx, "a file", given.function(1), move |session| {
                     Box::pin(async move { playing::play(session, &file).await })
                 })?
