@@ -210,7 +210,7 @@ fn sound(asked: &Asked<'_>, enter: bool) -> Reply {
 
 /// A word of the command as the name of a file: what a far end said in it is marked.
 fn file_word(line: &str, word: &str) -> String {
-    let words = crate::text::words_marked(line, super::WORDS);
+    let words = text::words_marked(line, super::WORDS);
     let said = words.into_iter().skip(2).find(|said| far::plain(said) == word);
     said.map_or_else(|| word.to_owned(), |said| far::in_path(&said).into_owned())
 }
@@ -270,7 +270,7 @@ async fn say(room: &Arc<Room>, text: &str) -> Reply {
         return Err("-ERR (say) Error!\n".to_owned());
     }
     room.fire("speak-text", |event| {
-        event.push("Text", base::far::plain(text).into_owned());
+        event.push("Text", far::plain(text).into_owned());
     });
     Ok("+OK (say) OK\n".to_owned())
 }
@@ -291,7 +291,7 @@ async fn say_to_member(asked: &Asked<'_>, text: &str) -> Reply {
         return Err("-ERR (saymember) Error!\n".to_owned());
     }
     asked.room.fire_member(&member, "speak-text-member", |event| {
-        event.push("Text", base::far::plain(&text).into_owned());
+        event.push("Text", far::plain(&text).into_owned());
     });
     Ok("+OK (saymember) OK\n".to_owned())
 }
