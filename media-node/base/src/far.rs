@@ -257,7 +257,7 @@ pub fn in_path(text: &str) -> Cow<'_, str> {
     if !is_marked(text) {
         return Cow::Borrowed(text);
     }
-    let text = &*with_far_hosts(text);
+    let text = &*with_far_hosts(text, false);
     let mut out = String::with_capacity(text.len());
     let mut component = 0;
     let chars: Vec<char> = text.chars().collect();
@@ -293,27 +293,43 @@ pub fn in_path(text: &str) -> Cow<'_, str> {
 /// Stands before `http://` and `https://` in the name of a file whose server a far end chose, which has no marks any more.
 pub const FAR_HOST: &str = "far+";
 
-/// Puts [`FAR_HOST`] before the addresses in whose host a far end had part.
-fn with_far_hosts(text: &str) -> Cow<'_, str> {
+/// The name of a file that is a far end's as a whole, as it is meant: a path as it stands, but a web server in it is the
+/// far end's choice, and [`FAR_HOST`] says so.
+#[must_use]
+pub fn into_named(text: String) -> String {
+    if is_marked(&text) { unmarked_text(&with_far_hosts(&text, true)) } else { text }
+}
+
+/// Puts [`FAR_HOST`] before the addresses in whose host a far end had part; where it may say addresses as a whole
+/// (`whole`), before those, too.
+fn with_far_hosts(text: &str, whole: bool) -> Cow<'_, str> {
+    let chars: Vec<char> = text.chars().collect();
+    let begins = |at: usize, scheme: &str| {
+        let rest = chars.get(at..).unwrap_or_default();
+        let is = |&c: &char, s: char| s.eq_ignore_ascii_case(&if whole { unmarked(c) } else { c });
+        rest.len() >= scheme.len() && rest.iter().zip(scheme.chars()).all(|(c, s)| is(c, s))
+    };
     let (mut out, mut done) = (String::new(), 0);
-    for (at, _) in text.match_indices("://") {
-        let before = &text[done..at];
-        let Some(scheme) = ["https", "http"].into_iter().find(|s| before.ends_with(s)) else {
+    for at in 0..chars.len() {
+        let Some(scheme) = ["https://", "http://"].into_iter().find(|s| begins(at, s)) else {
             continue;
         };
-        let begin = at - scheme.len();
-        let rest = &text[at + 3..];
-        let host = &rest[..rest.find(['/', '?', '#', ' ', '!', '\'']).unwrap_or(rest.len())];
-        if host.chars().any(is_mark) && !text[..begin].ends_with(FAR_HOST) {
-            out.push_str(&text[done..begin]);
+        let ends = |c: &char| matches!(c, '/' | '?' | '#' | ' ' | '!' | '\'');
+        let host = chars.get(at + scheme.len()..).unwrap_or_default();
+        let mut said = chars.iter().skip(at).take(scheme.len());
+        let far =
+            said.any(|c| is_mark(*c)) || host.iter().take_while(|c| !ends(c)).any(|c| is_mark(*c));
+        let before = chars.get(at.saturating_sub(FAR_HOST.len())..at).unwrap_or_default();
+        if far && !before.iter().copied().map(unmarked).eq(FAR_HOST.chars()) {
+            out.extend(chars.get(done..at).unwrap_or_default());
             out.push_str(FAR_HOST);
-            done = begin;
+            done = at;
         }
     }
-    if done == 0 && out.is_empty() {
+    if out.is_empty() {
         return Cow::Borrowed(text);
     }
-    out.push_str(&text[done..]);
+    out.extend(chars.get(done..).unwrap_or_default());
     Cow::Owned(out)
 }
 
@@ -495,6 +511,25 @@ mod tests {
         let kept = format!("http_cache://http://{}.org/", mark("a-b"));
         assert_eq!(path(&kept), "http_cache://far+http://a-b.org/");
         assert_eq!(path("http://10.0.0.1/x"), "http://10.0.0.1/x");
+    }
+
+    #[test]
+    fn a_name_that_is_a_far_end_s_as_a_whole_is_as_meant_but_for_its_web_servers() {
+        for (said, named) in [
+            ("http://10.0.0.1/x.wav", "far+http://10.0.0.1/x.wav"),
+            ("HTTPS://localhost", "far+HTTPS://localhost"),
+            ("http_cache://{profile=p}http://a/", "http_cache://{profile=p}far+http://a/"),
+            ("file_string://http://a/!http://b/", "file_string://far+http://a/!far+http://b/"),
+            ("far+http://a/", "far+http://a/"),
+            ("/sounds/../a.wav", "/sounds/../a.wav"),
+            ("tone_stream://%(1,0,2)", "tone_stream://%(1,0,2)"),
+        ] {
+            assert_eq!(into_named(mark(said)), named);
+        }
+        let path = format!("http://a/{}", mark("../x@y:80"));
+        assert_eq!(into_named(path), "http://a/../x@y:80");
+        assert_eq!(into_named("http://10.0.0.1/".to_owned()), "http://10.0.0.1/");
+        assert!(in_path(&format!("HTTP://{}/", mark("a.b"))).starts_with("far+HTTP://"));
     }
 
     #[test]

@@ -337,7 +337,8 @@ pub trait Sink: Send + Sync + std::fmt::Debug {
 pub fn sink(switch: &Arc<Switch>, name: &str) -> Option<Result<Arc<dyn Sink>, String>> {
     let (scheme, _) = media::source::split_params(name).1.split_once("://")?;
     let mut kinds = switch.loaded_modules().into_iter().flat_map(|m| m.provides().sinks);
-    kinds.find(|kind| kind.scheme == scheme).map(|kind| (kind.open)(switch, name))
+    let kind = kinds.find(|kind| kind.scheme.eq_ignore_ascii_case(scheme))?;
+    Some((kind.open)(switch, name))
 }
 
 /// Who is told what happens to calls. Everything here runs in the task of the call it is about, but for what

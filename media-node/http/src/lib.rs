@@ -99,6 +99,8 @@ pub struct Client {
     pub extra: Vec<(String, String)>,
     /// Takes the heads of all answers as they came, redirects' too.
     pub heads: Option<Heads>,
+    /// A redirect that would make a GET of what is sent is the answer, and not followed.
+    pub keeps_body: bool,
     challenge: Mutex<Option<(Challenge, u32)>>,
 }
 
@@ -212,6 +214,7 @@ impl Client {
             guard: None,
             extra: Vec::new(),
             heads: None,
+            keeps_body: false,
             challenge: Mutex::new(None),
         }
     }
@@ -269,6 +272,16 @@ impl Client {
             let Some(location) = redirect(status, &headers) else {
                 return Ok((status, headers, body));
             };
+            // RFC 9110: 301 and 302 make a GET of a POST alone, 303 of everything, 307 and 308 of nothing.
+            let becomes_get = ask.body.is_some()
+                && match status {
+                    StatusCode::SEE_OTHER => true,
+                    StatusCode::MOVED_PERMANENTLY | StatusCode::FOUND => ask.method == Method::POST,
+                    _ => false,
+                };
+            if becomes_get && self.keeps_body {
+                return Ok((status, headers, body));
+            }
             redirects += 1;
             if redirects > MAX_REDIRECTS {
                 return Err(HttpError::Redirect);
@@ -276,9 +289,8 @@ impl Client {
             ask.url = ask.url.join(location).map_err(|_| HttpError::Redirect)?;
             // A server outside does not say what is asked inside.
             strict |= reach::is_public(peer);
-            let keeps = [StatusCode::TEMPORARY_REDIRECT, StatusCode::PERMANENT_REDIRECT];
-            if !keeps.contains(&status) && ask.body.take().is_some() {
-                ask.method = Method::GET;
+            if becomes_get {
+                (ask.method, ask.body) = (Method::GET, None);
             }
             // Credentials are for the server they were given for.
             proof = if ask.url.origin() == first { self.proof_unasked(&ask) } else { None };

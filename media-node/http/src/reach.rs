@@ -9,14 +9,16 @@ use url::{Host, Url};
 /// Did a far end choose the host of this address? What it said is marked ([`base::far`]).
 #[must_use]
 pub fn is_far(address: &str) -> bool {
-    let plain = far::plain(address);
-    let from = plain.find("://").map_or(0, |at| at + 3);
-    let host = plain[from..].find(['/', '?', '#']).map_or(plain.len(), |at| from + at);
-    if far::is_marked(&far::slice(address, 0..host)) {
+    let from = address.find("://").map_or(0, |at| at + 3);
+    // What the far end said does not end the host.
+    let rest = &address[from..];
+    let authority = &rest[..rest.find(['/', '?', '#']).unwrap_or(rest.len())];
+    if far::is_marked(&address[..from + authority.len()]) {
         return true;
     }
     // A number alone is an IPv4 address, too, and has nothing that could be marked.
-    let name = plain[from..host].split(':').next().unwrap_or_default();
+    let host = authority.rsplit('@').next().unwrap_or_default();
+    let name = host.split(':').next().unwrap_or_default();
     !name.contains('.')
         && Url::parse(&format!("http://{name}/"))
             .is_ok_and(|url| matches!(url.host(), Some(Host::Ipv4(_))))
@@ -60,6 +62,9 @@ mod tests {
         assert!(is_far(&format!("http://{}/x", far::mark("10.0.0.1"))));
         assert!(is_far(&format!("http://a{}b/x", far::mark("@"))));
         assert!(is_far("http://2130706433/x") && is_far("http://0x7f000001:80/"));
+        assert!(is_far("http://user:pw@2130706433/") && is_far("http://a@1:80/x"));
+        assert!(is_far(&format!("http://a{}", far::mark("/@10.0.0.1"))));
+        assert!(is_far(&format!("http://{}", far::mark("/b"))));
         assert!(!is_far("http://cafe/") && !is_far("http://[::1]:8080/"));
     }
 

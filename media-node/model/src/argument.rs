@@ -12,6 +12,8 @@ enum Kind {
     Text,
     /// It holds the name of a file or directory.
     Path,
+    /// Names of files, which the code takes apart itself.
+    Files,
     /// A line for the shell.
     Shell,
     /// Code, or what names and feeds code.
@@ -48,6 +50,16 @@ impl Argument {
         self.kind == Kind::Path
     }
 
+    /// The argument where a far end said all of it: as it is meant, unless it runs, but web servers stay its choice.
+    #[must_use]
+    pub fn whole(self, said: String) -> String {
+        match self.kind {
+            Kind::Shell | Kind::Code => said,
+            Kind::Path | Kind::Files => far::into_named(said),
+            Kind::Text => far::into_plain(said),
+        }
+    }
+
     /// Does the code get it with its marks, and take it apart by them?
     #[must_use]
     pub fn stays_marked(self) -> bool {
@@ -61,7 +73,7 @@ impl Argument {
             _ if !far::is_marked(argument) => Cow::Borrowed(argument),
             Kind::Shell => far::in_shell(argument),
             Kind::Path if !argument.starts_with("phrase:") => far::in_path(argument),
-            Kind::Path | Kind::Text | Kind::Code => Cow::Borrowed(argument),
+            Kind::Path | Kind::Files | Kind::Text | Kind::Code => Cow::Borrowed(argument),
         }
     }
 
@@ -77,6 +89,12 @@ impl Argument {
         Self { kind: Kind::Path, ..self }
     }
 
+    /// Holds names of files; its code gets it with its marks.
+    #[must_use]
+    pub const fn files(self) -> Self {
+        Self { kind: Kind::Files, marked: true }
+    }
+
     /// Is a line for the shell.
     #[must_use]
     pub const fn shell(self) -> Self {
@@ -87,5 +105,25 @@ impl Argument {
     #[must_use]
     pub const fn code(self) -> Self {
         Self { kind: Kind::Code, marked: true }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_argument_that_a_far_end_said_is_meant_but_chooses_no_web_server_and_no_code() {
+        let said = far::mark("http://10.0.0.1/a,b.wav");
+        for (argument, whole) in [
+            (Argument::TEXT, "http://10.0.0.1/a,b.wav"),
+            (Argument::TEXT.marked(), "http://10.0.0.1/a,b.wav"),
+            (Argument::TEXT.path(), "far+http://10.0.0.1/a,b.wav"),
+            (Argument::TEXT.files(), "far+http://10.0.0.1/a,b.wav"),
+            (Argument::TEXT.shell(), &said),
+            (Argument::TEXT.code(), &said),
+        ] {
+            assert_eq!(argument.whole(said.clone()), whole, "{argument:?}");
+        }
     }
 }

@@ -50,10 +50,19 @@ impl Taint {
     /// The argument of an application or command: [`Taint::mark`], but where it is run as it stands (a line for the shell,
     /// code) a far end's words are marked in any case.
     pub fn mark_for(&self, argument: Argument, text: &str) -> String {
-        if argument.is_run() { self.mark_all(text) } else { self.mark(text) }
+        match self.0.iter().find(|(plain, _)| plain == text && !text.contains("${")) {
+            Some((_, said)) => argument.whole(said.clone()),
+            None if argument.is_run() => self.mark_all(text),
+            None => self.mark(text),
+        }
     }
 
-    /// The same, also where the text is nothing but a far end's words.
+    /// The name of a file that a script plays, with what a far end said in it fit for a path.
+    pub fn file(&self, name: &str) -> String {
+        far::path(&self.mark_for(Argument::TEXT.files(), name)).into_owned()
+    }
+
+    /// [`Taint::mark`], also where the text is nothing but a far end's words.
     pub fn mark_all(&self, text: &str) -> String {
         let mut marked = text.to_owned();
         for (plain, said) in &self.0 {
@@ -89,6 +98,13 @@ mod tests {
         for runs in [Argument::TEXT.shell(), Argument::TEXT.code()] {
             assert!(far::is_marked(&taint.mark_for(runs, "user/1000@a.test")), "{runs:?}");
         }
+        let address = "http://10.0.0.1/x.wav";
+        taint.read(far::mark(address));
+        for names in [Argument::TEXT.path(), Argument::TEXT.files()] {
+            assert_eq!(taint.mark_for(names, address), format!("far+{address}"));
+        }
+        assert_eq!(taint.file(address), format!("far+{address}"));
+        assert_eq!(taint.file("http://10.0.0.1/y.wav"), "http://10.0.0.1/y.wav");
         assert_eq!(taint.mark("user/1001@a.test"), "user/1001@a.test");
         assert_eq!(taint.read("plain text".to_owned()), "plain text");
     }

@@ -10,11 +10,16 @@ macro_rules! declared {
                 Self { argument: self.argument.marked(), ..self }
             }
 
-            /// Its argument holds the name of a file or directory. `playback` and its kin are not so declared: they take a
-            /// list apart, and each of its items for a path.
+            /// Its argument holds the name of a file or directory.
             #[must_use]
             pub const fn path(self) -> Self {
                 Self { argument: self.argument.path(), ..self }
+            }
+
+            /// Its argument is a list of files (`playback`): its code takes it apart, and each item for a path.
+            #[must_use]
+            pub const fn files(self) -> Self {
+                Self { argument: self.argument.files(), ..self }
             }
 
             /// Its argument is a line for the shell.

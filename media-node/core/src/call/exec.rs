@@ -108,8 +108,8 @@ impl Session {
             self.expand(data).await
         };
         // Where an administrator writes nothing but `${header}`, the far end's value is the argument, but no code.
-        let expanded = match is_one_reference(data) && !app.argument.is_run() {
-            true => Cow::Owned(far::into_plain(expanded.into_owned())),
+        let expanded = match is_one_reference(data) {
+            true => Cow::Owned(app.argument.whole(expanded.into_owned())),
             false => expanded,
         };
         let (pairs, marked) = dialplan_xml::expand::scope_variables(&expanded);

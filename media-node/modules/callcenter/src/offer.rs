@@ -447,6 +447,7 @@ impl Pair<'_> {
         let args = format!("{} start '{path}'", self.member.uuid());
         let reply = run_quietly(self.switch, "uuid_record", &args).await;
         if !reply.starts_with("+OK") {
+            let path = base::secrets::masked(&path);
             tracing::error!(uuid = %self.member.uuid(), "The call cannot be recorded to {path}");
         }
     }

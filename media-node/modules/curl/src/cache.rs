@@ -29,7 +29,7 @@ const SLOWEST: usize = 64 * 1024;
 /// What servers see us as.
 const AGENT: &str = "freeswitch-http-cache/1.0";
 /// Extensions a file may have; others are taken for WAV.
-const KINDS: [&str; 14] = [
+pub(crate) const KINDS: [&str; 14] = [
     "wav", "mp3", "ogg", "flac", "raw", "sln", "r8", "r16", "r24", "r32", "ul", "al", "pcmu",
     "pcma",
 ];
@@ -49,6 +49,8 @@ pub(crate) enum CacheError {
     Late { host: String, seconds: u64 },
     #[error("{path}: {source}")]
     File { path: PathBuf, source: std::io::Error },
+    #[error("{path}: longer than {most} bytes")]
+    Long { path: PathBuf, most: usize },
 }
 
 impl CacheError {
@@ -57,7 +59,7 @@ impl CacheError {
         match self {
             Self::Status { status, .. } => matches!(*status, 408 | 425 | 429 | 500..),
             Self::Http { .. } | Self::Late { .. } => true,
-            Self::Address(_) | Self::Tls(_) | Self::File { .. } => false,
+            Self::Address(_) | Self::Tls(_) | Self::File { .. } | Self::Long { .. } => false,
         }
     }
 }
@@ -230,6 +232,8 @@ impl Cache {
         let tls = self.tls.as_ref().map_err(|error| CacheError::Tls(error.clone()))?;
         let mut client = Client::new(Arc::clone(tls), None, login, MOST_BYTES);
         client.guard = Some(reach::Guard { far: way.far, allowed: self.settings.allowed.clone() });
+        // What only asked for an answer has sent nothing.
+        client.keeps_body = true;
         client.extra = self.settings.headers(way.profile, &host).to_vec();
         match timeout(limit, client.exchange_whole(ask)).await {
             Ok(Ok((status, headers, body))) if status.is_success() => Ok((headers, body)),
@@ -279,6 +283,11 @@ impl Cache {
     ) -> Result<(), CacheError> {
         let url = parse(address)?;
         let failed = |source| CacheError::File { path: file.into(), source };
+        // It is in memory while it is sent.
+        let length = tokio::fs::metadata(file).await.map_err(failed)?.len();
+        if length > MOST_BYTES as u64 {
+            return Err(CacheError::Long { path: file.into(), most: MOST_BYTES });
+        }
         let body = tokio::fs::read(file).await.map_err(failed)?;
         // What is long takes its time on slow lines.
         let more = Duration::from_secs((body.len() / SLOWEST) as u64);
@@ -322,7 +331,7 @@ impl Cache {
 }
 
 /// An address as it is meant, and whether a far end chose its server: its words in it are marked, or the name says so.
-fn whose(address: &str) -> (String, bool) {
+pub(crate) fn whose(address: &str) -> (String, bool) {
     let named = address.strip_prefix(far::FAR_HOST);
     let address = named.unwrap_or(address);
     (far::plain(address).into_owned(), named.is_some() || reach::is_far(address))
@@ -510,6 +519,45 @@ mod tests {
         cache.put(&format!("{server}/up.wav"), file.to_str().unwrap(), None).await.unwrap();
         assert_eq!(count.load(Ordering::SeqCst), 1);
         assert!(cache.put(&format!("{server}/up.wav"), "/nowhere", None).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_file_that_is_put_stays_one_however_a_server_sends_it_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("x.wav");
+        std::fs::write(&file, b"recorded").unwrap();
+        let (store, count) = server(|line| {
+            let status = if line.starts_with("PUT /up.wav ") { "200 OK" } else { "405 No" };
+            let rest = "Content-Length: 0\r\nConnection: close\r\n\r\n";
+            Some(format!("HTTP/1.1 {status}\r\n{rest}"))
+        })
+        .await;
+        let cache = cache(folder.path(), 2, Duration::from_secs(5));
+        for (status, stored) in [(301, 1), (302, 2), (307, 3), (308, 4), (303, 4)] {
+            let rest = "Content-Length: 0\r\nConnection: close\r\n\r\n";
+            let head = format!("HTTP/1.1 {status} On\r\nLocation: {store}/up.wav\r\n{rest}");
+            let (first, _) = server(move |_| Some(head.clone())).await;
+            let put = cache.put(&format!("{first}/x.wav"), file.to_str().unwrap(), None).await;
+            assert_eq!(count.load(Ordering::SeqCst), stored, "{status}");
+            match put {
+                Ok(()) => assert_ne!(status, 303),
+                Err(CacheError::Status { status: 303, .. }) => assert_eq!(status, 303),
+                Err(error) => panic!("{status}: {error}"),
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_file_too_long_to_send_is_refused_before_it_is_read_and_for_good() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("x.wav");
+        std::fs::File::create(&file).unwrap().set_len(MOST_BYTES as u64 + 1).unwrap();
+        let (server, count) = server(|_| ok("")).await;
+        let cache = cache(folder.path(), 2, Duration::from_secs(5));
+        let put = cache.put(&format!("{server}/x.wav"), file.to_str().unwrap(), None).await;
+        let error = put.unwrap_err();
+        assert!(matches!(error, CacheError::Long { .. }) && !error.may_pass(), "{error}");
+        assert_eq!(count.load(Ordering::SeqCst), 0);
     }
 
     /// A server that sends everyone on.

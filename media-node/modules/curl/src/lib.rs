@@ -35,6 +35,8 @@ const SINKS: &[SinkKind] = &[
     SinkKind { scheme: "http", open: upload::open },
     SinkKind { scheme: "https", open: upload::open },
     SinkKind { scheme: "http_cache", open: upload::open },
+    SinkKind { scheme: "far+http", open: upload::open },
+    SinkKind { scheme: "far+https", open: upload::open },
 ];
 
 const GET: &str = "{param=val}<url>";
@@ -83,14 +85,18 @@ impl Module for HttpCache {
     }
 
     fn load<'a>(&'a self, switch: &'a Arc<Switch>) -> BoxFuture<'a, Result<(), NotLoaded>> {
-        Box::pin(Cache::configure(switch))
+        Box::pin(async move {
+            Cache::configure(switch).await?;
+            // Before anything is recorded here: what lies there is an earlier process's.
+            upload::recover(switch).await;
+            Ok(())
+        })
     }
 
     fn start<'a>(&'a self, switch: &'a Arc<Switch>) -> BoxFuture<'a, ()> {
         // What an earlier process kept has no ages any more.
         Box::pin(async move {
             Cache::of(switch).sweep().await;
-            upload::recover(switch).await;
         })
     }
 
@@ -105,7 +111,9 @@ impl Module for HttpCache {
 
 async fn fetch(channel: &Arc<Channel>, name: &str) -> Result<PathBuf, String> {
     let (url, profile) = parts(name.strip_prefix("http_cache://").unwrap_or(name));
-    Cache::of(channel.switch()).get_as(url, profile).await.map_err(|error| error.to_string())
+    let profile = profile.map(far::plain);
+    let cache = Cache::of(channel.switch());
+    cache.get_as(url, profile.as_deref()).await.map_err(|error| error.to_string())
 }
 
 /// What stands behind the parameters in braces, and the profile they name.
@@ -130,7 +138,8 @@ async fn get(call: ApiCall) -> String {
     if url.is_empty() {
         return usage(GET);
     }
-    match Cache::of(&call.switch).get_as(url, profile).await {
+    let profile = profile.map(far::plain);
+    match Cache::of(&call.switch).get_as(url, profile.as_deref()).await {
         Ok(path) => path.to_string_lossy().into_owned(),
         Err(error) => {
             tracing::error!("http_get: {error}");

@@ -179,7 +179,7 @@ async fn speak(session: &mut Session, path: &str) -> AppResult {
         return Err(Interrupt::Hangup);
     }
     let (spec, limit) = recording(&channel, path);
-    record_file(session, path, spec, limit).await
+    record_file(session, path, spec, limit, None).await
 }
 
 fn recording(channel: &Channel, path: &str) -> (RecordSpec, Option<Duration>) {

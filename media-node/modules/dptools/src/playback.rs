@@ -15,7 +15,7 @@ use crate::text;
 
 /// The family.
 pub const APPS: &[App] = &[
-    app!("playback", "mod_dptools", Flags::NONE, "<path>", "Playback File", playback).marked(),
+    app!("playback", "mod_dptools", Flags::NONE, "<path>", "Playback File", playback).files(),
     app!(
         "loop_playback",
         "mod_dptools",
@@ -24,7 +24,7 @@ pub const APPS: &[App] = &[
         "Loop Playback File",
         loop_playback
     )
-    .marked(),
+    .files(),
     app!(
         "endless_playback",
         "mod_dptools",
@@ -33,7 +33,7 @@ pub const APPS: &[App] = &[
         "Playback File Endlessly",
         endless_playback
     )
-    .marked(),
+    .files(),
     app!(
         "gentones",
         "mod_dptools",

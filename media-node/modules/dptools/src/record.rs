@@ -97,6 +97,17 @@ const SILENCE_LEVEL: u32 = 200;
 #[derive(Default)]
 pub(super) struct Ended(pub(super) Option<(RecordId, RecordReport)>);
 
+/// Where recordings of the `record` application go that are not closed yet.
+#[derive(Default)]
+pub(super) struct Unsent(pub(super) Vec<(RecordId, Arc<dyn Sink>)>);
+
+impl Unsent {
+    fn take(&mut self, id: RecordId) -> Option<Arc<dyn Sink>> {
+        let at = self.0.iter().position(|(unsent, _)| *unsent == id)?;
+        Some(self.0.swap_remove(at).1)
+    }
+}
+
 /// A recording of a session, as the channel remembers it.
 #[derive(Clone, Debug)]
 pub struct Recording {
@@ -445,7 +456,13 @@ pub(super) fn ended(channel: &Arc<Channel>, id: RecordId, report: &RecordReport)
     });
     let Some(recording) = recording else {
         // The `record` application waits for this one itself.
-        channel.with(|data| data.slot::<Ended>().0 = Some((id, report.clone())));
+        let sink = channel.with(|data| {
+            data.slot::<Ended>().0 = Some((id, report.clone()));
+            data.slot::<Unsent>().take(id)
+        });
+        if let Some(sink) = sink {
+            sink.send();
+        }
         return;
     };
     if !matches!(report.reason, RecordEnd::Failed(_)) && go_on(&recording, report) {

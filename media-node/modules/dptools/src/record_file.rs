@@ -10,9 +10,10 @@ use media::{Leg, PlayId, RecordId, RecordReport, RecordSpec};
 use tokio::time::Instant;
 
 use super::play::terminators;
-use super::record::{CLOSING, Ended, next_media_event, set_figures, target};
+use super::record::{CLOSING, Ended, Unsent, next_media_event, set_figures, target};
 use crate::call::audio::{read_linear, set_read_codec};
 use crate::call::{AppResult, Cause, Channel, Interrupt, Session, Wake};
+use crate::contract::Sink;
 use crate::text;
 
 /// Seconds of silence that end a recording when a threshold is given without hits.
@@ -49,11 +50,7 @@ pub(super) async fn record(session: &mut Session, argument: &str) -> AppResult {
     channel.unset_var("playback_terminator_used");
     channel.set_var("silence_hits_exhausted", "false");
     let limit = time_limit(number(1));
-    let result = record_file(session, path, spec, limit).await;
-    if let Some(sink) = sink {
-        sink.send();
-    }
-    result
+    record_file(session, path, spec, limit, sink).await
 }
 
 /// The noise a recording sends meanwhile (`record_waste_resources`): FreeSWITCH sends some unless told not to.
@@ -79,12 +76,14 @@ pub(super) fn time_limit(seconds: i64) -> Option<Duration> {
     Some(Duration::from_secs(seconds + 1).saturating_sub(into_second))
 }
 
-/// Records until a key, the limit, silence or a break ends it; the channel ends if the file cannot be written.
+/// Records until a key, the limit, silence or a break ends it; the channel ends if the file cannot be written. `sink` has
+/// the file once it is closed, however late that is.
 pub(super) async fn record_file(
     session: &mut Session,
     path: &str,
     spec: RecordSpec,
     limit: Option<Duration>,
+    sink: Option<Arc<dyn Sink>>,
 ) -> AppResult {
     let channel = Arc::clone(session.channel());
     let Some(leg) = channel.media() else { return Ok(()) };
@@ -102,7 +101,13 @@ pub(super) async fn record_file(
         },
     );
     let silence = spec.silence.is_some();
-    let Ok(id) = leg.record(spec) else {
+    // Under one lock: its end may be told at once.
+    let begun = channel.with(|data| {
+        let id = leg.record(spec)?;
+        data.slot::<Unsent>().0.extend(sink.map(|sink| (id, sink)));
+        Ok::<_, media::LegError>(id)
+    });
+    let Ok(id) = begun else {
         channel.hangup(Cause::DESTINATION_OUT_OF_ORDER);
         return Err(Interrupt::Hangup);
     };

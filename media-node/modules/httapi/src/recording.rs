@@ -31,6 +31,8 @@ fn one_word(address: &str) -> String {
         '\'' => "%27".to_owned(),
         '{' => "%7B".to_owned(),
         '}' => "%7D".to_owned(),
+        // Nothing is expanded in it, and nothing in it is taken for a far end's.
+        '$' => "%24".to_owned(),
         c => c.to_string(),
     };
     address.trim().chars().map(escaped).collect()
@@ -139,6 +141,7 @@ mod tests {
     fn an_address_is_told_from_a_name_and_stays_one_word() {
         assert!(is_elsewhere("HTTP://a/b.wav") && is_elsewhere("https://a/b.wav"));
         assert!(!is_elsewhere("http.wav") && !is_elsewhere("ftp://a/b.wav"));
+        assert_eq!(one_word("http://a/${x}"), "http://a/%24%7Bx%7D");
         assert_eq!(one_word(" http://a/it's b{c}.wav"), "http://a/it%27s%20b%7Bc%7D.wav");
     }
 

@@ -220,7 +220,8 @@ impl Call {
                 Answer::Bool(true)
             }
             "streamFile" => {
-                let file = playing::at_sample(&given.text(0), given.int(2));
+                let file = self.context.taint.borrow().file(&given.text(0));
+                let file = playing::at_sample(&file, given.int(2));
                 self.heard(ctx, "a file", given.function(1), move |session| {
                     Box::pin(async move { playing::play(session, &file).await })
                 })?
@@ -369,7 +370,7 @@ impl Call {
         let Some(app) = self.context.switch.app(name) else {
             return Err(Exception::throw_message(ctx, &format!("{name}: no module provides it")));
         };
-        let argument = self.context.taint.borrow().mark(&argument);
+        let argument = self.context.taint.borrow().mark_for(app.argument, &argument);
         self.heard(ctx, what, listener, move |session| {
             Box::pin(async move { playing::application(session, app, &argument).await })
         })

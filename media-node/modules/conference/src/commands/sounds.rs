@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use base::far;
+
 use super::{Asked, Reply, find};
 use crate::host::expand_for;
 use crate::member::Member;
@@ -29,16 +31,16 @@ pub(super) async fn by_words(asked: &Asked<'_>, name: &str) -> Reply {
         "file-vol" => volume(room, args),
         "enter_sound" => sound(asked, true),
         "exit_sound" => sound(asked, false),
-        "record" | "chkrecord" | "norecord" | "pause" | "resume" => record(room, name, args),
+        "record" | "chkrecord" | "norecord" | "pause" | "resume" => record(asked, name, args),
         "recording" => match args {
             [verb] if ["stop", "check"].iter().any(|v| verb.eq_ignore_ascii_case(v)) => {
-                record(room, recording_verb(verb).unwrap_or_default(), &["all".to_owned()])
+                record(asked, recording_verb(verb).unwrap_or_default(), &["all".to_owned()])
             }
             [] => Err(String::new()),
             // The old way to say it: only the file.
-            [_] => record(room, "record", args),
+            [_] => record(asked, "record", args),
             [verb, rest @ ..] => match recording_verb(verb) {
-                Some(verb) => record(room, verb, &rest[..1]),
+                Some(verb) => record(asked, verb, &rest[..1]),
                 None => Err(String::new()),
             },
         },
@@ -206,7 +208,15 @@ fn sound(asked: &Asked<'_>, enter: bool) -> Reply {
     }
 }
 
-fn record(room: &Room, verb: &str, args: &[String]) -> Reply {
+/// A word of the command as the name of a file: what a far end said in it is marked.
+fn file_word(line: &str, word: &str) -> String {
+    let words = text::words_marked(line, super::WORDS);
+    let said = words.into_iter().skip(2).find(|said| far::plain(said) == word);
+    said.map_or_else(|| word.to_owned(), |said| far::in_path(&said).into_owned())
+}
+
+fn record(asked: &Asked<'_>, verb: &str, args: &[String]) -> Reply {
+    let room = asked.room;
     if verb == "chkrecord" {
         let files: String = room.with(|s| {
             let line = |r: &crate::recording::Recording| {
@@ -219,9 +229,11 @@ fn record(room: &Room, verb: &str, args: &[String]) -> Reply {
             false => files,
         });
     }
-    let Some(path) = args.first() else { return Err(String::new()) };
+    let Some(word) = args.first() else { return Err(String::new()) };
+    let marked = file_word(&asked.call.marked, word);
+    let path = &*far::plain(&marked);
     Ok(match verb {
-        "record" if room.record(path, false) => format!("+OK Record file {path}\n"),
+        "record" if room.record(&marked, false) => format!("+OK Record file {path}\n"),
         "record" => format!("-ERR file [{path}] is already being used for recording.\n"),
         "norecord" => {
             let all = path.eq_ignore_ascii_case("all");
@@ -258,7 +270,7 @@ async fn say(room: &Arc<Room>, text: &str) -> Reply {
         return Err("-ERR (say) Error!\n".to_owned());
     }
     room.fire("speak-text", |event| {
-        event.push("Text", base::far::plain(text).into_owned());
+        event.push("Text", far::plain(text).into_owned());
     });
     Ok("+OK (say) OK\n".to_owned())
 }
@@ -279,7 +291,23 @@ async fn say_to_member(asked: &Asked<'_>, text: &str) -> Reply {
         return Err("-ERR (saymember) Error!\n".to_owned());
     }
     asked.room.fire_member(&member, "speak-text-member", |event| {
-        event.push("Text", base::far::plain(&text).into_owned());
+        event.push("Text", far::plain(&text).into_owned());
     });
     Ok("+OK (saymember) OK\n".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_far_end_s_words_in_the_name_of_a_recording_stay_its_own() {
+        let line = |said: &str| format!("room record http://{}/x.wav", far::mark(said));
+        let word = "http://10.0.0.1/x.wav";
+        assert_eq!(far::plain(&file_word(&line("10.0.0.1"), word)), format!("far+{word}"));
+        let up = format!("room record /rec/{}.wav", far::mark("../x"));
+        assert_eq!(far::plain(&file_word(&up, "/rec/../x.wav")), "/rec/__/x.wav");
+        assert_eq!(file_word("room record /rec/../x.wav", "/rec/../x.wav"), "/rec/../x.wav");
+        assert_eq!(file_word("room recording stop", "all"), "all");
+    }
 }

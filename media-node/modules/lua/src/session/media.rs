@@ -12,7 +12,8 @@ pub(super) fn add<M: UserDataMethods<Call>>(methods: &mut M) {
         if this.sane().is_none() {
             return Ok(-1.0);
         }
-        let file = playing::at_sample(file.or_empty(), begin.or(0));
+        let file = this.context.taint.borrow().file(file.or_empty());
+        let file = playing::at_sample(&file, begin.or(0));
         let played = this.run_heard(lua, "a file", move |session| {
             Box::pin(async move { playing::play(session, &file).await })
         })?;
