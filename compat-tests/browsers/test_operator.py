@@ -68,6 +68,8 @@ def key(page, name, code=None):
 
 
 def choose(page, tab):
+    # The tabs come once the token has been taken.
+    page.until(f"document.querySelector('#tab-{tab}')")
     page.run(f"document.querySelector('#tab-{tab}').click()")
 
 

@@ -201,8 +201,8 @@ def speaking(site, folder):
     """An engine that notes each time it is asked, and says two seconds of noise while `folder/voice` is there."""
     line = f"echo x >> {folder}/asked; cat {folder}/voice; : ${{text}}".replace(">", "&gt;")
     (site.conf / "autoload_configs/tts.conf.xml").write_text(
-        '<include><configuration name="tts.conf"><engines><engine name="common"><param name="type" value="command"/><param name="response" value="raw"/>'
-        f'<param name="response-rate" value="8000"/><param name="command" value="{line}"/></engine></engines></configuration></include>')
+        '<include>\n<configuration name="tts.conf"><engines><engine name="common"><param name="type" value="command"/><param name="response" value="raw"/>'
+        f'<param name="response-rate" value="8000"/><param name="command" value="{line}"/></engine></engines></configuration>\n</include>')
     modules = site.conf / "autoload_configs/modules.conf.xml"
     if '"mod_tts"' not in modules.read_text():
         modules.write_text(modules.read_text().replace("</modules>", '<load module="mod_tts"/></modules>'))

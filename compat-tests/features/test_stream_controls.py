@@ -82,11 +82,12 @@ def test_a_stream_of_the_application_is_paused_and_muted_by_command(site, esl, b
     bot.forget()
     bot.wait("the caller", lambda: len(heard(bot)) > 4000 and audio.power_of(1000, heard(bot)[-2000:]) > 0.9)
     assert ask("pause") == "+OK Success\n"
+    # What was on its way arrives; that nothing follows is seen only by waiting.
     sent = None
     while sent != (sent := json.loads(ask("list"))[0]["sent_messages"]):
-        call.rtp.wait_packets(len(call.rtp.packets) + 10)
+        time.sleep(0.2)
     bot.forget()
-    call.rtp.wait_packets(len(call.rtp.packets) + 25)
+    time.sleep(0.5)
     assert not heard(bot), "a pause sends nothing"
     assert ask("resume s") == "+OK Success\n"
     bot.wait("audio again", lambda: len(heard(bot)) > 4000)

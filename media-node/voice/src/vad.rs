@@ -263,7 +263,7 @@ mod tests {
         let told = run(&[(1000, 10), (6000, 700), (300, 4000)], Settings::default(), false);
         let ends = told.iter().find(|(_, voice)| *voice == Voice::Ends).expect("an end");
         assert!(ends.0 <= 5000, "{told:?}");
-        assert!(told.iter().any(|one| *one == (7040, Voice::Begins)), "{told:?}");
+        assert!(told.contains(&(7040, Voice::Begins)), "{told:?}");
         // A note that is held is no noise.
         assert_eq!(run(&[(200, 0), (9000, 4000)], Settings::default(), false).len(), 1);
     }

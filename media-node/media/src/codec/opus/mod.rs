@@ -108,9 +108,9 @@ impl Fmtp {
     fn bandwidth(playback_rate: Option<u32>, rate: u32) -> Bandwidth {
         match playback_rate.unwrap_or(rate).min(rate) {
             ..=8000 => Bandwidth::Narrowband,
-            ..=12_000 => Bandwidth::Mediumband,
-            ..=16_000 => Bandwidth::Wideband,
-            ..=24_000 => Bandwidth::Superwideband,
+            8001..=12_000 => Bandwidth::Mediumband,
+            12_001..=16_000 => Bandwidth::Wideband,
+            16_001..=24_000 => Bandwidth::Superwideband,
             _ => Bandwidth::Fullband,
         }
     }

@@ -310,15 +310,15 @@ impl LegState {
         let names = (self.out.ssrc, self.heard_ssrc);
         let told = self.picture.as_mut().filter(|picture| picture.options.remb && names.1 != 0);
         let layered = self.layers.is_some();
-        let told = told.map(|picture| {
+        let mut out = [0; REMB];
+        let limit = told.and_then(|picture| {
             if layered {
                 // A limit told before simulcast was agreed is lifted: each receiver has the layer that fits.
                 picture.limit.end();
             }
-            picture
+            picture.limit.tell(ctx.now.us)
         });
-        let mut out = [0; REMB];
-        match told.and_then(|picture| picture.limit.tell(ctx.now.us)) {
+        match limit {
             Some(bits) => {
                 rtcp::remb(&mut out, names, bits);
                 self.send_feedback(&out, ctx);
